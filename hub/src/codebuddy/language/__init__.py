@@ -1,0 +1,1 @@
+"""The language-server client: framing, session, documents, readiness, positions, results."""

@@ -1,0 +1,1 @@
+"""Processes in a spoke: start, stream, bound, end."""

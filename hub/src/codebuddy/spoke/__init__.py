@@ -1,0 +1,1 @@
+"""The agent in a project's container: dials the hub and serves that project's tools."""

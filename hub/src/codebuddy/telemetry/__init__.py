@@ -1,0 +1,1 @@
+"""How the hub and the agents are: health, metrics."""

@@ -1,0 +1,92 @@
+"""What a tool is: a name, a scope, two schemas and a handler."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from codebuddy.access import Principal
+from codebuddy.errors import ToolError
+
+__all__ = ["Arguments", "Call", "Progress", "Result", "Scope", "Tool", "parse_arguments"]
+
+Scope = Literal["read", "write", "run"]
+A = TypeVar("A", bound="Arguments")
+
+
+class Arguments(BaseModel):
+    """Base of every tool's arguments: strict types, and nothing that is not declared."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Result(BaseModel):
+    """Base of every tool's answer; fields that are None are left out on the wire."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def text(self) -> str:
+        """Give the short readable form that stands beside the structured content."""
+        return self.model_dump_json(exclude_none=True)
+
+
+class Progress(Protocol):
+    """Reports how far a call is; ``message`` may carry output as it appears."""
+
+    async def __call__(self, progress: float, total: float | None = None, message: str | None = None) -> None: ...
+
+
+async def _no_progress(progress: float, total: float | None = None, message: str | None = None) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call in flight: who asks, and how to tell them how far it is."""
+
+    principal: Principal
+    progress: Progress = _no_progress
+
+
+@dataclass(frozen=True)
+class Tool(Generic[A]):
+    """A tool as the protocol offers it.
+
+    Args:
+        name: the name in the contract.
+        scope: what the caller's token must allow.
+        description: what it does, for the model that chooses it.
+        arguments: model of the arguments; its JSON schema is the ``inputSchema``.
+        result: model of the answer; its JSON schema is the ``outputSchema``.
+        handler: does the work; raises ToolError for what the caller can mend.
+    """
+
+    name: str
+    scope: Scope
+    description: str
+    arguments: type[A]
+    result: type[Result]
+    handler: Callable[[Call, A], Awaitable[Result]]
+
+
+def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:
+    """Check raw arguments against the tool's schema.
+
+    Raises:
+        ToolError: ``invalid_arguments``, naming each wrong argument and, for an unknown one, the accepted names.
+    """
+    try:
+        return tool.arguments.model_validate(raw or {})
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False, include_input=False):
+            where = ".".join(str(part) for part in item["loc"]) or "arguments"
+            if item["type"] == "extra_forbidden":
+                accepted = ", ".join(tool.arguments.model_fields)
+                problems.append(f"{where} is not an argument of {tool.name}; it accepts {accepted}")
+            else:
+                problems.append(f"{where}: {item['msg']}")
+        raise ToolError("invalid_arguments", "; ".join(problems) + ".") from None

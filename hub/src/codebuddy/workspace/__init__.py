@@ -1,0 +1,1 @@
+"""Files of a project, never outside it: confinement, reading, writing, search, text."""
