@@ -1,0 +1,173 @@
+#!/usr/bin/python
+"""Ansible module: tokens, signed with the fleet's key."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codebuddy_token
+short_description: Tokens for the clients and spokes of a fleet
+description:
+  - Signs any number of tokens in one call. One that lies in a file stays as it is while it is signed with the right key, says
+    what is asked and has a third of its life left.
+  - One without a file is signed anew and returned; give the task C(no_log) then.
+options:
+  private_key:
+    description: File of the signing key, as C(codebuddy_keypair) makes it.
+    type: path
+    required: true
+  issuer:
+    description: Who issues them, C(codebuddy:<fleet>).
+    type: str
+    required: true
+  audience:
+    description: The endpoint that they are for.
+    type: str
+    choices: [codebuddy:client, codebuddy:link]
+    required: true
+  scopes:
+    description: What they allow.
+    type: list
+    elements: str
+    default: [read, write, run]
+  ttl:
+    description: How long they are valid; a number and C(s), C(m), C(h), C(d) or C(w).
+    type: str
+    default: 30d
+  owner:
+    description: Who owns the files and their directories; the user that reads them.
+    type: str
+  group:
+    description: Their group.
+    type: str
+  mode:
+    description: Mode of the files.
+    type: str
+    default: "0400"
+  tokens:
+    description: The tokens.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      dest:
+        description: File that it is kept in, in a directory that holds nothing else, since directories are what is mounted.
+        type: path
+      subject:
+        description: Whom it names; for a link the project's id.
+        type: str
+        required: true
+      projects:
+        description: Ids of the projects that it covers; C(*) is all.
+        type: list
+        elements: str
+        required: true
+author: CodeBuddy
+"""
+
+EXAMPLES = r"""
+- name: Issue the link token of a spoke
+  codebuddy_token:
+    private_key: ~/.local/state/codebuddy/keys/signing.key
+    issuer: codebuddy:codebuddy
+    audience: codebuddy:link
+    ttl: 365d
+    tokens:
+      - dest: ~/.local/state/codebuddy/tokens/project-a/token
+        subject: project-a
+        projects: [project-a]
+"""
+
+RETURN = r"""
+tokens:
+  description: For each token asked for, in the same order, its C(subject), C(dest), C(renewed) and the C(reason); C(token) itself when it has no file.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there
+from ansible.module_utils.codebuddy_tokens import (
+    SCOPES,
+    TokenError,
+    generate_private_key,
+    load_private_key,
+    reason_to_renew,
+    request_from,
+    sign,
+)
+
+ARGUMENTS: dict[str, Any] = {
+    "private_key": {"type": "path", "required": True},
+    "issuer": {"type": "str", "required": True},
+    "audience": {"type": "str", "required": True, "choices": ["codebuddy:client", "codebuddy:link"]},
+    "scopes": {"type": "list", "elements": "str", "default": list(SCOPES)},
+    "ttl": {"type": "str", "default": "30d"},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "str", "default": "0400"},
+    "tokens": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "no_log": False,
+        "options": {
+            "dest": {"type": "path"},
+            "subject": {"type": "str", "required": True},
+            "projects": {"type": "list", "elements": "str", "required": True},
+        },
+    },
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        key = _signing_key(module)
+        results = [_ensure(module, key, token) for token in module.params["tokens"]]
+    except TokenError as error:
+        module.fail_json(msg=str(error))
+        return
+    changed = [result for result in results if result["changed"]]
+    # The claims are no secret, the signature is: the difference names what is renewed and why.
+    after = "".join(f"{result['dest']}: renewed, {result['reason']}\n" for result in changed)
+    module.exit_json(changed=bool(changed), tokens=results, diff={"before": "", "after": after})
+
+
+def _ensure(module: Any, key: Any, token: dict[str, Any]) -> dict[str, Any]:
+    parameters = module.params
+    request = request_from({**parameters, **token}, parameters["issuer"])
+    now = int(time.time())
+    if token["dest"] is None:
+        signed = sign(request, key, now, uuid.uuid4().hex)
+        return {"subject": request.subject, "dest": None, "changed": False, "renewed": True, "token": signed}
+
+    dest, ownership = Path(token["dest"]), Ownership(parameters["owner"], parameters["group"])
+    existing = read_if_there(dest)
+    text = None if existing is None else existing.decode("ascii", "replace").strip()
+    reason = reason_to_renew(text, request, key.public_key(), now)
+    content = existing if reason is None and existing else sign(request, key, now, uuid.uuid4().hex).encode()
+    changed = ensure_directory(module, dest.parent, "0700", ownership)
+    changed |= ensure_file(module, dest, content, parameters["mode"], ownership)
+    outcome = {"subject": request.subject, "dest": str(dest), "changed": changed, "renewed": reason is not None}
+    return {**outcome, "reason": reason or "owner or mode differ"} if changed else outcome
+
+
+def _signing_key(module: Any) -> Any:
+    path = Path(module.params["private_key"])
+    pem = read_if_there(path)
+    if pem is None:
+        if not module.check_mode:
+            raise TokenError(f"There is no signing key {path}; run `make up` first.")
+        pem = generate_private_key()  # stands for the one that the run itself would make
+    return load_private_key(pem, str(path))
+
+
+if __name__ == "__main__":
+    main()
