@@ -1,0 +1,7 @@
+"""``python -m codebuddy``."""
+
+import sys
+
+from codebuddy.cli import main
+
+sys.exit(main())

@@ -1,0 +1,67 @@
+"""The program ``codebuddy``, the same in the hub's image and in the spokes'.
+
+``health`` and ``start`` run often and must be quick, so each command imports what it needs and no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give its exit status."""
+    parser = argparse.ArgumentParser(prog="codebuddy", description="One MCP hub for many sealed projects.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="run the hub (in the hub's container)")
+    commands.add_parser("spoke", help="run the agent (in a project's container)")
+    commands.add_parser("start", help="speak MCP on standard input and output (in the hub's container)")
+    commands.add_parser("health", help="tell how this container is; exit status 0 when it is well")
+    call = commands.add_parser("call", help="call one tool and print its answer as JSON")
+    call.add_argument("tool", help="name of the tool, e.g. list_projects")
+    call.add_argument("arguments", nargs="?", default="{}", help="its arguments as a JSON object")
+    arguments = parser.parse_args(argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.command == "start":
+        from codebuddy.protocol.stdio import bridge_stdio
+
+        return asyncio.run(bridge_stdio())
+    if arguments.command == "health":
+        from codebuddy.telemetry.check import check
+
+        return check()
+    if arguments.command == "call":
+        from codebuddy.client import call
+
+        return asyncio.run(call(arguments.tool, arguments.arguments))
+
+    _log_to_stderr()
+    if arguments.command == "serve":
+        from codebuddy.hub import serve
+
+        asyncio.run(serve())
+    else:
+        from codebuddy.spoke.agent import serve_project
+
+        asyncio.run(serve_project())
+    return 0
+
+
+def _log_to_stderr() -> None:
+    import logging
+
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for chatty in ("mcp", "uvicorn", "websockets"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

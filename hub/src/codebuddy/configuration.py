@@ -1,0 +1,58 @@
+"""What the fleet's planner wrote for a container: read once at start, typed, immutable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["CONFIG_PATH", "LINK_PORT", "SECRETS", "ClientEndpoint", "HubConfiguration", "HubProject", "SpokeConfiguration"]
+
+CONFIG_PATH = Path("/etc/codebuddy/config.json")
+SECRETS = Path("/run/secrets/codebuddy")
+LINK_PORT = 3000
+"""The port on which the hub takes links, on every project network."""
+
+Name = Annotated[str, Field(min_length=1)]
+
+
+class _Document(BaseModel):
+    # A newer planner may write more than this program knows: what it does not know it leaves alone.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class ClientEndpoint(_Document):
+    """Where the hub listens for clients: an address of its front network, and the port as the host publishes it."""
+
+    address: Name
+    port: int
+    published: int
+
+
+class HubProject(_Document):
+    """A project as the hub knows it: its profile, the directory on the host, and where its spoke's link arrives."""
+
+    profile: str
+    host_path: str
+    listen: Name
+    tasks: list[str] = []
+    languages: list[str] = []
+
+
+class HubConfiguration(_Document):
+    """The hub's configuration."""
+
+    fleet: Name
+    client: ClientEndpoint
+    projects: dict[str, HubProject]
+
+
+class SpokeConfiguration(_Document):
+    """A spoke's configuration: its project, what it can run, and the language servers it keeps."""
+
+    project: Name
+    profile: str
+    tasks: dict[str, list[str]] = {}
+    environment: dict[str, str] = {}
+    language_servers: list[dict[str, Any]] = []  # checked by codebuddy.language.config

@@ -1,0 +1,194 @@
+"""The hub's assembly: reads the configuration, joins the parts, opens the doors, and closes them in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+from mcp.server import Server
+from starlette.types import ASGIApp
+
+from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
+from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration
+from codebuddy.errors import ToolError
+from codebuddy.language.models import FilesChangedResult
+from codebuddy.links.endpoint import link_app
+from codebuddy.links.registry import Links
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
+from codebuddy.protocol.http import client_app, http_sessions
+from codebuddy.protocol.kernel import InFlight, build_server, serve_streams
+from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
+from codebuddy.protocol.streams import message_streams
+from codebuddy.telemetry.health import Fleet
+from codebuddy.tools.code import code_tools
+from codebuddy.tools.files import file_tools
+from codebuddy.tools.projects import project_tools
+from codebuddy.tools.runs import run_tools
+from codebuddy.workspace import Workspaces
+
+__all__ = ["serve"]
+
+WORKSPACES = Path("/workspaces")
+
+DRAIN_SECONDS = 3
+"""After SIGTERM, requests that are being answered have so long to finish; then they are cancelled."""
+
+TELL_SECONDS = 5.0
+"""So long a write waits for the spoke to have told its language servers of the change."""
+
+INSTRUCTIONS = """\
+Every path begins with a project's id: project-a/src/utils.ts. list_projects tells which projects there are. Lines and
+columns are 1-based, columns count Unicode code points. Each project's commands and tests run in that project's own
+container. An answer with complete=false may lack something; its reason says why."""
+
+log = logging.getLogger(__name__)
+
+
+class Hub:
+    """Everything that the doors lead to.
+
+    Args:
+        configuration: the hub's configuration.
+        workspaces: where the projects are mounted.
+    """
+
+    def __init__(self, configuration: HubConfiguration, workspaces: Path = WORKSPACES) -> None:
+        self.configuration = configuration
+        self.links = Links(configuration.projects)
+        self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
+        self.fleet = Fleet(configuration.projects, self.links, self.workspaces)
+        projects = frozenset(configuration.projects)
+        self.in_flight = InFlight()
+        self.server: Server[Any] = build_server(
+            "codebuddy",
+            [
+                *project_tools(self.fleet),
+                *file_tools(self.workspaces, self._tell_changed),
+                *code_tools(self.links, projects),
+                *run_tools(self.links, projects),
+            ],
+            INSTRUCTIONS,
+            self.in_flight,
+        )
+        self.stopping = anyio.Event()
+
+    async def _tell_changed(self, project: str, paths: list[str]) -> None:
+        """Tell a spoke what the hub wrote, and wait until its language servers have it. A write stands even so: a spoke
+        that is offline reads the files when it starts."""
+        with anyio.move_on_after(TELL_SECONDS) as limit:
+            try:
+                await self.links.call(project, "files_changed", {"paths": paths}, FilesChangedResult)
+            except ToolError as error:
+                log.info("%s was not told of a change: %s", project, error.message)
+        if limit.cancelled_caught:
+            log.warning("%s did not take the news of a change within %.0f s", project, TELL_SECONDS)
+
+    async def serve_local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection of the local socket."""
+
+        async def end_at_stop() -> None:
+            await self.stopping.wait()
+            tasks.cancel_scope.cancel()
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(end_at_stop)
+                async with message_streams(LineChannel(reader, writer)) as streams:
+                    await serve_streams(self.server, streams, LOCAL)
+                tasks.cancel_scope.cancel()
+        finally:
+            writer.close()
+
+    async def stop(self) -> None:
+        """Let what runs finish for a moment, then end every connection and link with a reason."""
+        with anyio.move_on_after(DRAIN_SECONDS):
+            await self.in_flight.idle()
+        self.stopping.set()
+
+
+class _Door(uvicorn.Server):
+    """A uvicorn server that leaves signals alone: the hub has two doors, and closes both on one signal."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _door(app: ASGIApp) -> _Door:
+    return _Door(
+        uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            ws_ping_interval=20.0,
+            ws_ping_timeout=20.0,
+            ws_per_message_deflate=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+    )
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """Bind one address and no other: what is not bound cannot be reached from the wrong network."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(256)
+    return listener
+
+
+async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
+    """Run the hub until SIGTERM or SIGINT."""
+    configuration = HubConfiguration.model_validate_json(config_path.read_text())
+    verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
+    hub = Hub(configuration)
+    published = configuration.client.published
+    client_policy = AccessPolicy(
+        verifier, CLIENT_AUDIENCE, [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    )
+    link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
+    sessions = http_sessions(hub.server)
+    clients = _door(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
+    listens = {project.listen: name for name, project in configuration.projects.items()}
+    spokes = _door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping))
+
+    client_socket = _listen(configuration.client.address, configuration.client.port)
+    spoke_sockets = [_listen(address, LINK_PORT) for address in listens]
+    HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    HUB_SOCKET.unlink(missing_ok=True)
+    local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
+    gc.freeze()  # what exists now stays; the collector need not walk it again, which keeps the slowest answers quick
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_close_at_signal, hub, clients, spokes, local)
+        async with sessions.run():
+            async with anyio.create_task_group() as doors:
+                doors.start_soon(clients.serve, [client_socket])
+                doors.start_soon(spokes.serve, spoke_sockets)
+                log.info("serving %d projects on port %d", len(listens), published)
+        tasks.cancel_scope.cancel()
+
+
+async def _close_at_signal(hub: Hub, clients: _Door, spokes: _Door, local: asyncio.Server) -> None:
+    """Close in order: no new connections; what runs finishes or is cancelled; then the connections and the links."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("stopping on %s", signal.Signals(number).name)
+            break
+    for listener in (local, *clients.servers, *spokes.servers):
+        listener.close()
+    await hub.stop()
+    clients.should_exit = spokes.should_exit = True

@@ -1,0 +1,108 @@
+"""The door for spokes: one listener on each project's network, and behind it only what that project's token opens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from mcp import ClientSession
+from mcp.server import Server
+from mcp.shared.exceptions import MCPError
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from codebuddy.access import AccessPolicy, Principal
+from codebuddy.links.registry import Link, Links
+from codebuddy.protocol.http import AccessGuard
+from codebuddy.protocol.kernel import PRINCIPAL_KEY
+from codebuddy.protocol.streams import message_streams
+from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
+
+__all__ = ["LINK_PATH", "link_app"]
+
+LINK_PATH = "/link"
+"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
+
+HANDSHAKE_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+def link_app(
+    server: Server[Any], links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
+) -> ASGIApp:
+    """Make the application behind the link listeners.
+
+    Args:
+        server: the hub's tools, for a program in the spoke that asks with the spoke's own token.
+        links: takes the links.
+        policy: checks Host and token.
+        projects: local address of a listener → the project whose network it is on.
+        stopping: set when the hub shuts down.
+    """
+
+    async def serve_link(socket: WebSocket) -> None:
+        await _serve_link(socket, links, stopping)
+
+    async def serve_client(socket: WebSocket) -> None:
+        await serve_websocket(server, socket, stopping)
+
+    app = Starlette(routes=[WebSocketRoute(LINK_PATH, serve_link), WebSocketRoute("/", serve_client)])
+    return AccessGuard(_OwnNetworkOnly(app, projects), policy)
+
+
+class _OwnNetworkOnly:
+    """Refuses a token on another project's network: a stolen token is of use only where it was stolen."""
+
+    def __init__(self, app: ASGIApp, projects: Mapping[str, str]) -> None:
+        self._app = app
+        self._projects = projects
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            principal: Principal = scope[PRINCIPAL_KEY]
+            project = self._projects.get(scope["server"][0])
+            if project is None or principal.projects != {project}:
+                refusal = JSONResponse({"error": "This token belongs to another project's network."}, 403)
+                if scope["type"] == "websocket":
+                    await WebSocket(scope, receive, send).send_denial_response(refusal)
+                else:
+                    await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) -> None:
+    """Be the MCP client of one agent until the link ends. Nothing runs on it but the calls that others make."""
+    principal: Principal = socket.scope[PRINCIPAL_KEY]
+    (project,) = principal.projects or frozenset()
+    channel = await accept(socket)
+    closed = anyio.Event()
+
+    async def close(reason: str) -> None:
+        await channel.close(POLICY_VIOLATION, reason)
+        closed.set()
+
+    async with (
+        lifetime(channel, principal, stopping),
+        message_streams(channel, closed) as (read, write),
+        ClientSession(read, write) as session,
+    ):
+        try:
+            with anyio.fail_after(HANDSHAKE_SECONDS):
+                await session.initialize()
+        except (MCPError, TimeoutError):
+            log.warning("link %s: the agent did not finish the MCP handshake", project)
+            await close("the MCP handshake was not finished in time")
+            return
+        link = Link(project, session, close)
+        await links.add(link)
+        try:
+            await closed.wait()
+        finally:
+            links.remove(link)

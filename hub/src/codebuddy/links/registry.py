@@ -1,0 +1,185 @@
+"""Which spokes are connected, and one call to one of them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import anyio
+import mcp_types as types
+from mcp import ClientSession
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+
+from codebuddy.errors import ToolError
+from codebuddy.tools.tool import Progress
+
+__all__ = ["Link", "Links"]
+
+SILENCE_SECONDS = 1.0
+"""After so long without an answer or progress, a spoke is asked whether it is still there."""
+
+PING_SECONDS = 2.0
+"""So long it may take to say so; the agent answers between two lines of output, however busy its project is."""
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@dataclass(eq=False)
+class Link:
+    """One connected spoke: the MCP session to it, in which the hub is the client.
+
+    Args:
+        project: the project that the spoke's token names.
+        session: initialized session.
+        close: ends the link with a reason.
+    """
+
+    project: str
+    session: ClientSession
+    close: Callable[[str], Awaitable[None]]
+    since: float = field(default_factory=time.time)
+
+
+class Links:
+    """All links of the hub, at most one a project."""
+
+    def __init__(self, projects: Iterable[str]) -> None:
+        self._projects = frozenset(projects)
+        self._links: dict[str, Link] = {}
+
+    def get(self, project: str) -> Link | None:
+        """Give the link of a project, None while its spoke is not connected."""
+        return self._links.get(project)
+
+    async def add(self, link: Link) -> None:
+        """Take a new link. An older one of the same project is closed: a spoke that lost its network dials again long
+        before the hub learns that the first connection is dead."""
+        older = self._links.get(link.project)
+        self._links[link.project] = link
+        log.info("link %s: connected", link.project)
+        if older is not None:
+            await older.close("another link of this project took its place")
+
+    def remove(self, link: Link) -> None:
+        """Forget a link that ended, unless a newer one stands in its place."""
+        if self._links.get(link.project) is link:
+            del self._links[link.project]
+            log.info("link %s: disconnected", link.project)
+
+    async def close_all(self, reason: str) -> None:
+        """End every link."""
+        for link in list(self._links.values()):
+            await link.close(reason)
+
+    async def call(
+        self,
+        project: str,
+        tool: str,
+        arguments: dict[str, Any],
+        answer: type[R],
+        progress: Progress | None = None,
+    ) -> R:
+        """Call a tool of a spoke and wait for its answer, however long the tool takes.
+
+        Cancelling the call cancels it in the spoke.
+
+        Args:
+            project: id of the project.
+            tool: the tool's name there.
+            arguments: its arguments.
+            answer: the model that the answer must fit.
+            progress: is told what the spoke tells.
+
+        Raises:
+            ToolError: what the spoke's tool raised; ``spoke_offline`` when the spoke is not connected, goes away, or stops
+                answering; ``bad_answer`` when it says what the model does not allow.
+        """
+        link = self._links.get(project)
+        if link is None:
+            raise _offline(project)
+        heard = _LastHeard()
+
+        async def on_progress(value: float, total: float | None, message: str | None) -> None:
+            heard.now()
+            if progress is not None:
+                await progress(value, total, message)
+
+        result: types.CallToolResult | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_watch, link, heard, tasks.cancel_scope)
+            try:
+                result = await link.session.send_request(
+                    types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments)),
+                    types.CallToolResult,
+                    progress_callback=on_progress,
+                )
+            except MCPError as error:
+                if error.error.code not in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT):
+                    raise
+            tasks.cancel_scope.cancel()
+        if result is None:
+            raise _offline(project)
+        return _read_answer(project, tool, result, answer)
+
+
+class _LastHeard:
+    def __init__(self) -> None:
+        self.now()
+
+    def now(self) -> None:
+        self.at = anyio.current_time()
+
+
+async def _watch(link: Link, heard: _LastHeard, scope: anyio.CancelScope) -> None:
+    """Cancel a call whose spoke no longer answers: a paused container or a cut network closes no connection."""
+    while True:
+        await anyio.sleep(max(0.0, heard.at + SILENCE_SECONDS - anyio.current_time()))
+        if anyio.current_time() - heard.at < SILENCE_SECONDS:
+            continue
+        if await _answers_ping(link):
+            heard.now()
+            continue
+        log.warning("link %s: no answer to a ping; closing it", link.project)
+        scope.cancel()
+        await link.close("no answer to a ping")
+        return
+
+
+async def _answers_ping(link: Link) -> bool:
+    with anyio.move_on_after(PING_SECONDS):
+        try:
+            await link.session.send_ping()
+            return True
+        except MCPError:
+            return False
+    return False
+
+
+def _read_answer(project: str, tool: str, result: types.CallToolResult, answer: type[R]) -> R:
+    structured = result.structured_content or {}
+    if result.is_error:
+        code, message = structured.get("code"), structured.get("message")
+        if isinstance(code, str) and isinstance(message, str):
+            path = structured.get("path")
+            raise ToolError(code, message, path if isinstance(path, str) else None)
+        raise ToolError("bad_answer", f"The spoke of {project} failed at {tool} without saying why; see its log.")
+    try:
+        return answer.model_validate(structured)
+    except ValueError:
+        log.exception("link %s: the answer of %s does not fit its schema", project, tool)
+        raise ToolError(
+            "bad_answer", f"The spoke of {project} answered {tool} in a shape that this hub does not know; run: make up."
+        ) from None
+
+
+def _offline(project: str) -> ToolError:
+    return ToolError(
+        "spoke_offline",
+        f"The spoke of {project} is not connected; it dials in again by itself, or see why it does not with: make status.",
+    )

@@ -1,0 +1,50 @@
+"""``codebuddy health``: the engine asks it of every container every few seconds, so it imports only the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from codebuddy.telemetry.state import read_state
+
+__all__ = ["check"]
+
+ANSWER_SECONDS = 8.0
+
+
+def check(config_path: Path = Path("/etc/codebuddy/config.json")) -> int:
+    """Print how this container is, as JSON, and give 0 when it is well, 1 when it is not.
+
+    The hub is well when it answers: a spoke that is down is that spoke's illness. A spoke is well when its agent lives,
+    its link stands and none of its language servers is dead.
+    """
+    well, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
+    print(json.dumps(report))
+    return 0 if well else 1
+
+
+def _check_spoke() -> tuple[bool, dict[str, Any]]:
+    state = read_state()
+    if state is None:
+        return False, {"status": "failed", "reason": "the agent has not told how it is for a while"}
+    reasons = [] if state["link"] == "connected" else [f"link: {state['link_reason'] or state['link']}"]
+    reasons += [
+        f"language server {server['name']}: {server.get('reason') or 'dead'}"
+        for server in state["language_servers"]
+        if server["state"] == "dead"
+    ]
+    return not reasons, {"status": "degraded" if reasons else "ok", "reason": "; ".join(reasons), **state}
+
+
+def _check_hub(config_path: Path) -> tuple[bool, dict[str, Any]]:
+    try:
+        client = json.loads(config_path.read_text())["client"]
+        connection = http.client.HTTPConnection(client["address"], client["port"], timeout=ANSWER_SECONDS)
+        connection.request("GET", "/health", headers={"Host": f"127.0.0.1:{client['published']}"})
+        answer = json.load(connection.getresponse())
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        return False, {"status": "failed", "reason": f"the hub does not answer: {error}"}
+    return answer.get("status") in ("ok", "degraded"), answer
