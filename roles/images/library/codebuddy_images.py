@@ -1,0 +1,191 @@
+#!/usr/bin/python
+"""Builds the images of a fleet, named by content: what is there already is left alone."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codebuddy_images
+short_description: Build the images of a fleet
+description:
+  - Computes the hub's image and one image for each distinct declaration of a project, each tagged with the hash of all that it is made of.
+  - Builds those that the engine does not have, in parallel, each after what it stands on. A build that fails stops only what stands on it.
+options:
+  docker_host:
+    description: Address of the engine.
+    type: str
+    required: true
+  namespace:
+    description: First part of the name of every image.
+    type: str
+    default: codebuddy
+  base:
+    description: Image that all projects stand on which declare none of their own. When it is one of Debian's and cannot be pulled, it is made from packages.
+    type: str
+    default: debian:trixie-slim
+  hub_source:
+    description: Directory of the hub's package, with C(requirements.txt) and C(src).
+    type: path
+    required: true
+  recipes:
+    description: Directories of the recipes.
+    type: dict
+    required: true
+    suboptions:
+      base: {description: Distribution and CA certificates., type: path, required: true}
+      runtime: {description: Python and the libraries of hub and agent., type: path, required: true}
+      hub: {description: The hub., type: path, required: true}
+      spoke: {description: What every spoke adds to its toolchain., type: path, required: true}
+      toolchains: {description: One folder a profile., type: path, required: true}
+  projects:
+    description: The declared projects; of each, C(id), C(profile), C(base_image) and C(packages) count here.
+    type: list
+    elements: dict
+    default: []
+  certificates_dir:
+    description: Where the host keeps its extra CA certificates (C(*.crt)).
+    type: path
+    default: /usr/local/share/ca-certificates
+  parallel:
+    description: How many builds run at once.
+    type: int
+    default: 4
+  pull_timeout:
+    description: Seconds without a word from the registry after which it counts as unreachable.
+    type: int
+    default: 15
+  build_timeout:
+    description: Seconds without any output after which a build counts as stuck.
+    type: int
+    default: 600
+author:
+  - CodeBuddy
+"""
+
+RETURN = r"""
+refs:
+  description: The hub's image, and each project's by id. Computed without an engine.
+  type: dict
+  returned: always
+  sample: {hub: "codebuddy/hub:0123456789abcdef", projects: {project-b: "codebuddy/spoke-python:0123456789abcdef"}}
+built:
+  description: Images that were built, or in check mode would be.
+  type: list
+  elements: str
+  returned: always
+bootstrap_needed:
+  description: Nothing could be built because the base image must be made from packages and the program for that is not installed.
+  type: bool
+  returned: always
+"""
+
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
+
+from ansible.module_utils.codebuddy_images.images import (  # noqa: E402
+    DeclarationError,
+    FleetImages,
+    Project,
+    plan_images,
+    to_build,
+)
+from ansible.module_utils.codebuddy_images.schedule import build_all  # noqa: E402
+from ansible.module_utils.codebuddy_images.sources import Sources, read_recipes  # noqa: E402
+
+try:
+    from ansible.module_utils.codebuddy_images.engine import Builder
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+except ImportError as error:
+    LIBRARY_MISSING: ImportError | None = error
+else:
+    LIBRARY_MISSING = None
+
+RECIPE_NAMES = ("base", "runtime", "hub", "spoke", "toolchains")
+ARGUMENTS: dict[str, Any] = {
+    "docker_host": {"type": "str", "required": True},
+    "namespace": {"type": "str", "default": "codebuddy"},
+    "base": {"type": "str", "default": "debian:trixie-slim"},
+    "hub_source": {"type": "path", "required": True},
+    "recipes": {
+        "type": "dict",
+        "required": True,
+        "options": {name: {"type": "path", "required": True} for name in RECIPE_NAMES},
+    },
+    "projects": {"type": "list", "elements": "dict", "default": []},
+    "certificates_dir": {"type": "path", "default": "/usr/local/share/ca-certificates"},
+    "parallel": {"type": "int", "default": 4},
+    "pull_timeout": {"type": "int", "default": 15},
+    "build_timeout": {"type": "int", "default": 600},
+}
+
+
+def plan(module: AnsibleModule) -> FleetImages:
+    """Compute the fleet's images from the module's parameters; a bad one ends the module with a sentence."""
+    params = module.params
+    projects = [
+        Project(one["id"], one.get("profile"), one.get("base_image") or None, one.get("packages") or ())
+        for one in params["projects"]
+    ]
+    sources = Sources(
+        **{name: Path(params["recipes"][name]) for name in RECIPE_NAMES},
+        hub_source=Path(params["hub_source"]),
+        certificates=Path(params["certificates_dir"]),
+    )
+    try:
+        return plan_images(params["namespace"], params["base"], read_recipes(sources), projects)
+    except OSError as error:
+        module.fail_json(msg=f"The recipes of the images cannot be read: {error.strerror}: {error.filename}.")
+    except DeclarationError as error:
+        module.fail_json(msg=str(error))
+    raise AssertionError("fail_json does not return")
+
+
+def present_images(module: AnsibleModule, builder: Builder) -> set[str]:
+    """Ask the engine what it has; in check mode an engine that does not answer has nothing."""
+    try:
+        return builder.present()
+    except (DockerException, RequestException) as error:
+        if module.check_mode:
+            return set()
+        module.fail_json(msg=f"The engine at {module.params['docker_host']} does not answer: {error}")
+    raise AssertionError("fail_json does not return")
+
+
+def listing(references: set[str]) -> str:
+    """Give references as the lines of a diff."""
+    return "".join(f"{reference}\n" for reference in sorted(references))
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if LIBRARY_MISSING is not None:
+        module.fail_json(msg=missing_required_lib("docker"), exception=str(LIBRARY_MISSING))
+    params = module.params
+    images = plan(module)
+    builder = Builder(params["docker_host"], params["namespace"], params["pull_timeout"], params["build_timeout"])
+    wanted = images.wanted
+    present = present_images(module, builder)
+    missing = to_build(wanted.values(), present)
+    result: dict[str, Any] = {
+        "refs": {
+            "hub": images.hub.reference,
+            "projects": {project: image.reference for project, image in images.projects.items()},
+        },
+        "changed": bool(missing),
+        "built": [image.reference for image in missing],
+        "bootstrap_needed": False,
+        "diff": {"before": listing(set(wanted) & present), "after": listing(set(wanted))},
+    }
+    if missing and not module.check_mode:
+        outcome = build_all(missing, builder.build, params["parallel"])
+        result.update(built=outcome.built, changed=bool(outcome.built), bootstrap_needed=builder.bootstrap_missing)
+        if outcome.failures and not builder.bootstrap_missing:
+            module.fail_json(msg="\n".join(outcome.failures), **result)
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

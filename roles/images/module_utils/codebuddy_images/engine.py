@@ -1,0 +1,185 @@
+"""The engine's side: which images it has, how a base image gets there, and one build."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError, DockerException, ImageNotFound
+from docker.utils import kwargs_from_env
+from requests.exceptions import RequestException
+
+from .context import to_tar
+from .images import Image
+from .schedule import BuildError
+
+__all__ = ["BaseUnavailable", "Builder", "suite_of"]
+
+LAST_LINES = 25
+BOOTSTRAP = "mmdebstrap"
+#: What Debian's own slim images leave out; nothing of it is of use to a program.
+LEFT_OUT = ("doc/*", "groff/*", "info/*", "linda/*", "lintian/*", "locale/*", "man/*")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+class BaseUnavailable(Exception):
+    """A base image can neither be pulled nor bootstrapped; the message is one sentence that says what to do."""
+
+
+def suite_of(reference: str) -> str | None:
+    """Give the Debian suite that an official image's reference names, e.g. ``trixie``, or None when it names none."""
+    name, _, tag = reference.partition(":")
+    suite = tag.removesuffix("-slim")
+    return suite if name in ("debian", "docker.io/library/debian") and suite.isalpha() else None
+
+
+class Builder:
+    """Builds images on one engine. Safe to use from several threads: each call has a connection of its own.
+
+    Args:
+        docker_host: address of the engine, e.g. ``unix:///var/run/docker.sock``.
+        namespace: first part of every repository that is ours.
+        pull_timeout: seconds without any word from the registry after which it counts as unreachable.
+        build_timeout: seconds without any output after which a build counts as stuck.
+    """
+
+    def __init__(self, docker_host: str, namespace: str, pull_timeout: float, build_timeout: float) -> None:
+        self._docker_host = docker_host
+        self._namespace = namespace
+        self._pull_timeout = pull_timeout
+        self._build_timeout = build_timeout
+        #: Whether a base image was wanted that only the absent bootstrap program can make.
+        self.bootstrap_missing = False
+
+    def _connect(self, timeout: float = 60) -> APIClient:
+        settings = kwargs_from_env()  # TLS, for an engine that is reached over TCP
+        return APIClient(**{**settings, "base_url": self._docker_host, "version": "auto", "timeout": timeout})
+
+    def present(self) -> set[str]:
+        """Give the references of all images that the engine has.
+
+        Raises:
+            DockerException, RequestException: the engine does not answer.
+        """
+        with self._connect() as client:
+            return {tag for image in client.images() for tag in image.get("RepoTags") or ()}
+
+    def ensure_base(self, reference: str) -> str:
+        """See to it that a base image is on the engine: there already, pulled, or bootstrapped from packages.
+
+        Args:
+            reference: the image as declared.
+
+        Returns:
+            The reference under which the engine has it.
+
+        Raises:
+            BaseUnavailable: there is no way to get it.
+        """
+        suite = suite_of(reference)
+        bootstrapped = f"{self._namespace}/bootstrap:{suite}"
+        with self._connect(self._pull_timeout) as client:
+            for known in (reference, bootstrapped):
+                if _has(client, known):
+                    return known
+            reason = _pull(client, reference)
+        if reason is None:
+            return reference
+        if suite is None:
+            raise BaseUnavailable(
+                f"The base image {reference} cannot be pulled ({reason}); load it with `docker load`, "
+                "or declare one that the engine can reach."
+            )
+        self._bootstrap(suite, bootstrapped, reason)
+        return bootstrapped
+
+    def _bootstrap(self, suite: str, reference: str, reason: str) -> None:
+        if shutil.which(BOOTSTRAP) is None:
+            self.bootstrap_missing = True
+            raise BaseUnavailable(
+                f"The base image debian:{suite} cannot be pulled ({reason}) and {BOOTSTRAP}, which could make it from "
+                f"packages, is not installed; install {BOOTSTRAP}, or load the image with `docker load`."
+            )
+        with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
+            excluded = [f"--dpkgopt=path-exclude=/usr/share/{part}" for part in LEFT_OUT]
+            command = [BOOTSTRAP, "--variant=minbase", *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+            made = subprocess.run([*command, suite, archive.name], capture_output=True, text=True, check=False)
+            if made.returncode != 0:
+                said = "\n".join(made.stderr.splitlines()[-LAST_LINES:])
+                raise BaseUnavailable(f"{BOOTSTRAP} could not make Debian {suite}; it said last:\n{said}")
+            with self._connect(self._build_timeout) as client:
+                repository, _, tag = reference.partition(":")
+                client.import_image_from_file(archive.name, repository=repository, tag=tag, changes=['CMD ["bash"]'])
+
+    def build(self, image: Image) -> None:
+        """Build one image; its parent, when it is one of ours, must exist.
+
+        Raises:
+            BuildError: with the last lines of the build's output.
+        """
+        said: deque[str] = deque(maxlen=LAST_LINES)
+        try:
+            parent = self.ensure_base(image.parent) if isinstance(image.parent, str) else image.parent.reference
+            with self._connect(self._build_timeout) as client:
+                _follow(self._start_build(client, image, parent), said)
+        except BaseUnavailable as error:
+            raise BuildError(f"The image {image.reference} could not be built: {error}") from error
+        except (BuildError, DockerException, RequestException) as error:
+            lines = "\n".join(("", *said)) if said else " nothing."
+            raise BuildError(f"The image {image.reference} could not be built: {error} It said last:{lines}") from error
+
+    def _start_build(self, client: APIClient, image: Image, parent: str) -> Iterable[dict[str, Any]]:
+        proxies = {name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ}
+        built: Iterable[dict[str, Any]] = client.build(
+            fileobj=io.BytesIO(to_tar(image.context)),
+            custom_context=True,
+            tag=image.reference,
+            buildargs={**proxies, **image.arguments, "PARENT": parent},
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
+        return built
+
+
+def _has(client: APIClient, reference: str) -> bool:
+    try:
+        client.inspect_image(reference)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def _pull(client: APIClient, reference: str) -> str | None:
+    """Pull an image; give None when it is there, else why not. The client's time-out ends a silent registry."""
+    try:
+        for event in client.pull(reference, stream=True, decode=True):
+            if "error" in event:
+                return str(event["error"])
+    except APIError as error:
+        return str(error.explanation or error)
+    except (RequestException, DockerException) as error:
+        return f"no answer: {type(error).__name__}"
+    return None
+
+
+def _follow(events: Iterable[dict[str, Any]], said: deque[str]) -> None:
+    """Read a build's events to their end, keeping what it printed last.
+
+    Raises:
+        BuildError: the build failed.
+    """
+    for event in events:
+        if "error" in event:
+            code = event.get("errorDetail", {}).get("code")
+            raise BuildError(f"a step ended with exit code {code}." if code else f"{str(event['error']).rstrip('.')}.")
+        said.extend(line for line in _COLOURS.sub("", str(event.get("stream", ""))).splitlines() if line.strip())
