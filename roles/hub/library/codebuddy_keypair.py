@@ -76,9 +76,9 @@ def main() -> None:
         module.fail_json(msg=str(error))
         return
     changed = [
-        ensure_directory(module, private.parent, "0700", nobody),
+        ensure_directory(module, private.parent, nobody),
         ensure_file(module, private, pem, "0600", nobody),
-        ensure_directory(module, public.parent, "0700", reader),
+        ensure_directory(module, public.parent, reader),
         ensure_file(module, public, public_pem(verifying), "0444", reader),
     ]
     kept = existing is not None or not module.check_mode

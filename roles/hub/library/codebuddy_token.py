@@ -7,8 +7,8 @@ DOCUMENTATION = r"""
 module: codebuddy_token
 short_description: Tokens for the clients and spokes of a fleet
 description:
-  - Signs any number of tokens in one call. One that lies in a file stays as it is while it is signed with the right key, says
-    what is asked and has a third of its life left.
+  - Signs any number of tokens in one call. One that lies in a file stays as it is while it is signed with the right
+    key, says what is asked and has a third of its life left.
   - One without a file is signed anew and returned; give the task C(no_log) then.
 options:
   private_key:
@@ -50,7 +50,7 @@ options:
     required: true
     suboptions:
       dest:
-        description: File that it is kept in, in a directory that holds nothing else, since directories are what is mounted.
+        description: File that it is kept in, in a directory that holds nothing else, since directories are mounted.
         type: path
       subject:
         description: Whom it names; for a link the project's id.
@@ -79,7 +79,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 tokens:
-  description: For each token asked for, in the same order, its C(subject), C(dest), C(renewed) and the C(reason); C(token) itself when it has no file.
+  description: >-
+    For each token asked for, in the same order, its C(subject), C(dest), C(renewed) and the C(reason); the C(token)
+    itself when it has no file.
   returned: always
   type: list
   elements: dict
@@ -152,8 +154,8 @@ def _ensure(module: Any, key: Any, token: dict[str, Any]) -> dict[str, Any]:
     existing = read_if_there(dest)
     text = None if existing is None else existing.decode("ascii", "replace").strip()
     reason = reason_to_renew(text, request, key.public_key(), now)
-    content = existing if reason is None and existing else sign(request, key, now, uuid.uuid4().hex).encode()
-    changed = ensure_directory(module, dest.parent, "0700", ownership)
+    content = existing if reason is None and existing else f"{sign(request, key, now, uuid.uuid4().hex)}\n".encode()
+    changed = ensure_directory(module, dest.parent, ownership)
     changed |= ensure_file(module, dest, content, parameters["mode"], ownership)
     outcome = {"subject": request.subject, "dest": str(dest), "changed": changed, "renewed": reason is not None}
     return {**outcome, "reason": reason or "owner or mode differ"} if changed else outcome

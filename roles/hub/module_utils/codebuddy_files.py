@@ -27,21 +27,21 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def ensure_directory(module: Any, path: Path, mode: str, ownership: Ownership) -> bool:
-    """Make a directory; missing parents are made for the deploying user alone. Gives whether something changes.
+def ensure_directory(module: Any, path: Path, ownership: Ownership) -> bool:
+    """Make a directory that only its owner can enter, and its missing parents; gives whether something changes.
+
+    The mode of a directory that is already there stays: it may be one that others need, such as ``/tmp``.
 
     Args:
         module: the AnsibleModule that runs; in check mode nothing is made.
-        mode: of the directory itself, as Ansible writes it, e.g. ``0700``.
     """
-    if path.is_dir():
-        return _set_attributes(module, path, mode, ownership)
-    if not module.check_mode:
-        for parent in reversed(path.parents):
-            parent.mkdir(mode=0o700, exist_ok=True)
-        path.mkdir(mode=0o700)
-        _set_attributes(module, path, mode, ownership)
-    return True
+    missing = not path.is_dir()
+    if missing and not module.check_mode:
+        for directory in (*reversed(path.parents), path):
+            directory.mkdir(mode=0o700, exist_ok=True)
+    if missing and module.check_mode:
+        return True
+    return _set_attributes(module, path, None, ownership) or missing
 
 
 def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: Ownership) -> bool:
@@ -58,7 +58,7 @@ def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: O
     return True
 
 
-def _set_attributes(module: Any, path: Path, mode: str, ownership: Ownership) -> bool:
+def _set_attributes(module: Any, path: Path, mode: str | None, ownership: Ownership) -> bool:
     labels = {"secontext": [None, None, None], "attributes": None}
     wanted = {"path": str(path), "owner": ownership.owner, "group": ownership.group, "mode": mode, **labels}
     return bool(module.set_fs_attributes_if_different(wanted, False))

@@ -44,7 +44,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST: Final = 10 * 365 * 86400
 
 
-# Claims are compared with the request one by one, and the times against the caller's clock: PyJWT looks at the signature.
+# Claims are compared with the request one by one and the times against the caller's clock: PyJWT checks the signature.
 _SIGNATURE_ONLY: Final[Options] = {
     "verify_aud": False,
     "verify_exp": False,
@@ -173,7 +173,7 @@ def sign(request: TokenRequest, key: Ed25519PrivateKey, now: int, token_id: str)
 
 
 def reason_to_renew(token: str | None, request: TokenRequest, key: Ed25519PublicKey, now: int) -> str | None:
-    """Say why a token must be made anew, or None when it still does: right key, right claims, a third of its life left."""
+    """Say why a token must be made anew; None while key and claims are right and a third of its life is left."""
     if token is None:
         return "there is none"
     try:

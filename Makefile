@@ -1,0 +1,96 @@
+# CodeBuddy's commands. Each is a short name for the Ansible or Molecule call that stands in it.
+#
+#   INVENTORY=path   your own inventory instead of inventory/ (file or directory); the defaults below it stay in force
+#   PYTHON=python    the Python (3.11 or newer) that .venv is made with
+#   ARGS=...         more arguments for ansible-playbook, such as -v or --ask-become-pass
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+INVENTORY ?= inventory/
+PYTHON ?= python3
+VENV := .venv
+# Installed when this file is there: its name changes with the pinned requirements, and with the place, which a venv is bound to.
+READY := $(VENV)/.ready-$(firstword $(shell { cat requirements.txt; pwd; } | cksum))
+PLAYBOOK = ansible-playbook -i inventory/defaults.yml -i '$(INVENTORY)' $(ARGS)
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PROJECT SCOPES TTL CLIENT PURGE
+
+.PHONY: help
+help: ## list the commands
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+# Deploy ---------------------------------------------------------------------------------------------------------------
+
+.PHONY: up plan down status token client-config
+up: $(READY) ## build and deploy the fleet of the inventory, prove its isolation, tell how to connect
+	@$(PLAYBOOK) site.yml
+
+plan: $(READY) ## show what `make up` would change, as a diff; changes nothing
+	@$(PLAYBOOK) site.yml --check --diff
+
+down: $(READY) ## stop and remove what the fleet created; PURGE=1 removes volumes and state too
+	@$(PLAYBOOK) playbooks/down.yml
+
+status: $(READY) ## show hub and spokes, and the reason for anything not ready
+	$(call answer,playbooks/status.yml)
+
+token: $(READY) ## print a client token; PROJECT=id[,id] SCOPES=read,write,run TTL=30d
+	$(call answer,playbooks/token.yml)
+
+client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop|claude-code|vscode|cursor
+	$(call answer,playbooks/client-config.yml)
+
+# Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when it fails.
+answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; \
+	$(PLAYBOOK) $(1) -e codebuddy_answer="$$directory/answer" >"$$directory/log" 2>&1 \
+		|| { cat "$$directory/log" >&2; exit 1; }; \
+	cat "$$directory/answer"
+
+# Test -----------------------------------------------------------------------------------------------------------------
+
+.PHONY: test lint unit scenarios
+test: lint unit scenarios ## all that CI runs: lint, unit tests, every Molecule scenario, end-to-end tests
+
+lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
+	yamllint .
+	ansible-lint --offline
+	ruff check
+	ruff format --check
+	mypy hub/src
+	mypy $$(find roles tests -path '*/files' -prune -o -name '*.py' -print)
+
+unit: $(READY) ## the unit tests, which need no engine
+	pytest
+
+# A fleet under another name, on another port and address pool: one that you use is not touched.
+scenarios: $(READY) ## every Molecule scenario; one alone: molecule test -s isolation
+	molecule destroy
+	molecule test --all
+
+# Renew ----------------------------------------------------------------------------------------------------------------
+
+.PHONY: lock
+LOCK = uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
+lock: $(READY) ## renew the pinned requirements
+	$(LOCK) --universal --python-version 3.11 hub/pyproject.toml -o hub/requirements.txt
+	for list in roles/spokes/files/toolchains/*/requirements.in; do \
+		$(LOCK) --universal --python-version 3.13 "$$list" -o "$${list%.in}.txt"; done
+	$(LOCK) --universal --python-version 3.11 requirements.in hub/pyproject.toml -c hub/requirements.txt -o requirements.txt
+
+$(READY): requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'CodeBuddy needs Python 3.11 or newer; say which one: make PYTHON=/path/to/python3.11 ...' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		echo "Installing python3-venv, which Debian's Python comes without ..." >&2; \
+		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update -qq >&2 && $$sudo apt-get install -qq python3-venv >&2 || { \
+		echo 'Python cannot make a virtual environment here; install its venv module (Debian: apt install python3-venv).' >&2; \
+		exit 1; }; }
+	@echo 'Installing the pinned requirements into $(VENV), once; this takes a minute ...' >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt >&2
+	@touch $@
