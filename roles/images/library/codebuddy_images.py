@@ -7,8 +7,10 @@ DOCUMENTATION = r"""
 module: codebuddy_images
 short_description: Build the images of a fleet
 description:
-  - Computes the hub's image and one image for each distinct declaration of a project, each tagged with the hash of all that it is made of.
-  - Builds those that the engine does not have, in parallel, each after what it stands on. A build that fails stops only what stands on it.
+  - Computes the hub's image and one image for each distinct declaration of a project, each tagged with the hash of all
+    that it is made of.
+  - Builds those that the engine does not have, in parallel, each after what it stands on. A build that fails stops only
+    what stands on it.
 options:
   docker_host:
     description: Address of the engine.
@@ -19,7 +21,9 @@ options:
     type: str
     default: codebuddy
   base:
-    description: Image that all projects stand on which declare none of their own. When it is one of Debian's and cannot be pulled, it is made from packages.
+    description:
+      - Image that all projects stand on which declare none of their own.
+      - When it is one of Debian's and cannot be pulled, it is made from packages.
     type: str
     default: debian:trixie-slim
   hub_source:
@@ -73,25 +77,24 @@ built:
   elements: str
   returned: always
 bootstrap_needed:
-  description: Nothing could be built because the base image must be made from packages and the program for that is not installed.
+  description: The base image must be made from packages, and the program for that is not installed.
   type: bool
   returned: always
 """
 
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from pathlib import Path
+from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule, missing_required_lib  # noqa: E402
-
-from ansible.module_utils.codebuddy_images.images import (  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.codebuddy_images.images import (
     DeclarationError,
     FleetImages,
     Project,
     plan_images,
     to_build,
 )
-from ansible.module_utils.codebuddy_images.schedule import build_all  # noqa: E402
-from ansible.module_utils.codebuddy_images.sources import Sources, read_recipes  # noqa: E402
+from ansible.module_utils.codebuddy_images.schedule import build_all
+from ansible.module_utils.codebuddy_images.sources import Sources, read_recipes
 
 try:
     from ansible.module_utils.codebuddy_images.engine import Builder
@@ -139,18 +142,19 @@ def plan(module: AnsibleModule) -> FleetImages:
         module.fail_json(msg=f"The recipes of the images cannot be read: {error.strerror}: {error.filename}.")
     except DeclarationError as error:
         module.fail_json(msg=str(error))
-    raise AssertionError("fail_json does not return")
+    raise AssertionError  # fail_json does not return
 
 
 def present_images(module: AnsibleModule, builder: Builder) -> set[str]:
     """Ask the engine what it has; in check mode an engine that does not answer has nothing."""
     try:
-        return builder.present()
+        present: set[str] = builder.present()
     except (DockerException, RequestException) as error:
         if module.check_mode:
             return set()
         module.fail_json(msg=f"The engine at {module.params['docker_host']} does not answer: {error}")
-    raise AssertionError("fail_json does not return")
+        raise
+    return present
 
 
 def listing(references: set[str]) -> str:

@@ -18,7 +18,7 @@ IGNORED_SUFFIXES = (".pyc", ".swp", "~")
 
 @dataclass(frozen=True)
 class File:
-    """One file of a context: its bytes, and whether it can be executed (the only part of a mode that a checkout keeps)."""
+    """One file of a context: its bytes, and whether it can be executed, all of a mode that a checkout keeps."""
 
     content: bytes
     executable: bool = False

@@ -52,7 +52,7 @@ class Builder:
         build_timeout: seconds without any output after which a build counts as stuck.
     """
 
-    def __init__(self, docker_host: str, namespace: str, pull_timeout: float, build_timeout: float) -> None:
+    def __init__(self, docker_host: str, namespace: str, pull_timeout: int, build_timeout: int) -> None:
         self._docker_host = docker_host
         self._namespace = namespace
         self._pull_timeout = pull_timeout
@@ -60,9 +60,9 @@ class Builder:
         #: Whether a base image was wanted that only the absent bootstrap program can make.
         self.bootstrap_missing = False
 
-    def _connect(self, timeout: float = 60) -> APIClient:
-        settings = kwargs_from_env()  # TLS, for an engine that is reached over TCP
-        return APIClient(**{**settings, "base_url": self._docker_host, "version": "auto", "timeout": timeout})
+    def _connect(self, timeout: int = 60) -> APIClient:
+        tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
+        return APIClient(base_url=self._docker_host, version="auto", timeout=timeout, tls=tls)
 
     def present(self) -> set[str]:
         """Give the references of all images that the engine has.
@@ -153,7 +153,7 @@ class Builder:
 
 def _has(client: APIClient, reference: str) -> bool:
     try:
-        client.inspect_image(reference)
+        client.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs leave it bare
     except ImageNotFound:
         return False
     return True

@@ -1,4 +1,4 @@
-"""What images a fleet needs, each named by the hash of all that it is made of. Pure: knows no engine and reads no file."""
+"""What images a fleet needs, each named by the hash of all that it is made of. Pure: no engine, no file system."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[
 
 
 def _known_profile(project: Project, recipes: Recipes) -> str:
-    if project.profile not in recipes.toolchains:
+    if project.profile is None or project.profile not in recipes.toolchains:
         known = ", ".join(sorted(recipes.toolchains))
         raise DeclarationError(f"Host {project.id}: there is no profile {project.profile!r}; put it in one of {known}.")
     return project.profile
@@ -144,7 +144,7 @@ def _checked_packages(project: Project) -> list[str]:
     for name in project.packages:
         if not PACKAGE.fullmatch(name):
             raise DeclarationError(
-                f"Host {project.id}: {name!r} in packages is no package name; write a name as apt knows it, e.g. libpq-dev."
+                f"Host {project.id}: {name!r} in packages is no package name; write one that apt knows, e.g. libpq-dev."
             )
     return sorted(set(project.packages))
 

@@ -17,7 +17,7 @@ class BuildError(Exception):
 
 @dataclass
 class Outcome:
-    """What became of a set of builds: references built, in the order in which they were done, and one sentence a failure."""
+    """What became of a set of builds: references built, in the order of their ends, and one sentence a failure."""
 
     built: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
