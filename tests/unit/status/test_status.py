@@ -1,0 +1,46 @@
+"""The table that `make status` prints."""
+
+from __future__ import annotations
+
+from ansible.module_utils.codebuddy_status import Row, rows, table
+
+HEALTH = {
+    "projects": {
+        "a": {
+            "ready": True,
+            "link": "connected",
+            "mount": "same",
+            "language_servers": [{"name": "typescript", "state": "ready"}, {"name": "css", "state": "loading"}],
+        },
+        "b": {"ready": False, "link": "offline", "language_servers": [], "reason": "The spoke of b is not connected."},
+    }
+}
+
+
+def test_each_project_has_a_line_with_the_word_of_engine_and_hub() -> None:
+    hub, a, b = rows({"hub": "Up 1 minute", "a": "Up 2 minutes (healthy)", "b": "Exited (137)"}, HEALTH, "")
+    assert hub == Row("hub", "Up 1 minute")
+    assert a == Row("a", "Up 2 minutes (healthy)", "connected", "typescript ready, css loading", "same")
+    assert b == Row("b", "Exited (137)", "offline", reason="The spoke of b is not connected.")
+
+
+def test_a_silent_hub_says_why_and_hides_no_project() -> None:
+    hub, a = rows({"hub": "Exited (1)", "a": "Up"}, None, "connection refused")
+    assert hub.reason == "connection refused"
+    assert (a.name, a.reason) == ("a", "the hub tells nothing of it")
+
+
+def test_a_project_without_a_container_is_listed() -> None:
+    assert [(row.name, row.container) for row in rows({"hub": "Up"}, HEALTH, "")] == [
+        ("hub", "Up"),
+        ("a", "none"),
+        ("b", "none"),
+    ]
+
+
+def test_columns_stand_below_their_headings() -> None:
+    lines = table(rows({"hub": "Up", "a": "Up 2 minutes (healthy)"}, HEALTH, "")).splitlines()
+    column = lines[0].index("LINK")
+    assert lines[2][column:].startswith("connected")
+    assert lines[3][column:].startswith("offline")
+    assert lines[3].endswith("no: The spoke of b is not connected.")
