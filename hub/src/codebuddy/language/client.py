@@ -1,0 +1,92 @@
+"""Our side of the protocol: what we say that we can do, and how we answer what a server asks."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from codebuddy import __version__
+from codebuddy.language.config import ServerConfig
+from codebuddy.language.positions import OFFERED_ENCODINGS
+from codebuddy.language.session import MethodNotFound
+from codebuddy.language.tree import Tree, uri_of
+
+__all__ = ["answer_server", "initialize_params"]
+
+
+def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
+    """Give the parameters of ``initialize``."""
+    uri = uri_of(tree.root)
+    return {
+        "processId": os.getpid(),  # the server runs in our PID namespace; one that watches a foreign pid would exit
+        "clientInfo": {"name": "codebuddy", "version": __version__},
+        "rootPath": str(tree.root),
+        "rootUri": uri,
+        "workspaceFolders": [{"uri": uri, "name": tree.project}],
+        "initializationOptions": config.initialization_options,
+        "capabilities": _capabilities(),
+    }
+
+
+def _capabilities() -> dict[str, Any]:
+    return {
+        "general": {"positionEncodings": list(OFFERED_ENCODINGS)},
+        "window": {"workDoneProgress": True},
+        "workspace": {
+            "applyEdit": False,
+            "configuration": True,
+            "workspaceFolders": True,
+            "didChangeConfiguration": {"dynamicRegistration": False},
+            # Registered watchers are taken and not looked at: every change is told. A server that cannot register
+            # would watch by itself and learn of a change in its own time, perhaps after the next question.
+            "didChangeWatchedFiles": {"dynamicRegistration": True, "relativePatternSupport": True},
+        },
+        "textDocument": {
+            "synchronization": {"didSave": True},
+            "definition": {"linkSupport": True},
+            "references": {},
+            "documentSymbol": {"hierarchicalDocumentSymbolSupport": True},
+            "publishDiagnostics": {"versionSupport": True},
+            "diagnostic": {"dynamicRegistration": False, "relatedDocumentSupport": False},
+        },
+        "experimental": {"serverStatusNotification": True},
+    }
+
+
+def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) -> Any:
+    """Give the result of a request that the server makes. Each is answered: some servers wait for it for ever.
+
+    Raises:
+        MethodNotFound: a request that is not in the protocol, or that we did not say we support.
+    """
+    if method == "workspace/configuration":
+        items = params.get("items") if isinstance(params, dict) else None
+        return [_settings(config, item) for item in items] if isinstance(items, list) else []
+    if method == "workspace/applyEdit":
+        return {"applied": False, "failureReason": "Edits are made by the tools of CodeBuddy, not by the server."}
+    if method == "workspace/workspaceFolders":
+        return [{"uri": uri_of(tree.root), "name": tree.project}]
+    if method == "window/showDocument":
+        return {"success": False}
+    accepted = ("client/registerCapability", "client/unregisterCapability", "window/workDoneProgress/create")
+    if method in accepted or method == "window/showMessageRequest":
+        return None
+    if method.startswith(("workspace/", "textDocument/")) and method.endswith("/refresh"):
+        return None
+    raise MethodNotFound(method)
+
+
+def _settings(config: ServerConfig, item: Any) -> Any:
+    """Give the settings of one asked section; ``{}`` when there are none, for null stops some servers."""
+    section = item.get("section") if isinstance(item, dict) else None
+    if not isinstance(section, str) or not section:
+        return config.settings
+    # rust-analyzer takes the same options at start and from its section, and an empty section would undo the first.
+    if section == config.name and section not in config.settings:
+        return config.initialization_options
+    found: Any = config.settings
+    for part in section.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return config.settings.get(section, {})
+        found = found[part]
+    return found

@@ -1,0 +1,122 @@
+"""The connection to one process of a language server: its session, and all that is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, Final
+
+from codebuddy.language.checks import Checks
+from codebuddy.language.client import answer_server, initialize_params
+from codebuddy.language.config import ServerConfig
+from codebuddy.language.documents import Documents
+from codebuddy.language.positions import Encoding, agreed_encoding
+from codebuddy.language.published import Published
+from codebuddy.language.readiness import Readiness
+from codebuddy.language.session import RequestTimedOut, ServerError, Session, SessionClosed
+from codebuddy.language.tree import Tree
+
+__all__ = ["Connection"]
+
+_MAX_URI: Final = 8192
+
+
+class Connection:
+    """Everything that lives and dies with one process.
+
+    Args:
+        config: the server.
+        tree: the project.
+        readiness: told of progress and status.
+        reader: the process's output.
+        writer: the process's input.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        tree: Tree,
+        readiness: Readiness,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._config = config
+        self._tree = tree
+        self._readiness = readiness
+        self.session = Session(reader, writer, self._answer, self._notice)
+        self.documents = Documents(tree, config.language_of, self.session.notify)
+        self.published = Published()
+        self.checks = Checks(config)
+        self.encoding: Encoding = "utf-16"
+        self.capabilities: dict[str, Any] = {}
+
+    async def initialize(self, seconds: float) -> None:
+        """Do the handshake.
+
+        Raises:
+            RequestTimedOut, ServerError, SessionClosed: it did not succeed.
+        """
+        result = await self.session.request("initialize", initialize_params(self._config, self._tree), seconds)
+        capabilities = result.get("capabilities") if isinstance(result, dict) else None
+        self.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        self.encoding = agreed_encoding(self.capabilities.get("positionEncoding"))
+        self.session.notify("initialized", {})
+        # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
+        self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
+        await self.session.flush()
+
+    async def probe(self, seconds: float) -> None:
+        """See whether the server still answers: a request ``$/…`` that it does not know must get an error (LSP 3.17).
+
+        Raises:
+            RequestTimedOut, SessionClosed: it does not.
+        """
+        with contextlib.suppress(ServerError):
+            await self.session.request("$/codebuddy/probe", None, seconds)
+
+    async def shutdown(self, seconds: float) -> None:
+        """Ask the server to end by itself; never fails."""
+        with contextlib.suppress(RequestTimedOut, ServerError, SessionClosed):
+            await self.session.request("shutdown", None, seconds)
+            self.session.notify("exit", None)
+            await self.session.flush()
+
+    def close(self) -> None:
+        """Note that the process is gone: nobody needs to wait for it any more."""
+        self.published.close()
+        self.checks.close()
+
+    @property
+    def pulls_diagnostics(self) -> bool:
+        """Whether the server is asked for diagnostics, and does not only publish them."""
+        return bool(self.capabilities.get("diagnosticProvider"))
+
+    @property
+    def wants_saves(self) -> bool:
+        """Whether the server wants to know that a document was saved."""
+        sync = self.capabilities.get("textDocumentSync")
+        return isinstance(sync, dict) and bool(sync.get("save"))
+
+    def _answer(self, method: str, params: Any) -> Any:
+        return answer_server(self._config, self._tree, method, params)
+
+    def _notice(self, method: str, params: Any) -> None:
+        if not isinstance(params, dict):
+            return
+        if method == "$/progress":
+            token, value = params.get("token"), params.get("value")
+            if isinstance(token, (str, int)) and isinstance(value, dict):
+                self._readiness.progressed(token, value)
+                self.checks.progressed(token, value)
+        elif method == "experimental/serverStatus":
+            self._readiness.server_status(params)
+        elif method == "textDocument/publishDiagnostics":
+            self._take_diagnostics(params)
+
+    def _take_diagnostics(self, params: dict[str, Any]) -> None:
+        uri, items = params.get("uri"), params.get("diagnostics")
+        if not isinstance(uri, str) or len(uri) > _MAX_URI or not isinstance(items, list):
+            return
+        path = self._tree.path_of(uri)
+        if path is not None:
+            self.published.take(path, params.get("version"), self.documents.version_of(path), items)

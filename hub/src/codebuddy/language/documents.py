@@ -1,0 +1,153 @@
+"""Open documents: what a server knows of a file's text, kept equal to the file on disk."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from codebuddy.errors import ToolError
+from codebuddy.language.positions import decode_text, split_lines
+from codebuddy.language.tree import Stamp, Tree, uri_of
+
+__all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents"]
+
+CREATED, CHANGED, DELETED = 1, 2, 3  # FileChangeType, LSP 3.17
+
+_MAX_OPEN: Final = 128
+
+# Two writes within one tick of the file system's clock leave the same time; a file read so soon after it was written
+# is compared by its text the next time, not by its stamp.
+_UNSURE_NS: Final = 100_000_000
+
+
+@dataclass
+class Document:
+    """One open document, as the server knows it.
+
+    Args:
+        path: the file.
+        uri: its URI, the same in every message.
+        version: grows with every text that is sent.
+        text: the text that was sent, without byte-order mark.
+        lines: the same, split.
+        stamp: the file's stamp when it was read.
+        unsure: whether the stamp was too fresh to be relied on.
+    """
+
+    path: Path
+    uri: str
+    version: int
+    text: str
+    lines: list[str]
+    stamp: Stamp
+    unsure: bool
+
+
+class Documents:
+    """The documents that are open in one session.
+
+    Args:
+        tree: the project.
+        language_of: gives the language id of a path in the project; None for a file that the server does not serve.
+        notify: sends a notification in order, without waiting. A version is raised before its text is sent, so an
+            answer that comes in between can always be told from one for the new text.
+    """
+
+    def __init__(
+        self, tree: Tree, language_of: Callable[[str], str | None], notify: Callable[[str, Any], None]
+    ) -> None:
+        self._tree = tree
+        self._language_of = language_of
+        self._notify = notify
+        self._open: OrderedDict[Path, Document] = OrderedDict()
+        self._version = 0
+
+    def paths(self) -> list[Path]:
+        """Give the open files, the least recently used first."""
+        return list(self._open)
+
+    def version_of(self, path: Path) -> int | None:
+        """Give the version that the server has of a file; None when it is not open."""
+        document = self._open.get(path)
+        return document.version if document else None
+
+    def texts(self) -> dict[Path, list[str]]:
+        """Give the lines of every open document, as the server knows them."""
+        return {path: document.lines for path, document in self._open.items()}
+
+    def sync(self, path: Path) -> Document:
+        """Open the file, or tell the server its new text if it changed on disk.
+
+        Raises:
+            ToolError: it cannot be read, or is no longer there; it is closed then.
+        """
+        document = self._open.get(path)
+        if document is None:
+            return self._open_new(path)
+        self._open.move_to_end(path)
+        stamp = self._tree.stamp(path)
+        if stamp != document.stamp or document.unsure:
+            self._read_again(document)
+        return document
+
+    def sync_all(self) -> bool:
+        """Bring every open document up to date; say whether any had changed. Files that are gone are closed."""
+        before = self._version, len(self._open)
+        for path, document in list(self._open.items()):
+            if self._tree.stamp(path) != document.stamp or document.unsure:
+                try:
+                    self._read_again(document)
+                except ToolError:
+                    continue  # it was closed, and the server was told
+        return (self._version, len(self._open)) != before
+
+    def _open_new(self, path: Path) -> Document:
+        language = self._language_of(self._tree.relative(path))
+        if language is None:
+            raise ValueError(f"{path} is not served")
+        data, stamp = self._tree.read(path)
+        text = decode_text(data)
+        self._version += 1
+        document = Document(path, uri_of(path), self._version, text, split_lines(text), stamp, _unsure(stamp))
+        self._open[path] = document
+        item = {"uri": document.uri, "languageId": language, "version": document.version, "text": text}
+        self._notify("textDocument/didOpen", {"textDocument": item})
+        if len(self._open) > _MAX_OPEN:
+            self._close(next(iter(self._open)))
+        return document
+
+    def _read_again(self, document: Document) -> None:
+        try:
+            data, stamp = self._tree.read(document.path)
+        except ToolError:
+            self._close(document.path)
+            raise
+        document.stamp, document.unsure = stamp, _unsure(stamp)
+        text = decode_text(data)
+        if text == document.text:
+            return
+        self._version += 1
+        document.version, document.text, document.lines = self._version, text, split_lines(text)
+        item = {"uri": document.uri, "version": document.version}
+        self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": [{"text": text}]})
+        self.tell_changed([(document.uri, CHANGED)])
+
+    def _close(self, path: Path) -> None:
+        document = self._open.pop(path)
+        self._notify("textDocument/didClose", {"textDocument": {"uri": document.uri}})
+        if self._tree.stamp(path) is None:
+            self.tell_changed([(document.uri, DELETED)])
+
+    def tell_changed(self, events: list[tuple[str, int]]) -> None:
+        """Tell the server of files that changed on disk, open or not."""
+        if events:
+            changes = [{"uri": uri, "type": kind} for uri, kind in events]
+            self._notify("workspace/didChangeWatchedFiles", {"changes": changes})
+
+
+def _unsure(stamp: Stamp) -> bool:
+    return time.time_ns() - stamp.mtime_ns < _UNSURE_NS

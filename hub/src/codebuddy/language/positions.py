@@ -1,0 +1,94 @@
+"""Positions: 1-based lines and columns in Unicode code points, and the same in the encoding agreed with a server.
+
+LSP counts lines and characters from 0, and characters in units of the negotiated ``positionEncoding`` (LSP 3.17,
+"Position"). Nothing else in CodeBuddy knows about those units.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, TypedDict, get_args
+
+__all__ = [
+    "OFFERED_ENCODINGS",
+    "Encoding",
+    "Position",
+    "agreed_encoding",
+    "decode_text",
+    "from_lsp",
+    "split_lines",
+    "to_lsp",
+]
+
+Encoding = Literal["utf-8", "utf-16", "utf-32"]
+
+OFFERED_ENCODINGS: Final[list[Encoding]] = ["utf-8", "utf-16"]
+
+# Not str.splitlines(): that also splits on form feeds, U+2028 and others, which servers count as ordinary characters.
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+class Position(TypedDict):
+    """A place as the protocol writes it: both numbers count from 0."""
+
+    line: int
+    character: int
+
+
+def agreed_encoding(answered: object) -> Encoding:
+    """Give the encoding that a server chose; UTF-16 is the default of the protocol, and the answer to nonsense."""
+    return next((encoding for encoding in get_args(Encoding) if encoding == answered), "utf-16")
+
+
+def decode_text(data: bytes) -> str:
+    """Give the text of a file, without a byte-order mark; bytes that are not UTF-8 become U+FFFD."""
+    return data.decode("utf-8-sig", "replace")
+
+
+def split_lines(text: str) -> list[str]:
+    r"""Split on ``\r\n``, ``\n`` and ``\r`` only; there is always one line more than there are line ends."""
+    return _LINE_END.split(text)
+
+
+def to_lsp(lines: list[str], line: int, column: int, encoding: Encoding) -> Position:
+    """Turn a 1-based line and column into a position; the column after the last character is allowed.
+
+    Raises:
+        ValueError: the text has no such place; the message says what it has.
+    """
+    if not 1 <= line <= len(lines):
+        raise ValueError(f"there is no line {line}: the file has {len(lines)} lines")
+    text = lines[line - 1]
+    if not 1 <= column <= len(text) + 1:
+        raise ValueError(f"there is no column {column} in line {line}: it has {len(text)} characters")
+    return {"line": line - 1, "character": _units(text[: column - 1], encoding)}
+
+
+def from_lsp(lines: list[str], position: Position, encoding: Encoding) -> tuple[int, int]:
+    """Turn a position into a 1-based line and column.
+
+    A position past the end means the end (LSP 3.17, "Position"); one inside a character means its start.
+    """
+    index = max(0, position["line"])
+    if index >= len(lines):
+        return len(lines), len(lines[-1]) + 1
+    return index + 1, _column(lines[index], position["character"], encoding)
+
+
+def _units(text: str, encoding: Encoding) -> int:
+    if encoding == "utf-32" or text.isascii():
+        return len(text)
+    if encoding == "utf-16":
+        return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _column(text: str, character: int, encoding: Encoding) -> int:
+    if encoding == "utf-32" or text.isascii():
+        return min(max(0, character), len(text)) + 1
+    units = 0
+    for index, point in enumerate(text):
+        units += _units(point, encoding)
+        if units > character:
+            return index + 1
+    return len(text) + 1

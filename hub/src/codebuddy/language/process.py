@@ -1,0 +1,84 @@
+"""The process of a language server: started in a group of its own, ended with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+__all__ = ["Process", "ServerCommandMissing"]
+
+_STDERR_LINES: Final = 40
+_STDERR_LINE_BYTES: Final = 400
+
+# setpriv sets PR_SET_PDEATHSIG between fork and exec: a killed agent leaves no server behind, and no Python code
+# (preexec_fn) runs in the child of a process that has threads.
+_SETPRIV: Final = "/usr/bin/setpriv"
+
+
+class ServerCommandMissing(Exception):
+    """The program of a language server is not in the image."""
+
+
+class Process:
+    """One running server. Use :meth:`start`; call :meth:`kill` when done with it, however it went."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.pid = process.pid
+        self.stdin = process.stdin
+        self.stdout = process.stdout
+        self._stderr = process.stderr
+        self._process = process
+        self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
+
+    @classmethod
+    async def start(cls, command: list[str], cwd: Path, environment: dict[str, str]) -> Process:
+        """Start the command in its own session and process group.
+
+        Raises:
+            ServerCommandMissing: there is no such program.
+            OSError: it cannot be started.
+        """
+        program = shutil.which(command[0], path=environment.get("PATH"))
+        if program is None:
+            raise ServerCommandMissing(f"there is no program {command[0]!r} in this container")
+        argv = [program, *command[1:]]
+        if os.access(_SETPRIV, os.X_OK):
+            argv = [_SETPRIV, "--pdeathsig", "KILL", "--", *argv]
+        pipe = asyncio.subprocess.PIPE
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+            )
+        )
+
+    async def read_stderr(self) -> None:
+        """Read what the server says on stderr, so that it never blocks there; keep the last lines."""
+        rest = b""
+        while data := await self._stderr.read(8192):
+            *lines, rest = (rest + data).split(b"\n")
+            self._last_words.extend(line[:_STDERR_LINE_BYTES].decode("utf-8", "replace") for line in lines)
+            rest = rest[:_STDERR_LINE_BYTES]
+        if rest:
+            self._last_words.append(rest.decode("utf-8", "replace"))
+
+    def last_words(self) -> str:
+        """Give the last line that the server wrote on stderr; empty if there is none."""
+        return next((line.strip() for line in reversed(self._last_words) if line.strip()), "")
+
+    async def wait(self) -> int:
+        """Wait until the server ended; give its exit status, negative for a signal."""
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        """End the server and all that it started, at once. Does no harm when they are gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)

@@ -1,0 +1,153 @@
+"""Answers of a server as items of our answers. Servers are not trusted: a malformed item is a ValueError."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import unquote
+
+from codebuddy.errors import ToolError
+from codebuddy.language.models import Diagnostic, Location, Severity
+from codebuddy.language.positions import Encoding, Position, decode_text, from_lsp, split_lines
+from codebuddy.language.tree import Tree
+
+__all__ = ["Reader", "StaleLocation"]
+
+L = TypeVar("L", bound=Location)
+
+_MAX_LINE_TEXT: Final = 1000
+_MAX_MESSAGE: Final = 4000
+_SEVERITIES: Final[dict[int, Severity]] = {1: "error", 2: "warning", 3: "information", 4: "hint"}
+
+
+class StaleLocation(Exception):
+    """The server named a file of the project that is not there (any more).
+
+    Args:
+        path: the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self.path = path
+
+
+class Reader:
+    """Turns items of one answer; each file is read once.
+
+    Args:
+        tree: the project. Text is read from its files only: a server that names ``/etc/passwd`` gets no line of it out.
+        encoding: the encoding agreed with the server.
+        known: texts that the server was sent, by file; they count before the disk.
+    """
+
+    def __init__(self, tree: Tree, encoding: Encoding, known: dict[Path, list[str]]) -> None:
+        self._tree = tree
+        self._encoding = encoding
+        self._lines = dict(known)
+
+    def locations(self, result: Any) -> list[Location]:
+        """Give the places of a definition's or references' answer: Location, Location[] or LocationLink[].
+
+        Raises:
+            ValueError: it is none of these.
+            StaleLocation: a place is in a file that is gone.
+        """
+        if result is None:
+            return []
+        items = result if isinstance(result, list) else [result]
+        found = [self._location(item) for item in items]
+        return _sorted_unique(found)
+
+    def diagnostics(self, path: Path, items: list[Any]) -> list[Diagnostic]:
+        """Give the diagnostics of a file, each once.
+
+        Raises:
+            ValueError: one is malformed.
+            StaleLocation: the file is gone.
+        """
+        return _sorted_unique([self._diagnostic(path, item) for item in items])
+
+    def _location(self, item: Any) -> Location:
+        item = _mapping(item)
+        uri = item.get("targetUri", item.get("uri"))
+        if not isinstance(uri, str):
+            raise ValueError("a location without a URI")
+        start, end = _range(item.get("targetSelectionRange", item.get("range")))
+        path = self._tree.path_of(uri)
+        return self._external(uri, start, end) if path is None else self._inside(path, start, end)
+
+    def _inside(self, path: Path, start: Position, end: Position) -> Location:
+        lines = self._lines_of(path)
+        line, column = from_lsp(lines, start, self._encoding)
+        end_line, end_column = from_lsp(lines, end, self._encoding)
+        text = lines[line - 1][:_MAX_LINE_TEXT]
+        where = self._tree.show(path)
+        return Location(path=where, line=line, column=column, end_line=end_line, end_column=end_column, line_text=text)
+
+    def _external(self, uri: str, start: Position, end: Position) -> Location:
+        # Columns stay as the server counts them: converting them would take reading a file outside the project.
+        shown = _clean(unquote(uri.removeprefix("file://")[:_MAX_LINE_TEXT]))
+        return Location(
+            path=shown,
+            line=start["line"] + 1,
+            column=start["character"] + 1,
+            end_line=end["line"] + 1,
+            end_column=end["character"] + 1,
+            external=True,
+        )
+
+    def _diagnostic(self, path: Path, item: Any) -> Diagnostic:
+        item = _mapping(item)
+        place = self._inside(path, *_range(item.get("range")))
+        severity, code, source, message = (item.get(key) for key in ("severity", "code", "source", "message"))
+        if not isinstance(message, str):
+            raise ValueError("a diagnostic without a message")
+        return Diagnostic(
+            **place.model_dump(),
+            severity=_SEVERITIES.get(severity, "error") if isinstance(severity, int) else "error",
+            message=_clean(message[:_MAX_MESSAGE]),
+            code=_clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
+            source=_clean(source[:200]) if isinstance(source, str) else None,
+        )
+
+    def _lines_of(self, path: Path) -> list[str]:
+        lines = self._lines.get(path)
+        if lines is None:
+            try:
+                data, _ = self._tree.read(path)
+            except ToolError:
+                raise StaleLocation(path) from None
+            lines = self._lines[path] = split_lines(decode_text(data))
+        return lines
+
+
+def _sorted_unique(items: list[L]) -> list[L]:
+    return sorted({item.model_dump_json(): item for item in items}.values(), key=_order)
+
+
+def _order(item: Location) -> tuple[bool, str, int, int, int, int]:
+    return bool(item.external), item.path, item.line, item.column, item.end_line, item.end_column
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("something that is not an object")
+    return value
+
+
+def _range(value: Any) -> tuple[Position, Position]:
+    both = _mapping(value)
+    return _position(both.get("start")), _position(both.get("end"))
+
+
+def _position(value: Any) -> Position:
+    place = _mapping(value)
+    line, character = place.get("line"), place.get("character")
+    if not isinstance(line, int) or not isinstance(character, int) or line < 0 or character < 0:
+        raise ValueError("a position without line and character")
+    return {"line": line, "character": character}
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

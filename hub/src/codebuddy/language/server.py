@@ -1,0 +1,200 @@
+"""One language server, supervised: started, asked, restarted when it dies, ended with all that it started."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from codebuddy.errors import ToolError
+from codebuddy.language.config import ServerConfig
+from codebuddy.language.connection import Connection
+from codebuddy.language.process import Process, ServerCommandMissing
+from codebuddy.language.readiness import PROGRESS_GRACE, Readiness, ServerState
+from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
+from codebuddy.language.tree import Tree, uri_of
+
+__all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
+
+_HOPELESS_AFTER: Final = 3
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long things may take, in seconds; tests take less."""
+
+    initialize: float = 60.0
+    probe: float = 20.0
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    healthy_after: float = 60.0
+    shutdown: float = 1.0
+    grace: float = PROGRESS_GRACE
+
+
+DEFAULT_PATIENCE: Final = Patience()
+
+
+class LanguageServer:
+    """A server and its present process, if it has one.
+
+    Args:
+        config: what was declared.
+        tree: the project.
+        patience: time limits.
+    """
+
+    def __init__(self, config: ServerConfig, tree: Tree, patience: Patience = DEFAULT_PATIENCE) -> None:
+        self.config = config
+        self.tree = tree
+        self.readiness = Readiness(config.name, config.ready, patience.grace)
+        self._patience = patience
+        self._connection: Connection | None = None
+        self._suspected = asyncio.Event()
+        self._failures = 0
+        self._reopen: list[Path] = []
+        self._missed: dict[Path, int] = {}
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection to the initialized process; None while there is none."""
+        return self._connection
+
+    def state(self) -> ServerState:
+        """Give the state for health."""
+        return self.readiness.describe()
+
+    async def run(self) -> None:
+        """Keep the server running until cancelled; then end it and all that it started."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            reason = await self._run_once()
+            self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
+            self.readiness.died(reason, hopeless=self._failures >= _HOPELESS_AFTER)
+            delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret depends on it)
+
+    def suspect(self) -> None:
+        """See whether the server, which let a request time out, still answers at all; restart it if not."""
+        self._suspected.set()
+
+    def files_changed(self, events: dict[Path, int]) -> None:
+        """Tell the server of changed files, in order with what is asked later; open documents are brought up to date.
+
+        Args:
+            events: kind of change (LSP's FileChangeType) by file.
+        """
+        connection = self._connection
+        if connection is None:
+            self._missed.update(events)  # it may have read the old files already, before it said that it is there
+            return
+        with contextlib.suppress(SessionClosed):
+            connection.documents.tell_changed([(uri_of(path), kind) for path, kind in events.items()])
+            connection.documents.sync_all()
+            connection.checks.files_changed()
+
+    def open(self, paths: list[Path]) -> None:
+        """Show files of this server to it as open documents: their text is then known before the next question.
+
+        A mere notice that a file changed makes a server read it in its own time.
+        """
+        if self._connection is not None:
+            with contextlib.suppress(SessionClosed):
+                for path in paths:
+                    with contextlib.suppress(ToolError):
+                        self._connection.documents.sync(path)
+
+    async def _run_once(self) -> str:
+        """Start a process and stay with it to its end; give the reason of the end."""
+        self.readiness.starting()
+        environment = {**os.environ, **self.config.environment}
+        try:
+            process = await Process.start(self.config.command, self.tree.root, environment)
+        except (ServerCommandMissing, OSError) as error:
+            self._failures = _HOPELESS_AFTER
+            return str(error)
+        connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
+        listening = asyncio.create_task(process.read_stderr())
+        reading = asyncio.create_task(connection.session.run())
+        try:
+            return await self._serve(process, connection, reading)
+        finally:
+            if self._connection is not None:
+                self._reopen = connection.documents.paths()
+                self._connection = None
+            connection.close()
+            await _end(process, listening, reading)
+
+    async def _serve(self, process: Process, connection: Connection, reading: asyncio.Task[str]) -> str:
+        try:
+            await connection.initialize(self._patience.initialize)
+            self._connected(connection)
+            watching = asyncio.create_task(self._watch(connection))
+            try:
+                await asyncio.wait([reading, watching], return_when=asyncio.FIRST_COMPLETED)
+                if watching.done() and not reading.done():
+                    return watching.result()
+            except asyncio.CancelledError:
+                await connection.shutdown(self._patience.shutdown)
+                raise
+            finally:
+                watching.cancel()
+        except RequestTimedOut as error:
+            return str(error)
+        except ServerError as error:
+            return f"it refused to start: {error.message}"
+        except SessionClosed:
+            pass
+        return await self._epitaph(process, reading)
+
+    async def _epitaph(self, process: Process, reading: asyncio.Task[str]) -> str:
+        """Say why the session ended, with the exit status and the last words of the process if it ended too."""
+        reason = await reading
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                status = await process.wait()
+                reason = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+        words = process.last_words()
+        return f"{reason}: {words}" if words else reason
+
+    def _connected(self, connection: Connection) -> None:
+        """Show the initialized server what the one before it had open, and what changed meanwhile."""
+        missed, self._missed = self._missed, {}
+        paths = self._reopen or ([] if self.config.ready != "progress" else self._any_file())
+        self._connection = connection
+        self.readiness.initialized()
+        self.files_changed(missed)
+        self.open(paths)
+
+    def _any_file(self) -> list[Path]:
+        """Give one file to open at once: servers that tell of loading by progress load a project on its first file."""
+        first = next(self.tree.files(lambda path: self.config.language_of(path) is not None), None)
+        return [first] if first else []
+
+    async def _watch(self, connection: Connection) -> str:
+        """Probe the server whenever it is suspected; give the reason when it is found to hang."""
+        while True:
+            await self._suspected.wait()
+            self._suspected.clear()
+            try:
+                await connection.probe(self._patience.probe)
+            except RequestTimedOut:
+                return f"it was restarted: it answered nothing for {self._patience.probe:.0f} s after a time-out"
+            except SessionClosed:
+                return "it went away"
+
+
+async def _end(process: Process, *tasks: asyncio.Task[Any]) -> None:
+    process.kill()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    process.stdin.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(5.0):
+            await process.wait()

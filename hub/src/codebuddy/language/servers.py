@@ -1,0 +1,109 @@
+"""All language servers of one project."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from codebuddy.language.config import ServerConfig
+from codebuddy.language.documents import CHANGED, CREATED, DELETED
+from codebuddy.language.readiness import ServerState
+from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
+from codebuddy.language.tree import Tree
+from codebuddy.language.watching import Watcher
+
+__all__ = ["LanguageServers"]
+
+_MAX_SHOWN_AT_ONCE: Final = 32
+_MAX_REMEMBERED: Final = 100_000
+
+
+class LanguageServers:
+    """The servers of a project, and the watch over its files.
+
+    Args:
+        project: its id.
+        root: its directory.
+        configs: what was declared, in order: the first server that serves a file is asked about it.
+        patience: time limits.
+    """
+
+    def __init__(
+        self, project: str, root: Path, configs: list[ServerConfig], patience: Patience = DEFAULT_PATIENCE
+    ) -> None:
+        self.tree = Tree(project, root)
+        self._servers = [LanguageServer(config, self.tree, patience) for config in configs]
+        self._watcher = Watcher(self.tree, self._seen)
+        self._told: set[Path] = set()
+
+    async def run(self, started: Callable[[], None] | None = None) -> None:
+        """Run the servers and the watch until cancelled; none is left running afterwards.
+
+        Args:
+            started: called once, when they have been set off; does not mean that any is ready.
+        """
+        async with asyncio.TaskGroup() as group:
+            for server in self._servers:
+                group.create_task(server.run(), name=f"language server {server.config.name}")
+            if self._servers:
+                group.create_task(self._watcher.run(), name="file watch")
+            if started is not None:
+                started()
+
+    def states(self) -> list[ServerState]:
+        """Give each server's state, for health."""
+        return [server.state() for server in self._servers]
+
+    def watching(self) -> dict[str, str | None]:
+        """Say how changes by others than the hub are found: ``mode`` (inotify, polling, off) and a ``reason``."""
+        return {"mode": self._watcher.mode, "reason": self._watcher.reason}
+
+    def server_for(self, path: Path) -> LanguageServer | None:
+        """Give the server that is asked about a file; None when no server serves it."""
+        inside = self.tree.relative(path)
+        return next((server for server in self._servers if server.config.language_of(inside)), None)
+
+    def served(self) -> str:
+        """Say what is served, for people: ``typescript (*.ts, *.tsx)``."""
+        shown = [f"{server.config.name} ({', '.join(server.config.languages)})" for server in self._servers]
+        return ", ".join(shown) or "nothing"
+
+    async def files_changed(self, paths: Iterable[Path]) -> int:
+        """Tell every server that files were written, created or deleted; give how many were told.
+
+        Files that a server serves are shown to it as open documents (as long as they are few), so that the next
+        question is answered with their new text.
+        """
+        changed = list(dict.fromkeys(paths))
+        events = self._events(changed)
+        for server in self._servers:
+            server.files_changed(events)
+            existing = (path for path, kind in events.items() if kind != DELETED)
+            served = [path for path in existing if server.config.language_of(self.tree.relative(path))]
+            if len(served) <= _MAX_SHOWN_AT_ONCE:
+                server.open(served)
+        return len(self._servers)
+
+    async def _seen(self, paths: set[Path]) -> None:
+        events = self._events(sorted(paths))
+        for server in self._servers:
+            server.files_changed(events)
+
+    def _events(self, paths: list[Path]) -> dict[Path, int]:
+        """Give the kind of each change: from the disk, for a message may be older than the file's present state.
+
+        Whether a file that is there is new to the servers is known only for those told of before. A needless
+        "created" costs a look at the directory; a missing one leaves a new file unknown.
+        """
+        events: dict[Path, int] = {}
+        for path in paths:
+            if self.tree.stamp(path) is None:
+                events[path] = DELETED
+                self._told.discard(path)
+            else:
+                events[path] = CHANGED if path in self._told else CREATED
+                if len(self._told) < _MAX_REMEMBERED:
+                    self._told.add(path)
+        return events

@@ -1,0 +1,146 @@
+"""The project's directory tree as language servers see it: workspace paths, file URIs, reading without surprises."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import quote, unquote_to_bytes, urlsplit
+
+from codebuddy.errors import ToolError
+
+__all__ = ["IGNORED_DIRECTORIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
+
+MAX_FILE: Final = 4 * 1024 * 1024
+_MAX_ENTRIES: Final = 200_000
+
+IGNORED_DIRECTORIES: Final = frozenset(
+    {".git", ".hg", ".svn", ".venv", "venv", ".tox", "node_modules", "target", "__pycache__"}
+    | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
+)
+
+
+class Stamp(NamedTuple):
+    """What tells two states of a file apart without reading it."""
+
+    mtime_ns: int
+    size: int
+    inode: int
+
+
+def uri_of(path: Path) -> str:
+    """Give the ``file:`` URI of an absolute path, byte for byte."""
+    return "file://" + quote(os.fsencode(path))
+
+
+class Tree:
+    """One project's files.
+
+    Args:
+        project: its id, the first part of every workspace path.
+        root: its directory.
+    """
+
+    def __init__(self, project: str, root: Path) -> None:
+        self.project = project
+        self.root = root.resolve()
+
+    def locate(self, path: str) -> Path:
+        """Give the absolute path of a workspace path; the file need not exist.
+
+        Raises:
+            ToolError: ``outside_project``.
+        """
+        project, _, inside = path.partition("/")
+        if project != self.project:
+            raise ToolError("outside_project", f"Paths here begin with {self.project!r}, like {self.project}/….", path)
+        return self.locate_inside(inside, path)
+
+    def locate_inside(self, inside: str, shown: str | None = None) -> Path:
+        """Give the absolute path of a path relative to the project.
+
+        Raises:
+            ToolError: ``outside_project``.
+        """
+        found = Path(os.path.normpath(self.root / inside))
+        if "\0" in inside or not found.is_relative_to(self.root):
+            raise ToolError("outside_project", f"This path leads out of the project {self.project!r}.", shown or inside)
+        return found
+
+    def relative(self, path: Path) -> str:
+        """Give the path in the project, with ``/``."""
+        return path.relative_to(self.root).as_posix()
+
+    def show(self, path: Path) -> str:
+        """Give the workspace path of a path in the project; a byte that is no UTF-8 becomes ``?``."""
+        shown = self.project if path == self.root else f"{self.project}/{self.relative(path)}"
+        return shown.encode("utf-8", "replace").decode("utf-8")
+
+    def path_of(self, uri: str) -> Path | None:
+        """Give the path in the project that a URI names; None for anything outside it or not a file."""
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            return None
+        if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+            return None
+        raw = unquote_to_bytes(parts.path)
+        if not raw.startswith(b"/") or b"\0" in raw:
+            return None
+        path = Path(os.path.normpath(os.fsdecode(raw)))
+        return path if path.is_relative_to(self.root) else None
+
+    def read(self, path: Path) -> tuple[bytes, Stamp]:
+        """Read a regular file of the project.
+
+        Never blocks on a FIFO or a device, and never follows a link out of the project: what counts is where the
+        *opened* file is, so that a link swapped during the call gains nothing.
+
+        Raises:
+            ToolError: ``not_found``, ``not_a_file``, ``outside_project``, ``file_too_large``.
+        """
+        shown = self.show(path)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ToolError("not_found", "There is no such file.", shown) from None
+        except OSError as error:
+            raise ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown) from None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ToolError("not_a_file", "This is not a regular file.", shown)
+            if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self.root):
+                raise ToolError("outside_project", "This is a link that leads out of the project.", shown)
+            if status.st_size > MAX_FILE:
+                raise ToolError("file_too_large", f"The file is larger than {MAX_FILE} bytes.", shown)
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read(MAX_FILE), _stamp(status)
+        finally:
+            os.close(descriptor)
+
+    def stamp(self, path: Path) -> Stamp | None:
+        """Give the present stamp of a file; None when it is gone."""
+        try:
+            return _stamp(os.stat(path))
+        except OSError:
+            return None
+
+    def files(self, wanted: Callable[[str], bool], below: Path | None = None) -> Iterator[Path]:
+        """Walk the regular files whose path in the project is wanted, in a fixed order, without what tools generate."""
+        seen = 0
+        for directory, directories, names in os.walk(below or self.root):
+            directories[:] = sorted(name for name in directories if name not in IGNORED_DIRECTORIES)
+            for name in sorted(names):
+                path = Path(directory, name)
+                if wanted(self.relative(path)) and path.is_file() and not path.is_symlink():
+                    yield path
+            seen += len(names)
+            if seen > _MAX_ENTRIES:
+                return
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)

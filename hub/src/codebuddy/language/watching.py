@@ -1,0 +1,94 @@
+"""The watch over a project's files: changes by commands in the spoke, or by an editor on the host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, Literal
+
+from watchfiles import Change, awatch
+from watchfiles._rust_notify import WatchfilesRustInternalError
+
+from codebuddy.language.tree import IGNORED_DIRECTORIES, Stamp, Tree
+
+__all__ = ["Watcher"]
+
+_STEP_MS: Final = 20
+_DEBOUNCE_MS: Final = 400
+_MAX_EXPANDED: Final = 2000
+
+
+class Watcher:
+    """Tells of changed files, those that tools generate left out.
+
+    Without inotify (instances and watches are limited per user, over all containers and the desktop) it compares the
+    files' stamps every few seconds.
+
+    Args:
+        tree: the project.
+        changed: told the paths that changed, each batch once.
+        poll_seconds: the time between two looks when polling.
+    """
+
+    def __init__(self, tree: Tree, changed: Callable[[set[Path]], Awaitable[None]], poll_seconds: float = 3.0) -> None:
+        self._tree = tree
+        self._changed = changed
+        self._poll_seconds = poll_seconds
+        self.mode: Literal["inotify", "polling", "off"] = "off"
+        self.reason: str | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        try:
+            await self._watch()
+        except (OSError, WatchfilesRustInternalError) as error:
+            self.reason = f"watching fell back to polling: {error}"
+        finally:
+            self.mode = "off"
+        await self._poll()
+
+    async def _watch(self) -> None:
+        stop = asyncio.Event()
+        watch = awatch(
+            self._tree.root,
+            watch_filter=self._wanted,
+            debounce=_DEBOUNCE_MS,
+            step=_STEP_MS,
+            stop_event=stop,
+            ignore_permission_denied=True,
+        )
+        self.mode = "inotify"
+        try:
+            async for batch in watch:
+                await self._changed(self._expanded({Path(name) for _, name in batch}))
+        finally:
+            stop.set()
+
+    def _wanted(self, _: Change, name: str) -> bool:
+        return not IGNORED_DIRECTORIES.intersection(Path(name).relative_to(self._tree.root).parts)
+
+    def _expanded(self, paths: set[Path]) -> set[Path]:
+        """Add the files of new directories: a directory that appears is told of as one path."""
+        expanded = set(paths)
+        for path in paths:
+            if path.is_dir() and not path.is_symlink():
+                for file in self._tree.files(lambda _: True, path):
+                    if len(expanded) >= _MAX_EXPANDED:
+                        return expanded
+                    expanded.add(file)
+        return expanded
+
+    async def _poll(self) -> None:
+        self.mode = "polling"
+        known = await asyncio.to_thread(self._stamps)
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            present = await asyncio.to_thread(self._stamps)
+            if changed := {path for path, _ in known.items() ^ present.items()}:
+                await self._changed(changed)
+            known = present
+
+    def _stamps(self) -> dict[Path, Stamp]:
+        stamps = ((path, self._tree.stamp(path)) for path in self._tree.files(lambda _: True))
+        return {path: stamp for path, stamp in stamps if stamp is not None}

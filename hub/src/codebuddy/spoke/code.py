@@ -1,0 +1,85 @@
+"""The code tools of a spoke: questions that its language servers answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from codebuddy.language.asking import Report
+from codebuddy.language.diagnosing import diagnose
+from codebuddy.language.models import (
+    DiagnosticsArguments,
+    DiagnosticsResult,
+    FilesChangedArguments,
+    FilesChangedResult,
+    LocationsResult,
+    PlaceArguments,
+)
+from codebuddy.language.questions import find_definition, find_references
+from codebuddy.language.servers import LanguageServers
+from codebuddy.tools.tool import Call, Tool
+
+__all__ = ["code_tools"]
+
+
+def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
+    """Give the code tools of a project, and ``files_changed``, which only the hub calls."""
+
+    async def definition(call: Call, arguments: PlaceArguments) -> LocationsResult:
+        return await find_definition(servers, arguments, _reporter(call))
+
+    async def references(call: Call, arguments: PlaceArguments) -> LocationsResult:
+        return await find_references(servers, arguments, _reporter(call))
+
+    async def diagnostics(call: Call, arguments: DiagnosticsArguments) -> DiagnosticsResult:
+        return await diagnose(servers, arguments, _reporter(call))
+
+    async def files_changed(call: Call, arguments: FilesChangedArguments) -> FilesChangedResult:
+        paths = [servers.tree.locate_inside(path) for path in arguments.paths]
+        return FilesChangedResult(told=await servers.files_changed(paths))
+
+    return [
+        Tool(
+            name="find_definition",
+            scope="read",
+            description="Find where the thing at a place in the code is defined.",
+            arguments=PlaceArguments,
+            result=LocationsResult,
+            handler=definition,
+        ),
+        Tool(
+            name="find_references",
+            scope="read",
+            description="Find all uses of the thing at a place in the code, its declaration included.",
+            arguments=PlaceArguments,
+            result=LocationsResult,
+            handler=references,
+        ),
+        Tool(
+            name="diagnostics",
+            scope="read",
+            description="Get the errors and warnings of a file, a directory or the project, from its language servers.",
+            arguments=DiagnosticsArguments,
+            result=DiagnosticsResult,
+            handler=diagnostics,
+        ),
+        Tool(
+            name="files_changed",
+            scope="write",
+            description="Tell the language servers that files were written, created or deleted.",
+            arguments=FilesChangedArguments,
+            result=FilesChangedResult,
+            handler=files_changed,
+        ),
+    ]
+
+
+def _reporter(call: Call) -> Report:
+    """Count the reports up, for MCP wants progress that grows; how far a server is stands in the message."""
+    count = 0
+
+    async def report(message: str) -> None:
+        nonlocal count
+        count += 1
+        await call.progress(float(count), None, message)
+
+    return report
