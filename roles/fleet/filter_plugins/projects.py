@@ -1,0 +1,84 @@
+"""Shapes the inventory into the list of projects that the modules of this role take."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.errors import AnsibleFilterError
+
+__all__ = ["FilterModule", "declared_projects", "with_images"]
+
+# Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
+_NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths", "format_on_write")
+
+
+def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[dict[str, Any]]:
+    """Give the declared projects, in the order of the inventory.
+
+    Args:
+        hostvars: Ansible's ``hostvars``.
+        hosts: the inventory hosts that are projects.
+
+    Returns:
+        One dict for each host: id, path, profile, base_image, packages, language_servers, tasks, environment, memory,
+        cpus, pids, unsupported, allow_root_owned. Absent limits, profile and base_image are None. Nothing is checked.
+
+    A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
+    """
+    return [_project(host, hostvars[host]) for host in hosts]
+
+
+def with_images(projects: Iterable[Mapping[str, Any]], references: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Add to each project the reference of its image (None where there is none)."""
+    return [{**project, "image": references.get(project["id"])} for project in projects]
+
+
+def _project(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def first(*names: str, default: Any = None) -> Any:
+        return next((variables[name] for name in names if variables.get(name) is not None), default)
+
+    try:
+        path = first("project_path")
+        egress = first("egress", default="none")
+        return {
+            "id": host,
+            "path": os.path.normpath(os.path.expanduser(path)) if isinstance(path, str) and path else path,
+            "profile": first("project_profile"),
+            "base_image": first("base_image", "profile_base_image"),
+            "packages": first("packages", "profile_packages", default=[]),
+            "language_servers": first("language_servers", "profile_language_servers", default=[]),
+            "tasks": _merged(variables, "profile_tasks", "project_tasks", "tasks"),
+            "environment": _merged(variables, "profile_environment", "project_environment", "environment"),
+            "memory": first("memory", "profile_memory"),
+            "cpus": first("cpus", "profile_cpus"),
+            "pids": first("pids", "profile_pids"),
+            "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)]
+            + ([f"egress {egress!r}"] if egress not in ("none", []) else []),
+            "allow_root_owned": bool(first("allow_root_owned", default=False)),
+        }
+    except AnsibleFilterError:
+        raise
+    except Exception as error:  # a template in the inventory may fail in any way: say whose it is
+        raise AnsibleFilterError(f"host {host}: its variables cannot be read: {error}") from error
+
+
+def _merged(variables: Mapping[str, Any], *names: str) -> Any:
+    """Merge the dicts of these names, later ones winning by key; what is no dict is passed on and refused later."""
+    result: dict[str, Any] = {}
+    for name in names:
+        value = variables.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            return value
+        result.update(value)
+    return result
+
+
+class FilterModule:
+    """Makes the functions known to Ansible."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"declared_projects": declared_projects, "with_images": with_images}

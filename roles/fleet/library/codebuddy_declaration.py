@@ -1,0 +1,88 @@
+#!/usr/bin/python
+"""The Ansible module that checks a declaration: arguments and documentation; the logic is in module_utils."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: codebuddy_declaration
+short_description: Check a CodeBuddy declaration before anything is changed
+description:
+  - Checks ids, profiles, paths, limits, tasks and language servers of all projects, and where their directories lie,
+    and fails with all problems at once, one sentence a line, each with the host and what to do.
+  - Changes nothing and needs no engine.
+options:
+  projects:
+    description: The declared projects, as the filter P(declared_projects#filter) gives them.
+    type: list
+    elements: dict
+    required: true
+  profiles:
+    description: The names of the known profiles.
+    type: list
+    elements: str
+    required: true
+  fleet_name:
+    description: The name of the fleet.
+    type: str
+    default: codebuddy
+  state_dir:
+    description: The directory on the host for keys and tokens; no project may hold it or lie in it.
+    type: path
+    required: true
+  uid:
+    description: The user that the containers run as.
+    type: int
+    default: 1000
+  address_pool:
+    description: A private IPv4 network that must hold one /29 for each project and one for the hub.
+    type: str
+    default: 10.213.0.0/16
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing anyway.
+author: CodeBuddy (@codebuddy)
+"""
+
+EXAMPLES = r"""
+- name: Check the declaration
+  codebuddy_declaration:
+    projects: "{{ hostvars | declared_projects(groups['spokes']) }}"
+    profiles: [python, rust, typescript]
+    state_dir: /home/me/.local/state/codebuddy
+"""
+
+RETURN = r"""
+problems:
+  description: The sentences, empty when all is well.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
+
+ARGUMENTS: dict[str, Any] = {
+    "projects": {"type": "list", "elements": "dict", "required": True},
+    "profiles": {"type": "list", "elements": "str", "required": True},
+    "fleet_name": {"default": "codebuddy"},
+    "state_dir": {"type": "path", "required": True},
+    "uid": {"type": "int", "default": 1000},
+    "address_pool": {"default": "10.213.0.0/16"},
+}
+
+
+def main() -> None:
+    """Run as an Ansible module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    problems = declaration_problems(**module.params)
+    if problems:
+        module.fail_json(msg="\n".join(problems), problems=problems)
+    module.exit_json(changed=False, problems=[])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Which subnet each network gets from the declared pool: a pure function of the pool and the project ids.
+
+Every network is a /29: .0 network, .1 gateway, .2 hub, .3 spoke. The hub's front network is the first /29 of the pool.
+A project's place comes from the hash of its id, so that adding a project leaves the addresses of the others alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["PREFIX", "PoolError", "Subnet", "allocate", "parse_pool"]
+
+PREFIX = 29
+_SIZE = 2 ** (32 - PREFIX)
+_PRIVATE = tuple(ipaddress.IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+
+
+class PoolError(ValueError):
+    """The pool cannot be used; the message is a sentence that says why and what to set."""
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One /29 and who has which address in it."""
+
+    cidr: str
+    gateway: str
+    hub: str
+    spoke: str
+
+
+def parse_pool(text: str) -> ipaddress.IPv4Network:
+    """Read the pool.
+
+    Raises:
+        PoolError: it is not a private IPv4 network, or smaller than one /29.
+    """
+    try:
+        pool = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise PoolError(
+            f"codebuddy_address_pool '{text}' is not an IPv4 network ({error}): write it like 10.213.0.0/16."
+        ) from None
+    if not any(pool.subnet_of(private) for private in _PRIVATE):
+        raise PoolError(f"codebuddy_address_pool {pool} is not a private range: take one like 10.213.0.0/16.")
+    if pool.prefixlen > PREFIX:
+        raise PoolError(
+            f"codebuddy_address_pool {pool} is too small: it must hold /{PREFIX} networks, like 10.213.0.0/16."
+        )
+    return pool
+
+
+def allocate(pool: ipaddress.IPv4Network, project_ids: Iterable[str]) -> tuple[Subnet, dict[str, Subnet]]:
+    """Give the front subnet, and one for each project id.
+
+    Two ids with the same hash place are told apart by linear probing in sorted order.
+
+    Raises:
+        PoolError: the pool has fewer /29 networks than the fleet needs.
+    """
+    ids = sorted(project_ids)
+    count = 2 ** (PREFIX - pool.prefixlen)
+    if len(ids) + 1 > count:
+        raise PoolError(
+            f"codebuddy_address_pool {pool} holds {count} networks, but the hub and {len(ids)} projects need "
+            f"{len(ids) + 1}: declare a larger one, like 10.213.0.0/16."
+        )
+    taken = {0}
+    places: dict[str, Subnet] = {}
+    for project_id in ids:
+        index = int.from_bytes(hashlib.sha256(project_id.encode()).digest(), "big") % count
+        while index in taken:
+            index = (index + 1) % count
+        taken.add(index)
+        places[project_id] = _subnet(pool, index)
+    return _subnet(pool, 0), places
+
+
+def _subnet(pool: ipaddress.IPv4Network, index: int) -> Subnet:
+    base = pool.network_address + index * _SIZE
+    return Subnet(f"{base}/{PREFIX}", str(base + 1), str(base + 2), str(base + 3))

@@ -1,0 +1,257 @@
+"""The declared fleet, typed; and everything that can be wrong with a declaration without looking at the host."""
+
+from __future__ import annotations
+
+import ipaddress
+import os.path
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from . import addresses, values
+from .errors import FleetError
+
+__all__ = ["Fleet", "Limits", "Project", "parse_fleet", "project_problems", "read_project"]
+
+RESERVED_IDS = frozenset({"hub"})
+READINESS = ("immediate", "progress", "server_status")
+_SERVER_KEYS = frozenset({"name", "command", "languages", "settings", "initialization_options", "environment", "ready"})
+DEFAULT_LIMITS = {"memory": "2g", "cpus": 2, "pids": 512}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use: bytes of memory (swap included), CPUs, processes and threads."""
+
+    memory: int
+    cpus: float
+    pids: int
+
+
+@dataclass(frozen=True)
+class Project:
+    """One declared project."""
+
+    id: str
+    path: str
+    profile: str
+    image: str
+    language_servers: tuple[dict[str, Any], ...]
+    tasks: dict[str, list[str]]
+    environment: dict[str, str]
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The whole declaration."""
+
+    name: str
+    state_dir: str
+    uid: int
+    gid: int
+    pool: ipaddress.IPv4Network
+    port: int
+    hub_image: str
+    hub_limits: Limits
+    projects: tuple[Project, ...]
+
+
+class _Reader:
+    """Reads values and keeps the sentences about the bad ones, so that all are shown at once."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        self.problems: list[str] = []
+
+    def say(self, sentence: str) -> None:
+        self.problems.append(f"{self.subject}: {sentence}")
+
+    def read(self, name: str, parse: Callable[[Any], T], value: Any, otherwise: T) -> T:
+        try:
+            return parse(value)
+        except ValueError as error:
+            shown = f" {value!r}" if isinstance(value, (str, int, float)) else ""
+            self.say(f"{name}{shown} {error}.")
+            return otherwise
+
+    def limits(self, source: Mapping[str, Any]) -> Limits:
+        given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_LIMITS.items()}
+        return Limits(
+            memory=self.read("memory", values.memory_bytes, given["memory"], 0),
+            cpus=self.read("cpus", values.cpu_count, given["cpus"], 0.0),
+            pids=self.read("pids", values.process_count, given["pids"], 0),
+        )
+
+
+def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
+    """Type a project; the sentences say what is wrong with its values (then it is not to be used)."""
+    name = declared.get("id")
+    reader = _Reader(f"host {name}")
+    project_id = reader.read("the name", values.identifier, name, "")
+    if name in RESERVED_IDS:
+        reader.say(f"the name '{name}' is reserved: name the host differently.")
+    path = declared.get("path")
+    if not isinstance(path, str) or not path:
+        reader.say("project_path is missing: set it to the absolute path of the project's directory.")
+    elif not os.path.isabs(path):
+        reader.say(f"project_path '{path}' is relative: give the absolute path (or one that begins with ~).")
+    elif "\0" in path or "\n" in path:
+        reader.say(f"project_path {path!r} has a line break or NUL character in it: rename the directory.")
+    for key in declared.get("unsupported") or []:
+        reader.say(f"{key} is not supported yet: remove it from the inventory.")
+    for item in _items(reader, "packages", declared.get("packages")):
+        reader.read("packages", values.package, item, "")
+    if declared.get("base_image") is not None:
+        reader.read("base_image", values.image_reference, declared["base_image"], "")
+    project = Project(
+        id=project_id,
+        path=str(path or ""),
+        profile=str(declared.get("profile") or ""),
+        image=str(declared.get("image") or ""),
+        language_servers=tuple(
+            _language_server(reader, item)
+            for item in _items(reader, "language_servers", declared.get("language_servers"))
+        ),
+        tasks=_tasks(reader, declared.get("tasks") or {}),
+        environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
+        limits=reader.limits(declared),
+    )
+    return project, reader.problems
+
+
+def project_problems(projects: Sequence[Mapping[str, Any]], profiles: Iterable[str] | None) -> list[str]:
+    """One sentence for each thing that is wrong with the values of the projects; paths on the host are not looked at.
+
+    Args:
+        projects: as ``declared_projects`` gives them.
+        profiles: the known profiles; None: not checked.
+    """
+    problems: list[str] = []
+    known = None if profiles is None else sorted(profiles)
+    for declared in projects:
+        project, found = read_project(declared)
+        problems += found
+        if known is None or project.profile in known:
+            continue
+        choices = ", ".join(known) or "none"
+        what = f"the profile '{project.profile}' is unknown" if project.profile else "it has no profile"
+        problems.append(f"host {declared.get('id')}: {what}: put the host in the group of one of these: {choices}.")
+    for name, count in Counter(str(project.get("id")) for project in projects).items():
+        if count > 1:
+            problems.append(f"host {name}: it is declared {count} times: keep one.")
+    return problems
+
+
+def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> Fleet:
+    """Type the declaration.
+
+    Raises:
+        FleetError: with one sentence a line for everything that is wrong.
+    """
+    reader = _Reader("fleet")
+    reader.problems += project_problems(projects, profiles=None)
+    hub = fleet.get("hub") or {}
+    if not hub.get("image"):
+        reader.say("hub.image is missing: it is the reference that the images role gives for the hub.")
+    typed = [read_project(declared)[0] for declared in projects]
+    for project in typed:
+        if not project.image:
+            reader.problems.append(
+                f"host {project.id}: image is missing: it is the reference that the images role gives."
+            )
+    hub_reader = _Reader("hub")
+    limits = hub_reader.limits(hub)
+    result = Fleet(
+        name=reader.read("codebuddy_fleet_name", values.identifier, fleet.get("name"), ""),
+        state_dir=reader.read("codebuddy_state_dir", _absolute, fleet.get("state_dir"), ""),
+        uid=reader.read("codebuddy_uid", _user, fleet.get("uid"), 0),
+        gid=reader.read("codebuddy_gid", _user, fleet.get("gid"), 0),
+        pool=_pool(reader, str(fleet.get("address_pool")), [project.id for project in typed]),
+        port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
+        hub_image=str(hub.get("image") or ""),
+        hub_limits=limits,
+        projects=tuple(sorted(typed, key=lambda project: project.id)),
+    )
+    problems = reader.problems + hub_reader.problems
+    if problems:
+        raise FleetError("\n".join(problems))
+    return result
+
+
+def _absolute(value: Any) -> str:
+    if not isinstance(value, str) or not os.path.isabs(value) or os.path.normpath(value) == "/":
+        raise ValueError("must be an absolute path of a directory of its own")
+    return os.path.normpath(value)
+
+
+def _user(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+        raise ValueError("must be the number of a user or group other than root, like 1000")
+    return value
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+        raise ValueError("must be a port, 1 to 65535")
+    return value
+
+
+def _pool(reader: _Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:
+    try:
+        pool = addresses.parse_pool(text)
+        addresses.allocate(pool, ids)
+    except addresses.PoolError as error:
+        reader.problems.append(str(error))
+        return ipaddress.IPv4Network("10.213.0.0/16")
+    return pool
+
+
+def _items(reader: _Reader, name: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, (list, tuple)):
+        reader.say(f"{name} must be a list.")
+        return []
+    return list(value)
+
+
+def _tasks(reader: _Reader, value: Any) -> dict[str, list[str]]:
+    if not isinstance(value, dict):
+        reader.say("project_tasks must map the name of a task to its command.")
+        return {}
+    for name in value:
+        reader.read("the name of task", values.identifier, name, "")
+    return {str(name): reader.read(f"task {name}", values.command, item, []) for name, item in value.items()}
+
+
+def _language_server(reader: _Reader, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        reader.say("each of language_servers must have a command and languages.")
+        return {}
+    argv = reader.read("language_servers: command", values.command, value.get("command"), ["?"])
+    name = str(value.get("name") or os.path.basename(argv[0]))
+    if unknown := sorted(set(map(str, value)) - _SERVER_KEYS):
+        accepted = ", ".join(sorted(_SERVER_KEYS))
+        reader.say(f"language server {name} has {', '.join(unknown)}, which is not known: use {accepted}.")
+    languages = value.get("languages")
+    variables: dict[str, str] = {}
+    if not isinstance(languages, dict) or not languages or not all(isinstance(v, str) for v in languages.values()):
+        reader.say(f"language server {name}: languages must map file patterns to languages, like {{'*.py': python}}.")
+        languages = {}
+    ready = value.get("ready") or READINESS[0]
+    if ready not in READINESS:
+        reader.say(f"language server {name}: ready '{ready}' is unknown: use one of {', '.join(READINESS)}.")
+    return {
+        "name": name,
+        "command": argv,
+        "languages": {str(pattern): str(language) for pattern, language in languages.items()},
+        "settings": value.get("settings") or {},
+        "initialization_options": value.get("initialization_options") or {},
+        "environment": reader.read(
+            f"language server {name}: environment", values.environment, value.get("environment") or {}, variables
+        ),
+        "ready": str(ready),
+    }

@@ -1,0 +1,152 @@
+"""What a fleet is made of: pure data, the same schema for what is declared and for what is found on an engine.
+
+Every field holds only JSON types, so that a plan can be kept as a generation, compared, hashed and shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = [
+    "FLEET_LABEL",
+    "PROJECT_LABEL",
+    "SPEC_LABEL",
+    "Container",
+    "File",
+    "Network",
+    "Plan",
+    "Volume",
+    "canonical",
+    "spec_hash",
+]
+
+FLEET_LABEL = "codebuddy.fleet"
+PROJECT_LABEL = "codebuddy.project"
+SPEC_LABEL = "codebuddy.spec"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One bridge network: the front one of the hub, or the one that a spoke shares with the hub only."""
+
+    name: str
+    project: str  # "" for the hub's front network
+    subnet: str
+    gateway: str
+    driver: str
+    internal: bool
+    ipv6: bool
+    options: dict[str, str]
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """The cache volume of a spoke (its HOME)."""
+
+    name: str
+    project: str
+    driver: str
+    options: dict[str, str]
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A configuration file on the host that containers see through a read-only bind."""
+
+    path: str
+    content: str
+    mode: str  # octal, e.g. "0640"; its directory gets the same with search permission
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A container as the engine is asked to make it."""
+
+    name: str
+    project: str  # "" for the hub
+    image: str
+    entrypoint: list[str]
+    command: list[str]
+    user: str
+    hostname: str
+    working_dir: str
+    environment: dict[str, str]
+    labels: dict[str, str]  # without the label that carries the hash of this very specification
+    mounts: dict[str, dict[str, Any]]  # target -> {type, source, read_only}
+    tmpfs: dict[str, str]  # target -> mount options
+    networks: dict[str, dict[str, Any]]  # name -> {address, aliases}; the container's own network has its own name
+    ports: dict[str, str]  # "3000/tcp" -> "127.0.0.1:3000"
+    extra_hosts: list[str]
+    memory: int  # bytes
+    memory_swap: int  # bytes, memory and swap together
+    cpus: float
+    pids: int
+    ulimits: dict[str, list[int]]  # name -> [soft, hard]
+    cap_drop: list[str]
+    security_options: list[str]
+    read_only: bool
+    init: bool
+    ipc: str
+    cgroup_namespace: str
+    sysctls: dict[str, str]
+    restart: str
+    log_driver: str
+    log_options: dict[str, str]
+    health: dict[str, Any]  # {command, interval, timeout, start_period (seconds), retries}
+    stop_signal: str
+    stop_timeout: int  # seconds
+    files: dict[str, str] = field(default_factory=dict)  # host path -> SHA-256 of its content
+    # Engine settings that no plan ever sets, by their name in the engine's API: found on what others made or changed.
+    foreign_settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A whole fleet, keyed by name (files by path), in the order in which it is made."""
+
+    fleet: str
+    networks: dict[str, Network] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    files: dict[str, File] = field(default_factory=dict)
+    containers: dict[str, Container] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the plan as JSON types; every network and container also shows the hash of its specification."""
+        data = asdict(self)
+        for name, item in (self.networks | self.containers).items():
+            group = "networks" if isinstance(item, Network) else "containers"
+            data[group][name]["spec"] = spec_hash(item)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Read what :meth:`as_dict` gave, as for a plan kept as a generation."""
+
+        def load(kind: Any, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+            return {key: kind(**{k: v for k, v in item.items() if k != "spec"}) for key, item in items.items()}
+
+        return cls(
+            fleet=data["fleet"],
+            networks=load(Network, data["networks"]),
+            volumes=load(Volume, data["volumes"]),
+            files=load(File, data["files"]),
+            containers=load(Container, data["containers"]),
+        )
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def spec_hash(item: Network | Volume | Container) -> str:
+    """SHA-256 (hex) of the canonical specification: equal hash, equal thing."""
+    return hashlib.sha256(canonical(asdict(item)).encode()).hexdigest()

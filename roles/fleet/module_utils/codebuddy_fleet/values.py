@@ -1,0 +1,106 @@
+"""Reads the values of a declaration: each function gives the typed value, or ValueError with the end of a sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+__all__ = [
+    "command",
+    "cpu_count",
+    "environment",
+    "identifier",
+    "image_reference",
+    "memory_bytes",
+    "package",
+    "process_count",
+]
+
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_LEAST_MEMORY = 64 * 2**20
+_LEAST_PROCESSES = 16
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
+
+
+def identifier(value: Any) -> str:
+    """Read a project id or fleet name."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise ValueError("must be 1 to 41 of a-z, 0-9 and '-', beginning with a letter or digit")
+    return value
+
+
+def memory_bytes(value: Any) -> int:
+    """Read a size such as ``512m``, ``2g`` or a number of bytes."""
+    match = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) else None
+    if match is None or isinstance(value, bool):
+        raise ValueError("is not a size: write it like 512m or 2g")
+    size = int(float(match[1]) * _UNITS[match[2].lower()])
+    if size < _LEAST_MEMORY:
+        raise ValueError("is too little for a container to run in: give at least 64m")
+    return size
+
+
+def cpu_count(value: Any) -> float:
+    """Read a number of CPUs, fractions allowed; rounded to a thousandth."""
+    try:
+        cpus = float(value) if not isinstance(value, bool) else 0.0
+    except (TypeError, ValueError):
+        cpus = 0.0
+    if not 0.01 <= cpus <= 1024:
+        raise ValueError("is not a number of CPUs: write it like 1.5 (at least 0.01)")
+    return round(cpus, 3)
+
+
+def process_count(value: Any) -> int:
+    """Read a limit on the number of processes and threads."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or not _LEAST_PROCESSES <= int(text) <= 4_194_304:
+        raise ValueError(f"is not a limit of processes: give a whole number of at least {_LEAST_PROCESSES}")
+    return int(text)
+
+
+def command(value: Any) -> list[str]:
+    """Read an argument vector: a list of strings whose first is a program."""
+    if not isinstance(value, (list, tuple)) or not value:
+        raise ValueError("must be a list of strings, program first, like [npm, test]")
+    if not all(isinstance(word, str) for word in value):
+        raise ValueError("has an argument that is not a string: put it in quotes")
+    if any("\0" in word for word in value):
+        raise ValueError("has a NUL character in it: remove it")
+    if not value[0] or value[0].startswith("-"):
+        raise ValueError("must begin with a program, not with an option")
+    return [str(word) for word in value]
+
+
+def environment(value: Any) -> dict[str, str]:
+    """Read environment variables: strings, or numbers that become strings."""
+    if not isinstance(value, dict):
+        raise ValueError("must map names to strings")
+    result: dict[str, str] = {}
+    for name, item in value.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise ValueError(f"has the name {name!r}, which is not one of a variable: use letters, digits and '_'")
+        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+            raise ValueError(f"gives {name} a value that is not a string: put it in quotes")
+        if "\0" in str(item):
+            raise ValueError(f"gives {name} a value with a NUL character in it: remove it")
+        result[str(name)] = str(item)
+    return result
+
+
+def package(value: Any) -> str:
+    """Read a distribution package, with a version if need be."""
+    if not isinstance(value, str) or not _PACKAGE.fullmatch(value):
+        raise ValueError(f"has {value!r}, which is not the name of a distribution package: write it like libpq-dev")
+    return str(value)
+
+
+def image_reference(value: Any) -> str:
+    """Read an image as the engine names it."""
+    if not isinstance(value, str) or not _IMAGE.fullmatch(value):
+        raise ValueError("is not the name of an image: write it like debian:trixie")
+    return str(value)
