@@ -17,7 +17,7 @@ __all__ = ["ALL_SCOPES", "CLIENT_AUDIENCE", "LINK_AUDIENCE", "LOCAL", "AccessDen
 ALL_SCOPES = frozenset({"read", "write", "run"})
 CLIENT_AUDIENCE = "codebuddy:client"
 LINK_AUDIENCE = "codebuddy:link"
-MAX_TOKEN_BYTES = 8192
+MAX_TOKEN_BYTES = 4096
 
 log = logging.getLogger(__name__)
 

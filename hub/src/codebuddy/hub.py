@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
-import uvicorn
 from mcp.server import Server
-from starlette.types import ASGIApp
 
 from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration
@@ -24,6 +19,7 @@ from codebuddy.language.models import FilesChangedResult
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
+from codebuddy.protocol.door import DRAIN_SECONDS, Door, listen, open_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server, serve_streams
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
@@ -38,9 +34,6 @@ from codebuddy.workspace import Workspaces
 __all__ = ["serve"]
 
 WORKSPACES = Path("/workspaces")
-
-DRAIN_SECONDS = 3
-"""After SIGTERM, requests that are being answered have so long to finish; then they are cancelled."""
 
 TELL_SECONDS = 5.0
 """So long a write waits for the spoke to have told its language servers of the change."""
@@ -115,41 +108,6 @@ class Hub:
         self.stopping.set()
 
 
-class _Door(uvicorn.Server):
-    """A uvicorn server that leaves signals alone: the hub has two doors, and closes both on one signal."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _door(app: ASGIApp) -> _Door:
-    return _Door(
-        uvicorn.Config(
-            app,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            ws="websockets-sansio",
-            ws_max_size=MAX_MESSAGE_BYTES,
-            ws_ping_interval=20.0,
-            ws_ping_timeout=20.0,
-            ws_per_message_deflate=False,
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
-    )
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    """Bind one address and no other: what is not bound cannot be reached from the wrong network."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((address, port))
-    listener.listen(256)
-    return listener
-
-
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
     """Run the hub until SIGTERM or SIGINT."""
     configuration = HubConfiguration.model_validate_json(config_path.read_text())
@@ -161,12 +119,12 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
     )
     link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
     sessions = http_sessions(hub.server)
-    clients = _door(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
+    clients = open_door(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
     listens = {project.listen: name for name, project in configuration.projects.items()}
-    spokes = _door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping))
+    spokes = open_door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping))
 
-    client_socket = _listen(configuration.client.address, configuration.client.port)
-    spoke_sockets = [_listen(address, LINK_PORT) for address in listens]
+    client_socket = listen(configuration.client.address, configuration.client.port)
+    spoke_sockets = [listen(address, LINK_PORT) for address in listens]
     HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     HUB_SOCKET.unlink(missing_ok=True)
     local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
@@ -182,7 +140,7 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
         tasks.cancel_scope.cancel()
 
 
-async def _close_at_signal(hub: Hub, clients: _Door, spokes: _Door, local: asyncio.Server) -> None:
+async def _close_at_signal(hub: Hub, clients: Door, spokes: Door, local: asyncio.Server) -> None:
     """Close in order: no new connections; what runs finishes or is cancelled; then the connections and the links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:

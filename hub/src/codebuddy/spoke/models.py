@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from codebuddy.language.models import LanguageServerState
+from typing import Literal
+
+from pydantic import BaseModel
+
 from codebuddy.tools.tool import Arguments, Result
 
-__all__ = ["SpokeStatus", "StatusArguments"]
+__all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
 
 
 class StatusArguments(Arguments):
     """None are needed."""
+
+
+class LanguageServerState(BaseModel):
+    """How one language server is.
+
+    Args:
+        name: as declared.
+        state: ``starting``, ``indexing`` (it answers, but not yet completely), ``ready`` or ``dead``.
+        reason: why it is not ready.
+        percent: how far indexing is, when the server tells.
+    """
+
+    name: str
+    state: Literal["starting", "indexing", "ready", "dead"]
+    reason: str | None = None
+    percent: int | None = None
 
 
 class SpokeStatus(Result):

@@ -11,9 +11,8 @@ from pydantic import BaseModel
 from codebuddy.access import Principal
 from codebuddy.configuration import HubProject
 from codebuddy.errors import ToolError
-from codebuddy.language.models import LanguageServerState
 from codebuddy.links.registry import Links
-from codebuddy.spoke.models import SpokeStatus
+from codebuddy.spoke.models import LanguageServerState, SpokeStatus
 
 __all__ = ["Fleet", "ProjectHealth"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from codebuddy.language.models import LanguageServerState
+from codebuddy.spoke.models import LanguageServerState
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.tool import Arguments, Call, Result, Tool
 

@@ -1,0 +1,153 @@
+"""Host, Origin and token are checked before anything else is looked at, requests and upgrades alike."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from codebuddy_testing.doors import PUBLIC, open_door, token
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+pytestmark = pytest.mark.anyio
+
+NOW = int(time.time())
+
+
+def unsigned() -> str:
+    head = jwt.utils.base64url_encode(b'{"alg":"none","typ":"JWT"}').decode()
+    return f"{head}.{token().split('.')[1]}."
+
+
+def signed_with_the_public_key() -> str:
+    """HS256 with the public key as the secret: a verifier that trusts the header's algorithm takes it."""
+    import hashlib
+    import hmac
+
+    encode = jwt.utils.base64url_encode
+    signing_input = encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + token().split(".")[1].encode()
+    return (signing_input + b"." + encode(hmac.new(PUBLIC, signing_input, hashlib.sha256).digest())).decode()
+
+
+BAD_TOKENS: dict[str, Any] = {
+    "no signature": unsigned,
+    "HS256 with the public key": signed_with_the_public_key,
+    "another key": lambda: token(key=Ed25519PrivateKey.generate()),
+    "another audience": lambda: token(aud="codebuddy:link"),
+    "another fleet": lambda: token(iss="codebuddy:other"),
+    "expired": lambda: token(exp=NOW - 60),
+    "not yet valid": lambda: token(nbf=NOW + 600),
+    "without expiry": lambda: token(exp=None),
+    "without projects": lambda: token(projects=None),
+    "projects that are no list": lambda: token(projects="*"),
+    "oversized": lambda: token(sub="x" * 4000),
+    "not a token": lambda: "abc",
+    "empty": lambda: "",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+async def test_a_bad_token_is_refused_before_the_upgrade(kind: str) -> None:
+    headers = {"Authorization": f"Bearer {BAD_TOKENS[kind]()}".strip()}
+    async with open_door() as door:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{door.port}/", additional_headers=headers, proxy=None)
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            answer = await http.post(f"http://127.0.0.1:{door.port}/mcp", headers=headers, json={})
+    assert refused.value.response.status_code == 401
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+HOSTS = [
+    ("127.0.0.1:{port}", True),
+    ("localhost:{port}", True),
+    ("127.0.0.1", False),
+    ("127.0.0.1.evil.com:{port}", False),
+    ("evil.com", False),
+    ("0.0.0.0:{port}", False),
+    ("[::1]:1", False),
+    ("localhost:{port}@evil.com", False),
+]
+ORIGINS: list[tuple[str | None, bool]] = [
+    (None, True),
+    ("null", False),
+    ("http://localhost:3000", False),
+    ("http://127.0.0.1", False),
+    ("https://evil.com", False),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "upgrade"])
+@pytest.mark.parametrize(("origin", "origin_good"), ORIGINS)
+@pytest.mark.parametrize(("host", "host_good"), HOSTS)
+async def test_only_our_own_name_and_no_web_page(
+    method: str, host: str, host_good: bool, origin: str | None, origin_good: bool
+) -> None:
+    async with open_door() as door:
+        headers = {"Host": host.format(port=door.port), "Authorization": f"Bearer {token()}"}
+        if origin is not None:
+            headers["Origin"] = origin
+        status = await _status(method, door.port, headers)
+        without_token = await _status(method, door.port, {k: v for k, v in headers.items() if k != "Authorization"})
+    if host_good and origin_good:
+        assert status not in (401, 403)
+        assert without_token == 401
+    else:
+        assert status == 403
+        assert without_token == 403
+
+
+async def _status(method: str, port: int, headers: dict[str, str]) -> int:
+    url = f"http://127.0.0.1:{port}/mcp"
+    if method == "upgrade":
+        headers = {
+            **headers,
+            "Connection": "Upgrade",
+            "Upgrade": "websocket",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        }
+        method = "GET"
+    async with (
+        httpx2.AsyncClient(trust_env=False) as http,
+        http.stream(method, url, headers=headers) as answer,
+    ):
+        return int(answer.status_code)
+
+
+async def test_without_a_token_health_tells_the_overall_status_only() -> None:
+    async with open_door() as door, httpx2.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{door.port}/health"
+        anonymous = await http.get(url)
+        known = await http.get(url, headers={"Authorization": f"Bearer {token()}"})
+        bad = await http.get(url, headers={"Authorization": "Bearer x"})
+        page = await http.get(url, headers={"Origin": "https://evil.com"})
+    assert (anonymous.status_code, anonymous.json()) == (200, {"status": "ok"})
+    assert (known.status_code, known.json()["hub"]) == (503, "ok")
+    assert (bad.status_code, page.status_code) == (401, 403)
+
+
+async def test_a_session_of_one_token_is_closed_to_another() -> None:
+    start = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }
+    listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
+    accept = {"Accept": "application/json, text/event-stream"}
+    async with open_door() as door, httpx2.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{door.port}/mcp"
+        mine = {**accept, "Authorization": f"Bearer {token()}"}
+        theirs = {**accept, "Authorization": f"Bearer {token(sub='somebody else')}"}
+        opened = await http.post(url, headers=mine, json=start)
+        session = {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+        stolen = await http.post(url, headers={**theirs, **session}, json=listing)
+        own = await http.post(url, headers={**mine, **session}, json=listing)
+    assert stolen.status_code == 404
+    assert own.status_code == 200

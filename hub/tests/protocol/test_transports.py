@@ -1,0 +1,201 @@
+"""Both protocol eras on both network transports, with the official SDK's client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import anyio
+import pytest
+from mcp.shared.exceptions import MCPError
+from codebuddy_testing.clients import connected
+from codebuddy_testing.doors import open_door, token
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+pytestmark = pytest.mark.anyio
+
+EACH = pytest.mark.parametrize(
+    ("transport", "mode"),
+    [(t, m) for t in ("websocket", "http") for m in ("legacy", "2026-07-28", "auto")],
+)
+
+
+@EACH
+async def test_a_tool_answers_with_structure_and_text(transport: str, mode: str) -> None:
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        listed = await client.list_tools()
+        result = await client.call_tool("echo", {"text": "grüße 🎉"})
+    assert [tool.name for tool in listed.tools] == ["echo"]
+    assert listed.tools[0].output_schema is not None
+    assert result.structured_content == {"text_back": "grüße 🎉", "subject": "tester"}
+    assert "grüße" in result.content[0].text
+
+
+@EACH
+async def test_progress_reaches_the_caller(transport: str, mode: str) -> None:
+    seen: list[tuple[float, float | None, str | None]] = []
+
+    async def on_progress(value: float, total: float | None, message: str | None) -> None:
+        seen.append((value, total, message))
+
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        await client.call_tool("echo", {"text": "x"}, progress_callback=on_progress)
+    assert seen == [(1.0, 2.0, "half")]
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ({"text": "x", "fail": True}, "asked_to_fail", "ask it not to"),
+        ({"text": "x", "colour": "red"}, "invalid_arguments", "it accepts text, fail, crash, wait"),
+        ({"text": 3}, "invalid_arguments", "text:"),
+        ({}, "invalid_arguments", "text:"),
+    ],
+)
+async def test_a_failure_is_a_tool_result_with_a_code_and_a_sentence(
+    transport: str, mode: str, arguments: dict[str, Any], code: str, words: str
+) -> None:
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        result = await client.call_tool("echo", arguments)
+    assert result.is_error
+    assert result.structured_content["code"] == code
+    assert words in result.structured_content["message"]
+
+
+@EACH
+async def test_what_breaks_inside_is_not_told_outside(transport: str, mode: str) -> None:
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        result = await client.call_tool("echo", {"text": "x", "crash": True})
+    assert result.structured_content["code"] == "internal_error"
+    assert "secret" not in json.dumps(result.model_dump(mode="json"))
+
+
+@EACH
+async def test_a_token_without_the_scope_may_look_but_not_touch(transport: str, mode: str) -> None:
+    async with open_door() as door, connected(transport, door.port, token(scopes=["read"]), mode) as client:
+        assert len((await client.list_tools()).tools) == 1
+        result = await client.call_tool("echo", {"text": "x"})
+    assert result.structured_content["code"] == "forbidden"
+
+
+@EACH
+async def test_an_unknown_tool_is_a_protocol_error(transport: str, mode: str) -> None:
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        with pytest.raises(MCPError, match="There is no tool 'nothing'"):
+            await client.call_tool("nothing", {})
+
+
+@EACH
+async def test_cancelling_a_call_cancels_its_work(transport: str, mode: str) -> None:
+    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "echo", {"text": "x", "wait": True})
+            await door.probe.started.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await door.probe.cancelled.wait()
+
+
+async def test_a_dropped_connection_cancels_its_calls() -> None:
+    async with open_door() as door:
+        async with anyio.create_task_group() as tasks:
+
+            async def call() -> None:
+                async with connected("websocket", door.port, token(), "legacy") as client:
+                    await client.call_tool("echo", {"text": "x", "wait": True})
+
+            tasks.start_soon(call)
+            await door.probe.started.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await door.probe.cancelled.wait()
+
+
+def _headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {token()}"}
+
+
+STATELESS_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+
+
+async def test_one_connection_may_speak_both_eras() -> None:
+    """As Copilot CLI does: server/discover first, then initialize, on the same connection."""
+
+    def request(number: int, method: str, params: dict[str, Any]) -> str:
+        return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+
+    handshake = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    async with (
+        open_door() as door,
+        connect(f"ws://127.0.0.1:{door.port}/mcp", additional_headers=_headers(), proxy=None) as socket,
+    ):
+        await socket.send(request(1, "server/discover", {"_meta": STATELESS_META}))
+        discovered = json.loads(await socket.recv())
+        await socket.send(request(2, "initialize", handshake))
+        initialized = json.loads(await socket.recv())
+        await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        await socket.send(request(3, "tools/list", {}))
+        handshake_era = json.loads(await socket.recv())
+        await socket.send(request(4, "tools/list", {"_meta": STATELESS_META}))
+        stateless_era = json.loads(await socket.recv())
+    assert discovered["result"]["supportedVersions"] == ["2026-07-28"]
+    assert initialized["result"]["protocolVersion"] == "2025-11-25"
+    assert "resultType" not in handshake_era["result"]
+    assert stateless_era["result"]["resultType"] == "complete"
+
+
+@pytest.mark.parametrize("text", ["{not json", "[]", '{"jsonrpc": "1.0", "id": 1}', '"hello"'])
+async def test_what_is_no_message_is_answered(text: str) -> None:
+    async with (
+        open_door() as door,
+        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket,
+    ):
+        await socket.send(text)
+        answer = json.loads(await socket.recv())
+    assert answer["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [(b"binary", 1003), ("x" * (4 * 1024 * 1024 + 1), 1009)],
+)
+async def test_frames_that_are_no_messages_close_the_connection(frame: str | bytes, code: int) -> None:
+    async with (
+        open_door() as door,
+        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket,
+    ):
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.send(frame)
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == code
+
+
+async def test_a_stopping_hub_says_so() -> None:
+    async with open_door() as door:
+        async with connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket:
+            door.stopping.set()
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+
+
+async def test_a_connection_ends_with_its_token() -> None:
+    import time
+
+    soon = {"Authorization": f"Bearer {token(exp=int(time.time()) + 1)}"}
+    async with (
+        open_door() as door,
+        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=soon, proxy=None) as socket,
+    ):
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008

@@ -1,0 +1,68 @@
+"""The official SDK's client over each transport."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx2
+import mcp_types as types
+from mcp.client.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+
+@asynccontextmanager
+async def websocket_transport(url: str, token: str) -> AsyncIterator[Any]:
+    """A client transport over WebSocket; the SDK has none, and the hub's own must not be tested with itself."""
+    async with connect(
+        url, additional_headers={"Authorization": f"Bearer {token}"}, subprotocols=["mcp"], proxy=None
+    ) as socket:
+        assert socket.subprotocol == "mcp"
+        to_client, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+        write, from_client = anyio.create_memory_object_stream[SessionMessage](0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_receive, socket, to_client)
+            tasks.start_soon(_send, socket, from_client)
+            yield read, write
+            tasks.cancel_scope.cancel()
+
+
+async def _receive(socket: ClientConnection, to_client: Any) -> None:
+    async with to_client:
+        try:
+            async for text in socket:
+                await to_client.send(SessionMessage(types.jsonrpc_message_adapter.validate_json(text, by_name=False)))
+        except (ConnectionClosed, anyio.BrokenResourceError):
+            return
+
+
+async def _send(socket: ClientConnection, from_client: Any) -> None:
+    async with from_client:
+        async for item in from_client:
+            await socket.send(item.message.model_dump_json(by_alias=True, exclude_unset=True))
+
+
+@asynccontextmanager
+async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
+    """The SDK's Streamable HTTP transport with a token."""
+    async with httpx2.AsyncClient(
+        headers={"Authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30, read=300), trust_env=False
+    ) as http:
+        async with streamable_http_client(url, http_client=http) as streams:
+            yield streams
+
+
+@asynccontextmanager
+async def connected(transport: str, port: int, token: str, mode: Any) -> AsyncIterator[Client]:
+    """A connected client of the given era (``legacy``, ``2026-07-28`` or ``auto``)."""
+    if transport == "websocket":
+        streams = websocket_transport(f"ws://127.0.0.1:{port}/", token)
+    else:
+        streams = http_transport(f"http://127.0.0.1:{port}/mcp", token)
+    async with Client(streams, mode=mode) as client:
+        yield client

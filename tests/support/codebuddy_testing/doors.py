@@ -1,0 +1,115 @@
+"""A hub's client door on a free port of loopback, with a fixture tool behind it: what the transport tests connect to."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import jwt
+import uvicorn
+from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, Principal, TokenVerifier
+from codebuddy.errors import ToolError
+from codebuddy.protocol.door import open_door as make_door
+from codebuddy.protocol.http import client_app, http_sessions
+from codebuddy.protocol.kernel import InFlight, build_server
+from codebuddy.tools.tool import Arguments, Call, Result, Tool
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def token(key: Any = KEY, algorithm: str = "EdDSA", **changes: Any) -> str:
+    """Sign a client's token; ``changes`` overrides claims, None removes one."""
+    now = int(time.time())
+    claims = {
+        "iss": "codebuddy:test",
+        "aud": CLIENT_AUDIENCE,
+        "sub": "tester",
+        "projects": ["*"],
+        "scopes": ["read", "write", "run"],
+        "iat": now,
+        "nbf": now,
+        "exp": now + 600,
+        **changes,
+    }
+    return jwt.encode({k: v for k, v in claims.items() if v is not None}, key, algorithm=algorithm)
+
+
+class EchoArguments(Arguments):
+    text: str
+    fail: bool = False
+    crash: bool = False
+    wait: bool = False
+
+
+class Echo(Result):
+    text_back: str
+    subject: str
+
+
+class Probe:
+    """Sees what happened to a call."""
+
+    def __init__(self) -> None:
+        self.started = anyio.Event()
+        self.cancelled = anyio.Event()
+
+
+def echo_tool(probe: Probe) -> Tool[Any]:
+    async def echo(call: Call, arguments: EchoArguments) -> Echo:
+        if arguments.fail:
+            raise ToolError("asked_to_fail", "It was asked to fail; ask it not to.", "p/a.txt")
+        if arguments.crash:
+            raise RuntimeError("a secret inside")
+        if arguments.wait:
+            probe.started.set()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                probe.cancelled.set()
+        await call.progress(1.0, 2.0, "half")
+        return Echo(text_back=arguments.text, subject=call.principal.subject)
+
+    return Tool("echo", "write", "Says it back.", EchoArguments, Echo, echo)
+
+
+@dataclass
+class Door:
+    port: int
+    probe: Probe
+    stopping: anyio.Event
+    in_flight: InFlight
+
+
+@asynccontextmanager
+async def open_door() -> AsyncIterator[Door]:
+    """Serve the fixture tool on a free port until the block ends."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    port = listener.getsockname()[1]
+    probe, stopping, in_flight = Probe(), anyio.Event(), InFlight()
+    server = build_server("test", [echo_tool(probe)], "Test.", in_flight)
+
+    async def health(principal: Principal | None) -> dict[str, Any]:
+        return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
+
+    policy = AccessPolicy(
+        TokenVerifier(PUBLIC, "test"), CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+    )
+    sessions = http_sessions(server)
+    door: uvicorn.Server = make_door(client_app(server, sessions, health, policy, stopping))
+    async with sessions.run(), anyio.create_task_group() as tasks:
+        tasks.start_soon(door.serve, [listener])
+        try:
+            yield Door(port, probe, stopping, in_flight)
+        finally:
+            stopping.set()
+            door.should_exit = True
