@@ -1,0 +1,1 @@
+"""A service that sums up measurements."""
