@@ -1,0 +1,87 @@
+"""Opaque cursors: where a search over several projects goes on, bound to the question that was asked. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from codebuddy.errors import ToolError
+from codebuddy.workspace.paths import from_wire, to_wire
+from codebuddy.workspace.search import Page, Position
+
+__all__ = ["decode_cursor", "encode_cursor", "merge"]
+
+T = TypeVar("T")
+
+_Where = tuple[list[str], int | None, int]
+_CURSOR = TypeAdapter(tuple[str, dict[str, _Where]])
+
+
+def encode_cursor(question: object, positions: Mapping[str, Position]) -> str:
+    """Write a cursor.
+
+    Args:
+        question: whatever must be the same when the cursor is used; has a stable ``repr``.
+        positions: project id → where to go on there; projects that are finished are left out.
+    """
+    at = {
+        project: ([to_wire(part) for part in where.parts], where.line, where.column)
+        for project, where in positions.items()
+    }
+    text = json.dumps([_digest(question), at], separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(question: object, cursor: str) -> dict[str, Position]:
+    """Read a cursor. It is only a place to go on at: what the caller may see is for the caller to check.
+
+    Raises:
+        ToolError: ``invalid_cursor``.
+    """
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        digest, at = _CURSOR.validate_json(raw)
+    except (binascii.Error, ValueError, ValidationError):
+        raise ToolError("invalid_cursor", "This is not a cursor of this hub; call again without one.") from None
+    if digest != _digest(question):
+        raise ToolError("invalid_cursor", "The cursor belongs to other arguments; repeat those, or leave it out.")
+    return {
+        project: Position(tuple(from_wire(part) for part in parts), line, column)
+        for project, (parts, line, column) in at.items()
+    }
+
+
+def merge(
+    pages: Mapping[str, Page[T]], starts: Mapping[str, Position], limit: int
+) -> tuple[list[T], dict[str, Position]]:
+    """Join the pages of several projects, in the order of their ids, cut to a limit.
+
+    Args:
+        pages: what each project gave.
+        starts: where each project's search began.
+        limit: items at most.
+
+    Returns:
+        The items, and where each unfinished project goes on; empty when all is seen.
+    """
+    found: list[T] = []
+    unfinished: dict[str, Position] = {}
+    for project in sorted(pages):
+        page = pages[project]
+        kept = page.found[: limit - len(found)]
+        found += [item for _, item in kept]
+        if len(kept) < len(page.found):
+            unfinished[project] = kept[-1][0] if kept else starts[project]
+        elif page.resume is not None:
+            unfinished[project] = page.resume
+    return found, unfinished
+
+
+def _digest(question: object) -> str:
+    return hashlib.sha256(repr(question).encode("utf-8", "replace")).hexdigest()[:16]
