@@ -191,6 +191,8 @@ def main() -> None:
         result = run(module.params, check_mode=module.check_mode)
     except FleetError as error:
         module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'A file'} cannot be read or changed: {error.strerror or error}.")
     except ModuleNotFoundError as error:
         module.fail_json(
             msg=f"The Python library {error.name} is missing: install it with pip install -r requirements.txt."

@@ -151,10 +151,11 @@ def _alone(state_dir: Path, check_mode: bool) -> Iterator[None]:
     except OSError as error:
         raise FleetError(f"codebuddy_state_dir {state_dir} cannot be used: {error.strerror}.") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FleetError("Another run is changing this fleet: wait until it has ended.") from None
         yield
-    except BlockingIOError:
-        raise FleetError("Another run is changing this fleet: wait until it has ended.") from None
     finally:
         os.close(lock)
 

@@ -140,6 +140,8 @@ def _differences(
     container: Container, found: ObservedContainer, limits: EngineLimits
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     own = found.own
+    # An engine may be told to give every container more limits of its own; those are its business.
+    own = replace(own, ulimits={name: own.ulimits[name] for name in container.ulimits.keys() & own.ulimits.keys()})
     wanted = found.image_defaults.taken_off(container)
     wanted = replace(
         wanted,

@@ -27,6 +27,8 @@ FOREIGN_HOST_SETTINGS = (
     "VolumeDriver", "VolumesFrom",
 )  # fmt: skip
 FOREIGN_CONFIG_SETTINGS = ("Domainname", "NetworkDisabled", "OpenStdin", "StdinOnce", "Tty")
+# An engine may be told to give every network these; they are its business.
+_ENGINE_OPTIONS = frozenset({"com.docker.network.driver.mtu"})
 # Hidden parts of /proc and /sys: the engine's own lists differ by version, but an empty one means they were laid open.
 _HIDING = ("MaskedPaths", "ReadonlyPaths")
 
@@ -82,7 +84,7 @@ def observe_network(found: Mapping[str, Any]) -> tuple[Network, str]:
         driver=found.get("Driver", ""),
         internal=bool(found.get("Internal")),
         ipv6=bool(found.get("EnableIPv6")),
-        options=dict(found.get("Options") or {}),
+        options={k: v for k, v in (found.get("Options") or {}).items() if k not in _ENGINE_OPTIONS},
         labels={k: v for k, v in all_labels.items() if k != SPEC_LABEL},
     )
     return network, all_labels.get(SPEC_LABEL, "")

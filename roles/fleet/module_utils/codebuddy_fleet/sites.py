@@ -16,7 +16,9 @@ __all__ = ["Site", "site_problems"]
 
 # Never a project: what the system itself lives in. Below the first kind nothing is a project either.
 _SYSTEM_TREES = tuple(Path(p) for p in ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run"))
-_SYSTEM_ROOTS = frozenset(Path("/", name) for name in ("", *"bin home lib lib64 opt root sbin srv tmp usr var".split()))
+_SYSTEM_ROOTS = frozenset(
+    Path("/", name) for name in ("", "bin", "home", "lib", "lib64", "opt", "root", "sbin", "srv", "tmp", "usr", "var")
+)
 
 
 @dataclass(frozen=True)
