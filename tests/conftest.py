@@ -1,12 +1,21 @@
-"""What all tests share: the module utilities of the roles, importable under the name that Ansible gives them."""
+"""What all tests share: the roles' module utilities under the name that Ansible gives them, and the deployed fleet."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import ansible.module_utils
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
 for folder in sorted(ROOT.glob("roles/*/module_utils")):
     ansible.module_utils.__path__.append(str(folder))
+
+from codebuddy_testing.deployment import Deployment  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Deployment:
+    """The fleet that the scenarios deployed."""
+    return Deployment()
