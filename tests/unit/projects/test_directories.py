@@ -1,0 +1,126 @@
+"""Directories that are missing are made, empty ones get a sample, and what holds anything is left alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.codebuddy_directories import Owner, examine, perform
+
+SAMPLES = Path(__file__).parents[3] / "roles/projects/files/samples"
+ME = Owner(os.getuid(), os.getgid())
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Path:
+    root = tmp_path / "sample"
+    (root / "src").mkdir(parents=True)
+    (root / "src/main.ts").write_text("main")
+    (root / "run").write_text("#!/bin/sh\n")
+    (root / "run").chmod(0o755)
+    (root / "node_modules").mkdir()
+    (root / "node_modules/left").write_text("over")
+    return root
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): path.read_text() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+FILLED = {"run": "#!/bin/sh\n", "src/main.ts": "main"}
+
+
+def test_a_missing_directory_is_made_with_its_parents_and_filled(tmp_path: Path, sample: Path) -> None:
+    project = tmp_path / "my-projects/app"
+    work = examine(project, sample)
+    assert not project.parent.exists(), "examining changes nothing"
+    assert list(work.lines()) == [f"{tmp_path}/my-projects/", f"{project}/", f"{project}/run", f"{project}/src/main.ts"]
+    perform(work, ME)
+    assert contents(project) == FILLED
+    assert (project / "run").stat().st_mode & 0o777 == 0o755
+    assert (project / "src/main.ts").stat().st_mode & 0o777 == 0o644
+
+
+def test_an_empty_directory_is_filled_and_stays_the_same_directory(tmp_path: Path, sample: Path) -> None:
+    project = tmp_path / "app"
+    project.mkdir()
+    inode = project.stat().st_ino
+    perform(examine(project, sample), ME)
+    assert contents(project) == FILLED
+    assert project.stat().st_ino == inode, "a mount of it must not go stale"
+
+
+def test_a_second_time_there_is_nothing_to_do(tmp_path: Path, sample: Path) -> None:
+    perform(examine(tmp_path / "app", sample), ME)
+    assert not examine(tmp_path / "app", sample)
+
+
+@pytest.mark.parametrize("name", [".git", "README.md"])
+def test_a_directory_that_holds_anything_is_never_touched(name: str, tmp_path: Path, sample: Path) -> None:
+    project = tmp_path / "app"
+    project.mkdir()
+    (project / name).write_text("mine")
+    assert not examine(project, sample)
+
+
+def test_without_a_sample_of_its_profile_the_directory_is_made_and_stays_empty(tmp_path: Path) -> None:
+    perform(examine(tmp_path / "app", tmp_path / "none"), ME)
+    assert contents(tmp_path / "app") == {}
+    assert not examine(tmp_path / "app", tmp_path / "none")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_all_that_is_created_belongs_to_the_owner_and_nothing_else_does(tmp_path: Path, sample: Path) -> None:
+    project = tmp_path / "my-projects/app"
+    perform(examine(project, sample), Owner(4242, 4243))
+    created = [project.parent, project, *project.rglob("*")]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in created} == {(4242, 4243)}
+    assert tmp_path.stat().st_uid == 0
+
+
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, sample: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        perform(examine(tmp_path / "app", sample), ME)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "app").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "app/src").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_link_that_appears_meanwhile_leads_nothing_outside(tmp_path: Path, sample: Path) -> None:
+    project, outside = tmp_path / "app", tmp_path / "outside"
+    project.mkdir()
+    outside.mkdir()
+    work = examine(project, sample)
+    (project / "src").symlink_to(outside)
+    with pytest.raises(FileExistsError):
+        perform(work, ME)
+    assert contents(outside) == {}
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path, sample: Path) -> None:
+    project = tmp_path / "app"
+    project.mkdir()
+    work = examine(project, sample)
+    (project / "run").write_text("mine")
+    with pytest.raises(FileExistsError):
+        perform(work, ME)
+    assert (project / "run").read_text() == "mine"
+
+
+@pytest.mark.parametrize("path", ["file", "file/app"])
+def test_a_path_that_is_or_crosses_a_file_is_refused(path: str, tmp_path: Path, sample: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError):
+        examine(tmp_path / path, sample)
+
+
+@pytest.mark.parametrize("profile", ["typescript", "python", "rust"])
+def test_each_profile_has_a_sample_whose_process_data_is_used_across_files(profile: str) -> None:
+    files = [path for path in (SAMPLES / profile).rglob("*") if path.suffix in (".ts", ".py", ".rs")]
+    users = [path for path in files if "processData" in path.read_text() or "process_data" in path.read_text()]
+    assert len(users) >= 3
+    assert (SAMPLES / profile / "README.md").is_file()
+    assert (SAMPLES / profile / ".gitignore").is_file()
