@@ -23,7 +23,7 @@ _ASK_AGAIN: Final = (-32801, -32802)
 _ATTEMPTS: Final = 6
 _FIRST_PAUSE: Final = 0.05
 
-# Of the caller's time, so much goes into waiting for a server that loads; in the rest it says what it knows already.
+# Of the caller's time, so much goes into waiting until a server can know; in the rest it says what it knows already.
 _WAITING_SHARE: Final = 0.9
 
 Report = Callable[[str], Awaitable[None]]
@@ -112,13 +112,15 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         version = document.version
         if not connection.pulls_diagnostics:
             items = await connection.published.wait(path, version, asked.deadline)
+            connection.session.require_open()
             if items is None:
                 late.append("The server published nothing for this version of the file in time.")
             return items
+        # First the compiler run, then the request: what the run found is published at the latest before its answer.
+        if checks.used and not await checks.wait(_share(asked.deadline)):
+            late.append("The compiler run of the language server has not ended in time.")
         params = {"textDocument": {"uri": document.uri}}
         report = await _request(connection, "textDocument/diagnostic", params, asked.deadline)
-        if checks.used and not await checks.wait(asked.deadline):
-            late.append("The compiler run of the language server has not ended in time.")
         pulled = report.get("items") if isinstance(report, dict) else None
         return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(path, version)]
 
@@ -132,8 +134,7 @@ async def _settled(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
     """Repeat the exchange until no load began while it went on, or the time is over."""
     readiness = asked.server.readiness
     while True:
-        waiting = asyncio.get_running_loop().time() + remaining(asked.deadline) * _WAITING_SHARE
-        ready = await readiness.wait(waiting, asked.report)
+        ready = await readiness.wait(_share(asked.deadline), asked.report)
         loads = readiness.loads
         answer = await _once(asked, path, exchange)
         if answer.reason is not None:
@@ -177,6 +178,10 @@ async def _request(connection: Connection, method: str, params: dict[str, Any], 
         await asyncio.sleep(pause)  # the protocol has no notice for "ask me now"
         pause *= 2
     raise AssertionError("unreachable")
+
+
+def _share(deadline: float) -> float:
+    return asyncio.get_running_loop().time() + remaining(deadline) * _WAITING_SHARE
 
 
 def _but(answer: Answer, reason: Reason, message: str) -> Answer:

@@ -95,7 +95,7 @@ class Connection:
     def wants_saves(self) -> bool:
         """Whether the server wants to know that a document was saved."""
         sync = self.capabilities.get("textDocumentSync")
-        return isinstance(sync, dict) and bool(sync.get("save"))
+        return isinstance(sync, dict) and sync.get("save") not in (None, False)  # an empty object is a yes
 
     def _answer(self, method: str, params: Any) -> Any:
         return answer_server(self._config, self._tree, method, params)

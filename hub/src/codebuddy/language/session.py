@@ -66,6 +66,15 @@ class Session:
         self._last_id = 0
         self._closed: str | None = None
 
+    def require_open(self) -> None:
+        """Do nothing while the server is there.
+
+        Raises:
+            SessionClosed: it is gone.
+        """
+        if self._closed is not None:
+            raise SessionClosed(self._closed)
+
     async def run(self) -> str:
         """Read until the stream ends or makes no more sense; give the reason. Pending requests fail with it."""
         decoder = Decoder()
@@ -131,8 +140,7 @@ class Session:
             raise SessionClosed("the server closed its input") from None
 
     def _write(self, message: Message) -> None:
-        if self._closed is not None:
-            raise SessionClosed(self._closed)
+        self.require_open()
         self._writer.write(encode(message))
 
     def _take(self, item: Message | BadFrame) -> None:

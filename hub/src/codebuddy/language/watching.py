@@ -14,7 +14,7 @@ from codebuddy.language.tree import IGNORED_DIRECTORIES, Stamp, Tree
 
 __all__ = ["Watcher"]
 
-_STEP_MS: Final = 20
+_STEP_MS: Final = 50  # each step is a wake-up, also when nothing happens: 2 ms of CPU a second
 _DEBOUNCE_MS: Final = 400
 _MAX_EXPANDED: Final = 2000
 
