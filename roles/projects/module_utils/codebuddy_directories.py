@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["Owner", "Work", "examine", "perform"]
 
-IGNORED = frozenset({"__pycache__", ".pytest_cache", "node_modules", "dist", "target"})
+IGNORED = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "node_modules", "dist", "target"})
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
