@@ -12,7 +12,16 @@ import jwt
 
 from codebuddy.errors import ToolError
 
-__all__ = ["ALL_SCOPES", "CLIENT_AUDIENCE", "LINK_AUDIENCE", "LOCAL", "AccessDenied", "AccessPolicy", "Principal", "TokenVerifier"]
+__all__ = [
+    "ALL_SCOPES",
+    "CLIENT_AUDIENCE",
+    "LINK_AUDIENCE",
+    "LOCAL",
+    "AccessDenied",
+    "AccessPolicy",
+    "Principal",
+    "TokenVerifier",
+]
 
 ALL_SCOPES = frozenset({"read", "write", "run"})
 CLIENT_AUDIENCE = "codebuddy:client"
@@ -174,7 +183,9 @@ class AccessPolicy:
         """
         host = headers.get("host", "").lower()
         if host not in self._hosts:
-            raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {', '.join(sorted(self._hosts))}.")
+            raise AccessDenied(
+                403, f"This hub does not answer to that Host; use one of: {', '.join(sorted(self._hosts))}."
+            )
         origin = headers.get("origin")
         if origin is not None and origin not in self._origins:
             raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")

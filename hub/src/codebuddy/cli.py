@@ -60,8 +60,6 @@ def _run(arguments: argparse.Namespace) -> int:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for chatty in ("mcp", "uvicorn", "websockets"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -31,7 +31,8 @@ __all__ = ["call"]
 
 async def call(tool: str, raw_arguments: str) -> int:
     """Call a tool, print its structured answer as JSON, and give the exit status: 0, 1 for a failure of the tool, 2 for
-    a call that could not be made."""
+    a call that could not be made.
+    """
     try:
         arguments = json.loads(raw_arguments)
     except ValueError as error:

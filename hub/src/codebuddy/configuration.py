@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["CONFIG_PATH", "LINK_PORT", "SECRETS", "ClientEndpoint", "HubConfiguration", "HubProject", "SpokeConfiguration"]
+__all__ = [
+    "CONFIG_PATH",
+    "LINK_PORT",
+    "SECRETS",
+    "ClientEndpoint",
+    "HubConfiguration",
+    "HubProject",
+    "SpokeConfiguration",
+]
 
 CONFIG_PATH = Path("/etc/codebuddy/config.json")
 SECRETS = Path("/run/secrets/codebuddy")
@@ -20,6 +28,11 @@ Name = Annotated[str, Field(min_length=1)]
 class _Document(BaseModel):
     # A newer planner may write more than this program knows: what it does not know it leaves alone.
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read it; raise OSError when it is not there, ValidationError when the planner wrote something else."""
+        return cls.model_validate_json(path.read_bytes())
 
 
 class ClientEndpoint(_Document):

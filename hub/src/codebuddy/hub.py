@@ -76,7 +76,8 @@ class Hub:
 
     async def _tell_changed(self, project: str, paths: list[str]) -> None:
         """Tell a spoke what the hub wrote, and wait until its language servers have it. A write stands even so: a spoke
-        that is offline reads the files when it starts."""
+        that is offline reads the files when it starts.
+        """
         with anyio.move_on_after(TELL_SECONDS) as limit:
             try:
                 await self.links.call(project, "files_changed", {"paths": paths}, FilesChangedResult)
@@ -110,7 +111,7 @@ class Hub:
 
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
     """Run the hub until SIGTERM or SIGINT."""
-    configuration = HubConfiguration.model_validate_json(config_path.read_text())
+    configuration = HubConfiguration.load(config_path)
     verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
     hub = Hub(configuration)
     published = configuration.client.published
@@ -132,11 +133,10 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_close_at_signal, hub, clients, spokes, local)
-        async with sessions.run():
-            async with anyio.create_task_group() as doors:
-                doors.start_soon(clients.serve, [client_socket])
-                doors.start_soon(spokes.serve, spoke_sockets)
-                log.info("serving %d projects on port %d", len(listens), published)
+        async with sessions.run(), anyio.create_task_group() as doors:
+            doors.start_soon(clients.serve, [client_socket])
+            doors.start_soon(spokes.serve, spoke_sockets)
+            log.info("serving %d projects on port %d", len(listens), published)
         tasks.cancel_scope.cancel()
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import httpx2
 import jwt
 import pytest
-from codebuddy_testing.doors import PUBLIC, open_door, token
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+
+from codebuddy_testing.doors import PUBLIC, open_door, token
 
 pytestmark = pytest.mark.anyio
 

@@ -50,11 +50,13 @@ async def _send(socket: ClientConnection, from_client: Any) -> None:
 @asynccontextmanager
 async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
     """The SDK's Streamable HTTP transport with a token."""
-    async with httpx2.AsyncClient(
-        headers={"Authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30, read=300), trust_env=False
-    ) as http:
-        async with streamable_http_client(url, http_client=http) as streams:
-            yield streams
+    async with (
+        httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30, read=300), trust_env=False
+        ) as http,
+        streamable_http_client(url, http_client=http) as streams,
+    ):
+        yield streams
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""A hub's client door on a free port of loopback, with a fixture tool behind it: what the transport tests connect to."""
+"""A hub's client door on a free port of loopback, with a fixture tool behind it, for the transport tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any
 import anyio
 import jwt
 import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, Principal, TokenVerifier
 from codebuddy.errors import ToolError
 from codebuddy.protocol.door import open_door as make_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server
 from codebuddy.tools.tool import Arguments, Call, Result, Tool
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

@@ -21,12 +21,9 @@ from codebuddy.links.registry import Link, Links
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY
 from codebuddy.protocol.streams import message_streams
-from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
+from codebuddy.protocol.websocket import LINK_PATH, POLICY_VIOLATION, accept, lifetime, serve_websocket
 
-__all__ = ["LINK_PATH", "link_app"]
-
-LINK_PATH = "/link"
-"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
+__all__ = ["link_app"]
 
 HANDSHAKE_SECONDS = 10.0
 
@@ -67,7 +64,7 @@ class _OwnNetworkOnly:
         if scope["type"] in ("http", "websocket"):
             principal: Principal = scope[PRINCIPAL_KEY]
             project = self._projects.get(scope["server"][0])
-            if project is None or principal.projects != {project}:
+            if project is None or principal.projects != frozenset({project}):
                 refusal = JSONResponse({"error": "This token belongs to another project's network."}, 403)
                 if scope["type"] == "websocket":
                     await WebSocket(scope, receive, send).send_denial_response(refusal)

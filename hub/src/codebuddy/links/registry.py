@@ -59,7 +59,8 @@ class Links:
 
     async def add(self, link: Link) -> None:
         """Take a new link. An older one of the same project is closed: a spoke that lost its network dials again long
-        before the hub learns that the first connection is dead."""
+        before the hub learns that the first connection is dead.
+        """
         older = self._links.get(link.project)
         self._links[link.project] = link
         log.info("link %s: connected", link.project)
@@ -83,7 +84,7 @@ class Links:
         tool: str,
         arguments: dict[str, Any],
         answer: type[R],
-        progress: Progress | None = None,
+        report: Progress | None = None,
     ) -> R:
         """Call a tool of a spoke and wait for its answer, however long the tool takes.
 
@@ -94,21 +95,21 @@ class Links:
             tool: the tool's name there.
             arguments: its arguments.
             answer: the model that the answer must fit.
-            progress: is told what the spoke tells.
+            report: is told what the spoke tells.
 
         Raises:
-            ToolError: what the spoke's tool raised; ``spoke_offline`` when the spoke is not connected, goes away, or stops
-                answering; ``bad_answer`` when it says what the model does not allow.
+            ToolError: what the spoke's tool raised; ``spoke_offline`` when the spoke is not connected, goes away, or
+                stops answering; ``bad_answer`` when it says what the model does not allow.
         """
         link = self._links.get(project)
         if link is None:
             raise _offline(project)
         heard = _LastHeard()
 
-        async def on_progress(value: float, total: float | None, message: str | None) -> None:
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             heard.now()
-            if progress is not None:
-                await progress(value, total, message)
+            if report is not None:
+                await report(progress, total, message)
 
         result: types.CallToolResult | None = None
         async with anyio.create_task_group() as tasks:
@@ -174,12 +175,13 @@ def _read_answer(project: str, tool: str, result: types.CallToolResult, answer: 
     except ValueError:
         log.exception("link %s: the answer of %s does not fit its schema", project, tool)
         raise ToolError(
-            "bad_answer", f"The spoke of {project} answered {tool} in a shape that this hub does not know; run: make up."
+            "bad_answer",
+            f"The spoke of {project} answered {tool} in a shape that this hub does not know; run: make up.",
         ) from None
 
 
 def _offline(project: str) -> ToolError:
     return ToolError(
         "spoke_offline",
-        f"The spoke of {project} is not connected; it dials in again by itself, or see why it does not with: make status.",
+        f"The spoke of {project} is not connected. It dials in again by itself; make status tells why it has not.",
     )

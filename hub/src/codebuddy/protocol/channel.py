@@ -1,4 +1,4 @@
-"""What carries messages: the seam between a transport and the kernel. Imports nothing, so that ``start`` stays quick."""
+"""What carries messages: the seam between transports and the kernel. It imports nothing, so ``start`` stays quick."""
 
 from __future__ import annotations
 

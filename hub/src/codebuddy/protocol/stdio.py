@@ -67,8 +67,8 @@ async def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
             pass  # the hub closed its end, or standard input is gone: either way this direction is over
         loop.call_soon_threadsafe(input_ended.set)
 
-    # Standard input may be a file, on which asyncio cannot wait: hence a thread. A daemon, for a read that never returns
-    # must not keep the process when the hub goes first.
+    # Standard input may be a file, on which asyncio cannot wait: hence a thread. A daemon, for a read that never
+    # returns must not keep the process when the hub goes first.
     threading.Thread(target=copy_in, daemon=True).start()
     outward = asyncio.create_task(_copy_out(reader))
     inward = asyncio.create_task(input_ended.wait())

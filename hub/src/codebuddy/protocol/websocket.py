@@ -18,9 +18,11 @@ from codebuddy.protocol.channel import ChannelClosed
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, serve_streams
 from codebuddy.protocol.streams import message_streams
 
-__all__ = ["SUBPROTOCOL", "AcceptedChannel", "DialledChannel", "accept", "lifetime", "serve_websocket"]
+__all__ = ["LINK_PATH", "SUBPROTOCOL", "AcceptedChannel", "DialledChannel", "accept", "lifetime", "serve_websocket"]
 
 SUBPROTOCOL = "mcp"
+LINK_PATH = "/link"
+"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
 
 # Close codes of RFC 6455, section 7.4.1.
 GOING_AWAY = 1001

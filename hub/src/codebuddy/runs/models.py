@@ -14,7 +14,7 @@ MAX_TIMEOUT_SECONDS = 3600.0
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
 EndReason = Literal["exited", "signaled", "timeout", "idle_timeout", "not_started", "spoke_offline", "failed"]
-"""How a run ended. ``not_started``: the program could not be started; ``failed``: the request was refused, see message."""
+"""How a run ended. ``not_started``: the program could not be started; ``failed``: the request was refused."""
 
 
 class RunArguments(Arguments):

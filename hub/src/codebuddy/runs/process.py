@@ -7,9 +7,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import anyio
 
@@ -70,30 +71,32 @@ async def run_process(
         OSError: the program could not be started.
     """
     started = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=cwd,
-        env=dict(environment),
-        stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
     output = OutputBuffer()
     reason: EndReason | None = None
-    feeder = asyncio.create_task(_feed(process, stdin)) if stdin is not None else None
-    try:
-        with anyio.move_on_after(timeout_seconds) as limit:
-            reason = await _read(process, output, idle_timeout_seconds, on_output)
-            if reason is None:
-                await process.wait()
-        if limit.cancelled_caught:
-            reason = "timeout"
-    finally:
-        if feeder is not None:
-            feeder.cancel()
-        # Also after a normal end: what the program left in its group would outlive the run.
-        await _end_group(process)
+    async with _output_pipe() as (reader, write_end):
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            cwd=cwd,
+            env=dict(environment),
+            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
+            stdout=write_end,
+            stderr=write_end,
+            start_new_session=True,
+        )
+        write_end.close()
+        feeder = asyncio.create_task(_feed(process, stdin)) if stdin is not None else None
+        try:
+            with anyio.move_on_after(timeout_seconds) as limit:
+                reason = await _read(process, reader, output, idle_timeout_seconds, on_output)
+                if reason is None:
+                    await process.wait()
+            if limit.cancelled_caught:
+                reason = "timeout"
+        finally:
+            if feeder is not None:
+                feeder.cancel()
+            # Also after a normal end: what the program left in its group would outlive the run.
+            await _end_group(process)
     status = process.returncode or 0
     killed_by = signal.Signals(-status).name if status < 0 and reason is None else None
     return Ended(
@@ -105,15 +108,38 @@ async def run_process(
     )
 
 
+@contextlib.asynccontextmanager
+async def _output_pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
+    """Give a pipe: a reader, and the end that the program writes to.
+
+    It is ours and not the process object's, whose ``wait`` waits for the pipe's end too: a daemon that the program
+    left behind may hold it open for ever.
+    """
+    read_fd, write_fd = os.pipe()
+    read_end, write_end = os.fdopen(read_fd, "rb", 0), os.fdopen(write_fd, "wb", 0)
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), read_end
+    )
+    try:
+        yield reader, write_end
+    finally:
+        write_end.close()
+        transport.close()
+
+
 async def _read(
-    process: asyncio.subprocess.Process, output: OutputBuffer, idle_seconds: float | None, on_output: OnOutput
+    process: asyncio.subprocess.Process,
+    reader: asyncio.StreamReader,
+    output: OutputBuffer,
+    idle_seconds: float | None,
+    on_output: OnOutput,
 ) -> EndReason | None:
     """Read until the program closes its output or exits; give ``idle_timeout`` when it was silent for too long."""
-    assert process.stdout is not None
     exited = asyncio.create_task(process.wait())
     try:
         while True:
-            reading = asyncio.create_task(process.stdout.read(CHUNK))
+            reading = asyncio.create_task(reader.read(CHUNK))
             try:
                 await asyncio.wait({reading, exited}, timeout=idle_seconds, return_when=asyncio.FIRST_COMPLETED)
                 if exited.done() and not reading.done():
@@ -145,7 +171,7 @@ async def _end_group(process: asyncio.subprocess.Process) -> None:
     with anyio.CancelScope(shield=True):
         if _signal_group(process.pid, signal.SIGTERM):
             with anyio.move_on_after(TERM_SECONDS):
-                while _signal_group(process.pid, 0):
+                while _signal_group(process.pid, 0):  # noqa: ASYNC110  nothing tells when a group is empty
                     await anyio.sleep(0.01)
             _signal_group(process.pid, signal.SIGKILL)
         await process.wait()

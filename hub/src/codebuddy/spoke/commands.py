@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 
 from codebuddy.errors import ToolError
-from codebuddy.runs.models import CommandArguments, RunResult, TaskArguments, RunArguments
+from codebuddy.runs.models import CommandArguments, RunArguments, RunResult, TaskArguments
 from codebuddy.runs.process import run_process
 from codebuddy.tools.tool import Call, Progress, Tool
 
@@ -49,7 +49,12 @@ class Commands:
         """
         stdin = None if arguments.stdin is None else arguments.stdin.encode()
         return await self._run(
-            call, arguments, arguments.argv, self._directory(arguments.cwd), arguments.environment, stdin
+            call,
+            arguments,
+            arguments.argv,
+            self._directory(arguments.cwd),
+            environment=arguments.environment,
+            stdin=stdin,
         )
 
     async def run_task(self, call: Call, arguments: TaskArguments) -> RunResult:
@@ -66,7 +71,7 @@ class Commands:
                 f"{self._project} declares no task {arguments.task!r}; declared: {declared}. "
                 "Add it to project_tasks in the inventory, or use run_command.",
             )
-        return await self._run(call, arguments, [*argv, *arguments.arguments], self._root, {}, None)
+        return await self._run(call, arguments, [*argv, *arguments.arguments], self._root)
 
     async def _run(
         self,
@@ -74,8 +79,9 @@ class Commands:
         limits: RunArguments,
         argv: list[str],
         cwd: Path,
-        environment: Mapping[str, str],
-        stdin: bytes | None,
+        *,
+        environment: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
     ) -> RunResult:
         report = _Report(call.progress)
         async with anyio.create_task_group() as tasks:
@@ -84,7 +90,7 @@ class Commands:
                 ended = await run_process(
                     argv,
                     cwd=cwd,
-                    environment={**self._environment, **environment},
+                    environment={**self._environment, **(environment or {})},
                     stdin=stdin,
                     timeout_seconds=limits.timeout_seconds,
                     idle_timeout_seconds=limits.idle_timeout_seconds,
@@ -116,7 +122,9 @@ class Commands:
     def _directory(self, cwd: str) -> Path:
         directory = Path(os.path.realpath(self._root / cwd))
         if not directory.is_relative_to(os.path.realpath(self._root)):
-            raise ToolError("outside_project", f"{cwd!r} lies outside {self._project}; give a directory inside it.", cwd)
+            raise ToolError(
+                "outside_project", f"{cwd!r} lies outside {self._project}; give a directory inside it.", cwd
+            )
         if not directory.is_dir():
             raise ToolError("not_a_directory", f"{cwd!r} is no directory of {self._project}.", cwd)
         return directory
@@ -152,5 +160,7 @@ def run_tools(commands: Commands) -> list[Tool[Any]]:
     ]
 
 
-def _tool(name: str, description: str, arguments: Any, handler: Callable[[Call, Any], Awaitable[RunResult]]) -> Tool[Any]:
+def _tool(
+    name: str, description: str, arguments: Any, handler: Callable[[Call, Any], Awaitable[RunResult]]
+) -> Tool[Any]:
     return Tool(name, "run", description, arguments, RunResult, handler)

@@ -34,7 +34,8 @@ OnState = Callable[[str, str | None], None]
 
 def waits(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
     """Give the waits between attempts, in seconds: doubling from 0.5 to 15, each drawn from its upper half, so that
-    fifty spokes do not dial a restarted hub at the same instant."""
+    fifty spokes do not dial a restarted hub at the same instant.
+    """
     longest = FIRST_WAIT
     while True:
         yield uniform(longest / 2, longest)

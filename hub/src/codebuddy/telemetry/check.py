@@ -1,4 +1,4 @@
-"""``codebuddy health``: the engine asks it of every container every few seconds, so it imports only the standard library."""
+"""``codebuddy health``: the engine asks it of every container, often, so it imports only the standard library."""
 
 from __future__ import annotations
 

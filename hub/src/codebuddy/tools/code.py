@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from codebuddy.errors import ToolError
 from codebuddy.language.models import (
     CodeResult,
@@ -25,13 +23,16 @@ __all__ = ["Diagnostics", "ProjectPart", "code_tools"]
 
 
 class ProjectPart(Result):
-    """How complete one project's part of an answer is: one that is still indexing taints no other."""
+    """How complete one project's part of an answer is: one that is still indexing taints no other.
+
+    ``cursor`` goes on when it is given back with this project alone.
+    """
 
     project: str
     complete: bool
     reason: Reason | None = None
     message: str | None = None
-    cursor: str | None = Field(None, description="Give this back, with this project alone, to get more.")
+    cursor: str | None = None
     checked_files: int = 0
 
 

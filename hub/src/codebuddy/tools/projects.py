@@ -72,8 +72,8 @@ def project_tools(fleet: Fleet) -> list[Tool[Any]]:
         Tool(
             "list_projects",
             "read",
-            "List the projects: id, language profile, state of the container's link and language servers, declared tasks. "
-            "Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.",
+            "List the projects: id, language profile, state of the container's link and language servers, declared "
+            "tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.",
             ListProjectsArguments,
             ProjectList,
             list_projects,

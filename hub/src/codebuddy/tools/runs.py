@@ -9,7 +9,7 @@ from pydantic import Field
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
-from codebuddy.runs.models import CommandArguments, RunArguments, RunResult, TaskArguments
+from codebuddy.runs.models import CommandArguments, EndReason, RunArguments, RunResult, TaskArguments
 from codebuddy.tools.tool import Call, Progress, Result, Tool
 
 __all__ = ["CommandInProjects", "RunResults", "TaskInProjects", "run_tools"]
@@ -68,8 +68,8 @@ def run_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
         Tool(
             "run_command",
             "run",
-            "Run a command line (a list; no shell) in the container of one or many projects, at the same time. Output is "
-            "reported as progress while it appears; the answer has each project's output and exit code.",
+            "Run a command line (a list; no shell) in the containers of one or many projects at the same time. Output "
+            "is reported as progress while it appears; the answer has each project's output and exit code.",
             CommandInProjects,
             RunResults,
             run_command,
@@ -77,7 +77,8 @@ def run_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
         Tool(
             "run_task",
             "run",
-            "Run a task that the projects declare, such as test, check or build, in one or many projects at the same time.",
+            "Run a task that the projects declare, such as test, check or build, in one or many of them at the same "
+            "time.",
             TaskInProjects,
             RunResults,
             run_task,
@@ -93,5 +94,5 @@ def _labelled(progress: Progress, project: str) -> Progress:
 
 
 def _refused(project: str, error: ToolError) -> RunResult:
-    reason = "spoke_offline" if error.code == "spoke_offline" else "failed"
+    reason: EndReason = "spoke_offline" if error.code == "spoke_offline" else "failed"
     return RunResult(project=project, reason=reason, message=error.message)

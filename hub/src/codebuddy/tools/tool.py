@@ -36,7 +36,7 @@ class Result(BaseModel):
 class Progress(Protocol):
     """Reports how far a call is; ``message`` may carry output as it appears."""
 
-    async def __call__(self, progress: float, total: float | None = None, message: str | None = None) -> None: ...
+    async def __call__(self, progress: float, total: float | None = None, message: str | None = None, /) -> None: ...
 
 
 async def _no_progress(progress: float, total: float | None = None, message: str | None = None) -> None:

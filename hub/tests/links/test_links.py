@@ -1,0 +1,276 @@
+"""Links between a hub's door and agents that dial it, on loopback addresses that stand for the project networks."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from codebuddy.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
+from codebuddy.errors import ToolError
+from codebuddy.links.endpoint import link_app
+from codebuddy.links.fanout import ask_each
+from codebuddy.links.registry import Links
+from codebuddy.protocol.door import open_door
+from codebuddy.protocol.kernel import InFlight, build_server
+from codebuddy.protocol.websocket import LINK_PATH
+from codebuddy.spoke.dial import dial_for_ever, waits
+from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
+
+pytestmark = pytest.mark.anyio
+
+ADDRESSES = {"127.0.0.2": "project-a", "127.0.0.3": "project-b"}
+
+
+def link_token(project: str, **changes: Any) -> str:
+    return token(aud=LINK_AUDIENCE, sub=project, projects=[project], **changes)
+
+
+@dataclass
+class HubSide:
+    links: Links
+    port: int
+    stopping: anyio.Event
+
+    def url(self, project: str) -> str:
+        address = next(address for address, name in ADDRESSES.items() if name == project)
+        return f"ws://{address}:{self.port}{LINK_PATH}"
+
+
+@asynccontextmanager
+async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
+    listeners = []
+    for address in ADDRESSES:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen()
+        port = listener.getsockname()[1]
+        listeners.append(listener)
+    links, stopping = Links(ADDRESSES.values()), anyio.Event()
+    server = build_server("hub", [echo_tool(Probe())], "", InFlight())
+    policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
+    door = open_door(link_app(server, links, policy, ADDRESSES, stopping))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(door.serve, listeners)
+        try:
+            yield HubSide(links, port, stopping)
+        finally:
+            stopping.set()
+            door.should_exit = True
+
+
+class Agent:
+    def __init__(self, project: str, folder: Path) -> None:
+        self.project = project
+        self.probe = Probe()
+        self.server = build_server(project, [echo_tool(self.probe)], "", InFlight())
+        self.token_path = folder / f"{project}.token"
+        self.token_path.write_text(link_token(project))
+        self.states: list[tuple[str, str | None]] = []
+
+    async def dial(self, hub: HubSide) -> None:
+        await dial_for_ever(hub.url(self.project), self.token_path, self.server, self.project, self._on_state)
+
+    def _on_state(self, state: str, reason: str | None) -> None:
+        self.states.append((state, reason))
+
+
+async def until_linked(links: Links, project: str, not_this: object = None) -> Any:
+    with anyio.fail_after(20):
+        while (link := links.get(project)) is None or link is not_this:
+            await anyio.sleep(0.01)
+    return link
+
+
+def initialized(asked: str | bytes) -> str:
+    """Answer the hub's ``initialize`` as an agent would."""
+    result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "a", "version": "1"}}
+    return json.dumps({"jsonrpc": "2.0", "id": json.loads(asked)["id"], "result": result})
+
+
+async def test_a_call_reaches_the_spoke_and_its_progress_comes_back(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    seen: list[str | None] = []
+
+    async def progress(value: float, total: float | None = None, message: str | None = None) -> None:
+        seen.append(message)
+
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        answer = await hub.links.call("project-a", "echo", {"text": "hi"}, Echo, progress)
+        tasks.cancel_scope.cancel()
+    assert (answer.text_back, answer.subject, seen) == ("hi", "hub", ["half"])
+
+
+async def test_a_failure_in_the_spoke_comes_back_as_it_was(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        with pytest.raises(ToolError) as failed:
+            await hub.links.call("project-a", "echo", {"text": "x", "fail": True}, Echo)
+        tasks.cancel_scope.cancel()
+    assert (failed.value.code, failed.value.path) == ("asked_to_fail", "p/a.txt")
+
+
+async def test_a_spoke_that_is_not_there_is_told_at_once() -> None:
+    async with hub_side() as hub:
+        with anyio.fail_after(1), pytest.raises(ToolError) as failed:
+            await hub.links.call("project-a", "echo", {"text": "x"}, Echo)
+    assert failed.value.code == "spoke_offline"
+
+
+async def test_a_spoke_that_goes_away_ends_its_calls(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        dialling = anyio.CancelScope()
+
+        async def dial() -> None:
+            with dialling:
+                await agent.dial(hub)
+
+        async def leave() -> None:
+            await agent.probe.started.wait()
+            dialling.cancel()
+
+        tasks.start_soon(dial)
+        await until_linked(hub.links, "project-a")
+        tasks.start_soon(leave)
+        with anyio.fail_after(5), pytest.raises(ToolError) as failed:
+            await hub.links.call("project-a", "echo", {"text": "x", "wait": True}, Echo)
+    assert failed.value.code == "spoke_offline"
+
+
+async def test_a_spoke_that_is_frozen_ends_its_calls() -> None:
+    """A paused container closes nothing: the connection stands and nobody answers."""
+    headers = {"Authorization": f"Bearer {link_token('project-a')}"}
+    async with hub_side() as hub, connect(hub.url("project-a"), additional_headers=headers, proxy=None) as frozen:
+        asked = await frozen.recv()
+        assert json.loads(asked)["method"] == "initialize"
+        await frozen.send(initialized(asked))
+        await until_linked(hub.links, "project-a")
+        with anyio.fail_after(8), pytest.raises(ToolError) as failed:
+            await hub.links.call("project-a", "echo", {"text": "x"}, Echo)
+        assert hub.links.get("project-a") is None
+    assert failed.value.code == "spoke_offline"
+
+
+async def test_cancelling_a_call_cancels_it_in_the_spoke(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        async with anyio.create_task_group() as calls:
+            calls.start_soon(hub.links.call, "project-a", "echo", {"text": "x", "wait": True}, Echo)
+            await agent.probe.started.wait()
+            calls.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await agent.probe.cancelled.wait()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_spoke_finds_a_hub_that_came_back(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with anyio.create_task_group() as tasks:
+        async with hub_side() as first:
+            tasks.start_soon(agent.dial, first)
+            await until_linked(first.links, "project-a")
+        async with hub_side(first.port) as second:
+            await until_linked(second.links, "project-a")
+            answer = await second.links.call("project-a", "echo", {"text": "again"}, Echo)
+        tasks.cancel_scope.cancel()
+    assert answer.text_back == "again"
+    assert ("disconnected", "the hub is shutting down") in agent.states
+
+
+async def test_the_newest_link_of_a_project_wins(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    headers = {"Authorization": f"Bearer {link_token('project-a')}"}
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        older = await until_linked(hub.links, "project-a")
+        async with connect(hub.url("project-a"), additional_headers=headers, proxy=None) as newer:
+            asked = await newer.recv()
+            await newer.send(initialized(asked))
+            await until_linked(hub.links, "project-a", not_this=older)
+            with anyio.fail_after(5):
+                while ("disconnected", "another link of this project took its place") not in agent.states:
+                    await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("claims", "address", "status"),
+    [
+        ({"projects": ["project-a"]}, "127.0.0.3", 403),
+        ({"projects": ["*"]}, "127.0.0.2", 403),
+        ({"projects": ["project-a", "project-b"]}, "127.0.0.2", 403),
+        ({"projects": []}, "127.0.0.2", 403),
+        ({"projects": ["project-a"], "aud": "codebuddy:client"}, "127.0.0.2", 401),
+        ({"projects": ["project-a"], "iss": "codebuddy:other"}, "127.0.0.2", 401),
+    ],
+)
+@pytest.mark.parametrize("path", [LINK_PATH, "/"])
+async def test_a_network_takes_only_the_token_of_its_own_project(
+    claims: dict[str, Any], address: str, status: int, path: str
+) -> None:
+    credential = token(**{"aud": LINK_AUDIENCE, **claims})
+    async with hub_side() as hub:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(
+                f"ws://{address}:{hub.port}{path}",
+                additional_headers={"Authorization": f"Bearer {credential}"},
+                proxy=None,
+            )
+    assert refused.value.response.status_code == status
+
+
+async def test_a_link_that_speaks_no_mcp_is_closed_and_harms_nobody(tmp_path: Path) -> None:
+    agent = Agent("project-b", tmp_path)
+    headers = {"Authorization": f"Bearer {link_token('project-a')}"}
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        async with connect(hub.url("project-a"), additional_headers=headers, proxy=None) as hostile:
+            asked = await hostile.recv()
+            refusal = {"jsonrpc": "2.0", "id": json.loads(asked)["id"], "error": {"code": -1, "message": "no"}}
+            for text in ("{", "[]", "null", '{"jsonrpc":"2.0","id":99,"result":{}}'):
+                await hostile.send(text)
+            await hostile.send(json.dumps(refusal))
+            with anyio.fail_after(5):
+                await hostile.wait_closed()
+        await until_linked(hub.links, "project-b")
+        answer = await hub.links.call("project-b", "echo", {"text": "fine"}, Echo)
+        tasks.cancel_scope.cancel()
+    assert answer.text_back == "fine"
+
+
+async def test_one_failing_project_fails_no_other() -> None:
+    async def ask(project: str) -> str:
+        if project == "bad":
+            raise ToolError("spoke_offline", "gone")
+        return project
+
+    answers = await ask_each(["b", "bad", "a"], ask)
+    assert list(answers) == ["b", "bad", "a"]
+    assert (answers["a"], answers["b"]) == ("a", "b")
+    assert isinstance(answers["bad"], ToolError)
+
+
+def test_waits_double_from_half_a_second_to_fifteen() -> None:
+    def longest(low: float, high: float) -> float:
+        assert low == high / 2
+        return high
+
+    pauses = waits(longest)
+    assert [next(pauses) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
