@@ -1,0 +1,114 @@
+"""Declarations: bad values are refused, all at once, each with the host and what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet, project_problems, read_project
+from ansible.module_utils.codebuddy_fleet.errors import FleetError
+
+GOOD: dict[str, Any] = {"id": "api", "path": "/srv/projects/api", "profile": "python"}
+SERVER = {"command": ["pylsp"], "languages": {"*.py": "python"}}
+
+
+def problems(**changes: Any) -> list[str]:
+    found: list[str] = project_problems([{**GOOD, **changes}], ["python", "rust"])
+    return found
+
+
+def test_a_good_project_has_no_problem() -> None:
+    assert problems(memory="2g", cpus=1.5, pids=100, packages=["libpq-dev"], language_servers=[SERVER]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"id": "Api"}, "host Api: the name 'Api' must be"),
+        ({"id": "-rf"}, "host -rf: the name '-rf' must be"),
+        ({"id": "a" * 42}, "must be 1 to 41"),
+        ({"id": "api\n"}, "must be 1 to 41"),
+        ({"id": "a;b"}, "must be 1 to 41"),
+        ({"id": "hub"}, "host hub: the name 'hub' is reserved"),
+        ({"path": None}, "host api: project_path is missing"),
+        ({"path": "projects/api"}, "host api: project_path 'projects/api' is relative"),
+        ({"path": "/srv/a\nb"}, "line break"),
+        ({"profile": "cobol"}, "host api: the profile 'cobol' is unknown: put the host in the group of one of these: "),
+        ({"profile": None}, "host api: it has no profile"),
+        ({"memory": "lots"}, "host api: memory 'lots' is not a size"),
+        ({"memory": "-1"}, "is not a size"),
+        ({"memory": 0}, "too little"),
+        ({"memory": True}, "is not a size"),
+        ({"cpus": 0}, "host api: cpus 0 is not a number of CPUs"),
+        ({"cpus": "two"}, "is not a number of CPUs"),
+        ({"pids": -1}, "host api: pids -1 is not a limit of processes"),
+        ({"pids": "1e3"}, "is not a limit of processes"),
+        ({"tasks": {"test": "npm test"}}, "host api: task test 'npm test' must be a list of strings"),
+        ({"tasks": {"test": ["sleep", 5]}}, "has an argument that is not a string"),
+        ({"tasks": {"test": ["--version"]}}, "must begin with a program"),
+        ({"tasks": {"--all": ["true"]}}, "the name of task '--all'"),
+        ({"tasks": ["test"]}, "project_tasks must map"),
+        ({"environment": {"A B": "1"}}, "has the name 'A B'"),
+        ({"environment": {"A": True}}, "gives A a value that is not a string"),
+        ({"packages": ["-o=Dpkg::Pre-Invoke::=id"]}, "is not the name of a distribution package"),
+        ({"packages": "curl"}, "packages must be a list"),
+        ({"base_image": "--privileged"}, "base_image '--privileged' is not the name of an image"),
+        ({"language_servers": [{"command": ["x"]}]}, "language server x: languages must map"),
+        (
+            {"language_servers": [{**SERVER, "comand": 1}]},
+            "language server pylsp has comand, which is not known: use command",
+        ),
+        ({"language_servers": [{**SERVER, "ready": "soon"}]}, "ready 'soon' is unknown: use one of immediate"),
+        ({"language_servers": [{**SERVER, "command": "pylsp"}]}, "must be a list of strings"),
+        ({"unsupported": ["egress 'any'"]}, "host api: egress 'any' is not supported yet"),
+    ],
+)
+def test_a_bad_value_is_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    found = problems(**changes)
+    assert any(sentence in problem for problem in found), found
+    assert all(problem.startswith("host ") and problem.endswith(".") for problem in found)
+
+
+def test_all_problems_of_all_projects_are_told_at_once() -> None:
+    found = project_problems([{**GOOD, "memory": "x", "cpus": "y"}, {**GOOD, "id": "web", "pids": 0}], ["python"])
+    assert [problem.split(":")[0] for problem in found] == ["host api", "host api", "host web"]
+
+
+def test_a_project_that_is_declared_twice_is_refused() -> None:
+    assert project_problems([GOOD, GOOD], ["python"]) == ["host api: it is declared 2 times: keep one."]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512m", 2**29), ("2g", 2**31), ("1.5G", 3 * 2**29), ("1 GiB", 2**30), (2**30, 2**30)]
+)
+def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
+    assert read_project({**GOOD, "memory": text})[0].limits.memory == size
+
+
+def test_shell_characters_in_arguments_are_kept_as_they_are() -> None:
+    argv = ["echo", "; rm -rf /", "$(id)", "--", "a\nb"]
+    project, found = read_project({**GOOD, "tasks": {"test": argv}})
+    assert (project.tasks["test"], found) == (argv, [])
+
+
+def test_numbers_in_the_environment_become_strings() -> None:
+    assert read_project({**GOOD, "environment": {"PORT": 8080}})[0].environment == {"PORT": "8080"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("name", "My Fleet", "codebuddy_fleet_name 'My Fleet' must be"),
+        ("uid", 0, "codebuddy_uid 0 must be the number of a user or group other than root"),
+        ("gid", -5, "codebuddy_gid -5 must be"),
+        ("port", 70000, "codebuddy_port 70000 must be a port"),
+        ("state_dir", "state", "codebuddy_state_dir 'state' must be an absolute path"),
+        ("address_pool", "10.0.0.0/28", "holds 2 networks, but the hub and 2 projects need 3"),
+        ("hub", {"image": "x", "memory": "tiny"}, "hub: memory 'tiny' is not a size"),
+        ("hub", {}, "hub.image is missing"),
+    ],
+)
+def test_bad_settings_of_the_fleet_are_refused(declared: dict[str, Any], key: str, value: Any, sentence: str) -> None:
+    with pytest.raises(FleetError) as caught:
+        parse_fleet({**declared["fleet"], key: value}, declared["projects"])
+    assert sentence in str(caught.value)

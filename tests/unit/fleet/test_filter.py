@@ -1,0 +1,88 @@
+"""The filter: what the inventory says reaches the modules, the project's own value before the profile's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+
+def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -> None:
+    (project,) = filter_plugin.declared_projects({"api": {"project_path": "~/api/"}}, ["api"])
+    assert project == {
+        "id": "api",
+        "path": str(Path.home() / "api"),
+        "profile": None,
+        "base_image": None,
+        "packages": [],
+        "language_servers": [],
+        "tasks": {},
+        "environment": {},
+        "memory": None,
+        "cpus": None,
+        "pids": None,
+        "unsupported": [],
+        "allow_root_owned": False,
+    }
+
+
+def test_dicts_of_the_project_win_by_key_and_lists_as_a_whole(filter_plugin: ModuleType) -> None:
+    variables = {
+        "project_path": "/srv/api",
+        "profile_tasks": {"test": ["pytest"], "lint": ["ruff"]},
+        "project_tasks": {"test": ["tox"]},
+        "tasks": {"build": ["make"]},
+        "profile_environment": {"A": "1"},
+        "environment": {"A": "2"},
+        "profile_language_servers": [{"command": ["pylsp"]}],
+        "language_servers": [{"command": ["ty"]}],
+        "profile_memory": "1g",
+        "profile_cpus": 1,
+        "cpus": 3,
+    }
+    (project,) = filter_plugin.declared_projects({"api": variables}, ["api"])
+    assert project["tasks"] == {"test": ["tox"], "lint": ["ruff"], "build": ["make"]}
+    assert project["environment"] == {"A": "2"}
+    assert project["language_servers"] == [{"command": ["ty"]}]
+    assert (project["memory"], project["cpus"]) == ("1g", 3)
+
+
+def test_an_empty_list_of_the_project_is_not_replaced_by_the_one_of_the_profile(filter_plugin: ModuleType) -> None:
+    variables: dict[str, Any] = {"project_path": "/a", "language_servers": [], "profile_language_servers": [{}]}
+    assert filter_plugin.declared_projects({"api": variables}, ["api"])[0]["language_servers"] == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "names"),
+    [
+        ({"egress": "none", "format_on_write": False, "secrets": []}, []),
+        ({"egress": "any"}, ["egress 'any'"]),
+        ({"egress": ["pypi.example"]}, ["egress ['pypi.example']"]),
+        (
+            {"secrets": ["a"], "read_only_paths": ["b"], "cache_paths": ["c"]},
+            ["secrets", "read_only_paths", "cache_paths"],
+        ),
+    ],
+)
+def test_what_is_not_supported_yet_is_named_and_not_ignored(
+    filter_plugin: ModuleType, variables: dict[str, Any], names: list[str]
+) -> None:
+    (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **variables}}, ["api"])
+    assert project["unsupported"] == names
+
+
+def test_a_variable_that_cannot_be_read_is_told_with_its_host(filter_plugin: ModuleType) -> None:
+    class Broken(dict[str, Any]):
+        def get(self, _key: str, _default: Any = None) -> Any:
+            raise KeyError("undefined template")
+
+    with pytest.raises(AnsibleFilterError, match=r"host api: .*undefined template"):
+        filter_plugin.declared_projects({"api": Broken()}, ["api"])
+
+
+def test_each_project_gets_its_image_and_none_where_there_is_none(filter_plugin: ModuleType) -> None:
+    projects = filter_plugin.with_images([{"id": "api"}, {"id": "web"}], {"api": "spoke:1"})
+    assert [project["image"] for project in projects] == ["spoke:1", None]

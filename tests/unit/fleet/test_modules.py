@@ -1,0 +1,96 @@
+"""The modules as Ansible runs them: in check mode on a host without an engine, and with a bad declaration."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a module with ``ansible localhost -m``, answer with its result and ``rc``."""
+
+    def call(module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+        (tmp_path / "ansible.cfg").write_text("")
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
+            "ANSIBLE_LIBRARY": str(ROOT / "roles/fleet/library"),
+            "ANSIBLE_MODULE_UTILS": str(ROOT / "roles/fleet/module_utils"),
+            "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+        }
+        command = [str(Path(sys.executable).with_name("ansible")), "localhost", "-i", "localhost,", "-c", "local"]
+        command += ["-m", module, "-a", json.dumps(arguments), "-e", f"ansible_python_interpreter={sys.executable}"]
+        done = subprocess.run(
+            [*command, *(["--check"] if check else [])],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert "{" in done.stdout, done.stderr
+        result = json.loads(done.stdout[done.stdout.index("{") :])
+        return {**result["plays"][0]["tasks"][0]["hosts"]["localhost"], "rc": done.returncode}
+
+    return call
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, declared: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a fleet on an engine that does not exist."""
+    declared["fleet"]["state_dir"] = str(tmp_path / "state")
+    return {**declared, "docker_host": f"unix://{tmp_path}/no.sock"}
+
+
+def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created(
+    run: Run, nowhere: dict[str, Any]
+) -> None:
+    result = run("codebuddy_fleet", nowhere, check=True)
+    assert (result["rc"], result["changed"], result["generation"]) == (0, True, None)
+    assert "create container unitfleet-api" in result["changes"]
+    assert result["diff"]["before"].strip() == "generations:\n  latest:\n    number: null"
+    assert not Path(nowhere["fleet"]["state_dir"]).exists()
+
+
+def test_without_engine_a_real_run_fails_with_a_sentence(run: Run, nowhere: dict[str, Any]) -> None:
+    result = run("codebuddy_fleet", nowhere)
+    assert result["rc"] != 0
+    assert result["msg"].startswith(f"No engine answers at {nowhere['docker_host']}: start it")
+
+
+def test_a_plan_is_rendered_without_engine(run: Run, nowhere: dict[str, Any]) -> None:
+    result = run("codebuddy_fleet", {**nowhere, "state": "rendered"})
+    assert result["changed"] is False
+    assert sorted(result["plan"]["containers"]) == ["unitfleet-api", "unitfleet-hub", "unitfleet-web"]
+
+
+def test_a_bad_declaration_fails_with_all_its_sentences(run: Run, tmp_path: Path) -> None:
+    arguments = {
+        "projects": [{"id": "Bad", "path": str(tmp_path / "api"), "profile": "cobol", "memory": "x"}],
+        "profiles": ["python"],
+        "state_dir": str(tmp_path / "state"),
+    }
+    result = run("codebuddy_declaration", arguments, check=True)
+    assert result["rc"] != 0
+    assert len(result["problems"]) == 3
+    assert result["msg"].splitlines() == result["problems"]
+
+
+def test_a_good_declaration_passes_and_changes_nothing(run: Run, tmp_path: Path) -> None:
+    arguments = {
+        "projects": [{"id": "api", "path": str(tmp_path / "api"), "profile": "python"}],
+        "profiles": ["python"],
+        "state_dir": str(tmp_path / "state"),
+    }
+    assert run("codebuddy_declaration", arguments)["problems"] == []
+    assert not (tmp_path / "api").exists()
+    assert not (tmp_path / "state").exists()

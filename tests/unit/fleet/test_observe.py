@@ -1,0 +1,106 @@
+"""Observation: what a real engine tells of a container equals the plan that the container was made from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible.module_utils.codebuddy_fleet import observe
+from ansible.module_utils.codebuddy_fleet.observe import (
+    ImageDefaults,
+    observe_container,
+    observe_network,
+    observe_volume,
+)
+from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
+
+PlanOf = Callable[[dict[str, Any]], Plan]
+# Settings of the engine's own that say nothing about how safe or how limited a container is.
+ENGINES_OWN = {
+    "ConsoleSize", "ContainerIDFile", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation", "MaskedPaths", "NetworkMode",
+    "ReadonlyPaths", "Runtime", "ShmSize",
+}  # fmt: skip
+PLANNED = {
+    "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "ExtraHosts", "Init", "IpcMode", "LogConfig", "Memory",
+    "MemorySwap", "Mounts", "PidsLimit", "PortBindings", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "Sysctls",
+    "Tmpfs", "Ulimits",
+}  # fmt: skip
+
+
+@pytest.fixture
+def network_ids(recorded: dict[str, Any]) -> dict[str, str]:
+    return {network["Name"]: network["Id"] for network in recorded["networks"]}
+
+
+@pytest.fixture
+def image(recorded: dict[str, Any]) -> ImageDefaults:
+    return ImageDefaults.from_inspect(recorded["image"])
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_a_container_made_from_a_plan_is_seen_as_that_plan(
+    recorded: dict[str, Any], plan_of: PlanOf, network_ids: dict[str, str], image: ImageDefaults, index: int
+) -> None:
+    seen = observe_container(recorded["containers"][index], image, network_ids)
+    planned = plan_of(recorded["declaration"]).containers[seen.container.name]
+    assert seen.own == replace(planned, files={})
+    assert seen.spec == spec_hash(planned)
+    assert seen.state == "running"
+
+
+def test_networks_and_volumes_made_from_a_plan_are_seen_as_that_plan(recorded: dict[str, Any], plan_of: PlanOf) -> None:
+    plan = plan_of(recorded["declaration"])
+    for found in recorded["networks"]:
+        network, spec = observe_network(found)
+        assert (network, spec) == (plan.networks[network.name], spec_hash(network))
+    assert {v["Name"]: observe_volume(v) for v in recorded["volumes"]} == plan.volumes
+
+
+def test_every_setting_that_the_engine_has_is_known(recorded: dict[str, Any]) -> None:
+    known = ENGINES_OWN | PLANNED | set(observe.FOREIGN_HOST_SETTINGS)
+    assert set(recorded["containers"][0]["HostConfig"]) <= known
+
+
+def test_what_the_image_brings_along_is_not_taken_for_a_setting(
+    recorded: dict[str, Any], network_ids: dict[str, str], image: ImageDefaults
+) -> None:
+    seen = observe_container(recorded["containers"][0], image, network_ids)
+    assert "FROM_IMAGE" in seen.container.environment
+    assert "FROM_IMAGE" not in seen.own.environment
+    assert "maker" in seen.container.labels
+    assert "maker" not in seen.own.labels
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("Privileged", True),
+        ("CapAdd", ["SYS_ADMIN"]),
+        ("Binds", ["/:/host"]),
+        ("Devices", [{"PathOnHost": "/dev/sda"}]),
+        ("PidMode", "host"),
+        ("UTSMode", "host"),
+        ("UsernsMode", "host"),
+        ("NetworkMode", "host"),
+        ("GroupAdd", ["0"]),
+        ("VolumesFrom", ["other"]),
+        ("MaskedPaths", []),
+        ("OomKillDisable", True),
+        ("NanoCpus", 10**9),
+        ("MemoryReservation", 10**8),
+    ],
+)
+def test_a_setting_that_no_plan_has_is_seen(
+    recorded: dict[str, Any], network_ids: dict[str, str], image: ImageDefaults, setting: str, value: Any
+) -> None:
+    found = copy.deepcopy(recorded["containers"][1])
+    found["HostConfig"][setting] = value
+    assert observe_container(found, image, network_ids).own.foreign_settings == {setting: value}
+
+
+def test_a_network_that_was_made_anew_counts_as_not_connected(recorded: dict[str, Any], image: ImageDefaults) -> None:
+    seen = observe_container(recorded["containers"][1], image, {"unitfleet-api": "another id"})
+    assert seen.own.networks == {}

@@ -1,0 +1,159 @@
+"""The plan: hardened, sealed, stable, and the same for the same declaration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.module_utils.codebuddy_fleet.plan import Container, Plan, spec_hash
+
+PlanOf = Callable[[dict[str, Any]], Plan]
+
+
+@pytest.fixture
+def plan(declared: dict[str, Any], plan_of: PlanOf) -> Plan:
+    return plan_of(declared)
+
+
+def hashes(plan: Plan) -> dict[str, str]:
+    return {name: spec_hash(item) for name, item in plan.containers.items()}
+
+
+def test_names_follow_the_fleet_and_the_project(plan: Plan) -> None:
+    names = ["unitfleet-hub", "unitfleet-api", "unitfleet-web"]
+    assert list(plan.containers) == names
+    assert list(plan.networks) == names
+    assert list(plan.volumes) == names[1:]
+
+
+def test_every_container_is_hardened(plan: Plan) -> None:
+    for container in plan.containers.values():
+        assert container.cap_drop == ["ALL"]
+        assert container.security_options == ["no-new-privileges:true"]
+        assert container.read_only
+        assert container.init
+        assert container.user == "1000:1000"
+        assert container.memory == container.memory_swap > 0
+        assert container.pids > 0
+        assert container.cpus > 0
+        assert {"core", "nofile"} <= set(container.ulimits)
+        assert {"/tmp", "/run"} == set(container.tmpfs)
+        assert container.restart == "unless-stopped"
+        assert {"max-size", "max-file"} == set(container.log_options)
+        assert (container.ipc, container.cgroup_namespace) == ("private", "private")
+        assert not container.foreign_settings
+
+
+def test_a_spoke_mounts_its_own_project_only_and_no_engine_socket(plan: Plan) -> None:
+    mounts = plan.containers["unitfleet-api"].mounts
+    writable = {target: mount["source"] for target, mount in mounts.items() if not mount["read_only"]}
+    assert writable == {"/workspace": "/srv/projects/api", "/home/codebuddy": "unitfleet-api"}
+    assert not any("web" in mount["source"] for mount in mounts.values())
+    assert not any("sock" in m["source"] for c in plan.containers.values() for m in c.mounts.values())
+
+
+def test_no_spoke_mounts_the_keys_and_the_hub_only_the_public_one(plan: Plan) -> None:
+    sources = {m["source"]: c.name for c in plan.containers.values() for m in c.mounts.values()}
+    assert "/srv/state/keys" not in sources
+    assert "/srv/state" not in sources
+    assert sources["/srv/state/hub/keys"] == "unitfleet-hub"
+    assert sources["/srv/state/tokens/api"] == "unitfleet-api"
+
+
+def test_each_spoke_shares_a_sealed_network_with_the_hub_only(plan: Plan) -> None:
+    members: dict[str, set[str]] = {}
+    for container in plan.containers.values():
+        for network in container.networks:
+            members.setdefault(network, set()).add(container.name)
+    assert members["unitfleet-api"] == {"unitfleet-hub", "unitfleet-api"}
+    assert members["unitfleet-web"] == {"unitfleet-hub", "unitfleet-web"}
+    assert members["unitfleet-hub"] == {"unitfleet-hub"}
+    for name in ("unitfleet-api", "unitfleet-web"):
+        assert plan.networks[name].internal
+        assert plan.networks[name].options["com.docker.network.bridge.inhibit_ipv4"] == "true"
+    assert plan.networks["unitfleet-hub"].options["com.docker.network.bridge.enable_ip_masquerade"] == "false"
+
+
+def test_only_the_hub_publishes_and_only_on_the_loopback_address(plan: Plan) -> None:
+    assert {c.name: c.ports for c in plan.containers.values() if c.ports} == {
+        "unitfleet-hub": {"3000/tcp": "127.0.0.1:3950"}
+    }
+
+
+def test_a_spoke_finds_the_hub_where_the_hub_listens(plan: Plan) -> None:
+    config = json.loads(plan.files["/srv/state/config/hub/config.json"].content)
+    spoke, hub = plan.containers["unitfleet-api"], plan.containers["unitfleet-hub"]
+    listen = config["projects"]["api"]["listen"]
+    assert spoke.extra_hosts == [f"codebuddy:{listen}"]
+    assert hub.networks["unitfleet-api"] == {"address": listen, "aliases": ["codebuddy"]}
+    assert config["client"] == {"address": hub.networks["unitfleet-hub"]["address"], "port": 3000, "published": 3950}
+    assert spoke.environment["CODEBUDDY_URL"] == "ws://codebuddy:3000"
+    assert spoke.environment["PROJECT_ID"] == "api"
+
+
+def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
+    hub = json.loads(plan.files["/srv/state/config/hub/config.json"].content)
+    assert hub["projects"]["api"]["languages"] == ["python"]
+    assert hub["projects"]["api"]["tasks"] == ["test"]
+    spoke = json.loads(plan.files["/srv/state/config/api/config.json"].content)
+    assert set(spoke) == {"project", "profile", "tasks", "environment", "language_servers"}
+    assert spoke["tasks"] == {"test": ["pytest"]}
+    assert spoke["language_servers"][0]["ready"] == "immediate"
+
+
+def test_the_environment_of_a_project_is_in_no_container_setting(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    declared["projects"][0]["environment"] = {"LD_PRELOAD": "/workspace/evil.so"}
+    assert "LD_PRELOAD" not in json.dumps(plan_of(declared).as_dict()["containers"])
+
+
+def test_adding_a_project_changes_the_hub_and_no_other_spoke(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    before = hashes(plan_of(declared))
+    new = {**declared["projects"][0], "id": "aaa", "path": "/srv/projects/aaa"}
+    after = hashes(plan_of({**declared, "projects": [new, *declared["projects"]]}))
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
+    assert set(after) - set(before) == {"unitfleet-aaa"}
+
+
+def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    before = plan_of(declared)
+    declared["projects"].reverse()
+    assert plan_of(declared) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"memory": "512m"},
+        {"cpus": 2},
+        {"pids": 100},
+        {"image": "unitfleet:other"},
+        {"path": "/srv/projects/moved"},
+        {"tasks": {"test": ["pytest", "-q"]}},
+        {"environment": {"A": "2"}},
+        {"language_servers": []},
+    ],
+)
+def test_every_declared_value_is_part_of_the_hash(
+    declared: dict[str, Any], plan_of: PlanOf, change: dict[str, Any]
+) -> None:
+    before = hashes(plan_of(declared))
+    declared["projects"][0] |= change
+    after = hashes(plan_of(declared))
+    assert before["unitfleet-api"] != after["unitfleet-api"]
+    assert before["unitfleet-web"] == after["unitfleet-web"]
+
+
+def test_a_plan_survives_being_kept_as_json_in_any_key_order(plan: Plan) -> None:
+    kept = Plan.from_dict(json.loads(json.dumps(plan.as_dict(), sort_keys=True)))
+    assert kept == plan
+    assert hashes(kept) == hashes(plan)
+
+
+def test_a_declared_value_never_becomes_an_engine_option(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    declared["projects"][0] |= {"privileged": True, "cap_add": ["ALL"], "volumes": ["/:/host"], "network_mode": "host"}
+    container: Container = plan_of(declared).containers["unitfleet-api"]
+    del declared["projects"][0]["privileged"]
+    assert container == plan_of(declared).containers["unitfleet-api"]
+    assert "/host" not in json.dumps(container.mounts)
