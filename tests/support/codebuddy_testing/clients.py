@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import anyio
 import httpx2
 import mcp_types as types
 from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+
+Connect = Callable[..., AbstractAsyncContextManager[Client]]
+"""Connects a client: ``transport``, ``mode`` (the era) and ``token``, each with a default."""
 
 
 @asynccontextmanager
@@ -60,11 +64,26 @@ async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def connected(transport: str, port: int, token: str, mode: Any) -> AsyncIterator[Client]:
-    """A connected client of the given era (``legacy``, ``2026-07-28`` or ``auto``)."""
+async def connected(transport: str, port: int, token: str, mode: str) -> AsyncIterator[Client]:
+    """A connected client over the network.
+
+    Args:
+        transport: ``websocket`` or ``http``.
+        port: of the client endpoint on loopback.
+        token: the client's token.
+        mode: the era: ``legacy``, ``2026-07-28`` or ``auto``.
+    """
     if transport == "websocket":
         streams = websocket_transport(f"ws://127.0.0.1:{port}/", token)
     else:
         streams = http_transport(f"http://127.0.0.1:{port}/mcp", token)
     async with Client(streams, mode=mode) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_over_stdio(hub: str, mode: str) -> AsyncIterator[Client]:
+    """A connected client that launches ``codebuddy start`` in the hub's container, as Claude Desktop does."""
+    command = StdioServerParameters(command="docker", args=["exec", "-i", hub, "codebuddy", "start"])
+    async with Client(command, mode=mode) as client:
         yield client
