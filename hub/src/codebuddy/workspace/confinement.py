@@ -121,6 +121,7 @@ class ProjectRoot:
         for _ in range(_MAX_LINKS):
             head, _, name = where.rstrip("/").rpartition("/")
             if name in ("", ".", ".."):
+                os.close(self._open(where or ".", DIRECTORY_FLAGS))  # says so if it is outside
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             fd = self._open(head or ".", DIRECTORY_FLAGS)
             try:

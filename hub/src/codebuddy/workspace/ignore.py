@@ -12,6 +12,7 @@ import re
 import stat
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 
 import re2
 from pathspec import GitIgnoreSpec
@@ -22,7 +23,10 @@ from codebuddy.workspace.paths import to_wire
 
 __all__ = ["IgnoreRules"]
 
+# Compiling a rule takes some 50 µs, and a project may have such a file in every directory.
 _MAX_BYTES = 64 * 1024
+_MAX_RULES = 1000
+_MAX_RULE_CHARS = 256
 _REFUSED = (GitIgnorePatternError, re.error, re2.error, UnicodeEncodeError)
 
 
@@ -66,11 +70,19 @@ def _read(directory: int) -> GitIgnoreSpec | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        lines = os.read(fd, _MAX_BYTES).decode("utf-8", "replace").splitlines()
+        return _rules(os.read(fd, _MAX_BYTES))
     except OSError:
         return None
     finally:
         os.close(fd)
+
+
+@lru_cache(maxsize=16)  # few: a compiled set may hold 8 MB
+def _rules(data: bytes) -> GitIgnoreSpec | None:
+    lines = data.decode("utf-8", "replace").split("\n")
+    if len(data) == _MAX_BYTES:
+        lines.pop()  # probably cut, and so another rule than was meant
+    lines = [line.rstrip("\r") for line in lines if len(line) <= _MAX_RULE_CHARS][:_MAX_RULES]
     return _compile(lines) or _compile([line for line in lines if _compile([line])])
 
 

@@ -18,12 +18,15 @@ from codebuddy.errors import ToolError
 
 __all__ = ["Glob", "SearchPattern", "compile_glob", "compile_search"]
 
-_WINDOW = 64 * 1024
-# Without a usable DFA, RE2 steps through its whole program for every byte: 60 million steps a second were measured.
-_MAX_STEPS = 100_000_000
+# Where its automaton does not fit in memory, RE2 steps through up to its whole program for every byte: some 60 million
+# steps a second. The clock can be looked at between two stretches of text only, so a stretch is bounded by its steps.
+_WINDOW_STEPS = 30_000_000
+_MAX_STEPS = 1_000_000_000
+_MAX_PROGRAM = 50_000
+_MAX_WINDOW = 64 * 1024
 _MAX_ALTERNATIVES = 256
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\]|.", re.DOTALL)
+_GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
 
 
 def _options(**values: bool) -> Any:
@@ -63,7 +66,8 @@ class SearchPattern:
     def _window_end(self, data: bytes, start: int) -> int:
         if not self.by_line:
             return len(data)
-        return data.find(b"\n", start + _WINDOW) + 1 or len(data)
+        window = min(_MAX_WINDOW, _WINDOW_STEPS // int(self.compiled.programsize))
+        return data.find(b"\n", start + window) + 1 or len(data)
 
     def _within(self, data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         while start <= end:
@@ -102,6 +106,8 @@ def compile_search(pattern: str, *, regex: bool, case_sensitive: bool) -> Search
             f"RE2 refuses the pattern ({reason}); it knows no look-around and no back-references. "
             "For plain text set regex to false.",
         ) from None
+    if compiled.programsize > _MAX_PROGRAM:
+        raise ToolError("invalid_pattern", "The pattern is too complex; repeat less, or search for a part of it.")
     return SearchPattern(compiled, by_line, not regex)
 
 
@@ -170,8 +176,8 @@ def _glob_to_regex(pattern: str) -> str:
         elif piece == "?":
             pieces.append("[^/]")
         elif len(piece) > 2 and piece[0] == "[":
-            inside = piece[1:-1].replace("\\", r"\\").replace("[", r"\[")
-            pieces.append(f"[^/{inside[1:]}]" if inside[0] == "!" else f"[{inside}]")
+            inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
+            pieces.append(f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]")
         else:
             pieces.append(re2.escape(piece))
     return "".join(pieces)

@@ -1,0 +1,550 @@
+"""The file tools as a client calls them: what they answer, and every attack through every one of them."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from codebuddy.access import ALL_SCOPES, Principal
+from codebuddy.errors import ToolError
+from codebuddy.tools.files import file_tools
+from codebuddy.tools.tool import Call, Tool, parse_arguments
+from codebuddy.workspace import Workspaces
+from codebuddy.workspace.confinement import open_without_links
+from codebuddy.workspace.replacing import replace_file
+from codebuddy.workspace.syscalls import openat2_beneath
+
+pytestmark = pytest.mark.anyio
+
+Answer = dict[str, Any]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Client:
+    """Calls the tools as the kernel does, over a fleet of two projects with similar names, and keeps what was told."""
+
+    def __init__(self, directory: Path, opener: Any = None) -> None:
+        self.told: list[tuple[str, list[str]]] = []
+        roots = {"p": directory / "p", "p-evil": directory / "p-evil"}
+        tools = file_tools(Workspaces(roots, opener), self.tell)
+        self.tools: dict[str, Tool[Any]] = {tool.name: tool for tool in tools}
+        self.principal = Principal("test", None, ALL_SCOPES)
+
+    async def tell(self, project: str, paths: list[str]) -> None:
+        self.told.append((project, paths))
+
+    async def __call__(self, name: str, **arguments: Any) -> Answer:
+        tool = self.tools[name]
+        # What travels is JSON in UTF-8, so what cannot be written as such would fail here.
+        sent = json.loads(json.dumps(arguments))
+        result = await tool.handler(Call(self.principal), parse_arguments(tool, sent))
+        result.text().encode("utf-8")
+        answer = result.model_dump(mode="json", exclude_none=True)
+        json.dumps(answer, ensure_ascii=False).encode("utf-8")
+        return answer
+
+    async def refused(self, name: str, **arguments: Any) -> ToolError:
+        with pytest.raises(ToolError) as error:
+            await self(name, **arguments)
+        assert error.value.message.endswith(".")
+        return error.value
+
+
+@pytest.fixture
+def p(tmp_path: Path) -> Path:
+    (tmp_path / "p-evil").mkdir()
+    (tmp_path / "p-evil" / "secret").write_text("secret\n")
+    (tmp_path / "secret").write_text("secret\n")
+    (tmp_path / "p").mkdir()
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def client(p: Path) -> Client:
+    return Client(p.parent)
+
+
+@pytest.fixture(params=[openat2_beneath, open_without_links])
+def any_client(p: Path, request: pytest.FixtureRequest) -> Client:
+    return Client(p.parent, request.param)
+
+
+def calls_about(path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Give one call of every tool that takes a path."""
+    return [
+        ("read_file", {"path": path}),
+        ("list_directory", {"path": path}),
+        ("write_file", {"path": path, "content": "taken\n"}),
+        ("edit_file", {"path": path, "edits": [{"old_text": "secret", "new_text": "taken"}]}),
+    ]
+
+
+def everything(directory: Path) -> dict[str, bytes | str]:
+    return {
+        str(path.relative_to(directory)): os.readlink(path) if path.is_symlink() else path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+# What the tools answer
+
+
+async def test_the_tools_of_the_contract_are_there_with_their_scopes(client: Client) -> None:
+    assert {name: tool.scope for name, tool in client.tools.items()} == {
+        "list_directory": "read",
+        "find_files": "read",
+        "read_file": "read",
+        "search_text": "read",
+        "write_file": "write",
+        "edit_file": "write",
+    }
+
+
+async def test_write_read_edit_read(p: Path, client: Client) -> None:
+    written = await client("write_file", path="p/src/a.txt", content="one\ntwo\n")
+    assert written["created"]
+    read = await client("read_file", path="p/src/a.txt")
+    assert (read["content"], read["hash"], read["total_lines"]) == ("one\ntwo\n", written["hash"], 2)
+    edited = await client(
+        "edit_file",
+        path="p/src/a.txt",
+        edits=[{"old_text": "two", "new_text": "2"}],
+        expected_hash=read["hash"],
+    )
+    assert edited["diff"] == "--- a/p/src/a.txt\n+++ b/p/src/a.txt\n@@ -1,2 +1,2 @@\n one\n-two\n+2\n"
+    assert (p / "src" / "a.txt").read_text() == "one\n2\n"
+    again = await client("read_file", path="p/src/a.txt", start_line=2, end_line=2)
+    assert (again["content"], again["hash"]) == ("2\n", edited["hash"])
+
+
+async def test_a_stale_hash_is_refused_and_the_file_stays(p: Path, client: Client) -> None:
+    stale = (await client("write_file", path="p/a", content="one"))["hash"]
+    (p / "a").write_text("two")
+    for name, arguments in calls_about("p/a")[2:]:
+        error = await client.refused(name, **arguments, expected_hash=stale)
+        assert (error.code, error.path) == ("hash_mismatch", "p/a")
+    assert (p / "a").read_text() == "two"
+
+
+async def test_what_was_read_and_written_back_is_the_same_bytes(p: Path, client: Client) -> None:
+    for data in (b"a\r\nb\r\n", b"a\rb\n\r\n", b"\xef\xbb\xbfa\r\n", "é\r\n".encode("utf-16"), b"no end", b""):
+        (p / "a").write_bytes(data)
+        content = (await client("read_file", path="p/a"))["content"]
+        await client("write_file", path="p/a", content=content)
+        assert (p / "a").read_bytes() == data
+
+
+async def test_an_edit_in_lf_keeps_crlf_mark_and_encoding(p: Path, client: Client) -> None:
+    (p / "a").write_bytes("\ufeffone\r\ntwo\r\n".encode("utf-16-le"))
+    await client("edit_file", path="p/a", edits=[{"old_text": "one\ntwo", "new_text": "1\n2\n3"}])
+    assert (p / "a").read_bytes() == "\ufeff1\r\n2\r\n3\r\n".encode("utf-16-le")
+
+
+async def test_a_write_is_told_before_it_is_answered_and_an_unchanged_file_is_not(p: Path, client: Client) -> None:
+    await client("write_file", path="p/src/a", content="x")
+    assert client.told == [("p", ["src/a"])]
+    await client("write_file", path="p/src/a", content="x")
+    assert client.told == [("p", ["src/a"])]
+    await client("edit_file", path="p/src/a", edits=[{"old_text": "x", "new_text": "y"}])
+    assert client.told == [("p", ["src/a"])] * 2
+
+
+async def test_a_change_that_cannot_be_told_does_not_fail_the_write(p: Path) -> None:
+    async def fail(_project: str, _paths: list[str]) -> None:
+        raise RuntimeError("no spoke")
+
+    write = {tool.name: tool for tool in file_tools(Workspaces({"p": p}), fail)}["write_file"]
+    arguments = parse_arguments(write, {"path": "p/a", "content": "x"})
+    await write.handler(Call(Principal("test", None, ALL_SCOPES)), arguments)
+    assert (p / "a").read_text() == "x"
+
+
+async def test_a_write_that_is_cancelled_midway_is_finished_and_told(
+    p: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return replace_file(*arguments, **options)
+
+    monkeypatch.setattr("codebuddy.tools.files.replace_file", slow)
+    async with anyio.create_task_group() as group:
+
+        async def write() -> None:
+            await client("write_file", path="p/a", content="x")
+
+        group.start_soon(write)
+        await anyio.to_thread.run_sync(begun.wait)
+        group.cancel_scope.cancel()
+        go_on.set()
+    assert (p / "a").read_text() == "x"
+    assert client.told == [("p", ["a"])]
+
+
+async def test_of_concurrent_edits_with_one_hash_exactly_one_wins(p: Path, client: Client) -> None:
+    first = await client("write_file", path="p/a", content="start")
+    outcomes: list[str] = []
+
+    async def edit(number: int) -> None:
+        try:
+            await client(
+                "edit_file",
+                path="p/a",
+                edits=[{"old_text": "start", "new_text": str(number)}],
+                expected_hash=first["hash"],
+            )
+            outcomes.append("won")
+        except ToolError as error:
+            outcomes.append(error.code)
+
+    async with anyio.create_task_group() as group:
+        for number in range(8):
+            group.start_soon(edit, number)
+    assert sorted(outcomes) == ["hash_mismatch"] * 7 + ["won"]
+
+
+async def test_find_and_search_cover_all_projects_or_those_that_are_named(p: Path, client: Client) -> None:
+    (p / "a.txt").write_text("a secret word\n")
+    assert (await client("find_files", pattern="**"))["paths"] == ["p/a.txt", "p-evil/secret"]
+    one = await client("search_text", pattern="secret", projects=["p"], context_lines=1)
+    assert one["matches"] == [
+        {
+            "path": "p/a.txt",
+            "line": 1,
+            "column": 3,
+            "end_line": 1,
+            "end_column": 9,
+            "line_text": "a secret word",
+            "before": [],
+            "after": [],
+        }
+    ]
+    assert not one["truncated"]
+
+
+@pytest.mark.parametrize("tool", ["find_files", "search_text"])
+async def test_pages_go_over_projects(p: Path, client: Client, tool: str) -> None:
+    for number in range(5):
+        (p / f"f{number}").write_text("secret\n")
+    arguments = {"pattern": "*" if tool == "find_files" else "secret"}
+    key = "paths" if tool == "find_files" else "matches"
+    whole = (await client(tool, **arguments))[key]
+    pieces, cursor = [], None
+    for _ in range(20):
+        page = await client(tool, **arguments, limit=2, **({"cursor": cursor} if cursor else {}))
+        pieces += page[key]
+        assert page["truncated"] == ("cursor" in page)
+        if "cursor" not in page:
+            break
+        assert page["reason"] == "limit"
+        cursor = page["cursor"]
+    assert pieces == whole
+    assert len(whole) == 6
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "!", "e30", "WyJ4Iix7fV0"])
+async def test_a_cursor_that_is_none_is_refused(client: Client, cursor: str) -> None:
+    assert (await client.refused("find_files", pattern="*", cursor=cursor)).code == "invalid_cursor"
+
+
+async def test_a_cursor_is_for_its_own_question_and_its_own_projects(p: Path, client: Client) -> None:
+    (p / "a").write_text("")
+    cursor = (await client("find_files", pattern="*", limit=1))["cursor"]
+    assert (await client.refused("find_files", pattern="**", cursor=cursor)).code == "invalid_cursor"
+    client.principal = Principal("test", frozenset({"p"}), ALL_SCOPES)
+    assert (await client.refused("find_files", pattern="*", cursor=cursor)).code == "unknown_project"
+
+
+async def test_a_project_that_is_not_there_is_told_and_the_others_are_searched(p: Path, client: Client) -> None:
+    (p.parent / "p-evil" / "secret").unlink()
+    (p.parent / "p-evil").rmdir()
+    (p / "a").write_text("x")
+    answer = await client("search_text", pattern="x")
+    assert (answer["truncated"], answer["reason"]) == (True, "project_unavailable")
+    assert answer["unavailable"][0]["project"] == "p-evil"
+    assert len(answer["matches"]) == 1
+    assert (await client.refused("search_text", pattern="x", projects=["p-evil"])).code == "project_unavailable"
+
+
+async def test_a_tree_is_listed_to_its_depth_with_types_and_sizes(p: Path, client: Client) -> None:
+    (p / "d" / "e").mkdir(parents=True)
+    (p / "d" / "f").write_text("12345")
+    (p / ".git").mkdir()
+    answer = await client("list_directory", path="p", depth=2)
+    assert answer["entries"] == [
+        {"path": "p/d", "type": "directory"},
+        {"path": "p/d/e", "type": "directory"},
+        {"path": "p/d/f", "type": "file", "size": 5},
+    ]
+    assert (await client("list_directory", path="p"))["entries"] == [{"path": "p/d", "type": "directory"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("read_file", {"path": "p/a", "start_line": 0}),
+        ("read_file", {"path": "p/a", "line": 1}),
+        ("write_file", {"path": "p/a"}),
+        ("write_file", {"path": "p/a", "content": "", "mode": "4755"}),
+        ("write_file", {"path": "p/a", "content": "", "mode": "rwx"}),
+        ("write_file", {"path": "p/a", "content": "", "expected_hash": "abc"}),
+        ("edit_file", {"path": "p/a", "edits": []}),
+        ("edit_file", {"path": "p/a", "edits": [{"old_text": "", "new_text": ""}]}),
+        ("edit_file", {"path": "p/a", "edits": [{"old_text": "a", "new_text": "", "all": True}]}),
+        ("search_text", {"pattern": ""}),
+        ("search_text", {"pattern": "x" * 1001}),
+        ("find_files", {"pattern": "*", "projects": []}),
+    ],
+)
+async def test_bad_arguments_are_refused_and_name_the_argument(
+    client: Client, name: str, arguments: dict[str, Any]
+) -> None:
+    assert (await client.refused(name, **arguments)).code == "invalid_arguments"
+
+
+# Attacks
+
+
+@pytest.mark.parametrize(
+    "path", ["p/../p-evil/secret", "p/./../secret", "../secret", "p/../../secret", "p/..", "p/a/../../secret"]
+)
+async def test_no_tool_climbs_out_by_dots(p: Path, any_client: Client, path: str) -> None:
+    before = everything(p.parent)
+    for name, arguments in calls_about(path):
+        assert (await any_client.refused(name, **arguments)).code == "outside_project"
+    assert everything(p.parent) == before
+
+
+@pytest.mark.parametrize("project", ["p-evil", "p-", "q", "P", "*", ""])
+async def test_a_token_for_one_project_reaches_no_other_with_a_similar_name(
+    p: Path, client: Client, project: str
+) -> None:
+    client.principal = Principal("test", frozenset({"p"}), ALL_SCOPES)
+    for name, arguments in calls_about(f"{project}/secret"):
+        error = await client.refused(name, **arguments)
+        assert error.code == ("unknown_project" if project else "invalid_path")
+        assert "p-evil" not in error.message.replace(repr(project), "")
+    for name in ("find_files", "search_text"):
+        assert (await client.refused(name, pattern="secret", projects=[project])).code == "unknown_project"
+        assert "p-evil" not in json.dumps(await client(name, pattern="secret"))
+
+
+LINKS: dict[str, str] = {
+    "absolute": "{outside}/secret",
+    "relative": "../secret",
+    "sibling": "../p-evil/secret",
+    "chained": "hop/one",
+    "root": "/proc/self/root{outside}/secret",
+    "cwd": "/proc/self/cwd",
+    "passwd": "/etc/passwd",
+    "dangling": "../created",
+    "dangling absolute": "{outside}/created",
+    "directory": "../p-evil",
+    "upward": "..",
+}
+
+
+def plant(p: Path, link: str) -> None:
+    (p / "hop").mkdir()
+    (p / "hop" / "one").symlink_to("two")
+    (p / "hop" / "two").symlink_to("../../secret")
+    (p / "x").symlink_to(LINKS[link].format(outside=p.parent))
+
+
+@pytest.mark.parametrize("link", LINKS)
+async def test_no_tool_follows_a_link_out_of_the_project(p: Path, any_client: Client, link: str) -> None:
+    plant(p, link)
+    before = everything(p.parent)
+    for path in ("p/x", "p/x/secret", "p/x/new/file"):
+        for name, arguments in calls_about(path):
+            error = await any_client.refused(name, **arguments)
+            assert error.code in {"outside_project", "link_not_followed"}, (name, path)
+            assert "root:" not in error.message
+    found = await any_client("find_files", pattern="**/secret*", projects=["p"], include_ignored=True)
+    assert found["paths"] == []
+    searched = await any_client("search_text", pattern="secret|root:", regex=True, projects=["p"])
+    assert searched["matches"] == []
+    listed = await any_client("list_directory", path="p", depth=9)
+    assert {"path": "p/x", "type": "link"} in listed["entries"]
+    assert not any(entry["path"].startswith("p/x/") for entry in listed["entries"])
+    assert everything(p.parent) == before
+
+
+async def test_a_hard_link_is_never_written_through(p: Path, client: Client) -> None:
+    os.link(p.parent / "secret", p / "x")
+    await client("write_file", path="p/x", content="taken\n")
+    await client("edit_file", path="p/x", edits=[{"old_text": "taken", "new_text": "again"}])
+    assert (p.parent / "secret").read_text() == "secret\n"
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Exchange two paths in one step (renameat2(2), RENAME_EXCHANGE)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.renameat2(-100, os.fsencode(first), -100, os.fsencode(second), 2) == 0
+
+
+@pytest.mark.parametrize("what", ["file", "parent"])
+async def test_links_swapped_in_during_the_call_give_nothing_to_any_tool(
+    p: Path, any_client: Client, what: str
+) -> None:
+    if what == "file":
+        (p / "x").write_text("inside\n")
+        path, target = "p/x", "../p-evil/secret"
+    else:
+        (p / "x").mkdir()
+        (p / "x" / "secret").write_text("inside\n")
+        path, target = "p/x/secret", "../p-evil"
+    (p / "evil").symlink_to(target)
+    stop = threading.Event()
+
+    def swap() -> None:
+        """Exchange file and link in one step, so that the name is always there; put back a link that a tool took."""
+        while not stop.is_set():
+            exchange(p / "x", p / "evil")
+            if not (p / "x").is_symlink() and not (p / "evil").is_symlink():
+                (p / "again").symlink_to(target)
+                os.rename(p / "again", p / "evil")
+
+    thread = threading.Thread(target=swap)
+    thread.start()
+    answers: list[str] = []
+    try:
+        for number in range(60):
+            for name, arguments in [
+                *calls_about(path),
+                ("write_file", {"path": path, "content": f"inside {number}\n"}),
+                ("search_text", {"pattern": "secret", "projects": ["p"]}),
+            ]:
+                try:
+                    answers.append(json.dumps((await any_client(name, **arguments)).get("content", "")))
+                except ToolError as error:
+                    answers.append(error.code)
+    finally:
+        stop.set()
+        thread.join()
+    assert not any("secret\\n" in answer for answer in answers)
+    assert any(answer in {"outside_project", "link_not_followed"} for answer in answers)  # the race was met
+    assert (p.parent / "p-evil" / "secret").read_text() == "secret\n"
+    assert os.listdir(p.parent / "p-evil") == ["secret"]
+    assert not [path for path in everything(p) if path.endswith(".tmp")]
+
+
+Make = Callable[[Path], None]
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        before = Path.cwd()
+        os.chdir(path.parent)  # a socket's path has room for 108 bytes only
+        try:
+            listener.bind(path.name)
+        finally:
+            os.chdir(before)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+
+
+def _binary(path: Path) -> None:
+    path.write_bytes(b"\x7fELF\0\0secret")
+
+
+@pytest.mark.parametrize(
+    ("make", "codes"),
+    [
+        (_fifo, {"not_a_file"}),
+        (_socket, {"not_a_file"}),
+        (_device, {"outside_project", "link_not_followed"}),
+        (_sparse, {"too_large"}),
+        (_binary, {"binary_file"}),
+        (Path.mkdir, {"is_a_directory"}),
+    ],
+)
+async def test_no_tool_blocks_on_or_harms_what_is_no_text_file(
+    p: Path, any_client: Client, make: Make, codes: set[str]
+) -> None:
+    make(p / "x")
+    before = (p / "x").lstat()
+    with anyio.fail_after(60):
+        for name, arguments in calls_about("p/x"):
+            if name != "list_directory":
+                assert (await any_client.refused(name, **arguments)).code in codes, name
+        if make is not Path.mkdir:
+            error = await any_client.refused("list_directory", path="p/x")
+            assert error.code in {"not_a_directory", "outside_project", "link_not_followed"}
+        assert (await any_client("search_text", pattern="secret", projects=["p"]))["matches"] == []
+        await any_client("find_files", pattern="**")
+        assert len((await any_client("list_directory", path="p"))["entries"]) == 1
+    after = (p / "x").lstat()
+    assert (after.st_ino, after.st_mode, after.st_size) == (before.st_ino, before.st_mode, before.st_size)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"new\nline", b"not-utf8-\xff", b"..foo", b"-rf", b"n" * 255, b"back\\xff", b"a;$(id)`id`", "é🦀".encode()]
+)
+async def test_legal_names_work_in_every_tool(p: Path, any_client: Client, raw: bytes) -> None:
+    (p / os.fsdecode(raw)).write_text("needle\n")
+    [path] = (await any_client("find_files", pattern="*", projects=["p"]))["paths"]
+    assert [m["path"] for m in (await any_client("search_text", pattern="needle"))["matches"]] == [path]
+    assert (await any_client("list_directory", path="p"))["entries"] == [{"path": path, "type": "file", "size": 7}]
+    read = await any_client("read_file", path=path)
+    await any_client(
+        "edit_file", path=path, edits=[{"old_text": "needle", "new_text": "2"}], expected_hash=read["hash"]
+    )
+    assert os.listdir(os.fsencode(p)) == [raw]
+    assert (p / os.fsdecode(raw)).read_text() == "2\n"
+    if len(raw) < 255:
+        await any_client("write_file", path=path + "x", content="new")
+        assert sorted(os.listdir(os.fsencode(p))) == sorted([raw, raw + b"x"])
+
+
+async def test_a_name_that_is_too_long_is_refused_by_every_tool(any_client: Client) -> None:
+    for name, arguments in calls_about("p/" + "n" * 256):
+        assert (await any_client.refused(name, **arguments)).code == "name_too_long"
+
+
+async def test_a_search_whose_caller_is_gone_stops(p: Path, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(_root: Any, _query: Any, bounds: Any, _after: Any) -> Any:
+        begun.set()
+        assert bounds.stop.wait(30)
+        ended.set()
+
+    monkeypatch.setattr("codebuddy.tools.files.search_text", endless)
+    async with anyio.create_task_group() as group:
+
+        async def search() -> None:
+            await client("search_text", pattern="x", projects=["p"])
+
+        group.start_soon(search)
+        await anyio.to_thread.run_sync(begun.wait)
+        group.cancel_scope.cancel()
+    assert await anyio.to_thread.run_sync(ended.wait, 30)
