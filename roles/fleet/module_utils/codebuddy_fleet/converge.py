@@ -68,7 +68,8 @@ def override(
             raise FleetError("\n".join(problems))
         todo = changes(plan, observed, purge=purge)
         generations = Generations(state_dir)
-        if not generations.holds(plan):
+        new = not generations.holds(plan)
+        if new:
             number = {"number": generations.latest()}, {"number": generations.next()}
             todo.append(Change("generation", "latest", "keep", *number))
         result = {**_result(todo), "plan": plan.as_dict()}
@@ -76,7 +77,7 @@ def override(
             return {**result, "generation": generations.latest()}
         _require_sources(docker_host, plan)
         _apply(client, plan, observed, state_dir, todo)
-        if not generations.holds(plan):
+        if new:
             generations.keep(plan)
         _require_health(client, plan, todo, health_timeout)
         return {**result, "generation": generations.latest()}
@@ -194,7 +195,7 @@ def _apply(client: Any, plan: Plan, observed: Observed, state_dir: Path, todo: l
 def _require_health(client: Any, plan: Plan, todo: list[Change], timeout: float) -> None:
     touched = {change.name for change in todo if change.kind == "container"}
     hub_touched = any(plan.containers[name].project == "" for name in touched & plan.containers.keys())
-    commands = {name: list(container.health["command"]) for name, container in plan.containers.items()}
+    commands = {name: list(container.health_check["command"]) for name, container in plan.containers.items()}
     if unhealthy := wait_for_health(client, commands, timeout, ask_anyway=commands if hub_touched else touched):
         raise FleetError("\n".join(str(item) for item in unhealthy))
 

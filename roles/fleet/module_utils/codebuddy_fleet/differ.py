@@ -8,12 +8,12 @@ label (so that a change is seen that the engine does not tell, such as the conte
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any
 
 from .observe import ObservedContainer
-from .plan import Container, File, Network, Plan, Volume, spec_hash
+from .plan import Container, File, Network, Plan, Volume, shown, spec_hash
 
 __all__ = ["Change", "EngineLimits", "Observed", "changes", "conflicts", "rendered_diff"]
 
@@ -78,17 +78,17 @@ def changes(plan: Plan, observed: Observed, *, purge: bool = False) -> list[Chan
 
 def _network_changes(plan: Plan, observed: Observed) -> Iterator[Change]:
     for name, network in plan.networks.items():
-        after = {**asdict(network), "spec": spec_hash(network)}
+        after = {**shown(network), "spec": spec_hash(network)}
         if name not in observed.networks:
             yield Change("network", name, "create", after=after)
             continue
         found, spec = observed.networks[name]
-        before, after = delta({**asdict(found), "spec": spec}, after)
+        before, after = delta({**shown(found), "spec": spec}, after)
         if before or after:
             yield Change("network", name, "recreate", before, after)
-    for name, (found, _) in observed.networks.items():
+    for name, (found, _) in sorted(observed.networks.items()):
         if name not in plan.networks:
-            yield Change("network", name, "remove", before=asdict(found))
+            yield Change("network", name, "remove", before=shown(found))
     for name, visitors in observed.visitors.items():
         yield Change("network", name, "disconnect", {"other_containers": visitors}, {"other_containers": []})
 
@@ -96,29 +96,29 @@ def _network_changes(plan: Plan, observed: Observed) -> Iterator[Change]:
 def _volume_changes(plan: Plan, observed: Observed, purge: bool) -> Iterator[Change]:
     for name, volume in plan.volumes.items():
         if name not in observed.volumes:
-            yield Change("volume", name, "create", after=asdict(volume))
-    for name, found in observed.volumes.items():
+            yield Change("volume", name, "create", after=shown(volume))
+    for name, found in sorted(observed.volumes.items()):
         if purge and name not in plan.volumes:
-            yield Change("volume", name, "remove", before=asdict(found))
+            yield Change("volume", name, "remove", before=shown(found))
 
 
 def _file_changes(plan: Plan, observed: Observed) -> Iterator[Change]:
     for path, file in plan.files.items():
         found = observed.files.get(path)
         if found is None:
-            yield Change("file", path, "write", after=asdict(file))
+            yield Change("file", path, "write", after=shown(file))
         elif found != file:
-            yield Change("file", path, "write", *delta(asdict(found), asdict(file)))
-    for path, found in observed.files.items():
+            yield Change("file", path, "write", *delta(shown(found), shown(file)))
+    for path, found in sorted(observed.files.items()):
         if path not in plan.files:
-            yield Change("file", path, "remove", before=asdict(found))
+            yield Change("file", path, "remove", before=shown(found))
 
 
 def _container_changes(plan: Plan, observed: Observed, renewed: set[str]) -> Iterator[Change]:
     for name, container in plan.containers.items():
         found = observed.containers.get(name)
         if found is None:
-            yield Change("container", name, "create", after={**asdict(container), "spec": spec_hash(container)})
+            yield Change("container", name, "create", after={**shown(container), "spec": spec_hash(container)})
             continue
         before, after = _differences(container, found, observed.limits)
         # A container holds on to the network and the inode of a single file that it was started with.
@@ -131,9 +131,9 @@ def _container_changes(plan: Plan, observed: Observed, renewed: set[str]) -> Ite
             yield Change("container", name, action, {"state": found.state}, {"state": "running"})
         elif found.state in ("dead", "removing"):
             yield Change("container", name, "recreate", {"state": found.state}, {"state": "running"})
-    for name, found in observed.containers.items():
+    for name, found in sorted(observed.containers.items()):
         if name not in plan.containers:
-            yield Change("container", name, "remove", before=_shown(found.own))
+            yield Change("container", name, "remove", before=_comparable(found.own))
 
 
 def _differences(
@@ -150,11 +150,11 @@ def _differences(
         cpus=wanted.cpus if limits.cpu else own.cpus,
         pids=wanted.pids if limits.pids else own.pids,
     )
-    return delta({**_shown(own), "spec": found.spec}, {**_shown(wanted), "spec": spec_hash(container)})
+    return delta({**_comparable(own), "spec": found.spec}, {**_comparable(wanted), "spec": spec_hash(container)})
 
 
-def _shown(container: Container) -> dict[str, Any]:
-    data = asdict(container)
+def _comparable(container: Container) -> dict[str, Any]:
+    data = shown(container)
     del data["files"]  # the engine knows nothing of them: the hash of the specification and the files themselves tell
     return data
 

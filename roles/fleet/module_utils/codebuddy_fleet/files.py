@@ -28,7 +28,7 @@ def read_files(state_dir: Path) -> dict[str, File]:
 
 def make_directory(path: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
     """Create the directory with these rights if it is missing; an existing one keeps its own, except for the owner."""
-    if not path.is_dir():
+    with suppress(FileExistsError):  # files are written at the same time, so another one's writer may be first
         path.mkdir(mode=mode)
         path.chmod(mode)
     if owner is not None:

@@ -161,7 +161,7 @@ def _container(
         restart=(host.get("RestartPolicy") or {}).get("Name", ""),
         log_driver=log.get("Type", ""),
         log_options=dict(log.get("Config") or {}),
-        health=_health(config.get("Healthcheck") or {}),
+        health_check=_health(config.get("Healthcheck") or {}),
         stop_signal=config.get("StopSignal") or "",
         stop_timeout=config.get("StopTimeout") or 0,
         foreign_settings=_foreign(found["Name"].lstrip("/"), config, host),

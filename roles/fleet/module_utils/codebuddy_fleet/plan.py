@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Plan",
     "Volume",
     "canonical",
+    "shown",
     "spec_hash",
 ]
 
@@ -100,7 +101,7 @@ class Container:
     restart: str
     log_driver: str
     log_options: dict[str, str]
-    health: dict[str, Any]  # {command, interval, timeout, start_period (seconds), retries}
+    health_check: dict[str, Any]  # {command, interval, timeout, start_period (seconds), retries}
     stop_signal: str
     stop_timeout: int  # seconds
     files: dict[str, str] = field(default_factory=dict)  # host path -> SHA-256 of its content
@@ -120,11 +121,13 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the plan as JSON types; every network and container also shows the hash of its specification."""
-        data = asdict(self)
-        for name, item in (self.networks | self.containers).items():
-            group = "networks" if isinstance(item, Network) else "containers"
-            data[group][name]["spec"] = spec_hash(item)
-        return data
+        return {
+            "fleet": self.fleet,
+            "networks": {name: {**shown(item), "spec": spec_hash(item)} for name, item in self.networks.items()},
+            "volumes": {name: shown(item) for name, item in self.volumes.items()},
+            "files": {path: shown(item) for path, item in self.files.items()},
+            "containers": {name: {**shown(item), "spec": spec_hash(item)} for name, item in self.containers.items()},
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
@@ -142,6 +145,11 @@ class Plan:
         )
 
 
+def shown(item: Network | Volume | File | Container) -> dict[str, Any]:
+    """Give the fields by name; their values are shared with the item, and not to be changed."""
+    return dict(vars(item))
+
+
 def canonical(value: Any) -> str:
     """JSON with one spelling: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -149,4 +157,4 @@ def canonical(value: Any) -> str:
 
 def spec_hash(item: Network | Volume | Container) -> str:
     """SHA-256 (hex) of the canonical specification: equal hash, equal thing."""
-    return hashlib.sha256(canonical(asdict(item)).encode()).hexdigest()
+    return hashlib.sha256(canonical(vars(item)).encode()).hexdigest()

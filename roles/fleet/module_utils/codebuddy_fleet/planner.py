@@ -232,7 +232,13 @@ def _common(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
         "restart": "unless-stopped",
         "log_driver": "json-file",
         "log_options": {"max-file": "3", "max-size": "10m"},
-        "health": {"command": [PROGRAM, "health"], "interval": 15, "timeout": 10, "start_period": 30, "retries": 3},
+        "health_check": {
+            "command": [PROGRAM, "health"],
+            "interval": 15,
+            "timeout": 10,
+            "start_period": 30,
+            "retries": 3,
+        },
         "stop_signal": "SIGTERM",
         "stop_timeout": 15,
     }

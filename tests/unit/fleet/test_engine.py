@@ -1,0 +1,374 @@
+"""On a real engine: a fleet of stand-in containers is created, compared, repaired, reduced and removed.
+
+The image is made of the host's own shell; its ``codebuddy`` waits until it is stopped, and says that it is healthy
+unless the file ``/workspace/sick`` exists. It stands in for the real programs only to show their faults at will.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import os
+import re
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import pytest
+from ansible.module_utils.codebuddy_fleet import converge
+from ansible.module_utils.codebuddy_fleet.errors import FleetError
+from ansible.module_utils.codebuddy_fleet.generations import Generations
+
+pytestmark = pytest.mark.engine
+
+HOST = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:stand-in"
+PROGRAM = """#!/bin/sh
+case "$1" in
+  health) if [ -e /workspace/sick ]; then echo "the language server is down"; exit 1; fi ;;
+  *) if [ -e /workspace/crash ]; then echo "cannot go on"; exit 3; fi
+     echo "started $1"; trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done ;;
+esac
+"""
+
+
+def root_file_system() -> bytes:
+    """A tar archive with the host's sh and sleep, the libraries that they need, and the program."""
+    found: dict[str, bytes] = {"usr/local/bin/codebuddy": PROGRAM.encode()}
+    for program in ("sh", "sleep"):
+        path = shutil.which(program)
+        assert path
+        found[f"bin/{program}"] = Path(path).read_bytes()
+        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        for library in re.findall(r"(/\S+) \(0x", listed):
+            found[library.lstrip("/")] = Path(library).read_bytes()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        home = tarfile.TarInfo("home/codebuddy")
+        home.type, home.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(home)
+        for name, content in found.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[docker.APIClient]:
+    try:
+        api = docker.APIClient(base_url=HOST, version="auto")
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no engine answers: {error}")
+    changes = ["ENV FROM_IMAGE=1 PATH=/bin:/usr/local/bin", "LABEL maker=someone"]
+    repository, tag = IMAGE.split(":")
+    api.import_image_from_data(root_file_system(), repository=repository, tag=tag, changes=changes)
+    yield api
+    api.remove_image(IMAGE, force=True)
+    api.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+class Fleet:
+    """A declared fleet on the engine, with shorthands."""
+
+    def __init__(self, client: docker.APIClient, home: Path, port: int, *ids: str) -> None:
+        self.client, self.home = client, home
+        uid, gid = (1000, 1000) if os.getuid() == 0 else (os.getuid(), os.getgid())
+        self.fleet: dict[str, Any] = {
+            "name": NAME, "state_dir": str(home / "state"), "uid": uid, "gid": gid, "address_pool": POOL, "port": port,
+            "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
+        }  # fmt: skip
+        (home / "state/hub/keys").mkdir(parents=True)
+        self.projects = [self.project(project_id) for project_id in ids]
+
+    def project(self, project_id: str) -> dict[str, Any]:
+        path = self.home / "projects" / project_id
+        path.mkdir(parents=True)
+        if os.getuid() == 0:
+            os.chown(path, self.fleet["uid"], self.fleet["gid"])
+        (self.home / "state/tokens" / project_id).mkdir(parents=True)
+        return {
+            "id": project_id, "path": str(path), "profile": "python", "image": IMAGE,
+            "memory": "64m", "cpus": 0.5, "pids": 32, "tasks": {"test": ["true"]},
+        }  # fmt: skip
+
+    def up(self, *, check: bool = False, purge: bool = False, timeout: float = 30) -> dict[str, Any]:
+        result: dict[str, Any] = converge.override(
+            HOST, self.fleet, self.projects, health_timeout=timeout, purge=purge, check_mode=check
+        )
+        return result
+
+    def down(self, *, purge: bool = False, check: bool = False) -> dict[str, Any]:
+        result: dict[str, Any] = converge.delete(HOST, self.fleet, self.projects, purge=purge, check_mode=check)
+        return result
+
+    def containers(self) -> dict[str, str]:
+        """The fleet's containers, name to id."""
+        found = self.client.containers(all=True, filters={"label": f"codebuddy.fleet={NAME}"})
+        return {item["Names"][0].lstrip("/"): item["Id"] for item in found}
+
+    def networks(self) -> set[str]:
+        return {n["Name"] for n in self.client.networks(filters={"label": f"codebuddy.fleet={NAME}"})}
+
+    def volumes(self) -> set[str]:
+        found = self.client.volumes(filters={"label": f"codebuddy.fleet={NAME}"})["Volumes"] or []
+        return {volume["Name"] for volume in found}
+
+    def plant(self, name: str, **body: Any) -> None:
+        """A container of somebody else."""
+        config = {"Image": IMAGE, "Cmd": ["sleep", "600"], "StopTimeout": 0, **body}
+        made = self.client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        self.client.start(made["Id"])
+
+
+@pytest.fixture
+def fleet(client: docker.APIClient, tmp_path: Path, port: int) -> Iterator[Fleet]:
+    made = Fleet(client, tmp_path, port, "api", "web")
+    converge.delete(HOST, made.fleet, [], purge=False, check_mode=False)  # what an interrupted run left
+    yield made
+    made.down()
+    for volume in made.volumes():
+        client.remove_volume(volume)
+
+
+def test_a_second_run_changes_nothing_and_touches_no_container(fleet: Fleet) -> None:
+    first = fleet.up()
+    before = fleet.containers()
+    assert (first["changed"], first["generation"]) == (True, 1)
+    assert set(before) == {"unitfleet-hub", "unitfleet-api", "unitfleet-web"}
+    second = fleet.up()
+    assert (second["changed"], second["changes"], second["generation"]) == (False, [], 1)
+    assert second["diff"] == {"before": "", "after": ""}
+    assert fleet.containers() == before
+
+
+def test_a_check_tells_exactly_what_a_run_then_does_and_does_nothing(fleet: Fleet) -> None:
+    told = fleet.up(check=True)
+    assert (fleet.containers(), fleet.networks()) == ({}, set())
+    assert not (fleet.home / "state/config").exists()
+    done = fleet.up()
+    assert (told["changes"], told["diff"]) == (done["changes"], done["diff"])
+
+
+def test_what_is_gathered_after_a_run_is_the_plan(fleet: Fleet) -> None:
+    plan = fleet.up()["plan"]
+    gathered = converge.gather_fleet(HOST, fleet.fleet)["gathered"]
+    for container in gathered["containers"].values():
+        assert container.pop("state") == "running"
+        container.pop("health")
+    for container in plan["containers"].values():
+        container["files"] = {}  # known to the state directory, not to the engine
+    for kind in ("networks", "volumes", "files", "containers"):
+        assert gathered[kind].keys() == plan[kind].keys()
+        for name in plan[kind]:
+            assert gathered[kind][name] == plan[kind][name]
+
+
+def test_a_new_project_leaves_the_other_spokes_running_and_one_that_goes_keeps_its_volume(fleet: Fleet) -> None:
+    fleet.up()
+    before = fleet.containers()
+    fleet.projects.append(fleet.project("new"))
+    fleet.up()
+    after = fleet.containers()
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
+    fleet.projects.pop()
+    assert fleet.up()["generation"] == 3
+    assert fleet.containers().keys() == before.keys() == fleet.networks()
+    assert "unitfleet-new" in fleet.volumes()
+    assert fleet.up()["changed"] is False
+    assert fleet.up(purge=True)["changes"] == ["remove volume unitfleet-new"]
+    assert (fleet.home / "projects/new").is_dir()
+
+
+def test_settings_changed_by_hand_are_found_and_repaired(fleet: Fleet) -> None:
+    fleet.up()
+    before = fleet.containers()
+    fleet.client.update_container("unitfleet-api", mem_limit="96m", memswap_limit="128m")
+    fleet.client.connect_container_to_network("unitfleet-web", "unitfleet-api")
+    told = fleet.up(check=True)
+    assert told["changes"] == ["recreate container unitfleet-api", "recreate container unitfleet-web"]
+    assert "memory: 100663296" in told["diff"]["before"]
+    assert "memory: 67108864" in told["diff"]["after"]
+    fleet.up()
+    after = fleet.containers()
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-api", "unitfleet-web"}
+    assert set(fleet.client.inspect_container("unitfleet-web")["NetworkSettings"]["Networks"]) == {"unitfleet-web"}
+    assert fleet.up()["changed"] is False
+
+
+def test_a_container_replaced_by_a_weaker_one_with_the_same_labels_is_found(fleet: Fleet) -> None:
+    fleet.up()
+    labels = fleet.client.inspect_container("unitfleet-api")["Config"]["Labels"]
+    fleet.client.remove_container("unitfleet-api", force=True)
+    fleet.plant("unitfleet-api", Labels=labels, HostConfig={"CapAdd": ["NET_RAW"], "Binds": ["/:/host:ro"]})
+    told = fleet.up(check=True)
+    assert told["changes"] == ["recreate container unitfleet-api"]
+    assert "NET_RAW" in told["diff"]["before"]
+    assert "/:/host:ro" in told["diff"]["before"]
+    fleet.up()
+    assert not fleet.client.inspect_container("unitfleet-api")["HostConfig"]["CapAdd"]
+
+
+def test_stopped_paused_and_removed_parts_come_back(fleet: Fleet) -> None:
+    fleet.up()
+    fleet.client.kill("unitfleet-hub")
+    fleet.client.pause("unitfleet-web")
+    fleet.client.remove_container("unitfleet-api", force=True)
+    fleet.client.disconnect_container_from_network("unitfleet-hub", "unitfleet-api", force=True)
+    fleet.client.remove_network("unitfleet-api")
+    assert set(fleet.up()["changes"]) == {
+        "create network unitfleet-api",
+        "create container unitfleet-api",
+        "recreate container unitfleet-hub",
+        "unpause container unitfleet-web",
+    }
+    assert fleet.up()["changed"] is False
+
+
+def test_a_network_of_the_fleet_is_for_its_members_only(fleet: Fleet) -> None:
+    fleet.up()
+    fleet.plant("unitfleet-stranger", HostConfig={"NetworkMode": "unitfleet-api"})
+    try:
+        assert fleet.up()["changes"] == ["disconnect network unitfleet-api"]
+        assert fleet.client.inspect_container("unitfleet-stranger")["NetworkSettings"]["Networks"] == {}
+    finally:
+        fleet.client.remove_container("unitfleet-stranger", force=True)
+
+
+def test_a_container_of_others_with_a_name_of_the_fleet_stops_the_run_before_anything(fleet: Fleet) -> None:
+    fleet.plant("unitfleet-api")
+    try:
+        with pytest.raises(FleetError, match="A container named unitfleet-api exists that does not belong to fleet"):
+            fleet.up()
+        assert (fleet.containers(), fleet.networks()) == ({}, set())
+    finally:
+        fleet.client.remove_container("unitfleet-api", force=True)
+
+
+def test_a_taken_port_is_told_with_the_variable_and_the_spokes_run_nevertheless(fleet: Fleet) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", fleet.fleet["port"]))
+        taken.listen()
+        with pytest.raises(FleetError, match=r"Container unitfleet-hub: its port is taken .* set codebuddy_port"):
+            fleet.up()
+    states = {c["Names"][0]: c["State"] for c in fleet.client.containers(filters={"label": f"codebuddy.fleet={NAME}"})}
+    assert states == {"/unitfleet-api": "running", "/unitfleet-web": "running"}
+    assert Generations(fleet.home / "state").latest() is None
+    assert fleet.up()["changes"][0] == "start container unitfleet-hub"
+
+
+def test_a_pool_in_use_is_told_before_anything_is_changed(fleet: Fleet) -> None:
+    ipam = {"Config": [{"Subnet": "10.222.0.0/28"}]}
+    network = fleet.client.create_network("unitfleet-other", ipam=ipam)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(FleetError, match=r"Network unitfleet-other .* set codebuddy_address_pool"):
+            fleet.up(check=True)
+    finally:
+        fleet.client.remove_network(network["Id"])
+
+
+@pytest.mark.parametrize("missing", ["projects/api", "state/tokens/web", "state/hub/keys"])
+def test_a_missing_directory_is_told_and_never_made_by_the_engine(fleet: Fleet, missing: str) -> None:
+    (fleet.home / missing).rmdir()
+    with pytest.raises(FleetError, match=f"{missing}, which it mounts at .* does not exist: create it"):
+        fleet.up()
+    assert fleet.containers() == {}
+    assert not (fleet.home / missing).exists()
+
+
+def test_a_missing_image_is_told_before_anything_is_changed(fleet: Fleet) -> None:
+    fleet.projects[0]["image"] = "unitfleet:missing"
+    with pytest.raises(FleetError, match="Image unitfleet:missing is not there: build it first"):
+        fleet.up()
+    assert (fleet.containers(), fleet.networks()) == ({}, set())
+
+
+def test_a_sick_spoke_fails_the_run_with_its_reason_and_log_and_the_others_run(fleet: Fleet) -> None:
+    (fleet.home / "projects/web/sick").touch()
+    with pytest.raises(FleetError) as caught:
+        fleet.up(timeout=2)
+    message = str(caught.value)
+    assert (
+        "unitfleet-web is not healthy: the language server is down. Its last log lines:\n    started spoke" in message
+    )
+    assert "unitfleet-api" not in message
+    (fleet.home / "projects/web/sick").unlink()
+    assert fleet.up()["changed"] is False
+
+
+def test_a_restart_loop_is_reported_before_the_time_is_over(fleet: Fleet) -> None:
+    (fleet.home / "projects/web/crash").touch()
+    with pytest.raises(
+        FleetError, match=r"unitfleet-web is not healthy: it stops as soon as it is started(.|\n)*cannot go on"
+    ):
+        fleet.up(timeout=300)
+
+
+def test_a_changed_task_renews_one_spoke_and_its_configuration(fleet: Fleet) -> None:
+    fleet.up()
+    before = fleet.containers()
+    fleet.projects[0]["environment"] = {"MODE": "fast"}
+    fleet.up()
+    after = fleet.containers()
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-api"}
+    assert '"MODE": "fast"' in (fleet.home / "state/config/api/config.json").read_text()
+
+
+def test_down_removes_all_but_projects_volumes_and_state_and_purge_all_but_projects(fleet: Fleet) -> None:
+    fleet.up()
+    told = fleet.down(check=True)
+    assert fleet.down()["changes"] == told["changes"]
+    assert (fleet.containers(), fleet.networks()) == ({}, set())
+    assert fleet.volumes() == {"unitfleet-api", "unitfleet-web"}
+    assert (fleet.home / "state/generations/0001.json").exists()
+    assert fleet.down()["changed"] is False
+    assert fleet.down(purge=True)["changed"] is True
+    assert fleet.volumes() == set()
+    assert not (fleet.home / "state").exists()
+    assert (fleet.home / "projects/api").is_dir()
+
+
+def test_purge_removes_no_directory_that_holds_a_project(fleet: Fleet) -> None:
+    fleet.up()
+    fleet.projects[0]["path"] = str(fleet.home / "state/project")
+    with pytest.raises(FleetError, match="is not removed, because it holds"):
+        fleet.down(purge=True)
+    assert (fleet.home / "state/config").exists()
+    fleet.projects[0]["path"] = str(fleet.home / "projects/api")
+
+
+def test_two_runs_at_once_do_not_mix(fleet: Fleet) -> None:
+    other = copy.copy(fleet)
+    outcomes: list[str] = []
+    start = threading.Barrier(2)
+
+    def run(who: Fleet) -> None:
+        start.wait()
+        try:
+            who.up()
+            outcomes.append("done")
+        except FleetError as error:
+            outcomes.append(str(error))
+
+    threads = [threading.Thread(target=run, args=(who,)) for who in (fleet, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["Another run is changing this fleet: wait until it has ended.", "done"]
+    assert fleet.up()["changed"] is False
