@@ -19,6 +19,7 @@ from codebuddy.language.tree import Tree
 __all__ = ["Connection"]
 
 _MAX_URI: Final = 8192
+_NO: Final = (None, False)  # what a capability that is not there looks like; an empty object is a yes
 
 
 class Connection:
@@ -42,13 +43,26 @@ class Connection:
     ) -> None:
         self._config = config
         self._tree = tree
-        self._readiness = readiness
+        self.readiness = readiness
         self.session = Session(reader, writer, self._answer, self._notice)
         self.documents = Documents(tree, config.language_of, self.session.notify)
         self.published = Published()
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
         self.capabilities: dict[str, Any] = {}
+
+    async def run(self) -> str:
+        """Read what the server says until it ends; give the reason.
+
+        Whoever waits for the server hears of its end after it is known to be dead, so that asking again waits for the
+        next one.
+        """
+        try:
+            return await self.session.run()
+        finally:
+            self.readiness.died("it went away")
+            self.published.close()
+            self.checks.close()
 
     async def initialize(self, seconds: float) -> None:
         """Do the handshake.
@@ -81,21 +95,16 @@ class Connection:
             self.session.notify("exit", None)
             await self.session.flush()
 
-    def close(self) -> None:
-        """Note that the process is gone: nobody needs to wait for it any more."""
-        self.published.close()
-        self.checks.close()
-
     @property
     def pulls_diagnostics(self) -> bool:
         """Whether the server is asked for diagnostics, and does not only publish them."""
-        return bool(self.capabilities.get("diagnosticProvider"))
+        return self.capabilities.get("diagnosticProvider") not in _NO
 
     @property
     def wants_saves(self) -> bool:
         """Whether the server wants to know that a document was saved."""
         sync = self.capabilities.get("textDocumentSync")
-        return isinstance(sync, dict) and sync.get("save") not in (None, False)  # an empty object is a yes
+        return isinstance(sync, dict) and sync.get("save") not in _NO
 
     def _answer(self, method: str, params: Any) -> Any:
         return answer_server(self._config, self._tree, method, params)
@@ -106,10 +115,10 @@ class Connection:
         if method == "$/progress":
             token, value = params.get("token"), params.get("value")
             if isinstance(token, (str, int)) and isinstance(value, dict):
-                self._readiness.progressed(token, value)
+                self.readiness.progressed(token, value)
                 self.checks.progressed(token, value)
         elif method == "experimental/serverStatus":
-            self._readiness.server_status(params)
+            self.readiness.server_status(params)
         elif method == "textDocument/publishDiagnostics":
             self._take_diagnostics(params)
 

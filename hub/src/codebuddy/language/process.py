@@ -25,10 +25,22 @@ class ServerCommandMissing(Exception):
     """The program of a language server is not in the image."""
 
 
+class _Exit(asyncio.subprocess.SubprocessStreamProtocol):
+    """Knows that the process has ended also while its children hold the pipes open; asyncio's ``wait`` does not."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=2**16, loop=asyncio.get_running_loop())
+        self.ended = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.ended.set()
+
+
 class Process:
     """One running server. Use :meth:`start`; call :meth:`kill` when done with it, however it went."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, ended: asyncio.Event) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -37,6 +49,7 @@ class Process:
         self.stdout = process.stdout
         self._stderr = process.stderr
         self._process = process
+        self._ended = ended
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @classmethod
@@ -53,12 +66,11 @@ class Process:
         argv = [program, *command[1:]]
         if os.access(_SETPRIV, os.X_OK):
             argv = [_SETPRIV, "--pdeathsig", "KILL", "--", *argv]
-        pipe = asyncio.subprocess.PIPE
-        return cls(
-            await asyncio.create_subprocess_exec(
-                *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
-            )
+        loop, pipe = asyncio.get_running_loop(), asyncio.subprocess.PIPE
+        transport, exit_ = await loop.subprocess_exec(
+            _Exit, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
+        return cls(asyncio.subprocess.Process(transport, exit_, loop), exit_.ended)
 
     async def read_stderr(self) -> None:
         """Read what the server says on stderr, so that it never blocks there; keep the last lines."""
@@ -76,7 +88,9 @@ class Process:
 
     async def wait(self) -> int:
         """Wait until the server ended; give its exit status, negative for a signal."""
-        return await self._process.wait()
+        await self._ended.wait()
+        status = self._process.returncode
+        return 0 if status is None else status
 
     def kill(self) -> None:
         """End the server and all that it started, at once. Does no harm when they are gone."""

@@ -84,9 +84,8 @@ class Readiness:
         if self._ready_by == "progress":
             self._timer = asyncio.get_running_loop().call_later(self._grace, self._nothing_began)
 
-    def died(self, reason: str, hopeless: bool = False) -> None:
+    def died(self, reason: str) -> None:
         """Note that the process ended or could not be started."""
-        self.hopeless = hopeless
         self._enter("dead", reason)
 
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
@@ -125,15 +124,16 @@ class Readiness:
             deadline: when to give up, in the running loop's time.
             report: told from time to time what is being waited for.
         """
-        reported = -1.0
+        reported = ""
         while self.state != "ready":
             if self.hopeless or remaining(deadline) == 0:
                 return False
-            now = asyncio.get_running_loop().time()
-            if now - reported >= _REPORT_EVERY:
-                reported = now
-                await report(self.sentence())
-            await self._changes.wait(remaining(deadline))
+            pause = asyncio.get_running_loop().time() + _REPORT_EVERY
+            if reported != (reported := self.sentence()):
+                await report(reported)
+            # However often it changes: it is told twice a second at most.
+            while self._loading() and remaining(min(pause, deadline)) > 0:
+                await self._changes.wait(remaining(min(pause, deadline)))
         return True
 
     def sentence(self) -> str:
@@ -141,6 +141,9 @@ class Readiness:
         percent = f" ({self.percent} %)" if self.percent is not None else ""
         reason = f": {self.reason}" if self.reason else ""
         return f"The language server {self._name} is {self.state}{percent}{reason}."
+
+    def _loading(self) -> bool:
+        return self.state != "ready" and not self.hopeless
 
     def _nothing_began(self) -> None:
         if self.state == "indexing" and not self._tokens:

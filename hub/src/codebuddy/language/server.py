@@ -21,6 +21,7 @@ from codebuddy.language.tree import Tree, uri_of
 __all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
 
 _HOPELESS_AFTER: Final = 3
+_LAST_WORDS: Final = 0.3
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class LanguageServer:
     @property
     def connection(self) -> Connection | None:
         """The connection to the initialized process; None while there is none."""
-        return self._connection
+        connection = self._connection
+        return connection if connection is not None and connection.session.is_open else None
 
     def state(self) -> ServerState:
         """Give the state for health."""
@@ -75,7 +77,8 @@ class LanguageServer:
             began = clock()
             reason = await self._run_once()
             self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
-            self.readiness.died(reason, hopeless=self._failures >= _HOPELESS_AFTER)
+            self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
+            self.readiness.died(reason)
             delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
             await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret depends on it)
 
@@ -89,7 +92,7 @@ class LanguageServer:
         Args:
             events: kind of change (LSP's FileChangeType) by file.
         """
-        connection = self._connection
+        connection = self.connection
         if connection is None:
             self._missed.update(events)  # it may have read the old files already, before it said that it is there
             return
@@ -103,11 +106,12 @@ class LanguageServer:
 
         A mere notice that a file changed makes a server read it in its own time.
         """
-        if self._connection is not None:
+        connection = self.connection
+        if connection is not None:
             with contextlib.suppress(SessionClosed):
                 for path in paths:
                     with contextlib.suppress(ToolError):
-                        self._connection.documents.sync(path)
+                        connection.documents.sync(path)
 
     async def _run_once(self) -> str:
         """Start a process and stay with it to its end; give the reason of the end."""
@@ -120,30 +124,24 @@ class LanguageServer:
             return str(error)
         connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
         listening = asyncio.create_task(process.read_stderr())
-        reading = asyncio.create_task(connection.session.run())
+        reading = asyncio.create_task(connection.run())
         try:
             return await self._serve(process, connection, reading)
         finally:
             if self._connection is not None:
-                self._reopen = connection.documents.paths()
+                # Not after the second failure in a row: perhaps one of them is what the server dies of.
+                self._reopen = connection.documents.paths() if self._failures == 0 else []
                 self._connection = None
-            connection.close()
             await _end(process, listening, reading)
 
     async def _serve(self, process: Process, connection: Connection, reading: asyncio.Task[str]) -> str:
         try:
             await connection.initialize(self._patience.initialize)
             self._connected(connection)
-            watching = asyncio.create_task(self._watch(connection))
-            try:
-                await asyncio.wait([reading, watching], return_when=asyncio.FIRST_COMPLETED)
-                if watching.done() and not reading.done():
-                    return watching.result()
-            except asyncio.CancelledError:
-                await connection.shutdown(self._patience.shutdown)
-                raise
-            finally:
-                watching.cancel()
+            return await self._stay(process, connection, reading)
+        except asyncio.CancelledError:
+            await connection.shutdown(self._patience.shutdown)
+            raise
         except RequestTimedOut as error:
             return str(error)
         except ServerError as error:
@@ -152,13 +150,32 @@ class LanguageServer:
             pass
         return await self._epitaph(process, reading)
 
+    async def _stay(self, process: Process, connection: Connection, reading: asyncio.Task[str]) -> str:
+        """Stay with an initialized server until it ends or is found to hang; give the reason."""
+        watching = asyncio.create_task(self._watch(connection))
+        ending = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait([reading, watching, ending], return_when=asyncio.FIRST_COMPLETED)
+            if watching.done() and not reading.done() and not ending.done():
+                return watching.result()
+            return await self._epitaph(process, reading)
+        finally:
+            watching.cancel()
+            ending.cancel()
+
     async def _epitaph(self, process: Process, reading: asyncio.Task[str]) -> str:
-        """Say why the session ended, with the exit status and the last words of the process if it ended too."""
-        reason = await reading
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                status = await process.wait()
-                reason = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+        """Say why the session ended, with the exit status and the last words of the process if it ended too.
+
+        Usually both end together; but a child may hold the output of a dead server open, and a server that made no
+        more sense may be alive.
+        """
+        ending = asyncio.create_task(process.wait())
+        await asyncio.wait([reading, ending], timeout=_LAST_WORDS, return_when=asyncio.ALL_COMPLETED)
+        reason = reading.result() if reading.done() else "it closed nothing"
+        if ending.done():
+            status = ending.result()
+            reason = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+        ending.cancel()
         words = process.last_words()
         return f"{reason}: {words}" if words else reason
 
@@ -168,7 +185,8 @@ class LanguageServer:
         paths = self._reopen or ([] if self.config.ready != "progress" else self._any_file())
         self._connection = connection
         self.readiness.initialized()
-        self.files_changed(missed)
+        if missed:
+            self.files_changed(missed)
         self.open(paths)
 
     def _any_file(self) -> list[Path]:

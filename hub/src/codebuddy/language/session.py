@@ -66,6 +66,11 @@ class Session:
         self._last_id = 0
         self._closed: str | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server is there."""
+        return self._closed is None
+
     def require_open(self) -> None:
         """Do nothing while the server is there.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from watchfiles import Change, awatch
-from watchfiles._rust_notify import WatchfilesRustInternalError
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from codebuddy.language.tree import IGNORED_DIRECTORIES, Stamp, Tree
 
@@ -40,33 +40,28 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled."""
+        stop = threading.Event()
         try:
-            await self._watch()
+            # Setting up walks the whole tree, and waiting blocks: both in a thread.
+            notify = await asyncio.to_thread(RustNotify, [str(self._tree.root)], False, False, 0, True, True)
+            self.mode = "inotify"
+            while True:
+                batch = await asyncio.to_thread(notify.watch, _DEBOUNCE_MS, _STEP_MS, 0, stop)
+                if isinstance(batch, set):
+                    await self._tell({Path(name) for _, name in batch})
         except (OSError, WatchfilesRustInternalError) as error:
             self.reason = f"watching fell back to polling: {error}"
         finally:
+            stop.set()
             self.mode = "off"
         await self._poll()
 
-    async def _watch(self) -> None:
-        stop = asyncio.Event()
-        watch = awatch(
-            self._tree.root,
-            watch_filter=self._wanted,
-            debounce=_DEBOUNCE_MS,
-            step=_STEP_MS,
-            stop_event=stop,
-            ignore_permission_denied=True,
-        )
-        self.mode = "inotify"
-        try:
-            async for batch in watch:
-                await self._changed(self._expanded({Path(name) for _, name in batch}))
-        finally:
-            stop.set()
-
-    def _wanted(self, _: Change, name: str) -> bool:
-        return not IGNORED_DIRECTORIES.intersection(Path(name).relative_to(self._tree.root).parts)
+    async def _tell(self, paths: set[Path]) -> None:
+        root = self._tree.root
+        kept = {path for path in paths if path != root and path.is_relative_to(root)}
+        kept = {path for path in kept if not IGNORED_DIRECTORIES.intersection(path.relative_to(root).parts)}
+        if kept:
+            await self._changed(self._expanded(kept))
 
     def _expanded(self, paths: set[Path]) -> set[Path]:
         """Add the files of new directories: a directory that appears is told of as one path."""

@@ -1,0 +1,110 @@
+"""A project of a few files, and a fake language server for it that follows a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.language.config import ReadyBy, read_server_configs
+from codebuddy.language.diagnosing import diagnose
+from codebuddy.language.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
+from codebuddy.language.questions import find_definition, find_references
+from codebuddy.language.server import Patience
+from codebuddy.language.servers import LanguageServers
+
+FAKE = Path(__file__).with_name("fake_server.py")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "project"
+    root.mkdir()
+    (root / "main.py").write_text("from shop import open_shop\nopen_shop()\n")
+    (root / "shop.py").write_text("def open_shop():\n    return 1\n")
+    return root
+
+
+@dataclass
+class Fake:
+    """A running fake server, what was sent to it, and the questions that can be asked."""
+
+    servers: LanguageServers
+    log: Path
+    reports: list[str] = field(default_factory=list)
+
+    async def _report(self, message: str) -> None:
+        self.reports.append(message)
+
+    async def definition(self, **place: Any) -> LocationsResult:
+        return await find_definition(self.servers, _place(place), self._report)
+
+    async def references(self, **place: Any) -> LocationsResult:
+        return await find_references(self.servers, _place(place), self._report)
+
+    async def diagnostics(self, **arguments: Any) -> DiagnosticsResult:
+        return await diagnose(self.servers, DiagnosticsArguments(**arguments), self._report)
+
+    def sent(self, method: str | None = None) -> list[dict[str, Any]]:
+        """Give the messages that the server got; without a method, the answers to its own requests."""
+        messages = [json.loads(line)["message"] for line in self._lines()]
+        return [message for message in messages if message.get("method") == method]
+
+    def processes(self) -> list[int]:
+        return list(dict.fromkeys(json.loads(line)["pid"] for line in self._lines()))
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition; fail when it does not come true."""
+        async with asyncio.timeout(15):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+def _place(given: dict[str, Any]) -> PlaceArguments:
+    return PlaceArguments(**{"path": "p/main.py", "line": 2, "column": 1, "timeout_seconds": 10.0, **given})
+
+
+Start = Callable[..., AbstractAsyncContextManager[Fake]]
+
+
+@pytest.fixture
+def start(root: Path, tmp_path: Path) -> Start:
+    """Run a fake server by a script; see ``fake_server.py``."""
+
+    @asynccontextmanager
+    async def started(
+        on: dict[str, Any] | None = None,
+        capabilities: dict[str, Any] | None = None,
+        ready: ReadyBy = "immediate",
+        patience: Patience | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[Fake]:
+        script, log = tmp_path / "script.json", tmp_path / "log"
+        script.write_text(json.dumps({"on": on or {}, "capabilities": capabilities or {}}))
+        command = [sys.executable, str(FAKE), str(script), str(log)]
+        raw = {"name": "fake", "command": command, "languages": {"*.py": "python"}, "ready": ready, **settings}
+        patience = patience or Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2)
+        servers = LanguageServers("p", root, read_server_configs([raw]), patience)
+        running = asyncio.create_task(servers.run())
+        try:
+            yield Fake(servers, log)
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    return started

@@ -1,0 +1,121 @@
+"""A language server that does what a script says: for faults that no real server can be made to show.
+
+Usage: ``fake_server.py SCRIPT LOG``, with SCRIPT a JSON file::
+
+    {"capabilities": {…}, "on": {"textDocument/definition": [[STEP, …], …], …}}
+
+The n-th call of a method takes the n-th list of steps, the last one for all later calls; the count goes on in a new
+process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
+``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": true}``, ``{"deaf": true}``
+(reads no more), ``{"endless": [METHOD, PARAMS]}``. A method without steps is answered with null. In params,
+``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every message that comes in
+is a line of LOG, with the process id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SCRIPT: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
+LOG = Path(sys.argv[2])
+DOCUMENT: dict[str, Any] = {}
+
+
+def send(message: dict[str, Any]) -> None:
+    body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+    sys.stdout.buffer.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+    sys.stdout.buffer.flush()
+
+
+def receive() -> dict[str, Any] | None:
+    length = 0
+    while (line := sys.stdin.buffer.readline().strip()) or not length:
+        if line.lower().startswith(b"content-length:"):
+            length = int(line.split(b":")[1])
+        elif not line:
+            return None
+    message: dict[str, Any] = json.loads(sys.stdin.buffer.read(length))
+    return message
+
+
+def filled(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: filled(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item) for item in value]
+    if value in ("@version", "@uri"):
+        return DOCUMENT.get(value[1:])
+    return value
+
+
+def calls_before(method: str) -> int:
+    lines = LOG.read_text().splitlines() if LOG.exists() else []
+    return sum(json.loads(line)["message"].get("method") == method for line in lines)
+
+
+def write(text: str) -> None:
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+def start_child() -> None:
+    child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
+    LOG.with_suffix(".child").write_text(str(child.pid))
+
+
+def send_for_ever(method: str, params: Any) -> None:
+    while True:
+        send({"method": method, "params": params})
+
+
+def end(status: int) -> None:
+    print("last words", file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+STEPS: dict[str, Callable[[Any, Any], None]] = {
+    "reply": lambda value, ident: send({"id": ident, "result": value}),
+    "error": lambda value, ident: send({"id": ident, "error": {"code": value[0], "message": value[1]}}),
+    "notify": lambda value, ident: send({"method": value[0], "params": value[1]}),
+    "ask": lambda value, ident: send({"id": value[0], "method": value[1], "params": value[2]}),
+    "write": lambda value, ident: write(value),
+    "child": lambda value, ident: start_child(),
+    "deaf": lambda value, ident: time.sleep(1000),
+    "endless": lambda value, ident: send_for_ever(*value),
+    "exit": lambda value, ident: end(value),
+}
+
+
+def main() -> None:
+    while (message := receive()) is not None:
+        method, ident = message.get("method"), message.get("id")
+        steps = SCRIPT.get("on", {}).get(method)
+        turn = calls_before(method) if method else 0
+        with LOG.open("a") as log:
+            log.write(json.dumps({"pid": os.getpid(), "message": message}) + "\n")
+        document = (message.get("params") or {}).get("textDocument") if method else None
+        if document and "version" in document:
+            DOCUMENT.update(document)
+        if steps:
+            for step in steps[min(turn, len(steps) - 1)]:
+                ((kind, value),) = step.items()
+                STEPS[kind](filled(value), ident)
+        elif method == "initialize":
+            send({"id": ident, "result": {"capabilities": SCRIPT.get("capabilities", {})}})
+        elif method and method.startswith("$/") and ident is not None:
+            send({"id": ident, "error": {"code": -32601, "message": "unknown"}})
+        elif method and ident is not None:
+            send({"id": ident, "result": None})
+        if method == "exit":
+            return
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The tools take what the contract names, and say what is wrong with anything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.access import Principal
+from codebuddy.errors import ToolError
+from codebuddy.language.config import read_server_configs
+from codebuddy.language.servers import LanguageServers
+from codebuddy.spoke.code import code_tools
+from codebuddy.tools.tool import Call, Tool, parse_arguments
+
+
+@pytest.fixture
+def tools(root: Path) -> dict[str, Tool[Any]]:
+    return {tool.name: tool for tool in code_tools(LanguageServers("p", root, []))}
+
+
+def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool[Any]]) -> None:
+    scopes = {name: tool.scope for name, tool in tools.items()}
+    assert scopes == {
+        "find_definition": "read",
+        "find_references": "read",
+        "diagnostics": "read",
+        "files_changed": "write",
+    }
+
+
+@pytest.mark.parametrize("place", [{"line": 1, "column": 2}, {"symbol": "Class/method"}, {"line": 1, "text": "word"}])
+def test_a_place_has_three_forms(tools: dict[str, Tool[Any]], place: dict[str, Any]) -> None:
+    parse_arguments(tools["find_definition"], {"path": "p/main.py", **place})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"path": "p/x"}, "give the place as"),
+        ({"path": "p/x", "line": 1}, "give the place as"),
+        ({"path": "p/x", "line": 1, "column": 1, "text": "x"}, "give the place as"),
+        ({"path": "p/x", "line": 0, "column": 1}, "line"),
+        ({"path": "p/x", "symbol": ""}, "symbol"),
+        ({"path": "p/x", "symbol": "x", "timeout_seconds": 0}, "timeout_seconds"),
+        ({"path": "p/x", "symbol": "x", "where": 1}, "where is not an argument"),
+        ({"symbol": "x"}, "path"),
+    ],
+)
+def test_other_arguments_are_refused_in_words(tools: dict[str, Tool[Any]], arguments: Any, said: str) -> None:
+    with pytest.raises(ToolError, match=said) as refused:
+        parse_arguments(tools["find_references"], arguments)
+    assert refused.value.code == "invalid_arguments"
+
+
+@pytest.mark.anyio
+async def test_a_changed_path_out_of_the_project_is_refused(tools: dict[str, Tool[Any]]) -> None:
+    call = Call(Principal("hub", None, frozenset({"write"})))
+    with pytest.raises(ToolError, match="leads out"):
+        await tools["files_changed"].handler(call, parse_arguments(tools["files_changed"], {"paths": ["../x"]}))
+
+
+GOOD = {"name": "x", "command": ["x"], "languages": {"*.py": "python"}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ({}, "must be a list"),
+        ([{}], "a mapping with a name"),
+        ([{**GOOD, "command": "x --stdio"}], "'x': command must be"),
+        ([{**GOOD, "languages": {}}], "'x': languages must map"),
+        ([{**GOOD, "ready": "soon"}], "'x': ready must be one of immediate, progress, server_status"),
+        ([{**GOOD, "settings": []}], "'x': settings must be"),
+        ([{**GOOD, "environment": {"A": 1}}], "'x': environment must map"),
+        ([{**GOOD, "colour": 1}], "'x': unknown colour; it accepts command"),
+        ([GOOD, GOOD], "two servers are called 'x'"),
+    ],
+)
+def test_a_wrong_declaration_of_a_server_is_refused_in_words(raw: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        read_server_configs(raw)
+
+
+def test_a_servers_environment_is_laid_over_the_projects() -> None:
+    (config,) = read_server_configs([{**GOOD, "environment": {"A": "server"}}], {"A": "project", "B": "project"})
+    assert config.environment == {"A": "server", "B": "project"}
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [("a.py", "python"), ("src/a.py", "python"), ("gen/a.pyi", "stub"), ("a.pyi", None), ("a.txt", None)],
+)
+def test_patterns_match_names_or_with_a_slash_paths(path: str, language: str | None) -> None:
+    (config,) = read_server_configs([{**GOOD, "languages": {"*.py": "python", "gen/*.pyi": "stub"}}])
+    assert config.language_of(path) == language

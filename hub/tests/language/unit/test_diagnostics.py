@@ -1,0 +1,149 @@
+"""Diagnostics belong to the text that is on disk; none is only said when that is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.errors import ToolError
+
+pytestmark = pytest.mark.anyio
+PULL: dict[str, Any] = {"diagnosticProvider": {}}
+DIAGNOSTIC = "textDocument/diagnostic"
+OPENED = "textDocument/didOpen"
+CHANGED = "textDocument/didChange"
+RANGE = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}}
+
+
+def finding(message: str) -> dict[str, Any]:
+    return {"range": RANGE, "severity": 1, "message": message}
+
+
+def published(*messages: str, **more: Any) -> dict[str, Any]:
+    params = {"uri": "@uri", "diagnostics": [finding(one) for one in messages], **more}
+    return {"notify": ["textDocument/publishDiagnostics", params]}
+
+
+async def test_what_is_published_for_the_present_version_is_given(start: Any, root: Path) -> None:
+    on = {OPENED: [[published("old", version="@version")]], CHANGED: [[published("new", version="@version")]]}
+    async with start(on) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert [one.message for one in answer.diagnostics] == ["old"]
+        (root / "main.py").write_text("changed\n")
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["new"])
+
+
+async def test_what_is_published_for_another_version_is_not_an_answer(start: Any) -> None:
+    async with start({OPENED: [[published(version=99)]]}) as fake:
+        answer = await fake.diagnostics(path="p/main.py", timeout_seconds=0.5)
+        assert (answer.complete, answer.reason, answer.diagnostics) == (False, "timed_out", [])
+
+
+async def test_without_a_version_what_comes_after_the_text_counts(start: Any, root: Path) -> None:
+    async with start({OPENED: [[published("old")]], CHANGED: [[], [published()]]}) as fake:
+        assert len((await fake.diagnostics(path="p/main.py")).diagnostics) == 1
+        (root / "main.py").write_text("changed\n")
+        assert (await fake.diagnostics(path="p/main.py", timeout_seconds=0.5)).reason == "timed_out"
+        (root / "main.py").write_text("changed again\n")
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, answer.diagnostics) == (True, [])
+
+
+async def test_a_crash_while_waiting_is_told_as_one(start: Any) -> None:
+    async with start({OPENED: [[{"exit": 3}]]}) as fake:
+        assert (await fake.diagnostics(path="p/main.py")).reason == "server_crashed"
+
+
+async def test_a_server_that_can_be_asked_is_asked_and_what_it_publishes_is_added(start: Any) -> None:
+    on = {DIAGNOSTIC: [[published("from a run"), {"reply": {"kind": "full", "items": [finding("asked")]}}]]}
+    async with start(on, PULL) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert sorted(one.message for one in answer.diagnostics) == ["asked", "from a run"]
+
+
+def run(kind: str) -> dict[str, Any]:
+    return {"notify": ["$/progress", {"token": "x/flycheck/0", "value": {"kind": kind, "title": "cargo check"}}]}
+
+
+QUIESCENT = {"notify": ["experimental/serverStatus", {"quiescent": True, "health": "ok"}]}
+SAVED = "textDocument/didSave"
+NOTHING = [{"reply": {"kind": "full", "items": []}}]
+
+
+async def test_a_compiler_run_is_waited_for_and_asked_for_again_after_a_change(start: Any, root: Path) -> None:
+    on = {
+        "initialized": [[QUIESCENT, run("begin")]],
+        OPENED: [[published("first run"), run("end")]],
+        SAVED: [[run("begin"), published("second run", version="@version"), run("end")]],
+        DIAGNOSTIC: [NOTHING],
+    }
+    async with start(on, {**PULL, "textDocumentSync": {"save": {}}}, ready="server_status") as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["first run"])
+        await fake.diagnostics(path="p/main.py")
+        assert fake.sent(SAVED) == []
+        (root / "main.py").write_text("changed\n")
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["second run"])
+
+
+async def test_a_compiler_run_that_does_not_end_is_told(start: Any) -> None:
+    on = {"initialized": [[QUIESCENT, run("begin")]], DIAGNOSTIC: [NOTHING]}
+    async with start(on, PULL, ready="server_status") as fake:
+        answer = await fake.diagnostics(path="p/main.py", timeout_seconds=1.0)
+        assert (answer.complete, answer.reason, answer.diagnostics) == (False, "timed_out", [])
+
+
+async def test_a_server_that_is_in_trouble_does_not_say_that_all_is_well(start: Any) -> None:
+    trouble = {"notify": ["experimental/serverStatus", {"quiescent": True, "health": "error", "message": "no project"}]}
+    async with start(
+        {"initialized": [[trouble]], DIAGNOSTIC: [NOTHING]}, PULL, ready="server_status", settings=OFF
+    ) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, answer.reason) == (False, "server_error")
+        assert "no project" in (answer.message or "")
+
+
+OFF = {"fake": {"checkOnSave": False}}
+
+
+async def test_a_whole_project_is_gone_through_page_by_page_each_finding_once(start: Any, root: Path) -> None:
+    for number in range(20):
+        (root / f"f{number:02}.py").write_text("x = 1\n")
+    (root / "not-served.txt").touch()
+    two = [{"reply": {"kind": "full", "items": [finding("a"), finding("b")]}}]
+    async with start({DIAGNOSTIC: [two]}, PULL) as fake:
+        found, cursor, pages = [], None, 0
+        while pages == 0 or cursor is not None:
+            answer = await fake.diagnostics(limit=9, cursor=cursor)
+            assert len(answer.diagnostics) <= 9
+            assert (answer.reason == "truncated") == (answer.cursor is not None)
+            found += [(one.path, one.message) for one in answer.diagnostics]
+            cursor, pages = answer.cursor, pages + 1
+    assert len(found) == len(set(found)) == 2 * 22
+
+
+async def test_a_directory_is_gone_through_alone(start: Any, root: Path) -> None:
+    (root / "inner").mkdir()
+    (root / "inner/x.py").write_text("x\n")
+    async with start({DIAGNOSTIC: [[{"reply": {"kind": "full", "items": [finding("a")]}}]]}, PULL) as fake:
+        answer = await fake.diagnostics(path="p/inner")
+        assert ([one.path for one in answer.diagnostics], answer.checked_files) == (["p/inner/x.py"], 1)
+
+
+async def test_a_file_that_cannot_be_checked_is_told_and_the_others_are_checked(start: Any, root: Path) -> None:
+    with (root / "huge.py").open("wb") as file:
+        file.truncate(10_000_000)
+    async with start({DIAGNOSTIC: [NOTHING]}, PULL) as fake:
+        answer = await fake.diagnostics()
+        assert (answer.complete, answer.reason, answer.checked_files) == (False, "unsupported", 3)
+        assert "p/huge.py" in (answer.message or "")
+
+
+async def test_another_project_is_refused(start: Any) -> None:
+    async with start() as fake:
+        with pytest.raises(ToolError, match="not among those"):
+            await fake.diagnostics(projects=["other"])

@@ -1,0 +1,87 @@
+"""A place can be given by a word or a symbol; what is not clear is refused with the candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codebuddy.errors import ToolError
+from codebuddy.language.places import Symbol, find_symbol, find_word, read_symbols
+
+LINES = ["class Cart:", "    @cached", "    def add(self, added):", "        return add", "def add(): ..."]
+
+
+def span(start: tuple[int, int], end: tuple[int, int]) -> dict[str, Any]:
+    return {"start": {"line": start[0], "character": start[1]}, "end": {"line": end[0], "character": end[1]}}
+
+
+NESTED = [
+    {
+        "name": "Cart",
+        "selectionRange": span((0, 6), (0, 10)),
+        "range": span((0, 0), (3, 18)),
+        "children": [{"name": "add", "selectionRange": span((2, 8), (2, 11)), "range": span((1, 4), (3, 18))}],
+    },
+    {"name": "add", "selectionRange": span((4, 4), (4, 7)), "range": span((4, 0), (4, 14))},
+]
+FLAT = [
+    {"name": "add", "location": {"uri": "file:///x", "range": span((4, 0), (4, 14))}},
+    {"name": "add", "containerName": "", "location": {"uri": "file:///x", "range": span((1, 4), (3, 18))}},
+    {"name": "Cart", "location": {"uri": "file:///x", "range": span((0, 0), (3, 18))}},
+]
+
+
+@pytest.mark.parametrize("form", [NESTED, FLAT], ids=["hierarchical", "flat"])
+def test_a_symbol_is_found_by_its_path_and_its_name_is_pointed_at(form: list[Any]) -> None:
+    symbols = read_symbols(form, LINES, "utf-16")
+    assert find_symbol(symbols, "Cart/add", "p/x") == Symbol(("Cart", "add"), 3, 9)
+    assert find_symbol(symbols, "add", "p/x") == Symbol(("add",), 5, 5)
+
+
+def test_a_symbol_that_is_two_is_refused_with_both() -> None:
+    symbols = [Symbol(("A", "run"), 2, 5), Symbol(("B", "run"), 7, 5)]
+    with pytest.raises(ToolError, match=r"A/run \(line 2\), B/run \(line 7\)") as refused:
+        find_symbol(symbols, "run", "p/x")
+    assert refused.value.code == "ambiguous_symbol"
+
+
+def test_a_symbol_that_is_not_there_is_refused_with_what_is_like_it() -> None:
+    with pytest.raises(ToolError, match=r"there are: A/running \(line 2\)\.") as refused:
+        find_symbol([Symbol(("A", "running"), 2, 5), Symbol(("B",), 7, 5)], "run", "p/x")
+    assert refused.value.code == "no_such_symbol"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    ["impl Config", "impl Display for Config", "impl<T> Config<T>", "Config<T>", "impl<T> From<T> for Config<T>"],
+)
+def test_a_method_is_found_by_its_type_however_the_server_shows_that(shown: str) -> None:
+    method = Symbol((shown, "twice(int)"), 8, 12)
+    assert find_symbol([method], "Config/twice", "p/x") == method
+
+
+@pytest.mark.parametrize("form", [5, [5], [{"name": "x"}], [{"name": "x", "location": 5}], {"a": 1}])
+def test_malformed_symbols_are_a_value_error(form: Any) -> None:
+    with pytest.raises(ValueError, match="symbol"):
+        read_symbols(form, LINES, "utf-16")
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "column"), [(3, "add", 9), (3, "added", 19), (1, "art", 8), (3, "self, a", 13)]
+)
+def test_a_word_is_found_on_its_line_whole_words_first(line: int, text: str, column: int) -> None:
+    assert find_word(LINES, line, text, "p/x") == column
+
+
+def test_a_word_that_is_there_twice_is_refused_with_its_columns() -> None:
+    with pytest.raises(ToolError, match="column 1, 7") as refused:
+        find_word(["add = add"], 1, "add", "p/x")
+    assert refused.value.code == "ambiguous_place"
+
+
+@pytest.mark.parametrize(("line", "text"), [(1, "missing"), (99, "Cart")])
+def test_a_word_that_is_not_there_is_refused(line: int, text: str) -> None:
+    with pytest.raises(ToolError) as refused:
+        find_word(LINES, line, text, "p/x")
+    assert refused.value.code == "no_such_place"

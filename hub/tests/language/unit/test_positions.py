@@ -1,0 +1,83 @@
+"""A place means the same character for us and for the server, whatever the text and the encoding."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codebuddy.language.positions import Encoding, agreed_encoding, decode_text, from_lsp, split_lines, to_lsp
+
+ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
+AWKWARD = st.sampled_from(
+    ["a", "é", "e\u0301", "漢", "👋", "👩‍👩‍👧", "\u2028", "\x0c", "\t", "\r\n", "\n", "\r", "\ufeff", "\U0010ffff"]
+)
+TEXTS = st.lists(AWKWARD | st.characters(exclude_categories=["Cs"]), max_size=40).map("".join)
+
+
+@given(TEXTS, st.sampled_from(ENCODINGS), st.data())
+def test_a_place_survives_the_way_to_the_server_and_back(text: str, encoding: Encoding, data: st.DataObject) -> None:
+    lines = split_lines(text)
+    line = data.draw(st.integers(1, len(lines)))
+    column = data.draw(st.integers(1, len(lines[line - 1]) + 1))
+    assert from_lsp(lines, to_lsp(lines, line, column, encoding), encoding) == (line, column)
+
+
+@given(TEXTS, st.data())
+def test_characters_are_counted_in_units_of_the_encoding(text: str, data: st.DataObject) -> None:
+    lines = split_lines(text)
+    line = data.draw(st.integers(1, len(lines)))
+    column = data.draw(st.integers(1, len(lines[line - 1]) + 1))
+    before = lines[line - 1][: column - 1]
+    expected = {"utf-8": len(before.encode()), "utf-16": len(before.encode("utf-16-le")) // 2, "utf-32": len(before)}
+    assert {name: to_lsp(lines, line, column, name)["character"] for name in ENCODINGS} == expected
+
+
+@given(TEXTS)
+def test_no_character_is_lost_between_lines(text: str) -> None:
+    lines = split_lines(text)
+    assert "".join(lines) == text.replace("\r", "").replace("\n", "")
+    assert len(lines) == 1 + text.replace("\r\n", "\n").replace("\r", "\n").count("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", [""]),
+        ("a", ["a"]),
+        ("a\n", ["a", ""]),
+        ("a\r\nb", ["a", "b"]),
+        ("a\rb", ["a", "b"]),
+        ("a\n\rb", ["a", "", "b"]),
+        ("a\r\r\nb", ["a", "", "b"]),
+        ("a\u2028b\x0cc\x85d", ["a\u2028b\x0cc\x85d"]),
+    ],
+)
+def test_lines_end_where_the_protocol_says(text: str, lines: list[str]) -> None:
+    assert split_lines(text) == lines
+
+
+@pytest.mark.parametrize(("encoding", "character", "column"), [("utf-8", 3, 2), ("utf-16", 2, 2), ("utf-8", 99, 3)])
+def test_a_position_inside_or_past_a_character_is_taken_to_its_start_or_the_end(
+    encoding: Encoding, character: int, column: int
+) -> None:
+    assert from_lsp(["a👋"], {"line": 0, "character": character}, encoding) == (1, column)
+
+
+def test_a_position_past_the_last_line_is_the_end_of_the_text() -> None:
+    assert from_lsp(["ab", "c"], {"line": 9, "character": 0}, "utf-16") == (2, 2)
+
+
+@pytest.mark.parametrize(("line", "column", "said"), [(0, 1, "no line 0"), (3, 1, "2 lines"), (1, 4, "2 characters")])
+def test_a_place_that_is_not_there_is_refused_with_what_there_is(line: int, column: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        to_lsp(["ab", "c"], line, column, "utf-8")
+
+
+def test_the_first_column_is_the_one_after_a_byte_order_mark() -> None:
+    assert decode_text(b"\xef\xbb\xbfabc") == "abc"
+
+
+@pytest.mark.parametrize("answer", [None, "utf-7", 5, {}])
+def test_a_server_that_chooses_nothing_usable_gets_the_default_of_the_protocol(answer: object) -> None:
+    assert agreed_encoding(answer) == "utf-16"

@@ -1,0 +1,85 @@
+"""Only regular files of the project are read, and never by way of a link that leads out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codebuddy.errors import ToolError
+from codebuddy.language.tree import MAX_FILE, Tree, uri_of
+
+
+@pytest.mark.parametrize("path", ["p/../x", "p/a/../../x", "q/a", "", "/etc/passwd", "p/\0", "../p/a", "p/.."])
+def test_a_path_out_of_the_project_is_refused(root: Path, path: str) -> None:
+    with pytest.raises(ToolError) as refused:
+        Tree("p", root).locate(path)
+    assert refused.value.code == "outside_project"
+
+
+@pytest.mark.parametrize("name", ["a b", "ü", "a#b", "a?b", "100%", "漢/👋.py", "..foo", "a\nb"])
+def test_a_uri_leads_back_to_its_file(root: Path, name: str) -> None:
+    path = root.resolve() / name
+    assert Tree("p", root).path_of(uri_of(path)) == path
+
+
+def test_a_name_that_is_no_utf_8_has_a_uri_too(root: Path) -> None:
+    path = root.resolve() / os.fsdecode(b"\xff.py")
+    tree = Tree("p", root)
+    assert tree.path_of(uri_of(path)) == path
+    assert tree.show(path) == "p/?.py"
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///etc/passwd", "http://x/y", "file://host/x", "bundled:///lib.d.ts", "file://[x", "", "file:", "x\0"]
+)
+def test_a_uri_of_anything_else_is_not_in_the_project(root: Path, uri: str) -> None:
+    assert Tree("p", root).path_of(uri) is None
+
+
+def test_dots_in_a_uri_do_not_lead_out(root: Path) -> None:
+    assert Tree("p", root).path_of(uri_of(root.resolve()) + "/../outside") is None
+
+
+def test_a_link_out_of_the_project_is_not_read(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    (root / "link.py").symlink_to(tmp_path / "secret")
+    (root / "folder").symlink_to(tmp_path)
+    for name in ("link.py", "folder/secret"):
+        with pytest.raises(ToolError) as refused:
+            Tree("p", root).read(root.resolve() / name)
+        assert refused.value.code == "outside_project"
+
+
+def test_a_link_inside_the_project_is_read(root: Path) -> None:
+    (root / "link.py").symlink_to("shop.py")
+    data, _ = Tree("p", root).read(root.resolve() / "link.py")
+    assert data == (root / "shop.py").read_bytes()
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
+    os.mkfifo(root / "pipe.py")
+    (root / "folder").mkdir()
+    for name in ("pipe.py", "folder"):
+        with pytest.raises(ToolError) as refused:
+            Tree("p", root).read(root.resolve() / name)
+        assert refused.value.code == "not_a_file"
+
+
+def test_a_huge_file_is_refused(root: Path) -> None:
+    with (root / "huge.py").open("wb") as file:
+        file.truncate(MAX_FILE + 1)
+    with pytest.raises(ToolError) as refused:
+        Tree("p", root).read(root.resolve() / "huge.py")
+    assert refused.value.code == "file_too_large"
+
+
+def test_the_walk_gives_wanted_files_and_leaves_out_what_tools_generate(root: Path) -> None:
+    for name in ("b/x.py", "node_modules/y.py", ".venv/z.py", "b/target/w.py", "b/x.txt"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / "c.py").symlink_to("shop.py")
+    tree = Tree("p", root)
+    found = [tree.relative(path) for path in tree.files(lambda path: path.endswith(".py"))]
+    assert found == ["main.py", "shop.py", "b/x.py"]
