@@ -15,6 +15,7 @@ from ansible.module_utils.codebuddy_fleet.observe import (
     observe_network,
     observe_volume,
 )
+from ansible.module_utils.codebuddy_fleet.payload import container_body, endpoint
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
 
 PlanOf = Callable[[dict[str, Any]], Plan]
@@ -49,6 +50,21 @@ def test_a_container_made_from_a_plan_is_seen_as_that_plan(
     assert seen.own == replace(planned, files={})
     assert seen.spec == spec_hash(planned)
     assert seen.state == "running"
+
+
+def test_the_request_that_makes_a_container_reads_back_as_its_plan(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    for planned in plan_of(declared).containers.values():
+        body = container_body(planned)
+        networks = {name: endpoint(settings) for name, settings in planned.networks.items()}
+        assert body["NetworkingConfig"]["EndpointsConfig"] == {planned.name: networks[planned.name]}
+        answer = {
+            "Id": "0" * 64,
+            "Name": f"/{planned.name}",
+            "Config": body,
+            "HostConfig": body["HostConfig"],
+            "NetworkSettings": {"Networks": networks},
+        }
+        assert observe_container(answer, ImageDefaults(), {}).own == replace(planned, files={})
 
 
 def test_networks_and_volumes_made_from_a_plan_are_seen_as_that_plan(recorded: dict[str, Any], plan_of: PlanOf) -> None:

@@ -1,0 +1,91 @@
+"""The wait for health, with an engine that shows what a real one shows only by chance: errors and stale answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import docker.errors
+import pytest
+from ansible.module_utils.codebuddy_fleet.health import Unhealthy, wait_for_health
+
+RUNNING = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting"}}
+HEALTHY = {**RUNNING, "Health": {"Status": "healthy"}}
+
+
+class Engine:
+    """Answers inspections from a script (the last answer stays), and counts the questions inside the container."""
+
+    def __init__(self, *inspections: dict[str, Any] | Exception, exit_code: int = 0, says: str = "") -> None:
+        self._inspections = list(inspections)
+        self._exit_code, self._says = exit_code, says
+        self.asked = 0
+
+    def inspect_container(self, _name: str) -> dict[str, Any]:
+        answer = self._inspections.pop(0) if len(self._inspections) > 1 else self._inspections[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"State": answer, "RestartCount": answer.get("RestartCount", 0)}
+
+    def exec_create(self, _name: str, _command: list[str]) -> dict[str, str]:
+        self.asked += 1
+        return {"Id": "x"}
+
+    def exec_start(self, _id: str) -> bytes:
+        return self._says.encode()
+
+    def exec_inspect(self, _id: str) -> dict[str, int]:
+        return {"ExitCode": self._exit_code}
+
+    def logs(self, _name: str, tail: int) -> bytes:
+        return "".join(f"line {n}\n" for n in range(100))[-tail * 8 :].encode()
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    """Time that passes by one second at each look."""
+    seconds: Iterator[int] = iter(range(1000))
+    return lambda: float(next(seconds))
+
+
+def wait(engine: Engine, clock: Callable[[], float], **more: Any) -> list[Unhealthy]:
+    found: list[Unhealthy] = wait_for_health(engine, {"api": ["codebuddy", "health"]}, 3, now=clock, **more)
+    return found
+
+
+def test_a_container_that_the_engine_has_as_healthy_is_not_asked(clock: Callable[[], float]) -> None:
+    engine = Engine(HEALTHY)
+    assert wait(engine, clock) == []
+    assert engine.asked == 0
+
+
+def test_after_a_change_a_container_is_asked_whatever_the_engine_still_says(clock: Callable[[], float]) -> None:
+    engine = Engine(HEALTHY, exit_code=1, says="first\nno link to the hub.\n")
+    (sick,) = wait(engine, clock, ask_anyway=["api"])
+    assert engine.asked > 0
+    assert sick.reason == "no link to the hub"
+    assert len(sick.log) == 20
+    assert sick.log[-1] == "line 99"
+
+
+def test_one_error_of_the_engine_is_no_verdict(clock: Callable[[], float]) -> None:
+    assert wait(Engine(docker.errors.APIError("busy"), RUNNING), clock) == []
+
+
+def test_a_container_that_is_gone_ends_the_wait_at_once(clock: Callable[[], float]) -> None:
+    engine = Engine(docker.errors.NotFound("gone"))
+    (sick,) = wait(engine, clock)
+    assert "does not exist any more" in sick.reason
+
+
+def test_a_container_that_stopped_tells_its_exit_code_and_the_engines_reason(clock: Callable[[], float]) -> None:
+    (sick,) = wait(Engine({"Status": "exited", "ExitCode": 137, "Error": "no space"}), clock)
+    assert sick.reason == "it is exited (exit code 137: no space)"
+
+
+def test_a_container_that_comes_up_late_but_in_time_is_healthy(clock: Callable[[], float]) -> None:
+    assert wait(Engine({"Status": "created", "ExitCode": 0}, RUNNING), clock) == []
+
+
+def test_old_restarts_do_not_make_a_restart_loop(clock: Callable[[], float]) -> None:
+    assert wait(Engine({**RUNNING, "RestartCount": 100}), clock) == []
