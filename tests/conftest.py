@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import ansible.module_utils
@@ -16,6 +17,8 @@ from codebuddy_testing.deployment import Deployment  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def fleet() -> Deployment:
+def fleet() -> Iterator[Deployment]:
     """The fleet that the scenarios deployed."""
-    return Deployment()
+    deployment = Deployment()
+    yield deployment
+    deployment.engine.close()

@@ -96,7 +96,7 @@ def attempts(parameters: dict[str, Any]) -> Breaches:
     """Try everything."""
     yield from privileges(Path("/proc/self/status").read_text())
     yield from writes()
-    yield from forbidden_files([*ENGINE_SOCKETS, "/workspaces", *parameters["foreign_paths"]])
+    yield from forbidden_files([*ENGINE_SOCKETS, *parameters["foreign_paths"]])
     yield from raw_sockets()
     addresses = sorted({*OUTSIDE, *parameters["foreign_addresses"]})
     targets = [(address, port) for address in addresses for port in parameters["ports"]]

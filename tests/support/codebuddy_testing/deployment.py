@@ -6,6 +6,7 @@ CODEBUDDY_TEST_FLEET, CODEBUDDY_TEST_PORT and CODEBUDDY_TEST_DIR name another on
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 import uuid
@@ -19,11 +20,17 @@ import requests
 from ansible.module_utils.codebuddy_tokens import load_private_key, request_from, sign
 from docker.models.containers import Container
 
-__all__ = ["ROOT", "SPOKE_PYTHON", "Deployment", "Finished"]
+__all__ = ["PROJECTS", "ROOT", "SPOKE_PYTHON", "Deployment", "Finished", "host_addresses"]
 
 ROOT = Path(__file__).parents[3]
 SPOKE_PYTHON = "/opt/codebuddy/bin/python"
 PROJECTS = {"project-a": "typescript-app", "project-b": "python-service", "project-c": "rust-cli"}
+
+
+def host_addresses() -> set[str]:
+    """Give all IPv4 addresses of this host, as the kernel's routing table has them."""
+    trie = Path("/proc/net/fib_trie").read_text()
+    return set(re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", trie))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,114 @@
+"""The commands that a user types, on the deployed fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from codebuddy_testing.deployment import ROOT, Deployment
+
+
+def test_a_plan_right_after_a_deployment_is_empty(fleet: Deployment) -> None:
+    done = fleet.make("plan")
+    assert done.returncode == 0, done.stdout
+    assert "changed=0" in done.stdout
+    assert "+++" not in done.stdout
+
+
+def test_a_token_stands_alone_on_stdout_and_opens_what_it_says(fleet: Deployment) -> None:
+    done = fleet.make("token", "PROJECT=project-b", "SCOPES=read", "TTL=5m")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    document = fleet.get("/health", done.stdout.strip()).json()
+    assert list(document["projects"]) == ["project-b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["PROJECT=nope"], "There is no project nope; declared are project-a, project-b, project-c."),
+        (["SCOPES=admin"], "admin"),
+        (["TTL=soon"], "The life time 'soon' is not one"),
+        (["PROJECT=$(touch /tmp/codebuddy-ran)"], "There is no project"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_refused_and_stdout_stays_empty(
+    fleet: Deployment, arguments: list[str], sentence: str
+) -> None:
+    done = fleet.make("token", **dict(argument.split("=", 1) for argument in arguments))
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert sentence in " ".join(done.stderr.split())
+    assert not Path("/tmp/codebuddy-ran").exists()
+
+
+@pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "vscode", "cursor"])
+def test_a_client_configuration_is_json_that_names_this_fleet(fleet: Deployment, client: str) -> None:
+    done = fleet.make("client-config", CLIENT=client)
+    assert done.returncode == 0, done.stderr
+    configuration = json.loads(done.stdout)
+    server = configuration["servers" if client == "vscode" else "mcpServers"]["codebuddy"]
+    if client == "claude-desktop":
+        assert server == {"command": "docker", "args": ["exec", "-i", f"{fleet.name}-hub", "codebuddy", "start"]}
+    else:
+        assert server["url"] == f"http://127.0.0.1:{fleet.port}/mcp"
+        token = server["headers"]["Authorization"].removeprefix("Bearer ")
+        assert "projects" in fleet.get("/health", token).json()
+
+
+def test_the_status_has_a_line_for_the_hub_and_each_project(fleet: Deployment) -> None:
+    done = fleet.make("status")
+    lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
+    assert sorted(lines) == ["hub", *fleet.projects]
+    assert all(line.endswith("yes") for line in lines.values())
+    assert all("(healthy)" in line for line in lines.values())
+
+
+def test_ansible_reaches_the_spokes_as_hosts(fleet: Deployment) -> None:
+    inventories = ["-i", "inventory/defaults.yml", "-i", "molecule/inventory.yml"]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible")), *inventories, "spokes", "-m", "ansible.builtin.ping"],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.count("SUCCESS") == len(fleet.projects), done.stdout
+
+
+def test_an_inventory_that_cannot_be_read_changes_nothing(fleet: Deployment) -> None:
+    done = subprocess.run(
+        ["make", "plan", "INVENTORY=no/such/inventory.yml"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "PLAY" not in done.stdout
+
+
+def test_two_projects_in_one_directory_are_refused_before_anything_is_done(fleet: Deployment, tmp_path: Path) -> None:
+    inventory = tmp_path / "hosts.yml"
+    both = {f"twin-{side}": {"project_path": str(fleet.path("project-b"))} for side in "ab"}
+    inventory.write_text(json.dumps({"python": {"hosts": both}}))
+    done = subprocess.run(
+        ["make", "up", f"INVENTORY={inventory}", "ARGS=-e codebuddy_fleet_name=cbtwin"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "twin-a" in done.stdout
+    assert "twin-b" in done.stdout
+    assert "changed=0" in done.stdout
+    assert not fleet.engine.containers.list(all=True, filters={"label": "codebuddy.fleet=cbtwin"})
+
+
+def test_the_state_is_for_its_owner_alone(fleet: Deployment) -> None:
+    assert stat.S_IMODE(fleet.state.stat().st_mode) == 0o700
+    assert stat.S_IMODE((fleet.state / "keys/signing.key").stat().st_mode) == 0o600

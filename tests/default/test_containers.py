@@ -1,0 +1,111 @@
+"""What runs, and how each container is held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codebuddy_testing.deployment import PROJECTS, Deployment
+
+PARTS = ["hub", *sorted(PROJECTS)]
+
+
+@pytest.fixture(params=PARTS)
+def inspected(fleet: Deployment, request: pytest.FixtureRequest) -> dict[str, Any]:
+    return fleet.inspected[request.param]
+
+
+def test_hub_and_one_spoke_a_project_run_and_nothing_else(fleet: Deployment) -> None:
+    assert sorted(fleet.inspected) == sorted(PARTS)
+
+
+def test_it_is_healthy(inspected: dict[str, Any]) -> None:
+    assert inspected["State"]["Status"] == "running"
+    assert inspected["State"]["Health"]["Status"] == "healthy"
+
+
+def test_it_says_whose_it_is(fleet: Deployment, inspected: dict[str, Any]) -> None:
+    labels = inspected["Config"]["Labels"]
+    assert labels["codebuddy.fleet"] == fleet.name
+    assert labels["codebuddy.spec"]
+    project = inspected["Name"].removeprefix(f"/{fleet.name}-")
+    assert labels.get("codebuddy.project", "") == ("" if project == "hub" else project)
+
+
+def test_it_holds_no_privilege(inspected: dict[str, Any]) -> None:
+    host = inspected["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert not host["Privileged"]
+    assert not host["Devices"]
+    assert "no-new-privileges" in [option.removesuffix(":true") for option in host["SecurityOpt"]]
+    assert not any("unconfined" in option for option in host["SecurityOpt"])
+    assert host["ReadonlyRootfs"]
+    assert int(inspected["Config"]["User"].split(":")[0]) > 0
+
+
+def test_it_shares_no_namespace_with_the_host(inspected: dict[str, Any]) -> None:
+    host = inspected["HostConfig"]
+    assert host["NetworkMode"] not in ("host", "bridge", "default")
+    assert host["PidMode"] in ("", "private")
+    assert host["IpcMode"] in ("private", "none")
+    assert host["UTSMode"] == ""
+    assert host["UsernsMode"] == ""
+
+
+def test_its_resources_are_limited(inspected: dict[str, Any]) -> None:
+    host = inspected["HostConfig"]
+    assert host["Memory"] > 0
+    assert host["MemorySwap"] == host["Memory"]
+    assert host["NanoCpus"] > 0 or host["CpuQuota"] > 0
+    assert 0 < host["PidsLimit"] <= 4096
+    assert {limit["Name"]: limit["Hard"] for limit in host["Ulimits"]}["core"] == 0
+    assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
+
+
+def test_it_comes_back_by_itself(inspected: dict[str, Any]) -> None:
+    assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
+    assert inspected["HostConfig"]["Init"]
+
+
+@pytest.mark.parametrize("project", sorted(PROJECTS))
+def test_a_spoke_mounts_its_own_project_and_no_other(fleet: Deployment, project: str) -> None:
+    mounts = {mount["Destination"]: mount for mount in fleet.inspected[project]["Mounts"]}
+    assert mounts["/workspace"]["Source"] == str(fleet.path(project))
+    assert mounts["/workspace"]["RW"]
+    foreign = [str(fleet.path(other)) for other in fleet.projects if other != project]
+    assert not [mount for mount in mounts.values() if mount["Source"] in foreign]
+    writable = {target for target, mount in mounts.items() if mount["RW"]}
+    assert writable == {"/workspace", "/home/codebuddy"}
+
+
+def test_the_hub_mounts_every_project_and_only_the_public_key(fleet: Deployment) -> None:
+    mounts = {mount["Destination"]: mount for mount in fleet.inspected["hub"]["Mounts"]}
+    for project in fleet.projects:
+        assert mounts[f"/workspaces/{project}"]["Source"] == str(fleet.path(project))
+    assert fleet.run("hub", "ls", "/run/secrets/codebuddy").output.split() == ["signing.pub"]
+    assert not [mount for mount in mounts.values() if mount["Source"].startswith(str(fleet.state / "keys"))]
+
+
+def test_no_container_mounts_the_engine(fleet: Deployment) -> None:
+    sources = [mount["Source"] for part in fleet.inspected.values() for mount in part["Mounts"]]
+    assert not [source for source in sources if source.endswith(".sock") or "docker.sock" in source]
+
+
+def test_no_secret_is_where_the_engine_shows_it(fleet: Deployment) -> None:
+    secrets = [(fleet.state / f"tokens/{project}/token").read_text().strip() for project in fleet.projects]
+    for part in fleet.inspected.values():
+        shown = str(part)
+        assert not [secret for secret in secrets if secret in shown or secret.split(".")[2] in shown]
+        assert "PRIVATE KEY" not in shown
+        history = str(fleet.engine.images.get(part["Image"]).history())
+        assert not [secret for secret in secrets if secret in history]
+
+
+@pytest.mark.parametrize("project", sorted(PROJECTS))
+def test_a_spoke_knows_its_project_and_its_hub(fleet: Deployment, project: str) -> None:
+    environment = dict(entry.split("=", 1) for entry in fleet.inspected[project]["Config"]["Env"])
+    assert environment["PROJECT_ID"] == project
+    assert environment["CODEBUDDY_URL"] == "ws://codebuddy:3000"
+    assert fleet.inspected[project]["Config"]["WorkingDir"] == "/workspace"

@@ -1,0 +1,69 @@
+"""Who is on a wire with whom, and what the host publishes."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from codebuddy_testing.deployment import PROJECTS, Deployment, host_addresses
+
+
+@pytest.fixture(scope="module")
+def networks(fleet: Deployment) -> dict[str, dict[str, Any]]:
+    found = fleet.engine.networks.list(filters={"label": f"codebuddy.fleet={fleet.name}"}, greedy=True)
+    return {network.name.removeprefix(f"{fleet.name}-"): network.attrs for network in found if network.name}
+
+
+def test_there_is_one_network_a_project_and_the_hubs_own(networks: dict[str, Any]) -> None:
+    assert sorted(networks) == sorted(["hub", *PROJECTS])
+
+
+@pytest.mark.parametrize("project", sorted(PROJECTS))
+def test_a_project_network_joins_its_spoke_and_the_hub_and_leads_nowhere(
+    fleet: Deployment, networks: dict[str, Any], project: str
+) -> None:
+    network = networks[project]
+    members = {member["Name"] for member in network["Containers"].values()}
+    assert members == {f"{fleet.name}-hub", f"{fleet.name}-{project}"}
+    assert network["Internal"]
+    assert not network["EnableIPv6"]
+    assert network["Labels"]["codebuddy.project"] == project
+
+
+def test_only_the_hub_is_on_its_own_network(fleet: Deployment, networks: dict[str, Any]) -> None:
+    assert [member["Name"] for member in networks["hub"]["Containers"].values()] == [f"{fleet.name}-hub"]
+
+
+def test_a_spoke_is_on_no_network_but_its_own(fleet: Deployment) -> None:
+    for project in fleet.projects:
+        assert list(fleet.inspected[project]["NetworkSettings"]["Networks"]) == [f"{fleet.name}-{project}"]
+
+
+def test_one_port_is_published_and_on_loopback_only(fleet: Deployment) -> None:
+    published = {
+        part: [binding for bindings in inspected["NetworkSettings"]["Ports"].values() for binding in bindings or []]
+        for part, inspected in fleet.inspected.items()
+    }
+    assert published.pop("hub") == [{"HostIp": "127.0.0.1", "HostPort": str(fleet.port)}]
+    assert not any(published.values())
+
+
+def test_the_endpoint_answers_on_no_other_address_of_the_host(fleet: Deployment) -> None:
+    addresses = host_addresses()
+    assert "127.0.0.1" in addresses
+    for address in addresses - {"127.0.0.1"}:
+        with socket.socket() as connection:
+            connection.settimeout(1)
+            assert connection.connect_ex((address, fleet.port)) != 0, address
+
+
+def test_health_is_200_and_tells_details_only_to_a_token(fleet: Deployment) -> None:
+    anonymous = fleet.get("/health")
+    assert anonymous.status_code == 200
+    assert anonymous.json() == {"status": "ok"}
+    document = fleet.get("/health", fleet.token(scopes=("read",))).json()
+    assert list(document["projects"]) == fleet.projects
+    assert {report["link"] for report in document["projects"].values()} == {"connected"}
+    assert {report["mount"] for report in document["projects"].values()} == {"same"}

@@ -1,0 +1,177 @@
+"""What a spoke reaches over its network: the hub's link, and nothing else at all."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from codebuddy_testing.deployment import PROJECTS, Deployment, host_addresses
+
+CONNECT = """
+import asyncio, json, sys
+
+async def attempt(target):
+    address, port = target.rsplit(":", 1)
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(address, int(port)), 1.5)
+    except OSError as error:
+        return type(error).__name__
+    writer.close()
+    return "connected"
+
+async def main():
+    print(json.dumps(dict(zip(sys.argv[1:], await asyncio.gather(*map(attempt, sys.argv[1:]))))))
+
+asyncio.run(main())
+"""
+
+NAMES = """
+import socket, sys, time
+started = time.monotonic()
+try:
+    print(socket.getaddrinfo(sys.argv[1], 443))
+except OSError:
+    print("failed after", time.monotonic() - started)
+"""
+
+HTTP = """
+import http.client, sys
+connection = http.client.HTTPConnection("codebuddy", 3000, timeout=5)
+headers = {"Authorization": f"Bearer {sys.argv[2]}"} if len(sys.argv) > 2 else {}
+if sys.argv[1] == "upgrade":
+    headers |= {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+connection.request("GET", "/" if sys.argv[1] == "upgrade" else sys.argv[1], headers=headers)
+print(connection.getresponse().status)
+"""
+
+each_project = pytest.mark.parametrize("project", sorted(PROJECTS))
+
+
+def connect(fleet: Deployment, part: str, *targets: str) -> dict[str, str]:
+    done = fleet.python(part, CONNECT, *targets)
+    assert done.code == 0, done.output
+    outcomes: dict[str, str] = json.loads(done.output)
+    return outcomes
+
+
+def reached(outcomes: dict[str, str]) -> list[str]:
+    """A refusal is an answer too: whoever refuses was reached."""
+    return [target for target, outcome in outcomes.items() if outcome in ("connected", "ConnectionRefusedError")]
+
+
+def address(fleet: Deployment, part: str, network: str) -> str:
+    networks = fleet.inspected[part]["NetworkSettings"]["Networks"]
+    return str(networks[f"{fleet.name}-{network}"]["IPAddress"])
+
+
+@pytest.fixture(scope="module")
+def service_on_the_host() -> Iterator[int]:
+    """A service that listens on every address of the host, as careless ones do; gives its port."""
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        threading.Thread(target=_accept, args=(server,), daemon=True).start()
+        yield server.getsockname()[1]
+
+
+def _accept(server: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        connection.close()
+
+
+@each_project
+def test_a_spoke_reaches_its_link(fleet: Deployment, project: str) -> None:
+    # Without this, a probe that cannot connect anywhere would make all the other tests pass.
+    assert connect(fleet, project, "codebuddy:3000") == {"codebuddy:3000": "connected"}
+
+
+@each_project
+def test_a_spoke_reaches_no_other_spoke(fleet: Deployment, project: str) -> None:
+    others = [address(fleet, other, other) for other in fleet.projects if other != project]
+    assert not reached(connect(fleet, project, *(f"{other}:{port}" for other in others for port in (22, 3000))))
+
+
+@each_project
+def test_a_spoke_reaches_the_hub_nowhere_but_at_its_own_link(fleet: Deployment, project: str) -> None:
+    elsewhere = [address(fleet, "hub", network) for network in ("hub", *fleet.projects) if network != project]
+    own = address(fleet, "hub", project)
+    targets = [f"{one}:3000" for one in elsewhere]
+    assert not reached(connect(fleet, project, *targets))
+    assert "connected" not in connect(fleet, project, *(f"{own}:{port}" for port in (22, 80, 2375, 8080))).values()
+
+
+@each_project
+def test_a_spoke_reaches_no_service_of_the_host(fleet: Deployment, project: str, service_on_the_host: int) -> None:
+    gateways = {
+        config["Gateway"].split("/")[0]
+        for network in fleet.engine.networks.list()
+        for config in (network.attrs["IPAM"]["Config"] or [])
+        if "Gateway" in config
+    }
+    own = {address for address in host_addresses() if not address.startswith("127.")}
+    for address in own:
+        with socket.create_connection((address, service_on_the_host), timeout=1):
+            pass  # it does listen there
+    targets = [f"{address}:{service_on_the_host}" for address in gateways | own]
+    assert not reached(connect(fleet, project, *targets))
+
+
+@each_project
+def test_a_spoke_reaches_neither_the_world_nor_a_clouds_metadata(fleet: Deployment, project: str) -> None:
+    targets = ("1.1.1.1:53", "1.1.1.1:443", "8.8.8.8:53", "169.254.169.254:80")
+    assert not reached(connect(fleet, project, *targets))
+
+
+def test_the_hub_reaches_not_the_world_either(fleet: Deployment) -> None:
+    assert not reached(connect(fleet, "hub", "1.1.1.1:53", "1.1.1.1:443", "169.254.169.254:80"))
+
+
+@each_project
+def test_an_unknown_name_fails_at_once(fleet: Deployment, project: str) -> None:
+    output = fleet.python(project, NAMES, "example.com").output
+    assert output.startswith("failed after"), output
+    assert float(output.split()[-1]) < 0.5
+
+
+@each_project
+def test_there_is_no_ipv6(fleet: Deployment, project: str) -> None:
+    assert fleet.run(project, "cat", "/proc/net/if_inet6").output == ""
+
+
+@each_project
+def test_raw_sockets_cannot_be_opened(fleet: Deployment, project: str) -> None:
+    for family in ("socket.AF_INET, socket.SOCK_RAW, 1", "socket.AF_PACKET, socket.SOCK_RAW, 0"):
+        done = fleet.python(project, f"import socket; socket.socket({family})")
+        assert "PermissionError" in done.output
+
+
+@each_project
+def test_the_link_takes_only_this_projects_own_token(fleet: Deployment, project: str) -> None:
+    own = (fleet.state / f"tokens/{project}/token").read_text().strip()
+    assert fleet.python(project, HTTP, "upgrade", own).output.strip() in ("101", "409")
+    for other in fleet.projects:
+        if other != project:
+            stolen = (fleet.state / f"tokens/{other}/token").read_text().strip()
+            assert fleet.python(project, HTTP, "upgrade", stolen).output.strip() in ("401", "403")
+    assert fleet.python(project, HTTP, "upgrade", fleet.token()).output.strip() == "401"
+    assert fleet.python(project, HTTP, "upgrade").output.strip() == "401"
+
+
+@each_project
+def test_the_client_endpoint_is_not_on_the_projects_network(fleet: Deployment, project: str) -> None:
+    for path in ("/mcp", "/health", "/metrics"):
+        assert fleet.python(project, HTTP, path, fleet.token()).output.strip() not in ("200", "202")
+
+
+@each_project
+def test_a_link_token_does_not_open_the_client_endpoint(fleet: Deployment, project: str) -> None:
+    link = (fleet.state / f"tokens/{project}/token").read_text().strip()
+    assert fleet.get("/mcp", link).status_code == 401
+    assert fleet.get("/health", link).status_code == 401

@@ -1,0 +1,145 @@
+"""Hub and spoke work on the same file: no copy, no delay, both ways."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy_testing.deployment import PROJECTS, SPOKE_PYTHON, Deployment
+
+
+class Both:
+    """A file of a project, seen from the hub, from the spoke and from the host."""
+
+    def __init__(self, fleet: Deployment, project: str) -> None:
+        self.fleet, self.project = fleet, project
+        self.host: Path = fleet.path(project) / "sync-test"
+
+    def inside(self, side: str, name: str = "") -> str:
+        root = "/workspace" if side == "spoke" else f"/workspaces/{self.project}"
+        return f"{root}/sync-test/{name}"
+
+    def run(self, side: str, script: str, *names: str) -> str:
+        """Run a shell script on one side; its arguments are files of the test."""
+        part = "hub" if side == "hub" else self.project
+        done = self.fleet.run(part, "sh", "-euc", script, "sh", *(self.inside(side, name) for name in names))
+        assert done.code == 0, done.output
+        return done.output
+
+    def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Use one of the hub's tools, as a client that is trusted."""
+        done = self.fleet.run("hub", "codebuddy", "call", tool, json.dumps(arguments))
+        assert done.code == 0, done.output
+        result: dict[str, Any] = json.loads(done.output)
+        return result
+
+    def workspace_path(self, name: str) -> str:
+        return f"{self.project}/sync-test/{name}"
+
+
+@pytest.fixture(params=sorted(PROJECTS))
+def both(fleet: Deployment, request: pytest.FixtureRequest) -> Iterator[Both]:
+    sides = Both(fleet, request.param)
+    sides.run("spoke", 'rm -rf "$1"; mkdir "$1"', "")
+    yield sides
+    sides.run("spoke", 'rm -rf "$1"', "")
+
+
+@pytest.fixture(params=["hub", "spoke"])
+def writer(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def other(side: str) -> str:
+    return "hub" if side == "spoke" else "spoke"
+
+
+def test_a_new_file_is_there_at_once_and_is_the_same_inode(both: Both, writer: str) -> None:
+    both.run(writer, 'printf "made here" > "$1"', "new.txt")
+    assert both.run(other(writer), 'cat "$1"', "new.txt") == "made here"
+    seen = {both.run(side, 'stat -c %d:%i "$1"', "new.txt").strip() for side in ("hub", "spoke")}
+    status = (both.host / "new.txt").stat()
+    assert seen == {f"{status.st_dev}:{status.st_ino}"}
+
+
+def test_an_edit_in_place_is_seen(both: Both, writer: str) -> None:
+    both.run(other(writer), 'printf first > "$1"', "edited.txt")
+    both.run(writer, 'printf " second" >> "$1"', "edited.txt")
+    assert both.run(other(writer), 'cat "$1"', "edited.txt") == "first second"
+
+
+def test_a_file_replaced_by_renaming_is_seen(both: Both, writer: str) -> None:
+    both.run(other(writer), 'printf old > "$1"', "replaced.txt")
+    both.run(writer, 'printf new > "$2"; mv "$2" "$1"', "replaced.txt", "temporary")
+    assert both.run(other(writer), 'cat "$1"', "replaced.txt") == "new"
+    assert len({both.run(side, 'stat -c %i "$1"', "replaced.txt") for side in ("hub", "spoke")}) == 1
+
+
+def test_a_rename_is_seen(both: Both, writer: str) -> None:
+    both.run(other(writer), 'printf x > "$1"', "before.txt")
+    both.run(writer, 'mv "$1" "$2"', "before.txt", "after.txt")
+    assert both.run(other(writer), 'ls "$1"', "").split() == ["after.txt"]
+
+
+def test_a_deletion_is_seen(both: Both, writer: str) -> None:
+    both.run(other(writer), 'printf x > "$1"', "gone.txt")
+    both.run(writer, 'rm "$1"', "gone.txt")
+    assert both.run(other(writer), 'ls "$1"', "") == ""
+
+
+def test_both_sides_write_as_the_same_user(both: Both, writer: str) -> None:
+    both.run(writer, 'printf x > "$1"', "owned.txt")
+    both.run(other(writer), 'printf y >> "$1"; chmod 600 "$1"', "owned.txt")
+    assert both.run(writer, 'cat "$1"', "owned.txt") == "xy"
+
+
+WATCH = """
+import ctypes, os, select, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+watch = libc.inotify_init1(0)
+assert watch >= 0 and libc.inotify_add_watch(watch, sys.argv[1].encode(), 0x188) >= 0, os.strerror(ctypes.get_errno())
+print("watching", flush=True)
+wanted = sys.argv[2]
+while select.select([watch], [], [], 20)[0]:
+    data = os.read(watch, 65536)
+    while data:
+        _, mask, _, size = struct.unpack_from("iIII", data)
+        name = data[16 : 16 + size].rstrip(b"\\0").decode()
+        data = data[16 + size :]
+        if name == wanted:
+            print("seen", flush=True)
+            sys.exit()
+"""
+
+
+def test_a_write_by_the_hubs_tool_is_an_event_in_the_spoke(both: Both) -> None:
+    """Watches with inotify itself, for that is what language servers and watchers in a project use."""
+    container = f"{both.fleet.name}-{both.project}"
+    command = ["docker", "exec", container, SPOKE_PYTHON, "-c", WATCH, both.inside("spoke"), "event.txt"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout
+        assert watcher.stdout.readline() == "watching\n"
+        both.call("write_file", path=both.workspace_path("event.txt"), content="from the hub\n")
+        assert watcher.stdout.read() == "seen\n"
+    assert both.run("spoke", 'cat "$1"', "event.txt") == "from the hub\n"
+
+
+def test_what_the_spoke_writes_the_hubs_tool_reads(both: Both) -> None:
+    both.run("spoke", 'printf "from the spoke\\n" > "$1"', "read.txt")
+    answer = both.call("read_file", path=both.workspace_path("read.txt"))
+    assert answer["content"] == "from the spoke\n"
+
+
+def test_an_edit_by_the_hubs_tool_keeps_mode_and_owner(both: Both) -> None:
+    both.run("spoke", 'printf "#!/bin/sh\\necho one\\n" > "$1"; chmod 750 "$1"', "run.sh")
+    before = (both.host / "run.sh").stat()
+    edits = [{"old_text": "one", "new_text": "two"}]
+    both.call("edit_file", path=both.workspace_path("run.sh"), edits=edits)
+    after = (both.host / "run.sh").stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert both.run("spoke", '"$1"', "run.sh") == "two\n"
