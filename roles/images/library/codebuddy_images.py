@@ -187,7 +187,8 @@ def main() -> None:
         outcome = build_all(missing, builder.build, params["parallel"])
         result.update(built=outcome.built, changed=bool(outcome.built), bootstrap_needed=builder.bootstrap_missing)
         if outcome.failures and not builder.bootstrap_missing:
-            module.fail_json(msg="\n".join(outcome.failures), **result)
+            sentences = [f"For {', '.join(images.users(one))}: {why}" for one, why in outcome.failures.items()]
+            module.fail_json(msg="\n".join(sentences), **result)
     module.exit_json(**result)
 
 

@@ -124,6 +124,14 @@ def test_an_unknown_profile_is_refused_with_the_host_and_the_known_ones(profile:
         plan(projects=[Project("a", profile)])
 
 
+def test_whom_an_image_is_for_is_told() -> None:
+    images = plan()
+    known = lineage(images)
+    assert images.users(known["codebuddy/base"]) == ["hub", "service", "cli"]
+    assert images.users(known["codebuddy/toolchain-rust"]) == ["cli"]
+    assert images.users(known["codebuddy/hub"]) == ["hub"]
+
+
 def test_what_is_built_comes_after_what_it_stands_on_and_once() -> None:
     order = [image.reference for image in to_build(plan().wanted.values(), present=set())]
     assert len(order) == len(set(order)) == len(EVERYTHING)

@@ -35,7 +35,7 @@ def test_everything_is_built_after_what_it_stands_on() -> None:
     builds = Builds()
     outcome = build_all(ALL, builds, workers=3)
     assert sorted(outcome.built) == sorted(image.reference for image in ALL)
-    assert outcome.failures == []
+    assert outcome.failures == {}
     assert builds.begun[0] == "base"
     assert builds.begun.index("tools") < builds.begun.index("spoke")
 
@@ -55,16 +55,15 @@ def test_a_failure_stops_only_what_stands_on_it_and_each_is_told() -> None:
     outcome = build_all(ALL, builds, workers=2)
     assert sorted(builds.begun) == ["base", "hub", "tools"]
     assert outcome.built == [BASE.reference, HUB.reference]
-    assert outcome.failures == [
-        "tools broke.",
-        f"The image {SPOKE.reference} was not built, because it stands on {TOOLS.reference}.",
-    ]
+    assert outcome.failures == {TOOLS.reference: "tools broke."}
+    assert outcome.left == [SPOKE.reference]
 
 
 def test_a_failure_at_the_bottom_leaves_nothing_waiting_for_ever() -> None:
     outcome = build_all(ALL, Builds("base"), workers=2)
     assert outcome.built == []
-    assert len(outcome.failures) == 4
+    assert outcome.failures == {BASE.reference: "base broke."}
+    assert len(outcome.left) == 3
 
 
 def test_a_parent_that_is_not_among_the_builds_counts_as_there() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from docker import APIClient
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import APIError, DockerException
 from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
@@ -23,7 +23,8 @@ from .schedule import BuildError
 
 __all__ = ["BaseUnavailable", "Builder", "suite_of"]
 
-LAST_LINES = 25
+LAST_LINES = 20
+CHATTER = (" --->", "Removing intermediate container")
 BOOTSTRAP = "mmdebstrap"
 #: What Debian's own slim images leave out; nothing of it is of use to a program.
 LEFT_OUT = ("doc/*", "groff/*", "info/*", "linda/*", "lintian/*", "locale/*", "man/*")
@@ -132,10 +133,10 @@ class Builder:
             with self._connect(self._build_timeout) as client:
                 _follow(self._start_build(client, image, parent), said)
         except BaseUnavailable as error:
-            raise BuildError(f"The image {image.reference} could not be built: {error}") from error
+            raise BuildError(f"the image {image.reference} could not be built: {error}") from error
         except (BuildError, DockerException, RequestException) as error:
             lines = "\n".join(("", *said)) if said else " nothing."
-            raise BuildError(f"The image {image.reference} could not be built: {error} It said last:{lines}") from error
+            raise BuildError(f"the image {image.reference} could not be built: {error} It said last:{lines}") from error
 
     def _start_build(self, client: APIClient, image: Image, parent: str) -> Iterable[dict[str, Any]]:
         proxies = {name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ}
@@ -154,7 +155,7 @@ class Builder:
 def _has(client: APIClient, reference: str) -> bool:
     try:
         client.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs leave it bare
-    except ImageNotFound:
+    except APIError:  # not there, or no reference at all: pulling tells which
         return False
     return True
 
@@ -182,4 +183,5 @@ def _follow(events: Iterable[dict[str, Any]], said: deque[str]) -> None:
         if "error" in event:
             code = event.get("errorDetail", {}).get("code")
             raise BuildError(f"a step ended with exit code {code}." if code else f"{str(event['error']).rstrip('.')}.")
-        said.extend(line for line in _COLOURS.sub("", str(event.get("stream", ""))).splitlines() if line.strip())
+        lines = _COLOURS.sub("", str(event.get("stream", ""))).splitlines()
+        said.extend(line for line in lines if line.strip() and not line.startswith(CHATTER))

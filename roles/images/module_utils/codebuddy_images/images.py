@@ -104,6 +104,11 @@ class FleetImages:
         """Give the images that containers run, by reference."""
         return {image.reference: image for image in (self.hub, *self.projects.values())}
 
+    def users(self, reference: str) -> list[str]:
+        """Give whose images are, or stand on, the one of this reference: ``hub`` and ids of projects."""
+        everyone = {"hub": self.hub, **self.projects}
+        return [name for name, image in everyone.items() if reference in {one.reference for one in image.lineage()}]
+
 
 def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[Project]) -> FleetImages:
     """Compute every image that the fleet needs.

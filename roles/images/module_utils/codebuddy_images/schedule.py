@@ -17,10 +17,17 @@ class BuildError(Exception):
 
 @dataclass
 class Outcome:
-    """What became of a set of builds: references built, in the order of their ends, and one sentence a failure."""
+    """What became of a set of builds.
+
+    Args:
+        built: references, in the order in which they were done.
+        failures: why an image could not be built, by reference.
+        left: references of images that were not tried, because they stand on one that failed.
+    """
 
     built: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    left: list[str] = field(default_factory=list)
 
 
 def build_all(images: Sequence[Image], build: Callable[[Image], None], workers: int) -> Outcome:
@@ -51,10 +58,10 @@ def _settle(reference: str, future: Future[None], waiting: dict[str, Image], out
     try:
         future.result()
     except BuildError as error:
-        outcome.failures.append(str(error))
+        outcome.failures[reference] = str(error)
         lost = [name for name, image in waiting.items() if reference in {part.reference for part in image.lineage()}]
+        outcome.left.extend(lost)
         for name in lost:
             del waiting[name]
-            outcome.failures.append(f"The image {name} was not built, because it stands on {reference}.")
     else:
         outcome.built.append(reference)
