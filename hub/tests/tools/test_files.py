@@ -17,8 +17,8 @@ import pytest
 
 from codebuddy.access import ALL_SCOPES, Principal
 from codebuddy.errors import ToolError
+from codebuddy.tool import Call, Tool, parse_arguments
 from codebuddy.tools.files import file_tools
-from codebuddy.tools.tool import Call, Tool, parse_arguments
 from codebuddy.workspace import Workspaces
 from codebuddy.workspace.confinement import open_without_links
 from codebuddy.workspace.replacing import replace_file

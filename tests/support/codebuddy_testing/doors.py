@@ -20,7 +20,7 @@ from codebuddy.errors import ToolError
 from codebuddy.protocol.door import open_door as make_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.tools.tool import Arguments, Call, Result, Tool
+from codebuddy.tool import Arguments, Call, Result, Tool
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

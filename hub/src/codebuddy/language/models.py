@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from codebuddy.tools.tool import Arguments, Result
+from codebuddy.tool import Arguments, Result
 
 __all__ = [
     "Diagnostic",

@@ -15,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
-from codebuddy.tools.tool import Progress
+from codebuddy.tool import Progress
 
 __all__ = ["Link", "Links"]
 

@@ -29,7 +29,7 @@ from codebuddy import __version__
 from codebuddy.access import Principal
 from codebuddy.errors import ToolError
 from codebuddy.protocol.streams import Streams
-from codebuddy.tools.tool import Call, Tool, parse_arguments
+from codebuddy.tool import Call, Tool, parse_arguments
 
 __all__ = ["PRINCIPAL_KEY", "InFlight", "build_server", "serve_streams"]
 

@@ -19,9 +19,9 @@ from codebuddy.protocol.websocket import LINK_PATH
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.commands import Commands, run_tools
 from codebuddy.spoke.dial import dial_for_ever
-from codebuddy.spoke.models import LanguageServerState, SpokeStatus, StatusArguments
+from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state
-from codebuddy.tools.tool import Call, Tool
+from codebuddy.tool import Call, Tool
 
 __all__ = ["serve_project"]
 

@@ -16,7 +16,7 @@ from codebuddy.language.models import (
 )
 from codebuddy.language.questions import find_definition, find_references
 from codebuddy.language.servers import LanguageServers
-from codebuddy.tools.tool import Call, Tool
+from codebuddy.tool import Call, Tool
 
 __all__ = ["code_tools"]
 

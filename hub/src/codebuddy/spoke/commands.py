@@ -12,7 +12,7 @@ import anyio
 from codebuddy.errors import ToolError
 from codebuddy.runs.models import CommandArguments, RunArguments, RunResult, TaskArguments
 from codebuddy.runs.process import run_process
-from codebuddy.tools.tool import Call, Progress, Tool
+from codebuddy.tool import Call, Progress, Tool
 
 __all__ = ["Commands", "run_tools"]
 

@@ -12,7 +12,7 @@ from codebuddy.access import Principal
 from codebuddy.configuration import HubProject
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.spoke.models import LanguageServerState, SpokeStatus
+from codebuddy.telemetry.models import LanguageServerState, SpokeStatus
 
 __all__ = ["Fleet", "ProjectHealth"]
 

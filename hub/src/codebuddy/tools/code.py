@@ -16,7 +16,7 @@ from codebuddy.language.models import (
 )
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
-from codebuddy.tools.tool import Call, Result, Tool
+from codebuddy.tool import Call, Result, Tool
 from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["Diagnostics", "ProjectPart", "code_tools"]

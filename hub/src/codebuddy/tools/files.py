@@ -14,7 +14,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from codebuddy.errors import ToolError
-from codebuddy.tools.tool import Call, Tool
+from codebuddy.tool import Call, Tool
 from codebuddy.workspace import ProjectRoot, WorkspacePath, Workspaces
 from codebuddy.workspace.cursors import decode_cursor, encode_cursor, merge
 from codebuddy.workspace.diff import unified_diff

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
-from codebuddy.spoke.models import LanguageServerState
 from codebuddy.telemetry.health import Fleet
-from codebuddy.tools.tool import Arguments, Call, Result, Tool
+from codebuddy.telemetry.models import LanguageServerState
+from codebuddy.tool import Arguments, Call, Result, Tool
 
 __all__ = ["ListProjectsArguments", "Project", "ProjectList", "project_tools"]
 

@@ -10,7 +10,7 @@ from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.runs.models import CommandArguments, EndReason, RunArguments, RunResult, TaskArguments
-from codebuddy.tools.tool import Call, Progress, Result, Tool
+from codebuddy.tool import Call, Progress, Result, Tool
 
 __all__ = ["CommandInProjects", "RunResults", "TaskInProjects", "run_tools"]
 

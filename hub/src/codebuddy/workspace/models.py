@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from codebuddy.tools.tool import Arguments, Result
+from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.matches import Match
 from codebuddy.workspace.paths import printable
 from codebuddy.workspace.search import Listed

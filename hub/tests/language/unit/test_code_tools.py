@@ -12,7 +12,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
 from codebuddy.spoke.code import code_tools
-from codebuddy.tools.tool import Call, Tool, parse_arguments
+from codebuddy.tool import Call, Tool, parse_arguments
 
 
 @pytest.fixture

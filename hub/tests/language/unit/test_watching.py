@@ -14,7 +14,7 @@ from codebuddy.language.server import Patience
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
 from codebuddy.spoke.code import code_tools
-from codebuddy.tools.tool import Call, parse_arguments
+from codebuddy.tool import Call, parse_arguments
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from codebuddy.tools.tool import Arguments, Result
+from codebuddy.tool import Arguments, Result
 
 __all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
 
