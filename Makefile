@@ -22,7 +22,7 @@ export PROJECT SCOPES TTL CLIENT PURGE
 
 .PHONY: help
 help: ## list the commands
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
 
 # Deploy ---------------------------------------------------------------------------------------------------------------
 

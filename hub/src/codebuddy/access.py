@@ -121,8 +121,9 @@ class TokenVerifier:
         Raises:
             AccessDenied: 401, with the reason in words that hold nothing of the token.
         """
+        remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
         if len(token) > MAX_TOKEN_BYTES:
-            raise AccessDenied(401, "The token is too long to be one of ours.")
+            raise AccessDenied(401, f"The token is too long to be one of ours; {remedy}.")
         try:
             claims = jwt.decode(
                 token,
@@ -134,10 +135,10 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "nbf", "aud", "iss", "sub", "projects", "scopes"]},
             )
         except jwt.ExpiredSignatureError:
-            raise AccessDenied(401, "The token has expired; make a new one with: make token.") from None
+            raise AccessDenied(401, f"The token has expired; {remedy}.") from None
         except jwt.PyJWTError as error:
             log.info("refused a token: %s", error)
-            raise AccessDenied(401, "The token is not valid here; make one with: make token.") from None
+            raise AccessDenied(401, f"The token is not valid here; {remedy}.") from None
         return _principal_from(claims)
 
 

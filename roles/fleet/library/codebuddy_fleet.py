@@ -134,6 +134,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
+from ansible.module_utils.codebuddy_fleet.ground import look
 from ansible.module_utils.codebuddy_fleet.planner import render
 
 ARGUMENTS: dict[str, Any] = {
@@ -171,7 +172,7 @@ def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     """Do what the state asks for."""
     host, fleet, projects = parameters["docker_host"], parameters["fleet"], parameters["projects"]
     if parameters["state"] == "rendered":
-        return {"changed": False, "plan": render(parse_fleet(fleet, projects)).as_dict()}
+        return {"changed": False, "plan": _rendered(fleet, projects)}
     # Only now: a plan can be computed where the engine's client library is not installed.
     from ansible.module_utils.codebuddy_fleet import converge  # noqa: PLC0415
 
@@ -182,6 +183,11 @@ def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
         return dict(converge.delete(host, fleet, projects, purge=purge, check_mode=check_mode))
     timeout = parameters["health_timeout"]
     return dict(converge.override(host, fleet, projects, health_timeout=timeout, purge=purge, check_mode=check_mode))
+
+
+def _rendered(fleet: dict[str, Any], projects: list[dict[str, Any]]) -> dict[str, Any]:
+    declared = parse_fleet(fleet, projects)
+    return render(declared, look(declared)).as_dict()
 
 
 def main() -> None:

@@ -1,19 +1,13 @@
 """On a real engine: a fleet of stand-in containers is created, compared, repaired, reduced and removed.
 
-The image is made of the host's own shell; its ``codebuddy`` waits until it is stopped, and says that it is healthy
-unless the file ``/workspace/sick`` exists. It stands in for the real programs only to show their faults at will.
+What runs in them is codebuddy_testing.stand_in: it stands in for the real programs only to show their faults at will.
 """
 
 from __future__ import annotations
 
 import copy
-import io
 import os
-import re
-import shutil
 import socket
-import subprocess
-import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,39 +20,12 @@ from ansible.module_utils.codebuddy_fleet import converge
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.generations import Generations
 
+from codebuddy_testing.stand_in import import_stand_in
+
 pytestmark = pytest.mark.engine
 
 HOST = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:stand-in"
-PROGRAM = """#!/bin/sh
-case "$1" in
-  health) if [ -e /workspace/sick ]; then echo "the language server is down"; exit 1; fi ;;
-  *) if [ -e /workspace/crash ]; then echo "cannot go on"; exit 3; fi
-     echo "started $1"; trap 'exit 0' TERM; while :; do sleep 60 & wait $!; done ;;
-esac
-"""
-
-
-def root_file_system() -> bytes:
-    """A tar archive with the host's sh and sleep, the libraries that they need, and the program."""
-    found: dict[str, bytes] = {"usr/local/bin/codebuddy": PROGRAM.encode()}
-    for program in ("sh", "sleep"):
-        path = shutil.which(program)
-        assert path
-        found[f"bin/{program}"] = Path(path).read_bytes()
-        listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-        for library in re.findall(r"(/\S+) \(0x", listed):
-            found[library.lstrip("/")] = Path(library).read_bytes()
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        home = tarfile.TarInfo("home/codebuddy")
-        home.type, home.mode = tarfile.DIRTYPE, 0o1777
-        archive.addfile(home)
-        for name, content in found.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +34,7 @@ def client() -> Iterator[docker.APIClient]:
         api = docker.APIClient(base_url=HOST, version="auto")
     except docker.errors.DockerException as error:
         pytest.skip(f"no engine answers: {error}")
-    changes = ["ENV FROM_IMAGE=1 PATH=/bin:/usr/local/bin", "LABEL maker=someone"]
-    repository, tag = IMAGE.split(":")
-    api.import_image_from_data(root_file_system(), repository=repository, tag=tag, changes=changes)
+    import_stand_in(api, IMAGE)
     yield api
     api.remove_image(IMAGE, force=True)
     api.close()

@@ -25,7 +25,7 @@ ENGINES_OWN = {
     "ReadonlyPaths", "Runtime", "ShmSize",
 }  # fmt: skip
 PLANNED = {
-    "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "ExtraHosts", "Init", "IpcMode", "LogConfig", "Memory",
+    "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "Dns", "ExtraHosts", "Init", "IpcMode", "LogConfig", "Memory",
     "MemorySwap", "Mounts", "PidsLimit", "PortBindings", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "Sysctls",
     "Tmpfs", "Ulimits",
 }  # fmt: skip

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
+from ansible.module_utils.codebuddy_fleet.ground import Ground, look
 from ansible.module_utils.codebuddy_fleet.plan import Container, Plan, spec_hash
+from ansible.module_utils.codebuddy_fleet.planner import render
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 
@@ -114,6 +119,38 @@ def test_adding_a_project_changes_the_hub_and_no_other_spoke(declared: dict[str,
     after = hashes(plan_of({**declared, "projects": [new, *declared["projects"]]}))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
     assert set(after) - set(before) == {"unitfleet-aaa"}
+
+
+def test_the_engines_own_resolver_has_nobody_to_ask(plan: Plan) -> None:
+    assert all(container.dns == ["192.0.2.1"] for container in plan.containers.values())
+
+
+def test_another_directory_at_a_projects_path_renews_its_spoke_and_the_hub_and_no_other(
+    declared: dict[str, Any],
+) -> None:
+    fleet = parse_fleet(declared["fleet"], declared["projects"])
+    before = hashes(render(fleet, Ground({"api": 1, "web": 2}, "k")))
+    after = hashes(render(fleet, Ground({"api": 3, "web": 2}, "k")))
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub", "unitfleet-api"}
+
+
+def test_another_signing_key_renews_the_hub(declared: dict[str, Any]) -> None:
+    fleet = parse_fleet(declared["fleet"], declared["projects"])
+    before = hashes(render(fleet, Ground({}, "old")))
+    after = hashes(render(fleet, Ground({}, "new")))
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
+
+
+def test_the_facts_of_the_host_are_read_as_they_are(declared: dict[str, Any], tmp_path: Path) -> None:
+    directory, key = tmp_path / "api", tmp_path / "state/hub/keys/signing.pub"
+    directory.mkdir()
+    key.parent.mkdir(parents=True)
+    key.write_bytes(b"key")
+    declared["fleet"]["state_dir"] = str(tmp_path / "state")
+    declared["projects"][0]["path"] = str(directory)
+    ground = look(parse_fleet(declared["fleet"], declared["projects"]))
+    assert ground.inodes == {"api": directory.stat().st_ino}
+    assert ground.signing_key == hashlib.sha256(b"key").hexdigest()
 
 
 def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], plan_of: PlanOf) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 
 from . import engine
-from .declaration import parse_fleet
+from .declaration import Fleet, parse_fleet
 from .differ import Change, Observed, changes, conflicts, rendered_diff
 from .errors import EngineUnreachable, FleetError
 from .executor import Executor, missing_images
 from .files import make_directory, read_files
 from .generations import Generations
+from .ground import Ground, look
 from .health import wait_for_health
 from .plan import Plan
 from .planner import render
@@ -61,7 +62,7 @@ def override(
         FleetError: the declaration is wrong, something foreign is in the way, something failed or is not healthy.
     """
     declared = parse_fleet(fleet, projects)
-    plan, state_dir = render(declared), Path(declared.state_dir)
+    plan, state_dir = render(declared, _ground(docker_host, declared)), Path(declared.state_dir)
     with _alone(state_dir, check_mode):
         client, observed = _observe(docker_host, plan.fleet, state_dir, lenient=check_mode)
         if problems := conflicts(plan, observed):
@@ -81,6 +82,11 @@ def override(
             generations.keep(plan)
         _require_health(client, plan, todo, health_timeout)
         return {**result, "generation": generations.latest()}
+
+
+def _ground(docker_host: str, fleet: Fleet) -> Ground:
+    """Look at this host, if it is the engine's too."""
+    return look(fleet) if engine.socket_of(docker_host) is not None else Ground()
 
 
 def delete(

@@ -114,9 +114,13 @@ class _Probe:
         return self._ask()
 
     def _ask(self) -> bool:
-        run = self._client.exec_create(self._name, self._command)
-        output = self._client.exec_start(run["Id"])
-        code = self._client.exec_inspect(run["Id"])["ExitCode"]
+        try:
+            run = self._client.exec_create(self._name, self._command)
+            output = self._client.exec_start(run["Id"])
+            code = self._client.exec_inspect(run["Id"])["ExitCode"]
+        except docker.errors.NotFound:  # what was executed went with the process that it was executed beside
+            self.reason = "it stopped while it was asked"
+            return False
         said = output.decode(errors="replace").strip().splitlines()
         self.reason = said[-1].rstrip(".") if said else f"its health check ended with exit code {code}"
         return bool(code == 0)

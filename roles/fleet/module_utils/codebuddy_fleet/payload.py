@@ -69,6 +69,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "Tmpfs": dict(container.tmpfs),
         "PortBindings": {port: [_binding(binding)] for port, binding in container.ports.items()},
         "ExtraHosts": list(container.extra_hosts),
+        "Dns": list(container.dns),
         "Memory": container.memory,
         "MemorySwap": container.memory_swap,
         # Quota and period, not NanoCpus: the engine refuses a number of CPUs that the machine does not have.

@@ -86,6 +86,7 @@ class Container:
     networks: dict[str, dict[str, Any]]  # name -> {address, aliases}; the container's own network has its own name
     ports: dict[str, str]  # "3000/tcp" -> "127.0.0.1:3000"
     extra_hosts: list[str]
+    dns: list[str]
     memory: int  # bytes
     memory_swap: int  # bytes, memory and swap together
     cpus: float

@@ -11,6 +11,7 @@ from typing import Any
 
 from .addresses import Subnet, allocate
 from .declaration import Fleet, Limits, Project
+from .ground import Ground
 from .plan import FLEET_LABEL, PROJECT_LABEL, Container, File, Network, Plan, Volume
 
 __all__ = ["HUB_ID", "PORT", "render"]
@@ -22,13 +23,22 @@ _ALIAS = "codebuddy"
 _SECRETS = "/run/secrets/codebuddy"
 _CONFIG = "/etc/codebuddy"
 _SPOKE_HOME = "/home/codebuddy"
+_NO_RESOLVER = "192.0.2.1"
+_DIRECTORY_LABEL = "codebuddy.directory"  # with the project's id: the inode of its directory
+_KEY_LABEL = "codebuddy.signing-key"
 _SCRATCH = "/tmp"  # noqa: S108  a tmpfs of the container, not the host's
 # To look a name up on a sealed network takes 20 s to fail; with nobody listening at the name server it takes 2 ms.
 _RESOLVER = "nameserver 127.0.0.1\noptions ndots:0 timeout:1 attempts:1\n"
 
 
-def render(fleet: Fleet) -> Plan:
-    """Compute the plan of the declared fleet; the hub comes first, then the projects by id."""
+def render(fleet: Fleet, ground: Ground | None = None) -> Plan:
+    """Compute the plan of the declared fleet; the hub comes first, then the projects by id.
+
+    Args:
+        fleet: the declaration.
+        ground: what the containers stand on; None: nothing is known of the host.
+    """
+    ground = ground or Ground()
     front, subnets = allocate(fleet.pool, (project.id for project in fleet.projects))
     networks = {_name(fleet, HUB_ID): _front_network(fleet, front)}
     volumes: dict[str, Volume] = {}
@@ -42,8 +52,8 @@ def render(fleet: Fleet) -> Plan:
             name=name, project=project.id, driver="local", options={}, labels=_labels(fleet, project.id)
         )
         _add_file(files, fleet, f"{_config_dir(fleet, project.id)}/config.json", _json(_spoke_config(project)))
-    hub = _hub(fleet, front, subnets, files)
-    spokes = [_spoke(fleet, project, subnets[project.id], files) for project in fleet.projects]
+    hub = _hub(fleet, front, subnets, files, ground)
+    spokes = [_spoke(fleet, project, subnets[project.id], files, ground) for project in fleet.projects]
     return Plan(
         fleet=fleet.name,
         networks=networks,
@@ -59,6 +69,16 @@ def _name(fleet: Fleet, suffix: str) -> str:
 
 def _labels(fleet: Fleet, project: str) -> dict[str, str]:
     return {FLEET_LABEL: fleet.name, PROJECT_LABEL: project}
+
+
+def _stands_on(ground: Ground, *projects: str) -> dict[str, str]:
+    return {
+        f"{_DIRECTORY_LABEL}.{project}": str(ground.inodes[project]) for project in projects if project in ground.inodes
+    }
+
+
+def _signing_key(ground: Ground) -> dict[str, str]:
+    return {_KEY_LABEL: ground.signing_key} if ground.signing_key else {}
 
 
 def _config_dir(fleet: Fleet, suffix: str) -> str:
@@ -115,7 +135,6 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet]) -> dict
             project.id: {
                 "profile": project.profile,
                 "host_path": project.path,
-                "identity": None,
                 "listen": subnets[project.id].hub,
                 "tasks": sorted(project.tasks),
                 "languages": sorted(
@@ -141,7 +160,7 @@ def _bind(source: str, *, read_only: bool) -> dict[str, Any]:
     return {"type": "bind", "source": source, "read_only": read_only}
 
 
-def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[str, File]) -> Container:
+def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[str, File], ground: Ground) -> Container:
     config = _config_dir(fleet, HUB_ID)
     networks = {_name(fleet, HUB_ID): {"address": front.hub, "aliases": []}}
     for project in fleet.projects:
@@ -162,13 +181,13 @@ def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[st
         networks=networks,
         ports={f"{PORT}/tcp": f"127.0.0.1:{fleet.port}"},
         extra_hosts=[],
-        labels=_labels(fleet, ""),
+        labels={**_labels(fleet, ""), **_stands_on(ground, *ground.inodes), **_signing_key(ground)},
         files=_hashes(files, f"{config}/config.json"),
         **_common(fleet, fleet.hub_limits, scratch="256m"),
     )
 
 
-def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File]) -> Container:
+def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File], ground: Ground) -> Container:
     config, resolver = _config_dir(fleet, project.id), _resolver_path(fleet)
     return Container(
         name=_name(fleet, project.id),
@@ -193,7 +212,7 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
         networks={_name(fleet, project.id): {"address": subnet.spoke, "aliases": []}},
         ports={},
         extra_hosts=[f"{_ALIAS}:{subnet.hub}"],
-        labels=_labels(fleet, project.id),
+        labels={**_labels(fleet, project.id), **_stands_on(ground, project.id)},
         files=_hashes(files, f"{config}/config.json", resolver),
         **_common(fleet, project.limits, scratch="1g"),
     )
@@ -230,6 +249,9 @@ def _common(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
         "cgroup_namespace": "private",
         "sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"},
         "restart": "unless-stopped",
+        # The engine's own resolver answers in every container, whatever resolv.conf says, and would ask the host's name
+        # server (CVE-2024-29018). This one is nobody's (RFC 5737), and the engine asks it from inside the container.
+        "dns": [_NO_RESOLVER],
         "log_driver": "json-file",
         "log_options": {"max-file": "3", "max-size": "10m"},
         "health_check": {

@@ -95,7 +95,7 @@ def environment(value: Any) -> dict[str, str]:
 def package(value: Any) -> str:
     """Read a distribution package, with a version if need be."""
     if not isinstance(value, str) or not _PACKAGE.fullmatch(value):
-        raise ValueError(f"has {value!r}, which is not the name of a distribution package: write it like libpq-dev")
+        raise ValueError("is not the name of a distribution package: write it like libpq-dev")
     return str(value)
 
 

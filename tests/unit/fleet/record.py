@@ -1,0 +1,62 @@
+"""Records anew what an engine tells of a fleet: ``PYTHONPATH=tests/support python tests/unit/fleet/record.py``.
+
+To be run, as root, when the plan sets something that it did not set before. The declaration is the recorded one; its
+directories below ``/srv`` must not exist and are removed afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+import docker
+
+from codebuddy_testing.stand_in import import_stand_in
+
+ROOT = Path(__file__).parents[3]
+ansible.module_utils.__path__.append(str(ROOT / "roles/fleet/module_utils"))
+
+from ansible.module_utils.codebuddy_fleet import converge, ground  # noqa: E402
+
+RECORDED = Path(__file__).parent / "recorded" / "engine_api_1_41.json"
+
+
+def record(answers: dict[str, Any]) -> dict[str, Any]:
+    """Make the declared fleet and give what the engine says of it; the keys are those of the old answers."""
+    fleet, projects = answers["declaration"]["fleet"], answers["declaration"]["projects"]
+    client = docker.APIClient(version="1.41")
+    host = "unix:///var/run/docker.sock"
+    label = {"label": f"codebuddy.fleet={fleet['name']}"}
+    image = fleet["hub"]["image"]
+    made = [Path(fleet["state_dir"]), *(Path(project["path"]) for project in projects)]
+    if taken := [path for path in made if path.exists()]:
+        raise SystemExit(f"{taken[0]} exists: this would not be the recorded fleet.")
+    try:
+        import_stand_in(client, image)
+        for directory in (*made, *(made[0] / "tokens" / project["id"] for project in projects), made[0] / "hub/keys"):
+            directory.mkdir(parents=True)
+        converge.look = lambda _: ground.Ground()  # the inodes of this machine are nobody else's
+        converge.override(host, fleet, projects, health_timeout=60, purge=False, check_mode=False)
+        summaries = client.containers(all=True, filters=label)
+        return {
+            "containers": [client.inspect_container(summary["Id"]) for summary in summaries],
+            "declaration": answers["declaration"],
+            "image": {key: client.inspect_image(image)[key] for key in answers["image"]},
+            "info": {key: client.info()[key] for key in answers["info"]},
+            "networks": client.networks(filters=label),
+            "summaries": summaries,
+            "volumes": client.volumes(filters=label)["Volumes"],
+        }
+    finally:
+        converge.delete(host, fleet, [], purge=True, check_mode=False)
+        client.remove_image(image, force=True)
+        for directory in made:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    answers = record(json.loads(RECORDED.read_text()))
+    RECORDED.write_text(json.dumps(answers, indent=1, sort_keys=True) + "\n")
