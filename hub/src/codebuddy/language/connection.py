@@ -73,7 +73,9 @@ class Connection:
         result = await self.session.request("initialize", initialize_params(self._config, self._tree), seconds)
         capabilities = result.get("capabilities") if isinstance(result, dict) else None
         self.capabilities = capabilities if isinstance(capabilities, dict) else {}
-        self.encoding = agreed_encoding(self.capabilities.get("positionEncoding"))
+        info = result.get("serverInfo") if isinstance(result, dict) else None
+        name = info.get("name") if isinstance(info, dict) else None
+        self.encoding = agreed_encoding(self.capabilities.get("positionEncoding"), name)
         self.session.notify("initialized", {})
         # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
         self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})

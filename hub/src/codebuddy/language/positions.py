@@ -24,6 +24,9 @@ Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
 OFFERED_ENCODINGS: Final[list[Encoding]] = ["utf-8", "utf-16"]
 
+# python-lsp-server takes and gives jedi's columns as they are. (One that learns to do it right will say so.)
+_COUNTS_CODE_POINTS: Final = ("pylsp",)
+
 # Not str.splitlines(): that also splits on form feeds, U+2028 and others, which servers count as ordinary characters.
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -35,9 +38,15 @@ class Position(TypedDict):
     character: int
 
 
-def agreed_encoding(answered: object) -> Encoding:
-    """Give the encoding that a server chose; UTF-16 is the default of the protocol, and the answer to nonsense."""
-    return next((encoding for encoding in get_args(Encoding) if encoding == answered), "utf-16")
+def agreed_encoding(answered: object, server: object = None) -> Encoding:
+    """Give the encoding that a server counts in.
+
+    Args:
+        answered: its ``positionEncoding``; the protocol's default, and the answer to nonsense, is UTF-16.
+        server: what it calls itself, for those that say nothing and do not count in the default.
+    """
+    unsaid: Encoding = "utf-32" if server in _COUNTS_CODE_POINTS else "utf-16"
+    return next((encoding for encoding in get_args(Encoding) if encoding == answered), unsaid)
 
 
 def decode_text(data: bytes) -> str:

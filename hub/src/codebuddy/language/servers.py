@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -38,19 +38,13 @@ class LanguageServers:
         self._watcher = Watcher(self.tree, self._seen)
         self._told: set[Path] = set()
 
-    async def run(self, started: Callable[[], None] | None = None) -> None:
-        """Run the servers and the watch until cancelled; none is left running afterwards.
-
-        Args:
-            started: called once, when they have been set off; does not mean that any is ready.
-        """
+    async def run(self) -> None:
+        """Run the servers and the watch until cancelled; none is left running afterwards."""
         async with asyncio.TaskGroup() as group:
             for server in self._servers:
                 group.create_task(server.run(), name=f"language server {server.config.name}")
             if self._servers:
                 group.create_task(self._watcher.run(), name="file watch")
-            if started is not None:
-                started()
 
     def states(self) -> list[ServerState]:
         """Give each server's state, for health."""

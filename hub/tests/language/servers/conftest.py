@@ -113,12 +113,13 @@ class Project:
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
     def uses(self) -> list[tuple[str, int, int]]:
-        """Give every place of the sample's word in the sources, but for comments."""
+        """Give every place of the sample's word in the sources, but for comments and strings."""
         found = []
         for path in sorted(self.root.rglob(f"*{self.sample.suffix}")):
             for number, line in enumerate(path.read_text().split("\n"), 1):
                 if not re.match(r"\s*(//|#|\*|/\*)", line):
-                    columns = [match.start() + 1 for match in re.finditer(rf"\b{self.sample.word}\b", line)]
+                    code = re.sub(r'"[^"]*"', lambda string: "_" * len(string[0]), line)
+                    columns = [match.start() + 1 for match in re.finditer(rf"\b{self.sample.word}\b", code)]
                     found += [(f"p/{path.relative_to(self.root)}", number, column) for column in columns]
         return found
 

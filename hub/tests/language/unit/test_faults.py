@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
 
 pytestmark = pytest.mark.anyio
@@ -222,6 +224,21 @@ async def test_nothing_that_the_server_started_outlives_it(start: Any) -> None:
         await fake.until(lambda: int(child_file.read_text() or first) != first)
         processes = [int(child_file.read_text()), *fake.processes()]
     assert all(gone(pid) for pid in processes)
+
+
+async def test_a_cancelled_agent_asks_its_servers_to_end_and_leaves_none(start: Any) -> None:
+    async with start() as fake:
+        await fake.definition()
+        other = LanguageServers(
+            "p", fake.servers.tree.root, [fake.servers.server_for(fake.servers.tree.root / "main.py").config]
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.run)
+            await fake.until(lambda: other.states()[0]["state"] == "ready")
+            tasks.cancel_scope.cancel()
+        assert len(fake.processes()) == 2
+        assert gone(fake.processes()[1])
+        assert len(fake.sent("shutdown")) == len(fake.sent("exit")) == 1
 
 
 async def test_a_file_without_a_server_is_told_from_one_without_answers(start: Any, root: Path) -> None:

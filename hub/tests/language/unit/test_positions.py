@@ -78,6 +78,13 @@ def test_the_first_column_is_the_one_after_a_byte_order_mark() -> None:
     assert decode_text(b"\xef\xbb\xbfabc") == "abc"
 
 
+@pytest.mark.parametrize(("answer", "encoding"), [("utf-8", "utf-8"), ("utf-16", "utf-16"), (None, "utf-32")])
+def test_a_server_that_counts_code_points_unsaid_is_believed_once_it_says_what_it_counts(
+    answer: object, encoding: Encoding
+) -> None:
+    assert agreed_encoding(answer, "pylsp") == encoding
+
+
 @pytest.mark.parametrize("answer", [None, "utf-7", 5, {}])
 def test_a_server_that_chooses_nothing_usable_gets_the_default_of_the_protocol(answer: object) -> None:
     assert agreed_encoding(answer) == "utf-16"
