@@ -28,7 +28,7 @@ async def call(client: Client, tool: str, arguments: dict[str, Any]) -> dict[str
     result = await client.call_tool(tool, arguments)
     assert result.structured_content is not None
     assert not result.is_error, result.structured_content
-    return result.structured_content
+    return dict(result.structured_content)
 
 
 def uses(fleet: Deployment, project: str) -> set[tuple[str, int, int]]:
@@ -93,7 +93,7 @@ async def test_definitions_and_references_are_right(
 async def test_each_projects_tests_run_in_its_own_container(connect: Connect, transport: str, mode: str) -> None:
     said: list[str] = []
 
-    async def on_progress(value: float, total: float | None, message: str | None) -> None:
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
         said.append(message or "")
 
     async with connect(transport, mode) as client:

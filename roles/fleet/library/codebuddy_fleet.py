@@ -187,7 +187,7 @@ def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
 
 def _rendered(fleet: dict[str, Any], projects: list[dict[str, Any]]) -> dict[str, Any]:
     declared = parse_fleet(fleet, projects)
-    return render(declared, look(declared)).as_dict()
+    return dict(render(declared, look(declared)).as_dict())
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ def foreign_addresses(gathered: Mapping[str, Any], own: str) -> list[str]:
         own: the spoke's container, which is its network's name too.
 
     Returns:
-        The gateways of all networks, and the addresses of all containers on other networks than its own. What is left out
-        is the spoke itself and the hub on their common network.
+        The gateways of all networks, and the addresses of all containers on other networks than its own. What is left
+        out is the spoke itself and the hub on their common network.
     """
     gateways = {network["gateway"] for network in gathered["networks"].values()}
     attached = [entry for container in gathered["containers"].values() for entry in container["networks"].items()]

@@ -15,6 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import Subprotocol
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 """Connects a client: ``transport``, ``mode`` (the era) and ``token``, each with a default."""
@@ -24,7 +25,7 @@ Connect = Callable[..., AbstractAsyncContextManager[Client]]
 async def websocket_transport(url: str, token: str) -> AsyncIterator[Any]:
     """A client transport over WebSocket; the SDK has none, and the hub's own must not be tested with itself."""
     async with connect(
-        url, additional_headers={"Authorization": f"Bearer {token}"}, subprotocols=["mcp"], proxy=None
+        url, additional_headers={"Authorization": f"Bearer {token}"}, subprotocols=[Subprotocol("mcp")], proxy=None
     ) as socket:
         assert socket.subprotocol == "mcp"
         to_client, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)

@@ -40,11 +40,12 @@ def record(answers: dict[str, Any]) -> dict[str, Any]:
             directory.mkdir(parents=True)
         converge.look = lambda _: ground.Ground()  # the inodes of this machine are nobody else's
         converge.override(host, fleet, projects, health_timeout=60, purge=False, check_mode=False)
+        found: dict[str, Any] = client.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs have none
         summaries = client.containers(all=True, filters=label)
         return {
             "containers": [client.inspect_container(summary["Id"]) for summary in summaries],
             "declaration": answers["declaration"],
-            "image": {key: client.inspect_image(image)[key] for key in answers["image"]},
+            "image": {key: found[key] for key in answers["image"]},
             "info": {key: client.info()[key] for key in answers["info"]},
             "networks": client.networks(filters=label),
             "summaries": summaries,

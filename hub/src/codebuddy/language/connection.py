@@ -60,7 +60,7 @@ class Connection:
         try:
             return await self.session.run()
         finally:
-            self.readiness.died("it went away")
+            self.readiness.died()
             self.published.close()
             self.checks.close()
 

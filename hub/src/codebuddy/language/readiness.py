@@ -84,9 +84,13 @@ class Readiness:
         if self._ready_by == "progress":
             self._timer = asyncio.get_running_loop().call_later(self._grace, self._nothing_began)
 
-    def died(self, reason: str) -> None:
-        """Note that the process ended or could not be started."""
-        self._enter("dead", reason)
+    def died(self, reason: str | None = None) -> None:
+        """Note that the process ended or could not be started.
+
+        Until the reason is known, one that fails at each start is said to have failed for what it failed for before.
+        """
+        before = self.reason if self.state == "starting" else None
+        self._enter("dead", reason or before or "it went away")
 
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
         """Take a ``$/progress`` notification."""

@@ -21,7 +21,7 @@ from codebuddy.language.tree import Tree, uri_of
 __all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
 
 _HOPELESS_AFTER: Final = 3
-_LAST_WORDS: Final = 0.3
+_LAST_WORDS: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class LanguageServer:
         listening = asyncio.create_task(process.read_stderr())
         reading = asyncio.create_task(connection.run())
         try:
-            return await self._serve(process, connection, reading)
+            return await self._serve(process, connection, reading, listening)
         finally:
             if self._connection is not None:
                 # Not after the second failure in a row: perhaps one of them is what the server dies of.
@@ -134,13 +134,18 @@ class LanguageServer:
                 self._connection = None
             await _end(process, listening, reading)
 
-    async def _serve(self, process: Process, connection: Connection, reading: asyncio.Task[str]) -> str:
+    async def _serve(
+        self, process: Process, connection: Connection, reading: asyncio.Task[str], listening: asyncio.Task[None]
+    ) -> str:
         try:
             await connection.initialize(self._patience.initialize)
             self._connected(connection)
-            return await self._stay(process, connection, reading)
+            return await self._stay(process, connection, reading, listening)
         except asyncio.CancelledError:
             await connection.shutdown(self._patience.shutdown)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._patience.shutdown):
+                    await process.wait()
             raise
         except RequestTimedOut as error:
             return str(error)
@@ -148,9 +153,11 @@ class LanguageServer:
             return f"it refused to start: {error.message}"
         except SessionClosed:
             pass
-        return await self._epitaph(process, reading)
+        return await self._epitaph(process, reading, listening)
 
-    async def _stay(self, process: Process, connection: Connection, reading: asyncio.Task[str]) -> str:
+    async def _stay(
+        self, process: Process, connection: Connection, reading: asyncio.Task[str], listening: asyncio.Task[None]
+    ) -> str:
         """Stay with an initialized server until it ends or is found to hang; give the reason."""
         watching = asyncio.create_task(self._watch(connection))
         ending = asyncio.create_task(process.wait())
@@ -158,19 +165,19 @@ class LanguageServer:
             await asyncio.wait([reading, watching, ending], return_when=asyncio.FIRST_COMPLETED)
             if watching.done() and not reading.done() and not ending.done():
                 return watching.result()
-            return await self._epitaph(process, reading)
+            return await self._epitaph(process, reading, listening)
         finally:
             watching.cancel()
             ending.cancel()
 
-    async def _epitaph(self, process: Process, reading: asyncio.Task[str]) -> str:
+    async def _epitaph(self, process: Process, reading: asyncio.Task[str], listening: asyncio.Task[None]) -> str:
         """Say why the session ended, with the exit status and the last words of the process if it ended too.
 
-        Usually both end together; but a child may hold the output of a dead server open, and a server that made no
+        Usually all end together; but a child may hold the output of a dead server open, and a server that made no
         more sense may be alive.
         """
         ending = asyncio.create_task(process.wait())
-        await asyncio.wait([reading, ending], timeout=_LAST_WORDS, return_when=asyncio.ALL_COMPLETED)
+        await asyncio.wait([reading, listening, ending], timeout=_LAST_WORDS, return_when=asyncio.ALL_COMPLETED)
         reason = reading.result() if reading.done() else "it closed nothing"
         if ending.done():
             status = ending.result()

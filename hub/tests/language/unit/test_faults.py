@@ -223,7 +223,7 @@ async def test_nothing_that_the_server_started_outlives_it(start: Any) -> None:
         await fake.until(lambda: gone(first))
         await fake.until(lambda: int(child_file.read_text() or first) != first)
         processes = [int(child_file.read_text()), *fake.processes()]
-    assert all(gone(pid) for pid in processes)
+    await fake.until(lambda: all(gone(pid) for pid in processes))
 
 
 async def test_a_cancelled_agent_asks_its_servers_to_end_and_leaves_none(start: Any) -> None:
