@@ -137,7 +137,7 @@ async def test_a_stale_hash_is_refused_and_the_file_stays(p: Path, client: Clien
     (p / "a").write_text("two")
     for name, arguments in calls_about("p/a")[2:]:
         error = await client.refused(name, **arguments, expected_hash=stale)
-        assert (error.code, error.path) == ("hash_mismatch", "p/a")
+        assert (error.code, error.path) == ("conflict", "p/a")
     assert (p / "a").read_text() == "two"
 
 
@@ -217,7 +217,7 @@ async def test_of_concurrent_edits_with_one_hash_exactly_one_wins(p: Path, clien
     async with anyio.create_task_group() as group:
         for number in range(8):
             group.start_soon(edit, number)
-    assert sorted(outcomes) == ["hash_mismatch"] * 7 + ["won"]
+    assert sorted(outcomes) == ["conflict"] * 7 + ["won"]
 
 
 async def test_find_and_search_cover_all_projects_or_those_that_are_named(p: Path, client: Client) -> None:

@@ -211,7 +211,7 @@ def test_expected_hash_decides(
     else:
         with pytest.raises(ToolError) as refused:
             replace_file(root, at("a"), to(b"new"), expected_hash=expected)
-        assert refused.value.code == "hash_mismatch"
+        assert refused.value.code == "conflict"
         assert ((directory / "a").read_bytes() if content is not None else None) == content
 
 
@@ -234,7 +234,7 @@ def test_of_concurrent_writers_with_one_expected_hash_exactly_one_wins(
 
     with ThreadPoolExecutor(8) as pool:
         outcomes = list(pool.map(write, range(8)))
-    assert sorted(outcomes) == ["hash_mismatch"] * 7 + ["won"]
+    assert sorted(outcomes) == ["conflict"] * 7 + ["won"]
     assert (directory / "a").read_bytes() == b"%d" % outcomes.index("won")
     assert names(directory) == ["a"]
 
@@ -275,7 +275,7 @@ def test_a_change_from_a_spoke_under_an_expected_hash_is_refused(directory: Path
 
     with pytest.raises(ToolError) as refused:
         replace_file(root, at("a"), change, expected_hash=content_hash(b"one"))
-    assert refused.value.code == "hash_mismatch"
+    assert refused.value.code == "conflict"
     assert (directory / "a").read_bytes() == b"two"
 
 

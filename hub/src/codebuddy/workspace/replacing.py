@@ -92,7 +92,7 @@ def replace_file(
         limit: bytes at most, old and new.
 
     Raises:
-        ToolError: ``hash_mismatch``, ``changed_meanwhile``, ``too_large``, ``read_only``, ``disk_full``,
+        ToolError: ``conflict``, ``changed_meanwhile``, ``too_large``, ``read_only``, ``disk_full``,
             ``permission_denied``, what `change` raises, and as `ProjectRoot.place`.
     """
     with about(path), made_parents(root, path):
@@ -151,11 +151,11 @@ def _check_hash(old: _Seen | None, expected: str | None) -> None:
         return
     if old is None:
         raise ToolError(
-            "hash_mismatch", f"The file does not exist; leave expected_hash out or give '{ABSENT}' to create it."
+            "conflict", f"The file does not exist; leave expected_hash out or give '{ABSENT}' to create it."
         )
     if expected == ABSENT:
-        raise ToolError("hash_mismatch", f"The file exists already, with hash {actual}; read it first.")
-    raise ToolError("hash_mismatch", f"The file changed since it was read: its hash is now {actual}; read it again.")
+        raise ToolError("conflict", f"The file exists already, with hash {actual}; read it first.")
+    raise ToolError("conflict", f"The file changed since it was read: its hash is now {actual}; read it again.")
 
 
 def _check_writable(place: Place, status: os.stat_result) -> None:
