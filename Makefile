@@ -93,4 +93,6 @@ $(READY): requirements.txt
 	@echo 'Installing the pinned requirements into $(VENV), once; this takes a minute ...' >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt >&2
+	@# Not the collections, which are many and of which few are used: they are compiled when they are.
+	@$(VENV)/bin/python -m compileall -q -j 0 -x ansible_collections $(VENV)/lib >/dev/null || true
 	@touch $@

@@ -175,3 +175,28 @@ def test_a_link_token_does_not_open_the_client_endpoint(fleet: Deployment, proje
     link = (fleet.state / f"tokens/{project}/token").read_text().strip()
     assert fleet.get("/mcp", link).status_code == 401
     assert fleet.get("/health", link).status_code == 401
+
+
+RESOLVER = """
+import socket, struct, sys
+query = struct.pack(">HHHHHH", 7, 0x100, 1, 0, 0, 0)
+query += b"".join(bytes([len(part)]) + part.encode() for part in sys.argv[1].split(".")) + b"\\0"
+query += struct.pack(">HH", 1, 1)
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(5)
+asking.sendto(query, ("127.0.0.11", 53))
+try:
+    answer = asking.recv(512)
+except OSError:
+    print("nobody answered")
+else:
+    print("answers", struct.unpack(">H", answer[6:8])[0])
+"""
+
+
+@each_project
+def test_the_engines_own_resolver_carries_nothing_out(fleet: Deployment, project: str) -> None:
+    """The engine answers name queries in every container; on some it would ask the host's name server for them."""
+    assert fleet.python(project, RESOLVER, "secret.example.com").output.strip() in ("nobody answered", "answers 0")
+    # It is there, and answers: or this would show nothing.
+    assert fleet.python(project, RESOLVER, f"{fleet.name}-{project}").output.strip() == "answers 1"
