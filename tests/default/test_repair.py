@@ -1,4 +1,4 @@
-"""What changed behind the declaration's back is found by ``make plan`` and mended by ``make up``, and nothing else is."""
+"""What changed behind the declaration: ``make plan`` finds it and ``make up`` mends it, and nothing else is touched."""
 
 from __future__ import annotations
 
