@@ -53,8 +53,8 @@ answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; \
 
 # Test -----------------------------------------------------------------------------------------------------------------
 
-.PHONY: test lint unit scenarios
-test: lint unit scenarios ## all that CI runs: lint, unit tests, every Molecule scenario, end-to-end tests
+.PHONY: test lint unit scenarios modules
+test: lint unit scenarios modules ## all that CI runs: lint, unit tests, every Molecule scenario, end-to-end tests
 
 lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	yamllint .
@@ -65,12 +65,16 @@ lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	mypy $$(find roles tests -path '*/files' -prune -o -name '*.py' -print)
 
 unit: $(READY) ## the unit tests, which need no engine
-	pytest
+	pytest -m 'not engine'
 
 # A fleet under another name, on another port and address pool: one that you use is not touched.
 scenarios: $(READY) ## every Molecule scenario; one alone: molecule test -s isolation
 	molecule destroy
 	molecule test --all
+
+# After the scenarios, whose engine role has seen to it that an engine runs.
+modules: $(READY) ## the tests of the fleet module that need an engine
+	pytest -m engine
 
 # Renew ----------------------------------------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class Client:
         self.principal = Principal("test", None, ALL_SCOPES)
 
     async def tell(self, project: str, paths: list[str]) -> None:
+        await anyio.lowlevel.checkpoint()  # a caller who is gone would be noticed here
         self.told.append((project, paths))
 
     async def __call__(self, name: str, **arguments: Any) -> Answer:

@@ -76,11 +76,12 @@ def test_a_small_change_in_a_huge_file_is_shown_with_its_context_only() -> None:
     assert patched(before, diff) == "".join(lines)
 
 
-def test_changes_too_large_for_an_exact_diff_are_still_right() -> None:
+def test_changes_too_large_for_an_exact_diff_are_one_block_and_still_right() -> None:
     numbers = random.Random(1)
-    before = "".join(f"{numbers.random()}\n" for _ in range(3000))
-    after = "".join(f"{numbers.random()}\n" for _ in range(3000))
+    before = "".join(f"{number if number % 20 else numbers.random()}\n" for number in range(3000))
+    after = "".join(f"{number if number % 20 else numbers.random()}\n" for number in range(3000))
     diff = unified_diff("p/a", "s\n" * 9 + before + "e\n" * 9, "s\n" * 9 + after + "e\n" * 9, max_bytes=10_000_000)
+    assert diff.count("@@ -") == 1
     assert patched("s\n" * 9 + before + "e\n" * 9, diff) == "s\n" * 9 + after + "e\n" * 9
 
 

@@ -19,7 +19,7 @@ from codebuddy.errors import ToolError
 from codebuddy.workspace.confinement import ProjectRoot
 from codebuddy.workspace.matches import LineFinder
 from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.patterns import compile_glob, compile_search
+from codebuddy.workspace.patterns import Glob, compile_glob, compile_search
 from codebuddy.workspace.search import Page, Position, Query, find_files, list_directory, search_text
 from codebuddy.workspace.walking import Bounds
 
@@ -301,7 +301,14 @@ def test_no_pattern_keeps_a_search_busy_much_beyond_its_time(
     started = time.monotonic()
     page = search_text(root, query, soon(0.5), Position())
     assert time.monotonic() - started < 20
-    assert page.reason == "timed_out" or page.skipped["too_costly"] or not page.found
+    assert page.reason in {"timed_out", None}
+
+
+def test_a_line_too_long_for_a_complex_pattern_is_told_as_not_searched(directory: Path, root: ProjectRoot) -> None:
+    plant(directory, {"long": "ab" * 1_000_000, "short": "abab\n" * 1000 + "a" + "b" * 900 + "c"})
+    page = searched(root, "[ab]*a[ab]{900}c", regex=True)
+    assert [place[0] for place in places(page)] == ["p/short"]
+    assert page.skipped == {"too_costly": 1}
 
 
 def test_what_is_not_searched_is_counted(directory: Path, root: ProjectRoot) -> None:
@@ -360,6 +367,23 @@ def test_a_directory_swapped_for_a_link_during_the_walk_is_not_entered(directory
         stop.set()
         thread.join()
     assert inside
+
+
+class Swapping(Glob):
+    """A glob that lets a hostile process act between the listing of a file and its opening."""
+
+    def matches(self, project: str, relative: str) -> bool:
+        link = Path(str(self.compiled)) / relative
+        link.unlink()
+        link.symlink_to("../secret")
+        return True
+
+
+def test_a_file_swapped_for_a_link_after_it_was_listed_is_not_searched(directory: Path, root: ProjectRoot) -> None:
+    plant(directory, {"x": "inside\n"})
+    query = Query(compile_search("secret", regex=False, case_sensitive=True), Swapping(directory))
+    page = search_text(root, query, soon(), Position())
+    assert (page.found, page.skipped) == ([], {"unreadable": 1})
 
 
 def test_strange_names_are_found_and_searched(directory: Path, root: ProjectRoot) -> None:

@@ -1,0 +1,61 @@
+"""The language-server client's own tests with the real servers, run where those are: in the spokes."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from codebuddy_testing.deployment import ROOT, SPOKE_PYTHON, Deployment
+
+SUITE = ROOT / "hub/tests/language/servers"
+# Pytest is pure Python: this machine's copy runs in the spokes, which hold no test runner of their own.
+RUNNER = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
+PLACE = "/tmp/suite"
+PROFILES = {"project-a": "typescript", "project-b": "python", "project-c": "rust"}
+
+
+@pytest.fixture(scope="module")
+def suite() -> bytes:
+    """An archive of the tests and of the runner."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in RUNNER:
+            spec = importlib.util.find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            source = Path(spec.origin)
+            archive.add(source.parent if source.name == "__init__.py" else source, _named(name, source))
+        archive.add(SUITE, "tests")
+    return buffer.getvalue()
+
+
+def _named(name: str, source: Path) -> str:
+    return f"runner/{name}" if source.name == "__init__.py" else f"runner/{source.name}"
+
+
+@pytest.fixture(params=PROFILES)
+def project(request: pytest.FixtureRequest, fleet: Deployment, suite: bytes) -> Iterator[str]:
+    """A spoke with the suite in its /tmp."""
+    container = f"{fleet.name}-{request.param}"
+    unpack = ["docker", "exec", "-i", container, "sh", "-c", f"mkdir -p {PLACE} && tar -x -C {PLACE}"]
+    subprocess.run(unpack, input=suite, check=True)
+    yield request.param
+    fleet.run(request.param, "rm", "-rf", PLACE)
+
+
+def test_what_is_promised_of_code_questions_holds_with_the_real_server(fleet: Deployment, project: str) -> None:
+    done = fleet.run(
+        project,
+        "env",
+        f"PYTHONPATH={PLACE}/runner",
+        f"CODEBUDDY_SERVER_PROFILE={PROFILES[project]}",
+        *(SPOKE_PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", PLACE, f"{PLACE}/tests"),
+    )
+    print(done.output)
+    assert done.code == 0, done.output
