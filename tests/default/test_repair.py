@@ -50,7 +50,10 @@ def test_a_directory_put_in_the_place_of_a_project_is_mounted_anew(fleet: Deploy
     (path / "only-here").touch()
     try:
         assert fleet.run("project-b", "ls", "/workspace/only-here").code != 0
-        assert "project-b" in fleet.make("plan").stdout
+        plan = fleet.make("plan").stdout
+        assert f"{fleet.name}-project-b:" in plan
+        assert f"{fleet.name}-project-a:" not in plan
+        assert "codebuddy.directory.project-b" in plan
         assert up(fleet) == {"hub", "project-b"}
         assert fleet.run("project-b", "ls", "/workspace/only-here").code == 0
         assert fleet.run("hub", "ls", "/workspaces/project-b/only-here").code == 0

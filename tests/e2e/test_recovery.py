@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from websockets.asyncio.client import connect as websocket
 
 from codebuddy_testing.clients import Connect
 from codebuddy_testing.deployment import Deployment
@@ -25,9 +27,12 @@ for name in filter(str.isdigit, os.listdir("/proc")):
         command = open(f"/proc/{name}/cmdline", "rb").read().split(b"\\0")
     except OSError:
         continue
-    if sys.argv[1].encode() in command and int(name) != os.getpid():
+    if sys.argv[1].encode() in command and int(name) not in (1, os.getpid()):
         os.kill(int(name), signal.SIGKILL)
+        print(name)
 """
+
+FIND = KILL.replace("os.kill(int(name), signal.SIGKILL)", "pass")
 
 
 def health(fleet: Deployment) -> dict[str, Any]:
@@ -80,7 +85,8 @@ async def test_a_killed_process_is_back_and_the_next_call_works(
 
 
 async def test_a_killed_language_server_is_back(fleet: Deployment, connect: Connect) -> None:
-    assert fleet.python("project-a", KILL, "--lsp").code == 0
+    killed = fleet.python("project-a", KILL, "--lsp").output.split()
+    assert killed
     async with connect() as client:
         word = {"path": "project-a/src/index.ts", "symbol": "report"}
         with anyio.fail_after(HEALTHY_AGAIN_SECONDS):
@@ -92,6 +98,9 @@ async def test_a_killed_language_server_is_back(fleet: Deployment, connect: Conn
                 # While it is away, an answer never looks as if there were nothing.
                 assert answer["reason"] in ("server_crashed", "indexing")
     assert len(answer["locations"]) >= 2
+    successors = fleet.python("project-a", FIND, "--lsp").output.split()
+    assert successors
+    assert not set(successors) & set(killed)
 
 
 async def test_a_stopped_spoke_is_told_within_a_second_and_delays_no_other(fleet: Deployment, connect: Connect) -> None:
@@ -133,36 +142,48 @@ async def test_a_frozen_spoke_does_not_hang_its_callers(fleet: Deployment, conne
 
 
 async def test_cancelling_ends_the_program_in_the_spoke(fleet: Deployment, connect: Connect) -> None:
-    marker = "918273645"
-    alive = f"import os,sys\nsys.exit(any(b'{marker}' in open(f'/proc/{{n}}/cmdline','rb').read() "
-    alive += "for n in filter(str.isdigit, os.listdir('/proc')) if int(n) != os.getpid()))"
     async with connect() as client, anyio.create_task_group() as tasks:
-        arguments = {"argv": ["sleep", marker], "projects": ["project-a"]}
+        arguments = {"argv": ["sleep", "918273645"], "projects": ["project-a"]}
         tasks.start_soon(client.call_tool, "run_command", arguments)
-        while fleet.python("project-a", alive).code == 0:
+        while not running(fleet, "918273645"):
             await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
-    wait(lambda: fleet.python("project-a", alive).code == 0, 5)
+    wait(lambda: not running(fleet, "918273645"), 5)
 
 
-async def test_the_hub_stops_within_ten_seconds_and_says_goodbye(fleet: Deployment, connect: Connect) -> None:
+def running(fleet: Deployment, word: str) -> bool:
+    return bool(fleet.python("project-a", FIND, word).output.strip())
+
+
+async def test_a_hub_that_is_stopped_says_goodbye_ends_what_runs_and_is_gone_within_ten_seconds(
+    fleet: Deployment,
+) -> None:
     hub = fleet.container("hub")
-    async with connect() as client, anyio.create_task_group() as tasks:
-        tasks.start_soon(_quietly, client, {"argv": ["sleep", "600"], "projects": ["project-a"]})
+    headers = {"Authorization": f"Bearer {fleet.token()}"}
+    async with websocket(f"ws://127.0.0.1:{fleet.port}/", additional_headers=headers, proxy=None) as socket:
+        await socket.send(json.dumps(_request(1, "initialize", INITIALIZE)))
+        await socket.recv()
+        await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+        call = {"name": "run_command", "arguments": {"argv": ["sleep", "817263549"], "projects": ["project-a"]}}
+        await socket.send(json.dumps(_request(2, "tools/call", call)))
+        while not running(fleet, "817263549"):
+            await anyio.sleep(0.05)
         before = time.monotonic()
         await anyio.to_thread.run_sync(lambda: hub.stop(timeout=10))
         took = time.monotonic() - before
-        tasks.cancel_scope.cancel()
+        await socket.wait_closed()
     hub.reload()
     code = hub.attrs["State"]["ExitCode"]
     hub.start()
     wait(lambda: health(fleet)["status"] == "ok", HEALTHY_AGAIN_SECONDS)
     assert code == 0, "it was killed, for it did not end by itself"
     assert took < 10
+    assert socket.close_code == 1001
+    assert not running(fleet, "817263549")
 
 
-async def _quietly(client: Any, arguments: dict[str, Any]) -> None:
-    try:
-        await client.call_tool("run_command", arguments)
-    except Exception:  # the connection ends under it, which is the point
-        return
+INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+
+
+def _request(number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}

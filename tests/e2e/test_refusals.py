@@ -128,11 +128,16 @@ async def test_a_wrong_call_is_told_what_is_wrong(
 
 
 async def test_an_unknown_task_names_those_that_are_declared(client: Client) -> None:
-    answer = await client.call_tool("run_task", {"task": "dance", "projects": ["project-a"]})
-    assert answer.structured_content is not None
-    (result,) = answer.structured_content["results"]
-    assert result["reason"] == "failed"
-    assert "test" in result["message"]
+    one = await client.call_tool("run_task", {"task": "dance", "projects": ["project-a"]})
+    assert one.is_error
+    assert one.structured_content is not None
+    assert one.structured_content["code"] == "unknown_task"
+    assert "declared: build, check, test" in one.structured_content["message"]
+    # Of many, those that have it run it: only project-a declares `build`.
+    many = await client.call_tool("run_task", {"task": "build", "projects": ["project-a", "project-b"]})
+    assert many.structured_content is not None
+    reasons = {result["project"]: result["reason"] for result in many.structured_content["results"]}
+    assert reasons == {"project-a": "exited", "project-b": "refused"}
 
 
 async def test_a_program_that_is_not_there_is_told(client: Client) -> None:

@@ -21,22 +21,39 @@ options:
     type: list
     elements: str
     required: true
-  fleet_name:
-    description: The name of the fleet.
-    type: str
-    default: codebuddy
-  state_dir:
-    description: The directory on the host for keys and tokens; no project may hold it or lie in it.
-    type: path
+  fleet:
+    description: What belongs to the fleet as a whole, as for M(codebuddy_fleet); images are not looked at.
+    type: dict
     required: true
-  uid:
-    description: The user that the containers run as.
-    type: int
-    default: 1000
-  address_pool:
-    description: A private IPv4 network that must hold one /29 for each project and one for the hub.
-    type: str
-    default: 10.213.0.0/16
+    suboptions:
+      name:
+        description: The name of the fleet.
+        type: str
+        default: codebuddy
+      state_dir:
+        description: The directory on the host for keys and tokens; no project may hold it or lie in it.
+        type: path
+        required: true
+      uid:
+        description: The user that the containers run as.
+        type: int
+        default: 1000
+      gid:
+        description: The group that the containers run as.
+        type: int
+        default: 1000
+      address_pool:
+        description: A private IPv4 network that must hold one /29 for each project and one for the hub.
+        type: str
+        default: 10.213.0.0/16
+      port:
+        description: Where clients reach the hub, on 127.0.0.1.
+        type: int
+        default: 3000
+      hub:
+        description: The hub's limits.
+        type: dict
+        default: {}
 attributes:
   check_mode:
     support: full
@@ -49,7 +66,8 @@ EXAMPLES = r"""
   codebuddy_declaration:
     projects: "{{ hostvars | declared_projects(groups['spokes']) }}"
     profiles: [python, rust, typescript]
-    state_dir: /home/me/.local/state/codebuddy
+    fleet:
+      state_dir: /home/me/.local/state/codebuddy
 """
 
 RETURN = r"""
@@ -68,10 +86,19 @@ from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 ARGUMENTS: dict[str, Any] = {
     "projects": {"type": "list", "elements": "dict", "required": True},
     "profiles": {"type": "list", "elements": "str", "required": True},
-    "fleet_name": {"default": "codebuddy"},
-    "state_dir": {"type": "path", "required": True},
-    "uid": {"type": "int", "default": 1000},
-    "address_pool": {"default": "10.213.0.0/16"},
+    "fleet": {
+        "type": "dict",
+        "required": True,
+        "options": {
+            "name": {"default": "codebuddy"},
+            "state_dir": {"type": "path", "required": True},
+            "uid": {"type": "int", "default": 1000},
+            "gid": {"type": "int", "default": 1000},
+            "address_pool": {"default": "10.213.0.0/16"},
+            "port": {"type": "int", "default": 3000},
+            "hub": {"type": "dict", "default": {}},
+        },
+    },
 }
 
 

@@ -77,7 +77,7 @@ def test_a_bad_declaration_fails_with_all_its_sentences(run: Run, tmp_path: Path
     arguments = {
         "projects": [{"id": "Bad", "path": str(tmp_path / "api"), "profile": "cobol", "memory": "x"}],
         "profiles": ["python"],
-        "state_dir": str(tmp_path / "state"),
+        "fleet": {"state_dir": str(tmp_path / "state")},
     }
     result = run("codebuddy_declaration", arguments, check=True)
     assert result["rc"] != 0
@@ -89,7 +89,7 @@ def test_a_good_declaration_passes_and_changes_nothing(run: Run, tmp_path: Path)
     arguments = {
         "projects": [{"id": "api", "path": str(tmp_path / "api"), "profile": "python"}],
         "profiles": ["python"],
-        "state_dir": str(tmp_path / "state"),
+        "fleet": {"state_dir": str(tmp_path / "state")},
     }
     assert run("codebuddy_declaration", arguments)["problems"] == []
     assert not (tmp_path / "api").exists()

@@ -99,13 +99,19 @@ def test_a_directory_that_the_containers_cannot_write_is_refused_unless_allowed(
 
 def test_everything_that_is_wrong_is_told_together_and_nothing_is_made(home: Path) -> None:
     found = declaration_problems(
+        fleet={
+            "name": "Fleet",
+            "state_dir": "state",
+            "uid": 0,
+            "gid": 0,
+            "address_pool": "10.0.0.0/29",
+            "port": 70000,
+            "hub": {"memory": "lots"},
+        },
         projects=[{"id": "Bad", "path": str(home / "new"), "profile": "python"}, {"id": "api", "path": "/etc"}],
         profiles=["python"],
-        fleet_name="Fleet",
-        state_dir="state",
-        uid=0,
-        address_pool="10.0.0.0/29",
     )
-    expected = ("fleet_name", "codebuddy_uid", "state_dir", "address_pool", "host Bad", "no profile", "the system")
-    assert all(any(word in problem for problem in found) for word in expected), found
+    about_the_fleet = ["fleet_name", "codebuddy_uid", "codebuddy_gid", "state_dir", "address_pool", "codebuddy_port"]
+    expected = [*about_the_fleet, "memory 'lots'", "host Bad", "no profile", "the system"]
+    assert [word for word in expected if not any(word in problem for problem in found)] == []
     assert not (home / "new").exists()

@@ -13,8 +13,8 @@ __all__ = ["MAX_TIMEOUT_SECONDS", "CommandArguments", "EndReason", "RunArguments
 MAX_TIMEOUT_SECONDS = 3600.0
 DEFAULT_TIMEOUT_SECONDS = 600.0
 
-EndReason = Literal["exited", "signaled", "timeout", "idle_timeout", "not_started", "spoke_offline", "failed"]
-"""How a run ended. ``not_started``: the program could not be started; ``failed``: the request was refused."""
+EndReason = Literal["exited", "signaled", "timeout", "idle_timeout", "not_started", "spoke_offline", "refused"]
+"""How a run ended. ``not_started``: the program could not be started; ``refused``: the spoke would not run it."""
 
 
 class RunArguments(Arguments):

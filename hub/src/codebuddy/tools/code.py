@@ -86,11 +86,11 @@ class _Routes:
             if isinstance(answer, DiagnosticsResult):
                 found += answer.diagnostics
                 parts.append(ProjectPart(project=project, **answer.model_dump(exclude={"diagnostics"})))
-            elif answer.code == "spoke_offline":
-                message = answer.message
-                parts.append(ProjectPart(project=project, complete=False, reason="spoke_offline", message=message))
-            else:
+            elif len(chosen) == 1 and answer.code != "spoke_offline":
                 raise answer
+            else:
+                reason: Reason = "spoke_offline" if answer.code == "spoke_offline" else "server_error"
+                parts.append(ProjectPart(project=project, complete=False, reason=reason, message=answer.message))
         lacking = next((part for part in parts if not part.complete), None)
         return Diagnostics(
             complete=lacking is None,

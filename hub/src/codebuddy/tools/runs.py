@@ -55,6 +55,10 @@ def run_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             return await links.call(project, tool, sent, RunResult, progress)
 
         answers = await ask_each(chosen, ask)
+        for answer in answers.values():
+            # A refusal concerns the call, and where nothing ran at all it is the answer: spoke_offline is a result.
+            if isinstance(answer, ToolError) and len(chosen) == 1 and answer.code != "spoke_offline":
+                raise answer
         results = [_refused(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
         return RunResults(results=sorted(results, key=lambda result: result.exit_code == 0))
 
@@ -94,5 +98,5 @@ def _labelled(progress: Progress, project: str) -> Progress:
 
 
 def _refused(project: str, error: ToolError) -> RunResult:
-    reason: EndReason = "spoke_offline" if error.code == "spoke_offline" else "failed"
+    reason: EndReason = "spoke_offline" if error.code == "spoke_offline" else "refused"
     return RunResult(project=project, reason=reason, message=error.message)

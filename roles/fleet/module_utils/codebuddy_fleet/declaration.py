@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from . import addresses, values
 from .errors import FleetError
 
-__all__ = ["Fleet", "Limits", "Project", "parse_fleet", "project_problems", "read_project"]
+__all__ = ["Fleet", "Limits", "Project", "fleet_problems", "parse_fleet", "project_problems", "read_project"]
 
 RESERVED_IDS = frozenset({"hub"})
 READINESS = ("immediate", "progress", "server_status")
@@ -111,10 +111,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         path=str(path or ""),
         profile=str(declared.get("profile") or ""),
         image=str(declared.get("image") or ""),
-        language_servers=tuple(
-            _language_server(reader, item)
-            for item in _items(reader, "language_servers", declared.get("language_servers"))
-        ),
+        language_servers=_language_servers(reader, declared.get("language_servers")),
         tasks=_tasks(reader, declared.get("tasks") or {}),
         environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
         limits=reader.limits(declared),
@@ -162,22 +159,34 @@ def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]])
             reader.problems.append(
                 f"host {project.id}: image is missing: it is the reference that the images role gives."
             )
+    result = _read_fleet(reader, fleet, typed)
+    if reader.problems:
+        raise FleetError("\n".join(reader.problems))
+    return result
+
+
+def fleet_problems(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each thing that is wrong with what belongs to the fleet as a whole; images are left out."""
+    reader = _Reader("fleet")
+    _read_fleet(reader, fleet, [read_project(declared)[0] for declared in projects])
+    return reader.problems
+
+
+def _read_fleet(reader: _Reader, fleet: Mapping[str, Any], projects: Sequence[Project]) -> Fleet:
     hub_reader = _Reader("hub")
-    limits = hub_reader.limits(hub)
+    hub = fleet.get("hub") or {}
     result = Fleet(
         name=reader.read("codebuddy_fleet_name", values.identifier, fleet.get("name"), ""),
         state_dir=reader.read("codebuddy_state_dir", _absolute, fleet.get("state_dir"), ""),
         uid=reader.read("codebuddy_uid", _user, fleet.get("uid"), 0),
         gid=reader.read("codebuddy_gid", _user, fleet.get("gid"), 0),
-        pool=_pool(reader, str(fleet.get("address_pool")), [project.id for project in typed]),
+        pool=_pool(reader, str(fleet.get("address_pool")), [project.id for project in projects]),
         port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
         hub_image=str(hub.get("image") or ""),
-        hub_limits=limits,
-        projects=tuple(sorted(typed, key=lambda project: project.id)),
+        hub_limits=hub_reader.limits(hub),
+        projects=tuple(sorted(projects, key=lambda project: project.id)),
     )
-    problems = reader.problems + hub_reader.problems
-    if problems:
-        raise FleetError("\n".join(problems))
+    reader.problems += hub_reader.problems
     return result
 
 
@@ -227,6 +236,14 @@ def _tasks(reader: _Reader, value: Any) -> dict[str, list[str]]:
     return {str(name): reader.read(f"task {name}", values.command, item, []) for name, item in value.items()}
 
 
+def _language_servers(reader: _Reader, value: Any) -> tuple[dict[str, Any], ...]:
+    servers = tuple(_language_server(reader, item) for item in _items(reader, "language_servers", value))
+    for name, count in Counter(server.get("name") for server in servers).items():
+        if count > 1:
+            reader.say(f"language server {name} is declared {count} times: give each a name of its own.")
+    return servers
+
+
 def _language_server(reader: _Reader, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         reader.say("each of language_servers must have a command and languages.")
@@ -241,6 +258,9 @@ def _language_server(reader: _Reader, value: Any) -> dict[str, Any]:
     if not isinstance(languages, dict) or not languages or not all(isinstance(v, str) for v in languages.values()):
         reader.say(f"language server {name}: languages must map file patterns to languages, like {{'*.py': python}}.")
         languages = {}
+    for key in ("settings", "initialization_options"):
+        if not isinstance(value.get(key) or {}, dict):
+            reader.say(f"language server {name}: {key} must be a mapping.")
     ready = value.get("ready") or READINESS[0]
     if ready not in READINESS:
         reader.say(f"language server {name}: ready '{ready}' is unknown: use one of {', '.join(READINESS)}.")
