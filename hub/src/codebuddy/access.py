@@ -36,7 +36,7 @@ class Principal:
     """Whom a verified token stands for.
 
     Args:
-        subject: who it is, for the audit log.
+        subject: who it is, for logs.
         projects: ids that the token covers; None means every project of the fleet.
         scopes: what it may do there, out of ``read``, ``write``, ``run``.
         expires_at: seconds since the epoch; None for a trusted local caller that needs no token.

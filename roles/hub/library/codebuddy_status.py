@@ -72,6 +72,7 @@ from ansible.module_utils.codebuddy_status import rows, table
 from ansible.module_utils.codebuddy_tokens import EVERY_PROJECT, TokenError, load_private_key, request_from, sign
 from ansible.module_utils.urls import open_url
 from docker.errors import DockerException
+from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 
@@ -97,7 +98,8 @@ def main() -> None:
 
 def containers(docker_host: str, fleet: str) -> dict[str, str]:
     """Give the engine's word for each container of the fleet, by ``hub`` or project id."""
-    client = docker.APIClient(base_url=docker_host, version="auto", timeout=10)
+    tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
+    client = docker.APIClient(base_url=docker_host, version="auto", timeout=10, tls=tls)
     found = client.containers(all=True, filters={"label": f"codebuddy.fleet={fleet}"})
     return {one["Names"][0].removeprefix(f"/{fleet}-"): one["Status"] for one in found}
 

@@ -51,10 +51,16 @@ def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: O
     if not module.check_mode:
         # Beside its target, so that the rename is atomic; mkstemp makes it readable by nobody else.
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        _set_attributes(module, Path(temporary), mode, ownership)
-        os.replace(temporary, path)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            _set_attributes(module, Path(temporary), mode, ownership)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     return True
 
 

@@ -99,7 +99,7 @@ class Tree:
         *opened* file is, so that a link swapped during the call gains nothing.
 
         Raises:
-            ToolError: ``not_found``, ``not_a_file``, ``outside_project``, ``file_too_large``.
+            ToolError: ``not_found``, ``not_a_file``, ``outside_project``, ``too_large``.
         """
         shown = self.show(path)
         try:
@@ -115,7 +115,7 @@ class Tree:
             if not Path(os.readlink(f"/proc/self/fd/{descriptor}")).is_relative_to(self.root):
                 raise ToolError("outside_project", "This is a link that leads out of the project.", shown)
             if status.st_size > MAX_FILE:
-                raise ToolError("file_too_large", f"The file is larger than {MAX_FILE} bytes.", shown)
+                raise ToolError("too_large", f"The file is larger than {MAX_FILE} bytes.", shown)
             with open(descriptor, "rb", closefd=False) as file:
                 return file.read(MAX_FILE), _stamp(status)
         finally:

@@ -73,11 +73,6 @@ class Links:
             del self._links[link.project]
             log.info("link %s: disconnected", link.project)
 
-    async def close_all(self, reason: str) -> None:
-        """End every link."""
-        for link in list(self._links.values()):
-            await link.close(reason)
-
     async def call(
         self,
         project: str,

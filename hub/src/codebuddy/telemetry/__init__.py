@@ -1,1 +1,1 @@
-"""How the hub and the agents are: health, metrics."""
+"""How the hub and the agents are: what they tell of themselves, and what is made of it."""

@@ -72,7 +72,7 @@ def test_a_huge_file_is_refused(root: Path) -> None:
         file.truncate(MAX_FILE + 1)
     with pytest.raises(ToolError) as refused:
         Tree("p", root).read(root.resolve() / "huge.py")
-    assert refused.value.code == "file_too_large"
+    assert refused.value.code == "too_large"
 
 
 def test_the_walk_gives_wanted_files_and_leaves_out_what_tools_generate(root: Path) -> None:

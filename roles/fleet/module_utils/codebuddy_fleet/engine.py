@@ -10,6 +10,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests.exceptions
+from docker.utils import kwargs_from_env
 
 from .differ import EngineLimits, Observed
 from .errors import EngineUnreachable, FleetError
@@ -30,7 +31,10 @@ def connect(docker_host: str, timeout: int = 60) -> docker.APIClient:
         FleetError: somebody answers, but may not be used: no permission, too old.
     """
     try:
-        client = docker.APIClient(base_url=docker_host, version="auto", timeout=timeout, max_pool_size=2 * WORKERS)
+        tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
+        client = docker.APIClient(
+            base_url=docker_host, version="auto", timeout=timeout, max_pool_size=2 * WORKERS, tls=tls
+        )
     except docker.errors.DockerException as error:
         if "PermissionError" in str(error) or "Permission denied" in str(error):
             raise FleetError(
