@@ -20,7 +20,7 @@ from codebuddy.errors import ToolError
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
-from codebuddy.protocol.door import open_door
+from codebuddy.protocol.door import MAX_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
 from codebuddy.protocol.websocket import LINK_PATH
 from codebuddy.spoke.dial import dial_for_ever, waits
@@ -108,7 +108,7 @@ async def test_a_call_reaches_the_spoke_and_its_progress_comes_back(tmp_path: Pa
     async with hub_side() as hub, anyio.create_task_group() as tasks:
         tasks.start_soon(agent.dial, hub)
         await until_linked(hub.links, "project-a")
-        answer = await hub.links.call("project-a", "echo", {"text": "hi"}, Echo, progress)
+        answer = await hub.links.call("project-a", "echo", {"text": "hi"}, Echo, report=progress)
         tasks.cancel_scope.cancel()
     assert (answer.text_back, answer.subject, seen) == ("hi", "hub", ["half"])
 
@@ -253,6 +253,85 @@ async def test_a_link_that_speaks_no_mcp_is_closed_and_harms_nobody(tmp_path: Pa
         answer = await hub.links.call("project-b", "echo", {"text": "fine"}, Echo)
         tasks.cancel_scope.cancel()
     assert answer.text_back == "fine"
+
+
+async def answering(socket: Any, answer: dict[str, Any]) -> None:
+    """Be a hostile agent: finish the handshake, then give the same answer to every request."""
+    await socket.send(initialized(await socket.recv()))
+    async for text in socket:
+        asked = json.loads(text)
+        if "id" in asked:
+            await socket.send(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **answer}))
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"error": {"code": -32603, "message": "boom"}}, "bad_answer"),
+        ({"result": {"content": "nonsense", "isError": "maybe"}}, "bad_answer"),
+        ({"result": {"content": [], "structuredContent": {"text_back": 5}}}, "bad_answer"),
+        ({"result": {"content": [], "isError": True, "structuredContent": {"code": 1}}}, "bad_answer"),
+        ({"result": {"content": [], "structuredContent": {"text_back": "x" * 2**21, "subject": "a"}}}, "too_large"),
+    ],
+)
+async def test_whatever_a_hostile_agent_answers_is_a_failure_of_its_own_project(
+    tmp_path: Path, answer: dict[str, Any], code: str
+) -> None:
+    agent = Agent("project-b", tmp_path)
+    headers = {"Authorization": f"Bearer {link_token('project-a')}"}
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        async with connect(hub.url("project-a"), additional_headers=headers, proxy=None, max_size=None) as hostile:
+            tasks.start_soon(answering, hostile, answer)
+            await until_linked(hub.links, "project-a")
+            await until_linked(hub.links, "project-b")
+
+            async def ask(project: str) -> Echo:
+                return await hub.links.call(project, "echo", {"text": "x"}, Echo)
+
+            answers = await ask_each(["project-a", "project-b"], ask)
+        tasks.cancel_scope.cancel()
+    failed, fine = answers["project-a"], answers["project-b"]
+    assert isinstance(failed, ToolError)
+    assert failed.code == code
+    assert isinstance(fine, Echo)
+
+
+async def test_an_agent_that_answers_pings_only_is_not_waited_for_beyond_the_time_out(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        with pytest.raises(ToolError) as failed:
+            await hub.links.call("project-a", "echo", {"text": "x", "wait": True}, Echo, timeout_seconds=0.5)
+        with anyio.fail_after(5):
+            await agent.probe.cancelled.wait()
+        tasks.cancel_scope.cancel()
+    assert failed.value.code == "timed_out"
+
+
+async def test_a_flood_of_connections_on_one_network_leaves_the_others_their_own() -> None:
+    headers = {"Authorization": f"Bearer {link_token('project-b')}"}
+    flood: list[socket.socket] = []
+
+    def begin(port: int) -> None:
+        flood.extend(socket.create_connection(("127.0.0.2", port), timeout=10) for _ in range(MAX_CONNECTIONS + 20))
+
+    def is_closed(one: socket.socket) -> bool:
+        try:
+            return one.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    async with hub_side() as hub:
+        await anyio.to_thread.run_sync(begin, hub.port)
+        try:
+            async with connect(hub.url("project-b"), additional_headers=headers, proxy=None) as other:
+                assert json.loads(await other.recv())["method"] == "initialize"
+            assert await anyio.to_thread.run_sync(is_closed, flood[-1])
+        finally:
+            for one in flood:
+                one.close()
 
 
 async def test_one_failing_project_fails_no_other() -> None:

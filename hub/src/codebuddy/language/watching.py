@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Literal
 
-from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
+from watchfiles._rust_notify import RustNotify
 
 from codebuddy.language.tree import IGNORED_DIRECTORIES, Stamp, Tree
 
 __all__ = ["Watcher"]
+
+log = logging.getLogger(__name__)
 
 _STEP_MS: Final = 50  # each step is a wake-up, also when nothing happens: 2 ms of CPU a second
 _DEBOUNCE_MS: Final = 400
@@ -49,8 +52,12 @@ class Watcher:
                 batch = await asyncio.to_thread(notify.watch, _DEBOUNCE_MS, _STEP_MS, 0, stop)
                 if isinstance(batch, set):
                     await self._tell({Path(name) for _, name in batch})
-        except (OSError, WatchfilesRustInternalError) as error:
-            self.reason = f"watching fell back to polling: {error}"
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in the Rust part is no Exception
+            # The watch is a help, not a condition: nothing that happens among the files may end the agent.
+            log.exception("the watch over the files failed")
+            self.reason = f"watching fell back to polling: {type(error).__name__}: {error}"
         finally:
             stop.set()
             self.mode = "off"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from codebuddy.errors import ToolError
 __all__ = ["ask_each"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 async def ask_each(projects: Iterable[str], ask: Callable[[str], Awaitable[T]]) -> dict[str, T | ToolError]:
@@ -28,6 +31,9 @@ async def ask_each(projects: Iterable[str], ask: Callable[[str], Awaitable[T]]) 
             answers[project] = await ask(project)
         except ToolError as error:
             answers[project] = error
+        except Exception:
+            log.exception("asking %s failed", project)
+            answers[project] = ToolError("internal_error", f"Asking {project} failed inside the hub; see its log.")
 
     async with anyio.create_task_group() as tasks:
         for project in wanted:

@@ -25,6 +25,11 @@ SILENCE_SECONDS = 1.0
 PING_SECONDS = 2.0
 """So long it may take to say so; the agent answers between two lines of output, however busy its project is."""
 
+MAX_ANSWER_CHARACTERS = 1024 * 1024
+"""The longest answer of a spoke that is passed on: a client gets it twice, as text and as structure."""
+
+MAX_PROGRESS_CHARACTERS = 32 * 1024
+
 log = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=BaseModel)
@@ -79,11 +84,14 @@ class Links:
         tool: str,
         arguments: dict[str, Any],
         answer: type[R],
+        *,
         report: Progress | None = None,
+        timeout_seconds: float | None = None,
     ) -> R:
-        """Call a tool of a spoke and wait for its answer, however long the tool takes.
+        """Call a tool of a spoke and wait for its answer.
 
-        Cancelling the call cancels it in the spoke.
+        Cancelling the call cancels it in the spoke. A spoke may be hostile: nothing that it answers raises anything
+        but a ToolError here.
 
         Args:
             project: id of the project.
@@ -91,10 +99,11 @@ class Links:
             arguments: its arguments.
             answer: the model that the answer must fit.
             report: is told what the spoke tells.
+            timeout_seconds: how long to wait; None: as long as the spoke shows that it is there.
 
         Raises:
             ToolError: what the spoke's tool raised; ``spoke_offline`` when the spoke is not connected, goes away, or
-                stops answering; ``bad_answer`` when it says what the model does not allow.
+                stops answering; ``timed_out``; ``bad_answer`` when it says what the model does not allow.
         """
         link = self._links.get(project)
         if link is None:
@@ -104,21 +113,27 @@ class Links:
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             heard.now()
             if report is not None:
-                await report(progress, total, message)
+                await report(progress, total, None if message is None else message[:MAX_PROGRESS_CHARACTERS])
 
         result: types.CallToolResult | None = None
+        failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_watch, link, heard, tasks.cancel_scope)
-            try:
-                result = await link.session.send_request(
-                    types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments)),
-                    types.CallToolResult,
-                    progress_callback=on_progress,
-                )
-            except MCPError as error:
-                if error.error.code not in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT):
-                    raise
+            with anyio.move_on_after(timeout_seconds) as limit:
+                try:
+                    result = await link.session.send_request(
+                        types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments)),
+                        types.CallToolResult,
+                        progress_callback=on_progress,
+                    )
+                except Exception as error:
+                    failure = error
             tasks.cancel_scope.cancel()
+        if limit.cancelled_caught:
+            raise ToolError("timed_out", f"The spoke of {project} did not answer {tool} in {timeout_seconds:.0f} s.")
+        if failure is not None and not _says_gone(failure):
+            log.warning("link %s: %s failed: %r", project, tool, failure)
+            raise _bad_answer(project, tool)
         if result is None:
             raise _offline(project)
         return _read_answer(project, tool, result, answer)
@@ -142,8 +157,9 @@ async def _watch(link: Link, heard: _LastHeard, scope: anyio.CancelScope) -> Non
             heard.now()
             continue
         log.warning("link %s: no answer to a ping; closing it", link.project)
+        with anyio.move_on_after(PING_SECONDS, shield=True):
+            await link.close("no answer to a ping")
         scope.cancel()
-        await link.close("no answer to a ping")
         return
 
 
@@ -151,10 +167,14 @@ async def _answers_ping(link: Link) -> bool:
     with anyio.move_on_after(PING_SECONDS):
         try:
             await link.session.send_ping()
-            return True
-        except MCPError:
-            return False
+        except Exception as error:
+            return not _says_gone(error)  # nonsense is an answer too
+        return True
     return False
+
+
+def _says_gone(error: Exception) -> bool:
+    return isinstance(error, MCPError) and error.error.code in (types.CONNECTION_CLOSED, types.REQUEST_TIMEOUT)
 
 
 def _read_answer(project: str, tool: str, result: types.CallToolResult, answer: type[R]) -> R:
@@ -163,16 +183,22 @@ def _read_answer(project: str, tool: str, result: types.CallToolResult, answer: 
         code, message = structured.get("code"), structured.get("message")
         if isinstance(code, str) and isinstance(message, str):
             path = structured.get("path")
-            raise ToolError(code, message, path if isinstance(path, str) else None)
-        raise ToolError("bad_answer", f"The spoke of {project} failed at {tool} without saying why; see its log.")
+            raise ToolError(code[:64], message[:2000], path[:4096] if isinstance(path, str) else None)
+        raise _bad_answer(project, tool)
     try:
-        return answer.model_validate(structured)
+        read = answer.model_validate(structured)
     except ValueError:
-        log.exception("link %s: the answer of %s does not fit its schema", project, tool)
-        raise ToolError(
-            "bad_answer",
-            f"The spoke of {project} answered {tool} in a shape that this hub does not know; run: make up.",
-        ) from None
+        log.warning("link %s: the answer of %s does not fit its schema", project, tool)
+        raise _bad_answer(project, tool) from None
+    if len(read.model_dump_json()) > MAX_ANSWER_CHARACTERS:
+        raise ToolError("too_large", f"The answer of {project} to {tool} is too long to pass on; ask for less at once.")
+    return read
+
+
+def _bad_answer(project: str, tool: str) -> ToolError:
+    return ToolError(
+        "bad_answer", f"The spoke of {project} answered {tool} in a way that this hub does not know; run: make up."
+    )
 
 
 def _offline(project: str) -> ToolError:

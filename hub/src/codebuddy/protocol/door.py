@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 
@@ -15,6 +18,34 @@ __all__ = ["DRAIN_SECONDS", "Door", "listen", "open_door"]
 
 DRAIN_SECONDS = 3
 """After SIGTERM, requests that are being answered have so long to finish; then they are cancelled."""
+
+
+MAX_CONNECTIONS = 128
+"""Connections on one listener: a spoke that opens more gets no further, and takes no descriptor from the others."""
+
+FIRST_REQUEST_SECONDS = 10.0
+"""A connection that has not sent a whole request by then is closed."""
+
+
+class _BoundedConnection(H11Protocol):
+    """An HTTP connection that must say soon what it wants, one of a limited number on its listener."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        listener = transport.get_extra_info("sockname")
+        others = sum(
+            getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == listener
+            for other in self.connections
+        )
+        super().connection_made(transport)
+        if others >= MAX_CONNECTIONS:
+            transport.abort()
+        else:
+            asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        # After an upgrade another protocol has the transport, and has seen a whole request.
+        if self.cycle is None and self.transport.get_protocol() is self:
+            cast(asyncio.Transport, self.transport).abort()
 
 
 class Door(uvicorn.Server):
@@ -30,6 +61,7 @@ def open_door(app: ASGIApp) -> Door:
     return Door(
         uvicorn.Config(
             app,
+            http=_BoundedConnection,
             lifespan="off",
             log_config=None,
             access_log=False,

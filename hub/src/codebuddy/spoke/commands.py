@@ -115,8 +115,8 @@ class Commands:
         return RunResult(
             project=self._project,
             reason="not_started",
-            message=f"{program} could not be started in {self._project}: {why}. Programs are those of the project's "
-            "image; add distribution packages with `packages` in the inventory.",
+            message=f"{program[:200]!r} could not be started in {self._project}: {why}. Programs are those of the "
+            "project's image; add distribution packages with `packages` in the inventory.",
         )
 
     def _directory(self, cwd: str) -> Path:

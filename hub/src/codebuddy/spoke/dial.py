@@ -83,6 +83,10 @@ async def dial_for_ever(url: str, token_path: Path, server: Server[Any], project
             why = f"the hub refused it with {error.response.status_code}: {body.decode('utf-8', 'replace')[:300]}"
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             why = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            # Whatever the hub says or breaks, the agent lives and dials again: with it would die all that runs here.
+            log.exception("link to %s: it failed", url)
+            why = f"{type(error).__name__}: {error}"
         on_state("disconnected", why)
         pause = next(pauses)
         log.info("link to %s: %s; trying again in %.1f s", url, why, pause)

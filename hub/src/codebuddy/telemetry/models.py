@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 
 from codebuddy.tool import Arguments, Result
 
@@ -13,6 +13,14 @@ __all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
 
 class StatusArguments(Arguments):
     """None are needed."""
+
+
+def _printable(text: str) -> str:
+    """Keep control characters out: what a spoke says of itself is printed on terminals."""
+    return "".join(c if c.isprintable() else " " for c in text)[:500]
+
+
+Shown = Annotated[str, AfterValidator(_printable)]
 
 
 class LanguageServerState(BaseModel):
@@ -25,9 +33,9 @@ class LanguageServerState(BaseModel):
         percent: how far indexing is, when the server tells.
     """
 
-    name: str
+    name: Shown
     state: Literal["starting", "indexing", "ready", "dead"]
-    reason: str | None = None
+    reason: Shown | None = None
     percent: int | None = None
 
 
@@ -40,6 +48,6 @@ class SpokeStatus(Result):
         language_servers: each one's state.
     """
 
-    mount: str
-    watching: str
+    mount: Shown
+    watching: Shown
     language_servers: list[LanguageServerState]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from codebuddy.errors import ToolError
@@ -10,6 +11,7 @@ from codebuddy.language.models import (
     Diagnostic,
     DiagnosticsArguments,
     DiagnosticsResult,
+    Location,
     LocationsResult,
     PlaceArguments,
     Reason,
@@ -20,6 +22,10 @@ from codebuddy.tool import Call, Result, Tool
 from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["Diagnostics", "ProjectPart", "code_tools"]
+
+
+ANSWER_SECONDS = 10.0
+"""So long after its time-out a spoke may take to say that it timed out."""
 
 
 class ProjectPart(Result):
@@ -66,7 +72,12 @@ class _Routes:
         call.principal.require_project(project, self._projects)
         sent = arguments.model_dump(exclude_unset=True)
         try:
-            return await self._links.call(project, tool, sent, LocationsResult, call.progress)
+            patience = arguments.timeout_seconds + ANSWER_SECONDS
+            found = await self._links.call(
+                project, tool, sent, LocationsResult, report=call.progress, timeout_seconds=patience
+            )
+            _require_own(project, found.locations)
+            return found
         except ToolError as error:
             if error.code != "spoke_offline":
                 raise
@@ -77,7 +88,12 @@ class _Routes:
         sent = arguments.model_dump(exclude_unset=True, exclude={"projects"})
 
         async def ask(project: str) -> DiagnosticsResult:
-            return await self._links.call(project, "diagnostics", sent, DiagnosticsResult, call.progress)
+            patience = arguments.timeout_seconds + ANSWER_SECONDS
+            answer = await self._links.call(
+                project, "diagnostics", sent, DiagnosticsResult, report=call.progress, timeout_seconds=patience
+            )
+            _require_own(project, answer.diagnostics)
+            return answer
 
         answers = await ask_each(chosen, ask)
         found: list[Diagnostic] = []
@@ -112,6 +128,12 @@ class _Routes:
             raise ToolError("invalid_arguments", "Give path or projects: the path names its project already.")
         call.principal.require_project(project, self._projects)
         return [project]
+
+
+def _require_own(project: str, places: Sequence[Location]) -> None:
+    """Refuse places in other projects: a spoke speaks for its own."""
+    if any(not place.external and not place.path.startswith(f"{project}/") for place in places):
+        raise ToolError("bad_answer", f"The spoke of {project} named places in another project; its answer is refused.")
 
 
 def code_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:

@@ -14,6 +14,9 @@ from codebuddy.tool import Call, Progress, Result, Tool
 
 __all__ = ["CommandInProjects", "RunResults", "TaskInProjects", "run_tools"]
 
+END_SECONDS = 15.0
+"""So long after its time-out a run may take to end and be told."""
+
 PROJECTS = "Ids of the projects to run in; left out: every project that the token covers."
 
 
@@ -52,7 +55,9 @@ def run_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
 
         async def ask(project: str) -> RunResult:
             progress = call.progress if len(chosen) == 1 else _labelled(call.progress, project)
-            return await links.call(project, tool, sent, RunResult, progress)
+            patience = arguments.timeout_seconds + END_SECONDS
+            result = await links.call(project, tool, sent, RunResult, report=progress, timeout_seconds=patience)
+            return result.model_copy(update={"project": project})  # whatever a spoke says of whom it speaks
 
         answers = await ask_each(chosen, ask)
         for answer in answers.values():
