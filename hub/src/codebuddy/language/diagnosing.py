@@ -35,7 +35,7 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
     survey = _Survey(servers, arguments.limit, deadline, report, offset_of(file), offset_of(item))
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
-    if target.is_dir():
+    if tree.is_directory(target):
         files = tree.files(lambda path: servers.server_for(tree.root / path) is not None, target)
         return await survey.run(files)
     tree.read(target)

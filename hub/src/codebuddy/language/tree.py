@@ -128,6 +128,10 @@ class Tree:
         except OSError:
             return None
 
+    def is_directory(self, path: Path) -> bool:
+        """Say whether it is a directory; what cannot be looked at is none."""
+        return os.path.isdir(path)
+
     def files(self, wanted: Callable[[str], bool], below: Path | None = None) -> Iterator[Path]:
         """Walk the regular files whose path in the project is wanted, in a fixed order, without what tools generate."""
         seen = 0
@@ -135,7 +139,8 @@ class Tree:
             directories[:] = sorted(name for name in directories if name not in IGNORED_DIRECTORIES)
             for name in sorted(names):
                 path = Path(directory, name)
-                if wanted(self.relative(path)) and path.is_file() and not path.is_symlink():
+                # Not Path.is_file: that raises for a link into a directory that may not be entered.
+                if wanted(self.relative(path)) and not os.path.islink(path) and os.path.isfile(path):
                     yield path
             seen += len(names)
             if seen > _MAX_ENTRIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -74,7 +75,7 @@ class Watcher:
         """Add the files of new directories: a directory that appears is told of as one path."""
         expanded = set(paths)
         for path in paths:
-            if path.is_dir() and not path.is_symlink():
+            if not os.path.islink(path) and os.path.isdir(path):
                 for file in self._tree.files(lambda _: True, path):
                     if len(expanded) >= _MAX_EXPANDED:
                         return expanded
@@ -88,7 +89,10 @@ class Watcher:
             await asyncio.sleep(self._poll_seconds)
             present = await asyncio.to_thread(self._stamps)
             if changed := {path for path, _ in known.items() ^ present.items()}:
-                await self._changed(changed)
+                try:
+                    await self._changed(changed)
+                except Exception:
+                    log.exception("changes could not be told")
             known = present
 
     def _stamps(self) -> dict[Path, Stamp]:

@@ -108,3 +108,18 @@ async def test_without_inotify_changes_are_seen_by_looking(root: Path, monkeypat
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert seen == wanted
+
+
+async def test_a_link_that_cannot_even_be_looked_at_ends_no_watch(start: Any, root: Path) -> None:
+    """As one into a directory that may not be entered; a name that is too long fails the same way for root too."""
+    async with start() as fake:
+        await fake.definition()
+        (root / "link.py").symlink_to("x" * 300)
+        (root / "later.py").write_text("later = 1\n")
+        await fake.until(lambda: any(path == "later.py" for path, _ in events(fake, root)))
+        assert fake.servers.watching() == {"mode": "inotify", "reason": None}
+
+
+def test_a_walk_passes_over_a_link_that_cannot_be_looked_at(root: Path) -> None:
+    (root / "link.py").symlink_to("x" * 300)
+    assert root / "link.py" not in list(Tree("p", root).files(lambda path: path.endswith(".py")))
