@@ -18,7 +18,7 @@ PLAYBOOK = ansible-playbook -i inventory/defaults.yml -i '$(INVENTORY)' $(ARGS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export PROJECT SCOPES TTL CLIENT PURGE
+export INVENTORY PROJECT SCOPES TTL CLIENT PURGE
 
 .PHONY: help
 help: ## list the commands
@@ -36,7 +36,7 @@ plan: $(READY) ## show what `make up` would change, as a diff; changes nothing
 down: $(READY) ## stop and remove what the fleet created; PURGE=1 removes volumes and state too
 	@$(PLAYBOOK) playbooks/down.yml
 
-status: $(READY) ## show hub and spokes, and the reason for anything not ready
+status: $(READY) ## show hub and spokes, and the reason for anything not ready; fails when anything is not
 	$(call answer,playbooks/status.yml)
 
 token: $(READY) ## print a client token; PROJECT=id[,id] SCOPES=read,write,run TTL=30d
@@ -45,11 +45,12 @@ token: $(READY) ## print a client token; PROJECT=id[,id] SCOPES=read,write,run T
 client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop|claude-code|vscode|cursor
 	$(call answer,playbooks/client-config.yml)
 
-# Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when it fails.
-answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; \
-	$(PLAYBOOK) $(1) -e codebuddy_answer="$$directory/answer" >"$$directory/log" 2>&1 \
-		|| { cat "$$directory/log" >&2; exit 1; }; \
-	cat "$$directory/answer"
+# Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when there is
+# none. A playbook may fail with an answer.
+answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; status=0; \
+	$(PLAYBOOK) $(1) -e codebuddy_answer="$$directory/answer" >"$$directory/log" 2>&1 || status=1; \
+	if [ -e "$$directory/answer" ]; then cat "$$directory/answer"; else cat "$$directory/log" >&2; status=1; fi; \
+	exit $$status
 
 # Test -----------------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ def test_a_plan_right_after_a_deployment_is_empty(fleet: Deployment) -> None:
     assert done.returncode == 0, done.stdout
     assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}
     assert "+++" not in done.stdout
+    assert "Nothing would change in hub and spokes." in done.stdout
 
 
 def test_a_token_stands_alone_on_stdout_and_opens_what_it_says(fleet: Deployment) -> None:
@@ -54,7 +56,7 @@ def test_a_client_configuration_is_json_that_names_this_fleet(fleet: Deployment,
     done = fleet.make("client-config", CLIENT=client)
     assert done.returncode == 0, done.stderr
     configuration = json.loads(done.stdout)
-    server = configuration["servers" if client == "vscode" else "mcpServers"]["codebuddy"]
+    server = configuration["servers" if client == "vscode" else "mcpServers"][fleet.name]
     if client == "claude-desktop":
         assert server == {"command": "docker", "args": ["exec", "-i", f"{fleet.name}-hub", "codebuddy", "start"]}
     else:
@@ -65,10 +67,34 @@ def test_a_client_configuration_is_json_that_names_this_fleet(fleet: Deployment,
 
 def test_the_status_has_a_line_for_the_hub_and_each_project(fleet: Deployment) -> None:
     done = fleet.make("status")
+    assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
     assert sorted(lines) == ["hub", *fleet.projects]
     assert all(line.endswith("yes") for line in lines.values())
     assert all("(healthy)" in line for line in lines.values())
+
+
+def test_the_status_of_a_fleet_that_is_down_fails_and_names_the_command_that_helps(fleet: Deployment) -> None:
+    done = fleet.make("status", "ARGS=-e codebuddy_fleet_name=cbnone")
+    assert done.returncode != 0
+    expected = "The fleet cbnone is not up; bring it up with: make up INVENTORY=molecule/inventory.yml\n"
+    assert done.stdout == expected
+
+
+def test_the_status_fails_when_a_project_is_not_ready_and_still_prints_the_table(fleet: Deployment) -> None:
+    spoke = fleet.container("project-b")
+    spoke.pause()
+    try:
+        done = fleet.make("status")
+    finally:
+        spoke.unpause()
+        deadline = time.monotonic() + 60
+        while fleet.get("/health").status_code != 200 and time.monotonic() < deadline:
+            time.sleep(0.5)
+    assert done.returncode != 0
+    ready = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
+    assert "no: " in ready["project-b"]
+    assert ready["project-a"].endswith("yes")
 
 
 def test_ansible_reaches_the_spokes_as_hosts(fleet: Deployment) -> None:
@@ -106,6 +132,7 @@ def test_two_projects_in_one_directory_are_refused_before_anything_is_done(fleet
     assert done.returncode != 0
     assert "twin-a" in done.stdout
     assert "twin-b" in done.stdout
+    assert (done.stdout + done.stderr).count("is the directory of") == 1
     assert "changed=0" in done.stdout
     assert not fleet.engine.containers.list(all=True, filters={"label": "codebuddy.fleet=cbtwin"})
 

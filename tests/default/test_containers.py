@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import Any
 
 import pytest
@@ -86,6 +87,23 @@ def test_the_hub_mounts_every_project_and_only_the_public_key(fleet: Deployment)
         assert mounts[f"/workspaces/{project}"]["Source"] == str(fleet.path(project))
     assert fleet.run("hub", "ls", "/run/secrets/codebuddy").output.split() == ["signing.pub"]
     assert not [mount for mount in mounts.values() if mount["Source"].startswith(str(fleet.state / "keys"))]
+
+
+def test_the_hub_alone_mounts_the_journal_which_nobody_else_can_enter(fleet: Deployment) -> None:
+    journal = fleet.state / "hub/journal"
+    (mount,) = (m for part in fleet.inspected.values() for m in part["Mounts"] if m["Source"] == str(journal))
+    assert (mount["Destination"], mount["RW"]) == ("/var/lib/codebuddy/journal", True)
+    assert mount in fleet.inspected["hub"]["Mounts"]
+    status = journal.stat()
+    assert stat.S_IMODE(status.st_mode) == 0o700
+    assert f"{status.st_uid}:{status.st_gid}" == fleet.inspected["hub"]["Config"]["User"]
+    written = "from pathlib import Path; p = Path('/var/lib/codebuddy/journal/.probe'); p.touch(); p.unlink()"
+    assert fleet.python("hub", written).code == 0
+
+
+def test_the_hub_writes_in_projects_and_journal_only(fleet: Deployment) -> None:
+    writable = {mount["Destination"] for mount in fleet.inspected["hub"]["Mounts"] if mount["RW"]}
+    assert writable == {"/var/lib/codebuddy/journal", *(f"/workspaces/{project}" for project in fleet.projects)}
 
 
 def test_no_container_mounts_the_engine(fleet: Deployment) -> None:

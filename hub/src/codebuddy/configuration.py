@@ -14,6 +14,7 @@ __all__ = [
     "ClientEndpoint",
     "HubConfiguration",
     "HubProject",
+    "JournalLimits",
     "SpokeConfiguration",
 ]
 
@@ -53,12 +54,20 @@ class HubProject(_Document):
     languages: list[str] = []
 
 
+class JournalLimits(_Document):
+    """How much of the journal of edits is kept: its size, and the age of an edit."""
+
+    max_bytes: int = 256 * 2**20
+    max_age_seconds: int = 30 * 86400
+
+
 class HubConfiguration(_Document):
     """The hub's configuration."""
 
     fleet: Name
     client: ClientEndpoint
     projects: dict[str, HubProject]
+    journal: JournalLimits = JournalLimits()  # an older planner writes none
 
 
 class SpokeConfiguration(_Document):

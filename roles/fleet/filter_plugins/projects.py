@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-__all__ = ["FilterModule", "declared_projects", "with_images"]
+__all__ = ["FilterModule", "declared_projects", "variable_names", "with_images"]
 
 # Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
 _NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths", "format_on_write")
@@ -23,11 +23,22 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
 
     Returns:
         One dict for each host: id, path, profile, base_image, packages, language_servers, tasks, environment, memory,
-        cpus, pids, unsupported, allow_root_owned. Absent limits, profile and base_image are None. Nothing is checked.
+        cpus, pids, unsupported, allow_root_owned, groups. Absent limits, profile and base_image are None. Nothing is
+        checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
     """
-    return [_project(host, hostvars[host]) for host in hosts]
+    return [_project(host, hostvars) for host in hosts]
+
+
+def variable_names(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Give the names of each host's own variables; under ``all`` those that every host has, as ``localhost`` has them.
+
+    Ansible's own (``ansible_*``) are left out. No value is read, so no template is rendered.
+    """
+    everywhere = set(hostvars["localhost"])
+    found = {"all": everywhere, **{host: set(hostvars[host]) - everywhere for host in hosts if host != "localhost"}}
+    return {host: sorted(name for name in names if not name.startswith("ansible_")) for host, names in found.items()}
 
 
 def with_images(projects: Iterable[Mapping[str, Any]], references: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -35,11 +46,12 @@ def with_images(projects: Iterable[Mapping[str, Any]], references: Mapping[str, 
     return [{**project, "image": references.get(project["id"])} for project in projects]
 
 
-def _project(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     def first(*names: str, default: Any = None) -> Any:
         return next((variables[name] for name in names if variables.get(name) is not None), default)
 
     try:
+        variables = hostvars[host]
         path = first("project_path")
         egress = first("egress", default="none")
         return {
@@ -57,11 +69,13 @@ def _project(host: str, variables: Mapping[str, Any]) -> dict[str, Any]:
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)]
             + ([f"egress {egress!r}"] if egress not in ("none", []) else []),
             "allow_root_owned": bool(first("allow_root_owned", default=False)),
+            "groups": list(first("group_names", default=[])),
         }
     except AnsibleFilterError:
         raise
-    except Exception as error:  # a template in the inventory may fail in any way: say whose it is
-        raise AnsibleFilterError(f"host {host}: its variables cannot be read: {error}") from error
+    except Exception as error:  # a file or template of the inventory may be wrong in any way: say whose it is
+        where = "its variables (in the inventory, host_vars or group_vars)"
+        raise AnsibleFilterError(f"host {host}: {where} cannot be read: {error}") from error
 
 
 def _merged(variables: Mapping[str, Any], *names: str) -> Any:
@@ -81,4 +95,8 @@ class FilterModule:
     """Makes the functions known to Ansible."""
 
     def filters(self) -> dict[str, Any]:
-        return {"declared_projects": declared_projects, "with_images": with_images}
+        return {
+            "declared_projects": declared_projects,
+            "variable_names": variable_names,
+            "with_images": with_images,
+        }

@@ -21,6 +21,12 @@ options:
     type: list
     elements: str
     required: true
+  variables:
+    description:
+      - The names of each host's variables, as the filter P(variable_names#filter) gives them. One that begins like a
+        setting and is none is a problem; one that is nearly a setting is warned of.
+    type: dict
+    default: {}
   fleet:
     description: What belongs to the fleet as a whole, as for M(codebuddy_fleet); images are not looked at.
     type: dict
@@ -50,6 +56,14 @@ options:
         description: Where clients reach the hub, on 127.0.0.1.
         type: int
         default: 3000
+      journal_size:
+        description: How large the hub's journal of edits may grow, such as V(256m).
+        type: str
+        default: 256m
+      journal_age:
+        description: How long an edit stays in it; a number and V(s), V(m), V(h), V(d) or V(w).
+        type: str
+        default: 30d
       hub:
         description: The hub's limits.
         type: dict
@@ -72,20 +86,21 @@ EXAMPLES = r"""
 
 RETURN = r"""
 problems:
-  description: The sentences, empty when all is well.
-  type: list
-  elements: str
+  description: The sentences, one a line; empty when all is well.
+  type: str
   returned: always
 """
 
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_fleet.settings import setting_doubts
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
 ARGUMENTS: dict[str, Any] = {
     "projects": {"type": "list", "elements": "dict", "required": True},
     "profiles": {"type": "list", "elements": "str", "required": True},
+    "variables": {"type": "dict", "default": {}},
     "fleet": {
         "type": "dict",
         "required": True,
@@ -96,6 +111,8 @@ ARGUMENTS: dict[str, Any] = {
             "gid": {"type": "int", "default": 1000},
             "address_pool": {"default": "10.213.0.0/16"},
             "port": {"type": "int", "default": 3000},
+            "journal_size": {"default": "256m"},
+            "journal_age": {"default": "30d"},
             "hub": {"type": "dict", "default": {}},
         },
     },
@@ -105,10 +122,14 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    for doubt in setting_doubts(module.params["variables"]):
+        module.warn(doubt)
     problems = declaration_problems(**module.params)
     if problems:
-        module.fail_json(msg="\n".join(problems), problems=problems)
-    module.exit_json(changed=False, problems=[])
+        # Ansible prints the message of a failure twice and every other value once; lines that end, as they are.
+        sentences = "".join(f"{problem}\n" for problem in problems)
+        module.fail_json(msg="The declaration is wrong, and nothing was changed.", problems=sentences)
+    module.exit_json(changed=False, problems="")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ options:
         description: Where clients reach the hub, on 127.0.0.1.
         type: int
         default: 3000
+      journal_size:
+        description: How large the hub's journal of edits may grow, such as V(256m).
+        type: str
+        default: 256m
+      journal_age:
+        description: How long an edit stays in it; a number and V(s), V(m), V(h), V(d) or V(w).
+        type: str
+        default: 30d
       hub:
         description: The hub's image (required to converge) and limits.
         type: dict
@@ -123,6 +131,10 @@ changes:
   type: list
   elements: str
   returned: when the state is overridden or deleted
+summary:
+  description: The same in one line, with what was, or would be, kept.
+  type: str
+  returned: when the state is overridden or deleted
 generation:
   description: The number of the newest kept generation.
   type: int
@@ -150,6 +162,8 @@ ARGUMENTS: dict[str, Any] = {
             "gid": {"type": "int", "default": 1000},
             "address_pool": {"default": "10.213.0.0/16"},
             "port": {"type": "int", "default": 3000},
+            "journal_size": {"default": "256m"},
+            "journal_age": {"default": "30d"},
             "hub": {
                 "type": "dict",
                 "default": {},

@@ -34,6 +34,10 @@ options:
     description: Seconds that the hub may take to answer.
     type: int
     default: 10
+  up_command:
+    description: The command that brings the fleet up, as the hint names it.
+    type: str
+    default: make up
 author: CodeBuddy
 """
 
@@ -50,6 +54,10 @@ EXAMPLES = r"""
 RETURN = r"""
 up:
   description: Whether the fleet has any container.
+  returned: always
+  type: bool
+ready:
+  description: Whether the hub answers and every project is ready.
   returned: always
   type: bool
 text:
@@ -80,20 +88,22 @@ def main() -> None:
     """Run the module."""
     names = ("docker_host", "fleet_name", "endpoint", "issuer")
     spec: dict[str, Any] = {name: {"type": "str", "required": True} for name in names}
+    spec |= {"up_command": {"type": "str", "default": "make up"}}
     spec |= {"private_key": {"type": "path", "required": True}, "timeout": {"type": "int", "default": 10}}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    fleet = module.params["fleet_name"]
+    fleet, up_command = module.params["fleet_name"], module.params["up_command"]
     try:
         found = containers(module.params["docker_host"], fleet)
     except (DockerException, RequestException):
-        text = f"No engine answers at {module.params['docker_host']}; `make up` starts or installs one."
-        module.exit_json(changed=False, up=False, text=text)
+        text = f"No engine answers at {module.params['docker_host']}; `{up_command}` starts or installs one."
+        module.exit_json(changed=False, up=False, ready=False, text=text)
         return
     if not found:
-        module.exit_json(changed=False, up=False, text=f"The fleet {fleet} is not up; bring it up with: make up")
+        text = f"The fleet {fleet} is not up; bring it up with: {up_command}"
+        module.exit_json(changed=False, up=False, ready=False, text=text)
         return
-    health, silence = ask_hub(module.params)
-    module.exit_json(changed=False, up=True, text=table(rows(found, health, silence)))
+    lines = rows(found, *ask_hub(module.params))
+    module.exit_json(changed=False, up=True, ready=all(line.ready for line in lines), text=table(lines))
 
 
 def containers(docker_host: str, fleet: str) -> dict[str, str]:

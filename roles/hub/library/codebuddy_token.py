@@ -43,6 +43,10 @@ options:
     description: Mode of the files.
     type: str
     default: "0400"
+  up_command:
+    description: The command that makes the signing key, as the error names it when there is none.
+    type: str
+    default: make up
   tokens:
     description: The tokens.
     type: list
@@ -113,6 +117,7 @@ ARGUMENTS: dict[str, Any] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "mode": {"type": "str", "default": "0400"},
+    "up_command": {"type": "str", "default": "make up"},
     "tokens": {
         "type": "list",
         "elements": "dict",
@@ -166,7 +171,7 @@ def _signing_key(module: Any) -> Any:
     pem = read_if_there(path)
     if pem is None:
         if not module.check_mode:
-            raise TokenError(f"There is no signing key {path}; run `make up` first.")
+            raise TokenError(f"There is no signing key {path}; run `{module.params['up_command']}` first.")
         pem = generate_private_key()  # stands for the one that the run itself would make
     return load_private_key(pem, str(path))
 

@@ -28,9 +28,14 @@ class Row:
     mount: str = "-"
     reason: str | None = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.reason is None
+
     def cells(self) -> tuple[str, ...]:
         """Give the cells under the headings."""
-        ready = "yes" if self.reason is None else f"no: {self.reason}"
+        ready = "yes" if self.ready else f"no: {self.reason}"
         return (self.name, self.container, self.link, self.language_servers, self.mount, ready)
 
 

@@ -67,7 +67,7 @@ class TokenRequest:
     Args:
         issuer: the fleet that issues it, ``codebuddy:<fleet>``.
         audience: the endpoint that it is for, ``codebuddy:client`` or ``codebuddy:link``.
-        subject: whom it names in the audit log; for a link the project's id.
+        subject: whom it names; for a link the project's id.
         projects: ids that it covers, or ``("*",)`` for all.
         scopes: what it allows, out of ``SCOPES``.
         ttl: seconds from signing to expiry.
@@ -117,7 +117,9 @@ def parse_ttl(text: str) -> int:
     """
     match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.strip())
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-    if not 0 < seconds <= _LONGEST:
+    if seconds > _LONGEST:
+        raise TokenError(f"The life time {text!r} is too long; give at most ten years, {_LONGEST // _UNITS['d']}d.")
+    if seconds <= 0:
         raise TokenError(f"The life time {text!r} is not one; write a number and a unit, such as 30d, 12h or 45m.")
     return seconds
 
@@ -166,7 +168,7 @@ def sign(request: TokenRequest, key: Ed25519PrivateKey, now: int, token_id: str)
 
     Args:
         now: seconds since the epoch; the token is valid from then.
-        token_id: a name no other token has, for revocation and the audit log.
+        token_id: a name no other token has (the claim ``jti``).
     """
     claims = {**request.lasting_claims(), "iat": now, "nbf": now, "exp": now + request.ttl, "jti": token_id}
     return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"kid": key_id(key.public_key())})

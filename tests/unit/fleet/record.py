@@ -34,9 +34,10 @@ def record(answers: dict[str, Any]) -> dict[str, Any]:
     made = [Path(fleet["state_dir"]), *(Path(project["path"]) for project in projects)]
     if taken := [path for path in made if path.exists()]:
         raise SystemExit(f"{taken[0]} exists: this would not be the recorded fleet.")
+    sources = [made[0] / below for below in ("hub/keys", "hub/journal", *(f"tokens/{p['id']}" for p in projects))]
     try:
         import_stand_in(client, image)
-        for directory in (*made, *(made[0] / "tokens" / project["id"] for project in projects), made[0] / "hub/keys"):
+        for directory in (*made, *sources):
             directory.mkdir(parents=True)
         converge.look = lambda _: ground.Ground()  # the inodes of this machine are nobody else's
         converge.override(host, fleet, projects, health_timeout=60, purge=False, check_mode=False)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible.module_utils.codebuddy_fleet.declaration import project_problems
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 
-from codebuddy.configuration import HubConfiguration, SpokeConfiguration
+from codebuddy.configuration import HubConfiguration, JournalLimits, SpokeConfiguration
 from codebuddy.language.config import read_server_configs
 
+ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]
 SERVER: dict[str, Any] = {"name": "x", "command": ["x"], "languages": {"*.x": "x"}}
 
@@ -32,6 +35,22 @@ def test_the_hub_reads_what_the_planner_writes(declared: dict[str, Any], plan_of
     assert {name: project.listen for name, project in read.projects.items()} == {
         name: networks[f"unitfleet-{name}"]["address"] for name in ("api", "web")
     }
+
+
+def test_the_hub_reads_the_limits_of_the_journal(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    read = HubConfiguration.model_validate(written(plan_of(declared), "hub"))
+    assert read.journal == JournalLimits(max_bytes=64 * 2**20, max_age_seconds=7 * 86400)
+
+
+def test_without_a_word_of_the_journal_the_hub_has_the_inventorys_defaults(
+    declared: dict[str, Any], plan_of: PlanOf
+) -> None:
+    older = written(plan_of(declared), "hub")
+    del older["journal"]
+    settings = yaml.safe_load((ROOT / "inventory/defaults.yml").read_text())["all"]["vars"]
+    declared["fleet"] |= {name: settings[f"codebuddy_{name}"] for name in ("journal_size", "journal_age")}
+    newer = written(plan_of(declared), "hub")
+    assert HubConfiguration.model_validate(older) == HubConfiguration.model_validate(newer)
 
 
 def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_of: PlanOf) -> None:

@@ -18,6 +18,7 @@ def problems(**changes: Any) -> list[str]:
 
 
 def test_a_good_project_has_no_problem() -> None:
+    assert problems(groups=["backend", "python", "spokes"]) == []
     assert problems(memory="2g", cpus=1.5, pids=100, packages=["libpq-dev"], language_servers=[SERVER]) == []
 
 
@@ -35,6 +36,10 @@ def test_a_good_project_has_no_problem() -> None:
         ({"path": "/srv/a\nb"}, "line break"),
         ({"profile": "cobol"}, "host api: the profile 'cobol' is unknown: put the host in the group of one of these: "),
         ({"profile": None}, "host api: it has no profile"),
+        (
+            {"groups": ["python", "rust", "spokes"]},
+            "host api: it is in the groups of 2 profiles, python and rust: leave it in one of them.",
+        ),
         ({"memory": "lots"}, "host api: memory 'lots' is not a size"),
         ({"memory": "-1"}, "is not a size"),
         ({"memory": 0}, "too little"),
@@ -85,6 +90,15 @@ def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
     assert read_project({**GOOD, "memory": text})[0].limits.memory == size
 
 
+@pytest.mark.parametrize(
+    ("age", "seconds"),
+    [("90s", 90), ("45m", 2700), ("12h", 43200), ("30d", 2592000), ("2w", 1209600), ("3650d", 315360000)],
+)
+def test_a_time_is_read_in_each_of_its_units(declared: dict[str, Any], age: str, seconds: int) -> None:
+    read = parse_fleet({**declared["fleet"], "journal_age": age, "journal_size": "1m"}, declared["projects"])
+    assert (read.journal.max_age, read.journal.max_bytes) == (seconds, 2**20)
+
+
 def test_shell_characters_in_arguments_are_kept_as_they_are() -> None:
     argv = ["echo", "; rm -rf /", "$(id)", "--", "a\nb"]
     project, found = read_project({**GOOD, "tasks": {"test": argv}})
@@ -103,6 +117,16 @@ def test_numbers_in_the_environment_become_strings() -> None:
         ("gid", -5, "codebuddy_gid -5 must be"),
         ("port", 70000, "codebuddy_port 70000 must be a port"),
         ("state_dir", "state", "codebuddy_state_dir 'state' must be an absolute path"),
+        ("journal_size", "much", "codebuddy_journal_size 'much' is not a size: write it like 512m or 2g"),
+        (
+            "journal_size",
+            "1000k",
+            "codebuddy_journal_size '1000k' is too little for a journal of edits: give at least 1m",
+        ),
+        ("journal_age", "forever", "codebuddy_journal_age 'forever' is not a time: write a number and one of s, m, h"),
+        ("journal_age", "0d", "codebuddy_journal_age '0d' is not a time"),
+        ("journal_age", 30, "codebuddy_journal_age 30 is not a time"),
+        ("journal_age", "3651d", "codebuddy_journal_age '3651d' is too long: give at most ten years"),
         ("address_pool", "10.0.0.0/28", "holds 2 networks, but the hub and 2 projects need 3"),
         ("hub", {"image": "x", "memory": "tiny"}, "hub: memory 'tiny' is not a size"),
         ("hub", {}, "hub.image is missing"),

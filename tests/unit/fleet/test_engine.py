@@ -52,9 +52,10 @@ class Fleet:
         uid, gid = (1000, 1000) if os.getuid() == 0 else (os.getuid(), os.getgid())
         self.fleet: dict[str, Any] = {
             "name": NAME, "state_dir": str(home / "state"), "uid": uid, "gid": gid, "address_pool": POOL, "port": port,
-            "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
+            "journal_size": "1m", "journal_age": "1d", "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
         }  # fmt: skip
-        (home / "state/hub/keys").mkdir(parents=True)
+        for directory in ("keys", "journal"):
+            (home / "state/hub" / directory).mkdir(parents=True)
         self.projects = [self.project(project_id) for project_id in ids]
 
     def project(self, project_id: str) -> dict[str, Any]:
@@ -115,6 +116,7 @@ def test_a_second_run_changes_nothing_and_touches_no_container(fleet: Fleet) -> 
     second = fleet.up()
     assert (second["changed"], second["changes"], second["generation"]) == (False, [], 1)
     assert second["diff"] == {"before": "", "after": ""}
+    assert second["summary"] == "Nothing changed in hub and spokes."
     assert fleet.containers() == before
 
 
@@ -144,7 +146,7 @@ def test_a_new_project_leaves_the_other_spokes_running_and_one_that_goes_keeps_i
     fleet.up()
     before = fleet.containers()
     fleet.projects.append(fleet.project("new"))
-    fleet.up()
+    assert fleet.up()["summary"] == "Created new; renewed hub; kept api, web."
     after = fleet.containers()
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
     fleet.projects.pop()
@@ -244,7 +246,7 @@ def test_a_pool_in_use_is_told_before_anything_is_changed(fleet: Fleet) -> None:
         fleet.client.remove_network(network["Id"])
 
 
-@pytest.mark.parametrize("missing", ["projects/api", "state/tokens/web", "state/hub/keys"])
+@pytest.mark.parametrize("missing", ["projects/api", "state/tokens/web", "state/hub/keys", "state/hub/journal"])
 def test_a_missing_directory_is_told_and_never_made_by_the_engine(fleet: Fleet, missing: str) -> None:
     (fleet.home / missing).rmdir()
     with pytest.raises(FleetError, match=f"{missing}, which it mounts at .* does not exist: create it"):
@@ -294,10 +296,16 @@ def test_a_changed_task_renews_one_spoke_and_its_configuration(fleet: Fleet) -> 
 def test_down_removes_all_but_projects_volumes_and_state_and_purge_all_but_projects(fleet: Fleet) -> None:
     fleet.up()
     told = fleet.down(check=True)
-    assert fleet.down()["changes"] == told["changes"]
+    done = fleet.down()
+    assert done["changes"] == told["changes"]
+    assert done["summary"] == (
+        "Removed containers and networks of api, hub, web. Kept the volumes unitfleet-api, unitfleet-web; "
+        f"the state directory {fleet.home}/state; the images and the project directories."
+    )
     assert (fleet.containers(), fleet.networks()) == ({}, set())
     assert fleet.volumes() == {"unitfleet-api", "unitfleet-web"}
     assert (fleet.home / "state/generations/0001.json").exists()
+    assert (fleet.home / "state/hub/journal").is_dir()
     assert fleet.down()["changed"] is False
     assert fleet.down(purge=True)["changed"] is True
     assert fleet.volumes() == set()

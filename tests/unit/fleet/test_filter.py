@@ -26,6 +26,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
         "pids": None,
         "unsupported": [],
         "allow_root_owned": False,
+        "groups": [],
     }
 
 
@@ -72,6 +73,18 @@ def test_what_is_not_supported_yet_is_named_and_not_ignored(
 ) -> None:
     (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **variables}}, ["api"])
     assert project["unsupported"] == names
+
+
+def test_the_groups_of_a_host_reach_the_check_of_its_profile(filter_plugin: ModuleType) -> None:
+    hostvars = {"api": {"project_path": "/a", "group_names": ["python", "rust", "spokes"]}}
+    assert filter_plugin.declared_projects(hostvars, ["api"])[0]["groups"] == ["python", "rust", "spokes"]
+
+
+def test_names_that_all_hosts_have_are_told_once_and_those_of_ansible_never(filter_plugin: ModuleType) -> None:
+    everywhere = {"codebuddy_port": 1, "ansible_version": {}}
+    hostvars = {"localhost": everywhere, "api": {**everywhere, "memory": "1g", "ansible_host": "x"}, "web": everywhere}
+    names = filter_plugin.variable_names(hostvars, ["localhost", "api", "web"])
+    assert names == {"all": ["codebuddy_port"], "api": ["memory"], "web": []}
 
 
 def test_a_variable_that_cannot_be_read_is_told_with_its_host(filter_plugin: ModuleType) -> None:

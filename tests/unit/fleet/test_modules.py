@@ -57,6 +57,7 @@ def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created
     result = run("codebuddy_fleet", nowhere, check=True)
     assert (result["rc"], result["changed"], result["generation"]) == (0, True, None)
     assert "create container unitfleet-api" in result["changes"]
+    assert result["summary"] == "Create hub, api, web."
     assert result["diff"]["before"].strip() == "generations:\n  latest:\n    number: null"
     assert not Path(nowhere["fleet"]["state_dir"]).exists()
 
@@ -78,11 +79,22 @@ def test_a_bad_declaration_fails_with_all_its_sentences(run: Run, tmp_path: Path
         "projects": [{"id": "Bad", "path": str(tmp_path / "api"), "profile": "cobol", "memory": "x"}],
         "profiles": ["python"],
         "fleet": {"state_dir": str(tmp_path / "state")},
+        "variables": {"all": ["codebuddy_prot"], "Bad": ["memmory"]},
     }
     result = run("codebuddy_declaration", arguments, check=True)
     assert result["rc"] != 0
-    assert len(result["problems"]) == 3
-    assert result["msg"].splitlines() == result["problems"]
+    assert len(result["problems"].splitlines()) == 4
+    assert result["msg"] == "The declaration is wrong, and nothing was changed."
+    assert result["warnings"] == ["host Bad: memmory is not a setting and changes nothing; did you mean memory?"]
+
+
+def test_a_fleet_without_a_project_is_refused_with_how_to_declare_one(run: Run, tmp_path: Path) -> None:
+    arguments = {"projects": [], "profiles": ["python"], "fleet": {"state_dir": str(tmp_path / "state")}}
+    result = run("codebuddy_declaration", arguments)
+    assert result["rc"] != 0
+    assert result["problems"].startswith(
+        "fleet: the inventory declares no project: add one to the group of its profile"
+    )
 
 
 def test_a_good_declaration_passes_and_changes_nothing(run: Run, tmp_path: Path) -> None:
@@ -91,6 +103,6 @@ def test_a_good_declaration_passes_and_changes_nothing(run: Run, tmp_path: Path)
         "profiles": ["python"],
         "fleet": {"state_dir": str(tmp_path / "state")},
     }
-    assert run("codebuddy_declaration", arguments)["problems"] == []
+    assert run("codebuddy_declaration", arguments)["problems"] == ""
     assert not (tmp_path / "api").exists()
     assert not (tmp_path / "state").exists()

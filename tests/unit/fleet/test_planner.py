@@ -59,6 +59,16 @@ def test_a_spoke_mounts_its_own_project_only_and_no_engine_socket(plan: Plan) ->
     assert not any("sock" in m["source"] for c in plan.containers.values() for m in c.mounts.values())
 
 
+def test_only_the_hub_mounts_the_journal_and_may_write_there(plan: Plan) -> None:
+    journal = {"type": "bind", "source": "/srv/state/hub/journal", "read_only": False}
+    assert plan.containers["unitfleet-hub"].mounts["/var/lib/codebuddy/journal"] == journal
+    mounts = [
+        m for c in plan.containers.values() for m in c.mounts.values() if m["source"].startswith("/srv/state/hub")
+    ]
+    assert [m["source"] for m in mounts if not m["read_only"]] == ["/srv/state/hub/journal"]
+    assert len(mounts) == 2
+
+
 def test_no_spoke_mounts_the_keys_and_the_hub_only_the_public_one(plan: Plan) -> None:
     sources = {m["source"]: c.name for c in plan.containers.values() for m in c.mounts.values()}
     assert "/srv/state/keys" not in sources
@@ -102,6 +112,7 @@ def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
     hub = json.loads(plan.files["/srv/state/config/hub/config.json"].content)
     assert hub["projects"]["api"]["languages"] == ["python"]
     assert hub["projects"]["api"]["tasks"] == ["test"]
+    assert hub["journal"] == {"max_bytes": 64 * 2**20, "max_age_seconds": 7 * 86400}
     spoke = json.loads(plan.files["/srv/state/config/api/config.json"].content)
     assert set(spoke) == {"project", "profile", "tasks", "environment", "language_servers"}
     assert spoke["tasks"] == {"test": ["pytest"]}
@@ -141,15 +152,33 @@ def test_another_signing_key_renews_the_hub(declared: dict[str, Any]) -> None:
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
+def test_another_directory_of_the_journal_renews_the_hub(declared: dict[str, Any]) -> None:
+    fleet = parse_fleet(declared["fleet"], declared["projects"])
+    before, after = (hashes(render(fleet, Ground({}, "k", journal=inode))) for inode in (1, 2))
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
+
+
+@pytest.mark.parametrize("change", [{"journal_size": "65m"}, {"journal_age": "8d"}])
+def test_another_limit_of_the_journal_renews_the_hub(
+    declared: dict[str, Any], plan_of: PlanOf, change: dict[str, str]
+) -> None:
+    before = hashes(plan_of(declared))
+    declared["fleet"] |= change
+    after = hashes(plan_of(declared))
+    assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
+
+
 def test_the_facts_of_the_host_are_read_as_they_are(declared: dict[str, Any], tmp_path: Path) -> None:
-    directory, key = tmp_path / "api", tmp_path / "state/hub/keys/signing.pub"
+    directory, key, journal = (tmp_path / name for name in ("api", "state/hub/keys/signing.pub", "state/hub/journal"))
     directory.mkdir()
+    journal.mkdir(parents=True)
     key.parent.mkdir(parents=True)
     key.write_bytes(b"key")
     declared["fleet"]["state_dir"] = str(tmp_path / "state")
     declared["projects"][0]["path"] = str(directory)
     ground = look(parse_fleet(declared["fleet"], declared["projects"]))
     assert ground.inodes == {"api": directory.stat().st_ino}
+    assert ground.journal == journal.stat().st_ino
     assert ground.signing_key == hashlib.sha256(b"key").hexdigest()
 
 

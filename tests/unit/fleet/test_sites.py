@@ -110,8 +110,9 @@ def test_everything_that_is_wrong_is_told_together_and_nothing_is_made(home: Pat
         },
         projects=[{"id": "Bad", "path": str(home / "new"), "profile": "python"}, {"id": "api", "path": "/etc"}],
         profiles=["python"],
+        variables={"all": ["codebuddy_prot"]},
     )
     about_the_fleet = ["fleet_name", "codebuddy_uid", "codebuddy_gid", "state_dir", "address_pool", "codebuddy_port"]
-    expected = [*about_the_fleet, "memory 'lots'", "host Bad", "no profile", "the system"]
+    expected = ["codebuddy_prot", *about_the_fleet, "memory 'lots'", "host Bad", "no profile", "the system"]
     assert [word for word in expected if not any(word in problem for problem in found)] == []
     assert not (home / "new").exists()

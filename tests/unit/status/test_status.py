@@ -24,6 +24,11 @@ def test_each_project_has_a_line_with_the_word_of_engine_and_hub() -> None:
     assert b == Row("b", "Exited (137)", "offline", reason="The spoke of b is not connected.")
 
 
+def test_only_what_has_no_reason_against_it_is_ready() -> None:
+    assert [row.ready for row in rows({"hub": "Up", "a": "Up", "b": "Up"}, HEALTH, "")] == [True, True, False]
+    assert [row.ready for row in rows({"hub": "Up", "a": "Up"}, None, "connection refused")] == [False, False]
+
+
 def test_a_silent_hub_says_why_and_hides_no_project() -> None:
     hub, a = rows({"hub": "Exited (1)", "a": "Up"}, None, "connection refused")
     assert hub.reason == "connection refused"

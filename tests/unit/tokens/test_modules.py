@@ -140,6 +140,8 @@ def test_no_result_but_of_a_token_without_a_file_tells_a_token(state: Path) -> N
 
 def test_without_a_key_the_error_says_what_to_run(state: Path) -> None:
     assert "run `make up` first" in link_tokens(state, "a")["msg"]
+    told = link_tokens(state, "a", up_command="make up INVENTORY=/x")["msg"]
+    assert "run `make up INVENTORY=/x` first" in told
 
 
 def test_a_directory_that_others_use_keeps_its_mode(state: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from .health import wait_for_health
 from .plan import Plan
 from .planner import render
 from .sites import inside
+from .summary import removal_summary, summary
 
 __all__ = ["delete", "gather_fleet", "override"]
 
@@ -73,7 +74,7 @@ def override(
         if new:
             number = {"number": generations.latest()}, {"number": generations.next()}
             todo.append(Change("generation", "latest", "keep", *number))
-        result = {**_result(todo), "plan": plan.as_dict()}
+        result = {**_result(todo), "plan": plan.as_dict(), "summary": summary(plan, todo, done=not check_mode)}
         if check_mode:
             return {**result, "generation": generations.latest()}
         _require_sources(docker_host, plan)
@@ -105,7 +106,10 @@ def delete(
     if purge and state_dir.exists():
         _require_own_directory(state_dir, [Path(str(project.get("path"))) for project in projects])
         todo.append(Change("state", str(state_dir), "remove", before={"exists": True}, after={"exists": False}))
-    result = _result(todo)
+    going = {change.name for change in todo if change.kind == "volume"}
+    volumes = [volume for volume in sorted(observed.volumes) if volume not in going]
+    kept = str(state_dir) if state_dir.exists() and not purge else None
+    result = {**_result(todo), "summary": removal_summary(name, todo, volumes, kept, done=not check_mode)}
     if not check_mode:
         _apply(client, nothing, observed, state_dir, todo)
         if purge and state_dir.exists():
@@ -173,7 +177,7 @@ def _require_sources(docker_host: str, plan: Plan) -> None:
         return
     missing = {
         f"{name}: {mount['source']}, which it mounts at {target}, does not exist: create it "
-        "(project directories, keys and tokens come from the other roles)."
+        "(project directories, keys, tokens and the journal come from the other roles)."
         for name, container in plan.containers.items()
         for target, mount in container.mounts.items()
         if mount["type"] == "bind" and not _written_by_us(plan, mount["source"]) and not os.path.exists(mount["source"])

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from . import addresses, values
 from .errors import FleetError
 
-__all__ = ["Fleet", "Limits", "Project", "fleet_problems", "parse_fleet", "project_problems", "read_project"]
+__all__ = ["Fleet", "Journal", "Limits", "Project", "fleet_problems", "parse_fleet", "project_problems", "read_project"]
 
 RESERVED_IDS = frozenset({"hub"})
 READINESS = ("immediate", "progress", "server_status")
@@ -45,6 +45,14 @@ class Project:
 
 
 @dataclass(frozen=True)
+class Journal:
+    """How much of the hub's journal of edits is kept: bytes, and seconds since an edit."""
+
+    max_bytes: int
+    max_age: int
+
+
+@dataclass(frozen=True)
 class Fleet:
     """The whole declaration."""
 
@@ -56,6 +64,7 @@ class Fleet:
     port: int
     hub_image: str
     hub_limits: Limits
+    journal: Journal
     projects: tuple[Project, ...]
 
 
@@ -131,7 +140,14 @@ def project_problems(projects: Sequence[Mapping[str, Any]], profiles: Iterable[s
     for declared in projects:
         project, found = read_project(declared)
         problems += found
-        if known is None or project.profile in known:
+        if known is None:
+            continue
+        if len(several := [group for group in known if group in (declared.get("groups") or ())]) > 1:
+            problems.append(
+                f"host {declared.get('id')}: it is in the groups of {len(several)} profiles, {' and '.join(several)}: "
+                "leave it in one of them."
+            )
+        if project.profile in known:
             continue
         choices = ", ".join(known) or "none"
         what = f"the profile '{project.profile}' is unknown" if project.profile else "it has no profile"
@@ -184,6 +200,10 @@ def _read_fleet(reader: _Reader, fleet: Mapping[str, Any], projects: Sequence[Pr
         port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
         hub_image=str(hub.get("image") or ""),
         hub_limits=hub_reader.limits(hub),
+        journal=Journal(
+            max_bytes=reader.read("codebuddy_journal_size", values.journal_bytes, fleet.get("journal_size"), 0),
+            max_age=reader.read("codebuddy_journal_age", values.duration_seconds, fleet.get("journal_age"), 0),
+        ),
         projects=tuple(sorted(projects, key=lambda project: project.id)),
     )
     reader.problems += hub_reader.problems

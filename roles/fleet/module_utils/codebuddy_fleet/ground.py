@@ -1,4 +1,5 @@
-"""What the plan stands on besides the declaration: which directories lie at the projects' paths, and which key signs.
+"""What the plan stands on besides the declaration: which directories lie at the projects' paths and at the journal's,
+and which key signs.
 
 A container keeps the directory that it was started with when another is put in its place, and the hub the key. So these
 facts are part of what it is made from: they stand in its labels, and a difference renews it.
@@ -7,16 +8,16 @@ facts are part of what it is made from: they stand in its labels, and a differen
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .declaration import Fleet
 
-__all__ = ["PUBLIC_KEY", "Ground", "look"]
+__all__ = ["JOURNAL", "PUBLIC_KEY", "Ground", "look"]
 
-PUBLIC_KEY = "hub/keys/signing.pub"  # below the state directory; the hub mounts its directory and nothing else of it
+JOURNAL = "hub/journal"  # below the state directory; the hub keeps there what it needs to undo edits
+PUBLIC_KEY = "hub/keys/signing.pub"  # below the state directory too; the hub mounts its directory
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Ground:
     Args:
         inodes: project id to the inode of its directory; none for one that is not there yet.
         signing_key: SHA-256 (hex) of the public key; empty when there is none yet.
+        journal: inode of the directory of the hub's journal; None when there is none yet.
     """
 
     inodes: Mapping[str, int] = field(default_factory=dict)
     signing_key: str = ""
+    journal: int | None = None
 
 
 def look(fleet: Fleet) -> Ground:
@@ -38,14 +41,18 @@ def look(fleet: Fleet) -> Ground:
     The inode alone stands for a directory: device numbers may change when the machine starts anew, and an inode is not
     given away again while a container holds on to it.
     """
-    inodes = {}
-    for project in fleet.projects:
-        try:
-            inodes[project.id] = os.stat(project.path).st_ino
-        except OSError:
-            continue
+    state_dir = Path(fleet.state_dir)
+    found = {project.id: _inode(Path(project.path)) for project in fleet.projects}
+    inodes = {project: inode for project, inode in found.items() if inode is not None}
     try:
-        signing_key = hashlib.sha256((Path(fleet.state_dir) / PUBLIC_KEY).read_bytes()).hexdigest()
+        signing_key = hashlib.sha256((state_dir / PUBLIC_KEY).read_bytes()).hexdigest()
     except OSError:
         signing_key = ""
-    return Ground(inodes, signing_key)
+    return Ground(inodes, signing_key, _inode(state_dir / JOURNAL))
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

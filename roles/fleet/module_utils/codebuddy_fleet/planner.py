@@ -11,7 +11,7 @@ from typing import Any
 
 from .addresses import Subnet, allocate
 from .declaration import Fleet, Limits, Project
-from .ground import Ground
+from .ground import JOURNAL, Ground
 from .plan import FLEET_LABEL, PROJECT_LABEL, Container, File, Network, Plan, Volume
 
 __all__ = ["HUB_ID", "PORT", "render"]
@@ -21,11 +21,13 @@ PORT = 3000  # of the hub inside its container: for clients and for links
 PROGRAM = "/usr/local/bin/codebuddy"
 _ALIAS = "codebuddy"
 _SECRETS = "/run/secrets/codebuddy"
+_JOURNAL = "/var/lib/codebuddy/journal"  # of the hub's edits
 _CONFIG = "/etc/codebuddy"
 _SPOKE_HOME = "/home/codebuddy"
 _NO_RESOLVER = "192.0.2.1"
 _DIRECTORY_LABEL = "codebuddy.directory"  # with the project's id: the inode of its directory
 _KEY_LABEL = "codebuddy.signing-key"
+_JOURNAL_LABEL = "codebuddy.journal"  # the inode of its directory
 _SCRATCH = "/tmp"  # noqa: S108  a tmpfs of the container, not the host's
 # To look a name up on a sealed network takes 20 s to fail; with nobody listening at the name server it takes 2 ms.
 _RESOLVER = "nameserver 127.0.0.1\noptions ndots:0 timeout:1 attempts:1\n"
@@ -77,8 +79,10 @@ def _stands_on(ground: Ground, *projects: str) -> dict[str, str]:
     }
 
 
-def _signing_key(ground: Ground) -> dict[str, str]:
-    return {_KEY_LABEL: ground.signing_key} if ground.signing_key else {}
+def _hub_stands_on(ground: Ground) -> dict[str, str]:
+    key = {_KEY_LABEL: ground.signing_key} if ground.signing_key else {}
+    journal = {_JOURNAL_LABEL: str(ground.journal)} if ground.journal is not None else {}
+    return {**_stands_on(ground, *ground.inodes), **key, **journal}
 
 
 def _config_dir(fleet: Fleet, suffix: str) -> str:
@@ -131,6 +135,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet]) -> dict
     return {
         "fleet": fleet.name,
         "client": {"address": front.hub, "port": PORT, "published": fleet.port},
+        "journal": {"max_bytes": fleet.journal.max_bytes, "max_age_seconds": fleet.journal.max_age},
         "projects": {
             project.id: {
                 "profile": project.profile,
@@ -176,12 +181,13 @@ def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[st
         mounts={
             _CONFIG: _bind(config, read_only=True),
             _SECRETS: _bind(f"{fleet.state_dir}/hub/keys", read_only=True),
+            _JOURNAL: _bind(f"{fleet.state_dir}/{JOURNAL}", read_only=False),
             **{f"/workspaces/{project.id}": _bind(project.path, read_only=False) for project in fleet.projects},
         },
         networks=networks,
         ports={f"{PORT}/tcp": f"127.0.0.1:{fleet.port}"},
         extra_hosts=[],
-        labels={**_labels(fleet, ""), **_stands_on(ground, *ground.inodes), **_signing_key(ground)},
+        labels={**_labels(fleet, ""), **_hub_stands_on(ground)},
         files=_hashes(files, f"{config}/config.json"),
         **_common(fleet, fleet.hub_limits, scratch="256m"),
     )

@@ -8,16 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from .declaration import fleet_problems, project_problems
+from .settings import setting_problems
 from .sites import Site, site_problems
 
 __all__ = ["declaration_problems"]
 
+_NO_PROJECT = (
+    "fleet: the inventory declares no project: add one to the group of its profile, "
+    "like python: {hosts: {my-service: {project_path: ~/src/my-service}}}."
+)
+
 
 def declaration_problems(
-    fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]], profiles: Sequence[str]
+    fleet: Mapping[str, Any],
+    projects: Sequence[Mapping[str, Any]],
+    profiles: Sequence[str],
+    variables: Mapping[str, Sequence[str]],
 ) -> list[str]:
     """One sentence for each problem, each with the host (or variable) and what to do; empty when all is well."""
-    problems = fleet_problems(fleet, projects) + project_problems(projects, profiles)
+    problems = setting_problems(variables) + ([] if projects else [_NO_PROJECT])
+    problems += fleet_problems(fleet, projects) + project_problems(projects, profiles)
     return problems + site_problems(_sites(projects), Path(str(fleet["state_dir"])), int(fleet["uid"]), Path.home())
 
 

@@ -8,9 +8,11 @@ from typing import Any
 __all__ = [
     "command",
     "cpu_count",
+    "duration_seconds",
     "environment",
     "identifier",
     "image_reference",
+    "journal_bytes",
     "memory_bytes",
     "package",
     "process_count",
@@ -20,6 +22,10 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _LEAST_MEMORY = 64 * 2**20
+_LEAST_JOURNAL = 2**20
+_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_LONGEST = 10 * 365 * 86400
 _LEAST_PROCESSES = 16
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
@@ -34,14 +40,37 @@ def identifier(value: Any) -> str:
 
 
 def memory_bytes(value: Any) -> int:
-    """Read a size such as ``512m``, ``2g`` or a number of bytes."""
-    match = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) else None
-    if match is None or isinstance(value, bool):
-        raise ValueError("is not a size: write it like 512m or 2g")
-    size = int(float(match[1]) * _UNITS[match[2].lower()])
+    """Read a limit of memory, such as ``512m``, ``2g`` or a number of bytes."""
+    size = _size(value)
     if size < _LEAST_MEMORY:
         raise ValueError("is too little for a container to run in: give at least 64m")
     return size
+
+
+def journal_bytes(value: Any) -> int:
+    """Read how large the hub's journal may grow; written as limits of memory are."""
+    size = _size(value)
+    if size < _LEAST_JOURNAL:
+        raise ValueError("is too little for a journal of edits: give at least 1m")
+    return size
+
+
+def duration_seconds(value: Any) -> int:
+    """Read a time such as ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``; written as the life time of a token is."""
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if seconds <= 0:
+        raise ValueError("is not a time: write a number and one of s, m, h, d or w, like 30d")
+    if seconds > _LONGEST:
+        raise ValueError("is too long: give at most ten years, 3650d")
+    return seconds
+
+
+def _size(value: Any) -> int:
+    match = _SIZE.fullmatch(str(value).strip()) if isinstance(value, (str, int, float)) else None
+    if match is None or isinstance(value, bool):
+        raise ValueError("is not a size: write it like 512m or 2g")
+    return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
 def cpu_count(value: Any) -> float:

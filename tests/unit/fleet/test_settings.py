@@ -1,0 +1,97 @@
+"""The names of settings: each that exists is known, one misspelled is told, a variable of the user's own is let be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.module_utils.codebuddy_fleet.settings import FLEET, PROJECT, setting_doubts, setting_problems
+
+ROOT = Path(__file__).parents[3]
+INVENTORY = ROOT / "inventory"
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    return content
+
+
+def test_the_settings_of_the_fleet_are_those_that_have_a_default_and_the_profiles() -> None:
+    assert set(read(INVENTORY / "defaults.yml")["all"]["vars"]) | {"codebuddy_profiles"} == FLEET
+
+
+def test_each_setting_that_the_documentation_tells_a_project_has_is_known() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|", (ROOT / "docs/projects.md").read_text().split("### How the profile")[0], re.MULTILINE
+    )
+    assert {"project_path", "memory", "allow_root_owned"} <= set(rows) - {"typescript"}
+    assert set(rows) - {"typescript", "python", "rust"} <= PROJECT
+
+
+def test_no_variable_of_ours_is_complained_about() -> None:
+    ours = {"all": [*read(INVENTORY / "defaults.yml")["all"]["vars"], *read(INVENTORY / "group_vars/all/wiring.yml")]}
+    for path in INVENTORY.glob("group_vars/*.yml"):
+        ours[path.stem] = list(read(path))
+    molecule = read(ROOT / "molecule/inventory.yml")
+    ours["molecule"] = list(molecule["all"]["vars"])
+    assert setting_problems(ours) == []
+    assert setting_doubts(ours) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("codebuddy_prot", "codebuddy_port"),
+        ("codebuddy_adress_pool", "codebuddy_address_pool"),
+        ("codebuddy_state", "codebuddy_state_dir"),
+        ("project_pth", "project_path"),
+        ("project_task", "project_tasks"),
+        ("project_memory", "memory"),
+        ("project_enviroment", "project_environment"),
+        ("project_language_servers", "language_servers"),
+    ],
+)
+def test_an_unknown_name_that_begins_like_a_setting_is_refused_with_the_one_it_is_near(name: str, meant: str) -> None:
+    assert setting_problems({"api": [name]}) == [f"host api: {name} is not a setting; did you mean {meant}?"]
+
+
+def test_an_unknown_name_that_is_near_nothing_is_refused_with_those_there_are() -> None:
+    (problem,) = setting_problems({"api": ["project_zzz"]})
+    assert problem.startswith("host api: project_zzz is not a setting: use one of project_environment, project_path,")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("memmory", "memory"),
+        ("memroy", "memory"),
+        ("cpu", "cpus"),
+        ("enviroment", "environment"),
+        ("langauge_servers", "language_servers"),
+        ("package", "packages"),
+        ("profile_memmory", "profile_memory"),
+    ],
+)
+def test_a_name_that_is_nearly_a_setting_is_asked_about_and_not_refused(name: str, meant: str) -> None:
+    (doubt,) = setting_doubts({"api": [name]})
+    assert doubt == f"host api: {name} is not a setting and changes nothing; did you mean {meant}?"
+    assert setting_problems({"api": [name]}) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["team", "memory_limit", "docker_image", "group_names", "inventory_hostname", "role_path", "profile_rust_analyzer"],
+)
+def test_a_variable_of_the_users_own_is_let_be(name: str) -> None:
+    assert setting_problems({"api": [name], "all": [name]}) == []
+    assert setting_doubts({"api": [name], "all": [name]}) == []
+
+
+def test_a_name_is_told_once_with_all_whose_it_is() -> None:
+    assert setting_doubts({"all": [], "api": ["memmory"], "web": ["memmory"]})[0].startswith("hosts api, web: memmory")
+    assert setting_problems({"all": ["codebuddy_prot"], "api": ["codebuddy_prot"]}) == [
+        "fleet: codebuddy_prot is not a setting; did you mean codebuddy_port?"
+    ]
