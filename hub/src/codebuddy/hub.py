@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.to_thread import run_sync
 from mcp.server import Server
 
 from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
-from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration
+from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
+from codebuddy.edits.engine import EditEngine
+from codebuddy.edits.journal import Journal
+from codebuddy.edits.recovery import recover
 from codebuddy.errors import ToolError
 from codebuddy.language.models import FilesChangedResult
 from codebuddy.links.endpoint import link_app
@@ -25,15 +30,20 @@ from codebuddy.protocol.kernel import InFlight, build_server, serve_streams
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
 from codebuddy.protocol.streams import message_streams
 from codebuddy.telemetry.health import Fleet
+from codebuddy.tools.checking import link_check
 from codebuddy.tools.code import code_tools
+from codebuddy.tools.editing import Editor
+from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
 from codebuddy.tools.projects import project_tools
+from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy.workspace import Workspaces
 
-__all__ = ["serve"]
+__all__ = ["Hub", "open_journal", "serve"]
 
 WORKSPACES = Path("/workspaces")
+JOURNAL = Path("/var/lib/codebuddy/journal")
 
 TELL_SECONDS = 5.0
 """So long a write waits for the spoke to have told its language servers of the change."""
@@ -41,7 +51,8 @@ TELL_SECONDS = 5.0
 INSTRUCTIONS = """\
 Every path begins with a project's id: project-a/src/utils.ts. list_projects tells which projects there are. Lines and
 columns are 1-based, columns count Unicode code points. Each project's commands and tests run in that project's own
-container. An answer with complete=false may lack something; its reason says why."""
+container. An answer with complete=false may lack something; its reason says why. Every write is an edit that undo_edit
+takes back."""
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +62,26 @@ class Hub:
 
     Args:
         configuration: the hub's configuration.
+        journal: where edits are recorded.
         workspaces: where the projects are mounted.
     """
 
-    def __init__(self, configuration: HubConfiguration, workspaces: Path = WORKSPACES) -> None:
+    def __init__(self, configuration: HubConfiguration, journal: Journal, workspaces: Path = WORKSPACES) -> None:
         self.configuration = configuration
         self.links = Links(configuration.projects)
         self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
         self.fleet = Fleet(configuration.projects, self.links, self.workspaces)
+        self.engine = EditEngine(self.workspaces, journal)
+        editor = Editor(self.engine, self._tell_changed, link_check(self.links))
         projects = frozenset(configuration.projects)
         self.in_flight = InFlight()
         self.server: Server[Any] = build_server(
             "codebuddy",
             [
                 *project_tools(self.fleet),
-                *file_tools(self.workspaces, self._tell_changed),
+                *file_tools(self.workspaces),
+                *edit_tools(editor, configuration.journal),
+                *rename_tools(self.links, editor),
                 *code_tools(self.links, projects),
                 *run_tools(self.links, projects),
             ],
@@ -102,6 +118,12 @@ class Hub:
         finally:
             writer.close()
 
+    async def recover(self) -> None:
+        """Bring every edit to an end that a crash left unfinished. Nothing may be served before."""
+        ends = await run_sync(recover, self.workspaces, self.engine.journal)
+        if ends:
+            log.warning("a crash had left %d edits unfinished", len(ends))
+
     async def stop(self) -> None:
         """Let what runs finish for a moment, then end every connection and link with a reason."""
         with anyio.move_on_after(DRAIN_SECONDS):
@@ -113,7 +135,8 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
     """Run the hub until SIGTERM or SIGINT."""
     configuration = HubConfiguration.load(config_path)
     verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
-    hub = Hub(configuration)
+    hub = Hub(configuration, await run_sync(open_journal, configuration.journal))
+    await hub.recover()
     published = configuration.client.published
     client_policy = AccessPolicy(
         verifier, CLIENT_AUDIENCE, [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
@@ -138,6 +161,26 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
             doors.start_soon(spokes.serve, spoke_sockets)
             log.info("serving %d projects on port %d", len(listens), published)
         tasks.cancel_scope.cancel()
+    await run_sync(hub.engine.close)
+
+
+def open_journal(limits: JournalLimits, directory: Path = JOURNAL) -> Journal:
+    """Open the journal of edits.
+
+    Raises:
+        SystemExit: it cannot be opened; without it no edit could be applied safely, and none could be undone.
+    """
+    try:
+        return Journal(directory, limits.max_bytes, limits.max_age_seconds, alone=True)
+    except (OSError, ValueError) as error:
+        log.critical(
+            "The journal of edits at %s cannot be opened (%s). It must be a directory that user %d may write, on a "
+            "disk with room, and that no other hub uses; mend that and start the hub again, or run make up.",
+            directory,
+            error,
+            os.geteuid(),
+        )
+        raise SystemExit(1) from None
 
 
 async def _close_at_signal(hub: Hub, clients: Door, spokes: Door, local: asyncio.Server) -> None:

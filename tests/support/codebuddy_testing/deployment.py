@@ -97,6 +97,12 @@ class Deployment:
         """Run a Python program in a container."""
         return self.run(part, SPOKE_PYTHON, "-c", program, *arguments)
 
+    def feed(self, part: str, text: bytes, *command: str) -> Finished:
+        """Run a command in a container with a text on its standard input."""
+        arguments = ["docker", "exec", "-i", f"{self.name}-{part}", *command]
+        done = subprocess.run(arguments, input=text, capture_output=True, check=False)
+        return Finished(done.returncode, (done.stdout + done.stderr).decode(errors="replace"))
+
     def token(
         self, *projects: str, scopes: tuple[str, ...] = ("read", "write", "run"), audience: str = "codebuddy:client"
     ) -> str:

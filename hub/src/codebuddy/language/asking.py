@@ -16,7 +16,7 @@ from codebuddy.language.positions import Encoding
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 
-__all__ = ["Answer", "Asked", "ask", "ask_diagnostics", "ask_symbols"]
+__all__ = ["Answer", "Asked", "Exchange", "Report", "ask", "ask_diagnostics", "ask_symbols", "request", "settle"]
 
 # ContentModified and ServerCancelled (LSP 3.17): the state changed while the server was computing; ask again.
 _ASK_AGAIN: Final = (-32801, -32802)
@@ -63,7 +63,7 @@ class Asked:
     report: Report
 
 
-_Exchange = Callable[[Connection, Document], Awaitable[Any]]
+Exchange = Callable[[Connection, Document], Awaitable[Any]]
 
 
 async def ask(asked: Asked, path: Path, method: str, params: Callable[[Document, Encoding], dict[str, Any]]) -> Answer:
@@ -81,9 +81,9 @@ async def ask(asked: Asked, path: Path, method: str, params: Callable[[Document,
 
     async def exchange(connection: Connection, document: Document) -> Any:
         full = {"textDocument": {"uri": document.uri}, **params(document, connection.encoding)}
-        return await _request(connection, method, full, asked.deadline)
+        return await request(connection, method, full, asked.deadline)
 
-    return await _settled(asked, path, exchange)
+    return await settle(asked, path, exchange)
 
 
 async def ask_symbols(asked: Asked, path: Path) -> Answer:
@@ -120,18 +120,27 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         if checks.used and not await checks.wait(_share(asked.deadline)):
             late.append("The compiler run of the language server has not ended in time.")
         params = {"textDocument": {"uri": document.uri}}
-        report = await _request(connection, "textDocument/diagnostic", params, asked.deadline)
+        report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
         pulled = report.get("items") if isinstance(report, dict) else None
         return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(path, version)]
 
-    answer = await _settled(asked, path, exchange)
+    answer = await settle(asked, path, exchange)
     if late and answer.reason is None:
         return Answer(answer.result, answer.lines, answer.encoding, "timed_out", late[0])
     return answer
 
 
-async def _settled(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
-    """Repeat the exchange until no load began while it went on, or the time is over."""
+async def settle(asked: Asked, path: Path, exchange: Exchange) -> Answer:
+    """Repeat an exchange with the server until no load began while it went on, or the time is over.
+
+    Args:
+        asked: whom, and how long.
+        path: the file that it is about; the server knows its present text, and that of all open documents.
+        exchange: asks and gives the result of the answer; it is called again for each try.
+
+    Raises:
+        ToolError: the file cannot be read, or the exchange raised it.
+    """
     readiness = asked.server.readiness
     while True:
         ready = await readiness.wait(_share(asked.deadline), asked.report)
@@ -147,7 +156,7 @@ async def _settled(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
             return _but(answer, "indexing", readiness.sentence())
 
 
-async def _once(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
+async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
     connection, readiness = asked.server.connection, asked.server.readiness
     if connection is None:
         crashed = readiness.state == "dead" or readiness.hopeless
@@ -156,6 +165,7 @@ async def _once(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
         if connection.documents.sync_all():
             connection.checks.files_changed()
         document = connection.documents.sync(path)
+        lines = connection.documents.texts()
         result = await exchange(connection, document)
     except SessionClosed as closed:
         return Answer(None, reason="server_crashed", message=f"The language server went away: {closed}.")
@@ -164,10 +174,15 @@ async def _once(asked: Asked, path: Path, exchange: _Exchange) -> Answer:
         return Answer(None, reason="timed_out", message=f"The language server gave {error}.")
     except ServerError as error:
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
-    return Answer(result, connection.documents.texts(), connection.encoding)
+    return Answer(result, lines, connection.encoding)
 
 
-async def _request(connection: Connection, method: str, params: dict[str, Any], deadline: float) -> Any:
+async def request(connection: Connection, method: str, params: dict[str, Any], deadline: float) -> Any:
+    """Send one request of an exchange; again, a few times, while the server says that its state just changed.
+
+    Raises:
+        RequestTimedOut, ServerError, SessionClosed: there is no result.
+    """
     pause = _FIRST_PAUSE
     for attempt in range(_ATTEMPTS):
         try:

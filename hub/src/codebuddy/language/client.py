@@ -34,6 +34,12 @@ def _capabilities() -> dict[str, Any]:
         "window": {"workDoneProgress": True},
         "workspace": {
             "applyEdit": False,
+            "workspaceEdit": {
+                "documentChanges": True,
+                "resourceOperations": ["create", "rename", "delete"],
+                "failureHandling": "transactional",
+                "normalizesLineEndings": True,
+            },
             "configuration": True,
             "workspaceFolders": True,
             "didChangeConfiguration": {"dynamicRegistration": False},
@@ -45,6 +51,7 @@ def _capabilities() -> dict[str, Any]:
             "synchronization": {"didSave": True},
             "definition": {"linkSupport": True},
             "references": {},
+            "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
             "documentSymbol": {"hierarchicalDocumentSymbolSupport": True},
             "publishDiagnostics": {"versionSupport": True},
             "diagnostic": {"dynamicRegistration": False, "relatedDocumentSupport": False},

@@ -50,6 +50,8 @@ class Connection:
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
         self.capabilities: dict[str, Any] = {}
+        #: What the server calls itself, if it says it.
+        self.server_name: str | None = None
 
     async def run(self) -> str:
         """Read what the server says until it ends; give the reason.
@@ -75,6 +77,7 @@ class Connection:
         self.capabilities = capabilities if isinstance(capabilities, dict) else {}
         info = result.get("serverInfo") if isinstance(result, dict) else None
         name = info.get("name") if isinstance(info, dict) else None
+        self.server_name = name if isinstance(name, str) else None
         self.encoding = agreed_encoding(self.capabilities.get("positionEncoding"), name)
         self.session.notify("initialized", {})
         # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
@@ -101,6 +104,17 @@ class Connection:
     def pulls_diagnostics(self) -> bool:
         """Whether the server is asked for diagnostics, and does not only publish them."""
         return self.capabilities.get("diagnosticProvider") not in _NO
+
+    @property
+    def renames(self) -> bool:
+        """Whether the server can be asked for a rename."""
+        return self.capabilities.get("renameProvider") not in _NO
+
+    @property
+    def prepares_renames(self) -> bool:
+        """Whether the server can be asked if a place can be renamed."""
+        options = self.capabilities.get("renameProvider")
+        return isinstance(options, dict) and options.get("prepareProvider") is True
 
     @property
     def wants_saves(self) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import decode_text, split_lines
 from codebuddy.language.tree import Stamp, Tree, uri_of
+from codebuddy.workspace.text import content_hash
 
-__all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents"]
+__all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents", "StaleText"]
 
 CREATED, CHANGED, DELETED = 1, 2, 3  # FileChangeType, LSP 3.17
 
@@ -22,6 +23,18 @@ _MAX_OPEN: Final = 128
 # Two writes within one tick of the file system's clock leave the same time; a file read so soon after it was written
 # is compared by its text the next time, not by its stamp.
 _UNSURE_NS: Final = 100_000_000
+
+
+class StaleText(Exception):
+    """What was said of a file is not for the text that it has now.
+
+    Args:
+        path: the file's workspace path.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
 
 
 @dataclass
@@ -34,6 +47,7 @@ class Document:
         version: grows with every text that is sent.
         text: the text that was sent, without byte-order mark.
         lines: the same, split.
+        digest: the hash of the bytes that the text was read from.
         stamp: the file's stamp when it was read.
         unsure: whether the stamp was too fresh to be relied on.
     """
@@ -43,6 +57,7 @@ class Document:
     version: int
     text: str
     lines: list[str]
+    digest: str
     stamp: Stamp
     unsure: bool
 
@@ -79,6 +94,10 @@ class Documents:
         """Give the lines of every open document, as the server knows them."""
         return {path: document.lines for path, document in self._open.items()}
 
+    def copies(self) -> dict[Path, Document]:
+        """Give every open document as it is now; later changes do not show in these."""
+        return {path: replace(document) for path, document in self._open.items()}
+
     def sync(self, path: Path) -> Document:
         """Open the file, or tell the server its new text if it changed on disk.
 
@@ -112,7 +131,8 @@ class Documents:
         data, stamp = self._tree.read(path)
         text = decode_text(data)
         self._version += 1
-        document = Document(path, uri_of(path), self._version, text, split_lines(text), stamp, _unsure(stamp))
+        lines, digest = split_lines(text), content_hash(data)
+        document = Document(path, uri_of(path), self._version, text, lines, digest, stamp, _unsure(stamp))
         self._open[path] = document
         item = {"uri": document.uri, "languageId": language, "version": document.version, "text": text}
         self._notify("textDocument/didOpen", {"textDocument": item})
@@ -126,7 +146,7 @@ class Documents:
         except ToolError:
             self._close(document.path)
             raise
-        document.stamp, document.unsure = stamp, _unsure(stamp)
+        document.stamp, document.unsure, document.digest = stamp, _unsure(stamp), content_hash(data)
         text = decode_text(data)
         if text == document.text:
             return

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from codebuddy.edits.models import FileChange
 from codebuddy.tool import Arguments, Result
 
 __all__ = [
@@ -16,8 +17,11 @@ __all__ = [
     "FilesChangedResult",
     "Location",
     "LocationsResult",
+    "Place",
     "PlaceArguments",
+    "PlannedRename",
     "Reason",
+    "RenameArguments",
     "Severity",
 ]
 
@@ -28,27 +32,66 @@ _TIMEOUT = Field(
     default=30.0, gt=0, le=600, description="Seconds to wait for an answer, loading of the language server included."
 )
 _CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
+_LINE = Field(default=None, ge=1, description="Line, counted from 1.")
+_COLUMN = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
+_SYMBOL = Field(default=None, min_length=1, description="Name of a symbol in the file, like Class/method.")
+_WORD = Field(default=None, min_length=1, description="The word on that line that is meant.")
+
+_PLACE_FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
 
 
-class PlaceArguments(Arguments):
+class Place(Arguments):
     """A place in code: a file, and in it a line and column, or a symbol, or a word on a line."""
 
     path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
-    line: int | None = Field(default=None, ge=1, description="Line, counted from 1.")
-    column: int | None = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
-    symbol: str | None = Field(
-        default=None, min_length=1, description="Name of a symbol in the file, like Class/method."
-    )
-    text: str | None = Field(default=None, min_length=1, description="The word on that line that is meant.")
+    line: int | None = _LINE
+    column: int | None = _COLUMN
+    symbol: str | None = _SYMBOL
+    text: str | None = _WORD
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Place:
+        given = {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
+        if given not in _PLACE_FORMS:
+            raise ValueError("give the place as line and column, or as symbol, or as line and text")
+        return self
+
+
+class PlaceArguments(Place):
+    """A place in code, and how much of an answer is wanted."""
+
     timeout_seconds: float = _TIMEOUT
     limit: int = Field(default=500, ge=1, le=5000, description="The most locations to give.")
     cursor: str | None = _CURSOR
 
+
+class RenameArguments(Arguments):
+    """What to rename, by a place in a file or by the name of a symbol in any of some files; and its new name."""
+
+    path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
+    line: int | None = _LINE
+    column: int | None = _COLUMN
+    symbol: str | None = _SYMBOL
+    text: str | None = _WORD
+    name: str | None = Field(
+        default=None, min_length=1, description="In place of a place: the symbol's path, like Class/method, exactly."
+    )
+    paths: list[str] | None = Field(
+        default=None, max_length=2000, description="With name: workspace paths of the files that may declare it."
+    )
+    # No language has a line break or another control character in a name.
+    new_name: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
+    timeout_seconds: float = _TIMEOUT
+
     @model_validator(mode="after")
-    def _one_form(self) -> PlaceArguments:
+    def _one_form(self) -> RenameArguments:
         given = {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
-        if given not in ({"line", "column"}, {"symbol"}, {"line", "text"}):
-            raise ValueError("give the place as line and column, or as symbol, or as line and text")
+        by_place = self.path is not None and given in _PLACE_FORMS and self.name is None and self.paths is None
+        by_name = self.name is not None and self.paths is not None and self.path is None and not given
+        if not by_place and not by_name:
+            raise ValueError(
+                "give a place (path with line and column, symbol, or line and text), or name together with paths"
+            )
         return self
 
 
@@ -133,6 +176,19 @@ class DiagnosticsResult(CodeResult):
         """Give a line a diagnostic, and whether that is all."""
         lines = [f"{item.path}:{item.line}:{item.column}: {item.severity}: {item.message}" for item in self.diagnostics]
         return "\n".join([*lines, self._summary(len(self.diagnostics), "diagnostic")])
+
+
+class PlannedRename(CodeResult):
+    """What a rename would change; nothing was written. An answer that is not complete has no changes."""
+
+    changes: list[FileChange] = Field(description="In the order in which they apply.")
+    old_name: str | None = Field(default=None, description="The name that is replaced.")
+    symbol: str | None = Field(default=None, description="The path of the renamed symbol, like Class/method.")
+    declarations: list[Location] = Field(description="Where the renamed things are declared.")
+
+    def text(self) -> str:
+        """Give a line a changed path, and whether that is all."""
+        return "\n".join([*(change.path for change in self.changes), self._summary(len(self.changes), "change")])
 
 
 class FilesChangedResult(Result):

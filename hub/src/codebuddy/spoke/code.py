@@ -13,8 +13,11 @@ from codebuddy.language.models import (
     FilesChangedResult,
     LocationsResult,
     PlaceArguments,
+    PlannedRename,
+    RenameArguments,
 )
 from codebuddy.language.questions import find_definition, find_references
+from codebuddy.language.renaming import plan_rename
 from codebuddy.language.servers import LanguageServers
 from codebuddy.tool import Call, Tool
 
@@ -22,7 +25,7 @@ __all__ = ["code_tools"]
 
 
 def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
-    """Give the code tools of a project, and ``files_changed``, which only the hub calls."""
+    """Give the code tools of a project, and ``plan_rename`` and ``files_changed``, which only the hub calls."""
 
     async def definition(call: Call, arguments: PlaceArguments) -> LocationsResult:
         return await find_definition(servers, arguments, _reporter(call))
@@ -32,6 +35,9 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
 
     async def diagnostics(call: Call, arguments: DiagnosticsArguments) -> DiagnosticsResult:
         return await diagnose(servers, arguments, _reporter(call))
+
+    async def rename(call: Call, arguments: RenameArguments) -> PlannedRename:
+        return await plan_rename(servers, arguments, _reporter(call))
 
     async def files_changed(call: Call, arguments: FilesChangedArguments) -> FilesChangedResult:
         paths = [servers.tree.locate_inside(path) for path in arguments.paths]
@@ -61,6 +67,14 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=DiagnosticsArguments,
             result=DiagnosticsResult,
             handler=diagnostics,
+        ),
+        Tool(
+            name="plan_rename",
+            scope="write",
+            description="Get the changes that rename a symbol everywhere in the project; they are not made.",
+            arguments=RenameArguments,
+            result=PlannedRename,
+            handler=rename,
         ),
         Tool(
             name="files_changed",

@@ -21,7 +21,7 @@ from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool
 from codebuddy.workspace.paths import WorkspacePath
 
-__all__ = ["Diagnostics", "ProjectPart", "code_tools"]
+__all__ = ["ANSWER_SECONDS", "Diagnostics", "ProjectPart", "code_tools", "require_own"]
 
 
 ANSWER_SECONDS = 10.0
@@ -76,7 +76,7 @@ class _Routes:
             found = await self._links.call(
                 project, tool, sent, LocationsResult, report=call.progress, timeout_seconds=patience
             )
-            _require_own(project, found.locations)
+            require_own(project, found.locations)
             return found
         except ToolError as error:
             if error.code != "spoke_offline":
@@ -92,7 +92,7 @@ class _Routes:
             answer = await self._links.call(
                 project, "diagnostics", sent, DiagnosticsResult, report=call.progress, timeout_seconds=patience
             )
-            _require_own(project, answer.diagnostics)
+            require_own(project, answer.diagnostics)
             return answer
 
         answers = await ask_each(chosen, ask)
@@ -130,7 +130,7 @@ class _Routes:
         return [project]
 
 
-def _require_own(project: str, places: Sequence[Location]) -> None:
+def require_own(project: str, places: Sequence[Location]) -> None:
     """Refuse places in other projects: a spoke speaks for its own."""
     if any(not place.external and not place.path.startswith(f"{project}/") for place in places):
         raise ToolError("bad_answer", f"The spoke of {project} named places in another project; its answer is refused.")

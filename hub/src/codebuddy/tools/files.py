@@ -1,12 +1,11 @@
-"""The file tools: list, find, read, search, write, edit. The work is done in threads by ``workspace``."""
+"""The file tools that look: list, find, read, search. The work is done in threads by ``workspace``."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -17,9 +16,7 @@ from codebuddy.errors import ToolError
 from codebuddy.tool import Call, Tool
 from codebuddy.workspace import ProjectRoot, WorkspacePath, Workspaces
 from codebuddy.workspace.cursors import decode_cursor, encode_cursor, merge
-from codebuddy.workspace.diff import unified_diff
 from codebuddy.workspace.models import (
-    EditArguments,
     FindArguments,
     FindResult,
     ListArguments,
@@ -29,21 +26,13 @@ from codebuddy.workspace.models import (
     SearchArguments,
     SearchResult,
     Unavailable,
-    WriteArguments,
-    WriteResult,
 )
 from codebuddy.workspace.patterns import compile_glob, compile_search
 from codebuddy.workspace.reading import MAX_FILE_BYTES, read_excerpt
-from codebuddy.workspace.replacing import Change, replace_file
 from codebuddy.workspace.search import Page, Position, Query, find_files, list_directory, search_text
-from codebuddy.workspace.text import content_hash, decode, encode, encode_like
-from codebuddy.workspace.text_edits import TextEdit, apply_edits
 from codebuddy.workspace.walking import Bounds
 
-__all__ = ["OnChange", "file_tools"]
-
-OnChange = Callable[[str, list[str]], Awaitable[None]]
-"""Told (project id, paths in the project) after a write is on the disk; the answer waits, so it limits its own time."""
+__all__ = ["file_tools"]
 
 T = TypeVar("T")
 _Many = ListArguments | FindArguments | SearchArguments
@@ -52,25 +41,20 @@ _Look = Callable[[ProjectRoot, Bounds, Position], Page[T]]
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects", "context_lines"}
 _WALKERS = 4  # walks at a time; a waiting one takes no thread from reads and writes
 
-log = logging.getLogger(__name__)
 
-
-def file_tools(workspaces: Workspaces, on_change: OnChange, max_file_bytes: int = MAX_FILE_BYTES) -> list[Tool[Any]]:
-    """Give the hub's file tools.
+def file_tools(workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> list[Tool[Any]]:
+    """Give the hub's file tools that look.
 
     Args:
         workspaces: the projects.
-        on_change: told of every write before it is answered; what it raises is logged, and the write stands.
-        max_file_bytes: larger files are neither read, searched nor written.
+        max_file_bytes: larger files are neither read nor searched.
     """
-    tools = _FileTools(workspaces, on_change, max_file_bytes)
+    tools = _FileTools(workspaces, max_file_bytes)
     return [
         Tool("list_directory", "read", _LIST, ListArguments, ListResult, tools.list_directory),
         Tool("find_files", "read", _FIND, FindArguments, FindResult, tools.find_files),
         Tool("read_file", "read", _READ, ReadArguments, ReadResult, tools.read_file),
         Tool("search_text", "read", _SEARCH, SearchArguments, SearchResult, tools.search_text),
-        Tool("write_file", "write", _WRITE, WriteArguments, WriteResult, tools.write_file),
-        Tool("edit_file", "write", _EDIT, EditArguments, WriteResult, tools.edit_file),
     ]
 
 
@@ -84,18 +68,11 @@ _SEARCH = (
     "Search the contents of the text files of one or many projects for a text or a regular expression. Lines and "
     "columns are 1-based; columns count Unicode code points."
 )
-_WRITE = (
-    "Write a whole text file, atomically; creates it and its parent directories when they are missing. To change "
-    "a part of a file, use edit_file."
-)
-_EDIT = (
-    "Replace exact texts in one file, atomically: all of them or none. Each old_text must occur exactly count times."
-)
 
 
 class _FileTools:
-    def __init__(self, workspaces: Workspaces, on_change: OnChange, max_file_bytes: int) -> None:
-        self._workspaces, self._on_change, self._max_bytes = workspaces, on_change, max_file_bytes
+    def __init__(self, workspaces: Workspaces, max_file_bytes: int) -> None:
+        self._workspaces, self._max_bytes = workspaces, max_file_bytes
         self._walkers = anyio.CapacityLimiter(_WALKERS)
 
     async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
@@ -107,25 +84,6 @@ class _FileTools:
             return ReadResult(path=str(path), **vars(excerpt))
 
         return await run_sync(read, abandon_on_cancel=True)
-
-    async def write_file(self, call: Call, arguments: WriteArguments) -> WriteResult:
-        def change(before: bytes | None) -> bytes:
-            return encode(arguments.content) if before is None else encode_like(arguments.content, decode(before))
-
-        path = self._path(call, arguments.path)
-        mode = None if arguments.mode is None else int(arguments.mode, 8)
-        return await self._replace(path, change, arguments.expected_hash, mode)
-
-    async def edit_file(self, call: Call, arguments: EditArguments) -> WriteResult:
-        edits = [TextEdit(edit.old_text, edit.new_text, edit.count) for edit in arguments.edits]
-
-        def change(before: bytes | None) -> bytes:
-            if before is None:
-                raise ToolError("not_found", "There is no file at this path; use write_file to create it.")
-            text = decode(before)
-            return encode(apply_edits(text.content, edits), text.encoding)
-
-        return await self._replace(self._path(call, arguments.path), change, arguments.expected_hash)
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
         path = self._path(call, arguments.path)
@@ -177,30 +135,6 @@ class _FileTools:
         path = WorkspacePath.parse(text)
         call.principal.require_project(path.project, self._workspaces.projects)
         return path
-
-    async def _replace(
-        self, path: WorkspacePath, change: Change, expected_hash: str | None, mode: int | None = None
-    ) -> WriteResult:
-        def replace() -> tuple[WriteResult, bool]:
-            root = self._workspaces.root(path.project)
-            done = replace_file(root, path, change, expected_hash=expected_hash, mode=mode, limit=self._max_bytes)
-            before = None if done.before is None else decode(done.before).content
-            diff = unified_diff(str(path), before, decode(done.after).content)
-            created = done.before is None
-            return WriteResult(path=str(path), hash=content_hash(done.after), diff=diff, created=created), done.written
-
-        # A write that has begun is finished and told, even when nobody waits for its answer any more.
-        with anyio.CancelScope(shield=True):
-            result, written = await run_sync(replace)
-            if written:
-                await self._tell(path)
-        return result
-
-    async def _tell(self, path: WorkspacePath) -> None:
-        try:
-            await self._on_change(path.project, [path.relative_wire])
-        except Exception:
-            log.exception("a change of %s could not be told", path)
 
     async def _look(
         self, call: Call, arguments: _Many, projects: list[str], look: _Look[T]

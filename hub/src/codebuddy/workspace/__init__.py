@@ -1,7 +1,7 @@
-"""Files of a project, never outside it: confinement, reading, writing, search, text.
+"""Files of a project, never outside it: confinement, reading, search, text. Writing is the affair of ``edits``.
 
-`Workspaces` gives a project's `ProjectRoot`; the functions of `reading`, `search` and `replacing` work below it. All of
-them block on the file system: call them from threads.
+`Workspaces` gives a project's `ProjectRoot`; the functions of `reading` and `search` work below it. All of them block
+on the file system: call them from threads.
 """
 
 from codebuddy.workspace.confinement import ProjectRoot

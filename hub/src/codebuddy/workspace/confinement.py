@@ -19,7 +19,16 @@ from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.syscalls import openat2_beneath, openat2_works
 
-__all__ = ["Opener", "Place", "ProjectRoot", "default_opener", "open_without_links", "require_regular"]
+__all__ = [
+    "DIRECTORY_FLAGS",
+    "READ_FLAGS",
+    "Opener",
+    "Place",
+    "ProjectRoot",
+    "default_opener",
+    "open_without_links",
+    "require_regular",
+]
 
 # O_NONBLOCK: opening a FIFO, a device or a leased file returns at once. O_NOCTTY: opening a terminal adopts none.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -69,6 +78,7 @@ class ProjectRoot:
         self._fd = os.open(directory, DIRECTORY_FLAGS)
         # Threads that still use this root keep it alive, and with it the descriptor.
         weakref.finalize(self, os.close, self._fd)
+        self._path = os.readlink(f"/proc/self/fd/{self._fd}")
         status = os.fstat(self._fd)
         self.identity = (status.st_dev, status.st_ino)
 
@@ -110,12 +120,41 @@ class ProjectRoot:
             ToolError: ``not_found`` when the parent directory is missing, ``is_a_directory`` for the root,
                 ``outside_project``.
         """
-        with about(path):
-            place = self._find(path.relative)
+        place = self.open_place(path)
         try:
             yield place
         finally:
             os.close(place.directory)
+
+    def open_place(self, path: WorkspacePath) -> Place:
+        """As `place`, for one who closes the directory himself."""
+        with about(path):
+            return self._find(path.relative)
+
+    @contextmanager
+    def entry(self, path: WorkspacePath) -> Iterator[Place]:
+        """Find the name itself that a path ends in, be it a link or nothing yet; links before it are followed.
+
+        Raises:
+            ToolError: as `place`.
+        """
+        place = self.open_entry(path)
+        try:
+            yield place
+        finally:
+            os.close(place.directory)
+
+    def open_entry(self, path: WorkspacePath) -> Place:
+        """As `entry`, for one who closes the directory himself."""
+        with about(path):
+            if not path.parts:
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return Place(self._open("/".join(path.parts[:-1]) or ".", DIRECTORY_FLAGS), path.parts[-1])
+
+    def locate(self, directory: int) -> WorkspacePath:
+        """Give the path of an open directory of this project, without any link in it."""
+        here = os.readlink(f"/proc/self/fd/{directory}")
+        return WorkspacePath(self.project, tuple(part for part in here[len(self._path) :].split("/") if part))
 
     def _find(self, where: str) -> Place:
         for _ in range(_MAX_LINKS):
@@ -126,10 +165,12 @@ class ProjectRoot:
             fd = self._open(head or ".", DIRECTORY_FLAGS)
             try:
                 target = _link_target(name, fd)
-                if target is None:
-                    return Place(os.dup(fd), name)
-            finally:
+            except BaseException:
                 os.close(fd)
+                raise
+            if target is None:
+                return Place(fd, name)
+            os.close(fd)
             if self._opener is open_without_links:
                 raise _links_not_followed()
             if target.startswith("/"):

@@ -11,7 +11,9 @@ _EXACT_LINES = 1000  # difflib is quadratic: above this many differing lines a s
 _CONTEXT = 3
 
 
-def unified_diff(path: str, before: str | None, after: str, max_bytes: int = 32 * 1024) -> str:
+def unified_diff(
+    path: str, before: str | None, after: str | None, max_bytes: int = 32 * 1024, old_path: str | None = None
+) -> str:
     """Show what changed.
 
     Lines end at LF only, as in git, so that a patch program can apply it and a changed carriage return is seen.
@@ -19,12 +21,17 @@ def unified_diff(path: str, before: str | None, after: str, max_bytes: int = 32 
     Args:
         path: name in the headers.
         before: None when the file is new.
+        after: None when it was deleted.
         max_bytes: where the diff is cut, with a last line that says so.
+        old_path: its name before, when it was moved.
     """
-    old, new = (before or "").split("\n"), after.split("\n")
+    old, new = (before or "").split("\n"), (after or "").split("\n")
     old, new = [line + "\n" for line in old], [line + "\n" for line in new]
     old, new = _mark_end(old), _mark_end(new)
-    head = [f"--- {'/dev/null' if before is None else 'a/' + path}\n", f"+++ b/{path}\n"]
+    head = [
+        f"--- {'/dev/null' if before is None else 'a/' + (old_path or path)}\n",
+        f"+++ {'/dev/null' if after is None else 'b/' + path}\n",
+    ]
     if old == new:
         return ""
     return _cut("".join(head + _hunks(old, new)), max_bytes)

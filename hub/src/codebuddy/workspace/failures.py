@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from codebuddy.errors import ToolError
 from codebuddy.workspace.paths import WorkspacePath
@@ -52,13 +50,19 @@ def as_tool_error(error: OSError, path: WorkspacePath) -> ToolError:
     return ToolError(code, message, str(path))
 
 
-@contextmanager
-def about(path: WorkspacePath) -> Iterator[None]:
+class about:  # noqa: N801  reads as what it is in a with statement; a class, for it is on the path of every call
     """Turn what goes wrong inside into a ToolError that names the path."""
-    try:
-        yield
-    except OSError as error:
-        raise as_tool_error(error, path) from error
-    except ToolError as error:
-        error.path = error.path or str(path)
-        raise
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: WorkspacePath) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            raise as_tool_error(error, self._path) from error
+        if isinstance(error, ToolError):
+            error.path = error.path or str(self._path)

@@ -11,7 +11,6 @@ from codebuddy.workspace.search import Listed
 from codebuddy.workspace.text import Encoding, LineEnding
 
 __all__ = [
-    "EditArguments",
     "FindArguments",
     "FindResult",
     "ListArguments",
@@ -22,8 +21,6 @@ __all__ = [
     "SearchArguments",
     "SearchResult",
     "Unavailable",
-    "WriteArguments",
-    "WriteResult",
 ]
 
 PATH = "Workspace path: <project>/<path in the project>, like project-a/src/main.ts."
@@ -60,55 +57,6 @@ class ReadResult(Result):
         cut = "; truncated, go on with start_line=" + str(self.end_line + 1) if self.truncated else ""
         lines = f"lines {self.start_line}-{self.end_line} of {self.total_lines}"
         return f"{printable(self.path)} ({lines}{cut}; {self.hash})\n{self.content}"
-
-
-class WriteArguments(Arguments):
-    """A whole file."""
-
-    path: str = Field(description=PATH)
-    content: str = Field(
-        description="The whole new text. An existing file keeps its encoding; where all its lines end in CRLF, LF "
-        "becomes CRLF."
-    )
-    expected_hash: str | None = Field(None, pattern=HASH, description=EXPECTED)
-    mode: str | None = Field(
-        None,
-        pattern="^0?[0-7]{3}$",
-        description="Permissions in octal, like 0755; left out: those it has, or 0644.",
-    )
-
-
-class Edit(Arguments):
-    """One exact replacement."""
-
-    old_text: str = Field(
-        min_length=1,
-        description="What is there now, exactly, with enough around it to be unique. LF also matches CRLF.",
-    )
-    new_text: str = Field(description="What comes in its place.")
-    count: int = Field(1, ge=1, description="How often old_text occurs; all of them are replaced.")
-
-
-class EditArguments(Arguments):
-    """Replacements in one file: all or none."""
-
-    path: str = Field(description=PATH)
-    edits: list[Edit] = Field(min_length=1, description="Applied in order, each to the result of the one before.")
-    expected_hash: str | None = Field(None, pattern=HASH, description=EXPECTED)
-
-
-class WriteResult(Result):
-    """What a write did; the diff is empty when nothing had to change."""
-
-    path: str
-    hash: str
-    diff: str
-    created: bool
-
-    def text(self) -> str:
-        """Give the outcome and the diff."""
-        done = "created" if self.created else "changed" if self.diff else "unchanged"
-        return f"{done} {printable(self.path)} ({self.hash})\n{self.diff}".rstrip("\n")
 
 
 class ListArguments(Arguments):

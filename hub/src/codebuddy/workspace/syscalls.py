@@ -7,7 +7,7 @@ import errno
 import os
 from functools import lru_cache
 
-__all__ = ["openat2_beneath", "openat2_works", "rename_new"]
+__all__ = ["exchange", "openat2_beneath", "openat2_works", "rename_new"]
 
 # openat2(2), linux/openat2.h. The number is the same on every architecture (unified since 5.x).
 _OPENAT2 = 437
@@ -15,6 +15,7 @@ _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,17 +65,29 @@ def openat2_works() -> bool:
     return True
 
 
-def rename_new(directory: int, source: str, target: str) -> None:
-    """Rename within a directory, but never over something that exists.
+def rename_new(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename, within a directory or between two, but never over something that exists.
 
     Raises:
-        OSError: ``EEXIST`` when the target exists; ``EINVAL`` or ``ENOSYS`` when the file system cannot promise that.
+        OSError: ``EEXIST`` when the new name is taken; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
     """
+    _renameat2(source, name, target, new_name, _RENAME_NOREPLACE)
+
+
+def exchange(one: int, name: str, other: int, other_name: str) -> None:
+    """Swap what two names stand for, in one step.
+
+    Raises:
+        OSError: ``ENOENT`` when one of them is not there; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
+    """
+    _renameat2(one, name, other, other_name, _RENAME_EXCHANGE)
+
+
+def _renameat2(source: int, name: str, target: int, new_name: str, flags: int) -> None:
     try:
         renameat2 = _libc.renameat2  # glibc 2.28 and newer; musl has none
     except AttributeError:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
-    names = os.fsencode(source), os.fsencode(target)
-    if renameat2(directory, names[0], directory, names[1], _RENAME_NOREPLACE) != 0:
+    if renameat2(source, os.fsencode(name), target, os.fsencode(new_name), flags) != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), target)
+        raise OSError(number, os.strerror(number), new_name)

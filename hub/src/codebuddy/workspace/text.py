@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "encode",
     "encode_like",
+    "fit_line_breaks",
     "line_ending_of",
     "split_lines",
 ]
@@ -38,6 +39,7 @@ _CODECS: dict[Encoding, tuple[bytes, str]] = {
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # The line breaks of the Language Server Protocol (3.17, "Text Documents"); str.splitlines() knows many more.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+_BREAK = re.compile(r"\r\n|\n|\r")
 _ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
@@ -124,6 +126,24 @@ def line_ending_of(content: str) -> LineEnding:
     if not found:
         return "none"
     return found[0] if len(found) == 1 else "mixed"
+
+
+def fit_line_breaks(new: str, content: str, at: int) -> str:
+    """Give new text the line break of the place it goes to: the first one in or after it, else the last one before.
+
+    Args:
+        new: the new text; with a carriage return in it, it stays as it is.
+        content: the text that it goes into.
+        at: where in that.
+    """
+    if "\r" in new or "\n" not in new or "\r" not in content:
+        return new
+    after = _BREAK.search(content, at)
+    if after is not None:
+        return new.replace("\n", after[0])
+    end = max(content.rfind("\n", 0, at), content.rfind("\r", 0, at)) + 1
+    ending = "\r\n" if content.endswith("\r\n", 0, end) else content[end - 1 : end]
+    return new.replace("\n", ending or "\n")
 
 
 def split_lines(content: str) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.text import split_lines
+from codebuddy.workspace.text import fit_line_breaks, split_lines
 
 __all__ = ["TextEdit", "apply_edits"]
 
@@ -59,7 +59,7 @@ def _apply(content: str, edit: TextEdit, name: str) -> str:
         )
     pieces, done = [], 0
     for start, end in spans:
-        pieces += [content[done:start], _fit(edit.new_text, content, start, end)]
+        pieces += [content[done:start], fit_line_breaks(edit.new_text, content, start)]
         done = end
     return "".join([*pieces, content[done:]])
 
@@ -97,18 +97,6 @@ def _without_carriage_returns(content: str) -> tuple[str, list[int]]:
 
 def _real(offset: int, shifts: list[int]) -> int:
     return offset + bisect_right(shifts, offset)
-
-
-def _fit(new: str, content: str, start: int, end: int) -> str:
-    """Give new text the line break of the place it goes to: the first one in or after it, else the last one before."""
-    if "\r" in new or "\n" not in new or "\r" not in content:
-        return new
-    after = _BREAK.search(content, start)
-    if after is not None:
-        return new.replace("\n", after[0])
-    before = split_lines(content[:start])
-    breaks = [found[0] for found in (_BREAK.search(line) for line in before[-2:]) if found]
-    return new.replace("\n", breaks[-1] if breaks else "\n")
 
 
 def _line_at(content: str, offset: int) -> int:

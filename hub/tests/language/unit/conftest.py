@@ -15,10 +15,19 @@ import pytest
 
 from codebuddy.language.config import ReadyBy, read_server_configs
 from codebuddy.language.diagnosing import diagnose
-from codebuddy.language.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
+from codebuddy.language.models import (
+    DiagnosticsArguments,
+    DiagnosticsResult,
+    LocationsResult,
+    PlaceArguments,
+    PlannedRename,
+    RenameArguments,
+)
 from codebuddy.language.questions import find_definition, find_references
+from codebuddy.language.renaming import plan_rename
 from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
+from codebuddy.language.tree import Tree, uri_of
 
 FAKE = Path(__file__).with_name("fake_server.py")
 
@@ -57,6 +66,11 @@ class Fake:
     async def diagnostics(self, **arguments: Any) -> DiagnosticsResult:
         return await diagnose(self.servers, DiagnosticsArguments(**arguments), self._report)
 
+    async def rename(self, **given: Any) -> PlannedRename:
+        place = {} if {"path", "name"} & set(given) else {"path": "p/main.py", "line": 2, "column": 1}
+        arguments = RenameArguments(**{"new_name": "enter", "timeout_seconds": 10.0, **place, **given})
+        return await plan_rename(self.servers, arguments, self._report)
+
     def sent(self, method: str | None = None) -> list[dict[str, Any]]:
         """Give the messages that the server got; without a method, the answers to its own requests."""
         messages = [json.loads(line)["message"] for line in self._lines()]
@@ -77,6 +91,43 @@ class Fake:
 
 def _place(given: dict[str, Any]) -> PlaceArguments:
     return PlaceArguments(**{"path": "p/main.py", "line": 2, "column": 1, "timeout_seconds": 10.0, **given})
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What a server may say of the project's files, as the protocol writes it."""
+
+    root: Path
+
+    def uri(self, name: str) -> str:
+        return uri_of(Tree("p", self.root).root / name)
+
+    def span(self, line: int, start: int, end: int) -> dict[str, Any]:
+        return {"start": {"line": line, "character": start}, "end": {"line": line, "character": end}}
+
+    def place(self, name: str, line: int, start: int, end: int) -> dict[str, Any]:
+        return {"uri": self.uri(name), "range": self.span(line, start, end)}
+
+    def symbol(self, name: str, line: int, start: int, *children: Any) -> dict[str, Any]:
+        whole = self.span(line, start, start + len(name))
+        return {"name": name, "selectionRange": whole, "range": whole, "children": children}
+
+    def edit(self, line: int, start: int, end: int, text: str = "enter") -> dict[str, Any]:
+        return {"range": self.span(line, start, end), "newText": text}
+
+    def document(self, name: str, version: int | None, *edits: dict[str, Any]) -> dict[str, Any]:
+        return {"textDocument": {"uri": self.uri(name), "version": version}, "edits": list(edits)}
+
+    def renamed(self, main: int | None = None, shop: int | None = None) -> dict[str, Any]:
+        """Give the right answer to a rename of ``open_shop`` to ``enter``, for versions of the two files."""
+        both = (self.edit(0, 17, 26), self.edit(1, 0, 9))
+        documents = [self.document("main.py", main, *both), self.document("shop.py", shop, self.edit(0, 4, 13))]
+        return {"documentChanges": documents}
+
+
+@pytest.fixture
+def wire(root: Path) -> Wire:
+    return Wire(root)
 
 
 Start = Callable[..., AbstractAsyncContextManager[Fake]]

@@ -26,6 +26,7 @@ def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool
         "find_definition": "read",
         "find_references": "read",
         "diagnostics": "read",
+        "plan_rename": "write",
         "files_changed": "write",
     }
 

@@ -1,0 +1,77 @@
+"""What can wait until after the answer: syncing the directories, so that recovery need not look at an edit again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+
+from codebuddy.edits import disk
+from codebuddy.edits.journal import Journal
+
+__all__ = ["Settler"]
+
+_SECONDS = 0.05
+_MAX_DIRECTORIES = 1024
+
+log = logging.getLogger(__name__)
+
+
+class Settler:
+    """Syncs the directories of edits a moment after they were committed, many at once.
+
+    An edit is durable before: its content and its record are on the disk, and recovery does again what a power cut
+    undid. Only one of a single rename has its record synced here.
+
+    Args:
+        journal: is told which edits are settled.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._guard = threading.Lock()
+        self._directories: dict[tuple[int, int], int] = {}
+        self._edits: list[str] = []
+        self._timer: threading.Timer | None = None
+
+    def add(self, edit: str, directories: Iterable[int]) -> None:
+        """Have an edit settled soon; the descriptors of the directories may be closed after this."""
+        with self._guard:
+            for fd in directories:
+                status = os.fstat(fd)
+                key = (status.st_dev, status.st_ino)
+                if key not in self._directories:
+                    self._directories[key] = os.dup(fd)
+            self._edits.append(edit)
+            if self._timer is None:
+                self._timer = threading.Timer(_SECONDS, self.settle)
+                self._timer.daemon = True
+                self._timer.start()
+            is_full = len(self._directories) > _MAX_DIRECTORIES
+        if is_full:
+            self.settle()
+
+    def settle(self) -> None:
+        """Settle all that waits for it."""
+        with self._guard:
+            edits, self._edits = self._edits, []
+            directories, self._directories = self._directories, {}
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+        try:
+            self._journal.sync()
+            for fd in directories.values():
+                disk.sync(fd)
+            if edits:
+                self._journal.write("settled", edits[-1], None, b"", {"edits": edits})
+        except OSError:
+            log.exception("edits could not be settled; they will be looked at again when the hub starts")
+        finally:
+            for fd in directories.values():
+                os.close(fd)
+
+    def close(self) -> None:
+        """Settle what waits, and no more after this."""
+        self.settle()

@@ -1,0 +1,292 @@
+"""A plan on the disk: every directory that it works in held open, and what is there now compared with the plan."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+
+from codebuddy.edits.placing import mark
+from codebuddy.edits.plan import ABSENT, Change, Node, Plan
+from codebuddy.edits.spots import MAX_ENTRIES, Found, Spot, look, walk
+from codebuddy.errors import ToolError
+from codebuddy.workspace import WorkspacePath, Workspaces
+from codebuddy.workspace.failures import about
+
+__all__ = ["MAX_EDIT_BYTES", "Site", "Worksite"]
+
+MAX_EDIT_BYTES = 32 * 1024 * 1024
+"""So much content, old and new together, an edit may have: the hub holds it in memory, and the journal on the disk."""
+
+_SHOWN = 20  # files named in a message
+
+
+@dataclass
+class Site:
+    """A change and where it works.
+
+    Args:
+        change: what is to become of it.
+        source: where it is.
+        target: where it will be; None as well for what lies in a directory that this edit creates.
+        found: what is there now.
+    """
+
+    change: Change
+    source: Spot | None = None
+    target: Spot | None = None
+    found: Found | None = None
+
+
+class Worksite:
+    """Opens the directories of a plan.
+
+    Args:
+        plan: the plan.
+        workspaces: the projects.
+        max_file_bytes: larger files are not rewritten.
+    """
+
+    def __init__(self, plan: Plan, workspaces: Workspaces, max_file_bytes: int) -> None:
+        self.plan = plan
+        self._workspaces, self._max_bytes = workspaces, max_file_bytes
+        self._directories: dict[WorkspacePath, int] = {}
+        self.created = {
+            change.target: change
+            for change in plan.changes
+            if change.source is None and change.target and change.after and change.after.kind == "directory"
+        }
+        self._moved = {
+            change.target: change.source for change in plan.changes if change.moves and change.target and change.source
+        }
+        self._deleted = {change.source for change in plan.changes if change.target is None}
+        self._keys: set[tuple[int, int, str]] = set()
+        self.sites: list[Site] = []
+
+    def __enter__(self) -> Worksite:
+        """Hold the directories open inside.
+
+        Raises:
+            ToolError: one is not there, or is no longer what the plan took it for.
+        """
+        try:
+            self.sites = [self._site(change) for change in self.plan.changes]
+            self._note_keys()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._directories.values():
+            os.close(fd)
+        self._directories.clear()
+
+    @property
+    def keys(self) -> list[tuple[int, int, str]]:
+        """What names the files that the plan works on, for locks."""
+        return [*self._keys]
+
+    def is_inside_created(self, path: WorkspacePath) -> bool:
+        """Say whether a path lies in a directory that this edit creates, and not in one that only moved into it."""
+        return self.created_around(path) is not None
+
+    def created_around(self, path: WorkspacePath) -> WorkspacePath | None:
+        """Give the outermost directory that is created together with what is at a path; None if none is."""
+        if not self.created:
+            return None
+        nearest = next((above for above in _above(path) if above in self.created or above in self._moved), None)
+        if nearest is None or nearest not in self.created:
+            return None
+        return self.created_around(nearest) or nearest
+
+    def is_carried(self, change: Change) -> bool:
+        """Say whether it moves only because a directory that it is in does."""
+        if change.source is None or change.target is None or not self._moved:
+            return False
+        for above in _above(change.target):
+            if above in self._moved:
+                rest = change.target.parts[len(above.parts) :]
+                return self._moved[above].child(*rest) == change.source
+        return False
+
+    def is_replanted(self, site: Site) -> bool:
+        """Say whether it is made anew where it moves to: a file that gets new content too, and has no other name."""
+        change, found = site.change, site.found
+        return (
+            change.moves
+            and change.rewrites
+            and not self.is_carried(change)
+            and found is not None
+            and found.status.st_nlink == 1
+        )
+
+    def is_deleted_with_parent(self, change: Change) -> bool:
+        """Say whether it goes because the directory that it is in does, and does not move out of that before."""
+        if change.source is None:
+            return False
+        return next(iter(_above(change.source)), None) in self._deleted
+
+    def check(self) -> None:
+        """Compare what is there with what the plan expects, and refuse what may not be changed.
+
+        Raises:
+            ToolError: ``conflict``, naming every file that changed and both hashes; ``read_only``; ``too_large``.
+        """
+        conflicts: list[tuple[WorkspacePath, str]] = []
+        total = sum(len(change.after.content or b"") for change in self.plan.changes if change.after)
+        for site in self.sites:
+            trouble = self._check_source(site) or self._check_target(site)
+            if trouble:
+                conflicts.append(trouble)
+            if site.found is not None:
+                total += len(site.found.node.content or b"")
+            if total > MAX_EDIT_BYTES:
+                raise ToolError(
+                    "too_large",
+                    f"The edit has more than {MAX_EDIT_BYTES // 1024**2} MiB of old and new content, more than can be "
+                    "undone; make several of it, or use run_command, which cannot be undone. Nothing was written.",
+                )
+        if conflicts:
+            raise _conflict(conflicts)
+
+    def _check_source(self, site: Site) -> tuple[WorkspacePath, str] | None:
+        change, spot = site.change, site.source
+        if spot is None or change.before is None or change.source is None:
+            return None
+        wants_content = (
+            change.rewrites
+            or change.target is None
+            or change.before.content is not None
+            or change.before.hash is not None
+        )
+        limit = self._max_bytes if change.rewrites else MAX_EDIT_BYTES
+        site.found = look(spot, limit, content=wants_content)
+        trouble = _difference(change.before, site.found.node if site.found else None)
+        if trouble:
+            return change.source, trouble
+        if change.rewrites and site.found is not None:
+            _require_writable(spot, site.found.status)
+        if change.target is None and change.before.kind == "directory" and not self.is_deleted_with_parent(change):
+            return self._check_listing(site)
+        return None
+
+    def _check_listing(self, site: Site) -> tuple[WorkspacePath, str] | None:
+        """See that the edit knows all that is in a directory which it deletes."""
+        if site.source is None or site.change.source is None:
+            return None
+        leaving = {change.source for change in self.plan.changes if change.source != change.target}
+        with about(site.change.source):
+            for names, _ in walk(site.source, MAX_ENTRIES):
+                inner = site.change.source.child(*names)
+                moved = any(above in leaving and above not in self._deleted for above in _above(inner))
+                if inner not in leaving and not moved:
+                    return inner, "it appeared in a directory that is to be deleted"
+        return None
+
+    def _check_target(self, site: Site) -> tuple[WorkspacePath, str] | None:
+        change, spot = site.change, site.target
+        if spot is None or change.target is None or change.target == change.source or self.is_carried(change):
+            return None
+        if change.target in {other.source for other in self.plan.changes}:
+            return None  # what is there now will be gone
+        if spot.stat() is None:
+            return None
+        there = look(spot, self._max_bytes)
+        return change.target, f"expected {ABSENT}, it is now {there.node.hash if there else 'something else'}"
+
+    def marks(self, site: Site) -> dict[tuple[str, ...], tuple[int, ...]]:
+        """Give what is in a directory that goes, but for what is moved out of it or goes by itself before."""
+        if site.source is None or site.change.source is None:
+            return {}
+        with about(site.change.source):
+            return {
+                names: mark(spot.stat())
+                for names, spot in walk(site.source, MAX_ENTRIES)
+                if all(site.change.source.child(*names[: depth + 1]) in self._deleted for depth in range(len(names)))
+            }
+
+    # Opening ---------------------------------------------------------------------------------------------------------
+
+    def _site(self, change: Change) -> Site:
+        site = Site(change)
+        if change.source is not None:
+            site.source = self._spot(change.source, change.source)
+        if change.target == change.source:
+            site.target = site.source
+        elif change.target is not None and not self.is_inside_created(change.target) and not self.is_carried(change):
+            site.target = self._spot(change.target, self._now(change.target))
+        return site
+
+    def _now(self, path: WorkspacePath) -> WorkspacePath:
+        """Give where the directory of a future path is now, which a move of this edit may bring there."""
+        for above in _above(path) if self._moved else ():
+            if above in self._moved:
+                return self._now(self._moved[above].child(*path.parts[len(above.parts) :]))
+        return path
+
+    def _spot(self, shown: WorkspacePath, path: WorkspacePath) -> Spot:
+        parent = WorkspacePath(path.project, path.parts[:-1])
+        fd = self._directories.get(parent)
+        if fd is None:
+            root = self._workspaces.root(path.project)
+            fd = self._directories[parent] = root.open_entry(path).directory
+            if root.locate(fd) != parent:
+                raise ToolError("conflict", f"{parent} became a link meanwhile; nothing was written.", str(shown))
+        return Spot(shown, parent, fd, path.parts[-1])
+
+    def _note_keys(self) -> None:
+        """Note what names each file; refuse two changes of one file that reach it by different paths."""
+        for spots in ([site.source for site in self.sites], [site.target for site in self.sites]):
+            seen: dict[tuple[int, int, str], Spot] = {}
+            for spot in spots:
+                if spot is None:
+                    continue
+                key = spot.key
+                self._keys.add(key)
+                other = seen.setdefault(key, spot)
+                if other is not spot:
+                    raise ToolError(
+                        "same_file_twice", f"{spot.path} and {other.path} are the same file.", str(spot.path)
+                    )
+
+
+def _above(path: WorkspacePath) -> list[WorkspacePath]:
+    """Give the directories that a path lies in, the nearest first."""
+    return [WorkspacePath(path.project, path.parts[:depth]) for depth in range(len(path.parts) - 1, 0, -1)]
+
+
+def _difference(expected: Node, found: Node | None) -> str | None:
+    """Say in what way something is not as it was expected; None when it is."""
+    if found is None:
+        return f"expected {expected.hash or expected.kind}, it is now {ABSENT}"
+    if found.kind != expected.kind:
+        return f"expected a {expected.kind}, it is now a {found.kind}"
+    if expected.content is not None and found.content == expected.content:
+        pass  # which is quicker than to compute two hashes
+    elif expected.hash is not None and found.hash != expected.hash:
+        return f"expected {expected.hash}, it is now {found.hash}"
+    if expected.mode is not None and found.mode is not None and found.mode != expected.mode:
+        return f"expected mode {expected.mode:04o}, it is now {found.mode:04o}"
+    return None
+
+
+def _require_writable(spot: Spot, status: os.stat_result) -> None:
+    """Refuse what opening for writing would refuse: a rename needs no right on the file itself."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not mode & 0o222:
+        raise ToolError(
+            "read_only", f"The file is marked read-only (mode {mode:04o}); change that first.", str(spot.path)
+        )
+    if not os.access(spot.name, os.W_OK, dir_fd=spot.fd, effective_ids=True, follow_symlinks=False):
+        raise ToolError(
+            "permission_denied", "The hub's user may not write this file; check its owner and mode.", str(spot.path)
+        )
+
+
+def _conflict(conflicts: list[tuple[WorkspacePath, str]]) -> ToolError:
+    told = "; ".join(f"{path}: {trouble}" for path, trouble in conflicts[:_SHOWN])
+    more = f"; and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
+    return ToolError(
+        "conflict", f"Changed since it was read: {told}{more}. Nothing was written; read again.", str(conflicts[0][0])
+    )

@@ -1,0 +1,271 @@
+"""Asking one server for one rename, until its answer is for texts that are known for certain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from codebuddy.edits.models import FileChange
+from codebuddy.errors import ToolError
+from codebuddy.language.asking import Answer, Asked, request, settle
+from codebuddy.language.connection import Connection
+from codebuddy.language.documents import CHANGED, Document, StaleText
+from codebuddy.language.positions import Encoding, from_lsp
+from codebuddy.language.questions import MALFORMED, Pointer, Unsettled
+from codebuddy.language.session import ServerError
+from codebuddy.language.tree import uri_of
+from codebuddy.language.wanted import Expected, Source, changes_of, read_source
+from codebuddy.language.workspace_edits import Range, Step, TextEdits, read_steps
+
+__all__ = ["Renamed", "ask_rename", "word_at"]
+
+# So many files are opened for one rename; of more, it must do that the server is told of them.
+_MAX_SHOWN: Final = 100
+_ATTEMPTS: Final = 4
+
+# Clock of the file system: what was written so shortly before may bear a time from before.
+_TICK_NS: Final = 100_000_000
+
+# Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
+# RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
+_FAILURES: Final = (-32700, -32600, -32603, -32002, -32800, -32801, -32802)
+_METHOD_NOT_FOUND: Final = -32601
+
+# python-lsp-server gives the whole text of each file, with an end of range that is wrong in a file without line break.
+_GIVES_WHOLE_TEXTS: Final = ("pylsp",)
+
+_PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
+_WORD: Final = re.compile(r"[\w$]+")
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """What a rename changes.
+
+    Args:
+        changes: at least one, but for a new name that is the old one.
+        old_name: the name at the place, if there is one.
+        server_name: what the server calls itself.
+    """
+
+    changes: list[FileChange]
+    old_name: str | None
+    server_name: str | None
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a server said, and what it knew then.
+
+    Args:
+        expected: what its edit must fit.
+        edit: as the protocol writes it.
+        refusal: its words when it does not rename.
+        documents: the open documents as they were when it was asked.
+        outdated: those of which it was sent another text before it answered.
+        told: files that it was shown or told of just before.
+        asked_at: when it was asked, in nanoseconds since the epoch.
+        server_name: what the server calls itself.
+    """
+
+    expected: Expected
+    edit: Any
+    refusal: str | None
+    documents: dict[Path, Document]
+    outdated: frozenset[Path]
+    told: frozenset[Path]
+    asked_at: int
+    server_name: str | None
+
+
+class _Untold(Exception):
+    """The answer is about files whose text the server may not know; it is to be told of them and asked again."""
+
+    def __init__(self, files: list[Path]) -> None:
+        super().__init__(len(files))
+        self.files = files
+
+
+async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) -> Renamed:
+    """Ask for a rename from a place.
+
+    Raises:
+        ToolError: ``cannot_rename``, with the server's words; ``outside_project``, ``bad_answer`` and others when its
+            answer cannot be accepted; the place is not there.
+        Unsettled: there is no complete answer yet, or it makes no sense.
+        StaleText: the answer is not for the present text of some file; asking anew may help.
+    """
+    question, files = _Question(asked, pointer, new_name), list[Path]()
+    for attempt in range(_ATTEMPTS):
+        answer = await settle(asked, path, partial(question.ask, files))
+        if answer.reason is not None:
+            raise Unsettled(answer)
+        said: _Said = answer.result
+        if said.refusal is not None:
+            message = f"The language server {asked.server.config.name} does not rename this: {said.refusal}"
+            raise ToolError("cannot_rename", message, pointer.path)
+        try:
+            return _read(asked, pointer, said)
+        except _Untold as untold:
+            files = untold.files
+        except ValueError as error:
+            raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: {error}.")) from None
+        await asyncio.sleep(0.05 * attempt)
+    raise StaleText(pointer.path)
+
+
+def word_at(lines: list[str], line: int, column: int) -> str | None:
+    """Give the word at a place, or that ends there."""
+    words = _WORD.finditer(lines[line - 1]) if line <= len(lines) else ()
+    return next((word[0] for word in words if word.start() < column <= word.end() + 1), None)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A rename that a server is asked for."""
+
+    asked: Asked
+    pointer: Pointer
+    new_name: str
+
+    async def ask(self, files: list[Path], connection: Connection, document: Document) -> _Said:
+        """Ask, after the server was told of the files."""
+        if not connection.renames:
+            raise self._unsupported()
+        tree = self.asked.server.tree
+        _tell(self.asked, connection, files)
+        documents, encoding, asked_at = connection.documents.copies(), connection.encoding, time.time_ns()
+        lines, position = document.lines, self.pointer.position(document, encoding)
+        params = {"textDocument": {"uri": document.uri}, "position": position}
+        prepared, edit, refusal = await self._both(connection, params)
+        name = _prepared_name(prepared, lines, encoding) or word_at(lines, *from_lsp(lines, position, encoding))
+        version_of, whole_texts = connection.documents.version_of, connection.server_name in _GIVES_WHOLE_TEXTS
+        return _Said(
+            Expected(tree, encoding, name, self.new_name, whole_texts),
+            edit,
+            refusal,
+            documents,
+            frozenset(path for path, known in documents.items() if version_of(path) != known.version),
+            frozenset(files),
+            asked_at,
+            connection.server_name,
+        )
+
+    async def _both(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
+        """Give the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
+        prepared, deadline = None, self.asked.deadline
+        try:
+            if connection.prepares_renames:
+                prepared = await request(connection, "textDocument/prepareRename", params, deadline)
+                if prepared is None:
+                    return None, None, "there is nothing here that can be renamed."
+            renaming = {**params, "newName": self.new_name}
+            return prepared, await request(connection, "textDocument/rename", renaming, deadline), None
+        except ServerError as error:
+            if error.code == _METHOD_NOT_FOUND:
+                raise self._unsupported() from None
+            if error.code in _FAILURES:
+                raise
+            return prepared, None, error.message
+
+    def _unsupported(self) -> Unsettled:
+        message = f"The language server {self.asked.server.config.name} cannot rename."
+        return Unsettled(Answer(None, reason="unsupported", message=message))
+
+
+def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str | None:
+    """Give the text that the server would replace; None when it leaves that to us (``defaultBehavior``)."""
+    given = prepared if isinstance(prepared, dict) else {}
+    if prepared is None or "defaultBehavior" in given:
+        return None
+    # First what it says: TypeScript 7's range is one character off in the path of an import.
+    if isinstance(placeholder := given.get("placeholder"), str):
+        return placeholder
+    try:
+        span = Range.model_validate(given.get("range", given))
+    except ValidationError:
+        raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: no range to rename.")) from None
+    (line, column), (end_line, end_column) = (from_lsp(lines, place, encoding) for place in (span.first, span.last))
+    return lines[line - 1][column - 1 : end_column - 1] if line == end_line else None
+
+
+def _tell(asked: Asked, connection: Connection, files: list[Path]) -> None:
+    """Show files to the server as open documents, so that their text is known to both; of too many, only tell it."""
+    config, tree = asked.server.config, asked.server.tree
+    shown = [path for path in files if config.language_of(tree.relative(path))] if len(files) <= _MAX_SHOWN else []
+    for path in shown:
+        with contextlib.suppress(ToolError):  # it is read again with the answer, and refused then
+            connection.documents.sync(path)
+    known = connection.documents.paths()
+    connection.documents.tell_changed([(uri_of(path), CHANGED) for path in files if path not in known])
+
+
+def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
+    """Turn what the server said into changes, if it is for texts that are known.
+
+    Raises:
+        ToolError, StaleText, ValueError: see `ask_rename`.
+        _Untold: it is not known for which texts it is.
+    """
+    expected = said.expected
+    steps = read_steps(said.edit, expected.tree)
+    origins = _origins(steps, said)
+    known = said.told.union(said.documents)
+    if any(path not in known for path in origins):
+        raise _Untold(origins)
+    sources = {path: _source(path, said) for path in origins}
+    _require_name(expected, pointer)
+    changes = changes_of(steps, sources, expected)
+    if not changes and expected.new_name != expected.old_name:
+        message = f"The language server {asked.server.config.name} finds nothing to rename here."
+        raise ToolError("cannot_rename", message, pointer.path)
+    return Renamed(changes, expected.old_name, said.server_name)
+
+
+def _origins(steps: list[Step], said: _Said) -> list[Path]:
+    """Give the files on the disk whose text is edited; their versions, where the server gives any, must fit."""
+    found: list[Path] = []
+    for step in steps:
+        if not isinstance(step, TextEdits) or step.origin is None:
+            continue
+        document = said.documents.get(step.origin)
+        if document is not None and any(version != document.version for version in step.versions):
+            raise StaleText(said.expected.tree.show(step.origin))
+        found.append(step.origin)
+    return found
+
+
+def _source(path: Path, said: _Said) -> Source:
+    """Read a file that is edited; its text must be what the server knew."""
+    tree, document = said.expected.tree, said.documents.get(path)
+    try:
+        data, stamp = tree.read(path)
+    except ToolError as error:
+        if error.code == "not_found":  # the server has not heard yet that it is gone
+            raise StaleText(tree.show(path)) from None
+        raise
+    source = read_source(data, tree.show(path))
+    if document is None:
+        fresh = stamp.mtime_ns < said.asked_at - _TICK_NS
+    else:
+        fresh = source.hash == document.digest and path not in said.outdated
+    if not fresh:
+        raise StaleText(tree.show(path))
+    return source
+
+
+def _require_name(expected: Expected, pointer: Pointer) -> None:
+    """Refuse a new name that cannot be one, where the old one is plain: not every server looks at it."""
+    old_name, new_name = expected.old_name or "", expected.new_name.removeprefix("r#")  # Rust's raw identifiers
+    if _PLAIN_NAME.fullmatch(old_name) and not _PLAIN_NAME.fullmatch(new_name):
+        raise ToolError(
+            "cannot_rename", f"{old_name!r} is a name, and {expected.new_name!r} cannot be one.", pointer.path
+        )

@@ -1,0 +1,193 @@
+"""How every writing tool makes its edit: plan it, apply it, tell the spokes, and see what it did to the diagnostics."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, TypedDict, TypeVar, Unpack
+from weakref import WeakValueDictionary
+
+import anyio
+from anyio.to_thread import run_sync
+
+from codebuddy.edits.answers import DiagnosticsChange
+from codebuddy.edits.draft import Draft
+from codebuddy.edits.engine import EditEngine, Outcome
+from codebuddy.edits.models import Extent
+from codebuddy.edits.plan import Change, Plan
+from codebuddy.errors import ToolError
+from codebuddy.tool import Call
+from codebuddy.tools.checking import Check, compare, places, survey
+from codebuddy.workspace import WorkspacePath
+
+__all__ = ["ATTEMPTS", "Editor", "Made", "OnChange"]
+
+OnChange = Callable[[str, list[str]], Awaitable[None]]
+"""Told (project id, paths in the project) after a write is on the disk; the answer waits, so it limits its own time."""
+
+ATTEMPTS = 8
+"""So often an edit that relies on nothing is drafted anew when another writer was faster."""
+
+_WRITERS = 16  # edits at a time; one that waits takes no thread from reads
+_PATHS_AT_ONCE = 10_000  # as many as a spoke takes in one message
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Planner = Callable[[], tuple[Plan, T]]
+"""Makes the plan of an edit, and something that its answer needs; called in a thread, and again after a conflict."""
+
+
+class How(TypedDict, total=False):
+    """How an edit is made: the arguments of `Editor.make`."""
+
+    preview: bool
+    diagnostics: Extent | None
+    attempts: int
+    turn: WorkspacePath | None
+
+
+@dataclass(frozen=True)
+class Made(Generic[T]):
+    """An edit that was made, or looked at.
+
+    Args:
+        value: what its planner gave with the plan.
+        outcome: what it did, or would do.
+        diagnostics: what it did to them, if that was asked for.
+    """
+
+    value: T
+    outcome: Outcome
+    diagnostics: DiagnosticsChange | None
+
+
+class Editor:
+    """Makes edits for the tools.
+
+    Args:
+        engine: applies them.
+        on_change: told of every edit before it is answered; what it raises is logged, and the edit stands.
+        check: asks for diagnostics.
+    """
+
+    def __init__(self, engine: EditEngine, on_change: OnChange, check: Check) -> None:
+        self.engine, self._on_change, self._check = engine, on_change, check
+        self._writers = anyio.CapacityLimiter(_WRITERS)
+        self._turns: WeakValueDictionary[WorkspacePath, anyio.Lock] = WeakValueDictionary()
+
+    def path(self, call: Call, text: str) -> WorkspacePath:
+        """Read a path that the token covers.
+
+        Raises:
+            ToolError: ``invalid_path``, ``outside_project``, ``unknown_project``.
+        """
+        path = WorkspacePath.parse(text)
+        self.require(call, [path])
+        return path
+
+    def require(self, call: Call, paths: Iterable[WorkspacePath]) -> None:
+        """See that the token covers the projects of some paths.
+
+        Raises:
+            ToolError: ``unknown_project``.
+        """
+        for project in {path.project: None for path in paths}:
+            call.principal.require_project(project, self.engine.workspaces.projects)
+
+    async def draft(self, call: Call, tool: str, fill: Callable[[Draft], T], **how: Unpack[How]) -> Made[T]:
+        """Make an edit of what is put into a draft.
+
+        Args:
+            call: whose it is.
+            tool: the tool's name.
+            fill: puts it in; what it gives is the value of the answer.
+            how: as for `make`.
+
+        Raises:
+            ToolError: what `fill` and the engine raise; then nothing was changed.
+        """
+
+        def plan() -> tuple[Plan, T]:
+            draft = Draft(self.engine.workspaces, self.engine.max_file_bytes)
+            value = fill(draft)
+            return draft.plan(tool, call.principal.subject), value
+
+        return await self.make(plan, **how)
+
+    async def make(
+        self,
+        plan: Planner[T],
+        *,
+        preview: bool = False,
+        diagnostics: Extent | None = None,
+        attempts: int = 1,
+        turn: WorkspacePath | None = None,
+    ) -> Made[T]:
+        """Make an edit. One that has begun is finished and told, even when nobody waits for its answer any more.
+
+        Args:
+            plan: makes the plan.
+            preview: do everything but the commit.
+            diagnostics: what to compare them of; not with a preview.
+            attempts: how often to plan anew when another writer was faster.
+            turn: edits of the same path take turns, so that none of them has to be planned anew for another.
+
+        Raises:
+            ToolError: ``conflict``, ``changed_meanwhile``, and others; then nothing was changed.
+        """
+        before = None
+        if diagnostics is not None:
+            planned, _ = await run_sync(plan, limiter=self._writers)
+            before = await survey(self._check, places(planned.changes, diagnostics, after=False))
+        async with self._turn(turn):
+            with anyio.CancelScope(shield=True):
+                outcome, value = await run_sync(self._apply, plan, preview, attempts, limiter=self._writers)
+                if outcome.edit is not None:
+                    await self._tell(outcome.changes)
+        change = None
+        if diagnostics is not None and before is not None:
+            changes = outcome.changes
+            after = await survey(self._check, places(changes, diagnostics, after=True)) if changes else before
+            change = compare(before, after, changes)
+        return Made(value, outcome, change)
+
+    def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
+        return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
+
+    def _apply(self, plan: Planner[T], preview: bool, attempts: int) -> tuple[Outcome, T]:
+        for attempt in range(attempts):
+            try:
+                planned, value = plan()
+                return self.engine.apply(planned, preview=preview), value
+            except ToolError as error:
+                if error.code != "conflict" or attempts == 1:
+                    raise
+                if attempt == attempts - 1:
+                    message = "Another process keeps changing this; nothing was written. Try again."
+                    raise ToolError("changed_meanwhile", message, error.path) from error
+        raise AssertionError("unreachable")
+
+    async def _tell(self, changes: Sequence[Change]) -> None:
+        """Tell the spokes of all projects, at the same time, where something is other than it was."""
+        touched: dict[str, dict[str, None]] = {}
+        for change in changes:
+            node = change.after or change.before
+            for path in (change.source, change.target):
+                # That a directory is there goes without saying where it was only made for what is in it.
+                if path is not None and node is not None and not node.implied:
+                    touched.setdefault(path.project, {})[path.relative_wire] = None
+
+        async def one(project: str, paths: list[str]) -> None:
+            try:
+                for start in range(0, len(paths), _PATHS_AT_ONCE):
+                    await self._on_change(project, paths[start : start + _PATHS_AT_ONCE])
+            except Exception:
+                log.exception("a change of %s could not be told", project)
+
+        async with anyio.create_task_group() as tasks:
+            for project, paths in touched.items():
+                tasks.start_soon(one, project, list(paths))

@@ -1,0 +1,194 @@
+"""The writing tools: every one of them makes an edit, which is applied whole or not at all, and can be undone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+
+from codebuddy.configuration import JournalLimits
+from codebuddy.edits.answers import CreateDirectoryResult, EditList, EditResult, WriteResult
+from codebuddy.edits.draft import Draft
+from codebuddy.edits.drafting import Rewrite, draft_change, draft_text, edited, paths_of, written
+from codebuddy.edits.images import Images
+from codebuddy.edits.models import (
+    CreateDirectoryArguments,
+    DeleteArguments,
+    EditArguments,
+    ListEditsArguments,
+    MoveArguments,
+    UndoArguments,
+    WorkspaceEditArguments,
+    WriteArguments,
+)
+from codebuddy.edits.summaries import summarise, summarise_write
+from codebuddy.errors import ToolError
+from codebuddy.tool import Call, Tool
+from codebuddy.tools.editing import ATTEMPTS, Editor
+from codebuddy.tools.history import History
+from codebuddy.workspace import WorkspacePath
+from codebuddy.workspace.text_edits import TextEdit, apply_edits
+
+__all__ = ["edit_tools"]
+
+
+def edit_tools(editor: Editor, kept: JournalLimits | None = None) -> list[Tool[Any]]:
+    """Give the hub's writing tools.
+
+    Args:
+        editor: makes the edits.
+        kept: how long they are kept.
+    """
+    tools, history = _EditTools(editor), History(editor, kept or JournalLimits())
+    return [
+        Tool("write_file", "write", _WRITE, WriteArguments, WriteResult, tools.write_file),
+        Tool("edit_file", "write", _EDIT, EditArguments, WriteResult, tools.edit_file),
+        Tool("move_path", "write", _MOVE, MoveArguments, EditResult, tools.move_path),
+        Tool("delete_path", "write", _DELETE, DeleteArguments, EditResult, tools.delete_path),
+        Tool(
+            "create_directory",
+            "write",
+            _CREATE,
+            CreateDirectoryArguments,
+            CreateDirectoryResult,
+            tools.create_directory,
+        ),
+        Tool(
+            "apply_workspace_edit",
+            "write",
+            _APPLY,
+            WorkspaceEditArguments,
+            EditResult,
+            tools.apply_workspace_edit,
+        ),
+        Tool("list_edits", "read", _LIST, ListEditsArguments, EditList, history.list_edits),
+        Tool("undo_edit", "write", _UNDO, UndoArguments, EditResult, history.undo_edit),
+    ]
+
+
+_WRITE = (
+    "Write a whole text file; creates it and its parent directories when they are missing. To change a part of a file, "
+    "use edit_file."
+)
+_EDIT = "Replace exact texts in one file: all of them or none. Each old_text must occur exactly count times."
+_MOVE = (
+    "Move or rename a file, directory or link, also to another project. References in code are not changed: for that, "
+    "use rename_symbol or apply_workspace_edit."
+)
+_DELETE = "Delete a file, directory or link. undo_edit brings it back."
+_CREATE = "Create a directory and its missing parents. write_file needs none: it creates them itself."
+_APPLY = (
+    "Change, create, move and delete any number of files in any number of projects at once: all of it or nothing, also "
+    "when the hub crashes. Changes apply in order, each to what the ones before it leave."
+)
+_LIST = "List the edits that were made, the newest first, with the ids that undo_edit takes."
+_UNDO = (
+    "Undo an edit: every file is exactly as it was before. Refused, naming the files, when one of them was changed "
+    "since. An undo is an edit too, and can be undone."
+)
+
+
+class _EditTools:
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+
+    async def write_file(self, call: Call, arguments: WriteArguments) -> WriteResult:
+        mode = None if arguments.mode is None else int(arguments.mode, 8)
+        return await self._rewrite(call, "write_file", arguments, written(arguments.content), mode)
+
+    async def edit_file(self, call: Call, arguments: EditArguments) -> WriteResult:
+        edits = [TextEdit(edit.old_text, edit.new_text, edit.count) for edit in arguments.edits]
+        return await self._rewrite(call, "edit_file", arguments, edited(partial(apply_edits, edits=edits)))
+
+    async def _rewrite(
+        self,
+        call: Call,
+        tool: str,
+        arguments: WriteArguments | EditArguments,
+        rewrite: Rewrite,
+        mode: int | None = None,
+    ) -> WriteResult:
+        path = self._editor.path(call, arguments.path)
+        made = await self._editor.draft(
+            call,
+            tool,
+            lambda draft: draft_text(draft, path, rewrite, arguments.expected_hash, mode),
+            preview=arguments.preview,
+            diagnostics=arguments.diagnostics,
+            attempts=_attempts(arguments.expected_hash),
+            turn=path,
+        )
+        preview = arguments.preview or None
+        answer = partial(summarise_write, path, made.value, made.outcome, preview=preview, diagnostics=made.diagnostics)
+        return await run_sync(answer)
+
+    async def move_path(self, call: Call, arguments: MoveArguments) -> EditResult:
+        source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
+        _require_below_root(source, target)
+
+        def fill(draft: Draft) -> None:
+            expected = arguments.expected_hash or self._hash(source)
+            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=expected)
+
+        attempts = _attempts(arguments.expected_hash)
+        made = await self._editor.draft(call, "move_path", fill, preview=arguments.preview, attempts=attempts)
+        return await run_sync(partial(summarise, made.outcome, preview=arguments.preview))
+
+    async def delete_path(self, call: Call, arguments: DeleteArguments) -> EditResult:
+        path = self._editor.path(call, arguments.path)
+        _require_below_root(path)
+
+        def fill(draft: Draft) -> None:
+            draft.delete(path, recursive=arguments.recursive, expected_hash=arguments.expected_hash)
+
+        attempts = _attempts(arguments.expected_hash)
+        made = await self._editor.draft(call, "delete_path", fill, preview=arguments.preview, attempts=attempts)
+        return await run_sync(partial(summarise, made.outcome, preview=arguments.preview))
+
+    async def create_directory(self, call: Call, arguments: CreateDirectoryArguments) -> CreateDirectoryResult:
+        path = self._editor.path(call, arguments.path)
+
+        def fill(draft: Draft) -> bool:
+            return bool(path.parts) and draft.make_directory(path)
+
+        made = await self._editor.draft(
+            call, "create_directory", fill, preview=arguments.preview, attempts=ATTEMPTS, turn=path
+        )
+        return CreateDirectoryResult(
+            path=str(path), created=made.value, edit_id=made.outcome.edit, preview=arguments.preview or None
+        )
+
+    async def apply_workspace_edit(self, call: Call, arguments: WorkspaceEditArguments) -> EditResult:
+        self._editor.require(call, paths_of(arguments.changes))
+
+        def fill(draft: Draft) -> None:
+            for change in arguments.changes:
+                draft_change(draft, change)
+
+        made = await self._editor.draft(
+            call, "apply_workspace_edit", fill, preview=arguments.preview, diagnostics=arguments.diagnostics
+        )
+        preview = arguments.preview or None
+        return await run_sync(partial(summarise, made.outcome, preview=preview, diagnostics=made.diagnostics))
+
+    def _hash(self, path: WorkspacePath) -> str | None:
+        """Give the hash of a file that is to be moved, so that the answer has it, and an undo sees if it changed."""
+        engine = self._editor.engine
+        images = Images(engine.workspaces, engine.max_file_bytes)
+        try:
+            node = images.find(images.entry(path), content=True)
+        except ToolError:
+            return None  # too large or unreadable, which is no reason not to move it
+        return node.hash if node is not None and node.kind == "file" else None
+
+
+def _attempts(expected_hash: str | None) -> int:
+    """Give how often to try: who relies on what was there is to look at it himself when it changed."""
+    return ATTEMPTS if expected_hash is None else 1
+
+
+def _require_below_root(*paths: WorkspacePath) -> None:
+    for path in paths:
+        if not path.parts:
+            raise ToolError("invalid_path", "This is the project itself, which stays; name something in it.", str(path))

@@ -1,0 +1,82 @@
+"""The hub's assembly: the tools that it offers, and that it does not start without its journal."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from codebuddy.configuration import HubConfiguration, JournalLimits
+from codebuddy.edits import disk
+from codebuddy.edits.journal import Journal
+from codebuddy.hub import Hub, open_journal
+from codebuddy_testing.calling import ToolClient
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = {"profile": "python", "host_path": "/srv/p", "listen": "127.0.0.1"}
+CONFIGURATION: dict[str, Any] = {
+    "fleet": "test",
+    "client": {"address": "127.0.0.1", "port": 1, "published": 1},
+    "projects": {"p": PROJECT},
+}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.mark.parametrize("what", ["no directory", "held by another hub"])
+def test_without_a_journal_the_hub_does_not_start_and_says_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str
+) -> None:
+    directory, held = tmp_path / "journal", None
+    if what == "no directory":
+        directory.write_text("")
+    else:
+        held = open_journal(JournalLimits(), directory)
+    with caplog.at_level(logging.CRITICAL), pytest.raises(SystemExit) as ended:
+        open_journal(JournalLimits(), directory)
+    assert ended.value.code == 1
+    assert str(directory) in caplog.text
+    assert "mend that and start the hub again" in caplog.text
+    del held
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+async def test_what_a_crash_left_unfinished_is_ended_before_the_hub_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a").write_text("old")
+    client = ToolClient(tmp_path, tmp_path / "journal", ["p"])
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        for step in ("exchange", "rename", "remove_tree"):
+            patch.setattr(disk, step, die)
+        with pytest.raises(Killed):
+            await client("write_file", path="p/a", content="new")
+    assert (tmp_path / "p" / "a").read_text() == "old"
+    assert len(list((tmp_path / "p").iterdir())) == 2  # what was staged
+
+    limits = JournalLimits()
+    hub = Hub(
+        HubConfiguration.model_validate(CONFIGURATION),
+        Journal(tmp_path / "journal", limits.max_bytes, limits.max_age_seconds),
+        tmp_path,
+    )
+    await hub.recover()
+    assert (tmp_path / "p" / "a").read_text() in ("old", "new")
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["a"]
+    await anyio.to_thread.run_sync(hub.engine.close)
+    client.close()

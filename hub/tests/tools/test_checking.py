@@ -1,0 +1,285 @@
+"""What an edit did to the diagnostics: only what really came or went, and never silence where nothing is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from codebuddy.errors import ToolError
+from codebuddy.language.models import Diagnostic, DiagnosticsResult, Reason
+from codebuddy.links.registry import Links
+from codebuddy.tools import checking
+from codebuddy.tools.checking import link_check
+from codebuddy_testing.calling import ToolClient
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def p(tmp_path: Path) -> Path:
+    for name in "pq":
+        (tmp_path / "fleet" / name).mkdir(parents=True)
+    return tmp_path / "fleet" / "p"
+
+
+@pytest.fixture
+def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
+    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
+    yield client
+    client.close()
+
+
+def found(path: str, line: int, text: str, **more: Any) -> Diagnostic:
+    place = {"path": path, "line": line, "column": 1, "end_line": line, "end_column": 2, "line_text": text}
+    return Diagnostic.model_validate({**place, "severity": "error", "message": f"bad {text}", **more})
+
+
+def result(*items: Diagnostic, reason: Reason | None = None, message: str | None = None) -> DiagnosticsResult:
+    return DiagnosticsResult(
+        complete=reason is None, reason=reason, message=message, diagnostics=list(items), checked_files=1
+    )
+
+
+class Linter:
+    """Finds every line with ``bad`` in it, in the files as they are now."""
+
+    def __init__(self, fleet: Path) -> None:
+        self.fleet = fleet
+
+    async def __call__(self, project: str, paths: list[str] | None) -> DiagnosticsResult:
+        files = sorted((self.fleet / project).rglob("*")) if paths is None else [self.fleet / path for path in paths]
+        return result(
+            *(
+                found(str(file.relative_to(self.fleet)), number, line)
+                for file in files
+                if file.is_file()
+                for number, line in enumerate(file.read_text().splitlines(), 1)
+                if "bad" in line
+            )
+        )
+
+
+def lines(items: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
+    return [(item["path"], item["line"], item["line_text"]) for item in items]
+
+
+async def test_what_came_and_what_went_is_told_and_lines_that_moved_are_not(p: Path, client: ToolClient) -> None:
+    client.answer_check = Linter(p.parent)
+    (p / "a").write_text("bad 1\nbad 2\nbad 2\nbad 3\n")
+    answer = await client(
+        "edit_file",
+        path="p/a",
+        edits=[{"old_text": "bad 1\nbad 2\n", "new_text": "new\nnew\nnew\nbad 4\n"}],
+        diagnostics="files",
+    )
+    diagnostics = answer["diagnostics"]
+    assert lines(diagnostics["introduced"]) == [("p/a", 4, "bad 4")]
+    # Of two equal ones one is left; which of them it is nobody can tell.
+    assert sorted(text for _, _, text in lines(diagnostics["cured"])) == ["bad 1", "bad 2"]
+    assert diagnostics["complete"]
+    assert client.checked == [("p", ["p/a"]), ("p", ["p/a"])]
+
+
+async def test_it_is_asked_before_the_commit_and_after_the_telling(p: Path, client: ToolClient) -> None:
+    events: list[str] = []
+
+    async def check(_project: str, _paths: list[str] | None) -> DiagnosticsResult:
+        events.append(f"checked {(p / 'a').read_text()}")
+        return result()
+
+    async def tell(_project: str, _paths: list[str]) -> None:
+        events.append(f"told {(p / 'a').read_text()}")
+
+    client.answer_check, client.on_tell = check, tell
+    (p / "a").write_text("old")
+    await client("write_file", path="p/a", content="new", diagnostics="files")
+    assert events == ["checked old", "told new", "checked new"]
+
+
+async def test_of_files_those_are_asked_for_that_are_there(p: Path, client: ToolClient) -> None:
+    (p / "old").write_text("bad\n")
+    (p / "gone").write_text("bad gone\n")
+    client.answer_check = Linter(p.parent)
+    changes = [
+        {"path": "p/old", "move_to": "p/new"},
+        {"path": "p/gone", "delete": True},
+        {"path": "q/d/created", "content": "bad created\n"},
+    ]
+    answer = await client("apply_workspace_edit", changes=changes, diagnostics="files")
+    assert sorted(client.checked) == [
+        ("p", ["p/gone", "p/old"]),
+        ("p", ["p/new"]),
+        ("q", ["q/d/created"]),
+    ]
+    assert lines(answer["diagnostics"]["introduced"]) == [("q/d/created", 1, "bad created")]
+    assert lines(answer["diagnostics"]["cured"]) == [("p/gone", 1, "bad gone")]
+
+
+async def test_what_is_in_a_moved_directory_is_the_same_at_its_new_path(p: Path, client: ToolClient) -> None:
+    (p / "d" / "e").mkdir(parents=True)
+    (p / "d" / "e" / "a").write_text("bad\n")
+    client.answer_check = Linter(p.parent)
+    changes = [{"path": "p/d", "move_to": "p/other"}]
+    answer = await client("apply_workspace_edit", changes=changes, diagnostics="projects")
+    assert client.checked == [("p", None), ("p", None)]
+    assert (answer["diagnostics"]["introduced"], answer["diagnostics"]["cured"]) == ([], [])
+
+
+async def test_all_affected_projects_are_asked_and_so_is_undo(p: Path, client: ToolClient) -> None:
+    client.answer_check = Linter(p.parent)
+    changes = [{"path": "p/a", "content": "bad\n"}, {"path": "q/b", "content": "fine\n"}]
+    answer = await client("apply_workspace_edit", changes=changes, diagnostics="projects")
+    assert sorted(client.checked) == [("p", None), ("p", None), ("q", None), ("q", None)]
+    assert lines(answer["diagnostics"]["introduced"]) == [("p/a", 1, "bad")]
+    undone = await client("undo_edit", edit_id=answer["edit_id"], diagnostics="projects")
+    assert lines(undone["diagnostics"]["cured"]) == [("p/a", 1, "bad")]
+
+
+async def test_what_cannot_be_asked_makes_the_answer_incomplete_and_never_fails_the_edit(
+    p: Path, client: ToolClient
+) -> None:
+    async def check(project: str, _paths: list[str] | None) -> DiagnosticsResult:
+        if project == "q":
+            raise RuntimeError("something is wrong inside")
+        return result(reason="indexing", message="The language server is loading.")
+
+    client.answer_check = check
+    changes = [{"path": "p/a", "content": "a"}, {"path": "q/b", "content": "b"}]
+    answer = await client("apply_workspace_edit", changes=changes, diagnostics="projects")
+    assert answer["edit_id"]
+    assert not answer["diagnostics"]["complete"]
+    assert answer["diagnostics"]["reason"] == "indexing"
+    assert "Before the edit: The language server is loading." in answer["diagnostics"]["message"]
+    assert "After the edit:" in answer["diagnostics"]["message"]
+    assert (p / "a").read_text() == "a"
+
+
+async def test_after_an_incomplete_look_before_it_is_said_that_what_seems_new_may_be_old(
+    p: Path, client: ToolClient
+) -> None:
+    answers = iter([result(reason="timed_out", message="Too slow."), result(found("p/a", 1, "x"))])
+
+    async def check(_project: str, _paths: list[str] | None) -> DiagnosticsResult:
+        return next(answers)
+
+    client.answer_check = check
+    (p / "a").write_text("old")
+    answer = await client("write_file", path="p/a", content="new", diagnostics="files")
+    assert len(answer["diagnostics"]["introduced"]) == 1
+    assert "may have been there before" in answer["diagnostics"]["message"]
+    assert "After the edit" not in answer["diagnostics"]["message"]
+
+
+async def test_so_many_findings_are_told_and_that_there_are_more(p: Path, client: ToolClient) -> None:
+    client.answer_check = Linter(p.parent)
+    content = "".join(f"bad {number}\n" for number in range(300))
+    answer = await client("write_file", path="p/a", content=content, diagnostics="files")
+    assert len(answer["diagnostics"]["introduced"]) == 200
+    assert (answer["diagnostics"]["complete"], answer["diagnostics"]["reason"]) == (False, "truncated")
+    assert "300 introduced" in answer["diagnostics"]["message"]
+
+
+async def test_a_preview_has_none_and_an_edit_that_is_refused_does_not_wait_for_them(
+    p: Path, client: ToolClient
+) -> None:
+    error = await client.refused("write_file", path="p/a", content="x", preview=True, diagnostics="files")
+    assert error.code == "invalid_arguments"
+    edits = [{"old_text": "a", "new_text": "b"}]
+    assert (await client.refused("edit_file", path="p/a", edits=edits, diagnostics="files")).code == "not_found"
+    assert client.checked == []
+    (p / "a").write_text("x")
+    answer = await client("write_file", path="p/a", content="x", diagnostics="files")
+    assert answer["diagnostics"] == {"introduced": [], "cured": [], "complete": True}
+
+
+# Asking the spokes
+
+
+class Spokes(Links):
+    """Links whose spokes say what they are told to say, by path and cursor."""
+
+    def __init__(self, answers: Mapping[str | None, Any]) -> None:
+        super().__init__(["p", "q"])
+        self.answers = answers
+        self.asked: list[dict[str, Any]] = []
+
+    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **_: Any) -> Any:
+        assert tool == "diagnostics"
+        self.asked.append(arguments)
+        await anyio.lowlevel.checkpoint()
+        said = self.answers[arguments.get("cursor") or arguments.get("path")]
+        if isinstance(said, ToolError):
+            raise said
+        return answer.model_validate(said)
+
+
+def said(*items: Diagnostic, **more: Any) -> dict[str, Any]:
+    return {"complete": True, "diagnostics": [item.model_dump() for item in items], "checked_files": 1, **more}
+
+
+async def test_a_spoke_that_is_away_is_the_reason_of_an_incomplete_answer() -> None:
+    away = Spokes({"p/a": ToolError("spoke_offline", "The spoke of p is not connected.")})
+    answer = await link_check(away)("p", ["p/a"])
+    assert (answer.complete, answer.reason, answer.message) == (
+        False,
+        "spoke_offline",
+        "The spoke of p is not connected.",
+    )
+
+
+async def test_answers_of_several_files_are_joined_and_the_worst_reason_is_told() -> None:
+    unsupported = said(complete=False, reason="unsupported", message="No language server serves this file.")
+    slow = ToolError("timed_out", "The spoke of p did not answer.")
+    links = Spokes({"p/a": said(found("p/a", 1, "x")), "p/b.md": unsupported, "p/c": slow, "p/d": said()})
+    answer = await link_check(links)("p", ["p/a", "p/b.md", "p/c", "p/d"])
+    assert [item.path for item in answer.diagnostics] == ["p/a"]
+    assert (answer.complete, answer.reason) == (False, "timed_out")
+    assert (await link_check(links)("p", ["p/a", "p/b.md"])).reason == "unsupported"
+    assert (await link_check(links)("p", ["p/a", "p/d"])).complete
+
+
+async def test_a_whole_project_is_asked_for_page_after_page() -> None:
+    first = said(found("p/a", 1, "x"), complete=False, reason="truncated", message="More.", cursor="1.0")
+    links = Spokes({None: first, "1.0": said(found("p/b", 1, "y"))})
+    answer = await link_check(links)("p", None)
+    assert [item.path for item in answer.diagnostics] == ["p/a", "p/b"]
+    assert (answer.complete, answer.reason, answer.message, answer.cursor) == (True, None, None, None)
+    broken = Spokes({None: first, "1.0": said(complete=False, reason="indexing", message="Loading.", cursor="1.0")})
+    assert (await link_check(broken)("p", None)).reason == "indexing"
+
+
+async def test_a_spoke_that_always_has_more_is_asked_no_longer_than_is_sensible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checking, "MAX_FOUND", 10)
+    page = said(*(found("p/a", 1, "x") for _ in range(4)), complete=False, reason="truncated", cursor="1.0")
+    links = Spokes({None: page, "1.0": page})
+    answer = await link_check(links)("p", None)
+    assert (answer.complete, answer.reason) == (False, "truncated")
+    assert len(links.asked) == 3
+    monkeypatch.setattr(checking, "CHECK_SECONDS", 0.0)
+    assert not (await link_check(links)("p", None)).complete
+    assert len(links.asked) == 4
+
+
+async def test_of_very_many_files_some_are_looked_at_and_it_is_said_so() -> None:
+    paths = [f"p/f{number}" for number in range(120)]
+    links = Spokes({path: said() for path in paths})
+    answer = await link_check(links)("p", paths)
+    assert len(links.asked) == 100
+    assert (answer.complete, answer.reason) == (False, "truncated")
+    assert "120 files" in (answer.message or "")
+
+
+async def test_a_spoke_does_not_speak_of_another_project() -> None:
+    answer = await link_check(Spokes({"p/a": said(found("q/secret", 1, "x"))}))("p", ["p/a"])
+    assert (answer.complete, answer.diagnostics) == (False, [])

@@ -1,0 +1,107 @@
+"""A client that calls the hub's file and edit tools as the kernel does, without a wire in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio.lowlevel
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from codebuddy.access import ALL_SCOPES, Principal
+from codebuddy.edits.engine import EditEngine
+from codebuddy.edits.journal import Journal
+from codebuddy.errors import ToolError
+from codebuddy.language.models import DiagnosticsResult
+from codebuddy.tool import Call, Tool, parse_arguments
+from codebuddy.tools.editing import Editor
+from codebuddy.tools.edits import edit_tools
+from codebuddy.tools.files import file_tools
+from codebuddy.workspace import Workspaces
+from codebuddy.workspace.confinement import Opener
+
+__all__ = ["Answer", "ToolClient", "everything"]
+
+Answer = dict[str, Any]
+
+
+class ToolClient:
+    """Calls the tools over some projects with a real engine, and keeps what the spokes were told.
+
+    Args:
+        directory: the projects lie in it, by their ids.
+        journal: directory of the journal.
+        projects: ids.
+        opener: how paths are resolved.
+    """
+
+    def __init__(self, directory: Path, journal: Path, projects: list[str], opener: Opener | None = None) -> None:
+        self.told: list[tuple[str, list[str]]] = []
+        self.checked: list[tuple[str, list[str] | None]] = []
+        self.on_tell: Callable[[str, list[str]], Awaitable[None]] | None = None
+        self.answer_check: Callable[[str, list[str] | None], Awaitable[DiagnosticsResult]] | None = None
+        workspaces = Workspaces({project: directory / project for project in projects}, opener)
+        self.engine = EditEngine(workspaces, Journal(journal, 2**28, 86400.0))
+        editor = Editor(self.engine, self.tell, self.check)
+        self.tools: dict[str, Tool[Any]] = {tool.name: tool for tool in [*file_tools(workspaces), *edit_tools(editor)]}
+        self.schemas = {name: tool.result.model_json_schema(mode="serialization") for name, tool in self.tools.items()}
+        self.principal = Principal("tester", None, ALL_SCOPES)
+
+    async def tell(self, project: str, paths: list[str]) -> None:
+        """Keep what a spoke is told, after what `on_tell` does."""
+        if self.on_tell is not None:
+            await self.on_tell(project, paths)
+        await anyio.lowlevel.checkpoint()  # a caller who is gone would be noticed here
+        self.told.append((project, paths))
+
+    async def check(self, project: str, paths: list[str] | None) -> DiagnosticsResult:
+        """Give what `answer_check` does; without it, that there is nothing to find."""
+        self.checked.append((project, paths))
+        if self.answer_check is not None:
+            return await self.answer_check(project, paths)
+        return DiagnosticsResult(complete=True, diagnostics=[], checked_files=0)
+
+    async def __call__(self, name: str, **arguments: Any) -> Answer:
+        """Call a tool; give its answer as it travels."""
+        tool = self.tools[name]
+        # What travels is JSON in UTF-8, so what cannot be written as such would fail here.
+        sent = json.loads(json.dumps(arguments))
+        result = await tool.handler(Call(self.principal), parse_arguments(tool, sent))
+        result.text().encode("utf-8")
+        answer = result.model_dump(mode="json", exclude_none=True)
+        json.dumps(answer, ensure_ascii=False).encode("utf-8")
+        jsonschema.validate(answer, self.schemas[name])
+        return answer
+
+    async def text(self, name: str, **arguments: Any) -> str:
+        """Call a tool; give the readable form of its answer."""
+        tool = self.tools[name]
+        return (await tool.handler(Call(self.principal), parse_arguments(tool, arguments))).text()
+
+    async def refused(self, name: str, **arguments: Any) -> ToolError:
+        """Call a tool that refuses; give the refusal."""
+        with pytest.raises(ToolError) as error:
+            await self(name, **arguments)
+        assert error.value.message.endswith(".")
+        return error.value
+
+    def close(self) -> None:
+        """Close the engine."""
+        self.engine.close()
+
+
+def everything(directory: Path) -> dict[str, tuple[int, bytes | str]]:
+    """Give all that is below a directory: path → mode, and content or link target."""
+    return {
+        str(path.relative_to(directory)): (path.lstat().st_mode, _content(path))
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+def _content(path: Path) -> bytes | str:
+    if path.is_symlink():
+        return str(path.readlink())
+    return path.read_bytes() if path.is_file() else ""
