@@ -77,6 +77,14 @@ scenarios: $(READY) ## every Molecule scenario; one alone: molecule test -s isol
 modules: $(READY) ## the tests of the fleet module that need an engine
 	pytest -m engine
 
+# Measure --------------------------------------------------------------------------------------------------------------
+
+.PHONY: bench-edits
+# On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
+bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@docker exec -i cbtest-hub /opt/codebuddy/bin/python - /workspaces/project-a < tests/bench/edits.py
+
 # Renew ----------------------------------------------------------------------------------------------------------------
 
 .PHONY: lock

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,15 @@ class Hub:
         self.stopping.set()
 
 
+def _raise_limit_of_files() -> None:
+    """Use what the container allows: an edit of many directories holds all of them open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
     """Run the hub until SIGTERM or SIGINT."""
+    _raise_limit_of_files()
     configuration = HubConfiguration.load(config_path)
     verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
     hub = Hub(configuration, await run_sync(open_journal, configuration.journal))

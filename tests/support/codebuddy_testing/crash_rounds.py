@@ -47,8 +47,9 @@ Thing = tuple[str, int, bytes]
 
 DIRECTORY: Thing = ("directory", 0o755, b"")
 _MAX_LINKS = 40
-_MAX_JOURNAL_BYTES = 4 << 20
-_LOSSES = ("half_applied", "lost_files", "stray_temporaries", "recovered_unfinished", "died")
+_TEMPORARY = ".codebuddy-"
+_MAX_JOURNAL_BYTES = 1 << 20
+_LOSSES = ("wrong", "half_applied", "lost_files", "stray_temporaries", "recovered_unfinished", "died")
 
 
 class Impossible(Exception):
@@ -67,12 +68,13 @@ class Trees:
 
     @classmethod
     def read(cls, roots: dict[str, Path]) -> Trees:
-        """Give what is on the disk."""
+        """Give what is on the disk, without what an edit that just came to its end is still removing."""
         things: dict[Path_, Thing] = {}
         for project, root in roots.items():
             things[project,] = DIRECTORY
             for here, directories, files in os.walk(root):
-                for name in (*directories, *files):
+                directories[:] = [name for name in directories if not name.startswith(_TEMPORARY)]
+                for name in (*directories, *(name for name in files if not name.startswith(_TEMPORARY))):
                     place = Path(here, name)
                     things[(project, *place.relative_to(root).parts)] = _read(place)
         return cls(things)
@@ -198,7 +200,7 @@ class Editor:
         self._workspaces, self._chance, self._notes = Workspaces(roots), chance, notes
         self._journal = open_journal(journal)
         self._engine = EditEngine(self._workspaces, self._journal)
-        self._trees = Trees.read(roots)
+        self._roots, self._trees = roots, Trees.read(roots)
         self._projects = list(roots)
         self._last: tuple[str, Trees] | None = None
 
@@ -210,11 +212,18 @@ class Editor:
                 wanted, plan, preview = self._choose()
                 self._note("begun", wanted, _told(plan))
                 outcome = self._engine.apply(plan, preview=preview)
+                self._engine.wait_until_tidy()
             except ToolError as error:
                 self._note("refused", self._trees, f"{error.code}: {error.message}")
                 self._last = None
                 continue
             self._note("done", wanted)
+            found = Trees.read(self._roots)
+            if found != wanted:
+                self._note(
+                    "wrong", found, f"{_told(plan)}: {sorted(set(found.digests.items()) ^ set(wanted.digests.items()))}"
+                )
+                wanted = found
             self._last = None if outcome.edit is None else (outcome.edit, self._trees)
             self._trees = wanted
 
@@ -288,7 +297,7 @@ def one_round(roots: dict[str, Path], scratch: Path, chance: random.Random) -> C
     child = os.fork()
     if child == 0:
         try:
-            Editor(roots, journal, fd, random.Random(seed)).run()  # noqa: S311  not for secrets
+            Editor(roots, journal, fd, random.Random(seed)).run()
         finally:
             sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
             os._exit(1)
@@ -319,13 +328,14 @@ def compare(roots: dict[str, Path], notes: list[tuple[str, dict[str, str], str]]
     for kind, _, message in notes:
         counts["edits_applied"] += kind == "done"
         counts["refused"] += kind == "refused"
-        if kind == "refused":
-            logging.warning("refused: %s", message)
+        counts["wrong"] += kind == "wrong"
+        if kind in ("refused", "wrong"):
+            logging.warning("%s: %s", kind, message)
     counts["edits_applied"] -= 1  # the first note is of what was there at the start
     is_open = notes[-1][0] == "begun"  # then it may be as before or as after, or else only as it was told to be
     allowed = [digests for _, digests, _ in notes[-2 if is_open else -1 :]]
     for root in roots.values():
-        for place in list(root.rglob(".codebuddy-*")):
+        for place in list(root.rglob(_TEMPORARY + "*")):
             counts["stray_temporaries"] += 1
             logging.warning("left behind: %s", place)
             shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
@@ -359,7 +369,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING)
     logging.getLogger("codebuddy").setLevel(logging.ERROR)  # that an edit was left unfinished is what is wanted here
     counts = Counter(dict.fromkeys(("edits_applied", "kills_in_an_edit", "refused", *_LOSSES), 0))
-    chance = random.Random(seed)  # noqa: S311  not for secrets
+    chance = random.Random(seed)
     try:
         for directory in (*roots.values(), scratch):
             directory.mkdir()
@@ -370,7 +380,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         for directory in (*roots.values(), scratch):
             shutil.rmtree(directory, ignore_errors=True)
-    print(json.dumps({"rounds": options.rounds, "seed": seed, **counts}))  # noqa: T201  the answer
+    print(json.dumps({"rounds": options.rounds, "seed": seed, **counts}))
     return int(any(counts[loss] for loss in _LOSSES))
 
 

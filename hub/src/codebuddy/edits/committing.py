@@ -6,12 +6,13 @@ import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
+from codebuddy.edits.names import temporary_name
 from codebuddy.edits.placing import Create, Move, Remove
 from codebuddy.edits.plan import Change
 from codebuddy.edits.rewriting import Chmod, Overwrite, Replace, identity_of
 from codebuddy.edits.spots import NOWHERE, Spot
-from codebuddy.edits.staging import Stage, temporary_name
-from codebuddy.edits.steps import Conflict, RevertIncomplete, Step
+from codebuddy.edits.staging import Stage
+from codebuddy.edits.steps import Conflict, RevertFailed, RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
@@ -143,6 +144,7 @@ def apply_all(steps: Sequence[Step]) -> None:
     Raises:
         ToolError: a step failed, and those before it were taken back.
         RevertIncomplete: not all of them could be.
+        RevertFailed: the same, and recovery is to try again.
     """
     done: list[Step] = []
     try:
@@ -151,18 +153,26 @@ def apply_all(steps: Sequence[Step]) -> None:
                 step.apply()
             done.append(step)
     except BaseException as error:
-        left = revert_all(done)
+        left = revert_all(done, error)
         if left:
             raise RevertIncomplete(left, error) from error
         raise
 
 
-def revert_all(steps: Sequence[Step]) -> list[Step]:
-    """Take steps back, the last first; give those that could not be, because somebody else changed what they did."""
+def revert_all(steps: Sequence[Step], cause: BaseException) -> list[Step]:
+    """Take steps back, the last first; give those that could not be, because somebody else changed what they did.
+
+    Raises:
+        RevertFailed: the disk refused one; those before it stay.
+    """
     left = []
     for step in reversed(steps):
         try:
             step.revert()
-        except (Conflict, OSError):
+        except Conflict:
             left.append(step)
+        except (FileNotFoundError, FileExistsError):  # somebody took it away, or put something in its place
+            left.append(step)
+        except OSError as error:
+            raise RevertFailed(step, cause) from error
     return left

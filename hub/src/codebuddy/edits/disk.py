@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import suppress
 
+from codebuddy.edits.names import spare_name
 from codebuddy.workspace.syscalls import exchange as _exchange
 from codebuddy.workspace.syscalls import rename_new as _rename_new
 
@@ -97,24 +97,26 @@ def overwrite(fd: int, content: bytes) -> None:
     os.ftruncate(fd, len(content))
 
 
-def exchange(directory: int, one: str, other: str) -> None:
+def exchange(directory: int, temporary: str, name: str) -> None:
     """Swap two names of a directory in one step.
 
-    Where the file system has no such step, the second name first becomes a second link of what it names.
+    Where the file system has no such step, the file gets `spare_name` first, and is nowhere without a name.
 
     Raises:
         FileNotFoundError: one of them is not there.
     """
     try:
-        _exchange(directory, one, directory, other)
+        _exchange(directory, temporary, directory, name)
         return
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
-    spare = f".codebuddy-{secrets.token_hex(8)}.tmp"
-    os.link(other, spare, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
-    os.rename(one, other, src_dir_fd=directory, dst_dir_fd=directory)
-    os.rename(spare, one, src_dir_fd=directory, dst_dir_fd=directory)
+    spare = spare_name(temporary)
+    with suppress(FileNotFoundError):
+        os.unlink(spare, dir_fd=directory)
+    os.link(name, spare, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.rename(spare, temporary, src_dir_fd=directory, dst_dir_fd=directory)
 
 
 def rename(source: int, name: str, target: int, new_name: str) -> None:
@@ -141,15 +143,18 @@ def rename(source: int, name: str, target: int, new_name: str) -> None:
 def remove_tree(directory: int, name: str) -> None:
     """Remove a file, link, or directory with all that is in it, following nothing; nothing there is fine."""
     try:
-        status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode):
-            os.unlink(name, dir_fd=directory)
-            return
+        os.unlink(name, dir_fd=directory)
+        return
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        pass
+    try:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except FileNotFoundError:
         return
     try:
-        if status.st_mode & 0o700 != 0o700:
+        if stat.S_IMODE(os.fstat(fd).st_mode) & 0o700 != 0o700:
             os.fchmod(fd, 0o700)
         for child in os.listdir(fd):
             remove_tree(fd, child)

@@ -266,10 +266,8 @@ class Draft:
             item = self._find(parent)
             if item is None:
                 self._put(parent, _Item(Node("directory", mode=0o755, implied=True)))
-            elif item.node.kind == "file":
-                raise ToolError(
-                    "not_a_directory", "A part of the path that should be a directory is a file.", str(path)
-                )
+            elif item.node.kind != "directory":
+                raise ToolError("not_a_directory", "A part of the path that should be a directory is none.", str(path))
 
     def _rename(self, source: WorkspacePath, target: WorkspacePath, item: _Item) -> None:
         def moved(path: WorkspacePath) -> WorkspacePath:

@@ -16,7 +16,7 @@ from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.records import Contents, write_change, write_path, write_step
 from codebuddy.edits.settling import Settler
 from codebuddy.edits.staging import Stage
-from codebuddy.edits.steps import RevertIncomplete, Step
+from codebuddy.edits.steps import RevertFailed, RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
 from codebuddy.errors import ToolError
 from codebuddy.workspace import WorkspacePath, Workspaces
@@ -60,6 +60,10 @@ class EditEngine:
         self._settler = Settler(journal)
         self._syncers = ThreadPoolExecutor(_SYNCERS, "sync")
 
+    def wait_until_tidy(self) -> None:
+        """Wait until what edits replaced is removed, which may take a moment longer than they do."""
+        self._settler.wait_until_tidy()
+
     def close(self) -> None:
         """Have all that was committed on the disk, directories too."""
         self._settler.close()
@@ -68,7 +72,8 @@ class EditEngine:
     def apply(self, plan: Plan, *, preview: bool = False) -> Outcome:
         """Make an edit of a plan, or with ``preview`` all of it but the commit.
 
-        When this returns, the edit survives a crash of the hub and of the machine.
+        When this returns, the edit survives a crash of the hub; and of the machine, but for one of a single rename:
+        that is as durable as any write that was synced, and its record follows a moment later.
 
         Raises:
             ToolError: ``conflict`` and others; then nothing was changed.
@@ -76,12 +81,14 @@ class EditEngine:
         if not plan.changes:
             return Outcome(None, ())
         edit = self.journal.new_id()
-        worksite = Worksite(plan, self.workspaces, self.max_file_bytes)
+        worksite, alone = Worksite(plan, self.workspaces, self.max_file_bytes), _wanted_alone(plan)
         with (
-            self._locks.projects(plan.projects, _wanted_alone(plan)),
+            self._locks.projects(plan.projects, alone),
             worksite,
             self._locks.files(worksite.keys),
         ):
+            if alone:
+                self._settler.wait_until_tidy()  # what is being removed is not for this edit to find
             worksite.check()
             changes = tuple(_with_found(site) for site in worksite.sites)
             links = tuple(site.change.path for site in worksite.sites if _has_links(site))
@@ -118,9 +125,12 @@ class EditEngine:
         except RevertIncomplete as error:
             kept = {step.former for step in error.steps}
             raise
+        except RevertFailed:
+            end = "unfinished"
+            raise
         finally:
             stage.close()
-            if end != "applied":
+            if end not in ("applied", "unfinished"):
                 stage.discard(kept)
                 self._mark(end, edit)
 
@@ -163,13 +173,15 @@ class EditEngine:
         """Remove what was replaced; have the rest settled soon."""
         if _is_atomic(steps):
             self.journal.note(edit, "applied")  # that it is there shows it well enough, until it is settled
-        else:
-            self._mark("applied", edit)
-        for step in steps:
-            try:
+            self._settler.tidy(edit, steps[0])
+            return
+        self._mark("applied", edit)
+        try:
+            for step in steps:
                 step.finish()
-            except OSError:
-                log.exception("%s: what edit %s replaced could not be removed", step.spot.path, edit)
+        except OSError:
+            log.exception("what edit %s replaced could not be removed; the hub tries again when it starts", edit)
+            return
         self._settler.add(edit, {fd for step in steps for fd in step.directories})
 
     def _mark(self, kind: str, edit: str) -> None:
@@ -207,7 +219,7 @@ def _with_found(site: Site) -> Change:
     before = found.node
     if change.before is not None and change.before.implied:
         before = replace(before, implied=True)
-    return replace(change, before=before, after=after)
+    return Change(change.source, change.target, before, after)
 
 
 def _has_links(site: Site) -> bool:

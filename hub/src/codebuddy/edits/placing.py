@@ -47,7 +47,7 @@ class Create(Step):
         disk.rename(self.spot.fd, self.spot.name, self.spot.fd, self.temporary)
 
     def _holds_ours_only(self, name: str) -> bool:
-        return all(names in self.inside for names, _ in walk(self.spot, len(self.inside) + MAX_ENTRIES, name))
+        return all(names in self.inside for names, _ in walk(self.spot, MAX_ENTRIES, name))
 
     def finish(self) -> None:
         disk.remove_tree(self.spot.fd, self.temporary)
@@ -66,8 +66,8 @@ class Create(Step):
         """Say whether all that was staged in a directory is in it; what moves into it may be there already."""
         if self.after is not None:
             return True
-        most = len(self.inside) + MAX_ENTRIES
-        staged = {names: hash_at(spot) for names, spot in walk(self.spot, most, self.temporary) if names in self.inside}
+        below = walk(self.spot, MAX_ENTRIES, self.temporary)
+        staged = {names: hash_at(spot) for names, spot in below if names in self.inside}
         return staged == {names: wanted or "directory" for names, wanted in self.inside.items()}
 
 
@@ -89,7 +89,12 @@ class Remove(Step):
 
     def apply(self) -> None:
         disk.rename(self.spot.fd, self.spot.name, self.spot.fd, self.temporary)
+        self.confirm()
+
+    def confirm(self) -> None:
         found = hash_at(self.spot, self.temporary)
+        if found == ABSENT:
+            return
         if found != (self.before or "directory") or (self.before is None and self._marks_now() != self.marks):
             self._put_back(Conflict(self.spot, self.before, found))
 
@@ -101,13 +106,8 @@ class Remove(Step):
         raise conflict
 
     def _marks_now(self) -> dict[tuple[str, ...], tuple[int, ...]] | None:
-        own = self.temporary.rpartition("-")[0]  # with which the temporary names of this edit begin
         try:
-            return {
-                names: mark(spot.stat())
-                for names, spot in walk(self.spot, len(self.marks) + MAX_ENTRIES, self.temporary)
-                if not any(name.startswith(own) for name in names)
-            }
+            return {names: mark(spot.stat()) for names, spot in walk(self.spot, MAX_ENTRIES, self.temporary)}
         except (ToolError, OSError):
             return None
 
@@ -167,8 +167,15 @@ class Move(Step):
             raise conflict
 
     def state(self) -> State:
-        status = self.spot.stat()
-        return "pending" if status is not None and status.st_ino == self.inode else "done"
+        if self._is_at(self.spot):
+            return "pending"
+        # What moved may have been replaced since, at its new name.
+        was_done = self._is_at(self.target) or (self.spot.stat() is None and self.target.stat() is not None)
+        return "done" if was_done else "lost"
+
+    def _is_at(self, spot: Spot) -> bool:
+        status = spot.stat()
+        return status is not None and status.st_ino == self.inode
 
     @property
     def directories(self) -> list[int]:

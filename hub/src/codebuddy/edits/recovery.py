@@ -11,6 +11,8 @@ from typing import Any
 from codebuddy.edits import disk
 from codebuddy.edits.committing import revert_all
 from codebuddy.edits.journal import Entry, Journal
+from codebuddy.edits.names import spare_name
+from codebuddy.edits.placing import Move
 from codebuddy.edits.records import Contents, read_path, read_renames, read_step
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.steps import RevertIncomplete, Step
@@ -71,6 +73,7 @@ class _Recovery:
             directory = read_path(raw)
             with suppress(ToolError), self._workspaces.root(directory.project).directory(directory) as fd:
                 disk.remove_tree(fd, name)
+                disk.remove_tree(fd, spare_name(name))
         self._journal.write("discarded", self._entry.id)
         return "discarded"
 
@@ -84,10 +87,14 @@ class _Recovery:
                 end = self._see()
         if end == "discarded":
             return self._discard(self._document["staged"])
+        if end == "applied" and self._entry.state != "applied":
+            self._journal.write("applied", self._entry.id)
         steps = list(self._steps())
         for step in steps:
             if step.spot.fd != NOWHERE and (step.former is None or step.former not in self._kept):
                 step.finish()
+                if step.former is not None:
+                    disk.remove_tree(step.spot.fd, spare_name(step.former.parts[-1]))
         self._sync_directories(steps)
         self._journal.write("settled" if end == "applied" else end, self._entry.id)()
         return end
@@ -125,20 +132,33 @@ class _Recovery:
         done: list[Step] = []
         try:
             for step in self._steps():
-                state = step.state()
-                if state == "lost":
-                    raise ToolError("lost", f"what was staged for {step.spot.path} is not there")
-                if state == "pending":
-                    step.apply()
+                self._do(step)
                 done.append(step)
         except (ToolError, OSError) as error:
             log.warning("edit %s cannot be finished (%s); it is taken back", self._entry.id, error)
-            left = [*revert_all(done), *(error.steps if isinstance(error, RevertIncomplete) else ())]
+            left = [*revert_all(done, error), *(error.steps if isinstance(error, RevertIncomplete) else ())]
             for step in left:
                 self._kept.add(step.former)
                 log.error("edit %s: %s was changed by another, and stays as it is", self._entry.id, step.spot.path)
             return "reverted"
         return "applied"
+
+    def _do(self, step: Step) -> None:
+        state = step.state()
+        if state == "lost" and isinstance(step, Move) and self._has_gone_on(step):
+            return
+        if state == "lost":
+            raise ToolError("lost", f"what was staged for {step.spot.path} is not there")
+        if state == "pending":
+            step.apply()
+        else:
+            step.confirm()
+
+    def _has_gone_on(self, step: Move) -> bool:
+        """Say whether what a step moved was moved on by a later one."""
+        return any(
+            isinstance(other, Move) and other.inode == step.inode and other.state() == "done" for other in self._steps()
+        )
 
     def _is_superseded(self, step: dict[str, Any]) -> bool:
         """Say whether a later edit changed the same name, which it could only when this one was done."""

@@ -7,8 +7,9 @@ import stat
 from dataclasses import dataclass, field
 
 from codebuddy.edits import disk
+from codebuddy.edits.names import spare_name
 from codebuddy.edits.plan import ABSENT
-from codebuddy.edits.steps import Conflict, State, Step, hash_at
+from codebuddy.edits.steps import Conflict, RevertFailed, State, Step, hash_at
 from codebuddy.workspace.confinement import READ_FLAGS
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
@@ -52,6 +53,15 @@ class Replace(Step):
             return identity_of(status) == self.identity and content_hash(_read(fd)) == self.before
         finally:
             os.close(fd)
+
+    def confirm(self) -> None:
+        spare = spare_name(self.temporary)
+        if self.spot.stat(self.temporary) is None and self.spot.stat(spare) is not None:
+            disk.rename(self.spot.fd, spare, self.spot.fd, self.temporary)
+        found = hash_at(self.spot, self.temporary)
+        if found not in (self.before, ABSENT):
+            disk.exchange(self.spot.fd, self.temporary, self.spot.name)
+            raise Conflict(self.spot, self.before, found)
 
     def revert(self) -> None:
         found = hash_at(self.spot)
@@ -99,10 +109,21 @@ class Overwrite(Step):
             new = self._staged()
             if found != self.old and not _is_mixture(found, self.old, new):
                 raise Conflict(self.spot, self.before, content_hash(found))
-            disk.overwrite(fd, new)
-            disk.sync(fd)
+            try:
+                disk.overwrite(fd, new)
+                disk.sync(fd)
+            except OSError as error:
+                self._restore(fd, error)
+                raise
         finally:
             os.close(fd)
+
+    def _restore(self, fd: int, error: OSError) -> None:
+        try:
+            disk.overwrite(fd, self.old)
+            disk.sync(fd)
+        except OSError:
+            raise RevertFailed(self, error) from error
 
     def revert(self) -> None:
         fd = self._open()

@@ -1,4 +1,4 @@
-"""What can wait until after the answer: syncing the directories, so that recovery need not look at an edit again."""
+"""What can wait until an edit is applied: removing what it replaced, and syncing directories."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 
 from codebuddy.edits import disk
 from codebuddy.edits.journal import Journal
+from codebuddy.edits.steps import Step
 
 __all__ = ["Settler"]
 
@@ -21,8 +24,8 @@ log = logging.getLogger(__name__)
 class Settler:
     """Syncs the directories of edits a moment after they were committed, many at once.
 
-    An edit is durable before: its content and its record are on the disk, and recovery does again what a power cut
-    undid. Only one of a single rename has its record synced here.
+    An edit of several steps is durable before: its content and its record are on the disk, and recovery does again what
+    a power cut undid. One of a single rename is whole or absent by itself; its record is synced here.
 
     Args:
         journal: is told which edits are settled.
@@ -34,6 +37,33 @@ class Settler:
         self._directories: dict[tuple[int, int], int] = {}
         self._edits: list[str] = []
         self._timer: threading.Timer | None = None
+        self._tidier = ThreadPoolExecutor(1, "tidy")
+        self._tidying: set[Future[None]] = set()
+
+    def tidy(self, edit: str, step: Step) -> None:
+        """Have what a single step replaced removed at once, while the caller goes on; then have the edit settled.
+
+        To free the room of a file takes as long as to write one.
+        """
+        fd = os.dup(step.spot.fd)
+        step.spot = replace(step.spot, fd=fd)
+
+        def work() -> None:
+            try:
+                step.finish()
+                self.add(edit, [fd])
+            except OSError:
+                log.exception("what edit %s replaced could not be removed; the hub tries again when it starts", edit)
+            finally:
+                os.close(fd)
+
+        future = self._tidier.submit(work)
+        self._tidying.add(future)
+        future.add_done_callback(self._tidying.discard)
+
+    def wait_until_tidy(self) -> None:
+        """Wait until nothing is being removed."""
+        wait(list(self._tidying))
 
     def add(self, edit: str, directories: Iterable[int]) -> None:
         """Have an edit settled soon; the descriptors of the directories may be closed after this."""
@@ -74,4 +104,5 @@ class Settler:
 
     def close(self) -> None:
         """Settle what waits, and no more after this."""
+        self._tidier.shutdown()
         self.settle()

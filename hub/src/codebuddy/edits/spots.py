@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from codebuddy.edits.names import is_temporary
 from codebuddy.edits.plan import Node
 from codebuddy.errors import ToolError
 from codebuddy.workspace.confinement import DIRECTORY_FLAGS, READ_FLAGS, require_regular
@@ -140,7 +141,7 @@ def _attributes(fd: int) -> dict[str, bytes]:
 def walk(spot: Spot, most: int, name: str | None = None) -> Iterator[tuple[tuple[str, ...], Spot]]:
     """Give everything below a directory as (names from it down, spot), a directory before what is in it, in order.
 
-    A spot's descriptor is closed when the walk goes on.
+    What has a temporary name of an edit is left out. A spot's descriptor is closed when the walk goes on.
 
     Raises:
         ToolError: ``too_many_entries``.
@@ -153,6 +154,8 @@ def walk(spot: Spot, most: int, name: str | None = None) -> Iterator[tuple[tuple
         fd = os.open(wanted, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
         try:
             for child in sorted(os.listdir(fd)):
+                if is_temporary(child):
+                    continue
                 count += 1
                 if count > most or len(names) > _MAX_DEPTH:
                     raise ToolError(

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 
 from codebuddy.edits import disk
+from codebuddy.edits.names import spare_name, temporary_name
 from codebuddy.edits.placing import Move
 from codebuddy.edits.plan import Node
 from codebuddy.edits.spots import NOWHERE, Spot
@@ -16,12 +17,7 @@ from codebuddy.workspace.confinement import DIRECTORY_FLAGS
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
 
-__all__ = ["Stage", "temporary_name"]
-
-
-def temporary_name(edit: str, number: int) -> str:
-    """Give the name under which something of an edit lies until it gets its own."""
-    return f".codebuddy-{edit}-{number}.tmp"
+__all__ = ["Stage"]
 
 
 class Stage:
@@ -73,6 +69,7 @@ class Stage:
         for spot, name in self.temporaries:
             if spot.directory.child(name) not in kept:
                 disk.remove_tree(spot.fd, name)
+                disk.remove_tree(spot.fd, spare_name(name))
 
     def enter_created(self, steps: Iterable[Step]) -> None:
         """Have moves go into the directories that were staged, now that there are descriptors of them."""
@@ -142,4 +139,5 @@ class Stage:
             if after is not None:
                 if after.owner is None:  # new: what it inherits from the directory around it stays
                     after = replace(after, mode=(after.mode or 0o755) | os.fstat(fd).st_mode & 0o7000)
-                self._set(fd, after, None)
+                with about(path):
+                    self._set(fd, after, None)

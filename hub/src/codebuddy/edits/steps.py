@@ -17,7 +17,7 @@ from codebuddy.edits.spots import Spot, look
 from codebuddy.errors import ToolError
 from codebuddy.workspace.paths import WorkspacePath
 
-__all__ = ["Conflict", "RevertIncomplete", "State", "Step", "hash_at"]
+__all__ = ["Conflict", "RevertFailed", "RevertIncomplete", "State", "Step", "hash_at"]
 
 State = Literal["pending", "done", "lost"]
 """How far a step got: not begun, done, or neither can be said and it cannot be gone on with."""
@@ -55,6 +55,18 @@ class RevertIncomplete(ToolError):
         self.steps = tuple(steps)
 
 
+class RevertFailed(ToolError):
+    """A step could not be taken back, because the disk refused; recovery tries again when the hub starts."""
+
+    def __init__(self, step: Step, cause: BaseException) -> None:
+        super().__init__(
+            "revert_failed",
+            f"The edit failed ({cause}), and the disk refuses to take back what was done; see to the disk and restart "
+            "the hub, which ends the edit before it serves.",
+            str(step.spot.path),
+        )
+
+
 def _told(step: Step) -> str:
     former = f" (what was there before is {step.former})" if step.former is not None else ""
     return f"{step.spot.path}{former}"
@@ -90,6 +102,14 @@ class Step(ABC):
     @abstractmethod
     def state(self) -> State:
         """Say how far it got, by what is there."""
+
+    def confirm(self) -> None:
+        """After a crash, of a step that was done: make sure that it met what it was to meet; else put that back.
+
+        Raises:
+            Conflict: it did not.
+        """
+        return
 
     def finish(self) -> None:
         """Remove what is no longer needed, once the edit stands or was taken back."""

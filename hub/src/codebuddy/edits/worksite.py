@@ -149,6 +149,26 @@ class Worksite:
                 )
         if conflicts:
             raise _conflict(conflicts)
+        self._refuse_linked()
+
+    def _refuse_linked(self) -> None:
+        """Refuse to rewrite a file and change another of its names in one edit: each would find the other's doing."""
+        found = [(site, site.found.status) for site in self.sites if site.found is not None]
+        linked = [
+            (site, (status.st_dev, status.st_ino))
+            for site, status in found
+            if status.st_nlink > 1 and stat.S_ISREG(status.st_mode)
+        ]
+        rewritten = {file: site for site, file in linked if site.change.rewrites}
+        for site, file in linked:
+            other = rewritten.get(file)
+            if other is not None and other is not site:
+                raise ToolError(
+                    "same_file_twice",
+                    f"{site.change.path} and {other.change.path} are names of the same file (hard links); change "
+                    "one of them, or make two edits of it.",
+                    str(site.change.path),
+                )
 
     def _check_source(self, site: Site) -> tuple[WorkspacePath, str] | None:
         change, spot = site.change, site.source
@@ -278,6 +298,8 @@ def _require_writable(spot: Spot, status: os.stat_result) -> None:
         raise ToolError(
             "read_only", f"The file is marked read-only (mode {mode:04o}); change that first.", str(spot.path)
         )
+    if os.fstatvfs(spot.fd).f_flag & os.ST_RDONLY:
+        raise ToolError("read_only", "This part of the project is mounted read-only.", str(spot.path))
     if not os.access(spot.name, os.W_OK, dir_fd=spot.fd, effective_ids=True, follow_symlinks=False):
         raise ToolError(
             "permission_denied", "The hub's user may not write this file; check its owner and mode.", str(spot.path)

@@ -148,6 +148,7 @@ class Editor:
                 outcome, value = await run_sync(self._apply, plan, preview, attempts, limiter=self._writers)
                 if outcome.edit is not None:
                     await self._tell(outcome.changes)
+                    await run_sync(self.engine.wait_until_tidy)
         change = None
         if diagnostics is not None and before is not None:
             changes = outcome.changes

@@ -1,0 +1,222 @@
+"""What somebody else changed meanwhile is told, kept, and nothing is written; of two who race one wins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.edits.draft import Draft
+from codebuddy.edits.plan import ABSENT
+from codebuddy.errors import ToolError
+from codebuddy.workspace.text import content_hash
+
+from .bench import Bench, Write, around_disk, path
+from .scenarios import plant, several_files
+
+Change = Callable[[Bench], object]
+
+
+def conflict(bench: Bench, write: Write, change: Change) -> ToolError:
+    """Make a draft, let somebody else change something, apply; gives the refusal."""
+    draft = bench.draft()
+    write(draft)
+    change(bench)
+    with pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "conflict"
+    return caught.value
+
+
+def rewrite_one(bench: Bench) -> None:
+    (bench.a / "one").write_bytes(b"foreign")
+
+
+def test_a_file_changed_between_draft_and_apply_is_named_with_both_hashes_and_nothing_is_written(bench: Bench) -> None:
+    plant(bench)
+    old = content_hash((bench.a / "one").read_bytes())
+    rewrite_one(bench)
+    expected = bench.tree()
+    (bench.a / "one").write_bytes(b"a/one\n")
+    error = conflict(bench, several_files, rewrite_one)
+    assert "a/one" in error.message
+    assert old in error.message
+    assert content_hash(b"foreign") in error.message
+    assert error.path == "a/one"
+    assert bench.tree() == expected
+    assert bench.journal.entries() == []
+
+
+def test_every_file_that_changed_is_named(bench: Bench) -> None:
+    plant(bench)
+
+    def change(bench: Bench) -> None:
+        rewrite_one(bench)
+        (bench.b / "two").unlink()
+        (bench.b / "new").write_bytes(b"foreign")
+
+    error = conflict(bench, several_files, change)
+    assert all(name in error.message for name in ("a/one", "b/two", "b/new"))
+    assert ABSENT in error.message
+    assert "a/dir/in" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda bench: (bench.a / "one").chmod(0o600), "now 0600"),
+        (lambda bench: (bench.a / "one").unlink(), ABSENT),
+        (lambda bench: replaced(bench.a / "one", lambda place: place.mkdir()), "directory"),
+        (lambda bench: replaced(bench.a / "one", lambda place: place.symlink_to("two")), "link"),
+        (lambda bench: replaced(bench.a / "one", os.mkfifo), "one"),
+        (lambda bench: replaced(bench.a / "dir", lambda place: place.symlink_to("empty"), to="dir2"), "dir"),
+    ],
+    ids=["mode", "gone", "directory", "link", "fifo", "parent"],
+)
+def test_whatever_a_file_became_is_a_conflict_or_refused_and_is_kept(bench: Bench, change: Change, told: str) -> None:
+    plant(bench)
+    draft = bench.draft()
+    several_files(draft)
+    change(bench)
+    names = set(os.listdir(bench.a)), (bench.a / "one").lstat() if os.path.lexists(bench.a / "one") else None
+    with pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert told in caught.value.message + (caught.value.path or "")
+    assert names == (
+        set(os.listdir(bench.a)),
+        (bench.a / "one").lstat() if os.path.lexists(bench.a / "one") else None,
+    )
+    assert not (bench.b / "new").exists()
+
+
+def replaced(place: Path, make: Callable[[Path], object], to: str = "moved away") -> None:
+    place.rename(place.with_name(to))
+    make(place)
+
+
+@pytest.mark.parametrize("expected", [ABSENT, content_hash(b"other")])
+def test_a_hash_that_was_expected_and_is_not_there_refuses_write_delete_and_move(bench: Bench, expected: str) -> None:
+    plant(bench)
+    actual = content_hash((bench.a / "one").read_bytes())
+    attempts: list[Write] = [
+        lambda draft: draft.write(path("a/one"), b"new", expected_hash=expected),
+        lambda draft: draft.delete(path("a/one"), expected_hash=expected),
+        lambda draft: draft.move(path("a/one"), path("a/three"), expected_hash=expected),
+    ]
+    for attempt in attempts:
+        with pytest.raises(ToolError) as caught:
+            attempt(bench.draft())
+        assert caught.value.code == "conflict"
+        assert actual in caught.value.message
+        assert caught.value.path == "a/one"
+
+
+# Just before a disk call ----------------------------------------------------------------------------------------------
+
+
+def just_before(name: str, number: int, change: Callable[[], object]) -> Any:
+    """Have something happen just before the n-th of some disk calls."""
+    left = [number]
+
+    def around(called: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        left[0] -= called == name
+        if called == name and left[0] == 0:
+            change()
+        return call(*arguments)
+
+    return around_disk(around)
+
+
+def in_place(place: Path) -> None:
+    place.write_bytes(b"foreign")
+
+
+def over_it(place: Path) -> None:
+    other = place.with_name("foreign")
+    other.write_bytes(b"foreign")
+    other.rename(place)
+
+
+@pytest.mark.parametrize("how", [in_place, over_it])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_file_changed_just_before_its_exchange_keeps_the_foreign_content_and_the_edit_is_reverted(
+    bench: Bench, how: Callable[[Path], None], number: int
+) -> None:
+    plant(bench)
+    before = bench.tree()
+    changed = [name for name in ("a/dir/in", "a/one", "b/two")][number - 1]
+    draft = bench.draft()
+    several_files(draft)
+    with just_before("exchange", number, lambda: how(bench.base / changed)), pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "conflict"
+    assert changed in caught.value.message
+    assert content_hash(b"foreign") in caught.value.message
+    tree = bench.tree()
+    assert tree.pop(changed).content == b"foreign"
+    del before[changed]
+    assert tree == before
+
+
+CASES: list[tuple[str, Write, Callable[[Bench], object], str]] = [
+    ("create", lambda draft: draft.write(path("a/new"), b"x"), lambda bench: in_place(bench.a / "new"), "a/new"),
+    ("delete", lambda draft: draft.delete(path("a/one")), lambda bench: in_place(bench.a / "one"), "a/one"),
+    ("tree", lambda draft: draft.delete(path("a/dir"), recursive=True), lambda b: in_place(b.a / "dir/late"), "a/dir/late"),
+    ("deep", lambda draft: draft.delete(path("a/dir"), recursive=True), lambda b: in_place(b.a / "dir/sub/deep"), "a/dir/sub/deep"),
+    ("target", lambda draft: draft.move(path("a/one"), path("a/new")), lambda bench: in_place(bench.a / "new"), "a/new"),
+    ("source", lambda draft: draft.move(path("a/one"), path("a/new")), lambda bench: over_it(bench.a / "one"), "a/one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("write", "change", "changed"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_what_is_changed_just_before_its_rename_is_kept_and_the_edit_is_reverted(
+    bench: Bench, write: Write, change: Change, changed: str
+) -> None:
+    plant(bench)
+    before = bench.tree()
+
+    def both(draft: Draft) -> None:
+        draft.write(path("b/one"), b"first")  # is done by then, and has to be taken back
+        write(draft)
+
+    draft = bench.draft()
+    both(draft)
+    with just_before("rename", 1, lambda: change(bench)), pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "conflict"
+    tree = bench.tree()
+    assert tree.pop(changed).content == b"foreign"
+    before.pop(changed, None)
+    assert tree == before
+
+
+def test_a_mode_changed_just_before_the_exchange_is_not_lost(bench: Bench) -> None:
+    plant(bench)
+    draft = bench.draft()
+    draft.write(path("a/one"), b"new")
+    with (
+        just_before("exchange", 1, lambda: (bench.a / "one").chmod(0o755)),
+        pytest.raises(ToolError, match="a/one") as caught,
+    ):
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "conflict"
+    assert bench.tree()["a/one"][:2] == ("file", 0o755)
+    assert (bench.a / "one").read_bytes() == b"a/one\n"
+
+
+def test_a_hard_linked_file_changed_just_before_it_is_written_keeps_the_foreign_content(bench: Bench) -> None:
+    plant(bench)
+    (bench.a / "a").write_bytes(b"comes before it")
+    before = bench.tree()
+    draft = bench.draft()
+    draft.write(path("a/a"), b"new")
+    draft.write(path("a/big"), b"new")
+    with just_before("exchange", 1, lambda: in_place(bench.a / "big")), pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "conflict"
+    tree = bench.tree()
+    assert tree.pop("a/big").content == b"foreign" == tree.pop("a/other name").content
+    assert tree == {name: thing for name, thing in before.items() if name not in ("a/big", "a/other name")}

@@ -1,0 +1,331 @@
+"""What the system refuses, at any instant, becomes one sentence, and the edit is taken back whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.edits.engine import EditEngine
+from codebuddy.errors import ToolError
+
+from .bench import Bench, Write, around_disk, path
+from .scenarios import APPLIED, UNDONE, WRITES, Scenario, plant, several_files
+
+AFTERWARDS = ("remove_tree", "append", "truncate", "sync", "sync_data")  # what is done when the edit stands already
+
+
+class Failing:
+    """Has the n-th disk call fail, having done nothing or half of it."""
+
+    def __init__(self, number: int, error: int, *, half: bool = False) -> None:
+        self._number, self._error, self._half = number, error, half
+        self.failed: str | None = None
+
+    def __call__(self, name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        self._number -= 1
+        if self._number != 0:
+            return call(*arguments)
+        self.failed = name
+        if self._half and name in ("create_file", "overwrite", "append"):
+            self._write_half(name, arguments)
+        raise OSError(self._error, os.strerror(self._error))
+
+    def _write_half(self, name: str, arguments: tuple[Any, ...]) -> None:
+        content = arguments[-1]
+        half = content[: len(content) // 2]
+        if name == "create_file":
+            directory, called, _ = arguments
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(called, flags, 0o600, dir_fd=directory), "wb") as file:
+                file.write(half)
+        elif name == "overwrite":
+            os.pwrite(arguments[0], half, 0)
+        else:
+            os.write(arguments[0], half)
+
+
+def fail_at_every_call(
+    scenario: Scenario, base: Path, make: Callable[[int], Failing]
+) -> Iterator[tuple[Bench, Any, dict[str, Any], ToolError | None, str]]:
+    """Do a scenario with its first disk call failing, then its second, and so on until none is left to fail."""
+    for number in count(1):
+        bench = Bench(base / str(number))
+        planted = scenario.plant(bench)
+        bench.engine.close()
+        bench.open()
+        before, failing, refused = bench.tree(), make(number), None
+        with around_disk(failing):
+            try:
+                scenario.work(bench, planted)
+            except ToolError as error:
+                refused = error
+        if failing.failed is None:
+            bench.close()
+            return
+        yield bench, planted, before, refused, failing.failed
+        bench.close()
+        shutil.rmtree(bench.base)
+
+
+@pytest.mark.parametrize(
+    ("error", "half"), [(errno.EIO, False), (errno.ENOSPC, True)], ids=["nothing done", "half done"]
+)
+@pytest.mark.parametrize("scenario", [*APPLIED, *UNDONE[:4]], ids=lambda scenario: scenario.name)
+def test_an_edit_whose_disk_call_fails_is_whole_or_taken_back_with_a_sentence(
+    scenario: Scenario, error: int, half: bool, quick_path: Path
+) -> None:
+    undone = scenario in UNDONE
+    for bench, planted, before, refused, failed in fail_at_every_call(
+        scenario, quick_path, lambda number: Failing(number, error, half=half)
+    ):
+        tree = bench.tree()
+        if refused is None:
+            assert failed in AFTERWARDS, f"the failure of {failed} is not told"
+            assert tree != before
+        else:
+            assert refused.code not in ("revert_incomplete", "conflict"), refused.message
+            assert refused.message.endswith("."), refused.message
+            assert {name: thing for name, thing in tree.items() if ".codebuddy" not in name} == before, failed
+            scenario.work(bench, planted)  # the engine goes on
+        bench.restart()
+        assert len(bench.standing()) == 1 + undone
+        assert not bench.temporaries(), f"after {failed} failed"
+
+
+def test_what_failed_is_told_by_its_kind(bench: Bench) -> None:
+    (bench.a / "one").write_bytes(b"1")
+    told = {
+        errno.ENOSPC: ("disk_full", "room"),
+        errno.EDQUOT: ("disk_full", "room"),
+        errno.EROFS: ("read_only", "read-only"),
+        errno.EACCES: ("permission_denied", "owner and mode"),
+        errno.EIO: ("io_error", "EIO"),
+    }
+    for error, (code, words) in told.items():
+        with around_disk(lambda name, call, arguments: refuse(error) if name == "create_file" else call(*arguments)):  # noqa: B023
+            with pytest.raises(ToolError, match=words) as caught:
+                bench.apply(lambda draft: draft.write(path("a/one"), b"new"))
+        assert caught.value.code == code
+        assert caught.value.path == "a/one"
+
+
+def refuse(error: int) -> None:
+    raise OSError(error, os.strerror(error))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_an_edit_that_cannot_even_be_taken_back_is_ended_by_the_next_start(bench: Bench, number: int) -> None:
+    """The disk fails in the middle of the steps and stays so; nothing may say that all is as before."""
+    for name in ("a/1", "a/2", "b/3"):
+        (bench.base / name).write_bytes(b"old")
+    before = bench.tree()
+    left = [number]
+
+    def around(name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        left[0] -= name == "exchange"
+        return refuse(errno.EIO) if name == "exchange" and left[0] < 1 else call(*arguments)
+
+    with around_disk(around), pytest.raises(ToolError):
+        bench.apply(lambda draft: [draft.write(path(name), b"new") for name in ("a/1", "a/2", "b/3")])
+    bench.restart()
+    after = {name: thing._replace(content=b"new") for name, thing in before.items()}
+    assert bench.tree() in (before, after)
+
+
+# Real full and read-only disks ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def mounted(where: Path, options: str) -> Iterator[Path]:
+    """A small file system of its own."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", where], check=True)
+    try:
+        yield where
+    finally:
+        subprocess.run(["umount", "-l", where], check=True)
+
+
+MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts; faults are injected above for everybody")
+
+
+@MOUNTS
+def test_on_a_full_disk_an_edit_is_refused_whole_and_works_when_there_is_room_again(bench: Bench) -> None:
+    with mounted(bench.a, "size=256k"):
+        bench.open()
+        (bench.a / "one").write_bytes(b"old")
+        (bench.b / "two").write_bytes(b"old")
+        filler = bench.a / "filler"
+        filler.write_bytes(b"\0" * 180_000)
+        before = bench.tree()
+
+        def write(draft: Any) -> None:
+            draft.write(path("b/two"), b"new")
+            draft.write(path("a/one"), b"n" * 150_000)
+
+        with pytest.raises(ToolError, match="no room") as caught:
+            bench.apply(write)
+        assert (caught.value.code, caught.value.path) == ("disk_full", "a/one")
+        assert bench.tree() == before
+        filler.unlink()
+        outcome = bench.apply(write)
+        assert (bench.a / "one").stat().st_size == 150_000
+        bench.undo(outcome.edit)
+        assert (bench.a / "one").read_bytes() == b"old"
+        bench.close()
+
+
+@MOUNTS
+def test_with_no_room_for_the_journal_nothing_is_changed(tmp_path: Path) -> None:
+    (tmp_path / "bench").mkdir()
+    bench = Bench(tmp_path / "bench")
+    with mounted(bench.journal_directory, "size=64k"):
+        bench.open()
+        (bench.a / "one").write_bytes(b"o" * 100_000)
+        before = bench.tree()
+        with pytest.raises(ToolError, match="make room") as caught:
+            bench.apply(lambda draft: draft.write(path("a/one"), b"new"))
+        assert caught.value.code == "journal_failed"
+        assert bench.tree() == before
+        assert bench.journal.entries() == []
+        bench.apply(lambda draft: draft.write(path("a/small"), b"new"))
+        assert bench.restart() == {}
+        assert (bench.a / "small").read_bytes() == b"new"
+        bench.close()
+
+
+@MOUNTS
+def test_on_a_read_only_mount_nothing_is_written_in_any_project(bench: Bench) -> None:
+    with mounted(bench.a, "size=256k"):
+        (bench.a / "one").write_bytes(b"old")
+        bench.open()
+        subprocess.run(["mount", "-o", "remount,ro", bench.a], check=True)
+        before = bench.tree()
+        with pytest.raises(ToolError, match="read-only") as caught:
+            bench.apply(lambda draft: (draft.write(path("b/new"), b"1"), draft.write(path("a/one"), b"2")))
+        assert caught.value.code == "read_only"
+        assert bench.tree() == before
+        bench.close()
+
+
+# What is not there, or may not be -------------------------------------------------------------------------------------
+
+
+def test_a_directory_that_vanished_is_told_and_nothing_is_written(bench: Bench) -> None:
+    (bench.a / "dir").mkdir()
+    (bench.a / "dir/in").write_bytes(b"old")
+    draft = bench.draft()
+    draft.write(path("a/dir/in"), b"new")
+    draft.write(path("b/new"), b"new")
+    shutil.rmtree(bench.a / "dir")
+    with pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code in ("not_found", "conflict")
+    assert bench.tree() == {}
+
+
+def test_a_directory_that_vanishes_while_it_is_staged_in_is_told_and_nothing_is_written(bench: Bench) -> None:
+    (bench.a / "dir").mkdir()
+    (bench.a / "dir/in").write_bytes(b"old")
+    left = [1]
+
+    def around(name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        left[0] -= name == "create_file"
+        if name == "create_file" and left[0] == 0:
+            shutil.rmtree(bench.a / "dir")
+        return call(*arguments)
+
+    with around_disk(around), pytest.raises(ToolError):
+        bench.apply(lambda draft: (draft.write(path("a/dir/in"), b"new"), draft.write(path("b/new"), b"new")))
+    assert bench.tree() == {}
+
+
+def test_a_project_that_is_not_mounted_is_told(bench: Bench) -> None:
+    draft = bench.draft()
+    draft.write(path("b/new"), b"new")
+    draft.write(path("a/new"), b"new")
+    bench.b.rename(bench.base / "away")
+    with pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "project_unavailable"
+    assert not (bench.a / "new").exists()
+    (bench.base / "away").rename(bench.b)
+
+
+def test_a_file_marked_read_only_is_not_rewritten(bench: Bench) -> None:
+    (bench.a / "one").write_bytes(b"old")
+    (bench.a / "one").chmod(0o444)
+    before = bench.tree()
+    with pytest.raises(ToolError, match="0444") as caught:
+        bench.apply(lambda draft: (draft.write(path("a/one"), b"new"), draft.write(path("a/other"), b"new")))
+    assert caught.value.code == "read_only"
+    assert bench.tree() == before
+
+
+def test_more_files_than_may_be_open_at_once_are_refused_whole_or_written_whole(bench: Bench) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, limits[1]))
+    try:
+        with pytest.raises(ToolError) as caught:
+            bench.apply(lambda draft: [draft.write(path(f"a/{n}/file"), b"1") for n in range(100)])
+        assert caught.value.code == "busy"
+        assert bench.tree() == {}
+    except pytest.fail.Exception:
+        assert len(bench.tree()) == 200
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_fifo_is_neither_written_nor_deleted_and_moves_with_its_directory(bench: Bench) -> None:
+    (bench.a / "dir").mkdir()
+    os.mkfifo(bench.a / "dir/fifo")
+    refused: list[Write] = [
+        lambda draft: draft.write(path("a/dir/fifo"), b"new"),
+        lambda draft: draft.delete(path("a/dir"), recursive=True),
+        lambda draft: draft.move(path("a/dir"), path("b/dir")),
+    ]
+    for write in refused:
+        with pytest.raises(ToolError) as caught:
+            bench.apply(write)
+        assert caught.value.code == "not_a_file"
+    bench.apply(lambda draft: draft.move(path("a/dir"), path("a/moved")))
+    assert (bench.a / "moved/fifo").is_fifo()
+
+
+def open_below(base: Path) -> Counter[str]:
+    """What this process has open below a directory."""
+    links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+    places = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return Counter(place for place in places if place.startswith(str(base)))
+
+
+def test_nothing_is_left_open_by_edits_that_succeed_or_fail(quick_path: Path) -> None:
+    bench = Bench(quick_path / "bench")
+    plant(bench)
+    bench.apply(several_files)
+    bench.undo(bench.standing()[-1].id)
+    bench.close()
+    bench.open()
+    bench.apply(several_files, preview=True)  # has the projects opened, which stay so
+    opened = open_below(bench.base)
+    for write in WRITES:
+        for number in (2, 5, 9):
+            with around_disk(Failing(number, errno.EIO)), suppress(ToolError):
+                bench.undo(bench.apply(write).edit)
+        for entry in [entry for entry in bench.standing() if entry.about["tool"] == "test"][-1:]:
+            with suppress(ToolError):
+                bench.undo(entry.id)
+        bench.engine.close()
+        bench.engine = EditEngine(bench.workspaces, bench.journal)
+    assert open_below(bench.base) == opened
+    bench.close()

@@ -1,0 +1,199 @@
+"""Random edits leave the disk as a model of a file system says, and can be undone and done again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from codebuddy.edits.draft import Draft
+from codebuddy.errors import ToolError
+from codebuddy.workspace import WorkspacePath
+from codebuddy_testing.crash_rounds import Impossible, Path_, Trees
+
+from .bench import MEMORY, PROJECTS, Bench
+
+NAMES = st.sampled_from(["x", "y", "link"])  # few, so that they collide
+PATHS = st.tuples(st.sampled_from(PROJECTS), st.lists(NAMES, min_size=1, max_size=3)).map(
+    lambda drawn: (drawn[0], *drawn[1])
+)
+CONTENTS = st.sampled_from([b"", b"1", b"2\n"])
+
+
+@dataclass(frozen=True)
+class Write:
+    path: Path_
+    content: bytes
+    mode: int | None
+
+    def to(self, trees: Trees) -> None:
+        trees.write(self.path, self.content, self.mode)
+
+    def draft(self, draft: Draft) -> None:
+        draft.write(at(self.path), self.content, mode=self.mode)
+
+
+@dataclass(frozen=True)
+class MakeDirectory:
+    path: Path_
+
+    def to(self, trees: Trees) -> None:
+        trees.make_directory(self.path)
+
+    def draft(self, draft: Draft) -> None:
+        draft.make_directory(at(self.path))
+
+
+@dataclass(frozen=True)
+class Delete:
+    path: Path_
+    recursive: bool
+
+    def to(self, trees: Trees) -> None:
+        trees.delete(self.path, recursive=self.recursive)
+
+    def draft(self, draft: Draft) -> None:
+        draft.delete(at(self.path), recursive=self.recursive)
+
+
+@dataclass(frozen=True)
+class Move:
+    path: Path_
+    target: Path_
+    overwrite: bool
+
+    def to(self, trees: Trees) -> None:
+        trees.move(self.path, self.target, overwrite=self.overwrite)
+
+    def draft(self, draft: Draft) -> None:
+        draft.move(at(self.path), at(self.target), overwrite=self.overwrite)
+
+
+Operation = Write | MakeDirectory | Delete | Move
+OPERATIONS: st.SearchStrategy[Operation] = st.one_of(
+    st.builds(Write, PATHS, CONTENTS, st.sampled_from([None, 0o755, 0o600])),
+    st.builds(MakeDirectory, PATHS),
+    st.builds(Delete, PATHS, st.booleans()),
+    st.builds(Move, PATHS, PATHS, st.booleans()),
+    st.builds(Move, PATHS, PATHS, st.just(True)),
+)
+EDITS = st.lists(st.lists(OPERATIONS, min_size=1, max_size=7), min_size=1, max_size=4)
+BOUNDED = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], report_multiple_bugs=False
+)
+LINKS = st.fixed_dictionaries(
+    {},
+    optional={name: st.sampled_from(["x", "y", "x/y", "../x", "y/../x"]) for name in ("a/link", "b/link", "a/x/link")},
+)
+
+
+def at(path: Path_) -> WorkspacePath:
+    return WorkspacePath(path[0], path[1:])
+
+
+@BOUNDED
+@given(edits=EDITS)
+def test_the_disk_is_as_the_model_after_every_edit_and_as_before_after_its_undoing(
+    edits: list[list[Operation]],
+) -> None:
+    with a_bench({}) as bench:
+        for operations in edits:
+            apply_and_compare(bench, operations)
+        assert not bench.temporaries()
+
+
+@BOUNDED
+@given(links=LINKS, edits=EDITS)
+def test_through_links_an_edit_is_as_the_model_or_refused_whole(
+    links: dict[str, str], edits: list[list[Operation]]
+) -> None:
+    with a_bench(links) as bench:
+        for operations in edits:
+            before = read(bench)
+            try:
+                apply_and_compare(bench, operations)
+            except ToolError:
+                assert read(bench) == before
+        assert not bench.temporaries()
+
+
+@contextmanager
+def a_bench(links: dict[str, str]) -> Iterator[Bench]:
+    base = Path(tempfile.mkdtemp(prefix="codebuddy-model-", dir=MEMORY if os.access(MEMORY, os.W_OK) else None))
+    bench = Bench(base)
+    try:
+        for name in ("a/x/x", "a/x/y/x", "a/y", "b/x", "b/y/x/y"):  # so that the first steps meet something
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).write_bytes(name.encode())
+        for name, target in links.items():
+            (base / name).symlink_to(target)
+        yield bench
+    finally:
+        bench.close()
+        shutil.rmtree(base)
+
+
+def apply_and_compare(bench: Bench, operations: list[Operation]) -> None:
+    before = read(bench)
+    after, draft = drafted(bench, before, operations)
+    plan = draft.plan("test", "tester")
+    bench.engine.apply(plan, preview=True)
+    assert read(bench) == before, "a preview changed something"
+    outcome = bench.engine.apply(plan)
+    assert read(bench) == after
+    if outcome.edit is None:
+        assert before == after
+        return
+    undoing = bench.undo(outcome.edit)
+    assert read(bench) == before, "not undone"
+    bench.undo(undoing.edit)
+    assert read(bench) == after, "not done again"
+
+
+def drafted(bench: Bench, before: Trees, operations: list[Operation]) -> tuple[Trees, Draft]:
+    """Put in what the model can do; what it cannot do, a draft must refuse, and with it that draft is void."""
+    after, taken = before.copy(), []
+    draft = bench.draft()
+    for operation in operations:
+        wanted = after.copy()
+        try:
+            operation.to(wanted)
+        except Impossible:
+            assert is_refused(draft, operation) or is_refused_whole(bench, draft), f"{operation} cannot be done"
+            draft = bench.draft()
+            for earlier in taken:
+                earlier.draft(draft)
+            continue
+        operation.draft(draft)
+        taken.append(operation)
+        after = wanted
+    return after, draft
+
+
+def is_refused(draft: Draft, operation: Operation) -> bool:
+    try:
+        operation.draft(draft)
+    except ToolError as error:
+        return bool(error.code and error.message)
+    return False
+
+
+def is_refused_whole(bench: Bench, draft: Draft) -> bool:
+    """A draft sees no link that it made itself lead elsewhere; then the engine refuses."""
+    before = read(bench)
+    try:
+        bench.engine.apply(draft.plan("test", "tester"))
+    except ToolError:
+        return read(bench) == before
+    return False
+
+
+def read(bench: Bench) -> Trees:
+    return Trees.read({project: bench.base / project for project in PROJECTS})
