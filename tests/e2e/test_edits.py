@@ -93,8 +93,8 @@ async def test_a_workspace_edit_over_projects_is_whole_or_refused(
     (roots["project-c"] / "shared.txt").write_text("somebody was here\n")
     edits = [{"line": 1, "column": 1, "end_line": 1, "end_column": 3, "new_text": "within"}]
     hashes = {file["path"]: file["hash"] for file in first["files"]}
-    changes = [{"path": path, "edits": edits, "expected_hash": hashes[path]} for path in paths.values()]
-    succeeded, told = await answer(client, "apply_workspace_edit", changes=changes)
+    wanted = [{"path": path, "edits": edits, "expected_hash": hashes[path]} for path in paths.values()]
+    succeeded, told = await answer(client, "apply_workspace_edit", changes=wanted)
     assert not succeeded
     assert told["code"] == "conflict"
     assert paths["project-c"] in told["message"] or told["path"] == paths["project-c"]
@@ -117,7 +117,7 @@ async def test_no_kill_leaves_an_edit_half_applied(
     arguments = ["--rounds", str(CRASHES), "--journal", "/var/lib/codebuddy/journal", "--root", *roots]
     done = fleet.feed("hub", script, SPOKE_PYTHON, "-", *arguments)
     assert done.code == 0, done.output
-    figures = json.loads(done.output.splitlines()[-1])
+    figures = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
     print(f"\n{CRASHES} kills: {figures}")
     record_property("crashes", figures)
     assert figures["rounds"] == CRASHES

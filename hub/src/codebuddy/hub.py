@@ -144,7 +144,14 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
     configuration = HubConfiguration.load(config_path)
     verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
     hub = Hub(configuration, await run_sync(open_journal, configuration.journal))
-    await hub.recover()
+    try:
+        await hub.recover()
+        await _serve(hub, configuration, verifier)
+    finally:
+        await run_sync(hub.engine.close)
+
+
+async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerifier) -> None:
     published = configuration.client.published
     client_policy = AccessPolicy(
         verifier, CLIENT_AUDIENCE, [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
@@ -169,7 +176,6 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
             doors.start_soon(spokes.serve, spoke_sockets)
             log.info("serving %d projects on port %d", len(listens), published)
         tasks.cancel_scope.cancel()
-    await run_sync(hub.engine.close)
 
 
 def open_journal(limits: JournalLimits, directory: Path = JOURNAL) -> Journal:

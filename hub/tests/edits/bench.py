@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import stat
@@ -79,29 +80,21 @@ class Bench:
         """Make an edit of what a function puts into a draft."""
         draft = self.draft()
         write(draft)
-        outcome = self.engine.apply(draft.plan("test", "tester"), preview=preview)
-        self._tidy()
-        return outcome
+        return self.engine.apply(draft.plan("test", "tester"), preview=preview)
 
     def undo(self, edit: str | None) -> Outcome:
         assert edit is not None
         entry = self.journal.get(edit)
         assert entry is not None, f"edit {edit} is not in the journal"
         images = Images(self.workspaces, MAX_FILE_BYTES)
-        outcome = self.engine.apply(undo_plan(self.journal, entry, images, "tester"))
-        self._tidy()
-        return outcome
-
-    def _tidy(self) -> None:
-        """Wait until what was replaced is removed, which the engine does while its caller goes on."""
-        self.engine._settler.wait_until_tidy()
+        return self.engine.apply(undo_plan(self.journal, entry, images, "tester"))
 
     def standing(self) -> list[Entry]:
         """The edits that the journal holds as applied, the oldest first."""
         return [entry for entry in self.journal.entries() if entry.state in ("applied", "settled")]
 
     def tree(self) -> dict[str, Thing]:
-        """All that is in both projects."""
+        """All that is in both projects, once the engine has removed what was replaced."""
         self.engine.wait_until_tidy()
         return {name: thing for project in PROJECTS for name, thing in _things(self.base, project)}
 
@@ -177,6 +170,7 @@ def survives(work: Callable[[], object]) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)  # of other threads, which the child does without
         child = os.fork()
     if child == 0:
+        gc.disable()  # which would copy every page
         try:
             work()
             os._exit(0)

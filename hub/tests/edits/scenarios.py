@@ -141,6 +141,14 @@ def new_directories_at_old_names(draft: Draft) -> None:
     draft.move(path("a/empty/moved/sub"), path("a/dir/again"))
 
 
+def new_things_where_names_go_round(draft: Draft) -> None:
+    draft.move(path("a/dir"), path("a/moved"))
+    draft.move(path("a/empty"), path("a/dir"))
+    draft.make_directory(path("a/moved/new"))
+    draft.write(path("a/dir/new/file"), b"in what was empty")
+    draft.write(path("a/moved/in"), NEW)
+
+
 def hard_linked(draft: Draft) -> None:
     draft.write(path("a/one"), b"before it\n")
     draft.write(path("a/big"), NEW)
@@ -175,7 +183,17 @@ def _undone(write: Write) -> Scenario:
     return Scenario(f"undo_of_{write.__name__}", plant_and_apply, lambda bench, edit: bench.undo(edit))
 
 
+def one_file(draft: Draft) -> None:
+    draft.write(path("a/dir/in"), b"in\n", mode=0o600)
+
+
+def one_new_file(draft: Draft) -> None:
+    draft.write(path("a/dir/new"), NEW)
+
+
 WRITES: list[Write] = [
+    one_file,
+    one_new_file,
     several_files,
     nested_directories,
     delete_files,
@@ -191,6 +209,7 @@ WRITES: list[Write] = [
     overwrite_by_move,
     file_for_directory,
     new_directories_at_old_names,
+    new_things_where_names_go_round,
     hard_linked,
     hard_linked_shrinks,
     modes_only,

@@ -147,7 +147,7 @@ def test_a_file_changed_just_before_its_exchange_keeps_the_foreign_content_and_t
 ) -> None:
     plant(bench)
     before = bench.tree()
-    changed = [name for name in ("a/dir/in", "a/one", "b/two")][number - 1]
+    changed = ("a/dir/in", "a/one", "b/two")[number - 1]
     draft = bench.draft()
     several_files(draft)
     with just_before("exchange", number, lambda: how(bench.base / changed)), pytest.raises(ToolError) as caught:
@@ -161,19 +161,19 @@ def test_a_file_changed_just_before_its_exchange_keeps_the_foreign_content_and_t
     assert tree == before
 
 
-CASES: list[tuple[str, Write, Callable[[Bench], object], str]] = [
-    ("create", lambda draft: draft.write(path("a/new"), b"x"), lambda bench: in_place(bench.a / "new"), "a/new"),
-    ("delete", lambda draft: draft.delete(path("a/one")), lambda bench: in_place(bench.a / "one"), "a/one"),
-    ("tree", lambda draft: draft.delete(path("a/dir"), recursive=True), lambda b: in_place(b.a / "dir/late"), "a/dir/late"),
-    ("deep", lambda draft: draft.delete(path("a/dir"), recursive=True), lambda b: in_place(b.a / "dir/sub/deep"), "a/dir/sub/deep"),
-    ("target", lambda draft: draft.move(path("a/one"), path("a/new")), lambda bench: in_place(bench.a / "new"), "a/new"),
-    ("source", lambda draft: draft.move(path("a/one"), path("a/new")), lambda bench: over_it(bench.a / "one"), "a/one"),
-]  # fmt: skip
+CASES: dict[str, tuple[Write, Callable[[Path], None], str]] = {
+    "its name is taken": (lambda draft: draft.write(path("a/new"), b"x"), in_place, "a/new"),
+    "a deleted file": (lambda draft: draft.delete(path("a/one")), in_place, "a/one"),
+    "one more in a tree": (lambda draft: draft.delete(path("a/dir"), recursive=True), in_place, "a/dir/late"),
+    "deep in a tree": (lambda draft: draft.delete(path("a/dir"), recursive=True), in_place, "a/dir/sub/deep"),
+    "where it moves to": (lambda draft: draft.move(path("a/one"), path("a/new")), in_place, "a/new"),
+    "what moves": (lambda draft: draft.move(path("a/one"), path("a/new")), over_it, "a/one"),
+}
 
 
-@pytest.mark.parametrize(("write", "change", "changed"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(("write", "how", "changed"), CASES.values(), ids=CASES)
 def test_what_is_changed_just_before_its_rename_is_kept_and_the_edit_is_reverted(
-    bench: Bench, write: Write, change: Change, changed: str
+    bench: Bench, write: Write, how: Callable[[Path], None], changed: str
 ) -> None:
     plant(bench)
     before = bench.tree()
@@ -184,7 +184,7 @@ def test_what_is_changed_just_before_its_rename_is_kept_and_the_edit_is_reverted
 
     draft = bench.draft()
     both(draft)
-    with just_before("rename", 1, lambda: change(bench)), pytest.raises(ToolError) as caught:
+    with just_before("rename", 1, lambda: how(bench.base / changed)), pytest.raises(ToolError) as caught:
         bench.engine.apply(draft.plan("test", "tester"))
     assert caught.value.code == "conflict"
     tree = bench.tree()

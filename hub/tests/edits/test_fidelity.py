@@ -1,4 +1,4 @@
-"""What an edit does not mean to change stays: mode, owner, attributes, hard links, links, names; and undo brings it back."""
+"""What an edit does not mean to change stays: mode, owner, attributes, links, names; and undo brings it back."""
 
 from __future__ import annotations
 

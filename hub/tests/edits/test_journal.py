@@ -1,4 +1,4 @@
-"""The journal keeps what was promised for as long as was promised, and a torn or damaged end costs no more than that."""
+"""The journal keeps edits for as long as was promised, and a torn or damaged end costs no more than that."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Kills a process that edits, again and again, and looks whether any edit was left half-done.
 
-A child makes random edits over several projects in an endless loop, and writes down before each what the trees will be.
-The parent kills it at a random instant, recovers as a hub does at its start, and compares. Needs nothing but the package
+A child makes random edits over several projects in an endless loop, and writes down before each what will be there. The
+parent kills it at a random instant, recovers as a hub does at its start, and compares. Needs nothing but the package
 `codebuddy` and the standard library, so it also runs inside a hub, on its own mounts:
 
     docker exec -i codebuddy-hub python3 - --root /workspaces/* --journal /tmp < crash_rounds.py
@@ -23,7 +23,6 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,18 +36,16 @@ from codebuddy.edits.undo import undo_plan
 from codebuddy.errors import ToolError
 from codebuddy.workspace import WorkspacePath, Workspaces
 
-__all__ = ["Impossible", "Path_", "Thing", "Trees", "main"]
+__all__ = ["DIRECTORY", "Impossible", "Names", "Thing", "Trees", "main"]
 
-Path_ = tuple[str, ...]
-"""The project, then the names below it."""
-
-Thing = tuple[str, int, bytes]
-"""Kind, mode, and a file's content or a link's target."""
+Names = tuple[str, ...]  # the project, then the names below it
+Thing = tuple[str, int, bytes]  # kind, mode, and a file's content or a link's target
+Digests = dict[str, str]  # path → what is there, shortened
+Note = tuple[str, Digests, str]  # ``begun``, ``done`` and the like; what there will be, or is; a remark
 
 DIRECTORY: Thing = ("directory", 0o755, b"")
-_MAX_LINKS = 40
 _TEMPORARY = ".codebuddy-"
-_MAX_JOURNAL_BYTES = 1 << 20
+_KEPT = 1 << 20, 1e9  # bytes and seconds
 _LOSSES = ("wrong", "half_applied", "lost_files", "stray_temporaries", "recovered_unfinished", "died")
 
 
@@ -63,13 +60,13 @@ class Trees:
         things: what there is, the projects themselves among it.
     """
 
-    def __init__(self, things: dict[Path_, Thing]) -> None:
+    def __init__(self, things: dict[Names, Thing]) -> None:
         self.things = things
 
     @classmethod
     def read(cls, roots: dict[str, Path]) -> Trees:
         """Give what is on the disk, without what an edit that just came to its end is still removing."""
-        things: dict[Path_, Thing] = {}
+        things: dict[Names, Thing] = {}
         for project, root in roots.items():
             things[project,] = DIRECTORY
             for here, directories, files in os.walk(root):
@@ -81,23 +78,18 @@ class Trees:
 
     def copy(self) -> Trees:
         """Give another that is the same."""
-        return Trees(dict(self.things))
+        return type(self)(dict(self.things))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Trees) and self.things == other.things
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def write(self, path: Path_, content: bytes, mode: int | None = None) -> None:
-        """Have a file at a path; a link is followed, missing parents are made."""
+    def write(self, path: Names, content: bytes, mode: int | None = None) -> None:
+        """Have a file at a path; missing parents are made."""
         path = self.real(path)
         kind, kept, _ = self.things.get(path, ("file", 0o644, b""))
-        if kind == "directory":
+        if kind != "file":
             raise Impossible
         self._make_parents(path)
         self.things[path] = ("file", kept if mode is None else mode, content)
 
-    def make_directory(self, path: Path_) -> None:
+    def make_directory(self, path: Names) -> None:
         """Have a directory at a path."""
         path = self.real(path)
         if self.things.get(path, DIRECTORY)[0] != "directory":
@@ -105,17 +97,17 @@ class Trees:
         self._make_parents(path)
         self.things.setdefault(path, DIRECTORY)
 
-    def delete(self, path: Path_, *, recursive: bool = False) -> None:
+    def delete(self, path: Names, *, recursive: bool = True) -> None:
         """Have nothing at a path."""
-        path = self.entry(path)
-        if path not in self.things or (self.below(path) and not recursive):
+        path = self._entry(path)
+        if path not in self.things or (self._below(path) and not recursive):
             raise Impossible
-        for gone in (path, *self.below(path)):
+        for gone in (path, *self._below(path)):
             del self.things[gone]
 
-    def move(self, source: Path_, target: Path_, *, overwrite: bool = False) -> None:
+    def move(self, source: Names, target: Names, *, overwrite: bool = True) -> None:
         """Have what is at one path at another."""
-        source, target = self.entry(source), self.entry(target)
+        source, target = self._entry(source), self._entry(target)
         if source not in self.things or (source != target and target[: len(source)] == source):
             raise Impossible
         if source == target:
@@ -125,53 +117,35 @@ class Trees:
                 raise Impossible
             del self.things[target]
         self._make_parents(target)
-        for path in (source, *self.below(source)):
+        for path in (source, *self._below(source)):
             self.things[target + path[len(source) :]] = self.things.pop(path)
 
-    def below(self, path: Path_) -> list[Path_]:
-        """Give what is below a directory."""
-        return [other for other in self.things if len(other) > len(path) and other[: len(path)] == path]
+    def real(self, path: Names) -> Names:
+        """Give a path without links in it; here nothing leads through a link."""
+        return path
 
-    def entry(self, path: Path_) -> Path_:
-        """Follow links but the one that the path may end in."""
+    def _entry(self, path: Names) -> Names:
         if len(path) < 2:
             raise Impossible
         return (*self.real(path[:-1]), path[-1])
 
-    def real(self, path: Path_) -> Path_:
-        """Follow links; what is missing is taken to become a directory."""
-        here, names, links = path[:1], list(path[1:]), 0
-        while names:
-            name = names.pop(0)
-            if name == "..":
-                if len(here) == 1:
-                    raise Impossible
-                here = here[:-1]
-                continue
-            kind, _, target = self.things.get((*here, name), DIRECTORY)
-            if kind == "link":
-                links += 1
-                if links > _MAX_LINKS or target.startswith(b"/"):
-                    raise Impossible
-                names = [part for part in os.fsdecode(target).split("/") if part not in ("", ".")] + names
-            elif kind == "file" and names:
-                raise Impossible
-            else:
-                here = (*here, name)
-        return here
+    def _below(self, path: Names) -> list[Names]:
+        return [other for other in self.things if len(other) > len(path) and other[: len(path)] == path]
 
-    def _make_parents(self, path: Path_) -> None:
+    def _make_parents(self, path: Names) -> None:
         for depth in range(1, len(path)):
             if self.things.setdefault(path[:depth], DIRECTORY)[0] != "directory":
                 raise Impossible
 
     @property
-    def digests(self) -> dict[str, str]:
+    def digests(self) -> Digests:
         """What there is, short enough to be written down before every edit."""
-        return {
-            "/".join(path): f"{kind} {mode:o} {hashlib.sha256(content).hexdigest()[:16]}"
-            for path, (kind, mode, content) in self.things.items()
-        }
+        things = self.things.items()
+        return {"/".join(path): f"{kind} {mode:o} {_digest(content)}" for path, (kind, mode, content) in things}
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _read(place: Path) -> Thing:
@@ -187,51 +161,40 @@ def _read(place: Path) -> Thing:
 
 
 class Editor:
-    """Makes random edits without end.
-
-    Args:
-        roots: project → its directory.
-        journal: directory of the journal.
-        notes: where it writes down what is to come.
-        chance: where its choices come from.
-    """
+    """Makes random edits without end, and writes down what is to come."""
 
     def __init__(self, roots: dict[str, Path], journal: Path, notes: int, chance: random.Random) -> None:
-        self._workspaces, self._chance, self._notes = Workspaces(roots), chance, notes
-        self._journal = open_journal(journal)
+        self._roots, self._workspaces, self._notes, self._chance = roots, Workspaces(roots), notes, chance
+        self._journal = Journal(journal, *_KEPT)
         self._engine = EditEngine(self._workspaces, self._journal)
-        self._roots, self._trees = roots, Trees.read(roots)
-        self._projects = list(roots)
-        self._last: tuple[str, Trees] | None = None
+        self._trees = Trees.read(roots)
+        self._last: tuple[str, Trees] | None = None  # the last edit and what there was before it
 
     def run(self) -> None:
         """Edit until killed."""
-        self._note("done", self._trees)
+        self._note("done", self._trees.digests)
         while True:
             try:
                 wanted, plan, preview = self._choose()
-                self._note("begun", wanted, _told(plan))
+                told = ", ".join(f"{change.source} -> {change.target}" for change in plan.changes)
+                self._note("begun", wanted.digests, f"{plan.tool}: {told}")
                 outcome = self._engine.apply(plan, preview=preview)
-                self._engine.wait_until_tidy()
             except ToolError as error:
-                self._note("refused", self._trees, f"{error.code}: {error.message}")
+                self._note("refused", self._trees.digests, f"{error.code}: {error.message}")
                 self._last = None
                 continue
-            self._note("done", wanted)
+            self._note("done", wanted.digests)
             found = Trees.read(self._roots)
-            if found != wanted:
-                self._note(
-                    "wrong", found, f"{_told(plan)}: {sorted(set(found.digests.items()) ^ set(wanted.digests.items()))}"
-                )
-                wanted = found
+            if found.things != wanted.things:
+                self._note("wrong", found.digests, f"{told}: {_difference(wanted.digests, found.digests)}")
             self._last = None if outcome.edit is None else (outcome.edit, self._trees)
-            self._trees = wanted
+            self._trees = found
 
-    def _note(self, kind: str, trees: Trees, message: str = "") -> None:
-        os.write(self._notes, json.dumps([kind, trees.digests, message]).encode() + b"\n")
+    def _note(self, kind: str, digests: Digests, remark: str = "") -> None:
+        os.write(self._notes, json.dumps([kind, digests, remark]).encode() + b"\n")
 
-    def _choose(self) -> tuple[Trees, Any, bool]:
-        """Give the trees that are to come, the plan that leads there, and whether it is only a preview."""
+    def _choose(self) -> tuple[Trees, Plan, bool]:
+        """Give what is to come, the plan that leads there, and whether it is only a preview."""
         if self._last is not None and self._chance.random() < 0.2:
             edit, before = self._last
             entry = self._journal.get(edit)
@@ -239,50 +202,34 @@ class Editor:
                 return before, undo_plan(self._journal, entry, Images(self._workspaces, 1 << 22), "child"), False
         wanted, draft = self._trees.copy(), Draft(self._workspaces)
         for _ in range(self._chance.choice((1, 1, 2, 3, 5, 9))):
-            wanted, draft = self._step(wanted, draft)
+            name, *arguments = self._operation(wanted)
+            tried = wanted.copy()
+            try:
+                getattr(tried, name)(*arguments)
+            except Impossible:
+                continue
+            wanted = tried
+            paths = [WorkspacePath(part[0], part[1:]) if isinstance(part, tuple) else part for part in arguments]
+            options = {"delete": {"recursive": True}, "move": {"overwrite": True}}.get(name, {})
+            getattr(draft, name)(*paths, **options)
         preview = self._chance.random() < 0.1
-        return self._trees if preview else wanted, draft.plan("crash_rounds", "child"), preview
-
-    def _step(self, trees: Trees, draft: Draft) -> tuple[Trees, Draft]:
-        name, *arguments = self._operation(trees)
-        options = {"delete": {"recursive": True}, "move": {"overwrite": True}}.get(name, {})
-        wanted = trees.copy()
-        try:
-            getattr(wanted, name)(*arguments, **options)
-        except Impossible:
-            return trees, draft
-        paths = [WorkspacePath(part[0], part[1:]) if isinstance(part, tuple) else part for part in arguments]
-        getattr(draft, name)(*paths, **options)
-        return wanted, draft
+        return self._trees if preview else wanted, draft.plan("edit", "child"), preview
 
     def _operation(self, trees: Trees) -> tuple[Any, ...]:
         name = self._chance.choice(("write", "write", "write", "make_directory", "delete", "move", "move"))
-        there = [path for path in trees.things if len(path) > 1]
-        if len(there) > 40:
-            name = "delete"
+        new = (self._chance.choice([*self._roots]), *self._chance.choices("abcd", k=self._chance.choice((1, 2, 2, 3))))
+        old = self._chance.choice([path for path in trees.things if len(path) > 1] or [new])
+        if len(trees.things) > 40:
+            return "delete", old
         if name == "write":
             content = self._chance.randbytes(self._chance.choice((0, 3, 300, 9000)))
-            old = self._chance.choice(there) if there and self._chance.random() < 0.5 else self._new_path()
-            return name, old, content
-        if name == "make_directory" or not there:
-            return "make_directory", self._new_path()
-        if name == "move":
-            return name, self._chance.choice(there), self._new_path()
-        return name, self._chance.choice(there)
-
-    def _new_path(self) -> Path_:
-        names = tuple(self._chance.choice("abcd") for _ in range(self._chance.choice((1, 2, 2, 3))))
-        return (self._chance.choice(self._projects), *names)
+            return name, self._chance.choice((old, new)), content
+        return {"make_directory": (name, new), "move": (name, old, new), "delete": (name, old)}[name]
 
 
-def _told(plan: Plan) -> str:
-    verb = "undoes" if plan.undoes else "does"
-    return f"{verb} {', '.join(f'{change.source} -> {change.target}' for change in plan.changes)}"
-
-
-def open_journal(directory: Path) -> Journal:
-    """Open the journal as a hub does at its start."""
-    return Journal(directory, _MAX_JOURNAL_BYTES, 1e9)
+def _difference(wanted: Digests, found: Digests) -> str:
+    missing, added = wanted.items() - found.items(), found.items() - wanted.items()
+    return f"missing {sorted(missing)}, added {sorted(added)}"
 
 
 # The parent -----------------------------------------------------------------------------------------------------------
@@ -299,76 +246,58 @@ def one_round(roots: dict[str, Path], scratch: Path, chance: random.Random) -> C
         try:
             Editor(roots, journal, fd, random.Random(seed)).run()
         finally:
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            logging.exception("the child ended by itself")
             os._exit(1)
     os.close(fd)
     while not notes.stat().st_size and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         time.sleep(0.0005)
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
-    counts = Counter(edits_applied=0, died=not os.WIFSIGNALED(os.waitpid(child, 0)[1]))
-    opened = open_journal(journal)
-    counts["kills_in_an_edit"] += any(entry.state in ("staging", "edit") for entry in opened.entries())
-    ends = recover(Workspaces(roots), opened)
-    counts.update(f"recovered_{end}" for end in ends.values())
-    counts.update(compare(roots, list(_notes(notes))))
+    counts = Counter(died=int(not os.WIFSIGNALED(os.waitpid(child, 0)[1])))
+    counts.update(f"recovered_{end}" for end in recover(Workspaces(roots), Journal(journal, *_KEPT)).values())
+    lines = notes.read_bytes().splitlines(keepends=True)
+    counts.update(compare(roots, [json.loads(line) for line in lines if line.endswith(b"\n")]))  # the last may be cut
     return counts
 
 
-def _notes(notes: Path) -> Iterator[tuple[str, dict[str, str], str]]:
-    for line in notes.read_bytes().splitlines(keepends=True):
-        if line.endswith(b"\n"):  # the kill may have cut the last
-            kind, digests, message = json.loads(line)
-            yield kind, digests, message
-
-
-def compare(roots: dict[str, Path], notes: list[tuple[str, dict[str, str], str]]) -> Counter[str]:
+def compare(roots: dict[str, Path], notes: list[Note]) -> Counter[str]:
     """Compare what is there with what was written down; what the edits left behind is removed."""
-    counts: Counter[str] = Counter()
-    for kind, _, message in notes:
-        counts["edits_applied"] += kind == "done"
-        counts["refused"] += kind == "refused"
-        counts["wrong"] += kind == "wrong"
+    counts = Counter(kind for kind, *_ in notes[1:])
+    for kind, _, remark in notes:
         if kind in ("refused", "wrong"):
-            logging.warning("%s: %s", kind, message)
-    counts["edits_applied"] -= 1  # the first note is of what was there at the start
-    is_open = notes[-1][0] == "begun"  # then it may be as before or as after, or else only as it was told to be
+            logging.warning("%s: %s", kind, remark)
+    for place in [place for root in roots.values() for place in root.rglob(_TEMPORARY + "*")]:
+        counts["stray_temporaries"] += 1
+        logging.warning("left behind: %s", place)
+        shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
+    # An edit that was not told as done may be as before or as after; one that was, only as it was told.
+    is_open = notes[-1][0] == "begun"
+    counts["kills_in_an_edit"] += is_open
     allowed = [digests for _, digests, _ in notes[-2 if is_open else -1 :]]
-    for root in roots.values():
-        for place in list(root.rglob(_TEMPORARY + "*")):
-            counts["stray_temporaries"] += 1
-            logging.warning("left behind: %s", place)
-            shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
     found = Trees.read(roots).digests
     if found not in allowed:
         counts["half_applied"] += 1
         sure = set.intersection(*({*digests.values()} for digests in allowed))  # wherever it is by now
         counts["lost_files"] += len(sure - {*found.values()})
-        for kind, digests, message in notes[-8:]:
-            missing, added = set(digests.items()) - set(found.items()), set(found.items()) - set(digests.items())
-            logging.warning("%s %s: missing %s, added %s", kind, message, sorted(missing), sorted(added))
+        for kind, digests, remark in notes[-8:]:
+            logging.warning("%s %s: %s", kind, remark, _difference(digests, found))
     return counts
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main() -> int:
     """Run rounds, and print one line of JSON; 1 if anything was lost or left behind, 0 if not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument(
-        "--seed", type=int, default=None, help="repeats the choices, though not the instants of the kills"
-    )
-    parser.add_argument(
-        "--root", type=Path, nargs="+", required=True, help="project directories; a new one in each is used"
-    )
-    parser.add_argument("--journal", type=Path, required=True, help="directory for a journal; a new one in it is used")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--seed", type=int, help="repeats the choices, though not the instants of the kills")
+    parser.add_argument("--root", type=Path, nargs="+", required=True, help="projects; a new directory in each is used")
+    parser.add_argument("--journal", type=Path, required=True, help="where the journal is kept, in a new directory")
+    options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     own = f"crash-rounds-{os.getpid()}"
-    roots = {f"p{number}": root / own for number, root in enumerate(options.root)}
-    scratch = options.journal / own
-    logging.basicConfig(level=logging.WARNING)
+    roots, scratch = {f"p{number}": root / own for number, root in enumerate(options.root)}, options.journal / own
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("codebuddy").setLevel(logging.ERROR)  # that an edit was left unfinished is what is wanted here
-    counts = Counter(dict.fromkeys(("edits_applied", "kills_in_an_edit", "refused", *_LOSSES), 0))
+    counts = Counter(dict.fromkeys(("done", "kills_in_an_edit", "refused", *_LOSSES), 0))
     chance = random.Random(seed)
     try:
         for directory in (*roots.values(), scratch):
@@ -380,6 +309,8 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         for directory in (*roots.values(), scratch):
             shutil.rmtree(directory, ignore_errors=True)
+    counts["edits_applied"] = counts.pop("done")
+    del counts["begun"]
     print(json.dumps({"rounds": options.rounds, "seed": seed, **counts}))
     return int(any(counts[loss] for loss in _LOSSES))
 

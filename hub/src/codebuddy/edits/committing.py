@@ -12,8 +12,9 @@ from codebuddy.edits.plan import Change
 from codebuddy.edits.rewriting import Chmod, Overwrite, Replace, identity_of
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.staging import Stage
-from codebuddy.edits.steps import Conflict, RevertFailed, RevertIncomplete, Step
+from codebuddy.edits.steps import RevertFailed, RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
+from codebuddy.errors import ToolError
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
 
@@ -138,15 +139,18 @@ def _is_below(path: WorkspacePath, above: WorkspacePath) -> bool:
     )
 
 
-def apply_all(steps: Sequence[Step]) -> None:
+def apply_all(steps: Sequence[Step], done: list[Step]) -> None:
     """Do the steps, all of them or none.
+
+    Args:
+        steps: in order.
+        done: those that are done; empty again when all were taken back.
 
     Raises:
         ToolError: a step failed, and those before it were taken back.
-        RevertIncomplete: not all of them could be.
-        RevertFailed: the same, and recovery is to try again.
+        RevertIncomplete: not all of them could be, as somebody else changed what they did.
+        RevertFailed: the disk refused to take one back; recovery is to try again.
     """
-    done: list[Step] = []
     try:
         for step in steps:
             with about(step.spot.path):
@@ -154,25 +158,25 @@ def apply_all(steps: Sequence[Step]) -> None:
             done.append(step)
     except BaseException as error:
         left = revert_all(done, error)
+        left += error.steps if isinstance(error, RevertIncomplete) else ()
         if left:
             raise RevertIncomplete(left, error) from error
         raise
 
 
-def revert_all(steps: Sequence[Step], cause: BaseException) -> list[Step]:
-    """Take steps back, the last first; give those that could not be, because somebody else changed what they did.
+def revert_all(done: list[Step], cause: BaseException) -> list[Step]:
+    """Take steps back, the last first, and out of the list; give those of which somebody else changed what they did.
 
     Raises:
-        RevertFailed: the disk refused one; those before it stay.
+        RevertFailed: the disk refused one; it and those before it are still in the list.
     """
     left = []
-    for step in reversed(steps):
+    while done:
         try:
-            step.revert()
-        except Conflict:
-            left.append(step)
-        except (FileNotFoundError, FileExistsError):  # somebody took it away, or put something in its place
-            left.append(step)
+            done[-1].revert()
+        except (ToolError, FileNotFoundError, FileExistsError):  # changed, or taken away, or something in its place
+            left.append(done[-1])
         except OSError as error:
-            raise RevertFailed(step, cause) from error
+            raise RevertFailed(done[-1], cause) from error
+        done.pop()
     return left

@@ -137,7 +137,7 @@ class Draft:
         """
         source, target = self._entry(source), self._entry(target)
         with about(source):
-            item = self._require(source, content=expected_hash is not None)
+            item = self._require_seen(source, expected_hash)
             if expected_hash is not None:
                 check_hash(item.node.hash, expected_hash)
         if source == target:
@@ -166,12 +166,24 @@ class Draft:
                 changes.append(Change(None, path, None, item.node))
                 continue
             kept.add(item.origin)
+            if item.origin == path and self._is_elsewhere(path):
+                raise ToolError(
+                    "two_edits",
+                    "What leaves a directory that moves cannot come to its old path in the same edit; "
+                    "make two edits of it.",
+                    str(path),
+                )
             if item.origin != path or item.node != item.before:
                 changes.append(Change(item.origin, path, item.before, item.node))
         changes += [
             Change(origin, None, before, None) for origin, before in self._origins.items() if origin not in kept
         ]
         return Plan(tuple(sorted(changes, key=lambda change: change.path)), tool, subject, undoes)
+
+    def _is_elsewhere(self, path: WorkspacePath) -> bool:
+        """Say whether the directory that a path is in is another one in this draft than on the disk."""
+        above = next((here for here in _upwards(path)[1:] if here in self._items), None)
+        return above is not None and self._items[above].origin != above
 
     # Paths -----------------------------------------------------------------------------------------------------------
 
@@ -236,6 +248,15 @@ class Draft:
             )
         return item
 
+    def _require_seen(self, path: WorkspacePath, expected_hash: str | None) -> _Item:
+        """Give what is at a path with its content, so that it is noticed when it changes; what is too large without."""
+        try:
+            return self._require(path, content=True)
+        except ToolError as error:
+            if error.code != "too_large" or expected_hash is not None:
+                raise
+        return self._require(path)
+
     def _below(self, path: WorkspacePath, item: _Item) -> list[WorkspacePath]:
         """Give all paths below a directory in the draft, the deepest first."""
         drafted = {other: inner for other, inner in self._items.items() if _is_below(other, path)}
@@ -274,9 +295,10 @@ class Draft:
             return target.child(*path.parts[len(source.parts) :])
 
         self._items = {moved(path) if _is_below(path, source) else path: inner for path, inner in self._items.items()}
-        self._gone = {moved(path) if _is_below(path, source) else path for path in self._gone}
+        # What was below the target before says nothing of what comes there.
+        gone = {path for path in self._gone if path != target and not _is_below(path, target)}
+        self._gone = {moved(path) if _is_below(path, source) else path for path in gone}
         self._items.pop(source, None)
-        self._gone.discard(target)
         self._gone.add(source)
         self._put(target, item)
 

@@ -1,4 +1,4 @@
-"""The engine: a plan becomes an edit. Check, stage, journal, commit; whole or not at all."""
+"""The engine: a plan becomes an edit. Check, journal, stage, sync, commit; whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.records import Contents, write_change, write_path, write_step
 from codebuddy.edits.settling import Settler
 from codebuddy.edits.staging import Stage
-from codebuddy.edits.steps import RevertFailed, RevertIncomplete, Step
+from codebuddy.edits.steps import RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
 from codebuddy.errors import ToolError
 from codebuddy.workspace import WorkspacePath, Workspaces
@@ -109,7 +109,9 @@ class EditEngine:
             if _is_atomic(steps):
                 document["steps"] = [write_step(steps[0], contents)]
             sync_journal = self._record(edit, worksite.plan, document, contents)
-        end, kept = "discarded", set[WorkspacePath | None]()
+        done: list[Step] = []
+        kept: set[WorkspacePath | None] = set()
+        end = "discarded"
         try:
             unsynced = stage.write()
             if preview:
@@ -119,18 +121,16 @@ class EditEngine:
                 sync_journal = self._write("begun", edit, {"steps": [write_step(step, contents) for step in steps]})
             self._sync(unsynced, steps, sync_journal, worksite.plan.changes[0].path)
             end = "reverted"
-            apply_all(steps)
+            apply_all(steps, done)
             end = "applied"
             self._tidy(edit, steps)
         except RevertIncomplete as error:
             kept = {step.former for step in error.steps}
             raise
-        except RevertFailed:
-            end = "unfinished"
-            raise
         finally:
             stage.close()
-            if end not in ("applied", "unfinished"):
+            # What could not be taken back is left to recovery, with all that it needs for that.
+            if end != "applied" and not done:
                 stage.discard(kept)
                 self._mark(end, edit)
 
@@ -219,6 +219,8 @@ def _with_found(site: Site) -> Change:
     before = found.node
     if change.before is not None and change.before.implied:
         before = replace(before, implied=True)
+    if after is not None and not change.rewrites:  # it moves, or its mode changes: to undo that takes no content
+        before, after = before.without_content(), after.without_content()
     return Change(change.source, change.target, before, after)
 
 

@@ -103,12 +103,12 @@ class Images:
         # Of what is there, an edit may rely on kind, content and mode.
         return None if found is None else Node(found.node.kind, found.node.content, mode=found.node.mode)
 
-    def below(self, path: WorkspacePath) -> list[tuple[str, ...]]:
-        """Give what is below a directory, as names from it down.
+    def below(self, path: WorkspacePath, most: int = MAX_ENTRIES) -> list[tuple[str, ...]]:
+        """Give what is below a directory, at most so much, as names from it down.
 
         Raises:
             ToolError: ``too_many_entries``; it cannot be read.
         """
         root = self._workspaces.root(path.project)
         with about(path), root.entry(path) as place:
-            return [names for names, _ in walk(Spot(path, path, place.directory, place.name), MAX_ENTRIES)]
+            return [names for names, _ in walk(Spot(path, path, place.directory, place.name), most)]

@@ -117,8 +117,9 @@ class Journal:
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if alone:  # before anything is read: what looks like a torn record may be one that another is just writing
-            self._held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            weakref.finalize(self, os.close, held)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._segments = [_Segment(path) for path in sorted(directory.glob("*" + _SUFFIX))]
         for segment in self._segments:
             self._read(segment)

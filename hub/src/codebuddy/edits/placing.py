@@ -47,7 +47,7 @@ class Create(Step):
         disk.rename(self.spot.fd, self.spot.name, self.spot.fd, self.temporary)
 
     def _holds_ours_only(self, name: str) -> bool:
-        return all(names in self.inside for names, _ in walk(self.spot, MAX_ENTRIES, name))
+        return all(names in self.inside for names, _ in walk(self.spot, len(self.inside) + MAX_ENTRIES, name))
 
     def finish(self) -> None:
         disk.remove_tree(self.spot.fd, self.temporary)
@@ -66,7 +66,7 @@ class Create(Step):
         """Say whether all that was staged in a directory is in it; what moves into it may be there already."""
         if self.after is not None:
             return True
-        below = walk(self.spot, MAX_ENTRIES, self.temporary)
+        below = walk(self.spot, len(self.inside) + MAX_ENTRIES, self.temporary)
         staged = {names: hash_at(spot) for names, spot in below if names in self.inside}
         return staged == {names: wanted or "directory" for names, wanted in self.inside.items()}
 
@@ -107,7 +107,10 @@ class Remove(Step):
 
     def _marks_now(self) -> dict[tuple[str, ...], tuple[int, ...]] | None:
         try:
-            return {names: mark(spot.stat()) for names, spot in walk(self.spot, MAX_ENTRIES, self.temporary)}
+            return {
+                names: mark(spot.stat())
+                for names, spot in walk(self.spot, len(self.marks) + MAX_ENTRIES, self.temporary)
+            }
         except (ToolError, OSError):
             return None
 

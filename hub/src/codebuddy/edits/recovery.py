@@ -42,7 +42,7 @@ def recover(workspaces: Workspaces, journal: Journal) -> dict[str, str]:
         except (ToolError, OSError, ValueError, KeyError) as error:
             log.exception("edit %s could not be recovered: %s", entry.id, error)
             ends[entry.id] = "unfinished"
-        log.warning("edit %s was left unfinished by a crash; now it is %s", entry.id, ends[entry.id])
+        log.warning("edit %s was not settled when the hub ended; now it is %s", entry.id, ends[entry.id])
     return ends
 
 

@@ -34,6 +34,7 @@ class Settler:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._guard = threading.Lock()
+        self._settling = threading.Lock()  # who comes second waits, as what the first took is not settled yet
         self._directories: dict[tuple[int, int], int] = {}
         self._edits: list[str] = []
         self._timer: threading.Timer | None = None
@@ -84,6 +85,10 @@ class Settler:
 
     def settle(self) -> None:
         """Settle all that waits for it."""
+        with self._settling:
+            self._settle()
+
+    def _settle(self) -> None:
         with self._guard:
             edits, self._edits = self._edits, []
             directories, self._directories = self._directories, {}

@@ -9,6 +9,7 @@ from codebuddy.edits.images import Images
 from codebuddy.edits.journal import Entry, Journal
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.records import Contents, read_change
+from codebuddy.edits.spots import MAX_ENTRIES
 from codebuddy.errors import ToolError
 from codebuddy.workspace import WorkspacePath
 
@@ -57,7 +58,7 @@ def undo_plan(journal: Journal, entry: Entry, images: Images, subject: str) -> P
 def _holds_more(images: Images, directory: WorkspacePath, leaving: set[WorkspacePath | None]) -> bool:
     """Say whether something stays in a directory when all that leaves has left."""
     try:
-        below = images.below(directory)
+        below = images.below(directory, len(leaving) + MAX_ENTRIES)
     except ToolError:
         return False  # the engine will say what is wrong
     return any(

@@ -148,7 +148,7 @@ class Worksite:
                     "undone; make several of it, or use run_command, which cannot be undone. Nothing was written.",
                 )
         if conflicts:
-            raise _conflict(conflicts)
+            raise _conflict(conflicts, is_undo=self.plan.undoes is not None)
         self._refuse_linked()
 
     def _refuse_linked(self) -> None:
@@ -197,7 +197,7 @@ class Worksite:
             return None
         leaving = {change.source for change in self.plan.changes if change.source != change.target}
         with about(site.change.source):
-            for names, _ in walk(site.source, MAX_ENTRIES):
+            for names, _ in walk(site.source, len(self.plan.changes) + MAX_ENTRIES):
                 inner = site.change.source.child(*names)
                 moved = any(above in leaving and above not in self._deleted for above in _above(inner))
                 if inner not in leaving and not moved:
@@ -208,8 +208,9 @@ class Worksite:
         change, spot = site.change, site.target
         if spot is None or change.target is None or change.target == change.source or self.is_carried(change):
             return None
-        if change.target in {other.source for other in self.plan.changes}:
-            return None  # what is there now will be gone
+        # Where the target is now: its directory may be one that moves there.
+        if spot.directory.child(spot.name) in {other.source for other in self.plan.changes}:
+            return None  # what is there will be gone
         if spot.stat() is None:
             return None
         there = look(spot, self._max_bytes)
@@ -222,7 +223,7 @@ class Worksite:
         with about(site.change.source):
             return {
                 names: mark(spot.stat())
-                for names, spot in walk(site.source, MAX_ENTRIES)
+                for names, spot in walk(site.source, len(self.plan.changes) + MAX_ENTRIES)
                 if all(site.change.source.child(*names[: depth + 1]) in self._deleted for depth in range(len(names)))
             }
 
@@ -242,7 +243,7 @@ class Worksite:
         """Give where the directory of a future path is now, which a move of this edit may bring there."""
         for above in _above(path) if self._moved else ():
             if above in self._moved:
-                return self._now(self._moved[above].child(*path.parts[len(above.parts) :]))
+                return self._moved[above].child(*path.parts[len(above.parts) :])
         return path
 
     def _spot(self, shown: WorkspacePath, path: WorkspacePath) -> Spot:
@@ -306,9 +307,10 @@ def _require_writable(spot: Spot, status: os.stat_result) -> None:
         )
 
 
-def _conflict(conflicts: list[tuple[WorkspacePath, str]]) -> ToolError:
+def _conflict(conflicts: list[tuple[WorkspacePath, str]], *, is_undo: bool) -> ToolError:
     told = "; ".join(f"{path}: {trouble}" for path, trouble in conflicts[:_SHOWN])
     more = f"; and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
+    since, advice = ("it was read", "; read again") if not is_undo else ("that edit", "; undo later edits of it first")
     return ToolError(
-        "conflict", f"Changed since it was read: {told}{more}. Nothing was written; read again.", str(conflicts[0][0])
+        "conflict", f"Changed since {since}: {told}{more}. Nothing was written{advice}.", str(conflicts[0][0])
     )

@@ -18,6 +18,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.asking import Answer, Asked, request, settle
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import CHANGED, Document, StaleText
+from codebuddy.language.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.language.positions import Encoding, from_lsp
 from codebuddy.language.questions import MALFORMED, Pointer, Unsettled
 from codebuddy.language.session import ServerError
@@ -224,6 +225,10 @@ def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
     sources = {path: _source(path, said) for path in origins}
     _require_name(expected, pointer)
     changes = changes_of(steps, sources, expected)
+    for change in changes:
+        source = sources.get(expected.tree.locate(change.path))
+        if source is not None and change.edits is not None:
+            require_no_shorthand(change.path, source.lines, change.edits, expected.new_name)
     if not changes and expected.new_name != expected.old_name:
         message = f"The language server {asked.server.config.name} finds nothing to rename here."
         raise ToolError("cannot_rename", message, pointer.path)
@@ -269,3 +274,4 @@ def _require_name(expected: Expected, pointer: Pointer) -> None:
         raise ToolError(
             "cannot_rename", f"{old_name!r} is a name, and {expected.new_name!r} cannot be one.", pointer.path
         )
+    require_not_reserved(pointer.path, expected.new_name)

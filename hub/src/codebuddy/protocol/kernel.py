@@ -187,12 +187,19 @@ async def _run(tool: Tool[Any], call: Call, raw: dict[str, Any] | None) -> types
     )
 
 
+def _with_path(error: ToolError) -> str:
+    """Say what it is about, unless the message does."""
+    if error.path is None or error.path in error.message:
+        return error.message
+    return f"{error.path}: {error.message}"
+
+
 def _failure(error: ToolError) -> types.CallToolResult:
     structured = {"code": error.code, "message": error.message}
     if error.path is not None:
         structured["path"] = error.path
     return types.CallToolResult(
-        content=[types.TextContent(text=f"{error.code}: {error.message}")],
+        content=[types.TextContent(text=f"{error.code}: {_with_path(error)}")],
         structured_content=structured,
         is_error=True,
     )

@@ -11,7 +11,6 @@ from codebuddy.configuration import JournalLimits
 from codebuddy.edits.answers import CreateDirectoryResult, EditList, EditResult, WriteResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.drafting import Rewrite, draft_change, draft_text, edited, paths_of, written
-from codebuddy.edits.images import Images
 from codebuddy.edits.models import (
     CreateDirectoryArguments,
     DeleteArguments,
@@ -66,6 +65,8 @@ def edit_tools(editor: Editor, kept: JournalLimits | None = None) -> list[Tool[A
         Tool("undo_edit", "write", _UNDO, UndoArguments, EditResult, history.undo_edit),
     ]
 
+
+_SHOWN = 20  # conflicts in a message
 
 _WRITE = (
     "Write a whole text file; creates it and its parent directories when they are missing. To change a part of a file, "
@@ -128,8 +129,7 @@ class _EditTools:
         _require_below_root(source, target)
 
         def fill(draft: Draft) -> None:
-            expected = arguments.expected_hash or self._hash(source)
-            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=expected)
+            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=arguments.expected_hash)
 
         attempts = _attempts(arguments.expected_hash)
         made = await self._editor.draft(call, "move_path", fill, preview=arguments.preview, attempts=attempts)
@@ -163,24 +163,23 @@ class _EditTools:
         self._editor.require(call, paths_of(arguments.changes))
 
         def fill(draft: Draft) -> None:
+            conflicts: list[ToolError] = []
             for change in arguments.changes:
-                draft_change(draft, change)
+                try:
+                    draft_change(draft, change)
+                except ToolError as error:
+                    if error.code != "conflict":
+                        raise
+                    conflicts.append(error)
+            if conflicts:  # all of them at once
+                told = " ".join(f"{error.path}: {error.message}" for error in conflicts[:_SHOWN])
+                raise ToolError("conflict", told, conflicts[0].path)
 
         made = await self._editor.draft(
             call, "apply_workspace_edit", fill, preview=arguments.preview, diagnostics=arguments.diagnostics
         )
         preview = arguments.preview or None
         return await run_sync(partial(summarise, made.outcome, preview=preview, diagnostics=made.diagnostics))
-
-    def _hash(self, path: WorkspacePath) -> str | None:
-        """Give the hash of a file that is to be moved, so that the answer has it, and an undo sees if it changed."""
-        engine = self._editor.engine
-        images = Images(engine.workspaces, engine.max_file_bytes)
-        try:
-            node = images.find(images.entry(path), content=True)
-        except ToolError:
-            return None  # too large or unreadable, which is no reason not to move it
-        return node.hash if node is not None and node.kind == "file" else None
 
 
 def _attempts(expected_hash: str | None) -> int:

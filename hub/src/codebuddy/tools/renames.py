@@ -90,7 +90,14 @@ class RenameResult(EditResult):
 
     def text(self) -> str:
         """Give the edit, then the places found by their text alone."""
-        named = ", ".join(f"{one.project} ({one.places} places)" for one in self.renamed if one.places) or "no project"
+        named = (
+            ", ".join(
+                f"{one.project} ({one.places} {'place' if one.places == 1 else 'places'})"
+                for one in self.renamed
+                if one.places
+            )
+            or "no project"
+        )
         without = [one.project for one in self.renamed if not one.places]
         lines = [f"{self.old_name}: known to the language servers of {named}"]
         lines += [f"not known to those of {', '.join(without)}"] if without else []
@@ -98,7 +105,7 @@ class RenameResult(EditResult):
         lines += [f"found by the text alone, {also}:"] if self.text_matches else []
         lines += [f"  {printable(at.path)}:{at.line}:{at.column}: {at.line_text.strip()}" for at in self.text_matches]
         lines += [f"  [and {self.text_matches_cut} more]"] if self.text_matches_cut else []
-        return "\n".join([super().text(), *lines])
+        return "\n".join([*lines, super().text()])  # first what there is to decide, then the diffs
 
 
 @dataclass
