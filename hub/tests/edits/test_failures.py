@@ -20,7 +20,14 @@ from codebuddy.errors import ToolError
 from .bench import Bench, around_disk, path
 from .scenarios import APPLIED, UNDONE, WRITES, Scenario, plant, several_files
 
-AFTERWARDS = ("remove_tree", "append", "truncate", "sync", "sync_data")  # what is done when the edit stands already
+AFTERWARDS = (
+    "remove_file",
+    "remove_tree",
+    "append",
+    "truncate",
+    "sync",
+    "sync_data",
+)  # what is done when the edit stands already
 
 
 class Failing:

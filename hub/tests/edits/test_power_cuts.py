@@ -27,7 +27,7 @@ class PowerCut:
         self._takes_back: list[Callable[[], object]] = []
 
     def __call__(self, name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if name == "remove_tree":
+        if name in ("remove_file", "remove_tree"):
             return None
         if name == "exchange":
             directory, one, other = os.dup(arguments[0]), *arguments[1:]
@@ -94,7 +94,7 @@ class Order:
         self.too_early: list[str] = []
 
     def __call__(self, name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if name in ("exchange", "rename", "overwrite", "change_mode", "remove_tree") and (
+        if name in ("exchange", "rename", "overwrite", "change_mode", "remove_file", "remove_tree") and (
             self.unsynced or self.unsynced_records
         ):
             self.too_early.append(name)

@@ -167,16 +167,22 @@ def apply_all(steps: Sequence[Step], done: list[Step]) -> None:
 def revert_all(done: list[Step], cause: BaseException) -> list[Step]:
     """Take steps back, the last first, and out of the list; give those of which somebody else changed what they did.
 
+    What one step cannot do keeps no other from being taken back: they may be in other projects.
+
     Raises:
-        RevertFailed: the disk refused one; it and those before it are still in the list.
+        RevertFailed: the disk refused some; they are still in the list.
     """
-    left = []
+    left: list[Step] = []
+    refused: list[Step] = []
     while done:
+        step = done.pop()
         try:
-            done[-1].revert()
+            step.revert()
         except (ToolError, FileNotFoundError, FileExistsError):  # changed, or taken away, or something in its place
-            left.append(done[-1])
-        except OSError as error:
-            raise RevertFailed(done[-1], cause) from error
-        done.pop()
+            left.append(step)
+        except OSError:
+            refused.insert(0, step)
+    done += refused
+    if refused:
+        raise RevertFailed(refused[0], cause)
     return left

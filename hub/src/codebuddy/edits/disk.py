@@ -22,6 +22,7 @@ __all__ = [
     "create_link",
     "exchange",
     "overwrite",
+    "remove_file",
     "remove_tree",
     "rename",
     "set_attributes",
@@ -140,8 +141,17 @@ def rename(source: int, name: str, target: int, new_name: str) -> None:
     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), new_name)
 
 
+def remove_file(directory: int, name: str) -> None:
+    """Remove a file or link; nothing there is fine, and so is a directory, which is not ours."""
+    with suppress(FileNotFoundError, IsADirectoryError):
+        os.unlink(name, dir_fd=directory)
+
+
 def remove_tree(directory: int, name: str) -> None:
-    """Remove a file, link, or directory with all that is in it, following nothing; nothing there is fine."""
+    """Remove a file, link, or directory with all that is in it, following nothing; nothing there is fine.
+
+    Not by recursion: how deep a tree is, its project decides.
+    """
     try:
         os.unlink(name, dir_fd=directory)
         return
@@ -149,18 +159,43 @@ def remove_tree(directory: int, name: str) -> None:
         return
     except IsADirectoryError:
         pass
+    open_ones: list[tuple[int, str]] = [(_open_own(directory, name), name)]
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
-        return
-    try:
-        if stat.S_IMODE(os.fstat(fd).st_mode) & 0o700 != 0o700:
-            os.fchmod(fd, 0o700)
-        for child in os.listdir(fd):
-            remove_tree(fd, child)
+        while open_ones:
+            fd, own_name = open_ones[-1]
+            inner = _remove_files(fd)
+            if inner is not None:
+                open_ones.append((_open_own(fd, inner), inner))
+                continue
+            os.close(open_ones.pop()[0])
+            os.rmdir(own_name, dir_fd=open_ones[-1][0] if open_ones else directory)
     finally:
-        os.close(fd)
-    os.rmdir(name, dir_fd=directory)
+        for fd, _ in open_ones:
+            os.close(fd)
+
+
+def _remove_files(directory: int) -> str | None:
+    """Remove what is in a directory up to the first directory; give the name of that, or None when it is empty."""
+    for child in os.listdir(directory):
+        try:
+            os.unlink(child, dir_fd=directory)
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError:
+            return child
+    return None
+
+
+def _open_own(directory: int, name: str) -> int:
+    """Open a directory whatever its mode, so that it can be emptied."""
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(name, os.O_PATH | flags, dir_fd=directory)
+    try:
+        if stat.S_IMODE(os.fstat(handle).st_mode) & 0o700 != 0o700:
+            os.chmod(f"/proc/self/fd/{handle}", 0o700)
+    finally:
+        os.close(handle)
+    return os.open(name, os.O_RDONLY | flags, dir_fd=directory)
 
 
 def append(fd: int, data: bytes) -> None:

@@ -17,6 +17,8 @@ from codebuddy.workspace.reading import MAX_FILE_BYTES
 
 __all__ = ["Draft"]
 
+_MAX_WRITTEN = 256 * 1024 * 1024  # by all steps of a draft, those that later ones replace too
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -47,6 +49,7 @@ class Draft:
         self._items: dict[WorkspacePath, _Item] = {}
         self._gone: set[WorkspacePath] = set()
         self._origins: dict[WorkspacePath, Node] = {}
+        self._written = 0
 
     def find(self, path: WorkspacePath) -> Node | None:
         """Give what is at a path, at the end of a link too, with a file's content; None if there is nothing.
@@ -76,6 +79,11 @@ class Draft:
                 raise ToolError(
                     "too_large",
                     f"The new content has {len(content)} bytes, the limit is {self._max_bytes}; nothing was written.",
+                )
+            self._written += len(content)
+            if self._written > _MAX_WRITTEN:
+                raise ToolError(
+                    "too_large", "The edit writes the same large files too often; put the changes of a file together."
                 )
             path, item = self._locate(path)
             if expected_hash is not None:

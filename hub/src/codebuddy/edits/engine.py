@@ -60,9 +60,9 @@ class EditEngine:
         self._settler = Settler(journal)
         self._syncers = ThreadPoolExecutor(_SYNCERS, "sync")
 
-    def wait_until_tidy(self) -> None:
-        """Wait until what edits replaced is removed, which may take a moment longer than they do."""
-        self._settler.wait_until_tidy()
+    def wait_until_tidy(self, edit: str | None = None) -> None:
+        """Wait until what an edit replaced is removed, or all of them; it may take a moment longer than they do."""
+        self._settler.wait_until_tidy(edit)
 
     def close(self) -> None:
         """Have all that was committed on the disk, directories too."""
@@ -129,10 +129,10 @@ class EditEngine:
             raise
         finally:
             stage.close()
-            # What could not be taken back is left to recovery, with all that it needs for that.
-            if end != "applied" and not done:
-                stage.discard(kept)
-                self._mark(end, edit)
+            if end != "applied":
+                # What the disk refused to take back is left to recovery, with all that it needs for that.
+                stage.discard({*kept, *(step.former for step in done)})
+                self._mark("reverting" if done else end, edit)
 
     def _record(self, edit: str, plan: Plan, document: dict[str, Any], contents: Contents) -> Callable[[], None]:
         about = {"tool": plan.tool, "subject": plan.subject, "projects": plan.projects, "undoes": plan.undoes}

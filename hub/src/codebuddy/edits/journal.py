@@ -1,6 +1,6 @@
 """The journal: an append-only log of edits, in segments. It decides after a crash, and it is what undo reads.
 
-A record is one line of JSON that says how long its two parts are (a document and raw content) and their checksum, then
+A record is one line of JSON that says how long its two parts are (a document and raw content) and their checksums, then
 the parts. The first of an edit has all of it, and is there before anything is staged: ``edit``, or ``staging`` for a
 preview, which has only where leftovers are to be looked for. ``begun`` comes when all is staged, with the steps that
 follow, but for an edit of a single rename; then how it ended: ``applied``, ``reverted`` or ``discarded``; and
@@ -35,13 +35,14 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # one encoder: json.du
 
 @dataclass(frozen=True)
 class Place:
-    """Where a record's parts are, and their checksum."""
+    """Where a record's parts are, and their checksums."""
 
     segment: _Segment
     offset: int
     document: int
     content: int
     checksum: str
+    content_checksum: str
 
     @property
     def end(self) -> int:
@@ -159,7 +160,7 @@ class Journal:
             OSError: it cannot be written, and nothing of it was.
         """
         raw = b"" if document is None else _encode(document).encode()
-        checksum = _checksum(raw, content)
+        checksums = _checksum(raw), _checksum(content)
         header = {
             "kind": kind,
             "id": edit,
@@ -167,7 +168,7 @@ class Journal:
             "about": about or {},
             "document": len(raw),
             "content": len(content),
-            "sha256": checksum,
+            "sha256": checksums,
         }
         line = _encode(header).encode() + b"\n"
         with self._lock:
@@ -177,7 +178,7 @@ class Journal:
             segment = self._segments[-1]
             self._append(segment, b"".join((line, raw, content, b"\n")))
             offset = segment.size - len(raw) - len(content) - 1
-            self._note(header, Place(segment, offset, len(raw), len(content), checksum))
+            self._note(header, Place(segment, offset, len(raw), len(content), *checksums))
         return lambda: disk.sync_data(segment.fd)
 
     def note(self, edit: str, state: str) -> None:
@@ -196,7 +197,21 @@ class Journal:
         Raises:
             ValueError: what is there is damaged.
         """
-        return self._parts(entry, entry.place)
+        place = entry.place
+        if place is None:
+            return None, b""
+        content = os.pread(place.segment.fd, place.content, place.offset + place.document)
+        if _checksum(content) != place.content_checksum:
+            raise ValueError(f"a record of edit {entry.id} is damaged")
+        return self.read_document(entry), content
+
+    def read_document(self, entry: Entry) -> Any:
+        """Give the document of an edit's first record, without reading the content.
+
+        Raises:
+            ValueError: what is there is damaged.
+        """
+        return _document(entry, entry.place)
 
     def read_begun(self, entry: Entry) -> Any:
         """Give the document of the record with which an edit began; None if there is none.
@@ -204,16 +219,7 @@ class Journal:
         Raises:
             ValueError: what is there is damaged.
         """
-        return self._parts(entry, entry.begun)[0]
-
-    def _parts(self, entry: Entry, place: Place | None) -> tuple[Any, bytes]:
-        if place is None:
-            return None, b""
-        data = os.pread(place.segment.fd, place.document + place.content, place.offset)
-        raw, content = data[: place.document], data[place.document :]
-        if _checksum(raw, content) != place.checksum:
-            raise ValueError(f"a record of edit {entry.id} is damaged")
-        return json.loads(raw) if raw else None, content
+        return _document(entry, entry.begun)
 
     # Writing ---------------------------------------------------------------------------------------------------------
 
@@ -237,18 +243,18 @@ class Journal:
             os.close(fd)
 
     def _prune(self) -> None:
-        """Drop the oldest segments that are too much or too old, and hold nothing unfinished."""
-        while len(self._segments) > 1:
-            oldest = self._segments[0]
-            edits = [self._entries[edit] for edit in oldest.edits if edit in self._entries]
-            too_much = sum(segment.size for segment in self._segments) > self._max_bytes
+        """Drop segments that are too much or too old, the oldest first; not the last one, and none with what is
+        unfinished.
+        """
+        for segment in self._segments[:-1]:
+            edits = [self._entries[edit] for edit in segment.edits if edit in self._entries]
+            too_much = sum(other.size for other in self._segments) > self._max_bytes
             too_old = all(entry.at < self._clock() - self._max_age for entry in edits)
-            if not (too_much or too_old) or not all(entry.has_ended for entry in edits):
-                return
-            oldest.path.unlink(missing_ok=True)
-            for entry in edits:
-                del self._entries[entry.id]
-            del self._segments[0]
+            if (too_much or too_old) and all(entry.has_ended for entry in edits):
+                segment.path.unlink(missing_ok=True)
+                for entry in edits:
+                    del self._entries[entry.id]
+                self._segments.remove(segment)
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
@@ -270,15 +276,16 @@ class Journal:
                 try:
                     header = json.loads(line)
                     sizes = int(header["document"]), int(header["content"])
-                    place = Place(segment, file.tell(), *sizes, str(header["sha256"]))
+                    place = Place(segment, file.tell(), *sizes, *map(str, header["sha256"]))
                     _require_header(header)
                 except (ValueError, KeyError, TypeError):
                     return
                 if place.end > segment.size:
                     return
                 if check:
-                    raw, content = file.read(place.document), file.read(place.content)
-                    if _checksum(raw, content) != place.checksum:
+                    if _checksum(file.read(place.document)) != place.checksum:
+                        return
+                    if _checksum(file.read(place.content)) != place.content_checksum:
                         return
                 file.seek(place.end)
                 yield header, place
@@ -308,7 +315,14 @@ def _require_header(header: dict[str, Any]) -> None:
         raise ValueError("a record that does not say what it is")
 
 
-def _checksum(document: bytes, content: bytes) -> str:
-    digest = hashlib.sha256(document)
-    digest.update(content)
-    return digest.hexdigest()
+def _document(entry: Entry, place: Place | None) -> Any:
+    if place is None:
+        return None
+    raw = os.pread(place.segment.fd, place.document, place.offset)
+    if _checksum(raw) != place.checksum:
+        raise ValueError(f"a record of edit {entry.id} is damaged")
+    return json.loads(raw) if raw else None
+
+
+def _checksum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -75,8 +75,8 @@ def write_change(change: Change, contents: Contents) -> dict[str, Any]:
     }
 
 
-def read_change(raw: dict[str, Any], contents: Contents) -> Change:
-    """Undo `write_change`."""
+def read_change(raw: dict[str, Any], contents: Contents | None) -> Change:
+    """Undo `write_change`; without contents, give hashes alone."""
     return Change(
         None if raw["source"] is None else read_path(raw["source"]),
         None if raw["target"] is None else read_path(raw["target"]),
@@ -89,8 +89,8 @@ def _write_node(node: Node, contents: Contents) -> dict[str, Any]:
     raw: dict[str, Any] = {"kind": node.kind}
     if node.content is not None:
         raw["content"] = contents.add(node.content)
-    elif node.known_hash is not None:
-        raw["hash"] = node.known_hash
+    if node.hash is not None:
+        raw["hash"] = node.hash
     if node.mode is not None:
         raw["mode"] = node.mode
     if node.owner is not None:
@@ -102,11 +102,11 @@ def _write_node(node: Node, contents: Contents) -> dict[str, Any]:
     return raw
 
 
-def _read_node(raw: dict[str, Any], contents: Contents) -> Node:
+def _read_node(raw: dict[str, Any], contents: Contents | None) -> Node:
     owner = raw.get("owner")
     return Node(
         raw["kind"],
-        contents.get(raw["content"]) if "content" in raw else None,
+        contents.get(raw["content"]) if "content" in raw and contents is not None else None,
         raw.get("hash"),
         raw.get("mode"),
         None if owner is None else (owner[0], owner[1]),

@@ -39,7 +39,7 @@ def recover(workspaces: Workspaces, journal: Journal) -> dict[str, str]:
             continue
         try:
             ends[entry.id] = _Recovery(workspaces, journal, entry).run()
-        except (ToolError, OSError, ValueError, KeyError) as error:
+        except Exception as error:  # whatever one project does to itself, the hub starts
             log.exception("edit %s could not be recovered: %s", entry.id, error)
             ends[entry.id] = "unfinished"
         log.warning("edit %s was not settled when the hub ended; now it is %s", entry.id, ends[entry.id])
@@ -83,6 +83,8 @@ class _Recovery:
                 end = self._do_again()
             case "begun":
                 end = self._go_on()
+            case "reverting":
+                end = self._go_back()
             case _:
                 end = self._see()
         if end == "discarded":
@@ -109,6 +111,10 @@ class _Recovery:
         for step in self._steps():
             match step.state():
                 case "done":
+                    try:
+                        step.confirm()
+                    except ToolError:
+                        return "discarded"
                     return "applied"
                 case "pending":
                     return "discarded"  # nobody was told of it
@@ -143,6 +149,12 @@ class _Recovery:
             return "reverted"
         return "applied"
 
+    def _go_back(self) -> str:
+        """Take back what the disk refused to take back before; the caller was told that nothing was changed."""
+        done = [step for step in self._steps() if step.state() == "done"]
+        self._kept |= {step.former for step in revert_all(done, ToolError("reverting", "it had failed"))}
+        return "reverted"
+
     def _do(self, step: Step) -> None:
         state = step.state()
         if state == "lost" and isinstance(step, Move) and self._has_gone_on(step):
@@ -166,7 +178,7 @@ class _Recovery:
         later = entries[[entry.id for entry in entries].index(self._entry.id) + 1 :]
         name = (*step["directory"], step["name"])
         for entry in later:
-            document, _ = self._journal.read(entry)
+            document = self._journal.read_document(entry)
             changes = document["changes"] if isinstance(document, dict) else []
             if any(name in (tuple(raw["source"] or ()), tuple(raw["target"] or ())) for raw in changes):
                 return True

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from codebuddy.edits import disk
 from codebuddy.edits.names import spare_name
 from codebuddy.edits.plan import ABSENT
+from codebuddy.edits.spots import MAX_EDIT_BYTES
 from codebuddy.edits.steps import Conflict, RevertFailed, State, Step, hash_at
-from codebuddy.workspace.confinement import READ_FLAGS
+from codebuddy.errors import ToolError
+from codebuddy.workspace.confinement import READ_FLAGS, require_regular
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.reading import read_limited
 from codebuddy.workspace.text import content_hash
 
 __all__ = ["Chmod", "Overwrite", "Replace", "identity_of"]
-
-_CHUNK = 1 << 20
 
 
 @dataclass
@@ -49,8 +50,9 @@ class Replace(Step):
         except OSError:
             return False
         try:
-            status = os.fstat(fd)
-            return identity_of(status) == self.identity and content_hash(_read(fd)) == self.before
+            return identity_of(os.fstat(fd)) == self.identity and content_hash(_read(fd)) == self.before
+        except ToolError:
+            return False
         finally:
             os.close(fd)
 
@@ -70,7 +72,7 @@ class Replace(Step):
         disk.exchange(self.spot.fd, self.temporary, self.spot.name)
 
     def finish(self) -> None:
-        disk.remove_tree(self.spot.fd, self.temporary)
+        disk.remove_file(self.spot.fd, self.temporary)
 
     def state(self) -> State:
         if hash_at(self.spot, self.temporary) == self.after:
@@ -137,7 +139,7 @@ class Overwrite(Step):
             os.close(fd)
 
     def finish(self) -> None:
-        disk.remove_tree(self.spot.fd, self.temporary)
+        disk.remove_file(self.spot.fd, self.temporary)
 
     def state(self) -> State:
         found = hash_at(self.spot)
@@ -147,7 +149,7 @@ class Overwrite(Step):
 
     def _staged(self) -> bytes:
         with about(self.spot.path):
-            fd = os.open(self.temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.spot.fd)
+            fd = os.open(self.temporary, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.spot.fd)
             try:
                 return _read(fd)
             finally:
@@ -192,12 +194,14 @@ def identity_of(status: os.stat_result) -> tuple[int, ...]:
 
 
 def _read(fd: int) -> bytes:
-    """Read an open file from its beginning."""
-    chunks, offset = [], 0
-    while chunk := os.pread(fd, _CHUNK, offset):
-        chunks.append(chunk)
-        offset += len(chunk)
-    return b"".join(chunks)
+    """Read an open regular file from its beginning; no more of it than an edit may have.
+
+    Raises:
+        ToolError: ``not_a_file``, ``too_large``.
+    """
+    require_regular(os.fstat(fd))
+    os.lseek(fd, 0, os.SEEK_SET)
+    return read_limited(fd, MAX_EDIT_BYTES)
 
 
 def _is_mixture(found: bytes, old: bytes, new: bytes) -> bool:

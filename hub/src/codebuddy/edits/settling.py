@@ -39,7 +39,7 @@ class Settler:
         self._edits: list[str] = []
         self._timer: threading.Timer | None = None
         self._tidier = ThreadPoolExecutor(1, "tidy")
-        self._tidying: set[Future[None]] = set()
+        self._tidying: dict[str, Future[None]] = {}
 
     def tidy(self, edit: str, step: Step) -> None:
         """Have what a single step replaced removed at once, while the caller goes on; then have the edit settled.
@@ -59,12 +59,12 @@ class Settler:
                 os.close(fd)
 
         future = self._tidier.submit(work)
-        self._tidying.add(future)
-        future.add_done_callback(self._tidying.discard)
+        self._tidying[edit] = future
+        future.add_done_callback(lambda _: self._tidying.pop(edit, None))
 
-    def wait_until_tidy(self) -> None:
-        """Wait until nothing is being removed."""
-        wait(list(self._tidying))
+    def wait_until_tidy(self, edit: str | None = None) -> None:
+        """Wait until what an edit replaced is removed; without one, until nothing is being removed."""
+        wait([future for name, future in list(self._tidying.items()) if edit in (None, name)])
 
     def add(self, edit: str, directories: Iterable[int]) -> None:
         """Have an edit settled soon; the descriptors of the directories may be closed after this."""

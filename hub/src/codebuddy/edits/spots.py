@@ -18,10 +18,13 @@ from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.reading import read_limited
 
-__all__ = ["MAX_ENTRIES", "NOWHERE", "Found", "Spot", "look", "walk"]
+__all__ = ["MAX_EDIT_BYTES", "MAX_ENTRIES", "NOWHERE", "Found", "Spot", "look", "walk"]
 
 _KEPT_ATTRIBUTES = ("user.", "system.posix_acl_", "security.selinux", "trusted.")
 _MAX_DEPTH = 128
+
+MAX_EDIT_BYTES = 16 * 1024 * 1024
+"""So much content, old and new together, an edit may have: the hub holds it in memory, and the journal on the disk."""
 
 MAX_ENTRIES = 2000
 """So many files and directories an edit may delete, or carry to another project, at once."""

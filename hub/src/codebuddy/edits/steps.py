@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from codebuddy.edits.plan import ABSENT
-from codebuddy.edits.spots import Spot, look
+from codebuddy.edits.spots import MAX_EDIT_BYTES, Spot, look
 from codebuddy.errors import ToolError
 from codebuddy.workspace.paths import WorkspacePath
 
@@ -22,7 +22,6 @@ __all__ = ["Conflict", "RevertFailed", "RevertIncomplete", "State", "Step", "has
 State = Literal["pending", "done", "lost"]
 """How far a step got: not begun, done, or neither can be said and it cannot be gone on with."""
 
-_ANY_SIZE = 1 << 62
 _SHOWN = 20
 
 
@@ -134,7 +133,7 @@ class Step(ABC):
 def hash_at(spot: Spot, name: str | None = None) -> str:
     """Give the hash of what is there: of a file's content or a link's target, or what else it is."""
     try:
-        found = look(spot, _ANY_SIZE, attributes=False, name=name)
+        found = look(spot, MAX_EDIT_BYTES, attributes=False, name=name)
     except ToolError as error:
         return error.code
     if found is None:

@@ -16,19 +16,19 @@ from codebuddy.workspace import WorkspacePath
 __all__ = ["read_changes", "undo_plan"]
 
 
-def read_changes(journal: Journal, entry: Entry) -> list[Change]:
-    """Give the changes of an edit, with the content of what was there before.
+def read_changes(journal: Journal, entry: Entry, *, content: bool = True) -> list[Change]:
+    """Give the changes of an edit, with the content of what was there before, or with hashes alone.
 
     Raises:
         ToolError: ``journal_damaged``.
     """
     try:
-        document, content = journal.read(entry)
+        document, data = journal.read(entry) if content else (journal.read_document(entry), b"")
     except (ValueError, OSError) as error:
         raise ToolError(
             "journal_damaged", f"The journal cannot be read ({error}); restore the files from git."
         ) from None
-    contents = Contents(content)
+    contents = Contents(data) if content else None
     raw: list[dict[str, Any]] = document["changes"] if isinstance(document, dict) else []
     return [read_change(change, contents) for change in raw]
 

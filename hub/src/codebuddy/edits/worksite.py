@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 from codebuddy.edits.placing import mark
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
-from codebuddy.edits.spots import MAX_ENTRIES, Found, Spot, look, walk
+from codebuddy.edits.spots import MAX_EDIT_BYTES, MAX_ENTRIES, Found, Spot, look, walk
 from codebuddy.errors import ToolError
 from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.failures import about
 
-__all__ = ["MAX_EDIT_BYTES", "Site", "Worksite"]
-
-MAX_EDIT_BYTES = 32 * 1024 * 1024
-"""So much content, old and new together, an edit may have: the hub holds it in memory, and the journal on the disk."""
+__all__ = ["Site", "Worksite"]
 
 _SHOWN = 20  # files named in a message
 

@@ -30,7 +30,7 @@ OnChange = Callable[[str, list[str]], Awaitable[None]]
 ATTEMPTS = 8
 """So often an edit that relies on nothing is drafted anew when another writer was faster."""
 
-_WRITERS = 16  # edits at a time; one that waits takes no thread from reads
+_WRITERS = 4  # edits at a time, as each may hold much content in memory; one that waits takes no thread from reads
 _PATHS_AT_ONCE = 10_000  # as many as a spoke takes in one message
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ class Editor:
                 outcome, value = await run_sync(self._apply, plan, preview, attempts, limiter=self._writers)
                 if outcome.edit is not None:
                     await self._tell(outcome.changes)
-                    await run_sync(self.engine.wait_until_tidy)
+                    await run_sync(self.engine.wait_until_tidy, outcome.edit)
         change = None
         if diagnostics is not None and before is not None:
             changes = outcome.changes

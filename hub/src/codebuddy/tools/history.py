@@ -61,7 +61,7 @@ class History:
         files: list[TouchedFile] = []
         cut, is_damaged = 0, None
         try:
-            files, cut = touched(_in_projects(read_changes(self._journal, entry), covered), MAX_CHILDREN)
+            files, cut = touched(_in_projects(read_changes(self._journal, entry, content=False), covered), MAX_CHILDREN)
         except ToolError:
             is_damaged = True
         return ListedEdit(

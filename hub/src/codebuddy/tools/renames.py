@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -169,6 +170,7 @@ class _Renames:
         rename.changes[own], rename.symbols[own] = first.changes, first.symbol
         for project in projects:
             rename.words[project] = await self._words(project, first.old_name)
+        _require_meant(arguments, first, rename.words[own])
 
         async def plan(project: str) -> PlannedRename:
             paths = [str(file.path) for file in rename.words[project]]
@@ -214,6 +216,25 @@ class _Renames:
         root = self._workspaces.root(project)
         bounds = Bounds(time.monotonic() + _SEARCH_SECONDS)
         return await run_sync(partial(find_word, root, word, bounds), abandon_on_cancel=True)
+
+
+def _require_meant(arguments: RenameSymbolArguments, planned: PlannedRename, words: list[WordFile]) -> None:
+    """See that the name which a spoke gives is the one that the caller means: other projects are asked for it.
+
+    Raises:
+        ToolError: ``bad_answer``.
+    """
+    places = [at for file in words if str(file.path) == arguments.path for at in file.places]
+    if arguments.line is not None:
+        places = [at for at in places if at.line == arguments.line]
+    asked_for = [name for name in (arguments.symbol, arguments.text, planned.symbol) if name is not None]
+    in_names = all(planned.old_name in re.findall(r"[\w$]+", name) for name in asked_for)
+    if not places or not in_names:
+        raise ToolError(
+            "bad_answer",
+            f"The spoke says that {planned.old_name!r} stands at this place, which it does not; its answer is refused.",
+            arguments.path,
+        )
 
 
 def _without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[WordFile]:
