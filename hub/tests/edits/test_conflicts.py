@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,45 @@ def test_a_hard_linked_file_changed_just_before_it_is_written_keeps_the_foreign_
     tree = bench.tree()
     assert tree.pop("a/big").content == b"foreign" == tree.pop("a/other name").content
     assert tree == {name: thing for name, thing in before.items() if name not in ("a/big", "a/other name")}
+
+
+DONE_BEFORE: dict[str, tuple[Write, str]] = {
+    "rewritten": (lambda draft: draft.write(path("a/a"), b"new"), "a/a"),
+    "rewritten under several names": (lambda draft: draft.write(path("a/big"), b"new"), "a/big"),
+    "created": (lambda draft: draft.write(path("a/new"), b"new"), "a/new"),
+    "deleted": (lambda draft: draft.delete(path("a/dir/in")), "a/dir/in"),
+}
+
+
+@pytest.mark.parametrize(("write", "changed"), DONE_BEFORE.values(), ids=DONE_BEFORE)
+def test_what_is_changed_after_its_step_and_before_the_edit_fails_is_kept_and_told(
+    bench: Bench, write: Write, changed: str
+) -> None:
+    """The edit is taken back but for that; what was replaced is not thrown away."""
+    plant(bench)
+    (bench.a / "a").write_bytes(b"old")
+    (bench.b / "last").write_bytes(b"old")
+    before = bench.tree()
+
+    def fails_at_last(name: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if name == "rename" and "last" in arguments:
+            in_place(bench.base / changed)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return call(*arguments)
+
+    draft = bench.draft()
+    write(draft)
+    draft.write(path("b/two"), b"new")
+    draft.move(path("b/last"), path("b/moved"))
+    with around_disk(fails_at_last), pytest.raises(ToolError, match=changed) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == "revert_incomplete"
+    for restarted in (False, True):
+        if restarted:
+            bench.restart()
+        assert (bench.base / changed).read_bytes() == b"foreign"
+        kept = {name: thing for name, thing in bench.tree().items() if ".codebuddy" not in name}
+        names = {changed, "a/other name"} if changed == "a/big" else {changed}
+        assert {name: thing for name, thing in kept.items() if name not in names} == {
+            name: thing for name, thing in before.items() if name not in names
+        }

@@ -123,6 +123,28 @@ def test_what_is_unfinished_is_never_dropped_however_old_and_however_much_there_
     assert bench.tree() == before or len(bench.standing()) > 0
 
 
+def test_dropping_what_is_old_does_not_make_an_older_edit_unfinished_again(tmp_path: Path) -> None:
+    """How an edit ended may be noted in a later segment than the edit; it must not go without it."""
+
+    def write(kind: str, edit: str, content: bytes = b"") -> None:
+        journal.write(kind, edit, None, content, {"projects": ["a"], "boot": ""})
+
+    journal = Journal(tmp_path, MEBIBYTE, 1e9)
+    write("edit", "unfinished")
+    write("edit", "ended", os.urandom(400_000))
+    write("edit", "next", os.urandom(400_000))
+    for edit in ("ended", "next"):
+        write("applied", edit)
+        write("settled", edit)
+    for number in range(20):
+        write("edit", f"more-{number}", os.urandom(400_000))
+        write("settled", f"more-{number}")
+    again = Journal(tmp_path, MEBIBYTE, 1e9)
+    assert again.get("unfinished") is not None
+    ended = again.get("ended")
+    assert ended is None or ended.has_ended
+
+
 # Damage ---------------------------------------------------------------------------------------------------------------
 
 

@@ -243,18 +243,21 @@ class Journal:
             os.close(fd)
 
     def _prune(self) -> None:
-        """Drop segments that are too much or too old, the oldest first; not the last one, and none with what is
-        unfinished.
+        """Drop segments that are too much or too old, up to the first that holds what is unfinished.
+
+        Never one out of the middle: it may tell how an edit ended that stays.
         """
-        for segment in self._segments[:-1]:
-            edits = [self._entries[edit] for edit in segment.edits if edit in self._entries]
-            too_much = sum(other.size for other in self._segments) > self._max_bytes
+        while len(self._segments) > 1:
+            oldest = self._segments[0]
+            edits = [self._entries[edit] for edit in oldest.edits if edit in self._entries]
+            too_much = sum(segment.size for segment in self._segments) > self._max_bytes
             too_old = all(entry.at < self._clock() - self._max_age for entry in edits)
-            if (too_much or too_old) and all(entry.has_ended for entry in edits):
-                segment.path.unlink(missing_ok=True)
-                for entry in edits:
-                    del self._entries[entry.id]
-                self._segments.remove(segment)
+            if not (too_much or too_old) or not all(entry.has_ended for entry in edits):
+                return
+            oldest.path.unlink(missing_ok=True)
+            for entry in edits:
+                del self._entries[entry.id]
+            del self._segments[0]
 
     # Reading ---------------------------------------------------------------------------------------------------------
 
