@@ -44,7 +44,7 @@ def sources(fleet: Deployment) -> dict[str, str]:
     found = {}
     for project in DECLARED:
         for file in sorted(fleet.path(project).rglob("*")):
-            if file.suffix in SOURCES and not {"node_modules", "target", "scratch-e2e"} & set(file.parts):
+            if file.suffix in SOURCES and not {"node_modules", "target", "dist", "scratch-e2e"} & set(file.parts):
                 found[f"{project}/{file.relative_to(fleet.path(project))}"] = hashlib.sha256(
                     file.read_bytes()
                 ).hexdigest()
@@ -54,7 +54,7 @@ def sources(fleet: Deployment) -> dict[str, str]:
 def uses(directory: Path, word: str) -> int:
     """Count the uses of a name in the code of a project, by its text."""
     files = [file for file in directory.rglob("*") if file.suffix in (".ts", ".py", ".rs")]
-    files = [file for file in files if not {"node_modules", "target"} & set(file.parts)]
+    files = [file for file in files if not {"node_modules", "target", "dist"} & set(file.parts)]
     return sum(len(re.findall(rf'(?<!["\w]){word}(?!["\w])', file.read_text())) for file in files)
 
 
