@@ -128,15 +128,7 @@ def _collide(own: Change, other: Change) -> bool:
         return True
     if other.source is None:
         return False
-    return own.target == other.source or _is_below(own.target, other.source) or _is_below(own.source, other.source)
-
-
-def _is_below(path: WorkspacePath, above: WorkspacePath) -> bool:
-    return (
-        path.project == above.project
-        and len(path.parts) > len(above.parts)
-        and path.parts[: len(above.parts)] == above.parts
-    )
+    return own.target == other.source or own.target.is_below(other.source) or own.source.is_below(other.source)
 
 
 def apply_all(steps: Sequence[Step], done: list[Step]) -> None:

@@ -190,7 +190,7 @@ class Draft:
 
     def _is_elsewhere(self, path: WorkspacePath) -> bool:
         """Say whether the directory that a path is in is another one in this draft than on the disk."""
-        above = next((here for here in _upwards(path)[1:] if here in self._items), None)
+        above = next((here for here in path.parents if here in self._items), None)
         return above is not None and self._items[above].origin != above
 
     # Paths -----------------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Draft:
     def _is_drafted(self, path: WorkspacePath) -> bool:
         if not self._items and not self._gone:
             return False
-        return any(here in self._items or here in self._gone for here in _upwards(path))
+        return any(here in self._items or here in self._gone for here in (path, *path.parents))
 
     # What is where ---------------------------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Draft:
 
     def _on_disk(self, path: WorkspacePath) -> WorkspacePath | None:
         """Give where on the disk that lies which the draft did not touch; None for what it did."""
-        for here in _upwards(path) if self._items or self._gone else ():
+        for here in (path, *path.parents) if self._items or self._gone else ():
             if here in self._items:
                 origin = self._items[here].origin
                 if here == path or origin is None:
@@ -267,7 +267,7 @@ class Draft:
 
     def _below(self, path: WorkspacePath, item: _Item) -> list[WorkspacePath]:
         """Give all paths below a directory in the draft, the deepest first."""
-        drafted = {other: inner for other, inner in self._items.items() if _is_below(other, path)}
+        drafted = {other: inner for other, inner in self._items.items() if other.is_below(path)}
         found = set(drafted)
         for directory, inner in ((path, item), *drafted.items()):
             if inner.node.kind == "directory" and inner.origin is not None:
@@ -302,10 +302,10 @@ class Draft:
         def moved(path: WorkspacePath) -> WorkspacePath:
             return target.child(*path.parts[len(source.parts) :])
 
-        self._items = {moved(path) if _is_below(path, source) else path: inner for path, inner in self._items.items()}
+        self._items = {moved(path) if path.is_below(source) else path: inner for path, inner in self._items.items()}
         # What was below the target before says nothing of what comes there.
-        gone = {path for path in self._gone if path != target and not _is_below(path, target)}
-        self._gone = {moved(path) if _is_below(path, source) else path for path in gone}
+        gone = {path for path in self._gone if path != target and not path.is_below(target)}
+        self._gone = {moved(path) if path.is_below(source) else path for path in gone}
         self._items.pop(source, None)
         self._gone.add(source)
         self._put(target, item)
@@ -345,17 +345,4 @@ def check_hash(actual: str | None, expected: str | None) -> None:
         raise ToolError("conflict", f"There is something at this path already, with hash {actual}; read it first.")
     raise ToolError(
         "conflict", f"The file changed since it was read: expected {expected}, it is now {actual}; read it again."
-    )
-
-
-def _upwards(path: WorkspacePath) -> list[WorkspacePath]:
-    """Give a path and its parents, the nearest first, without the project itself."""
-    return [WorkspacePath(path.project, path.parts[:depth]) for depth in range(len(path.parts), 0, -1)]
-
-
-def _is_below(path: WorkspacePath, above: WorkspacePath) -> bool:
-    return (
-        path.project == above.project
-        and len(path.parts) > len(above.parts)
-        and path.parts[: len(above.parts)] == above.parts
     )

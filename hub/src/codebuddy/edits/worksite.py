@@ -92,7 +92,7 @@ class Worksite:
         """Give the outermost directory that is created together with what is at a path; None if none is."""
         if not self.created:
             return None
-        nearest = next((above for above in _above(path) if above in self.created or above in self._moved), None)
+        nearest = next((above for above in path.parents if above in self.created or above in self._moved), None)
         if nearest is None or nearest not in self.created:
             return None
         return self.created_around(nearest) or nearest
@@ -101,7 +101,7 @@ class Worksite:
         """Say whether it moves only because a directory that it is in does."""
         if change.source is None or change.target is None or not self._moved:
             return False
-        for above in _above(change.target):
+        for above in change.target.parents:
             if above in self._moved:
                 rest = change.target.parts[len(above.parts) :]
                 return self._moved[above].child(*rest) == change.source
@@ -122,7 +122,7 @@ class Worksite:
         """Say whether it goes because the directory that it is in does, and does not move out of that before."""
         if change.source is None:
             return False
-        return next(iter(_above(change.source)), None) in self._deleted
+        return next(iter(change.source.parents), None) in self._deleted
 
     def check(self) -> None:
         """Compare what is there with what the plan expects, and refuse what may not be changed.
@@ -196,7 +196,7 @@ class Worksite:
         with about(site.change.source):
             for names, _ in walk(site.source, len(self.plan.changes) + MAX_ENTRIES):
                 inner = site.change.source.child(*names)
-                moved = any(above in leaving and above not in self._deleted for above in _above(inner))
+                moved = any(above in leaving and above not in self._deleted for above in inner.parents)
                 if inner not in leaving and not moved:
                     return inner, "it appeared in a directory that is to be deleted"
         return None
@@ -238,7 +238,7 @@ class Worksite:
 
     def _now(self, path: WorkspacePath) -> WorkspacePath:
         """Give where the directory of a future path is now, which a move of this edit may bring there."""
-        for above in _above(path) if self._moved else ():
+        for above in path.parents if self._moved else ():
             if above in self._moved:
                 return self._moved[above].child(*path.parts[len(above.parts) :])
         return path
@@ -267,11 +267,6 @@ class Worksite:
                     raise ToolError(
                         "same_file_twice", f"{spot.path} and {other.path} are the same file.", str(spot.path)
                     )
-
-
-def _above(path: WorkspacePath) -> list[WorkspacePath]:
-    """Give the directories that a path lies in, the nearest first."""
-    return [WorkspacePath(path.project, path.parts[:depth]) for depth in range(len(path.parts) - 1, 0, -1)]
 
 
 def _difference(expected: Node, found: Node | None) -> str | None:

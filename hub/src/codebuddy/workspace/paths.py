@@ -72,6 +72,16 @@ class WorkspacePath:
     def __str__(self) -> str:
         return "/".join((self.project, *(to_wire(part) for part in self.parts)))
 
+    @property
+    def parents(self) -> list[WorkspacePath]:
+        """The directories that it lies in, the nearest first, without the project's root."""
+        return [WorkspacePath(self.project, self.parts[:depth]) for depth in range(len(self.parts) - 1, 0, -1)]
+
+    def is_below(self, above: WorkspacePath) -> bool:
+        """Say whether it lies in a directory, at any depth."""
+        depth = len(above.parts)
+        return self.project == above.project and len(self.parts) > depth and self.parts[:depth] == above.parts
+
     def child(self, *names: str) -> WorkspacePath:
         """Give the path of something below this one."""
         return WorkspacePath(self.project, (*self.parts, *names))
