@@ -16,12 +16,12 @@ from anyio.to_thread import run_sync
 from mcp.server import Server
 
 from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
+from codebuddy.code.models import FilesChangedResult
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.edits.recovery import recover
 from codebuddy.errors import ToolError
-from codebuddy.language.models import FilesChangedResult
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES

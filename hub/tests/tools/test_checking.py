@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
+from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.errors import ToolError
-from codebuddy.language.models import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.links.registry import Links
 from codebuddy.tools import checking
 from codebuddy.tools.checking import link_check

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from codebuddy.access import LOCAL
+from codebuddy.code.models import DiagnosticsArguments, LocationsResult, PlaceArguments
 from codebuddy.errors import ToolError
-from codebuddy.language.models import DiagnosticsArguments, LocationsResult, PlaceArguments
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call
 from codebuddy.tools.code import code_tools

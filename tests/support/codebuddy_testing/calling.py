@@ -12,10 +12,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from codebuddy.access import ALL_SCOPES, Principal
+from codebuddy.code.models import DiagnosticsResult
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.errors import ToolError
-from codebuddy.language.models import DiagnosticsResult
 from codebuddy.tool import Call, Tool, parse_arguments
 from codebuddy.tools.editing import Editor
 from codebuddy.tools.edits import edit_tools

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from codebuddy.language.models import Diagnostic, Reason
+from codebuddy.code.models import Diagnostic, Reason
 from codebuddy.tool import Result
 from codebuddy.workspace.paths import printable
 

@@ -1,1 +1,1 @@
-"""The language-server client: framing, session, documents, readiness, positions, results."""
+"""The language-server client: processes, sessions, documents, readiness, positions. It knows no tool."""

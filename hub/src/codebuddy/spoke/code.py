@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from codebuddy.language.asking import Report
-from codebuddy.language.diagnosing import diagnose
-from codebuddy.language.models import (
+from codebuddy.code.asking import Report
+from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.models import (
     DiagnosticsArguments,
     DiagnosticsResult,
     FilesChangedArguments,
@@ -16,8 +16,8 @@ from codebuddy.language.models import (
     PlannedRename,
     RenameArguments,
 )
-from codebuddy.language.questions import find_definition, find_references
-from codebuddy.language.renaming import plan_rename
+from codebuddy.code.questions import find_definition, find_references
+from codebuddy.code.renaming import plan_rename
 from codebuddy.language.servers import LanguageServers
 from codebuddy.tool import Call, Tool
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import anyio
 
+from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.edits.answers import DiagnosticsChange
 from codebuddy.edits.models import Extent
 from codebuddy.edits.plan import Change
 from codebuddy.errors import ToolError
-from codebuddy.language.models import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.tools.code import ANSWER_SECONDS, require_own

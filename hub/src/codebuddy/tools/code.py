@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from codebuddy.errors import ToolError
-from codebuddy.language.models import (
+from codebuddy.code.models import (
     CodeResult,
     Diagnostic,
     DiagnosticsArguments,
@@ -16,6 +15,7 @@ from codebuddy.language.models import (
     PlaceArguments,
     Reason,
 )
+from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool

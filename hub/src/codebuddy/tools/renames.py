@@ -11,16 +11,17 @@ from typing import Any
 from anyio.to_thread import run_sync
 from pydantic import Field
 
+from codebuddy.code.models import Place, PlannedRename
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.edits.models import Extent, FileChange, RangeEdit
+from codebuddy.edits.models import Extent
 from codebuddy.edits.summaries import summarise
 from codebuddy.errors import ToolError
-from codebuddy.language.models import Place, PlannedRename
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool
 from codebuddy.tools.editing import Editor
+from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.paths import printable
 from codebuddy.workspace.walking import Bounds
 from codebuddy.workspace.words import WordFile, find_word

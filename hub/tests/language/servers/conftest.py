@@ -23,10 +23,10 @@ from typing import Any
 
 import pytest
 
+from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
+from codebuddy.code.questions import find_definition, find_references
 from codebuddy.language.config import read_server_configs
-from codebuddy.language.diagnosing import diagnose
-from codebuddy.language.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
-from codebuddy.language.questions import find_definition, find_references
 from codebuddy.language.servers import LanguageServers
 
 PROFILE = os.environ.get("CODEBUDDY_SERVER_PROFILE")

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.config import ReadyBy, read_server_configs
-from codebuddy.language.diagnosing import diagnose
-from codebuddy.language.models import (
+from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.models import (
     DiagnosticsArguments,
     DiagnosticsResult,
     LocationsResult,
@@ -23,8 +22,9 @@ from codebuddy.language.models import (
     PlannedRename,
     RenameArguments,
 )
-from codebuddy.language.questions import find_definition, find_references
-from codebuddy.language.renaming import plan_rename
+from codebuddy.code.questions import find_definition, find_references
+from codebuddy.code.renaming import plan_rename
+from codebuddy.language.config import ReadyBy, read_server_configs
 from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of

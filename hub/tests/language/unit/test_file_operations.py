@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits.models import FileChange
+from codebuddy.code.wanted import Expected, changes_of, read_source
+from codebuddy.code.workspace_edits import TextEdits, read_steps
 from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree, uri_of
-from codebuddy.language.wanted import Expected, changes_of, read_source
-from codebuddy.language.workspace_edits import TextEdits, read_steps
+from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.text import content_hash
 
 

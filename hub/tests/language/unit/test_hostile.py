@@ -10,12 +10,12 @@ from unittest.mock import Mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from codebuddy.code.places import read_symbols
+from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.language.config import ServerConfig
 from codebuddy.language.connection import Connection
 from codebuddy.language.framing import encode
-from codebuddy.language.places import read_symbols
 from codebuddy.language.readiness import Readiness
-from codebuddy.language.results import Reader, StaleLocation
 from codebuddy.language.tree import Tree
 
 TEXT = st.text(max_size=5) | st.sampled_from(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from codebuddy.edits.models import RangeEdit
+from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.errors import ToolError
-from codebuddy.language.pitfalls import require_no_shorthand, require_not_reserved
+from codebuddy.workspace.changes import RangeEdit
 
 
 def edit(text: str, old: str = "name", new: str = "label") -> tuple[list[str], list[RangeEdit]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.errors import ToolError
-from codebuddy.language.places import Symbol, find_symbol, find_word, read_symbols
 
 LINES = ["class Cart:", "    @cached", "    def add(self, added):", "        return add", "def add(): ..."]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.results import Reader, StaleLocation
+from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.language.tree import Tree, uri_of
 
 RANGE = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 13}}

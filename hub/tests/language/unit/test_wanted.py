@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits.models import FileChange
+from codebuddy.code.wanted import Source, covers, merged, read_source
 from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import split_lines
 from codebuddy.language.tree import Tree
-from codebuddy.language.wanted import Source, covers, merged, read_source
+from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.text import content_hash
 
 

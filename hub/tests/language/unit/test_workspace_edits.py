@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.edits.models import FileChange, RangeEdit
+from codebuddy.code.wanted import Expected, changes_of, read_source
+from codebuddy.code.workspace_edits import TextEdits, read_steps
 from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding
 from codebuddy.language.tree import Tree, uri_of
-from codebuddy.language.wanted import Expected, changes_of, read_source
-from codebuddy.language.workspace_edits import TextEdits, read_steps
+from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.text import content_hash
 
 ENDINGS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}

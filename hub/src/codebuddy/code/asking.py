@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from codebuddy.code.models import Reason
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
-from codebuddy.language.models import Reason
 from codebuddy.language.positions import Encoding
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed

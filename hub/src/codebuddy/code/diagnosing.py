@@ -9,11 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from codebuddy.code.asking import Asked, Report, ask_diagnostics
+from codebuddy.code.models import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
+from codebuddy.code.questions import offset_of
+from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.errors import ToolError
-from codebuddy.language.asking import Asked, Report, ask_diagnostics
-from codebuddy.language.models import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
-from codebuddy.language.questions import offset_of
-from codebuddy.language.results import Reader, StaleLocation
 from codebuddy.language.servers import LanguageServers
 
 __all__ = ["diagnose"]

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from codebuddy.edits.models import RangeEdit
 from codebuddy.errors import ToolError
+from codebuddy.workspace.changes import RangeEdit
 
 __all__ = ["require_no_shorthand", "require_not_reserved"]
 

@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Final
 
-from codebuddy.edits.models import FileChange
+from codebuddy.code.asking import Answer, Asked, Report, ask, ask_symbols
+from codebuddy.code.asking_renames import Renamed, ask_rename, word_at
+from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
+from codebuddy.code.places import Symbol
+from codebuddy.code.questions import MALFORMED, Pointer, Unsettled, point_at, symbols_of
+from codebuddy.code.results import Reader, StaleLocation
+from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
-from codebuddy.language.asking import Answer, Asked, Report, ask, ask_symbols
-from codebuddy.language.asking_renames import Renamed, ask_rename, word_at
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import StaleText
-from codebuddy.language.models import Location, Place, PlannedRename, RenameArguments
-from codebuddy.language.places import Symbol
-from codebuddy.language.questions import MALFORMED, Pointer, Unsettled, point_at, symbols_of
-from codebuddy.language.results import Reader, StaleLocation
 from codebuddy.language.servers import LanguageServers
-from codebuddy.language.wanted import covers, merged
+from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["plan_rename"]

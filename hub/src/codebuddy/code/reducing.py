@@ -14,8 +14,8 @@ from difflib import SequenceMatcher
 from itertools import groupby
 from typing import Final
 
-from codebuddy.edits.models import RangeEdit
 from codebuddy.language.positions import split_lines
+from codebuddy.workspace.changes import RangeEdit
 
 __all__ = ["differs_only_in_name", "reduced"]
 

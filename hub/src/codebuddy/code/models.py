@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from codebuddy.edits.models import FileChange
 from codebuddy.tool import Arguments, Result
+from codebuddy.workspace.changes import FileChange
 
 __all__ = [
     "Diagnostic",

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from codebuddy.code.asking import Answer, Asked, Report, ask, ask_symbols
+from codebuddy.code.models import Location, LocationsResult, Place, PlaceArguments, Reason
+from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
+from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.errors import ToolError
-from codebuddy.language.asking import Answer, Asked, Report, ask, ask_symbols
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import Document, StaleText
-from codebuddy.language.models import Location, LocationsResult, Place, PlaceArguments, Reason
-from codebuddy.language.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.language.positions import Encoding, Position, to_lsp
-from codebuddy.language.results import Reader, StaleLocation
 from codebuddy.language.servers import LanguageServers
 
 __all__ = [

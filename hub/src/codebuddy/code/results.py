@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from codebuddy.code.models import Diagnostic, Location, Severity
 from codebuddy.errors import ToolError
-from codebuddy.language.models import Diagnostic, Location, Severity
 from codebuddy.language.positions import Encoding, Position, decode_text, from_lsp, split_lines
 from codebuddy.language.tree import Tree
 

@@ -13,18 +13,18 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from codebuddy.edits.models import FileChange
+from codebuddy.code.asking import Answer, Asked, request, settle
+from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
+from codebuddy.code.questions import MALFORMED, Pointer, Unsettled
+from codebuddy.code.wanted import Expected, Source, changes_of, read_source
+from codebuddy.code.workspace_edits import Range, Step, TextEdits, read_steps
 from codebuddy.errors import ToolError
-from codebuddy.language.asking import Answer, Asked, request, settle
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import CHANGED, Document, StaleText
-from codebuddy.language.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.language.positions import Encoding, from_lsp
-from codebuddy.language.questions import MALFORMED, Pointer, Unsettled
 from codebuddy.language.session import ServerError
 from codebuddy.language.tree import uri_of
-from codebuddy.language.wanted import Expected, Source, changes_of, read_source
-from codebuddy.language.workspace_edits import Range, Step, TextEdits, read_steps
+from codebuddy.workspace.changes import FileChange
 
 __all__ = ["Renamed", "ask_rename", "word_at"]
 

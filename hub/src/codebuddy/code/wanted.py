@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.edits.models import FileChange, RangeEdit
+from codebuddy.code.reducing import differs_only_in_name, reduced
+from codebuddy.code.workspace_edits import Operation, Step, TextEdit, TextEdits, origin_of
 from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding, from_lsp, split_lines
-from codebuddy.language.reducing import differs_only_in_name, reduced
 from codebuddy.language.tree import Tree
-from codebuddy.language.workspace_edits import Operation, Step, TextEdit, TextEdits, origin_of
+from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text import Text, content_hash, decode
 
