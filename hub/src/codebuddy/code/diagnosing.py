@@ -36,10 +36,10 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     survey = _Survey(servers, arguments.limit, deadline, report, offset_of(file), offset_of(item))
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
-        files = tree.files(lambda path: servers.server_for(tree.root / path) is not None, target)
+        files = tree.files(lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target)
         return await survey.run(files)
     tree.read(target)
-    if servers.server_for(target) is None:
+    if servers.server_for(target, "diagnostics") is None:
         return survey.result("unsupported", f"No language server serves this file; served are: {servers.served()}.")
     return await survey.run(iter([target]))
 
@@ -116,7 +116,7 @@ class _Survey:
         return None
 
     async def _diagnose(self, path: Path) -> _Found:
-        server, tree = self.servers.server_for(path), self.servers.tree
+        server, tree = self.servers.server_for(path, "diagnostics"), self.servers.tree
         if server is None:
             return _Found()
         try:

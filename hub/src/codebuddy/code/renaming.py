@@ -169,7 +169,7 @@ class _Renaming:
         return self.servers.tree.locate(f"{named.project}/{named.relative}")
 
     def _asked(self, path: Path) -> Asked | None:
-        server = self.servers.server_for(path)
+        server = self.servers.server_for(path, "rename")
         return None if server is None else Asked(server, self.deadline, self.report)
 
     async def _rename(self, target: _Target) -> Renamed:

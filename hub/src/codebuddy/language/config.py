@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-__all__ = ["ReadyBy", "ServerConfig", "read_server_configs"]
+__all__ = ["FEATURES", "Feature", "ReadyBy", "ServerConfig", "read_server_configs"]
 
 ReadyBy = Literal["immediate", "progress", "server_status"]
+
+Feature = Literal["navigation", "hover", "completion", "diagnostics", "format", "actions", "rename"]
+"""What a server can be declared for: a project may take its types from one and its formatting from another."""
+
+FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class ServerConfig:
         ready: how it is known that it has loaded the project: ``immediate`` (it answers completely as soon as it is
             initialized), ``progress`` (its ``$/progress`` has ended), ``server_status`` (rust-analyzer's
             ``experimental/serverStatus`` says quiescent).
+        features: what it is asked for; left out: everything that it can.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
         environment: set for the server, over the project's own.
@@ -33,6 +39,7 @@ class ServerConfig:
     command: list[str]
     languages: dict[str, str]
     ready: ReadyBy = "immediate"
+    features: Sequence[Feature] = FEATURES
     settings: dict[str, Any] = field(default_factory=dict)
     initialization_options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
@@ -82,6 +89,9 @@ def _read(item: Any, environment: Mapping[str, str]) -> ServerConfig:
         raise ValueError(f"language server {name!r}: languages must map file patterns to language ids")
     if ready not in get_args(ReadyBy):
         raise ValueError(f"language server {name!r}: ready must be one of {', '.join(get_args(ReadyBy))}")
+    features = item.get("features", list(FEATURES))
+    if not isinstance(features, list) or not features or not set(map(str, features)) <= set(FEATURES):
+        raise ValueError(f"language server {name!r}: features must be a list of some of {', '.join(FEATURES)}")
     for key in ("settings", "initialization_options"):
         if not isinstance(item.get(key, {}), dict):
             raise ValueError(f"language server {name!r}: {key} must be a mapping")

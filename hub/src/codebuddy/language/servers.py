@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.language.config import ServerConfig
+from codebuddy.language.config import Feature, ServerConfig
 from codebuddy.language.documents import CHANGED, CREATED, DELETED
 from codebuddy.language.readiness import ServerState
 from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
@@ -54,10 +54,15 @@ class LanguageServers:
         """Say how changes by others than the hub are found: ``mode`` (inotify, polling, off) and a ``reason``."""
         return {"mode": self._watcher.mode, "reason": self._watcher.reason}
 
-    def server_for(self, path: Path) -> LanguageServer | None:
-        """Give the server that is asked about a file; None when no server serves it."""
+    def serving(self, path: Path, feature: Feature) -> list[LanguageServer]:
+        """Give the servers that are declared for a file and a feature, in the order in which they were declared."""
         inside = self.tree.relative(path)
-        return next((server for server in self._servers if server.config.language_of(inside)), None)
+        serving = (server for server in self._servers if server.config.language_of(inside))
+        return [server for server in serving if feature in server.config.features]
+
+    def server_for(self, path: Path, feature: Feature = "navigation") -> LanguageServer | None:
+        """Give the first server that is declared for a file and a feature; None when there is none."""
+        return next(iter(self.serving(path, feature)), None)
 
     def served(self) -> str:
         """Say what is served, for people: ``typescript (*.ts, *.tsx)``."""
