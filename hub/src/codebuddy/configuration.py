@@ -45,13 +45,17 @@ class ClientEndpoint(_Document):
 
 
 class HubProject(_Document):
-    """A project as the hub knows it: its profile, the directory on the host, and where its spoke's link arrives."""
+    """A project as the hub knows it: its profile, the directory on the host, and where its spoke's link arrives.
+
+    ``format_on_write``: a file that is written through the hub is formatted before the commit.
+    """
 
     profile: str
     host_path: str
     listen: Name
     tasks: list[str] = []
     languages: list[str] = []
+    format_on_write: bool = False
 
 
 class JournalLimits(_Document):

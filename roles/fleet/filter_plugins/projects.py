@@ -11,7 +11,7 @@ from ansible.errors import AnsibleFilterError
 __all__ = ["FilterModule", "declared_projects", "variable_names", "with_images"]
 
 # Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
-_NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths", "format_on_write")
+_NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths")
 
 
 def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[dict[str, Any]]:
@@ -23,8 +23,8 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
 
     Returns:
         One dict for each host: id, path, profile, base_image, packages, language_servers, tasks, environment, memory,
-        cpus, pids, unsupported, allow_root_owned, groups. Absent limits, profile and base_image are None. Nothing is
-        checked.
+        cpus, pids, format_on_write, unsupported, allow_root_owned, groups. Absent limits, profile and base_image are
+        None. Nothing is checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
     """
@@ -66,6 +66,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "memory": first("memory", "profile_memory"),
             "cpus": first("cpus", "profile_cpus"),
             "pids": first("pids", "profile_pids"),
+            "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)]
             + ([f"egress {egress!r}"] if egress not in ("none", []) else []),
             "allow_root_owned": bool(first("allow_root_owned", default=False)),

@@ -65,6 +65,8 @@ def test_a_good_project_has_no_problem() -> None:
         ),
         ({"language_servers": [{**SERVER, "ready": "soon"}]}, "ready 'soon' is unknown: use one of immediate"),
         ({"language_servers": [{**SERVER, "command": "pylsp"}]}, "must be a list of strings"),
+        ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),
+        ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
         ({"unsupported": ["egress 'any'"]}, "host api: egress 'any' is not supported yet"),
     ],
 )

@@ -24,6 +24,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
         "memory": None,
         "cpus": None,
         "pids": None,
+        "format_on_write": False,
         "unsupported": [],
         "allow_root_owned": False,
         "groups": [],
@@ -59,7 +60,7 @@ def test_an_empty_list_of_the_project_is_not_replaced_by_the_one_of_the_profile(
 @pytest.mark.parametrize(
     ("variables", "names"),
     [
-        ({"egress": "none", "format_on_write": False, "secrets": []}, []),
+        ({"egress": "none", "secrets": []}, []),
         ({"egress": "any"}, ["egress 'any'"]),
         ({"egress": ["pypi.example"]}, ["egress ['pypi.example']"]),
         (

@@ -119,6 +119,21 @@ def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
     assert spoke["language_servers"][0]["ready"] == "immediate"
 
 
+def test_a_project_that_is_formatted_on_write_is_told_to_the_hub_and_to_no_spoke(
+    declared: dict[str, Any], plan_of: PlanOf
+) -> None:
+    before = plan_of(declared)
+    declared["projects"][0]["format_on_write"] = True
+    after = plan_of(declared)
+    hub = json.loads(after.files["/srv/state/config/hub/config.json"].content)
+    assert {name: project["format_on_write"] for name, project in hub["projects"].items()} == {
+        declared["projects"][0]["id"]: True,
+        declared["projects"][1]["id"]: False,
+    }
+    changed = {name for name, one in hashes(after).items() if hashes(before)[name] != one}
+    assert changed == {"unitfleet-hub"}
+
+
 def test_the_environment_of_a_project_is_in_no_container_setting(declared: dict[str, Any], plan_of: PlanOf) -> None:
     declared["projects"][0]["environment"] = {"LD_PRELOAD": "/workspace/evil.so"}
     assert "LD_PRELOAD" not in json.dumps(plan_of(declared).as_dict()["containers"])

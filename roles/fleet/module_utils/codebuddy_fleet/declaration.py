@@ -42,6 +42,7 @@ class Project:
     tasks: dict[str, list[str]]
     environment: dict[str, str]
     limits: Limits
+    format_on_write: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         tasks=_tasks(reader, declared.get("tasks") or {}),
         environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
         limits=reader.limits(declared),
+        format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
     )
     return project, reader.problems
 

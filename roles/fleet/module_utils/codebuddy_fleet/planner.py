@@ -142,6 +142,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet]) -> dict
                 "host_path": project.path,
                 "listen": subnets[project.id].hub,
                 "tasks": sorted(project.tasks),
+                "format_on_write": project.format_on_write,
                 "languages": sorted(
                     {lang for server in project.language_servers for lang in server["languages"].values()}
                 ),

@@ -24,12 +24,12 @@ _DERIVED = frozenset(
     for name in ("answer", "endpoint", "inventory", "issuer", "make_arguments", "projects", "state_path")
 )
 _OF_PROFILES = frozenset(
-    ("base_image", "cpus", "environment", "language_servers", "memory", "packages", "pids", "tasks")
+    ("base_image", "cpus", "environment", "format_on_write", "language_servers", "memory", "packages", "pids", "tasks")
 )
 PROJECT = (
     (_OF_PROFILES | {f"profile_{name}" for name in _OF_PROFILES})
     | {f"project_{name}" for name in ("environment", "path", "profile", "tasks")}
-    | {"allow_root_owned", "cache_paths", "egress", "format_on_write", "read_only_paths", "secrets"}
+    | {"allow_root_owned", "cache_paths", "egress", "read_only_paths", "secrets"}
 )
 _OURS = ("codebuddy_", "project_")
 _CLOSE = 0.8  # of difflib's ratio: "memmory" and "memroy" are, "memory_limit" is not

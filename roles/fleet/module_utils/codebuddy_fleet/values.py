@@ -10,6 +10,7 @@ __all__ = [
     "cpu_count",
     "duration_seconds",
     "environment",
+    "flag",
     "identifier",
     "image_reference",
     "journal_bytes",
@@ -119,6 +120,13 @@ def environment(value: Any) -> dict[str, str]:
             raise ValueError(f"gives {name} a value with a NUL character in it: remove it")
         result[str(name)] = str(item)
     return result
+
+
+def flag(value: Any) -> bool:
+    """Read a yes or no: a boolean, for in YAML a quoted "no" would be true."""
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false: write one of them, without quotes")
+    return value
 
 
 def package(value: Any) -> str:
