@@ -63,7 +63,7 @@ lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	ruff check
 	ruff format --check
 	mypy hub/src
-	mypy $$(find roles tests -path '*/files' -prune -o -name '*.py' -print)
+	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' \) -prune -o -name '*.py' -print)
 
 unit: $(READY) ## the unit tests, which need no engine
 	pytest -m 'not engine'

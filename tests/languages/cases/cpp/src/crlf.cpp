@@ -1,0 +1,3 @@
+#include "shop.hpp"
+
+/* 👋 */ std::string first() { return shop::render(1); }

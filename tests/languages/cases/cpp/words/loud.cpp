@@ -1,0 +1,5 @@
+#include "loud.hpp"
+
+namespace words {
+std::string shout(const std::string &text) { return text + "!"; }
+}  // namespace words

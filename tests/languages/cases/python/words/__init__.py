@@ -1,0 +1,3 @@
+from words.loud import shout
+
+__all__ = ["shout"]

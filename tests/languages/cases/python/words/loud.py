@@ -1,0 +1,3 @@
+def shout(text: str) -> str:
+    """Say it loudly."""
+    return f"{text.upper()}!"

@@ -1,0 +1,3 @@
+use crate::rendered;
+
+/* 👋 */ pub fn first() -> String { rendered(1, 0) }

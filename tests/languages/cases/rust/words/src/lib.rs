@@ -1,0 +1,3 @@
+mod loud;
+
+pub use loud::shout;

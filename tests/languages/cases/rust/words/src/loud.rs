@@ -1,0 +1,4 @@
+/// Says it loudly.
+pub fn shout(text: &str) -> String {
+    format!("{}!", text.to_uppercase())
+}

@@ -1,0 +1,4 @@
+/** Says it loudly. */
+export function shout(text: string): string {
+  return `${text.toUpperCase()}!`;
+}

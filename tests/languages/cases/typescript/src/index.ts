@@ -1,0 +1,3 @@
+export { format as formatted } from "./format";
+export * from "./shapes";
+export { Store } from "./store";
