@@ -66,7 +66,13 @@ class Asked:
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
 
 
-async def ask(asked: Asked, path: Path, method: str, params: Callable[[Document, Encoding], dict[str, Any]]) -> Answer:
+async def ask(
+    asked: Asked,
+    path: Path,
+    method: str,
+    params: Callable[[Document, Encoding], dict[str, Any]],
+    local: bool = False,
+) -> Answer:
     """Ask about a file; the server knows its present text, and that of all open documents, before it is asked.
 
     Args:
@@ -74,6 +80,7 @@ async def ask(asked: Asked, path: Path, method: str, params: Callable[[Document,
         path: the file.
         method: the request.
         params: gives its parameters but for ``textDocument``, from the text that the server has been sent.
+        local: see `settle`.
 
     Raises:
         ToolError: the file cannot be read, or ``params`` finds no such place in it.
@@ -83,7 +90,7 @@ async def ask(asked: Asked, path: Path, method: str, params: Callable[[Document,
         full = {"textDocument": {"uri": document.uri}, **params(document, connection.encoding)}
         return await request(connection, method, full, asked.deadline)
 
-    return await settle(asked, path, exchange)
+    return await settle(asked, path, exchange, local)
 
 
 async def ask_symbols(asked: Asked, path: Path) -> Answer:
@@ -92,7 +99,7 @@ async def ask_symbols(asked: Asked, path: Path) -> Answer:
     Raises:
         ToolError: the file cannot be read.
     """
-    return await ask(asked, path, "textDocument/documentSymbol", lambda document, encoding: {})
+    return await ask(asked, path, "textDocument/documentSymbol", lambda document, encoding: {}, local=True)
 
 
 async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
@@ -130,30 +137,35 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     return answer
 
 
-async def settle(asked: Asked, path: Path, exchange: Exchange) -> Answer:
+async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = False) -> Answer:
     """Repeat an exchange with the server until no load began while it went on, or the time is over.
 
     Args:
         asked: whom, and how long.
         path: the file that it is about; the server knows its present text, and that of all open documents.
         exchange: asks and gives the result of the answer; it is called again for each try.
+        local: whether the file by itself is enough for an answer (its symbols, its formatting, a completion): then one
+            that is not empty is taken also from a server that is still loading, or is degraded.
 
     Raises:
         ToolError: the file cannot be read, or the exchange raised it.
     """
     readiness = asked.server.readiness
     while True:
-        ready = await readiness.wait(_share(asked.deadline), asked.report)
+        ready = await readiness.wait(_share(asked.deadline), asked.report, local)
         loads = readiness.loads
         answer = await _once(asked, path, exchange)
         if answer.reason is not None:
             return answer
-        if readiness.trouble is not None:
-            return _but(answer, "server_error", f"The language server reports: {readiness.trouble}")
+        if local and not _is_empty(answer.result):
+            return answer
+        if readiness.state == "degraded":
+            return _but(answer, "indexing" if readiness.trouble is None else "server_error", readiness.sentence())
         if ready and readiness.state == "ready" and readiness.loads == loads:
             return answer
         if not ready or remaining(asked.deadline) == 0:
             return _but(answer, "indexing", readiness.sentence())
+        local = False  # nothing, from a server that is still loading, is not "none"
 
 
 async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
@@ -197,6 +209,11 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
 
 def _share(deadline: float) -> float:
     return asyncio.get_running_loop().time() + remaining(deadline) * _WAITING_SHARE
+
+
+def _is_empty(result: Any) -> bool:
+    """Whether an answer says nothing, like a list of completions without items."""
+    return not result or (isinstance(result, dict) and not any(value for value in result.values() if value is not True))
 
 
 def _but(answer: Answer, reason: Reason, message: str) -> Answer:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
-__all__ = ["FEATURES", "Feature", "ReadyBy", "ServerConfig", "read_server_configs"]
+__all__ = ["FEATURES", "LOAD_SECONDS", "Feature", "ReadyBy", "ServerConfig", "read_server_configs"]
 
-ReadyBy = Literal["immediate", "progress", "server_status"]
+ReadyBy = Literal["immediate", "progress", "server_status", "log"]
+
+LOAD_SECONDS: Final = 300.0
 
 Feature = Literal["navigation", "hover", "completion", "diagnostics", "format", "actions", "rename"]
 """What a server can be declared for: a project may take its types from one and its formatting from another."""
 
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
+
+_MAPPINGS: Final = ("settings", "initialization_options")
+_NUMBERS: Final = ("load_seconds", "memory", "idle_seconds")
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,13 @@ class ServerConfig:
             ``/`` with its path in the project; the first that matches counts.
         ready: how it is known that it has loaded the project: ``immediate`` (it answers completely as soon as it is
             initialized), ``progress`` (its ``$/progress`` has ended), ``server_status`` (rust-analyzer's
-            ``experimental/serverStatus`` says quiescent).
+            ``experimental/serverStatus`` says quiescent), ``log`` (it wrote a line that ``ready_log`` matches: for one
+            that has nothing better).
+        ready_log: a regular expression, searched in each line of its standard error output and in what it sends as
+            ``window/logMessage`` and ``window/showMessage``.
+        load_seconds: how long it may take to load the project before it counts as degraded.
+        memory: the most bytes of memory that it and all that it started may use; over it, it is restarted.
+        idle_seconds: it is ended when it was asked nothing for so long, and started again when it is asked.
         features: what it is asked for; left out: everything that it can.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
@@ -43,6 +55,10 @@ class ServerConfig:
     settings: dict[str, Any] = field(default_factory=dict)
     initialization_options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    ready_log: str | None = None
+    load_seconds: float = LOAD_SECONDS
+    memory: int | None = None
+    idle_seconds: float | None = None
 
     def language_of(self, path: str) -> str | None:
         """Give the language id of a file, by its path in the project; None when the server does not serve it."""
@@ -76,29 +92,50 @@ def read_server_configs(raw: Any, environment: Mapping[str, str] | None = None) 
 def _read(item: Any, environment: Mapping[str, str]) -> ServerConfig:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise ValueError("language_servers: each item must be a mapping with a name")
-    name = item["name"]
+    name, item = item["name"], {key: value for key, value in item.items() if value is not None}
     known = set(ServerConfig.__dataclass_fields__)
     if unknown := sorted(set(item) - known):
         raise ValueError(
             f"language server {name!r}: unknown {', '.join(unknown)}; it accepts {', '.join(sorted(known))}"
         )
-    command, languages, ready = item.get("command"), item.get("languages"), item.get("ready", "immediate")
-    if not isinstance(command, list) or not command or not all(isinstance(part, str) for part in command):
-        raise ValueError(f"language server {name!r}: command must be a non-empty list of strings")
-    if not _is_text_mapping(languages) or not languages:
-        raise ValueError(f"language server {name!r}: languages must map file patterns to language ids")
-    if ready not in get_args(ReadyBy):
-        raise ValueError(f"language server {name!r}: ready must be one of {', '.join(get_args(ReadyBy))}")
-    features = item.get("features", list(FEATURES))
-    if not isinstance(features, list) or not features or not set(map(str, features)) <= set(FEATURES):
-        raise ValueError(f"language server {name!r}: features must be a list of some of {', '.join(FEATURES)}")
-    for key in ("settings", "initialization_options"):
-        if not isinstance(item.get(key, {}), dict):
-            raise ValueError(f"language server {name!r}: {key} must be a mapping")
-    if not _is_text_mapping(item.get("environment", {})):
-        raise ValueError(f"language server {name!r}: environment must map names to strings")
+    if problem := _problem(item):
+        raise ValueError(f"language server {name!r}: {problem}")
     return ServerConfig(**{**item, "environment": {**environment, **item.get("environment", {})}})
+
+
+def _problem(item: dict[str, Any]) -> str | None:
+    """Say what is wrong with the values of a declaration; None when nothing is."""
+    ready, languages = item.get("ready", "immediate"), item.get("languages")
+    features = item.get("features", list(FEATURES))
+    checks = {
+        "command must be a non-empty list of strings": _is_text_list(item.get("command")),
+        "languages must map file patterns to language ids": _is_text_mapping(languages) and bool(languages),
+        f"ready must be one of {', '.join(get_args(ReadyBy))}": ready in get_args(ReadyBy),
+        "ready: log and ready_log go together; give both or none": (ready == "log") == ("ready_log" in item),
+        "ready_log must be a regular expression": _is_pattern(item.get("ready_log", "")),
+        f"features must be a list of some of {', '.join(FEATURES)}": _is_text_list(features)
+        and set(features) <= set(FEATURES),
+        "environment must map names to strings": _is_text_mapping(item.get("environment", {})),
+        **{f"{key} must be a mapping": isinstance(item.get(key, {}), dict) for key in _MAPPINGS},
+        **{f"{key} must be a number over 0": _is_number(item.get(key, 1)) for key in _NUMBERS},
+    }
+    return next((sentence for sentence, holds in checks.items() if not holds), None)
+
+
+def _is_text_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
 
 
 def _is_text_mapping(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and value > 0
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and re.compile(value) is not None
+    except re.error:
+        return False

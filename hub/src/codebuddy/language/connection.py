@@ -135,6 +135,9 @@ class Connection:
                 self.checks.progressed(token, value)
         elif method == "experimental/serverStatus":
             self.readiness.server_status(params)
+        elif method in ("window/logMessage", "window/showMessage"):
+            if isinstance(text := params.get("message"), str):
+                self.readiness.logged(text)
         elif method == "textDocument/publishDiagnostics":
             self._take_diagnostics(params)
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -72,15 +73,25 @@ class Process:
         )
         return cls(asyncio.subprocess.Process(transport, exit_, loop), exit_.ended)
 
-    async def read_stderr(self) -> None:
-        """Read what the server says on stderr, so that it never blocks there; keep the last lines."""
+    async def read_stderr(self, line_read: Callable[[str], None]) -> None:
+        """Read what the server says on stderr, so that it never blocks there; keep the last lines.
+
+        Args:
+            line_read: told each line, as much of it as is kept.
+        """
         rest = b""
         while data := await self._stderr.read(8192):
             *lines, rest = (rest + data).split(b"\n")
-            self._last_words.extend(line[:_STDERR_LINE_BYTES].decode("utf-8", "replace") for line in lines)
+            for line in lines:
+                self._keep(line, line_read)
             rest = rest[:_STDERR_LINE_BYTES]
         if rest:
-            self._last_words.append(rest.decode("utf-8", "replace"))
+            self._keep(rest, line_read)
+
+    def _keep(self, line: bytes, line_read: Callable[[str], None]) -> None:
+        text = line[:_STDERR_LINE_BYTES].decode("utf-8", "replace")
+        self._last_words.append(text)
+        line_read(text)
 
     def last_words(self) -> str:
         """Give the last line that the server wrote on stderr; empty if there is none."""

@@ -52,7 +52,7 @@ class LanguageServer:
     def __init__(self, config: ServerConfig, tree: Tree, patience: Patience = DEFAULT_PATIENCE) -> None:
         self.config = config
         self.tree = tree
-        self.readiness = Readiness(config.name, config.ready, patience.grace)
+        self.readiness = Readiness(config.name, config.ready, patience.grace, config.load_seconds, config.ready_log)
         self._patience = patience
         self._connection: Connection | None = None
         self._suspected = asyncio.Event()
@@ -123,7 +123,7 @@ class LanguageServer:
             self._failures = _HOPELESS_AFTER
             return str(error)
         connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
-        listening = asyncio.create_task(process.read_stderr())
+        listening = asyncio.create_task(process.read_stderr(self.readiness.logged))
         reading = asyncio.create_task(connection.run())
         try:
             return await self._serve(process, connection, reading, listening)

@@ -19,7 +19,8 @@ def check(config_path: Path = Path("/etc/codebuddy/config.json")) -> int:
     """Print how this container is, as JSON, and give 0 when it is well, 1 when it is not.
 
     The hub is well when it answers: a spoke that is down is that spoke's illness. A spoke is well when its agent lives,
-    its link stands and none of its language servers is dead.
+    its link stands and none of its language servers is dead. A degraded one is not the container's illness: its cause
+    is mostly in the project's files, which whoever works there is about to mend.
     """
     well, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
     print(json.dumps(report))

@@ -31,7 +31,9 @@ class ProjectHealth(BaseModel):
     """One project's part of the health document.
 
     Args:
-        ready: whether everything works; when not, ``reason`` says why.
+        ready: whether everything works; when not, ``reason`` says why. A degraded language server counts as not
+            working: whoever relies on its answers must know that they may lack something. One that still loads, or was
+            stopped until it is asked, does what it should.
         link: ``connected``, ``offline`` (no spoke dialled in) or ``silent`` (it does not answer).
         mount: ``same`` when hub and spoke see one directory, ``differs`` or ``missing``.
         watching: how the spoke notices changes.
@@ -98,7 +100,7 @@ class Fleet:
         reasons = [
             f"language server {server.name}: {server.reason or server.state}"
             for server in status.language_servers
-            if server.state == "dead"
+            if server.state in ("dead", "degraded")
         ]
         mount: Literal["same", "differs", "missing"] = "same"
         try:

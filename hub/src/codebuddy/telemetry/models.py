@@ -28,13 +28,14 @@ class LanguageServerState(BaseModel):
 
     Args:
         name: as declared.
-        state: ``starting``, ``indexing`` (it answers, but not yet completely), ``ready`` or ``dead``.
+        state: ``starting``, ``indexing`` (it answers, but not yet completely), ``ready``, ``degraded`` (it answers, but
+            its answers may lack something), ``dead``, or ``stopped`` (it starts when it is asked).
         reason: why it is not ready.
         percent: how far indexing is, when the server tells.
     """
 
     name: Shown
-    state: Literal["starting", "indexing", "ready", "dead"]
+    state: Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
     reason: Shown | None = None
     percent: int | None = None
 

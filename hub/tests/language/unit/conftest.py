@@ -54,22 +54,22 @@ class Fake:
     log: Path
     reports: list[str] = field(default_factory=list)
 
-    async def _report(self, message: str) -> None:
+    async def report(self, message: str) -> None:
         self.reports.append(message)
 
     async def definition(self, **place: Any) -> LocationsResult:
-        return await find_definition(self.servers, _place(place), self._report)
+        return await find_definition(self.servers, _place(place), self.report)
 
     async def references(self, **place: Any) -> LocationsResult:
-        return await find_references(self.servers, _place(place), self._report)
+        return await find_references(self.servers, _place(place), self.report)
 
     async def diagnostics(self, **arguments: Any) -> DiagnosticsResult:
-        return await diagnose(self.servers, DiagnosticsArguments(**arguments), self._report)
+        return await diagnose(self.servers, DiagnosticsArguments(**arguments), self.report)
 
     async def rename(self, **given: Any) -> PlannedRename:
         place = {} if {"path", "name"} & set(given) else {"path": "p/main.py", "line": 2, "column": 1}
         arguments = RenameArguments(**{"new_name": "enter", "timeout_seconds": 10.0, **place, **given})
-        return await plan_rename(self.servers, arguments, self._report)
+        return await plan_rename(self.servers, arguments, self.report)
 
     def sent(self, method: str | None = None) -> list[dict[str, Any]]:
         """Give the messages that the server got; without a method, the answers to its own requests."""

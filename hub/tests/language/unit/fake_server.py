@@ -7,9 +7,8 @@ Usage: ``fake_server.py SCRIPT LOG``, with SCRIPT a JSON file::
 The n-th call of a method takes the n-th list of steps, the last one for all later calls; the count goes on in a new
 process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
 ``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": true}``, ``{"deaf": true}``
-(reads no more), ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as somebody else
-would). A method without steps is answered with null. In params,
-``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every message that comes in
+(reads no more), ``{"stderr": LINE}``, ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as
+somebody else would). A method without steps is answered with null. In params, ``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every message that comes in
 is a line of LOG, with the process id.
 """
 
@@ -93,6 +92,7 @@ STEPS: dict[str, Callable[[Any, Any], None]] = {
     "write": lambda value, ident: write(value),
     "child": lambda value, ident: start_child(),
     "file": lambda value, ident: write_file(*value),
+    "stderr": lambda value, ident: print(value, file=sys.stderr, flush=True),
     "deaf": lambda value, ident: time.sleep(1000),
     "endless": lambda value, ident: send_for_ever(*value),
     "exit": lambda value, ident: end(value),

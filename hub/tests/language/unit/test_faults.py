@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
+from codebuddy.code.asking import Asked, ask_symbols
 from codebuddy.errors import ToolError
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
@@ -131,6 +132,41 @@ async def test_while_a_server_loads_the_answer_says_that_it_is_not_complete(star
         answer = await fake.references(timeout_seconds=1.0)
         assert (answer.complete, answer.reason, answer.locations) == (False, "indexing", [])
         assert any("indexing" in report for report in fake.reports)
+
+
+async def test_what_a_file_tells_by_itself_is_asked_while_the_server_loads_but_nothing_is_not_taken_for_none(
+    start: Any, wire: Any
+) -> None:
+    symbols = {"textDocument/documentSymbol": [[{"reply": [wire.symbol("open_shop", 0, 4)]}], [{"reply": []}]]}
+    async with start({"initialized": [[BEGIN]], **symbols}, ready="progress") as fake:
+        server = fake.servers.server_for(fake.servers.tree.root / "shop.py")
+        asked = Asked(server, asyncio.get_running_loop().time() + 10, fake.report)
+        answer = await ask_symbols(asked, fake.servers.tree.root / "shop.py")
+        assert (answer.reason, len(answer.result)) == (None, 1)
+        asked = Asked(server, asyncio.get_running_loop().time() + 0.5, fake.report)
+        answer = await ask_symbols(asked, fake.servers.tree.root / "shop.py")
+        assert (answer.reason, answer.result) == ("indexing", [])
+
+
+async def test_a_server_that_never_ends_loading_answers_what_it_can_and_the_answer_says_so(
+    start: Any, root: Path
+) -> None:
+    on = {"initialized": [[BEGIN]], DEFINITION: [[{"reply": [place(root)]}]]}
+    async with start(on, ready="progress", load_seconds=0.2) as fake:
+        answer = await fake.definition(timeout_seconds=600.0)
+        assert (answer.complete, answer.reason, len(answer.locations)) == (False, "indexing", 1)
+        assert "loading has not ended" in (answer.message or "")
+
+
+async def test_a_server_that_tells_by_its_log_is_waited_for(start: Any, root: Path) -> None:
+    on = {
+        "initialized": [[{"stderr": "reading"}]],
+        "textDocument/didOpen": [[{"stderr": "all read"}]],
+        DEFINITION: [[{"reply": [place(root)]}]],
+    }
+    async with start(on, ready="log", ready_log="^all read$") as fake:
+        assert not (await fake.definition(timeout_seconds=0.5)).complete
+        assert (await fake.definition()).complete
 
 
 async def test_a_question_waits_for_the_end_of_loading(start: Any, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -71,13 +72,85 @@ async def test_server_status_is_ready_when_quiescent_and_progress_shows_how_far_
     assert readiness.loads == loads + 1
 
 
-async def test_a_server_that_reports_an_error_is_in_trouble_until_it_reports_none() -> None:
+async def test_a_server_that_reports_an_error_is_degraded_until_it_reports_none_and_warnings_do_not_count() -> None:
     readiness = Readiness("x", "server_status")
     readiness.initialized()
     readiness.server_status({"quiescent": True, "health": "error", "message": "no Cargo.toml"})
-    assert readiness.trouble == "no Cargo.toml"
+    assert (state(readiness), readiness.sentence()) == (
+        "degraded",
+        "The language server x is degraded: no Cargo.toml.",
+    )
+    assert await readiness.wait(soon(), nothing)  # it will not become better by waiting
+    readiness.server_status({"quiescent": True, "health": "warning", "message": "a crate is old"})
+    assert (state(readiness), readiness.describe()["reason"]) == ("ready", "a crate is old")
     readiness.server_status({"quiescent": True, "health": "ok"})
-    assert readiness.trouble is None
+    assert (state(readiness), readiness.trouble) == ("ready", None)
+
+
+async def test_loading_that_does_not_end_in_time_is_degraded_nobody_waits_for_it_and_its_end_is_ready() -> None:
+    readiness = Readiness("x", "progress", load_seconds=0.02)
+    readiness.initialized()
+    readiness.progressed("a", BEGIN)
+    assert not await readiness.wait(soon(), nothing)
+    assert state(readiness) == "degraded"
+    assert readiness.describe()["reason"] == "loading has not ended in 0 s (Loading)"
+    readiness.progressed("b", {"kind": "begin", "title": "Still loading"})
+    readiness.progressed("a", END)
+    assert state(readiness) == "degraded"
+    readiness.progressed("b", END)
+    assert state(readiness) == "ready"
+
+
+async def test_the_steps_of_a_load_have_its_time_together() -> None:
+    readiness = Readiness("x", "progress", load_seconds=0.05)
+    readiness.initialized()
+    for step in range(1000):
+        readiness.progressed(step, BEGIN)
+        if state(readiness) == "degraded":
+            break
+        await asyncio.sleep(0.001)
+    assert state(readiness) == "degraded"
+
+
+async def test_log_is_ready_when_it_wrote_what_it_was_declared_to_write() -> None:
+    readiness = Readiness("x", "log", ready_log=r"loaded \d+ files")
+    readiness.initialized()
+    readiness.logged("loaded some files")
+    readiness.progressed("t", END)
+    assert state(readiness) == "indexing"
+    readiness.logged("[info] loaded 7 files in 2 s")
+    assert state(readiness) == "ready"
+    readiness.starting()
+    readiness.logged("[info] loaded 7 files in 2 s")  # before it has answered: told as soon as it has
+    assert state(readiness) == "starting"
+    readiness.initialized()
+    assert state(readiness) == "ready"
+
+
+async def test_for_what_a_file_tells_by_itself_a_server_that_answers_is_enough() -> None:
+    readiness = Readiness("x", "progress", grace=100)
+    assert not await readiness.wait(asyncio.get_running_loop().time() + 0.01, nothing, local=True)
+    readiness.initialized()
+    assert await readiness.wait(soon(), nothing, local=True)
+    assert state(readiness) == "indexing"
+
+
+async def test_a_stopped_server_is_waited_for() -> None:
+    readiness = Readiness("x", "immediate")
+    readiness.stopped("idle")
+    waiting = asyncio.create_task(readiness.wait(soon(), nothing))
+    await asyncio.sleep(0)
+    readiness.starting()
+    readiness.initialized()
+    assert await waiting
+
+
+@pytest.mark.parametrize("hostile", [{"title": [[]]}, {"kind": []}, {"kind": "report", "percentage": "1"}])
+async def test_what_makes_no_sense_changes_nothing(hostile: dict[str, Any]) -> None:
+    readiness = Readiness("x", "progress", grace=100)
+    readiness.initialized()
+    readiness.progressed("t", hostile)
+    assert readiness.describe() == {"name": "x", "state": "indexing", "reason": "loading the project", "percent": None}
 
 
 async def test_waiting_ends_at_the_deadline_and_at_once_when_it_is_hopeless() -> None:
