@@ -8,8 +8,8 @@ The n-th call of a method takes the n-th list of steps, the last one for all lat
 process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
 ``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": true}``, ``{"deaf": true}``
 (reads no more), ``{"stderr": LINE}``, ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as
-somebody else would). A method without steps is answered with null. In params, ``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every message that comes in
-is a line of LOG, with the process id.
+somebody else would). A method without steps is answered with null. In params, ``@version`` and ``@uri`` stand for those
+of the last document that was opened or changed. Every message that comes in is a line of LOG, with the process id.
 """
 
 from __future__ import annotations
