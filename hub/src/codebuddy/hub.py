@@ -39,6 +39,7 @@ from codebuddy.tools.files import file_tools
 from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
+from codebuddy.tools.write_formatting import WriteFormatter, link_format
 from codebuddy.workspace import Workspaces
 
 __all__ = ["Hub", "open_journal", "serve"]
@@ -73,7 +74,9 @@ class Hub:
         self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
         self.fleet = Fleet(configuration.projects, self.links, self.workspaces)
         self.engine = EditEngine(self.workspaces, journal)
-        editor = Editor(self.engine, self._tell_changed, link_check(self.links))
+        formatting = [project for project, one in configuration.projects.items() if one.format_on_write]
+        formatter = WriteFormatter(link_format(self.links), formatting, self.engine.max_file_bytes)
+        editor = Editor(self.engine, self._tell_changed, link_check(self.links), formatter)
         projects = frozenset(configuration.projects)
         self.in_flight = InFlight()
         self.server: Server[Any] = build_server(

@@ -12,6 +12,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from codebuddy.access import ALL_SCOPES, Principal
+from codebuddy.code.change_models import FormattedText
 from codebuddy.code.models import DiagnosticsResult
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
@@ -20,7 +21,8 @@ from codebuddy.tool import Call, Tool, parse_arguments
 from codebuddy.tools.editing import Editor
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
-from codebuddy.workspace import Workspaces
+from codebuddy.tools.write_formatting import WriteFormatter
+from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.confinement import Opener
 
 __all__ = ["Answer", "ToolClient", "everything"]
@@ -43,9 +45,11 @@ class ToolClient:
         self.checked: list[tuple[str, list[str] | None]] = []
         self.on_tell: Callable[[str, list[str]], Awaitable[None]] | None = None
         self.answer_check: Callable[[str, list[str] | None], Awaitable[DiagnosticsResult]] | None = None
+        self.answer_format: Callable[[str, str], Awaitable[FormattedText]] | None = None
         workspaces = Workspaces({project: directory / project for project in projects}, opener)
         self.engine = EditEngine(workspaces, Journal(journal, 2**28, 86400.0))
-        editor = Editor(self.engine, self.tell, self.check)
+        formatter = WriteFormatter(self.format, projects, self.engine.max_file_bytes)
+        editor = self.editor = Editor(self.engine, self.tell, self.check, formatter)
         self.tools: dict[str, Tool[Any]] = {tool.name: tool for tool in [*file_tools(workspaces), *edit_tools(editor)]}
         self.schemas = {name: tool.result.model_json_schema(mode="serialization") for name, tool in self.tools.items()}
         self.principal = Principal("tester", None, ALL_SCOPES)
@@ -63,6 +67,12 @@ class ToolClient:
         if self.answer_check is not None:
             return await self.answer_check(project, paths)
         return DiagnosticsResult(complete=True, diagnostics=[], checked_files=0)
+
+    async def format(self, path: WorkspacePath, content: str) -> FormattedText:
+        """Give what `answer_format` does; without it, that no server formats such a file."""
+        if self.answer_format is not None:
+            return await self.answer_format(str(path), content)
+        return FormattedText(complete=True, served=False)
 
     async def __call__(self, name: str, **arguments: Any) -> Answer:
         """Call a tool; give its answer as it travels."""

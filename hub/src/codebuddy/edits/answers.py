@@ -99,6 +99,9 @@ class EditResult(Result):
     diff_cut: bool | None = Field(
         default=None, description="True: diffs were cut or left out, for they would be too long."
     )
+    formatting: str | None = Field(
+        default=None, description="What was written without being formatted although the project wants it, and why."
+    )
     diagnostics: DiagnosticsChange | None = None
 
     def text(self) -> str:
@@ -109,6 +112,7 @@ class EditResult(Result):
         lines += [f"[{self.files_cut} in directories are not listed]"] if self.files_cut else []
         lines += [file.diff.rstrip("\n") for file in self.files if file.diff]
         lines += ["[diffs were cut]"] if self.diff_cut else []
+        lines += [self.formatting] if self.formatting else []
         lines += self.diagnostics.lines() if self.diagnostics else []
         return "\n".join(lines)
 
@@ -135,6 +139,9 @@ class WriteResult(Result):
         default=None, description="True: it has other names, which have the new content too."
     )
     diff_cut: bool | None = Field(default=None, description="True: the diff was cut, for it would be too long.")
+    formatting: str | None = Field(
+        default=None, description="What was written without being formatted although the project wants it, and why."
+    )
     diagnostics: DiagnosticsChange | None = None
 
     def text(self) -> str:
@@ -147,6 +154,7 @@ class WriteResult(Result):
         ]
         head = f"{done} {printable(self.path)} ({'; '.join(note for note in notes if note)})"
         lines = [head, *([self.diff.rstrip("\n")] if self.diff else [])]
+        lines += [self.formatting] if self.formatting else []
         return "\n".join([*lines, *(self.diagnostics.lines() if self.diagnostics else [])])
 
 

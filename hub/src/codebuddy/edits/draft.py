@@ -315,6 +315,8 @@ class Draft:
         for path in [source, *reversed(below)]:
             here = self._find(path, content=True)
             if here is not None:
+                if here.origin is not None and here.before is not None:
+                    self._origins.setdefault(here.origin, here.before)  # with the content that is carried over
                 self._put(target.child(*path.parts[len(source.parts) :]), _Item(here.node))
         for path in [*below, source]:
             self._drop(path)

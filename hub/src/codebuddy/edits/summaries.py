@@ -33,6 +33,7 @@ def summarise(
     preview: bool | None = None,
     undoes: str | None = None,
     diagnostics: DiagnosticsChange | None = None,
+    formatting: str | None = None,
 ) -> EditResult:
     """Give the answer for an edit. It takes time where there is much to compare: call it in a thread.
 
@@ -41,6 +42,7 @@ def summarise(
         preview: True where it only would.
         undoes: the edit that it undoes.
         diagnostics: what it did to them.
+        formatting: what was not formatted although it should be.
     """
     shown, cut = _fold(outcome.changes)
     linked = set(outcome.hard_links)
@@ -58,6 +60,7 @@ def summarise(
         files=files,
         files_cut=cut or None,
         diff_cut=diff_cut or None,
+        formatting=formatting,
         diagnostics=diagnostics,
     )
 
@@ -76,6 +79,7 @@ def summarise_write(
     *,
     preview: bool | None = None,
     diagnostics: DiagnosticsChange | None = None,
+    formatting: str | None = None,
 ) -> WriteResult:
     """Give the answer for an edit of one text file. As `summarise`, it takes time.
 
@@ -85,6 +89,7 @@ def summarise_write(
         outcome: what the edit did or would do.
         preview: True where it only would.
         diagnostics: what it did to them.
+        formatting: what was not formatted although it should be.
     """
     before = None if drafted.before is None else decode(drafted.before).content
     diff, is_cut = _bounded_diff(str(path), before, decode(drafted.after).content)
@@ -99,6 +104,7 @@ def summarise_write(
         mode=modes[0] if modes else None,
         hard_links=bool(outcome.hard_links) or None,
         diff_cut=is_cut or None,
+        formatting=formatting,
         diagnostics=diagnostics,
     )
 

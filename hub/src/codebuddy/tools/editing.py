@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
 import anyio
 from anyio.to_thread import run_sync
 
-from codebuddy.edits.answers import DiagnosticsChange
+from codebuddy.edits.answers import DiagnosticsChange, EditResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine, Outcome
 from codebuddy.edits.models import Extent
 from codebuddy.edits.plan import Change, Plan
+from codebuddy.edits.summaries import summarise
 from codebuddy.errors import ToolError
 from codebuddy.tool import Call
 from codebuddy.tools.checking import Check, compare, places, survey
+from codebuddy.tools.write_formatting import Formatted, WriteFormatter
 from codebuddy.workspace import WorkspacePath
 
-__all__ = ["ATTEMPTS", "Editor", "Made", "OnChange"]
+__all__ = ["ATTEMPTS", "Editor", "Made", "OnChange", "tell"]
 
 OnChange = Callable[[str, list[str]], Awaitable[None]]
 """Told (project id, paths in the project) after a write is on the disk; the answer waits, so it limits its own time."""
@@ -48,6 +51,7 @@ class How(TypedDict, total=False):
     diagnostics: Extent | None
     attempts: int
     turn: WorkspacePath | None
+    formats: bool
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,36 @@ class Made(Generic[T]):
         value: what its planner gave with the plan.
         outcome: what it did, or would do.
         diagnostics: what it did to them, if that was asked for.
+        formatted: how its texts were formatted; None where they were not to be.
     """
 
     value: T
     outcome: Outcome
     diagnostics: DiagnosticsChange | None
+    formatted: Formatted | None = None
+
+    @property
+    def formatting(self) -> str | None:
+        """What was written without being formatted although it should be, and why, in a sentence."""
+        return None if self.formatted is None else self.formatted.told
+
+
+async def tell(made: Made[Any], *, preview: bool) -> EditResult:
+    """Give the answer for an edit.
+
+    Args:
+        made: the edit.
+        preview: whether it was only looked at.
+    """
+    return await run_sync(
+        partial(
+            summarise,
+            made.outcome,
+            preview=preview or None,
+            diagnostics=made.diagnostics,
+            formatting=made.formatting,
+        )
+    )
 
 
 class Editor:
@@ -72,10 +101,13 @@ class Editor:
         engine: applies them.
         on_change: told of every edit before it is answered; what it raises is logged, and the edit stands.
         check: asks for diagnostics.
+        formatter: formats what is written; None: nothing is.
     """
 
-    def __init__(self, engine: EditEngine, on_change: OnChange, check: Check) -> None:
-        self.engine, self._on_change, self._check = engine, on_change, check
+    def __init__(
+        self, engine: EditEngine, on_change: OnChange, check: Check, formatter: WriteFormatter | None = None
+    ) -> None:
+        self.engine, self._on_change, self._check, self._formatter = engine, on_change, check, formatter
         self._writers = anyio.CapacityLimiter(_WRITERS)
         self._turns: WeakValueDictionary[WorkspacePath, anyio.Lock] = WeakValueDictionary()
 
@@ -126,6 +158,7 @@ class Editor:
         diagnostics: Extent | None = None,
         attempts: int = 1,
         turn: WorkspacePath | None = None,
+        formats: bool = False,
     ) -> Made[T]:
         """Make an edit. One that has begun is finished and told, even when nobody waits for its answer any more.
 
@@ -135,6 +168,7 @@ class Editor:
             diagnostics: what to compare them of; not with a preview.
             attempts: how often to plan anew when another writer was faster.
             turn: edits of the same path take turns, so that none of them has to be planned anew for another.
+            formats: format the new texts first, where the project wants it.
 
         Raises:
             ToolError: ``conflict``, ``changed_meanwhile``, and others; then nothing was changed.
@@ -144,26 +178,22 @@ class Editor:
             planned, _ = await run_sync(plan, limiter=self._writers)
             before = await survey(self._check, places(planned.changes, diagnostics, after=False))
         async with self._turn(turn):
-            with anyio.CancelScope(shield=True):
-                outcome, value = await run_sync(self._apply, plan, preview, attempts, limiter=self._writers)
-                if outcome.edit is not None:
-                    await self._tell(outcome.changes)
-                    await run_sync(self.engine.wait_until_tidy, outcome.edit)
+            made = await self._attempt(plan, preview, attempts, formats)
+        outcome = made.outcome
         change = None
         if diagnostics is not None and before is not None:
             changes = outcome.changes
             after = await survey(self._check, places(changes, diagnostics, after=True)) if changes else before
             change = compare(before, after, changes)
-        return Made(value, outcome, change)
+        return replace(made, diagnostics=change)
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
 
-    def _apply(self, plan: Planner[T], preview: bool, attempts: int) -> tuple[Outcome, T]:
+    async def _attempt(self, plan: Planner[T], preview: bool, attempts: int, formats: bool) -> Made[T]:
         for attempt in range(attempts):
             try:
-                planned, value = plan()
-                return self.engine.apply(planned, preview=preview), value
+                return await self._once(plan, preview, formats)
             except ToolError as error:
                 if error.code != "conflict" or attempts == 1:
                     raise
@@ -171,6 +201,36 @@ class Editor:
                     message = "Another process keeps changing this; nothing was written. Try again."
                     raise ToolError("changed_meanwhile", message, error.path) from error
         raise AssertionError("unreachable")
+
+    async def _once(self, plan: Planner[T], preview: bool, formats: bool) -> Made[T]:
+        formatter = self._formatter if formats else None
+
+        def plan_and_apply() -> tuple[Plan, T, Outcome | None]:
+            planned, value = plan()
+            if formatter is not None and formatter.concerns(planned):
+                return planned, value, None
+            return planned, value, self.engine.apply(planned, preview=preview)
+
+        formatted = None
+        with anyio.CancelScope(shield=True):
+            planned, value, outcome = await run_sync(plan_and_apply, limiter=self._writers)
+            if outcome is not None:
+                await self._finish(outcome)
+        if outcome is None and formatter is not None:
+            # Nothing is held meanwhile: who changes a file in this time makes the edit a conflict, as at any time.
+            formatted = await formatter.format(planned)
+            with anyio.CancelScope(shield=True):
+                apply = partial(self.engine.apply, formatted.plan, preview=preview)
+                outcome = await run_sync(apply, limiter=self._writers)
+                await self._finish(outcome)
+        assert outcome is not None
+        return Made(value, outcome, None, formatted)
+
+    async def _finish(self, outcome: Outcome) -> None:
+        """Tell of an edit, and wait until nothing is left of what it replaced."""
+        if outcome.edit is not None:
+            await self._tell(outcome.changes)
+            await run_sync(self.engine.wait_until_tidy, outcome.edit)
 
     async def _tell(self, changes: Sequence[Change]) -> None:
         """Tell the spokes of all projects, at the same time, where something is other than it was."""

@@ -10,7 +10,7 @@ from anyio.to_thread import run_sync
 from codebuddy.configuration import JournalLimits
 from codebuddy.edits.answers import CreateDirectoryResult, EditList, EditResult, WriteResult
 from codebuddy.edits.draft import Draft
-from codebuddy.edits.drafting import Rewrite, draft_change, draft_text, edited, paths_of, written
+from codebuddy.edits.drafting import Drafted, Rewrite, draft_change, draft_text, edited, paths_of, written
 from codebuddy.edits.models import (
     CreateDirectoryArguments,
     DeleteArguments,
@@ -24,7 +24,7 @@ from codebuddy.edits.models import (
 from codebuddy.edits.summaries import summarise, summarise_write
 from codebuddy.errors import ToolError
 from codebuddy.tool import Call, Tool
-from codebuddy.tools.editing import ATTEMPTS, Editor
+from codebuddy.tools.editing import ATTEMPTS, Editor, Made, tell
 from codebuddy.tools.history import History
 from codebuddy.workspace import WorkspacePath
 from codebuddy.workspace.text_edits import TextEdit, apply_edits
@@ -119,10 +119,19 @@ class _EditTools:
             diagnostics=arguments.diagnostics,
             attempts=_attempts(arguments.expected_hash),
             turn=path,
+            formats=True,
         )
-        preview = arguments.preview or None
-        answer = partial(summarise_write, path, made.value, made.outcome, preview=preview, diagnostics=made.diagnostics)
-        return await run_sync(answer)
+        return await run_sync(
+            partial(
+                summarise_write,
+                path,
+                _as_written(made),
+                made.outcome,
+                preview=arguments.preview or None,
+                diagnostics=made.diagnostics,
+                formatting=made.formatting,
+            )
+        )
 
     async def move_path(self, call: Call, arguments: MoveArguments) -> EditResult:
         source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
@@ -176,10 +185,20 @@ class _EditTools:
                 raise ToolError("conflict", told, conflicts[0].path)
 
         made = await self._editor.draft(
-            call, "apply_workspace_edit", fill, preview=arguments.preview, diagnostics=arguments.diagnostics
+            call,
+            "apply_workspace_edit",
+            fill,
+            preview=arguments.preview,
+            diagnostics=arguments.diagnostics,
+            formats=True,
         )
-        preview = arguments.preview or None
-        return await run_sync(partial(summarise, made.outcome, preview=preview, diagnostics=made.diagnostics))
+        return await tell(made, preview=arguments.preview)
+
+
+def _as_written(made: Made[Drafted]) -> Drafted:
+    """Give the content of the one file before and after, as it was formatted."""
+    texts = list(made.formatted.texts.values()) if made.formatted else []
+    return Drafted(made.value.before, texts[0]) if texts else made.value
 
 
 def _attempts(expected_hash: str | None) -> int:

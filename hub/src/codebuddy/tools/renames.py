@@ -15,12 +15,11 @@ from codebuddy.code.models import Place, PlannedRename
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
-from codebuddy.edits.summaries import summarise
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool
-from codebuddy.tools.editing import Editor
+from codebuddy.tools.editing import Editor, tell
 from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.paths import printable
 from codebuddy.workspace.walking import Bounds
@@ -156,10 +155,9 @@ class _Renames:
                 draft_change(draft, change)
 
         made = await self._editor.draft(
-            call, "rename_symbol", fill, preview=arguments.preview, diagnostics=arguments.diagnostics
+            call, "rename_symbol", fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=True
         )
-        tell = partial(summarise, made.outcome, preview=arguments.preview or None, diagnostics=made.diagnostics)
-        return _answer(await run_sync(tell), rename, found, arguments)
+        return _answer(await tell(made, preview=arguments.preview), rename, found, arguments)
 
     async def _gather(self, call: Call, arguments: RenameSymbolArguments, own: str, projects: list[str]) -> _Rename:
         """Ask the symbol's own project what is meant; then the others, by the name and where it stands."""

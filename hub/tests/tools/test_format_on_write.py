@@ -1,0 +1,270 @@
+"""What is written is formatted first: one edit, one undo; and no formatter stops or loses a write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from codebuddy.code.change_models import FormattedText
+from codebuddy.code.models import Reason
+from codebuddy.errors import ToolError
+from codebuddy.tools import write_formatting
+from codebuddy.workspace.text import content_hash
+from codebuddy_testing.calling import ToolClient, everything
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def p(tmp_path: Path) -> Path:
+    for name in "pq":
+        (tmp_path / "fleet" / name).mkdir(parents=True)
+    return tmp_path / "fleet" / "p"
+
+
+@pytest.fixture
+def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
+    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
+    client.answer_format = squeeze
+    yield client
+    client.close()
+
+
+async def squeeze(_path: str, content: str) -> FormattedText:
+    """A formatter that leaves one space where there are more."""
+    new = " ".join(part for part in content.split(" ") if part)
+    return FormattedText(complete=True, served=True, server="s", content=None if new == content else new)
+
+
+def lacking(reason: Reason, message: str) -> FormattedText:
+    return FormattedText(complete=False, reason=reason, message=message, served=True)
+
+
+async def test_the_formatted_text_is_what_is_written_shown_and_undone(p: Path, client: ToolClient) -> None:
+    (p / "a").write_bytes(b"old  text\r\n")
+    answer = await client("write_file", path="p/a", content="new   text\n")
+    assert (p / "a").read_bytes() == b"new text\r\n"
+    assert answer["hash"] == content_hash(b"new text\r\n")
+    assert "+new text" in answer["diff"]
+    assert "formatting" not in answer
+    await client("undo_edit", edit_id=answer["edit_id"])
+    assert (p / "a").read_bytes() == b"old  text\r\n"
+
+
+@pytest.mark.parametrize("data", ["\ufeffa  b 😀\r\n".encode(), "a  b 漢\n".encode("utf-16"), b"a  b"])
+async def test_encoding_mark_and_line_ends_stay(p: Path, client: ToolClient, data: bytes) -> None:
+    (p / "a").write_bytes(data)
+    await client("edit_file", path="p/a", edits=[{"old_text": "a", "new_text": "A"}])
+    mark, codec = (b"\xff\xfe", "utf-16-le") if data.startswith(b"\xff\xfe") else (b"", "utf-8")
+    text = data.removeprefix(mark).decode(codec).replace("a  b", "A b")
+    assert (p / "a").read_bytes() == mark + text.encode(codec)
+
+
+async def test_a_preview_shows_the_formatted_text_and_writes_nothing(p: Path, client: ToolClient) -> None:
+    (p / "a").write_text("old\n")
+    before = everything(p)
+    answer = await client("write_file", path="p/a", content="x   y\n", preview=True)
+    assert "+x y\n" in answer["diff"]
+    assert answer["hash"] == content_hash(b"x y\n")
+    assert everything(p) == before
+
+
+async def test_a_write_that_formatting_takes_back_changes_nothing(p: Path, client: ToolClient) -> None:
+    (p / "a").write_text("x y\n")
+    answer = await client("write_file", path="p/a", content="x    y\n")
+    assert (answer["diff"], answer["hash"]) == ("", content_hash(b"x y\n"))
+    assert "edit_id" not in answer
+
+
+async def test_all_texts_of_an_edit_are_formatted_and_what_moves_or_goes_is_not(p: Path, client: ToolClient) -> None:
+    for name in ("edited", "moved", "gone", "carried"):
+        (p / name).write_text(f"{name}  it\n")
+    await client(
+        "apply_workspace_edit",
+        changes=[
+            {"path": "p/new", "content": "n  n\n"},
+            {
+                "path": "p/edited",
+                "edits": [{"line": 1, "column": 1, "end_line": 1, "end_column": 1, "new_text": "! "}],
+            },
+            {"path": "p/moved", "move_to": "p/there"},
+            {"path": "p/carried", "move_to": "q/carried"},
+            {"path": "p/gone", "delete": True},
+        ],
+    )
+    assert {str(path): content for path, (_, content) in everything(p.parent).items() if content} == {
+        "p/new": b"n n\n",
+        "p/edited": b"! edited it\n",
+        "p/there": b"moved  it\n",
+        "q/carried": b"carried  it\n",
+    }
+
+
+async def test_an_undo_and_a_move_are_not_formatted(p: Path, client: ToolClient) -> None:
+    (p / "a").write_text("a  a\n")
+    answer = await client("delete_path", path="p/a")
+    await client("undo_edit", edit_id=answer["edit_id"])
+    await client("move_path", source="p/a", target="p/b")
+    assert (p / "b").read_text() == "a  a\n"
+
+
+async def refuse(_path: str, _content: str) -> FormattedText:
+    raise ToolError("spoke_offline", "The spoke of p is not connected.")
+
+
+async def crash(_path: str, _content: str) -> FormattedText:
+    raise RuntimeError("a fault")
+
+
+async def fail(_path: str, _content: str) -> FormattedText:
+    return lacking("server_error", "The language server answered: line 1 cannot be parsed.")
+
+
+async def empty(_path: str, _content: str) -> FormattedText:
+    return FormattedText(complete=True, served=True, content="\n")
+
+
+async def huge(_path: str, _content: str) -> FormattedText:
+    return FormattedText(complete=True, served=True, content="x" * 5_000_000)
+
+
+async def poison(_path: str, _content: str) -> FormattedText:
+    return FormattedText(complete=True, served=True, content="a\0b")
+
+
+@pytest.mark.parametrize(
+    ("formatter", "told"),
+    [
+        (refuse, "not connected"),
+        (crash, "inside the hub"),
+        (fail, "cannot be parsed"),
+        (empty, "leave nothing"),
+        (huge, "more than"),
+        (poison, "NUL"),
+    ],
+)
+async def test_a_formatter_that_fails_loses_no_write_and_it_is_told(
+    p: Path, client: ToolClient, formatter: Any, told: str
+) -> None:
+    client.answer_format = formatter
+    answer = await client("write_file", path="p/a", content="x  y\n")
+    assert (p / "a").read_text() == "x  y\n"
+    assert answer["hash"] == content_hash(b"x  y\n")
+    assert told in answer["formatting"]
+    assert "p/a" in answer["formatting"]
+    assert told in await client.text("write_file", path="p/b", content="x  y\n")
+    many = await client("apply_workspace_edit", changes=[{"path": "p/c", "content": "x  y\n"}])
+    assert told in many["formatting"]
+    assert told in await client.text("apply_workspace_edit", changes=[{"path": "p/d", "content": "x  y\n"}])
+
+
+async def test_a_formatter_that_hangs_is_not_waited_for(
+    p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(path: str, content: str) -> FormattedText:
+        if path == "p/slow":
+            await anyio.sleep_forever()
+        return await squeeze(path, content)
+
+    client.answer_format = hang
+    monkeypatch.setattr(write_formatting, "FORMAT_SECONDS", 0.05)
+    monkeypatch.setattr(write_formatting, "_ANSWER_SECONDS", 0.0)
+    changes = [{"path": f"p/{name}", "content": "x  y\n"} for name in ("slow", "quick")]
+    answer = await client("apply_workspace_edit", changes=changes)
+    assert ((p / "slow").read_text(), (p / "quick").read_text()) == ("x  y\n", "x y\n")
+    assert "p/slow" in answer["formatting"]
+    assert "p/quick" not in answer["formatting"]
+
+
+async def test_all_files_together_have_a_limit_too(
+    p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_path: str, _content: str) -> FormattedText:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    client.answer_format = hang
+    monkeypatch.setattr(write_formatting, "ALL_SECONDS", 0.05)
+    changes = [{"path": f"p/{number}", "content": "x  y\n"} for number in range(30)]
+    answer = await client("apply_workspace_edit", changes=changes)
+    assert len(everything(p)) == 30
+    assert "25 more" in answer["formatting"]
+
+
+async def test_a_file_that_no_server_formats_is_written_and_nothing_is_told(p: Path, client: ToolClient) -> None:
+    client.answer_format = None
+    answer = await client("write_file", path="p/a.txt", content="x  y\n")
+    assert "formatting" not in answer
+    assert (p / "a.txt").read_text() == "x  y\n"
+
+
+async def test_a_change_meanwhile_is_planned_and_formatted_anew(p: Path, client: ToolClient) -> None:
+    (p / "a").write_text("one\n")
+    asked: list[str] = []
+
+    async def disturbed(path: str, content: str) -> FormattedText:
+        asked.append(content)
+        if len(asked) == 1:
+            (p / "a").write_text("one  and\n")
+        return await squeeze(path, content)
+
+    client.answer_format = disturbed
+    await client("edit_file", path="p/a", edits=[{"old_text": "one", "new_text": "two  two"}])
+    assert (p / "a").read_text() == "two two and\n"
+    assert asked == ["two  two\n", "two  two  and\n"]
+
+
+async def test_who_relies_on_what_was_there_gets_a_conflict(p: Path, client: ToolClient) -> None:
+    (p / "a").write_text("one\n")
+
+    async def disturbed(path: str, content: str) -> FormattedText:
+        (p / "a").write_text("theirs\n")
+        return await squeeze(path, content)
+
+    client.answer_format = disturbed
+    error = await client.refused("write_file", path="p/a", content="x  y\n", expected_hash=content_hash(b"one\n"))
+    assert error.code == "conflict"
+    assert (p / "a").read_text() == "theirs\n"
+
+
+async def test_a_caller_who_goes_while_it_is_formatted_leaves_nothing(p: Path, client: ToolClient) -> None:
+    reached = anyio.Event()
+
+    async def hang(_path: str, _content: str) -> FormattedText:
+        reached.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    client.answer_format = hang
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: client("write_file", path="p/a", content="x"))
+        await reached.wait()
+        tasks.cancel_scope.cancel()
+    assert everything(p) == {}
+
+
+async def test_at_most_a_few_files_are_asked_for_at_a_time(p: Path, client: ToolClient) -> None:
+    now, most = 0, 0
+
+    async def count(path: str, content: str) -> FormattedText:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await anyio.lowlevel.checkpoint()
+        now -= 1
+        return await squeeze(path, content)
+
+    client.answer_format = count
+    changes = [{"path": f"p/{number}", "content": "x  y\n"} for number in range(40)]
+    await client("apply_workspace_edit", changes=changes)
+    assert 1 < most <= 8
+    assert {content for _, content in everything(p).values()} == {b"x y\n"}
