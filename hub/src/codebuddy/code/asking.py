@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from codebuddy.code.models import Reason
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
-from codebuddy.language.documents import Document
+from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
@@ -25,6 +26,8 @@ _FIRST_PAUSE: Final = 0.05
 
 # Of the caller's time, so much goes into waiting until a server can know; in the rest it says what it knows already.
 _WAITING_SHARE: Final = 0.9
+
+T = TypeVar("T")
 
 Report = Callable[[str], Awaitable[None]]
 
@@ -116,22 +119,23 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         checks = connection.checks
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
-        version = document.version
         if not connection.pulls_diagnostics:
-            items = await connection.published.wait(path, version, asked.deadline)
-            connection.session.require_open()
+            items = await _aside(connection, document, connection.published.wait(document, asked.deadline))
             if items is None:
                 late.append("The server published nothing for this version of the file in time.")
             return items
         # First the compiler run, then the request: what the run found is published at the latest before its answer.
-        if checks.used and not await checks.wait(_share(asked.deadline)):
+        if checks.used and not await _aside(connection, document, checks.wait(_share(asked.deadline))):
             late.append("The compiler run of the language server has not ended in time.")
         params = {"textDocument": {"uri": document.uri}}
         report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
         pulled = report.get("items") if isinstance(report, dict) else None
-        return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(path, version)]
+        return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
 
-    answer = await settle(asked, path, exchange)
+    while True:
+        with contextlib.suppress(StaleText):
+            answer = await settle(asked, path, exchange)
+            break
     if late and answer.reason is None:
         return Answer(answer.result, answer.lines, answer.encoding, "timed_out", late[0])
     return answer
@@ -174,11 +178,13 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
         crashed = readiness.state == "dead" or readiness.hopeless
         return Answer(None, reason="server_crashed" if crashed else "indexing", message=readiness.sentence())
     try:
-        if connection.documents.sync_all():
-            connection.checks.files_changed()
-        document = connection.documents.sync(path)
-        lines = connection.documents.texts()
-        result = await exchange(connection, document)
+        async with contextlib.AsyncExitStack() as stack:
+            await _enter(stack, connection, asked.deadline)
+            if connection.documents.sync_all():
+                connection.checks.files_changed()
+            document = connection.documents.sync(path)
+            lines = connection.documents.texts()
+            result = await exchange(connection, document)
     except SessionClosed as closed:
         return Answer(None, reason="server_crashed", message=f"The language server went away: {closed}.")
     except RequestTimedOut as error:
@@ -187,6 +193,31 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
     except ServerError as error:
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
     return Answer(result, lines, connection.encoding)
+
+
+async def _enter(stack: contextlib.AsyncExitStack, connection: Connection, deadline: float) -> None:
+    """Take the turn of a question: while the server sees a text that is not on the disk, none is asked."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            await stack.enter_async_context(connection.turns.together())
+    except TimeoutError:
+        raise RequestTimedOut("no turn in time: a file is being formatted") from None
+
+
+async def _aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
+    """Wait for something that may take long, without a turn.
+
+    Raises:
+        SessionClosed: the server is gone.
+        StaleText: the document has another text now.
+    """
+    since = document.since
+    async with connection.turns.aside():
+        result = await waiting
+    connection.session.require_open()
+    if document.since != since:
+        raise StaleText(str(document.path))
+    return result
 
 
 async def request(connection: Connection, method: str, params: dict[str, Any], deadline: float) -> Any:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.language.checks import Checks
 from codebuddy.language.client import answer_server, initialize_params
 from codebuddy.language.config import ServerConfig
-from codebuddy.language.documents import Documents
+from codebuddy.language.documents import Document, Documents
 from codebuddy.language.positions import Encoding, agreed_encoding
 from codebuddy.language.published import Published
 from codebuddy.language.readiness import Readiness
 from codebuddy.language.session import RequestTimedOut, ServerError, Session, SessionClosed
 from codebuddy.language.tree import Tree
+from codebuddy.language.turns import Turns
 
 __all__ = ["Connection"]
 
@@ -47,6 +50,8 @@ class Connection:
         self.session = Session(reader, writer, self._answer, self._notice)
         self.documents = Documents(tree, config.language_of, self.session.notify)
         self.published = Published()
+        #: Every question goes on in ``turns.together()``; what a question must not see, alone.
+        self.turns = Turns()
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
         self.capabilities: dict[str, Any] = {}
@@ -83,6 +88,34 @@ class Connection:
         # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
         self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
         await self.session.flush()
+
+    @contextlib.asynccontextmanager
+    async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
+        """Let the server see a text that is not on the disk, e.g. to have it formatted before it is written.
+
+        No question is asked meanwhile: those that were asked before are waited for, and later ones wait. At the end,
+        however it comes, the server has the text of the disk again.
+
+        Args:
+            path: the file; it need not exist.
+            text: the text, without byte-order mark.
+            seconds: how long to wait for the questions that were asked before.
+
+        Raises:
+            RequestTimedOut: these took longer.
+            SessionClosed: the server is gone.
+            ToolError: the file that is on the disk cannot be read.
+            ValueError: the server does not serve the file.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    await stack.enter_async_context(self.turns.alone())
+            except TimeoutError:
+                raise RequestTimedOut(f"no end of the questions before this one within {seconds:.1f} s") from None
+            self.session.require_open()
+            with self.documents.overlay(path, text) as document:
+                yield document
 
     async def probe(self, seconds: float) -> None:
         """See whether the server still answers: a request ``$/…`` that it does not know must get an error (LSP 3.17).
@@ -145,6 +178,13 @@ class Connection:
         uri, items = params.get("uri"), params.get("diagnostics")
         if not isinstance(uri, str) or len(uri) > _MAX_URI or not isinstance(items, list):
             return
-        path = self._tree.path_of(uri)
-        if path is not None:
-            self.published.take(path, params.get("version"), self.documents.version_of(path), items)
+        path, said = self._tree.path_of(uri), params.get("version")
+        if path is None:
+            return
+        version = said if isinstance(said, int) else self.documents.version_of(path)
+        document = self.documents.overlaid_by(path, version)
+        if document is None:
+            self.published.take(path, version, items, said=isinstance(said, int))
+        elif self.checks.used:
+            # What a compiler run found is found in the file on the disk, whatever version the server has of it.
+            self.published.take(path, document.since, items, said=isinstance(said, int))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import decode_text, split_lines
+from codebuddy.language.session import SessionClosed
 from codebuddy.language.tree import Stamp, Tree, uri_of
 from codebuddy.workspace.text import content_hash
 
@@ -50,6 +52,8 @@ class Document:
         digest: the hash of the bytes that the text was read from.
         stamp: the file's stamp when it was read.
         unsure: whether the stamp was too fresh to be relied on.
+        since: the first version with this text.
+        overlays: versions after that which had another text for a while, one that is not on the disk.
     """
 
     path: Path
@@ -60,6 +64,12 @@ class Document:
     digest: str
     stamp: Stamp
     unsure: bool
+    since: int
+    overlays: set[int] = field(default_factory=set)
+
+    def has_text_of(self, version: int | None) -> bool:
+        """Say whether a version had the text that the document has now."""
+        return version is not None and self.since <= version <= self.version and version not in self.overlays
 
 
 class Documents:
@@ -79,6 +89,7 @@ class Documents:
         self._language_of = language_of
         self._notify = notify
         self._open: OrderedDict[Path, Document] = OrderedDict()
+        self._overlay: Document | None = None
         self._version = 0
 
     def paths(self) -> list[Path]:
@@ -87,8 +98,13 @@ class Documents:
 
     def version_of(self, path: Path) -> int | None:
         """Give the version that the server has of a file; None when it is not open."""
-        document = self._open.get(path)
+        document = self._open.get(path) or self._overlaid(path)
         return document.version if document else None
+
+    def overlaid_by(self, path: Path, version: int | None) -> Document | None:
+        """Give the document of which a version is no text of the disk, see `overlay`; None when it is one."""
+        document = self._open.get(path) or self._overlaid(path)
+        return document if document and version in document.overlays else None
 
     def texts(self) -> dict[Path, list[str]]:
         """Give the lines of every open document, as the server knows them."""
@@ -102,8 +118,11 @@ class Documents:
         """Open the file, or tell the server its new text if it changed on disk.
 
         Raises:
-            ToolError: it cannot be read, or is no longer there; it is closed then.
+            ToolError: it cannot be read, or is no longer there; it is closed then. Or the server must see another text
+                of it at this moment.
         """
+        if self._overlaid(path) is not None:
+            raise ToolError("busy", "This file is being formatted; ask again.", self._tree.show(path))
         document = self._open.get(path)
         if document is None:
             return self._open_new(path)
@@ -117,6 +136,8 @@ class Documents:
         """Bring every open document up to date; say whether any had changed. Files that are gone are closed."""
         before = self._version, len(self._open)
         for path, document in list(self._open.items()):
+            if self._overlaid(path) is not None:
+                continue  # it is brought up to date afterwards
             if self._tree.stamp(path) != document.stamp or document.unsure:
                 try:
                     self._read_again(document)
@@ -124,20 +145,68 @@ class Documents:
                     continue  # it was closed, and the server was told
         return (self._version, len(self._open)) != before
 
+    @contextlib.contextmanager
+    def overlay(self, path: Path, text: str) -> Iterator[Document]:
+        """Show the server another text of a file than the disk's, one file at a time; afterwards that of the disk.
+
+        Args:
+            path: the file; it need not exist.
+            text: the text, without byte-order mark.
+
+        Raises:
+            ToolError: the file cannot be read.
+            ValueError: the server does not serve the file.
+        """
+        if self._overlay is not None:
+            raise RuntimeError("there is an overlay already")
+        known = self._if_there(path)
+        self._version += 1
+        shown = _overlaid(path, self._version, text)
+        if known is None:
+            self._send_open(shown)
+        else:
+            known.version = shown.version
+            known.overlays.add(shown.version)
+            self._send_text(shown)
+        self._overlay = shown
+        try:
+            yield shown
+        finally:
+            self._overlay = None
+            with contextlib.suppress(SessionClosed):
+                self._uncover(shown, known)
+
+    def _if_there(self, path: Path) -> Document | None:
+        try:
+            return self.sync(path)
+        except ToolError as error:
+            if error.code != "not_found":
+                raise
+            return None
+
+    def _uncover(self, shown: Document, known: Document | None) -> None:
+        self._version += 1
+        if known is not None:
+            known.version = self._version
+            self._send_text(known)
+            return
+        # Servers keep the text of a document that is closed until they looked at the disk: better an empty one.
+        self._send_text(replace(shown, version=self._version, text=""))
+        self._send_close(shown.path, shown.uri)
+
+    def _overlaid(self, path: Path) -> Document | None:
+        return self._overlay if self._overlay is not None and self._overlay.path == path else None
+
     def _open_new(self, path: Path) -> Document:
-        language = self._language_of(self._tree.relative(path))
-        if language is None:
-            raise ValueError(f"{path} is not served")
         data, stamp = self._tree.read(path)
         text = decode_text(data)
-        self._version += 1
-        lines, digest = split_lines(text), content_hash(data)
-        document = Document(path, uri_of(path), self._version, text, lines, digest, stamp, _unsure(stamp))
+        version = self._version = self._version + 1
+        lines, digest, unsure = split_lines(text), content_hash(data), _unsure(stamp)
+        document = Document(path, uri_of(path), version, text, lines, digest, stamp, unsure, since=version)
+        self._send_open(document)
         self._open[path] = document
-        item = {"uri": document.uri, "languageId": language, "version": document.version, "text": text}
-        self._notify("textDocument/didOpen", {"textDocument": item})
         if len(self._open) > _MAX_OPEN:
-            self._close(next(iter(self._open)))
+            self._close(next(one for one in self._open if self._overlaid(one) is None))
         return document
 
     def _read_again(self, document: Document) -> None:
@@ -151,22 +220,40 @@ class Documents:
         if text == document.text:
             return
         self._version += 1
-        document.version, document.text, document.lines = self._version, text, split_lines(text)
-        item = {"uri": document.uri, "version": document.version}
-        self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": [{"text": text}]})
+        document.version = document.since = self._version
+        document.text, document.lines, document.overlays = text, split_lines(text), set()
+        self._send_text(document)
         self.tell_changed([(document.uri, CHANGED)])
 
     def _close(self, path: Path) -> None:
-        document = self._open.pop(path)
-        self._notify("textDocument/didClose", {"textDocument": {"uri": document.uri}})
+        self._send_close(path, self._open.pop(path).uri)
+
+    def _send_open(self, document: Document) -> None:
+        language = self._language_of(self._tree.relative(document.path))
+        if language is None:
+            raise ValueError(f"{document.path} is not served")
+        item = {"uri": document.uri, "languageId": language, "version": document.version, "text": document.text}
+        self._notify("textDocument/didOpen", {"textDocument": item})
+
+    def _send_text(self, document: Document) -> None:
+        item = {"uri": document.uri, "version": document.version}
+        self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": [{"text": document.text}]})
+
+    def _send_close(self, path: Path, uri: str) -> None:
+        self._notify("textDocument/didClose", {"textDocument": {"uri": uri}})
         if self._tree.stamp(path) is None:
-            self.tell_changed([(document.uri, DELETED)])
+            self.tell_changed([(uri, DELETED)])
 
     def tell_changed(self, events: list[tuple[str, int]]) -> None:
         """Tell the server of files that changed on disk, open or not."""
         if events:
             changes = [{"uri": uri, "type": kind} for uri, kind in events]
             self._notify("workspace/didChangeWatchedFiles", {"changes": changes})
+
+
+def _overlaid(path: Path, version: int, text: str) -> Document:
+    nowhere = Stamp(0, 0, 0)
+    return Document(path, uri_of(path), version, text, split_lines(text), "", nowhere, False, version, {version})
 
 
 def _unsure(stamp: Stamp) -> bool:

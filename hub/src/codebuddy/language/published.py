@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.language.changes import Changes, remaining
+from codebuddy.language.documents import Document
 
 __all__ = ["Published"]
 
@@ -17,8 +18,8 @@ _MAX_ITEMS: Final = 2000
 
 @dataclass(frozen=True)
 class _Entry:
-    sent_version: int | None
-    open_version: int | None
+    version: int | None
+    said: bool
     items: list[Any]
 
 
@@ -30,41 +31,40 @@ class Published:
         self._changes = Changes()
         self._closed = False
 
-    def take(self, path: Path, sent_version: Any, open_version: int | None, items: list[Any]) -> None:
+    def take(self, path: Path, version: int | None, items: list[Any], said: bool) -> None:
         """Keep what was published.
 
         Args:
             path: the file.
-            sent_version: the version in the message; servers may leave it out.
-            open_version: the version of the document that the server had been sent when the message came.
+            version: the version of the document that it is for.
             items: the diagnostics as the protocol writes them.
+            said: whether the version was in the message; servers may leave it out. It is then the one that the server
+                had been sent when the message came, None when the document was not open.
         """
-        version = sent_version if isinstance(sent_version, int) else None
-        self._entries[path] = _Entry(version, open_version, items[:_MAX_ITEMS])
+        self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS])
         self._entries.move_to_end(path)
         if len(self._entries) > _MAX_FILES:
             self._entries.popitem(last=False)
         self._changes.tell()
 
-    def of_version(self, path: Path, version: int) -> list[Any] | None:
-        """Give what was computed for this version of the file; None when nothing was yet.
+    def of(self, document: Document) -> list[Any] | None:
+        """Give what was computed for the text that the document has now; None when nothing was yet."""
+        entry = self._entries.get(document.path)
+        return entry.items if entry is not None and document.has_text_of(entry.version) else None
 
-        Without a version in the message, what came after the version was sent counts.
-        """
-        entry = self._entries.get(path)
-        if entry is None:
-            return None
-        known = entry.open_version if entry.sent_version is None else entry.sent_version
-        return entry.items if known == version else None
-
-    def besides(self, path: Path, version: int) -> list[Any]:
+    def besides(self, document: Document) -> list[Any]:
         """Give what a server that is asked for its diagnostics published in addition, e.g. from a compiler run."""
-        entry = self._entries.get(path)
-        return entry.items if entry is not None and entry.sent_version in (None, version) else []
+        entry = self._entries.get(document.path)
+        if entry is None or (entry.said and not document.has_text_of(entry.version)):
+            return []
+        return entry.items
 
-    async def wait(self, path: Path, version: int, deadline: float) -> list[Any] | None:
-        """Wait for what is computed for this version; None when it did not come in time or the server is gone."""
-        while (items := self.of_version(path, version)) is None:
+    async def wait(self, document: Document, deadline: float) -> list[Any] | None:
+        """Wait for what is computed for the document's text; None when it did not come in time or the server is gone.
+
+        When the text changes meanwhile, it is that of the new text.
+        """
+        while (items := self.of(document)) is None:
             if self._closed or not await self._changes.wait(remaining(deadline)):
                 return None
         return items
