@@ -45,6 +45,8 @@ class Reader:
         self._tree = tree
         self._encoding = encoding
         self._lines = dict(known)
+        self._files: dict[str, Path | None] = {}
+        self._shown: dict[Path, str] = {}
 
     def locations(self, result: Any) -> list[Location]:
         """Give the places of a definition's or references' answer: Location, Location[] or LocationLink[].
@@ -74,7 +76,9 @@ class Reader:
         if not isinstance(uri, str):
             raise ValueError("a location without a URI")
         start, end = _range(item.get("targetSelectionRange", item.get("range")))
-        path = self._tree.path_of(uri)
+        if uri not in self._files:
+            self._files[uri] = self._tree.path_of(uri)
+        path = self._files[uri]
         return self._external(uri, start, end) if path is None else self._inside(path, start, end)
 
     def _inside(self, path: Path, start: Position, end: Position) -> Location:
@@ -82,7 +86,9 @@ class Reader:
         line, column = from_lsp(lines, start, self._encoding)
         end_line, end_column = from_lsp(lines, end, self._encoding)
         text = lines[line - 1][:_MAX_LINE_TEXT]
-        where = self._tree.show(path)
+        where = self._shown.get(path)
+        if where is None:
+            where = self._shown[path] = self._tree.show(path)
         return Location(path=where, line=line, column=column, end_line=end_line, end_column=end_column, line_text=text)
 
     def _external(self, uri: str, start: Position, end: Position) -> Location:
