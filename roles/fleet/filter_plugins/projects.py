@@ -22,9 +22,9 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
         hosts: the inventory hosts that are projects.
 
     Returns:
-        One dict for each host: id, path, profile, base_image, packages, language_servers, tasks, environment, memory,
-        cpus, pids, format_on_write, unsupported, allow_root_owned, groups. Absent limits, profile and base_image are
-        None. Nothing is checked.
+        One dict for each host: id, path, profile, base_image, packages, language_servers (as chosen),
+        known_language_servers (to choose from), tasks, environment, memory, cpus, pids, format_on_write, unsupported,
+        allow_root_owned, groups. Absent limits, profile and base_image are None. Nothing is checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
     """
@@ -61,6 +61,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "base_image": first("base_image", "profile_base_image"),
             "packages": first("packages", "profile_packages", default=[]),
             "language_servers": first("language_servers", "profile_language_servers", default=[]),
+            "known_language_servers": _merged(variables, "profile_known_language_servers", "known_language_servers"),
             "tasks": _merged(variables, "profile_tasks", "project_tasks", "tasks"),
             "environment": _merged(variables, "profile_environment", "project_environment", "environment"),
             "memory": first("memory", "profile_memory"),

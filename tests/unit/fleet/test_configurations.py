@@ -5,19 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet.declaration import project_problems
+from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
+from ansible.module_utils.codebuddy_fleet.servers import FEATURES, READINESS
 
 from codebuddy.configuration import HubConfiguration, JournalLimits, SpokeConfiguration
+from codebuddy.language import config as language
 from codebuddy.language.config import read_server_configs
 
 ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]
 SERVER: dict[str, Any] = {"name": "x", "command": ["x"], "languages": {"*.x": "x"}}
+
+PROFILES = sorted(path.stem for path in (ROOT / "inventory/group_vars").glob("*.yml") if path.stem != "spokes")
+
+
+def rendered(profile: str) -> dict[str, Any]:
+    """Give the variables of a profile; a value that is a template of one name gets what stands under it."""
+    variables = yaml.safe_load((ROOT / f"inventory/group_vars/{profile}.yml").read_text())
+
+    def render(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: render(item) for key, item in value.items()}
+        if isinstance(value, str) and value.startswith("{{ ") and value.endswith(" }}"):
+            return variables.get(value[3:-3], value)
+        return value
+
+    return {name: render(value) for name, value in variables.items()}
 
 
 def written(plan: Plan, part: str) -> Any:
@@ -62,28 +80,77 @@ def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_
 
 
 @pytest.mark.parametrize(
-    ("servers", "good"),
+    "servers",
     [
-        ([SERVER], True),
-        ([{**SERVER, "ready": "server_status", "settings": {"a": 1}, "environment": {"A": "1"}}], True),
-        ([SERVER, {**SERVER, "name": "y"}], True),
-        ([SERVER, SERVER], False),
-        ([{**SERVER, "settings": [1]}], False),
-        ([{**SERVER, "initialization_options": "x"}], False),
-        ([{**SERVER, "ready": "soon"}], False),
-        ([{**SERVER, "command": []}], False),
-        ([{**SERVER, "command": "x"}], False),
-        ([{**SERVER, "languages": {}}], False),
-        ([{**SERVER, "languages": ["*.x"]}], False),
-        ([{**SERVER, "colour": "red"}], False),
-        ([{**SERVER, "environment": {"A": ["1"]}}], False),
+        [SERVER],
+        [{**SERVER, "ready": "server_status", "settings": {"a": 1}, "environment": {"A": "1"}}],
+        [{**SERVER, "features": ["format", "actions"], "memory": "1g", "idle_stop": "30m", "load_seconds": 2.5}],
+        [{**SERVER, "ready": "log", "ready_log": "^loaded [0-9]+"}],
+        [SERVER, {**SERVER, "name": "y"}],
     ],
 )
-def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dict[str, Any]], good: bool) -> None:
+def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dict[str, Any]]) -> None:
     project = {"id": "api", "path": "/srv/api", "profile": "python", "language_servers": servers}
-    assert (project_problems([project], ["python"]) == []) is good
-    if good:
+    assert project_problems([project], ["python"]) == []
+    read = read_server_configs(list(read_project(project)[0].language_servers))
+    assert [server.name for server in read] == [server["name"] for server in servers]
+
+
+@pytest.mark.parametrize(
+    "servers",
+    [
+        [SERVER, SERVER],
+        [{**SERVER, "settings": [1]}],
+        [{**SERVER, "initialization_options": "x"}],
+        [{**SERVER, "ready": "soon"}],
+        [{**SERVER, "ready": "log"}],
+        [{**SERVER, "ready_log": "loaded"}],
+        [{**SERVER, "ready": "log", "ready_log": "("}],
+        [{**SERVER, "command": []}],
+        [{**SERVER, "command": "x"}],
+        [{**SERVER, "languages": {}}],
+        [{**SERVER, "languages": ["*.x"]}],
+        [{**SERVER, "colour": "red"}],
+        [{**SERVER, "environment": {"A": ["1"]}}],
+        [{**SERVER, "features": []}],
+        [{**SERVER, "features": ["everything"]}],
+        [{**SERVER, "features": "format"}],
+        [{**SERVER, "load_seconds": 0}],
+        [{**SERVER, "memory": "much"}],
+    ],
+)
+def test_what_the_agent_would_refuse_is_refused_before_it_is_deployed(servers: list[dict[str, Any]]) -> None:
+    project = {"id": "api", "path": "/srv/api", "profile": "python", "language_servers": servers}
+    assert project_problems([project], ["python"])
+    with pytest.raises(ValueError, match="language"):
         read_server_configs(servers)
-    else:
-        with pytest.raises(ValueError, match="language"):
-            read_server_configs(servers)
+
+
+def test_both_sides_know_the_same_features_and_signals_of_readiness() -> None:
+    assert FEATURES == language.FEATURES
+    assert set(READINESS) == set(get_args(language.ReadyBy))
+
+
+def test_sizes_and_times_reach_the_agent_as_numbers_and_what_is_not_set_not_at_all() -> None:
+    declared = {**SERVER, "memory": "1g", "idle_stop": "30m"}
+    ((server, plain), problems) = (
+        read_project({"id": "api", "language_servers": [declared, {**SERVER, "name": "y"}]})[0].language_servers,
+        project_problems([{"id": "api", "path": "/a", "profile": "x", "language_servers": [declared]}], ["x"]),
+    )
+    assert (server["memory"], server["idle_seconds"], problems) == (2**30, 1800, [])
+    assert set(plain) == {
+        "name", "command", "languages", "settings", "initialization_options", "environment", "ready",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_agent_takes_every_server_that_a_profile_knows(profile: str) -> None:
+    variables = rendered(profile)
+    known = variables["profile_known_language_servers"]
+    project = {"id": "api", "path": "/srv/api", "profile": profile, "known_language_servers": known}
+    for chosen in (variables["profile_language_servers"], sorted(known)):
+        declared = {**project, "language_servers": chosen}
+        assert project_problems([declared], PROFILES) == []
+        read = read_server_configs(list(read_project(declared)[0].language_servers))
+        assert [server.name for server in read] == chosen
+        assert all(tuple(server.features) == FEATURES or server.name == "ruff" for server in read)

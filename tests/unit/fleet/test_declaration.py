@@ -65,6 +65,27 @@ def test_a_good_project_has_no_problem() -> None:
         ),
         ({"language_servers": [{**SERVER, "ready": "soon"}]}, "ready 'soon' is unknown: use one of immediate"),
         ({"language_servers": [{**SERVER, "command": "pylsp"}]}, "must be a list of strings"),
+        (
+            {"language_servers": ["ty"], "known_language_servers": {"pylsp": SERVER, "basedpyright": SERVER}},
+            "host api: language server 'ty' is unknown: use one of the known ones (basedpyright, pylsp), or describe",
+        ),
+        (
+            {"language_servers": [{"name": "ty", "memory": "1g"}]},
+            "language server 'ty' is unknown: use one of the known",
+        ),
+        ({"language_servers": [["ty"]]}, "each of language_servers must be the name of a known server"),
+        ({"language_servers": [{"name": ["ty"]}]}, "each of language_servers must be the name of a known server"),
+        ({"known_language_servers": ["ty"]}, "known_language_servers must map the name of each server"),
+        ({"known_language_servers": {"ty": ["ty"]}}, "known_language_servers must map the name of each server"),
+        (
+            {"language_servers": [{**SERVER, "features": ["all"]}]},
+            "features must be a list of some of navigation, hover",
+        ),
+        ({"language_servers": [{**SERVER, "ready": "log"}]}, "ready: log and ready_log, the line that tells it, go"),
+        ({"language_servers": [{**SERVER, "ready_log": "("}]}, "ready_log '(' is not a regular expression"),
+        ({"language_servers": [{**SERVER, "load_seconds": "1m"}]}, "load_seconds '1m' is not a number of seconds"),
+        ({"language_servers": [{**SERVER, "memory": "1k"}]}, "language server pylsp: memory '1k' is too little"),
+        ({"language_servers": [{**SERVER, "idle_stop": 30}]}, "language server pylsp: idle_stop 30 is not a time"),
         ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),
         ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
         ({"unsupported": ["egress 'any'"]}, "host api: egress 'any' is not supported yet"),
@@ -105,6 +126,53 @@ def test_shell_characters_in_arguments_are_kept_as_they_are() -> None:
     argv = ["echo", "; rm -rf /", "$(id)", "--", "a\nb"]
     project, found = read_project({**GOOD, "tasks": {"test": argv}})
     assert (project.tasks["test"], found) == (argv, [])
+
+
+KNOWN: dict[str, Any] = {
+    "ty": {"command": ["ty", "server"], "languages": {"*.py": "python"}, "settings": {"ty": {"a": {"x": 1, "y": 2}}}},
+    "ruff": {"command": ["ruff", "server"], "languages": {"*.py": "python"}, "features": ["format"]},
+}
+
+
+def servers(*chosen: Any) -> list[dict[str, Any]]:
+    declared = {**GOOD, "known_language_servers": KNOWN, "language_servers": list(chosen)}
+    project, found = read_project(declared)
+    assert found == []
+    return list(project.language_servers)
+
+
+def test_known_servers_are_chosen_by_name_in_the_order_of_the_project() -> None:
+    assert [(one["name"], one["command"]) for one in servers("ruff", "ty")] == [
+        ("ruff", ["ruff", "server"]),
+        ("ty", ["ty", "server"]),
+    ]
+
+
+def test_a_project_overrides_a_known_server_key_by_key() -> None:
+    (before,), (after,) = (
+        servers("ty"),
+        servers(
+            {"name": "ty", "features": ["hover"], "languages": {"*.pyi": "python"}, "settings": {"ty": {"a": {"y": 3}}}}
+        ),
+    )
+    assert after["settings"] == {"ty": {"a": {"x": 1, "y": 3}}}
+    assert after["languages"] == {"*.py": "python", "*.pyi": "python"}
+    assert after["features"] == ["hover"]
+    assert {key: after[key] for key in ("name", "command", "ready")} == {
+        key: before[key] for key in ("name", "command", "ready")
+    }
+    assert KNOWN["ty"]["settings"] == {"ty": {"a": {"x": 1, "y": 2}}}
+
+
+def test_a_list_of_a_known_server_is_replaced_as_a_whole() -> None:
+    (server,) = servers({"name": "ruff", "features": ["diagnostics"], "command": ["ruff"]})
+    assert (server["features"], server["command"]) == (["diagnostics"], ["ruff"])
+
+
+def test_a_server_that_no_profile_knows_is_described_whole() -> None:
+    new = {"name": "mine", "command": ["mine"], "languages": {"*.mine": "mine"}, "features": ["navigation"]}
+    assert [one["name"] for one in servers("ty", new)] == ["ty", "mine"]
+    assert servers(new)[0]["features"] == ["navigation"]
 
 
 def test_numbers_in_the_environment_become_strings() -> None:

@@ -19,6 +19,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
         "base_image": None,
         "packages": [],
         "language_servers": [],
+        "known_language_servers": {},
         "tasks": {},
         "environment": {},
         "memory": None,
@@ -41,6 +42,8 @@ def test_dicts_of_the_project_win_by_key_and_lists_as_a_whole(filter_plugin: Mod
         "environment": {"A": "2"},
         "profile_language_servers": [{"command": ["pylsp"]}],
         "language_servers": [{"command": ["ty"]}],
+        "profile_known_language_servers": {"pylsp": {"command": ["pylsp"]}, "ty": {"command": ["ty"]}},
+        "known_language_servers": {"ty": {"command": ["my-ty"]}},
         "profile_memory": "1g",
         "profile_cpus": 1,
         "cpus": 3,
@@ -49,6 +52,7 @@ def test_dicts_of_the_project_win_by_key_and_lists_as_a_whole(filter_plugin: Mod
     assert project["tasks"] == {"test": ["tox"], "lint": ["ruff"], "build": ["make"]}
     assert project["environment"] == {"A": "2"}
     assert project["language_servers"] == [{"command": ["ty"]}]
+    assert project["known_language_servers"] == {"pylsp": {"command": ["pylsp"]}, "ty": {"command": ["my-ty"]}}
     assert (project["memory"], project["cpus"]) == ("1g", 3)
 
 

@@ -28,7 +28,7 @@ def test_each_setting_that_the_documentation_tells_a_project_has_is_known() -> N
         r"^\| `(\w+)` \|", (ROOT / "docs/projects.md").read_text().split("### How the profile")[0], re.MULTILINE
     )
     assert {"project_path", "memory", "allow_root_owned"} <= set(rows) - {"typescript"}
-    assert set(rows) - {"typescript", "python", "rust"} <= PROJECT
+    assert set(rows) - {"typescript", "python", "rust", "go", "cpp"} <= PROJECT
 
 
 def test_no_variable_of_ours_is_complained_about() -> None:

@@ -84,7 +84,7 @@ def sources(**changed: Path) -> Sources:
 
 def test_the_projects_own_recipes_are_whole() -> None:
     recipes = read_recipes(sources())
-    assert {"typescript", "python", "rust"} <= set(recipes.toolchains)
+    assert {"typescript", "python", "rust", "go", "cpp"} == set(recipes.toolchains)
     for context in (recipes.base, recipes.runtime, recipes.hub, recipes.spoke, *recipes.toolchains.values()):
         assert b"\nARG PARENT\nFROM ${PARENT}\n" in context["Dockerfile"].content
     assert "src/codebuddy/__init__.py" in recipes.hub

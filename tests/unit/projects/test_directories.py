@@ -117,10 +117,12 @@ def test_a_path_that_is_or_crosses_a_file_is_refused(path: str, tmp_path: Path, 
         examine(tmp_path / path, sample)
 
 
-@pytest.mark.parametrize("profile", ["typescript", "python", "rust"])
+@pytest.mark.parametrize("profile", ["typescript", "python", "rust", "go", "cpp"])
 def test_each_profile_has_a_sample_whose_process_data_is_used_across_files(profile: str) -> None:
-    files = [path for path in (SAMPLES / profile).rglob("*") if path.suffix in (".ts", ".py", ".rs")]
-    users = [path for path in files if "processData" in path.read_text() or "process_data" in path.read_text()]
+    files = [
+        path for path in (SAMPLES / profile).rglob("*") if path.suffix in (".ts", ".py", ".rs", ".go", ".cpp", ".hpp")
+    ]
+    users = [path for path in files if "processdata" in path.read_text().lower().replace("_", "")]
     assert len(users) >= 3
     assert (SAMPLES / profile / "README.md").is_file()
     assert (SAMPLES / profile / ".gitignore").is_file()

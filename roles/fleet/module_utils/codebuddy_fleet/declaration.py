@@ -5,20 +5,19 @@ from __future__ import annotations
 import ipaddress
 import os.path
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from . import addresses, values
 from .errors import FleetError
+from .reading import Reader
+from .servers import read_language_servers
 
 __all__ = ["Fleet", "Journal", "Limits", "Project", "fleet_problems", "parse_fleet", "project_problems", "read_project"]
 
 RESERVED_IDS = frozenset({"hub"})
-READINESS = ("immediate", "progress", "server_status")
-_SERVER_KEYS = frozenset({"name", "command", "languages", "settings", "initialization_options", "environment", "ready"})
 DEFAULT_LIMITS = {"memory": "2g", "cpus": 2, "pids": 512}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -69,37 +68,10 @@ class Fleet:
     projects: tuple[Project, ...]
 
 
-class _Reader:
-    """Reads values and keeps the sentences about the bad ones, so that all are shown at once."""
-
-    def __init__(self, subject: str) -> None:
-        self.subject = subject
-        self.problems: list[str] = []
-
-    def say(self, sentence: str) -> None:
-        self.problems.append(f"{self.subject}: {sentence}")
-
-    def read(self, name: str, parse: Callable[[Any], T], value: Any, otherwise: T) -> T:
-        try:
-            return parse(value)
-        except ValueError as error:
-            shown = f" {value!r}" if isinstance(value, (str, int, float)) else ""
-            self.say(f"{name}{shown} {error}.")
-            return otherwise
-
-    def limits(self, source: Mapping[str, Any]) -> Limits:
-        given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_LIMITS.items()}
-        return Limits(
-            memory=self.read("memory", values.memory_bytes, given["memory"], 0),
-            cpus=self.read("cpus", values.cpu_count, given["cpus"], 0.0),
-            pids=self.read("pids", values.process_count, given["pids"], 0),
-        )
-
-
 def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
     """Type a project; the sentences say what is wrong with its values (then it is not to be used)."""
     name = declared.get("id")
-    reader = _Reader(f"host {name}")
+    reader = Reader(f"host {name}")
     project_id = reader.read("the name", values.identifier, name, "")
     if name in RESERVED_IDS:
         reader.say(f"the name '{name}' is reserved: name the host differently.")
@@ -112,7 +84,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         reader.say(f"project_path {path!r} has a line break or NUL character in it: rename the directory.")
     for key in declared.get("unsupported") or []:
         reader.say(f"{key} is not supported yet: remove it from the inventory.")
-    for item in _items(reader, "packages", declared.get("packages")):
+    for item in reader.items("packages", declared.get("packages")):
         reader.read("packages", values.package, item, "")
     if declared.get("base_image") is not None:
         reader.read("base_image", values.image_reference, declared["base_image"], "")
@@ -121,10 +93,12 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         path=str(path or ""),
         profile=str(declared.get("profile") or ""),
         image=str(declared.get("image") or ""),
-        language_servers=_language_servers(reader, declared.get("language_servers")),
+        language_servers=read_language_servers(
+            reader, declared.get("language_servers"), declared.get("known_language_servers")
+        ),
         tasks=_tasks(reader, declared.get("tasks") or {}),
         environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
-        limits=reader.limits(declared),
+        limits=_limits(reader, declared),
         format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
     )
     return project, reader.problems
@@ -166,7 +140,7 @@ def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]])
     Raises:
         FleetError: with one sentence a line for everything that is wrong.
     """
-    reader = _Reader("fleet")
+    reader = Reader("fleet")
     reader.problems += project_problems(projects, profiles=None)
     hub = fleet.get("hub") or {}
     if not hub.get("image"):
@@ -185,13 +159,13 @@ def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]])
 
 def fleet_problems(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> list[str]:
     """One sentence for each thing that is wrong with what belongs to the fleet as a whole; images are left out."""
-    reader = _Reader("fleet")
+    reader = Reader("fleet")
     _read_fleet(reader, fleet, [read_project(declared)[0] for declared in projects])
     return reader.problems
 
 
-def _read_fleet(reader: _Reader, fleet: Mapping[str, Any], projects: Sequence[Project]) -> Fleet:
-    hub_reader = _Reader("hub")
+def _read_fleet(reader: Reader, fleet: Mapping[str, Any], projects: Sequence[Project]) -> Fleet:
+    hub_reader = Reader("hub")
     hub = fleet.get("hub") or {}
     result = Fleet(
         name=reader.read("codebuddy_fleet_name", values.identifier, fleet.get("name"), ""),
@@ -201,7 +175,7 @@ def _read_fleet(reader: _Reader, fleet: Mapping[str, Any], projects: Sequence[Pr
         pool=_pool(reader, str(fleet.get("address_pool")), [project.id for project in projects]),
         port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
         hub_image=str(hub.get("image") or ""),
-        hub_limits=hub_reader.limits(hub),
+        hub_limits=_limits(hub_reader, hub),
         journal=Journal(
             max_bytes=reader.read("codebuddy_journal_size", values.journal_bytes, fleet.get("journal_size"), 0),
             max_age=reader.read("codebuddy_journal_age", values.duration_seconds, fleet.get("journal_age"), 0),
@@ -230,7 +204,7 @@ def _port(value: Any) -> int:
     return value
 
 
-def _pool(reader: _Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:
+def _pool(reader: Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:
     try:
         pool = addresses.parse_pool(text)
         addresses.allocate(pool, ids)
@@ -240,60 +214,19 @@ def _pool(reader: _Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:
     return pool
 
 
-def _items(reader: _Reader, name: str, value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, (list, tuple)):
-        reader.say(f"{name} must be a list.")
-        return []
-    return list(value)
+def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
+    given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_LIMITS.items()}
+    return Limits(
+        memory=reader.read("memory", values.memory_bytes, given["memory"], 0),
+        cpus=reader.read("cpus", values.cpu_count, given["cpus"], 0.0),
+        pids=reader.read("pids", values.process_count, given["pids"], 0),
+    )
 
 
-def _tasks(reader: _Reader, value: Any) -> dict[str, list[str]]:
+def _tasks(reader: Reader, value: Any) -> dict[str, list[str]]:
     if not isinstance(value, dict):
         reader.say("project_tasks must map the name of a task to its command.")
         return {}
     for name in value:
         reader.read("the name of task", values.identifier, name, "")
     return {str(name): reader.read(f"task {name}", values.command, item, []) for name, item in value.items()}
-
-
-def _language_servers(reader: _Reader, value: Any) -> tuple[dict[str, Any], ...]:
-    servers = tuple(_language_server(reader, item) for item in _items(reader, "language_servers", value))
-    for name, count in Counter(server.get("name") for server in servers).items():
-        if count > 1:
-            reader.say(f"language server {name} is declared {count} times: give each a name of its own.")
-    return servers
-
-
-def _language_server(reader: _Reader, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        reader.say("each of language_servers must have a command and languages.")
-        return {}
-    argv = reader.read("language_servers: command", values.command, value.get("command"), ["?"])
-    name = str(value.get("name") or os.path.basename(argv[0]))
-    if unknown := sorted(set(map(str, value)) - _SERVER_KEYS):
-        accepted = ", ".join(sorted(_SERVER_KEYS))
-        reader.say(f"language server {name} has {', '.join(unknown)}, which is not known: use {accepted}.")
-    languages = value.get("languages")
-    variables: dict[str, str] = {}
-    if not isinstance(languages, dict) or not languages or not all(isinstance(v, str) for v in languages.values()):
-        reader.say(f"language server {name}: languages must map file patterns to languages, like {{'*.py': python}}.")
-        languages = {}
-    for key in ("settings", "initialization_options"):
-        if not isinstance(value.get(key) or {}, dict):
-            reader.say(f"language server {name}: {key} must be a mapping.")
-    ready = value.get("ready") or READINESS[0]
-    if ready not in READINESS:
-        reader.say(f"language server {name}: ready '{ready}' is unknown: use one of {', '.join(READINESS)}.")
-    return {
-        "name": name,
-        "command": argv,
-        "languages": {str(pattern): str(language) for pattern, language in languages.items()},
-        "settings": value.get("settings") or {},
-        "initialization_options": value.get("initialization_options") or {},
-        "environment": reader.read(
-            f"language server {name}: environment", values.environment, value.get("environment") or {}, variables
-        ),
-        "ready": str(ready),
-    }

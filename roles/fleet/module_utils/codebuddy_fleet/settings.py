@@ -24,8 +24,11 @@ _DERIVED = frozenset(
     for name in ("answer", "endpoint", "inventory", "issuer", "make_arguments", "projects", "state_path")
 )
 _OF_PROFILES = frozenset(
-    ("base_image", "cpus", "environment", "format_on_write", "language_servers", "memory", "packages", "pids", "tasks")
-)
+    (
+        "base_image", "cpus", "environment", "format_on_write", "known_language_servers", "language_servers", "memory",
+        "packages", "pids", "tasks",
+    )
+)  # fmt: skip
 PROJECT = (
     (_OF_PROFILES | {f"profile_{name}" for name in _OF_PROFILES})
     | {f"project_{name}" for name in ("environment", "path", "profile", "tasks")}

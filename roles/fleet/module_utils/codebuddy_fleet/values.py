@@ -16,7 +16,10 @@ __all__ = [
     "journal_bytes",
     "memory_bytes",
     "package",
+    "pattern",
     "process_count",
+    "seconds",
+    "word",
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -29,6 +32,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 10 * 365 * 86400
 _LEAST_PROCESSES = 16
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WORD = re.compile(r"[a-z][a-z_]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 
@@ -44,7 +48,7 @@ def memory_bytes(value: Any) -> int:
     """Read a limit of memory, such as ``512m``, ``2g`` or a number of bytes."""
     size = _size(value)
     if size < _LEAST_MEMORY:
-        raise ValueError("is too little for a container to run in: give at least 64m")
+        raise ValueError("is too little to run in: give at least 64m")
     return size
 
 
@@ -120,6 +124,31 @@ def environment(value: Any) -> dict[str, str]:
             raise ValueError(f"gives {name} a value with a NUL character in it: remove it")
         result[str(name)] = str(item)
     return result
+
+
+def pattern(value: Any) -> str:
+    """Read a regular expression."""
+    try:
+        compiled = re.compile(value) if isinstance(value, str) and value else None
+    except re.error as error:
+        raise ValueError(f"is not a regular expression ({error}): write it like 'Workspace loaded'") from error
+    if compiled is None:
+        raise ValueError("must be a regular expression: write it like 'Workspace loaded'")
+    return str(value)
+
+
+def seconds(value: Any) -> float:
+    """Read a number of seconds, up to a day."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _SECONDS["d"]:
+        raise ValueError("is not a number of seconds: write it like 60 (at most a day)")
+    return value
+
+
+def word(value: Any) -> str:
+    """Read a word such as the name of a way to do a thing; which there are, its reader knows."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise ValueError("is not a word of a-z and '_'")
+    return value
 
 
 def flag(value: Any) -> bool:

@@ -1,0 +1,3 @@
+module example.org/go-cli
+
+go 1.24
