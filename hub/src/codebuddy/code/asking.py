@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from codebuddy.code.models import Reason
+from codebuddy.language.capabilities import CAPABILITY, FEATURE
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
-from codebuddy.language.documents import Document, StaleText
+from codebuddy.language.documents import Document
 from codebuddy.language.positions import Encoding
 from codebuddy.language.server import LanguageServer
+from codebuddy.language.servers import LanguageServers
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 
-__all__ = ["Answer", "Asked", "Exchange", "Report", "ask", "ask_diagnostics", "ask_symbols", "request", "settle"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Exchange",
+    "Report",
+    "Unsettled",
+    "ask",
+    "ask_symbols",
+    "choose",
+    "choose_of",
+    "request",
+    "settle",
+    "share_of",
+]
 
 # ContentModified and ServerCancelled (LSP 3.17): the state changed while the server was computing; ask again.
 _ASK_AGAIN: Final = (-32801, -32802)
@@ -51,6 +66,18 @@ class Answer:
     message: str | None = None
 
 
+class Unsettled(Exception):
+    """What must be known first is not known yet.
+
+    Args:
+        answer: says why.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
+
+
 @dataclass(frozen=True)
 class Asked:
     """How a question is asked.
@@ -67,6 +94,53 @@ class Asked:
 
 
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
+
+
+async def choose(servers: LanguageServers, path: Path, method: str, deadline: float, report: Report) -> Asked:
+    """Give the server that answers a request about a file: of those declared for it, the first that can.
+
+    Args:
+        servers: the project's.
+        path: the file.
+        method: a request of `CAPABILITY`.
+        deadline: when an answer must be there, in the running loop's time.
+        report: told what is being waited for.
+
+    Raises:
+        ToolError: there is no such file.
+        Unsettled: no server can, or it is not known in time whether one can.
+    """
+    serving = servers.serving(path, FEATURE[method])
+    if serving:
+        return await choose_of(serving, method, deadline, report)
+    servers.tree.read(path)  # a file that is not there is the caller's mistake, served or not
+    if servers.is_served(path):
+        message = f"No language server of this file is declared for {FEATURE[method]}."
+    else:
+        message = f"No language server serves this file; served are: {servers.served()}."
+    raise Unsettled(Answer(None, reason="unsupported", message=message))
+
+
+async def choose_of(serving: Sequence[LanguageServer], method: str, deadline: float, report: Report) -> Asked:
+    """Give the first of some servers that can answer a request; one that still starts is waited for.
+
+    Raises:
+        Unsettled: see `choose`.
+    """
+    lacking, absent = [], list[LanguageServer]()
+    for server in serving:
+        if server.connection is None:
+            await server.readiness.wait(share_of(deadline), report, local=True)
+        connection = server.connection
+        if connection is None:
+            absent.append(server)
+        elif connection.capabilities.covers(method):
+            return Asked(server, deadline, report)
+        else:
+            lacking.append(f"{server.config.name} does not announce {CAPABILITY[method]}")
+    if absent:
+        raise Unsettled(_absent(absent[0]))
+    raise Unsettled(Answer(None, reason="unsupported", message=f"{', '.join(lacking)}."))
 
 
 async def ask(
@@ -105,42 +179,6 @@ async def ask_symbols(asked: Asked, path: Path) -> Answer:
     return await ask(asked, path, "textDocument/documentSymbol", lambda document, encoding: {}, local=True)
 
 
-async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
-    """Ask for the diagnostics of a file: pulled if the server offers that, or else those that it publishes for the
-    present version; with what a compiler run found, if the server makes such runs.
-
-    Raises:
-        ToolError: the file cannot be read.
-    """
-    late: list[str] = []
-
-    async def exchange(connection: Connection, document: Document) -> Any:
-        late.clear()
-        checks = connection.checks
-        if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
-            connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
-        if not connection.pulls_diagnostics:
-            items = await _aside(connection, document, connection.published.wait(document, asked.deadline))
-            if items is None:
-                late.append("The server published nothing for this version of the file in time.")
-            return items
-        # First the compiler run, then the request: what the run found is published at the latest before its answer.
-        if checks.used and not await _aside(connection, document, checks.wait(_share(asked.deadline))):
-            late.append("The compiler run of the language server has not ended in time.")
-        params = {"textDocument": {"uri": document.uri}}
-        report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
-        pulled = report.get("items") if isinstance(report, dict) else None
-        return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
-
-    while True:
-        with contextlib.suppress(StaleText):
-            answer = await settle(asked, path, exchange)
-            break
-    if late and answer.reason is None:
-        return Answer(answer.result, answer.lines, answer.encoding, "timed_out", late[0])
-    return answer
-
-
 async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = False) -> Answer:
     """Repeat an exchange with the server until no load began while it went on, or the time is over.
 
@@ -156,7 +194,7 @@ async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = Fal
     """
     readiness = asked.server.readiness
     while True:
-        ready = await readiness.wait(_share(asked.deadline), asked.report, local)
+        ready = await readiness.wait(share_of(asked.deadline), asked.report, local)
         loads = readiness.loads
         answer = await _once(asked, path, exchange)
         if answer.reason is not None:
@@ -173,10 +211,9 @@ async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = Fal
 
 
 async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
-    connection, readiness = asked.server.connection, asked.server.readiness
+    connection = asked.server.connection
     if connection is None:
-        crashed = readiness.state == "dead" or readiness.hopeless
-        return Answer(None, reason="server_crashed" if crashed else "indexing", message=readiness.sentence())
+        return _absent(asked.server)
     try:
         async with contextlib.AsyncExitStack() as stack:
             await _enter(stack, connection, asked.deadline)
@@ -204,22 +241,6 @@ async def _enter(stack: contextlib.AsyncExitStack, connection: Connection, deadl
         raise RequestTimedOut("no turn in time: a file is being formatted") from None
 
 
-async def _aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
-    """Wait for something that may take long, without a turn.
-
-    Raises:
-        SessionClosed: the server is gone.
-        StaleText: the document has another text now.
-    """
-    since = document.since
-    async with connection.turns.aside():
-        result = await waiting
-    connection.session.require_open()
-    if document.since != since:
-        raise StaleText(str(document.path))
-    return result
-
-
 async def request(connection: Connection, method: str, params: dict[str, Any], deadline: float) -> Any:
     """Send one request of an exchange; again, a few times, while the server says that its state just changed.
 
@@ -238,7 +259,14 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
     raise AssertionError("unreachable")
 
 
-def _share(deadline: float) -> float:
+def _absent(server: LanguageServer) -> Answer:
+    readiness = server.readiness
+    crashed = readiness.state == "dead" or readiness.hopeless
+    return Answer(None, reason="server_crashed" if crashed else "indexing", message=readiness.sentence())
+
+
+def share_of(deadline: float) -> float:
+    """Give until when to wait for a server to know; after that it says what it knows already."""
     return asyncio.get_running_loop().time() + remaining(deadline) * _WAITING_SHARE
 
 

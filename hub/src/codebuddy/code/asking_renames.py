@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from codebuddy.code.asking import Answer, Asked, request, settle
 from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
-from codebuddy.code.questions import MALFORMED, Pointer, Unsettled
+from codebuddy.code.questions import MALFORMED, Pointer, Unsettled, malformed
 from codebuddy.code.wanted import Expected, Source, changes_of, read_source
 from codebuddy.code.workspace_edits import Range, Step, TextEdits, read_steps
 from codebuddy.errors import ToolError
@@ -118,7 +118,7 @@ async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) 
         except _Untold as untold:
             files = untold.files
         except ValueError as error:
-            raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: {error}.")) from None
+            raise malformed(error) from None
         await asyncio.sleep(0.05 * attempt)
     raise StaleText(pointer.path)
 

@@ -9,9 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from codebuddy.code.asking import Asked, Report, ask_diagnostics
+from codebuddy.code.asking import Asked, Report
+from codebuddy.code.asking_diagnostics import ask_diagnostics
 from codebuddy.code.models import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
-from codebuddy.code.questions import offset_of
 from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.errors import ToolError
 from codebuddy.language.servers import LanguageServers
@@ -22,6 +22,17 @@ _MAX_FILES: Final = 500
 _AT_ONCE: Final = 8
 
 
+def offset_of(cursor: str) -> int:
+    """Give the offset that a part of a cursor stands for.
+
+    Raises:
+        ToolError: ``invalid_cursor``: it is none of ours.
+    """
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
+        raise ToolError("invalid_cursor", "This is not a cursor that an earlier answer gave.")
+    return int(cursor)
+
+
 async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, report: Report) -> DiagnosticsResult:
     """Give the diagnostics of what is asked for; of many files as many as fit, with a cursor to go on.
 
@@ -29,8 +40,7 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
         ToolError: there is no such file or directory, or the project is not this one.
     """
     tree = servers.tree
-    if arguments.projects is not None and tree.project not in arguments.projects:
-        raise ToolError("unknown_project", f"This is the project {tree.project!r}; it was not among those asked for.")
+    tree.require_own(arguments.projects)
     file, _, item = (arguments.cursor or "0.0").partition(".")
     deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
     survey = _Survey(servers, arguments.limit, deadline, report, offset_of(file), offset_of(item))

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.changes import FileChange
+from codebuddy.workspace.paths import printable
 
 __all__ = [
+    "CURSOR",
+    "PLACE_FORMS_TOLD",
+    "TIMEOUT",
+    "CodeResult",
     "Diagnostic",
     "DiagnosticsArguments",
     "DiagnosticsResult",
@@ -17,77 +23,93 @@ __all__ = [
     "FilesChangedResult",
     "Location",
     "LocationsResult",
+    "NewName",
     "Place",
     "PlaceArguments",
+    "PlaceFields",
     "PlannedRename",
     "Reason",
     "RenameArguments",
     "Severity",
+    "TextRange",
+    "grouped",
+    "locations_in",
 ]
+
+L = TypeVar("L", bound="Location")
 
 Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
 Severity = Literal["error", "warning", "information", "hint"]
 
-_TIMEOUT = Field(
+TIMEOUT = Field(
     default=30.0, gt=0, le=600, description="Seconds to wait for an answer, loading of the language server included."
 )
-_CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
-_LINE = Field(default=None, ge=1, description="Line, counted from 1.")
-_COLUMN = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
-_SYMBOL = Field(default=None, min_length=1, description="Name of a symbol in the file, like Class/method.")
-_WORD = Field(default=None, min_length=1, description="The word on that line that is meant.")
+CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
+_FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
+PLACE_FORMS_TOLD = "give the place as line and column, or as symbol, or as line and text"
 
-_PLACE_FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
+# No language has a line break or another control character in a name.
+NewName = Annotated[
+    str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
+]
 
 
-class Place(Arguments):
+class PlaceFields(Arguments):
+    """What a place in code is given by, in any of its forms."""
+
+    path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
+    line: int | None = Field(default=None, ge=1, description="Line, counted from 1.")
+    column: int | None = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
+    symbol: str | None = Field(
+        default=None, min_length=1, description="Name of a symbol in the file, like Class/method."
+    )
+    text: str | None = Field(default=None, min_length=1, description="The word on that line that is meant.")
+
+    def given(self) -> set[str]:
+        """Give the names of what is given of a place but for its path."""
+        return {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
+
+    def is_place(self) -> bool:
+        """Say whether this is a place in one of its three forms."""
+        return self.path is not None and self.given() in _FORMS
+
+
+class Place(PlaceFields):
     """A place in code: a file, and in it a line and column, or a symbol, or a word on a line."""
 
     path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
-    line: int | None = _LINE
-    column: int | None = _COLUMN
-    symbol: str | None = _SYMBOL
-    text: str | None = _WORD
 
     @model_validator(mode="after")
     def _one_form(self) -> Place:
-        given = {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
-        if given not in _PLACE_FORMS:
-            raise ValueError("give the place as line and column, or as symbol, or as line and text")
+        if not self.is_place():
+            raise ValueError(PLACE_FORMS_TOLD)
         return self
 
 
 class PlaceArguments(Place):
     """A place in code, and how much of an answer is wanted."""
 
-    timeout_seconds: float = _TIMEOUT
+    timeout_seconds: float = TIMEOUT
     limit: int = Field(default=500, ge=1, le=5000, description="The most locations to give.")
-    cursor: str | None = _CURSOR
+    cursor: str | None = CURSOR
 
 
-class RenameArguments(Arguments):
+class RenameArguments(PlaceFields):
     """What to rename, by a place in a file or by the name of a symbol in any of some files; and its new name."""
 
-    path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
-    line: int | None = _LINE
-    column: int | None = _COLUMN
-    symbol: str | None = _SYMBOL
-    text: str | None = _WORD
     name: str | None = Field(
         default=None, min_length=1, description="In place of a place: the symbol's path, like Class/method, exactly."
     )
     paths: list[str] | None = Field(
         default=None, max_length=2000, description="With name: workspace paths of the files that may declare it."
     )
-    # No language has a line break or another control character in a name.
-    new_name: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
-    timeout_seconds: float = _TIMEOUT
+    new_name: NewName
+    timeout_seconds: float = TIMEOUT
 
     @model_validator(mode="after")
     def _one_form(self) -> RenameArguments:
-        given = {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
-        by_place = self.path is not None and given in _PLACE_FORMS and self.name is None and self.paths is None
-        by_name = self.name is not None and self.paths is not None and self.path is None and not given
+        by_place = self.is_place() and self.name is None and self.paths is None
+        by_name = self.name is not None and self.paths is not None and self.path is None and not self.given()
         if not by_place and not by_name:
             raise ValueError(
                 "give a place (path with line and column, symbol, or line and text), or name together with paths"
@@ -104,9 +126,9 @@ class DiagnosticsArguments(Arguments):
     projects: list[str] | None = Field(
         default=None, description="Ids of the projects; left out: all that the token covers."
     )
-    timeout_seconds: float = _TIMEOUT
+    timeout_seconds: float = TIMEOUT
     limit: int = Field(default=200, ge=1, le=5000, description="The most diagnostics to give.")
-    cursor: str | None = _CURSOR
+    cursor: str | None = CURSOR
 
 
 class FilesChangedArguments(Arguments):
@@ -115,14 +137,19 @@ class FilesChangedArguments(Arguments):
     paths: list[str] = Field(max_length=10_000, description="Paths relative to the project's directory.")
 
 
-class Location(Result):
+class TextRange(Result):
     """A stretch of text. Columns count Unicode code points; ``end_column`` is the one after the last character."""
 
-    path: str = Field(description="Workspace path; with external, the server's name for a file outside the project.")
     line: int
     column: int
     end_line: int
     end_column: int
+
+
+class Location(TextRange):
+    """A stretch of a file."""
+
+    path: str = Field(description="Workspace path; with external, the server's name for a file outside the project.")
     line_text: str | None = Field(default=None, description="The text of the line; left out outside the project.")
     external: bool | None = Field(
         default=None, description="True for a place outside the project, like a standard library."
@@ -135,7 +162,11 @@ class Diagnostic(Location):
     severity: Severity
     message: str
     code: str | None = None
-    source: str | None = None
+    source: str | None = Field(default=None, description="Who found it: the tool, or else the language server.")
+
+    def sentence(self) -> str:
+        """Give it in a line, without its place."""
+        return f"{self.severity}: {self.message}" + (f" [{self.source}]" if self.source else "")
 
 
 class CodeResult(Result):
@@ -161,8 +192,8 @@ class LocationsResult(CodeResult):
     locations: list[Location]
 
     def text(self) -> str:
-        """Give a line a location, and whether that is all."""
-        lines = [f"{item.path}:{item.line}:{item.column}: {(item.line_text or '').strip()}" for item in self.locations]
+        """Give the locations by file, and whether that is all."""
+        lines = grouped(self.locations, lambda item: (item.line_text or "").strip())
         return "\n".join([*lines, self._summary(len(self.locations), "location")])
 
 
@@ -173,8 +204,8 @@ class DiagnosticsResult(CodeResult):
     checked_files: int = Field(description="How many files were checked for this answer.")
 
     def text(self) -> str:
-        """Give a line a diagnostic, and whether that is all."""
-        lines = [f"{item.path}:{item.line}:{item.column}: {item.severity}: {item.message}" for item in self.diagnostics]
+        """Give the diagnostics by file, and whether that is all."""
+        lines = grouped(self.diagnostics, Diagnostic.sentence)
         return "\n".join([*lines, self._summary(len(self.diagnostics), "diagnostic")])
 
 
@@ -189,6 +220,37 @@ class PlannedRename(CodeResult):
     def text(self) -> str:
         """Give a line a changed path, and whether that is all."""
         return "\n".join([*(change.path for change in self.changes), self._summary(len(self.changes), "change")])
+
+
+def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
+    """Write locations for a model to read: each file once, below it a line a place.
+
+    Args:
+        items: sorted by path.
+        shown: what stands beside a place.
+    """
+    lines, path = [], None
+    for item in items:
+        if item.path != path:
+            path = item.path
+            lines.append(printable(path))
+        lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
+    return lines
+
+
+def locations_in(value: Any) -> Iterator[Location]:
+    """Give every location in an answer, however deep."""
+    if isinstance(value, Location):
+        yield value
+    if isinstance(value, BaseModel):
+        for _, inner in value:
+            yield from locations_in(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from locations_in(inner)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from locations_in(inner)
 
 
 class FilesChangedResult(Result):

@@ -5,15 +5,58 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from codebuddy.errors import ToolError
-from codebuddy.language.positions import Encoding, Position, from_lsp
+from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 
-__all__ = ["Symbol", "find_symbol", "find_word", "read_symbols"]
+__all__ = ["KINDS", "Span", "Symbol", "SymbolKind", "ends_with", "find_symbol", "find_word", "kind_of", "read_symbols"]
+
+SymbolKind = Literal[
+    "file",
+    "module",
+    "namespace",
+    "package",
+    "class",
+    "method",
+    "property",
+    "field",
+    "constructor",
+    "enum",
+    "interface",
+    "function",
+    "variable",
+    "constant",
+    "string",
+    "number",
+    "boolean",
+    "array",
+    "object",
+    "key",
+    "null",
+    "enum_member",
+    "struct",
+    "event",
+    "operator",
+    "type_parameter",
+]
+"""What a symbol is; in the order of the protocol's numbers, from 1 on (LSP 3.17, "SymbolKind")."""
+
+KINDS: Final[tuple[SymbolKind, ...]] = get_args(SymbolKind)
 
 _MAX_SHOWN: Final = 20
 _MAX_DEPTH: Final = 50
+_MAX_NAME: Final = 500
+_MAX_DETAIL: Final = 500
+
+
+class Span(NamedTuple):
+    """A stretch of a text, 1-based, in code points; ``end_column`` is the one after the last character."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
 
 
 @dataclass(frozen=True)
@@ -24,11 +67,27 @@ class Symbol:
         path: its name and those around it, outermost first.
         line: the 1-based line of its name.
         column: the 1-based column of its name.
+        full: all of it, with its body and what the server counts to it before the name.
+        kind: one of `KINDS`.
+        detail: what the server says of it besides, like a signature.
     """
 
     path: tuple[str, ...]
     line: int
     column: int
+    full: Span
+    kind: str = "variable"
+    detail: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return self.path[-1]
+
+
+def kind_of(value: Any) -> str:
+    """Give the word for a SymbolKind; one that is none is told as ``unknown``."""
+    return KINDS[value - 1] if type(value) is int and 0 < value <= len(KINDS) else "unknown"
 
 
 def find_word(lines: list[str], line: int, text: str, path: str) -> int:
@@ -56,7 +115,7 @@ def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
         ToolError: ``no_such_symbol`` or ``ambiguous_symbol``, with the candidates.
     """
     parts = tuple(part for part in wanted.split("/") if part)
-    ending = [symbol for symbol in symbols if _ends_with(symbol.path, parts)]
+    ending = [symbol for symbol in symbols if ends_with(symbol.path, parts)]
     exact = [symbol for symbol in ending if len(symbol.path) == len(parts)]
     found = exact or ending
     if len({(symbol.line, symbol.column) for symbol in found}) == 1:
@@ -87,24 +146,36 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
 
 def _nested(items: list[Any], around: tuple[str, ...], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
     for item in items:
-        path = (*around, str(item["name"]))
+        path = (*around, _name(item))
         line, column = from_lsp(lines, _start(item["selectionRange"]), encoding)
-        yield Symbol(path, line, column)
+        detail = item.get("detail")
+        shown = clean(detail[:_MAX_DETAIL]) if isinstance(detail, str) and detail else None
+        yield Symbol(path, line, column, _full(item["range"], lines, encoding), kind_of(item.get("kind")), shown)
         if len(path) < _MAX_DEPTH:
             yield from _nested(item.get("children") or [], path, lines, encoding)
 
 
 def _flat(items: list[Any], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
     """Nest by ranges: ``containerName`` is only for show (LSP 3.17, SymbolInformation) and names one level at most."""
-    spans = sorted((_span(item["location"]["range"]), str(item["name"])) for item in items)
+    spans = sorted(((*_span(item["location"]["range"]), _name(item), item) for item in items), key=lambda one: one[:3])
     around: list[tuple[tuple[int, int], str]] = []
-    for (start, negative_end), name in spans:
+    for _, negative_end, name, item in spans:
         end = (-negative_end[0], -negative_end[1])
         while around and around[-1][0] < end:
             around.pop()
         path = (*(outer for _, outer in around[-_MAX_DEPTH:]), name)
         around.append((end, name))
-        yield _at_name(path, from_lsp(lines, {"line": start[0], "character": start[1]}, encoding), lines)
+        full = _full(item["location"]["range"], lines, encoding)
+        line, column = _at_name(name, full, lines)
+        yield Symbol(path, line, column, full, kind_of(item.get("kind")))
+
+
+def _name(item: Any) -> str:
+    return clean(str(item["name"])[:_MAX_NAME])
+
+
+def _full(value: Any, lines: list[str], encoding: Encoding) -> Span:
+    return Span(*from_lsp(lines, _start(value), encoding), *from_lsp(lines, _start({"start": value["end"]}), encoding))
 
 
 def _span(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -113,14 +184,13 @@ def _span(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     return (int(start["line"]), int(start["character"])), (-int(end["line"]), -int(end["character"]))
 
 
-def _at_name(path: tuple[str, ...], place: tuple[int, int], lines: list[str]) -> Symbol:
+def _at_name(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
     """Find the name of a flat symbol, whose range may begin at a keyword or decorator before it."""
-    line, column = place
-    word = re.compile(rf"(?<!\w){re.escape(path[-1])}(?!\w)")
-    for index in range(line - 1, min(len(lines), line + 20)):
-        if match := word.search(lines[index], column - 1 if index == line - 1 else 0):
-            return Symbol(path, index + 1, match.start() + 1)
-    return Symbol(path, line, column)
+    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    for index in range(full.line - 1, min(len(lines), full.line + 20)):
+        if match := word.search(lines[index], full.column - 1 if index == full.line - 1 else 0):
+            return index + 1, match.start() + 1
+    return full.line, full.column
 
 
 def _start(value: Any) -> Position:
@@ -128,7 +198,8 @@ def _start(value: Any) -> Position:
     return {"line": int(start["line"]), "character": int(start["character"])}
 
 
-def _ends_with(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+def ends_with(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    """Say whether a symbol's path ends with some names, however the server shows them."""
     if not parts or len(parts) > len(path):
         return False
     return all(part in _names(name) for part, name in zip(reversed(parts), reversed(path), strict=False))

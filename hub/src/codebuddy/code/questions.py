@@ -1,15 +1,17 @@
-"""Questions about places: definition, references. Each answer says whether it is complete."""
+"""What every question about code needs: time, a server that can, a place, and texts that hold still."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
-from codebuddy.code.asking import Answer, Asked, Report, ask, ask_symbols
-from codebuddy.code.models import Location, LocationsResult, Place, PlaceArguments, Reason
+from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask, ask_symbols, choose
+from codebuddy.code.models import Location, Place
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.errors import ToolError
@@ -21,29 +23,72 @@ from codebuddy.language.servers import LanguageServers
 __all__ = [
     "MALFORMED",
     "Pointer",
+    "Question",
     "Unsettled",
-    "find_definition",
-    "find_references",
-    "offset_of",
+    "ask_at",
+    "file_symbols",
+    "malformed",
     "point_at",
     "symbols_of",
 ]
+
+T = TypeVar("T")
 
 _STALE_LONGEST_PAUSE: Final = 2.0
 _STALE_PAUSE: Final = 0.05
 MALFORMED: Final = "The language server gave a malformed answer"
 
 
-class Unsettled(Exception):
-    """What must be known first is not known yet.
+@dataclass(frozen=True)
+class Question:
+    """A question to the language servers of a project.
 
     Args:
-        answer: says why.
+        servers: them.
+        deadline: when an answer must be there, in the running loop's time.
+        report: told what is being waited for.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.reason)
-        self.answer = answer
+    servers: LanguageServers
+    deadline: float
+    report: Report
+
+    @classmethod
+    def begin(cls, servers: LanguageServers, seconds: float, report: Report) -> Question:
+        """Give a question that has so many seconds from now on."""
+        return cls(servers, asyncio.get_running_loop().time() + seconds, report)
+
+    async def choose(self, path: Path, method: str) -> Asked:
+        """Give the server that answers a request about a file; see `choose`.
+
+        Raises:
+            ToolError, Unsettled: none does.
+        """
+        return await choose(self.servers, path, method, self.deadline, self.report)
+
+    async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until the texts that an answer is for are those on the disk.
+
+        Raises:
+            ToolError: the attempt's.
+            Unsettled: the attempt's, or the texts keep changing.
+        """
+        pause = _STALE_PAUSE
+        while True:
+            try:
+                return await attempt()
+            except StaleText as stale:
+                message = f"The file keeps changing: {stale.path}."
+            except StaleLocation as stale:
+                # It has not heard of the deletion, or not acted on it yet.
+                await self.servers.files_changed([stale.path])
+                message = (
+                    f"The language server still speaks of a file that is gone: {self.servers.tree.show(stale.path)}."
+                )
+            if pause > _STALE_LONGEST_PAUSE or remaining(self.deadline) < pause:
+                raise Unsettled(Answer(None, reason="indexing", message=message))
+            await asyncio.sleep(pause)
+            pause *= 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +123,7 @@ class Pointer:
         except ValueError as error:
             raise ToolError("no_such_place", f"{str(error).capitalize()}.", self.path) from None
 
-    def params(self, more: dict[str, Any], document: Document, encoding: Encoding) -> dict[str, Any]:
+    def params(self, more: Mapping[str, Any], document: Document, encoding: Encoding) -> dict[str, Any]:
         """Give the parameters of a question about the place.
 
         Raises:
@@ -95,60 +140,7 @@ class Pointer:
         return self.column if self.text is None else find_word(lines, self.line, self.text, self.path)
 
 
-async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give where the thing at a place is defined.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _find(servers, place, report, "textDocument/definition", {})
-
-
-async def find_references(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give all places where the thing at a place is used, its declaration included.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _find(servers, place, report, "textDocument/references", {"context": {"includeDeclaration": True}})
-
-
-async def _find(
-    servers: LanguageServers, place: PlaceArguments, report: Report, method: str, extra: dict[str, Any]
-) -> LocationsResult:
-    start = offset_of(place.cursor)
-    path = servers.tree.locate(place.path)
-    server = servers.server_for(path)
-    if server is None:
-        servers.tree.read(path)  # a file that is not there is the caller's mistake, served or not
-        served = f"No language server serves this file; served are: {servers.served()}."
-        return _none("unsupported", served)
-    asked = Asked(server, asyncio.get_running_loop().time() + place.timeout_seconds, report)
-    pause = _STALE_PAUSE
-    while True:
-        try:
-            pointer = await point_at(asked, path, place)
-            answer = await ask(asked, path, method, partial(pointer.params, extra))
-            return _paged(*_read(servers, answer), start, place.limit)
-        except Unsettled as unsettled:
-            return _none(unsettled.answer.reason, unsettled.answer.message)
-        except StaleText as stale:
-            message = f"The file keeps changing: {stale.path}."
-        except StaleLocation as stale:
-            # It has not heard of the deletion, or not acted on it yet.
-            await servers.files_changed([stale.path])
-            message = f"The language server still speaks of a file that is gone: {servers.tree.show(stale.path)}."
-        if pause > _STALE_LONGEST_PAUSE or remaining(asked.deadline) < pause:
-            return _none("indexing", message)
-        await asyncio.sleep(pause)
-        pause *= 2
-
-
-def _none(reason: Reason | None, message: str | None) -> LocationsResult:
-    return LocationsResult(complete=False, reason=reason, message=message, locations=[])
-
-
-async def point_at(asked: Asked, path: Path, place: Place) -> Pointer:
+async def point_at(question: Question, path: Path, place: Place) -> Pointer:
     """Point at a place; a symbol is looked up in the symbols of the file.
 
     Raises:
@@ -157,16 +149,52 @@ async def point_at(asked: Asked, path: Path, place: Place) -> Pointer:
     """
     if place.symbol is None:
         return Pointer(place.path, place.line or 1, place.column or 1, place.text)
-    answer = await ask_symbols(asked, path)
-    if answer.result is None and answer.reason is not None:
-        raise Unsettled(answer)
+    symbols, answer = await file_symbols(question, path)
     try:
-        found = find_symbol(symbols_of(answer, path), place.symbol, place.path)
+        found = find_symbol(symbols, place.symbol, place.path)
     except ToolError:
         if answer.reason is not None:  # it may be there once the server has loaded
             raise Unsettled(answer) from None
         raise
     return Pointer(place.path, found.line, found.column, lines=answer.lines.get(path))
+
+
+async def ask_at(
+    question: Question, path: Path, pointer: Pointer, method: str, more: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[list[Location], Answer]:
+    """Ask a question that is answered with locations, about a place.
+
+    Args:
+        question: how long, and of whom.
+        path: the file.
+        pointer: the place in it.
+        method: the request.
+        more: its parameters besides document and position.
+
+    Raises:
+        ToolError: there is no such place.
+        Unsettled: no server can, or its answer is malformed.
+        StaleText, StaleLocation: asking anew may help.
+    """
+    asked = await question.choose(path, method)
+    answer = await ask(asked, path, method, partial(pointer.params, more))
+    try:
+        return Reader(question.servers.tree, answer.encoding, answer.lines).locations(answer.result), answer
+    except ValueError as error:
+        raise malformed(error) from None
+
+
+async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], Answer]:
+    """Give the symbols of a file, outer ones before those in them; and the answer that they are from.
+
+    Raises:
+        ToolError: the file cannot be read.
+        Unsettled: nothing is known yet.
+    """
+    answer = await ask_symbols(await question.choose(path, "textDocument/documentSymbol"), path)
+    if answer.result is None and answer.reason is not None:
+        raise Unsettled(answer)
+    return symbols_of(answer, path), answer
 
 
 def symbols_of(answer: Answer, path: Path) -> list[Symbol]:
@@ -178,40 +206,9 @@ def symbols_of(answer: Answer, path: Path) -> list[Symbol]:
     try:
         return read_symbols(answer.result, answer.lines.get(path, [""]), answer.encoding)
     except ValueError as error:
-        raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: {error}.")) from None
+        raise malformed(error) from None
 
 
-def _read(servers: LanguageServers, answer: Answer) -> tuple[list[Location], Reason | None, str | None]:
-    reader = Reader(servers.tree, answer.encoding, answer.lines)
-    try:
-        return reader.locations(answer.result), answer.reason, answer.message
-    except ValueError as error:
-        return [], "server_error", f"{MALFORMED}: {error}."
-
-
-def _paged(
-    locations: list[Location], reason: Reason | None, message: str | None, start: int, limit: int
-) -> LocationsResult:
-    page = locations[start : start + limit]
-    if start + limit >= len(locations):
-        return LocationsResult(complete=reason is None, reason=reason, message=message, locations=page)
-    return LocationsResult(
-        complete=False,
-        reason=reason or "truncated",
-        message=message or f"{len(locations)} in all; give the cursor back for more.",
-        cursor=str(start + limit),
-        locations=page,
-    )
-
-
-def offset_of(cursor: str | None) -> int:
-    """Give the offset that a cursor stands for.
-
-    Raises:
-        ToolError: ``invalid_arguments``: it is none of ours.
-    """
-    if cursor is None:
-        return 0
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
-        raise ToolError("invalid_arguments", "This is not a cursor that an earlier answer gave.")
-    return int(cursor)
+def malformed(error: ValueError) -> Unsettled:
+    """Give what to raise when a server's answer makes no sense."""
+    return Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: {error}."))

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Final
 
-from codebuddy.code.asking import Answer, Asked, Report, ask, ask_symbols
+from codebuddy.code.asking import Answer, Asked, Report, ask
 from codebuddy.code.asking_renames import Renamed, ask_rename, word_at
 from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
 from codebuddy.code.places import Symbol
-from codebuddy.code.questions import MALFORMED, Pointer, Unsettled, point_at, symbols_of
+from codebuddy.code.questions import Pointer, Question, Unsettled, file_symbols, malformed, point_at
 from codebuddy.code.results import Reader, StaleLocation
 from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
@@ -40,10 +40,11 @@ async def plan_rename(servers: LanguageServers, arguments: RenameArguments, repo
         ToolError: ``cannot_rename``; there is no such file, place or symbol; or the change reaches what it must not
             (``outside_project``, ``unsupported_encoding``, ...) or contradicts itself (``bad_answer``).
     """
-    renaming = _Renaming(servers, arguments, asyncio.get_running_loop().time() + arguments.timeout_seconds, report)
+    question = Question.begin(servers, arguments.timeout_seconds, report)
+    renaming = _Renaming(question, servers, arguments)
     stale = ""
     for pause in _PAUSES:
-        if remaining(renaming.deadline) < pause:
+        if remaining(question.deadline) < pause:
             break
         await asyncio.sleep(pause)
         try:
@@ -106,10 +107,9 @@ class _Target:
 
 @dataclass(frozen=True)
 class _Renaming:
+    question: Question
     servers: LanguageServers
     arguments: RenameArguments
-    deadline: float
-    report: Report
 
     async def plan(self) -> PlannedRename:
         """Plan once.
@@ -127,12 +127,8 @@ class _Renaming:
 
     async def _at_place(self, place: Place) -> PlannedRename:
         path = self._locate(place.path)
-        asked = self._asked(path)
-        if asked is None:
-            self.servers.tree.read(path)  # a file that is not there is the caller's mistake, served or not
-            served = f"No language server serves this file; served are: {self.servers.served()}."
-            raise Unsettled(Answer(None, reason="unsupported", message=served))
-        pointer = await point_at(asked, path, place)
+        asked = await self.question.choose(path, "textDocument/rename")
+        pointer = await point_at(self.question, path, place)
         target = await self._target(asked, path, pointer)
         renamed = await self._rename(target)
         # Not where the thing is declared of which only another name is changed, like that of an import.
@@ -168,10 +164,6 @@ class _Renaming:
         named = WorkspacePath.parse(path)
         return self.servers.tree.locate(f"{named.project}/{named.relative}")
 
-    def _asked(self, path: Path) -> Asked | None:
-        server = self.servers.server_for(path, "rename")
-        return None if server is None else Asked(server, self.deadline, self.report)
-
     async def _rename(self, target: _Target) -> Renamed:
         if target.changes_text_only:
             _require_plain(target)
@@ -182,8 +174,12 @@ class _Renaming:
 
     async def _target(self, asked: Asked, path: Path, pointer: Pointer) -> _Target:
         """Ask where the thing at a place is declared; a server need not know that."""
-        answer = await ask(asked, path, "textDocument/definition", partial(pointer.params, {}))
-        if answer.reason not in (None, "server_error"):
+        try:
+            knowing = await self.question.choose(path, "textDocument/definition")
+            answer = await ask(knowing, path, "textDocument/definition", partial(pointer.params, {}))
+        except Unsettled as unsettled:
+            answer = unsettled.answer
+        if answer.reason not in (None, "server_error", "unsupported"):
             raise Unsettled(answer)
         lines = answer.lines.get(path, [])
         try:
@@ -191,18 +187,18 @@ class _Renaming:
         except StaleLocation as stale:
             raise StaleText(self.servers.tree.show(stale.path)) from None
         except ValueError as error:
-            raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: {error}.")) from None
+            raise malformed(error) from None
         name = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
         return _Target(asked, path, pointer, name, definitions)
 
     async def _declared(self, shown: str, name: str) -> list[_Target]:
         """Give the symbols of a file whose whole path is the name, but for imports from outside."""
         path = self._locate(shown)
-        asked = self._asked(path)
-        if asked is None:
+        if self.servers.server_for(path, "rename") is None:
             return []
         try:
-            answer = await ask_symbols(asked, path)
+            asked = await self.question.choose(path, "textDocument/rename")
+            symbols, answer = await file_symbols(self.question, path)
         except ToolError as error:
             if error.code == "not_found":  # it was there when its words were searched
                 return []
@@ -210,7 +206,7 @@ class _Renaming:
         if answer.reason is not None:
             raise Unsettled(answer)
         found = []
-        for symbol in symbols_of(answer, path):
+        for symbol in symbols:
             if "/".join(symbol.path) == name:
                 at = Pointer(self.servers.tree.show(path), symbol.line, symbol.column, lines=answer.lines[path])
                 found.append(await self._target(asked, path, at))
@@ -220,11 +216,9 @@ class _Renaming:
         """Give the path of the symbol that is declared at the first place where one is known."""
         for at in declarations:
             path = self.servers.tree.locate(at.path)
-            if (asked := self._asked(path)) is None:
-                continue
             with contextlib.suppress(ToolError, Unsettled):  # a rename is not refused for want of this
-                answer = await ask_symbols(asked, path)
-                around = [symbol.path for symbol in symbols_of(answer, path) if _is_at(symbol, at)]
+                symbols, _ = await file_symbols(self.question, path)
+                around = [symbol.path for symbol in symbols if _is_at(symbol, at)]
                 if around:
                     innermost = max(around, key=len)
                     return "/".join(innermost)

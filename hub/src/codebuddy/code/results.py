@@ -8,14 +8,14 @@ from urllib.parse import unquote
 
 from codebuddy.code.models import Diagnostic, Location, Severity
 from codebuddy.errors import ToolError
-from codebuddy.language.positions import Encoding, Position, decode_text, from_lsp, split_lines
+from codebuddy.language.positions import Encoding, Position, clean, decode_text, from_lsp, split_lines
 from codebuddy.language.tree import Tree
 
-__all__ = ["Reader", "StaleLocation"]
+__all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "sorted_unique"]
 
 L = TypeVar("L", bound=Location)
 
-_MAX_LINE_TEXT: Final = 1000
+MAX_LINE_TEXT: Final = 1000
 _MAX_MESSAGE: Final = 4000
 _SEVERITIES: Final[dict[int, Severity]] = {1: "error", 2: "warning", 3: "information", 4: "hint"}
 
@@ -59,7 +59,7 @@ class Reader:
             return []
         items = result if isinstance(result, list) else [result]
         found = [self._location(item) for item in items]
-        return _sorted_unique(found)
+        return sorted_unique(found)
 
     def diagnostics(self, path: Path, items: list[Any]) -> list[Diagnostic]:
         """Give the diagnostics of a file, each once.
@@ -68,14 +68,22 @@ class Reader:
             ValueError: one is malformed.
             StaleLocation: the file is gone.
         """
-        return _sorted_unique([self._diagnostic(path, item) for item in items])
+        return sorted_unique([self._diagnostic(path, item) for item in items])
 
     def _location(self, item: Any) -> Location:
         item = _mapping(item)
-        uri = item.get("targetUri", item.get("uri"))
+        return self.place(item.get("targetUri", item.get("uri")), item.get("targetSelectionRange", item.get("range")))
+
+    def place(self, uri: Any, span: Any) -> Location:
+        """Give the place of a range in a document.
+
+        Raises:
+            ValueError: there is none.
+            StaleLocation: the file is gone.
+        """
         if not isinstance(uri, str):
             raise ValueError("a location without a URI")
-        start, end = _range(item.get("targetSelectionRange", item.get("range")))
+        start, end = _range(span)
         if uri not in self._files:
             self._files[uri] = self._tree.path_of(uri)
         path = self._files[uri]
@@ -85,7 +93,7 @@ class Reader:
         lines = self._lines_of(path)
         line, column = from_lsp(lines, start, self._encoding)
         end_line, end_column = from_lsp(lines, end, self._encoding)
-        text = lines[line - 1][:_MAX_LINE_TEXT]
+        text = lines[line - 1][:MAX_LINE_TEXT]
         where = self._shown.get(path)
         if where is None:
             where = self._shown[path] = self._tree.show(path)
@@ -93,7 +101,7 @@ class Reader:
 
     def _external(self, uri: str, start: Position, end: Position) -> Location:
         # Columns stay as the server counts them: converting them would take reading a file outside the project.
-        shown = _clean(unquote(uri.removeprefix("file://")[:_MAX_LINE_TEXT]))
+        shown = clean(unquote(uri.removeprefix("file://")[:MAX_LINE_TEXT]))
         return Location(
             path=shown,
             line=start["line"] + 1,
@@ -112,9 +120,9 @@ class Reader:
         return Diagnostic(
             **place.model_dump(),
             severity=_SEVERITIES.get(severity, "error") if isinstance(severity, int) else "error",
-            message=_clean(message[:_MAX_MESSAGE]),
-            code=_clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
-            source=_clean(source[:200]) if isinstance(source, str) else None,
+            message=clean(message[:_MAX_MESSAGE]),
+            code=clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
+            source=clean(source[:200]) if isinstance(source, str) else None,
         )
 
     def _lines_of(self, path: Path) -> list[str]:
@@ -128,7 +136,8 @@ class Reader:
         return lines
 
 
-def _sorted_unique(items: list[L]) -> list[L]:
+def sorted_unique(items: list[L]) -> list[L]:
+    """Give each location once, by path and place, those outside the project last."""
     return sorted({item.model_dump_json(): item for item in items}.values(), key=_order)
 
 
@@ -153,7 +162,3 @@ def _position(value: Any) -> Position:
     if not isinstance(line, int) or not isinstance(character, int) or line < 0 or character < 0:
         raise ValueError("a position without line and character")
     return {"line": line, "character": character}
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Final
 
 from codebuddy import __version__
 from codebuddy.language.config import ServerConfig
@@ -12,6 +12,20 @@ from codebuddy.language.session import MethodNotFound
 from codebuddy.language.tree import Tree, uri_of
 
 __all__ = ["answer_server", "initialize_params"]
+
+_FORMATS: Final = ["markdown", "plaintext"]
+_SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
+_ACTION_KINDS: Final = [
+    "",
+    "quickfix",
+    "refactor",
+    "refactor.extract",
+    "refactor.inline",
+    "refactor.rewrite",
+    "source",
+    "source.organizeImports",
+    "source.fixAll",
+]
 
 
 def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
@@ -46,17 +60,52 @@ def _capabilities() -> dict[str, Any]:
             # Registered watchers are taken and not looked at: every change is told. A server that cannot register
             # would watch by itself and learn of a change in its own time, perhaps after the next question.
             "didChangeWatchedFiles": {"dynamicRegistration": True, "relativePatternSupport": True},
+            "symbol": {"symbolKind": _SYMBOL_KINDS, "resolveSupport": {"properties": ["location.range"]}},
         },
-        "textDocument": {
-            "synchronization": {"didSave": True},
-            "definition": {"linkSupport": True},
-            "references": {},
-            "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
-            "documentSymbol": {"hierarchicalDocumentSymbolSupport": True},
-            "publishDiagnostics": {"versionSupport": True},
-            "diagnostic": {"dynamicRegistration": False, "relatedDocumentSupport": False},
-        },
+        "textDocument": _document_capabilities(),
         "experimental": {"serverStatusNotification": True},
+    }
+
+
+def _document_capabilities() -> dict[str, Any]:
+    return {
+        "synchronization": {"didSave": True},
+        "definition": {"linkSupport": True},
+        "typeDefinition": {"linkSupport": True},
+        "implementation": {"linkSupport": True},
+        "references": {},
+        "callHierarchy": {},
+        "typeHierarchy": {},
+        "documentSymbol": {"hierarchicalDocumentSymbolSupport": True, "symbolKind": _SYMBOL_KINDS},
+        "hover": {"contentFormat": _FORMATS},
+        "completion": {
+            "completionItem": {
+                "snippetSupport": False,
+                "documentationFormat": _FORMATS,
+                "resolveSupport": {"properties": ["documentation", "detail"]},
+            },
+            "completionItemKind": {"valueSet": list(range(1, 26))},
+            "contextSupport": True,
+        },
+        "signatureHelp": {
+            "signatureInformation": {
+                "documentationFormat": _FORMATS,
+                "parameterInformation": {"labelOffsetSupport": True},
+                "activeParameterSupport": True,
+            }
+        },
+        "formatting": {},
+        "rangeFormatting": {},
+        "codeAction": {
+            "codeActionLiteralSupport": {"codeActionKind": {"valueSet": _ACTION_KINDS}},
+            "isPreferredSupport": True,
+            "disabledSupport": True,
+            "dataSupport": True,
+            "resolveSupport": {"properties": ["edit"]},
+        },
+        "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
+        "publishDiagnostics": {"versionSupport": True},
+        "diagnostic": {"dynamicRegistration": False, "relatedDocumentSupport": False},
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
+from codebuddy.language.capabilities import Capabilities
 from codebuddy.language.checks import Checks
 from codebuddy.language.client import answer_server, initialize_params
 from codebuddy.language.config import ServerConfig
@@ -54,7 +55,7 @@ class Connection:
         self.turns = Turns()
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
-        self.capabilities: dict[str, Any] = {}
+        self.capabilities = Capabilities({})
         #: What the server calls itself, if it says it.
         self.server_name: str | None = None
 
@@ -79,11 +80,12 @@ class Connection:
         """
         result = await self.session.request("initialize", initialize_params(self._config, self._tree), seconds)
         capabilities = result.get("capabilities") if isinstance(result, dict) else None
-        self.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        announced = capabilities if isinstance(capabilities, dict) else {}
+        self.capabilities.announced = announced
         info = result.get("serverInfo") if isinstance(result, dict) else None
         name = info.get("name") if isinstance(info, dict) else None
         self.server_name = name if isinstance(name, str) else None
-        self.encoding = agreed_encoding(self.capabilities.get("positionEncoding"), name)
+        self.encoding = agreed_encoding(announced.get("positionEncoding"), name)
         self.session.notify("initialized", {})
         # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
         self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
@@ -136,26 +138,29 @@ class Connection:
     @property
     def pulls_diagnostics(self) -> bool:
         """Whether the server is asked for diagnostics, and does not only publish them."""
-        return self.capabilities.get("diagnosticProvider") not in _NO
+        return self.capabilities.covers("textDocument/diagnostic")
 
     @property
     def renames(self) -> bool:
         """Whether the server can be asked for a rename."""
-        return self.capabilities.get("renameProvider") not in _NO
+        return self.capabilities.covers("textDocument/rename")
 
     @property
     def prepares_renames(self) -> bool:
         """Whether the server can be asked if a place can be renamed."""
-        options = self.capabilities.get("renameProvider")
-        return isinstance(options, dict) and options.get("prepareProvider") is True
+        return self.capabilities.options("textDocument/rename").get("prepareProvider") is True
 
     @property
     def wants_saves(self) -> bool:
         """Whether the server wants to know that a document was saved."""
-        sync = self.capabilities.get("textDocumentSync")
+        sync = self.capabilities.announced.get("textDocumentSync")
         return isinstance(sync, dict) and sync.get("save") not in _NO
 
     def _answer(self, method: str, params: Any) -> Any:
+        if method == "client/registerCapability":
+            self.capabilities.register(params)
+        elif method == "client/unregisterCapability":
+            self.capabilities.unregister(params)
         return answer_server(self._config, self._tree, method, params)
 
     def _notice(self, method: str, params: Any) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "Encoding",
     "Position",
     "agreed_encoding",
+    "clean",
     "decode_text",
     "from_lsp",
     "split_lines",
@@ -52,6 +53,11 @@ def agreed_encoding(answered: object, server: object = None) -> Encoding:
 def decode_text(data: bytes) -> str:
     """Give the text of a file, without a byte-order mark; bytes that are not UTF-8 become U+FFFD."""
     return data.decode("utf-8-sig", "replace")
+
+
+def clean(text: str) -> str:
+    """Give a server's words as they can be written; halves of surrogate pairs become ``?``."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def split_lines(text: str) -> list[str]:

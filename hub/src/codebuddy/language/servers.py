@@ -64,6 +64,14 @@ class LanguageServers:
         """Give the first server that is declared for a file and a feature; None when there is none."""
         return next(iter(self.serving(path, feature)), None)
 
+    def for_project(self, feature: Feature) -> list[LanguageServer]:
+        """Give the servers that are declared for a feature, whatever the file, in the order of their declaration."""
+        return [server for server in self._servers if feature in server.config.features]
+
+    def is_served(self, path: Path) -> bool:
+        """Say whether any server is declared for a file."""
+        return any(server.config.language_of(self.tree.relative(path)) for server in self._servers)
+
     def served(self) -> str:
         """Say what is served, for people: ``typescript (*.ts, *.tsx)``."""
         shown = [f"{server.config.name} ({', '.join(server.config.languages)})" for server in self._servers]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -58,6 +58,16 @@ class Tree:
         if project != self.project:
             raise ToolError("outside_project", f"Paths here begin with {self.project!r}, like {self.project}/….", path)
         return self.locate_inside(inside, path)
+
+    def require_own(self, projects: Sequence[str] | None) -> None:
+        """Refuse a question that is for other projects only.
+
+        Raises:
+            ToolError: ``unknown_project``.
+        """
+        if projects is not None and self.project not in projects:
+            message = f"This is the project {self.project!r}; it was not among those asked for."
+            raise ToolError("unknown_project", message)
 
     def locate_inside(self, inside: str, shown: str | None = None) -> Path:
         """Give the absolute path of a path relative to the project.

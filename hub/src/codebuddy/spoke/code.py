@@ -6,6 +6,7 @@ from typing import Any
 
 from codebuddy.code.asking import Report
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.locating import find_definition, find_implementations, find_references
 from codebuddy.code.models import (
     DiagnosticsArguments,
     DiagnosticsResult,
@@ -16,8 +17,9 @@ from codebuddy.code.models import (
     PlannedRename,
     RenameArguments,
 )
-from codebuddy.code.questions import find_definition, find_references
+from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
+from codebuddy.code.symbol_models import DocumentSymbolsArguments, ReferencesArguments, ReferencesResult, SymbolsOfFile
 from codebuddy.language.servers import LanguageServers
 from codebuddy.tool import Call, Tool
 
@@ -30,8 +32,14 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
     async def definition(call: Call, arguments: PlaceArguments) -> LocationsResult:
         return await find_definition(servers, arguments, _reporter(call))
 
-    async def references(call: Call, arguments: PlaceArguments) -> LocationsResult:
+    async def references(call: Call, arguments: ReferencesArguments) -> ReferencesResult:
         return await find_references(servers, arguments, _reporter(call))
+
+    async def implementations(call: Call, arguments: PlaceArguments) -> LocationsResult:
+        return await find_implementations(servers, arguments, _reporter(call))
+
+    async def symbols(call: Call, arguments: DocumentSymbolsArguments) -> SymbolsOfFile:
+        return await document_symbols(servers, arguments, _reporter(call))
 
     async def diagnostics(call: Call, arguments: DiagnosticsArguments) -> DiagnosticsResult:
         return await diagnose(servers, arguments, _reporter(call))
@@ -56,9 +64,25 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
             name="find_references",
             scope="read",
             description="Find all uses of the thing at a place in the code, its declaration included.",
+            arguments=ReferencesArguments,
+            result=ReferencesResult,
+            handler=references,
+        ),
+        Tool(
+            name="find_implementations",
+            scope="read",
+            description="Find what implements the interface, trait or abstract method at a place in the code.",
             arguments=PlaceArguments,
             result=LocationsResult,
-            handler=references,
+            handler=implementations,
+        ),
+        Tool(
+            name="document_symbols",
+            scope="read",
+            description="List the symbols of a file.",
+            arguments=DocumentSymbolsArguments,
+            result=SymbolsOfFile,
+            handler=symbols,
         ),
         Tool(
             name="diagnostics",

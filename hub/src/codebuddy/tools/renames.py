@@ -11,7 +11,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 from pydantic import Field
 
-from codebuddy.code.models import Place, PlannedRename
+from codebuddy.code.models import NewName, Place, PlannedRename
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
@@ -35,7 +35,7 @@ _SHOWN = 200  # places found by their text alone, in an answer
 class RenameSymbolArguments(Place):
     """A symbol by a place in code, and its new name."""
 
-    new_name: str = Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
+    new_name: NewName
     projects: list[str] | None = Field(
         None,
         min_length=1,

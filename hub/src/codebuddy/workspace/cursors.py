@@ -1,4 +1,4 @@
-"""Opaque cursors: where a search over several projects goes on, bound to the question that was asked. Pure."""
+"""Opaque cursors: where an answer goes on, bound to the question that was asked. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,12 +15,49 @@ from codebuddy.errors import ToolError
 from codebuddy.workspace.paths import from_wire, to_wire
 from codebuddy.workspace.search import Page, Position
 
-__all__ = ["decode_cursor", "encode_cursor", "merge"]
+__all__ = ["decode_cursor", "digest", "encode_cursor", "merge", "seal", "unseal"]
 
 T = TypeVar("T")
 
 _Where = tuple[list[str], int | None, int]
-_CURSOR = TypeAdapter(tuple[str, dict[str, _Where]])
+_POSITIONS = TypeAdapter(dict[str, _Where])
+_SEALED: TypeAdapter[tuple[str, Any]] = TypeAdapter(tuple[str, Any])
+_MAX_CURSOR = 64 * 1024
+
+
+def seal(question: object, where: Any) -> str:
+    """Write a cursor.
+
+    Args:
+        question: whatever must be the same when the cursor is used; has a stable ``repr``.
+        where: where to go on; as JSON can write it.
+    """
+    text = json.dumps([digest(question), where], separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def unseal(question: object, cursor: str, form: TypeAdapter[T]) -> T:
+    """Read a cursor. It is only a place to go on at: what the caller may see is for the caller to check.
+
+    Args:
+        question: as it was when the cursor was written.
+        cursor: what was written.
+        form: what ``where`` must fit.
+
+    Raises:
+        ToolError: ``invalid_cursor``.
+    """
+    try:
+        if len(cursor) > _MAX_CURSOR:
+            raise ValueError("too long")
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        asked, where = _SEALED.validate_json(raw)
+        found = form.validate_python(where)
+    except (binascii.Error, ValueError, ValidationError):
+        raise ToolError("invalid_cursor", "This is not a cursor of this hub; call again without one.") from None
+    if asked != digest(question):
+        raise ToolError("invalid_cursor", "The cursor belongs to other arguments; repeat those, or leave it out.")
+    return found
 
 
 def encode_cursor(question: object, positions: Mapping[str, Position]) -> str:
@@ -34,8 +71,7 @@ def encode_cursor(question: object, positions: Mapping[str, Position]) -> str:
         project: ([to_wire(part) for part in where.parts], where.line, where.column)
         for project, where in positions.items()
     }
-    text = json.dumps([_digest(question), at], separators=(",", ":"), ensure_ascii=False)
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return seal(question, at)
 
 
 def decode_cursor(question: object, cursor: str) -> dict[str, Position]:
@@ -44,16 +80,9 @@ def decode_cursor(question: object, cursor: str) -> dict[str, Position]:
     Raises:
         ToolError: ``invalid_cursor``.
     """
-    try:
-        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        digest, at = _CURSOR.validate_json(raw)
-    except (binascii.Error, ValueError, ValidationError):
-        raise ToolError("invalid_cursor", "This is not a cursor of this hub; call again without one.") from None
-    if digest != _digest(question):
-        raise ToolError("invalid_cursor", "The cursor belongs to other arguments; repeat those, or leave it out.")
     return {
         project: Position(tuple(from_wire(part) for part in parts), line, column)
-        for project, (parts, line, column) in at.items()
+        for project, (parts, line, column) in unseal(question, cursor, _POSITIONS).items()
     }
 
 
@@ -83,5 +112,6 @@ def merge(
     return found, unfinished
 
 
-def _digest(question: object) -> str:
+def digest(question: object) -> str:
+    """Give what tells two questions apart, in few characters."""
     return hashlib.sha256(repr(question).encode("utf-8", "replace")).hexdigest()[:16]

@@ -24,8 +24,9 @@ from typing import Any
 import pytest
 
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.locating import find_definition, find_references
 from codebuddy.code.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
-from codebuddy.code.questions import find_definition, find_references
+from codebuddy.code.symbol_models import ReferencesArguments
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
 
@@ -128,7 +129,7 @@ class Project:
         return await find_definition(self.servers, arguments, _report)
 
     async def references(self, path: str, **place: Any) -> LocationsResult:
-        arguments = PlaceArguments(path=f"p/{path}", timeout_seconds=120.0, **place)
+        arguments = ReferencesArguments(path=f"p/{path}", timeout_seconds=120.0, **place)
         return await find_references(self.servers, arguments, _report)
 
     async def diagnostics(self, path: str | None) -> DiagnosticsResult:

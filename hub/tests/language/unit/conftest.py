@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.locating import find_definition, find_implementations, find_references
 from codebuddy.code.models import (
     DiagnosticsArguments,
     DiagnosticsResult,
@@ -22,12 +23,26 @@ from codebuddy.code.models import (
     PlannedRename,
     RenameArguments,
 )
-from codebuddy.code.questions import find_definition, find_references
+from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
+from codebuddy.code.symbol_models import (
+    DocumentSymbolsArguments,
+    ReferencesArguments,
+    ReferencesResult,
+    SymbolsOfFile,
+)
 from codebuddy.language.config import ReadyBy, read_server_configs
 from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
+
+#: What the fake server announces unless a test says otherwise; None in a test takes one away.
+CAPABILITIES: dict[str, Any] = {
+    "definitionProvider": True,
+    "referencesProvider": {},
+    "implementationProvider": True,
+    "documentSymbolProvider": True,
+}
 
 FAKE = Path(__file__).with_name("fake_server.py")
 
@@ -60,8 +75,17 @@ class Fake:
     async def definition(self, **place: Any) -> LocationsResult:
         return await find_definition(self.servers, _place(place), self.report)
 
-    async def references(self, **place: Any) -> LocationsResult:
-        return await find_references(self.servers, _place(place), self.report)
+    async def implementations(self, **place: Any) -> LocationsResult:
+        return await find_implementations(self.servers, _place(place), self.report)
+
+    async def references(self, **given: Any) -> ReferencesResult:
+        place = {} if {"path", "symbol"} & set(given) else {"path": "p/main.py", "line": 2, "column": 1}
+        arguments = ReferencesArguments(**{"timeout_seconds": 10.0, **place, **given})
+        return await find_references(self.servers, arguments, self.report)
+
+    async def symbols(self, **given: Any) -> SymbolsOfFile:
+        arguments = DocumentSymbolsArguments(**{"path": "p/main.py", "timeout_seconds": 10.0, **given})
+        return await document_symbols(self.servers, arguments, self.report)
 
     async def diagnostics(self, **arguments: Any) -> DiagnosticsResult:
         return await diagnose(self.servers, DiagnosticsArguments(**arguments), self.report)
@@ -135,7 +159,15 @@ Start = Callable[..., AbstractAsyncContextManager[Fake]]
 
 @pytest.fixture
 def start(root: Path, tmp_path: Path) -> Start:
-    """Run a fake server by a script; see ``fake_server.py``."""
+    """Run a fake server by a script, and a second one after it if a test gives its script and capabilities; see
+    ``fake_server.py``.
+    """
+
+    def declare(name: str, on: dict[str, Any] | None, capabilities: dict[str, Any] | None) -> dict[str, Any]:
+        script, log = tmp_path / f"{name}.json", tmp_path / f"{name}.log"
+        script.write_text(json.dumps({"on": on or {}, "capabilities": {**CAPABILITIES, **(capabilities or {})}}))
+        command = [sys.executable, str(FAKE), str(script), str(log)]
+        return {"name": name, "command": command, "languages": {"*.py": "python"}}
 
     @asynccontextmanager
     async def started(
@@ -143,17 +175,16 @@ def start(root: Path, tmp_path: Path) -> Start:
         capabilities: dict[str, Any] | None = None,
         ready: ReadyBy = "immediate",
         patience: Patience | None = None,
+        second: tuple[dict[str, Any], dict[str, Any]] | None = None,
         **settings: Any,
     ) -> AsyncIterator[Fake]:
-        script, log = tmp_path / "script.json", tmp_path / "log"
-        script.write_text(json.dumps({"on": on or {}, "capabilities": capabilities or {}}))
-        command = [sys.executable, str(FAKE), str(script), str(log)]
-        raw = {"name": "fake", "command": command, "languages": {"*.py": "python"}, "ready": ready, **settings}
+        raw = [{**declare("fake", on, capabilities), "ready": ready, **settings}]
+        raw += [declare("second", *second)] if second else []
         patience = patience or Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2)
-        servers = LanguageServers("p", root, read_server_configs([raw]), patience)
+        servers = LanguageServers("p", root, read_server_configs(raw), patience)
         running = asyncio.create_task(servers.run())
         try:
-            yield Fake(servers, log)
+            yield Fake(servers, tmp_path / "fake.log")
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)

@@ -25,6 +25,8 @@ def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool
     assert scopes == {
         "find_definition": "read",
         "find_references": "read",
+        "find_implementations": "read",
+        "document_symbols": "read",
         "diagnostics": "read",
         "plan_rename": "write",
         "files_changed": "write",
@@ -46,7 +48,9 @@ def test_a_place_has_three_forms(tools: dict[str, Tool[Any]], place: dict[str, A
         ({"path": "p/x", "symbol": ""}, "symbol"),
         ({"path": "p/x", "symbol": "x", "timeout_seconds": 0}, "timeout_seconds"),
         ({"path": "p/x", "symbol": "x", "where": 1}, "where is not an argument"),
-        ({"symbol": "x"}, "path"),
+        ({"text": "x"}, "give the place as"),
+        ({"symbol": "x", "line": 1}, "give the place as"),
+        ({"path": "p/x", "symbol": "x", "projects": ["p"]}, "without a path"),
     ],
 )
 def test_other_arguments_are_refused_in_words(tools: dict[str, Tool[Any]], arguments: Any, said: str) -> None:

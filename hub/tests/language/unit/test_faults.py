@@ -72,7 +72,12 @@ async def test_a_document_that_a_server_dies_of_is_not_shown_to_it_for_ever(star
 
 
 async def test_the_exit_status_and_the_last_words_are_the_reason(start: Any) -> None:
-    async with start({DEFINITION: [[{"exit": 3}]], "initialize": [[{"reply": {}}], [{"deaf": True}]]}) as fake:
+    async with start(
+        {
+            DEFINITION: [[{"exit": 3}]],
+            "initialize": [[{"reply": {"capabilities": {"definitionProvider": True}}}], [{"deaf": True}]],
+        }
+    ) as fake:
         await fake.definition()
         await fake.until(lambda: fake.servers.states()[0]["reason"] == "it ended with status 3: last words")
 

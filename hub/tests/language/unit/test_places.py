@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
+from codebuddy.code.places import Span, Symbol, find_symbol, find_word, read_symbols
 from codebuddy.errors import ToolError
 
 LINES = ["class Cart:", "    @cached", "    def add(self, added):", "        return add", "def add(): ..."]
@@ -32,15 +32,21 @@ FLAT = [
 ]
 
 
+def at(path: tuple[str, ...], line: int, column: int) -> Symbol:
+    return Symbol(path, line, column, Span(line, column, line, column))
+
+
 @pytest.mark.parametrize("form", [NESTED, FLAT], ids=["hierarchical", "flat"])
 def test_a_symbol_is_found_by_its_path_and_its_name_is_pointed_at(form: list[Any]) -> None:
     symbols = read_symbols(form, LINES, "utf-16")
-    assert find_symbol(symbols, "Cart/add", "p/x") == Symbol(("Cart", "add"), 3, 9)
-    assert find_symbol(symbols, "add", "p/x") == Symbol(("add",), 5, 5)
+    method = find_symbol(symbols, "Cart/add", "p/x")
+    assert (method.path, method.line, method.column, method.full) == (("Cart", "add"), 3, 9, (2, 5, 4, 19))
+    function = find_symbol(symbols, "add", "p/x")
+    assert (function.path, function.line, function.column, function.full) == (("add",), 5, 5, (5, 1, 5, 15))
 
 
 def test_a_symbol_that_is_two_is_refused_with_both() -> None:
-    symbols = [Symbol(("A", "run"), 2, 5), Symbol(("B", "run"), 7, 5)]
+    symbols = [at(("A", "run"), 2, 5), at(("B", "run"), 7, 5)]
     with pytest.raises(ToolError, match=r"A/run \(line 2\), B/run \(line 7\)") as refused:
         find_symbol(symbols, "run", "p/x")
     assert refused.value.code == "ambiguous_symbol"
@@ -48,7 +54,7 @@ def test_a_symbol_that_is_two_is_refused_with_both() -> None:
 
 def test_a_symbol_that_is_not_there_is_refused_with_what_is_like_it() -> None:
     with pytest.raises(ToolError, match=r"there are: A/running \(line 2\)\.") as refused:
-        find_symbol([Symbol(("A", "running"), 2, 5), Symbol(("B",), 7, 5)], "run", "p/x")
+        find_symbol([at(("A", "running"), 2, 5), at(("B",), 7, 5)], "run", "p/x")
     assert refused.value.code == "no_such_symbol"
 
 
@@ -57,7 +63,7 @@ def test_a_symbol_that_is_not_there_is_refused_with_what_is_like_it() -> None:
     ["impl Config", "impl Display for Config", "impl<T> Config<T>", "Config<T>", "impl<T> From<T> for Config<T>"],
 )
 def test_a_method_is_found_by_its_type_however_the_server_shows_that(shown: str) -> None:
-    method = Symbol((shown, "twice(int)"), 8, 12)
+    method = at((shown, "twice(int)"), 8, 12)
     assert find_symbol([method], "Config/twice", "p/x") == method
 
 

@@ -104,7 +104,10 @@ async def test_what_is_imported_from_outside_the_project_is_not_its_to_rename(st
 
 
 async def test_an_import_that_leads_nowhere_is_not_the_projects_to_rename(start: Any, wire: Any) -> None:
-    pylsp = {"capabilities": RENAMES, "serverInfo": {"name": "pylsp"}}
+    pylsp = {
+        "capabilities": {**RENAMES, "definitionProvider": True, "documentSymbolProvider": True},
+        "serverInfo": {"name": "pylsp"},
+    }
     on = {"initialize": [[{"reply": pylsp}]], SYMBOLS: [[{"reply": [wire.symbol("open_shop", 0, 4)]}]]}
     async with start(on) as fake:
         assert lines(await fake.rename(**BOTH)) == {}

@@ -13,7 +13,16 @@ pytestmark = pytest.mark.anyio
 RENAME, PREPARE, DEFINITION = "textDocument/rename", "textDocument/prepareRename", "textDocument/definition"
 RENAMES = {"renameProvider": True}
 PREPARES = {"renameProvider": {"prepareProvider": True}}
-PYLSP = [[{"reply": {"capabilities": RENAMES, "serverInfo": {"name": "pylsp"}}}]]
+PYLSP = [
+    [
+        {
+            "reply": {
+                "capabilities": {**RENAMES, "definitionProvider": True, "documentSymbolProvider": True},
+                "serverInfo": {"name": "pylsp"},
+            }
+        }
+    ]
+]
 BEGIN = {"notify": ["$/progress", {"token": "t", "value": {"kind": "begin", "title": "Indexing"}}]}
 END = {"notify": ["$/progress", {"token": "t", "value": {"kind": "end"}}]}
 

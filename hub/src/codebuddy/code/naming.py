@@ -1,0 +1,207 @@
+"""The symbols of a project that have a name, and where they are used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from codebuddy.code.asking import Answer
+from codebuddy.code.models import Location, Reason, TextRange
+from codebuddy.code.places import Symbol, ends_with
+from codebuddy.code.questions import Pointer, Question, Unsettled, ask_at, file_symbols
+from codebuddy.code.results import MAX_LINE_TEXT, sorted_unique
+from codebuddy.code.symbol_models import SymbolLocation
+from codebuddy.errors import ToolError
+from codebuddy.language.changes import remaining
+
+__all__ = ["REFERENCES", "WITH_DECLARATION", "Named", "find_named", "symbol_location"]
+
+REFERENCES: Final = "textDocument/references"
+WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
+
+_MAX_FILES: Final = 200
+_MAX_SYMBOLS: Final = 20
+_AT_ONCE: Final = 8
+_READ_AT_ONCE: Final = 50
+
+
+@dataclass(frozen=True)
+class Named:
+    """What has a name.
+
+    Args:
+        symbols: all that have it, where they are declared.
+        references: where they are used.
+        answer: says whether that is all.
+    """
+
+    symbols: list[SymbolLocation]
+    references: list[Location]
+    answer: Answer
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: Path
+    symbol: Symbol
+    pointer: Pointer
+
+
+async def find_named(question: Question, name: str) -> Named:
+    """Give the symbols with a name, and their references.
+
+    The files in which the name stands as a word are asked for their symbols: that is exact with every server, while
+    ``workspace/symbol`` is cut, fuzzy or missing in most.
+
+    Args:
+        question: how long, and of whom.
+        name: a symbol's name, or the end of its path, like ``Class/method``.
+
+    Raises:
+        StaleText, StaleLocation: a text changed meanwhile; asking anew may help.
+        Unsettled: a server gave a malformed answer.
+    """
+    parts = tuple(part for part in name.split("/") if part)
+    if not parts:
+        raise ToolError("invalid_arguments", "symbol must be a name, like method or Class/method.")
+    search = _Search(question, parts)
+    found = await search.candidates()
+    symbols, references = list[SymbolLocation](), list[Location]()
+    for candidate in found[:_MAX_SYMBOLS]:
+        if any(_is_at(candidate, at) for at in references):
+            continue
+        at = candidate.pointer
+        used, answer = await ask_at(question, candidate.path, at, REFERENCES, WITH_DECLARATION)
+        search.note(answer)
+        references = sorted_unique([*references, *used])
+        symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
+    if len(found) > _MAX_SYMBOLS:
+        message = f"{len(found)} symbols have this name; {_MAX_SYMBOLS} were looked at. Give more of its path."
+        search.note(Answer(None, reason="truncated", message=message))
+    return Named(symbols, references, search.worth)
+
+
+def symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
+    """Give a symbol of a file as it is answered.
+
+    Args:
+        path: the file's workspace path.
+        symbol: the symbol.
+        lines: the text that it is of.
+    """
+    text = lines[symbol.line - 1] if symbol.line <= len(lines) else ""
+    length = len(symbol.name) if text.startswith(symbol.name, symbol.column - 1) else 0
+    return SymbolLocation(
+        path=path,
+        line=symbol.line,
+        column=symbol.column,
+        end_line=symbol.line,
+        end_column=symbol.column + length,
+        line_text=text[:MAX_LINE_TEXT],
+        name=symbol.name,
+        kind=symbol.kind,
+        symbol="/".join(symbol.path),
+        detail=symbol.detail,
+        full_range=TextRange(**symbol.full._asdict()),
+    )
+
+
+class _Search:
+    """A search for symbols in the files of a project.
+
+    Args:
+        question: how long, and of whom.
+        parts: the name, the outermost part first.
+    """
+
+    def __init__(self, question: Question, parts: tuple[str, ...]) -> None:
+        self._question = question
+        self._parts = parts
+        self.worth = Answer(None)
+
+    def note(self, answer: Answer) -> None:
+        """Remember the first reason why not all may be known."""
+        if self.worth.reason is None and answer.reason is not None:
+            self.worth = answer
+
+    async def candidates(self) -> list[_Candidate]:
+        """Give the symbols with the name: those that have no other path, or else all; not what is imported."""
+        files = await self._files()
+        found: list[_Candidate] = []
+        for start in range(0, len(files), _AT_ONCE):
+            for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
+                found += some
+        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
+        own = [one for one in exact or found if await self._is_declared_there(one)]
+        return own or exact or found
+
+    async def _files(self) -> list[Path]:
+        """Give the files with the name in them, as many as are looked at."""
+        servers = self._question.servers
+        if not servers.for_project("navigation"):
+            self.note(Answer(None, reason="unsupported", message="No language server is declared for navigation."))
+        word = re.compile(rb"(?<!\w)" + re.escape(self._parts[-1].encode("utf-8", "replace")) + rb"(?!\w)")
+        root = servers.tree.root
+        walk = servers.tree.files(lambda path: servers.server_for(root / path) is not None)
+        files: list[Path] = []
+        while some := await asyncio.to_thread(lambda: list(islice(walk, _READ_AT_ONCE))):
+            files += await asyncio.to_thread(partial(self._with_word, some, word))
+            if len(files) > _MAX_FILES or remaining(self._question.deadline) == 0:
+                reason: Reason = "truncated" if len(files) > _MAX_FILES else "timed_out"
+                told = f"the name stands in more than {_MAX_FILES} files" if reason == "truncated" else "time was over"
+                self.note(Answer(None, reason=reason, message=f"Not all files were looked at: {told}."))
+                return files[:_MAX_FILES]
+        return files
+
+    def _with_word(self, paths: list[Path], word: re.Pattern[bytes]) -> list[Path]:
+        found = []
+        for path in paths:
+            try:
+                data, _ = self._question.servers.tree.read(path)
+            except ToolError as error:
+                if error.code != "not_found":
+                    shown = self._question.servers.tree.show(path)
+                    self.note(Answer(None, reason="unsupported", message=f"{shown} was not looked at: {error.message}"))
+                continue
+            if word.search(data):
+                found.append(path)
+        return found
+
+    async def _of_file(self, path: Path) -> list[_Candidate]:
+        """Give the symbols of a file that have the name; what cannot be asked is noted."""
+        try:
+            symbols, answer = await file_symbols(self._question, path)
+        except Unsettled as unsettled:
+            self.note(unsettled.answer)
+            return []
+        except ToolError:
+            return []  # it vanished on the way
+        self.note(answer)
+        shown, lines = self._question.servers.tree.show(path), answer.lines.get(path)
+        return [
+            _Candidate(path, symbol, Pointer(shown, symbol.line, symbol.column, lines=lines))
+            for symbol in symbols
+            if ends_with(symbol.path, self._parts)
+        ]
+
+    async def _is_declared_there(self, candidate: _Candidate) -> bool:
+        """Say whether a symbol is not just another name for one elsewhere in the project, like that of an import."""
+        with contextlib.suppress(Unsettled):
+            declared, answer = await ask_at(
+                self._question, candidate.path, candidate.pointer, "textDocument/definition"
+            )
+            if answer.reason is None:
+                return not declared or any(at.external or _is_at(candidate, at) for at in declared)
+        return True
+
+
+def _is_at(candidate: _Candidate, at: Location) -> bool:
+    return (candidate.pointer.path, candidate.symbol.line, candidate.symbol.column) == (at.path, at.line, at.column)
