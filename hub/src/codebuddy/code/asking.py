@@ -217,6 +217,7 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
     try:
         async with contextlib.AsyncExitStack() as stack:
             await _enter(stack, connection, asked.deadline)
+            gap = await _freshen(asked)
             if connection.documents.sync_all():
                 connection.checks.files_changed()
             document = connection.documents.sync(path)
@@ -229,7 +230,17 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
         return Answer(None, reason="timed_out", message=f"The language server gave {error}.")
     except ServerError as error:
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
-    return Answer(result, lines, connection.encoding)
+    answer = Answer(result, lines, connection.encoding)
+    return answer if gap is None else _but(answer, "indexing", gap)
+
+
+async def _freshen(asked: Asked) -> str | None:
+    """Have the server told of all that changed on the disk so far; say why that may not be all, if so."""
+    try:
+        async with asyncio.timeout_at(asked.deadline):
+            return await asked.server.freshen()
+    except TimeoutError:
+        raise RequestTimedOut("no look at the changed files in time") from None
 
 
 async def _enter(stack: contextlib.AsyncExitStack, connection: Connection, deadline: float) -> None:

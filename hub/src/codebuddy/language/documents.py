@@ -13,12 +13,11 @@ from typing import Any, Final
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import decode_text, split_lines
 from codebuddy.language.session import SessionClosed
+from codebuddy.language.snapshot import CHANGED, CREATED, DELETED
 from codebuddy.language.tree import Stamp, Tree, uri_of
 from codebuddy.workspace.text import content_hash
 
 __all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents", "StaleText"]
-
-CREATED, CHANGED, DELETED = 1, 2, 3  # FileChangeType, LSP 3.17
 
 _MAX_OPEN: Final = 128
 

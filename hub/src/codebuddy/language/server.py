@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +54,8 @@ class LanguageServer:
         self.config = config
         self.tree = tree
         self.readiness = Readiness(config.name, config.ready, patience.grace, config.load_seconds, config.ready_log)
+        #: Has every server told of all that changed on the disk so far; gives the reason when that may not be all.
+        self.freshen: Callable[[], Awaitable[str | None]] = _never_stale
         self._patience = patience
         self._connection: Connection | None = None
         self._suspected = asyncio.Event()
@@ -223,3 +226,7 @@ async def _end(process: Process, *tasks: asyncio.Task[Any]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(5.0):
             await process.wait()
+
+
+async def _never_stale() -> None:
+    return None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from codebuddy.language.config import Feature, ServerConfig
-from codebuddy.language.documents import CHANGED, CREATED, DELETED
+from codebuddy.language.documents import CREATED, DELETED
+from codebuddy.language.freshness import Freshness
 from codebuddy.language.readiness import ServerState
 from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
 from codebuddy.language.tree import Tree
@@ -16,8 +18,8 @@ from codebuddy.language.watching import Watcher
 
 __all__ = ["LanguageServers"]
 
-_MAX_SHOWN_AT_ONCE: Final = 32
-_MAX_REMEMBERED: Final = 100_000
+_MAX_SHOWN: Final = 32
+_LONGEST_BEGIN: Final = 5.0
 
 
 class LanguageServers:
@@ -35,16 +37,26 @@ class LanguageServers:
     ) -> None:
         self.tree = Tree(project, root)
         self._servers = [LanguageServer(config, self.tree, patience) for config in configs]
-        self._watcher = Watcher(self.tree, self._seen)
-        self._told: set[Path] = set()
+        self._watcher = Watcher(self.tree)
+        self._freshness = Freshness(self._watcher, self._servers)
+        for server in self._servers:
+            server.freshen = self.freshen
 
     async def run(self) -> None:
         """Run the servers and the watch until cancelled; none is left running afterwards."""
-        async with asyncio.TaskGroup() as group:
-            for server in self._servers:
-                group.create_task(server.run(), name=f"language server {server.config.name}")
-            if self._servers:
-                group.create_task(self._watcher.run(), name="file watch")
+        if not self._servers:
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._watcher.run(self.freshen), name="file watch")
+                # First the watch, or what changes after a server read it and before the watch is there is lost.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LONGEST_BEGIN):
+                        await self._watcher.begun.wait()
+                for server in self._servers:
+                    group.create_task(server.run(), name=f"language server {server.config.name}")
+        finally:
+            await self._freshness.close()
 
     def states(self) -> list[ServerState]:
         """Give each server's state, for health."""
@@ -77,6 +89,13 @@ class LanguageServers:
         shown = [f"{server.config.name} ({', '.join(server.config.languages)})" for server in self._servers]
         return ", ".join(shown) or "nothing"
 
+    async def freshen(self) -> str | None:
+        """Tell every server of all that changed on the disk before this was called, by whomever.
+
+        Give the reason in a sentence when changes may be missing.
+        """
+        return await self._freshness.freshen()
+
     async def files_changed(self, paths: Iterable[Path]) -> int:
         """Tell every server that files were written, created or deleted; give how many were told.
 
@@ -84,33 +103,21 @@ class LanguageServers:
         question is answered with their new text.
         """
         changed = list(dict.fromkeys(paths))
+        await self.freshen()
         events = self._events(changed)
         for server in self._servers:
-            server.files_changed(events)
-            existing = (path for path, kind in events.items() if kind != DELETED)
+            if events:
+                server.files_changed(events)
+            existing = (path for path in changed if events.get(path) != DELETED)
             served = [path for path in existing if server.config.language_of(self.tree.relative(path))]
-            if len(served) <= _MAX_SHOWN_AT_ONCE:
+            if len(served) <= _MAX_SHOWN:
                 server.open(served)
         return len(self._servers)
 
-    async def _seen(self, paths: set[Path]) -> None:
-        events = self._events(sorted(paths))
-        for server in self._servers:
-            server.files_changed(events)
-
     def _events(self, paths: list[Path]) -> dict[Path, int]:
-        """Give the kind of each change: from the disk, for a message may be older than the file's present state.
+        """Give what is still to be told: changes where nothing is watched; and what is gone, for those who speak of it.
 
-        Whether a file that is there is new to the servers is known only for those told of before. A needless
-        "created" costs a look at the directory; a missing one leaves a new file unknown.
+        A needless "created" costs a look at the directory; a missing one leaves a new file unknown.
         """
-        events: dict[Path, int] = {}
-        for path in paths:
-            if self.tree.stamp(path) is None:
-                events[path] = DELETED
-                self._told.discard(path)
-            else:
-                events[path] = CHANGED if path in self._told else CREATED
-                if len(self._told) < _MAX_REMEMBERED:
-                    self._told.add(path)
-        return events
+        gone = {path: DELETED for path in paths if self.tree.stamp(path) is None}
+        return gone | {path: CREATED for path in paths if path not in gone and not self._watcher.knows(path)}

@@ -11,10 +11,10 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from codebuddy.errors import ToolError
 
-__all__ = ["IGNORED_DIRECTORIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
+__all__ = ["IGNORED_DIRECTORIES", "MAX_ENTRIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
 
 MAX_FILE: Final = 4 * 1024 * 1024
-_MAX_ENTRIES: Final = 200_000
+MAX_ENTRIES: Final = 200_000
 
 IGNORED_DIRECTORIES: Final = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", "node_modules", "target", "__pycache__"}
@@ -160,7 +160,7 @@ class Tree:
                 if wanted(self.relative(path)) and not os.path.islink(path) and os.path.isfile(path):
                     yield path
             seen += len(names)
-            if seen > _MAX_ENTRIES:
+            if seen > MAX_ENTRIES:
                 return
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from codebuddy.access import Principal
-from codebuddy.language import watching
+from codebuddy.language.inotify import Inotify
 from codebuddy.language.server import Patience
+from codebuddy.language.snapshot import CHANGED, CREATED, DELETED, Differences, Snapshot
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
 from codebuddy.spoke.code import code_tools
@@ -41,73 +46,87 @@ async def test_a_file_that_the_hub_wrote_is_known_before_the_next_question(start
         await fake.definition()
         assert len(fake.sent("textDocument/didOpen")) == 2
         assert fake.sent("textDocument/didOpen")[1]["params"]["textDocument"]["text"] == "new = 1\n"
-        assert ("new.py", 1) in events(fake, root)
+        assert events(fake, root) == [("new.py", CREATED)]
 
 
-async def test_a_file_told_of_again_is_changed_and_a_missing_one_deleted(start: Any, root: Path) -> None:
+async def test_what_is_written_where_nothing_is_watched_is_told_when_the_hub_says_it(start: Any, root: Path) -> None:
+    (root / "node_modules").mkdir()
     async with start() as fake:
         await fake.definition()
-        await told(fake, "shop.py")
-        await told(fake, "shop.py")
+        (root / "node_modules/x.py").write_text("x\n")
+        await told(fake, "node_modules/x.py")
+        await fake.definition()
+        assert events(fake, root) == [("node_modules/x.py", CREATED)]
+
+
+async def test_what_is_gone_can_be_told_again(start: Any, root: Path) -> None:
+    async with start() as fake:
+        await fake.definition()
         (root / "shop.py").unlink()
         await told(fake, "shop.py")
-        await fake.until(lambda: ("shop.py", 3) in events(fake, root))
-        assert ("shop.py", 2) in events(fake, root)
-        assert fake.sent("textDocument/didClose")
+        await told(fake, "shop.py")
+        await fake.definition()
+        assert set(events(fake, root)) == {("shop.py", DELETED)}
 
 
-async def test_a_change_by_another_program_is_seen(start: Any, root: Path) -> None:
+async def test_changes_by_others_are_told_before_a_question_that_comes_at_once(start: Any, root: Path) -> None:
     async with start() as fake:
-        await fake.until(lambda: fake.servers.watching()["mode"] == "inotify")
+        await fake.definition()
+        for number in range(20):
+            name = f"f{number}.py"
+            (root / name).write_text("x = 1\n")
+            await fake.definition()
+            assert events(fake, root)[-1] == (name, CREATED)
+            with (root / name).open("a") as file:
+                file.write("y = 1\n")
+                file.flush()  # not closed: it has changed all the same
+                await fake.definition()
+                assert events(fake, root)[-1] == (name, CHANGED)
+            (root / name).unlink()
+            await fake.definition()
+            assert events(fake, root)[-1] == (name, DELETED)
+
+
+async def test_a_change_is_told_also_when_nobody_asks(start: Any, root: Path) -> None:
+    async with start() as fake:
         await fake.definition()
         (root / "other.py").write_text("x = 1\n")
-        await fake.until(lambda: ("other.py", 1) in events(fake, root))
-        (root / "other.py").unlink()
-        await fake.until(lambda: ("other.py", 3) in events(fake, root))
+        await fake.until(lambda: ("other.py", CREATED) in events(fake, root))
 
 
-async def test_files_that_come_with_a_new_directory_are_seen(start: Any, root: Path, tmp_path: Path) -> None:
-    (tmp_path / "package/inner").mkdir(parents=True)
-    (tmp_path / "package/inner/x.py").write_text("x\n")
+async def test_many_questions_at_once_all_have_what_was_changed_before_them(start: Any, root: Path) -> None:
     async with start() as fake:
-        await fake.until(lambda: fake.servers.watching()["mode"] == "inotify")
         await fake.definition()
-        (tmp_path / "package").rename(root / "package")
-        await fake.until(lambda: ("package/inner/x.py", 1) in events(fake, root))
+        for number in range(200):
+            (root / f"f{number}.py").write_text("x = 1\n")
+        await asyncio.gather(*(fake.definition() for _ in range(10)))
+        messages = [message["method"] for message in fake.sent() or []]
+        assert not messages
+        order = [line for line in fake._lines() if WATCHED in line or DEFINITION in line]
+        before = [line for line in order[1:] if WATCHED in line]
+        assert len(events(fake, root)) == 200
+        assert order[1 : 1 + len(before)] == before, "a question went before what was to be told"
+
+
+async def test_a_question_that_gives_up_loses_no_change(start: Any, root: Path) -> None:
+    async with start() as fake:
+        await fake.definition()
+        (root / "other.py").write_text("x = 1\n")
+        question = asyncio.create_task(fake.servers.freshen())
+        await asyncio.sleep(0)
+        question.cancel()
+        await asyncio.gather(question, return_exceptions=True)
+        await fake.definition()
+        assert events(fake, root) == [("other.py", CREATED)]
 
 
 async def test_changes_while_a_server_starts_are_told_when_it_has_started(start: Any, root: Path) -> None:
     async with start({DEFINITION: [[{"exit": 3}]]}, patience=Patience(first_delay=1.0)) as fake:
         await fake.definition()
+        (root / "shop.py").write_text("changed\n")
         await told(fake, "shop.py")
         assert events(fake, root) == []
-        await fake.until(lambda: ("shop.py", 1) in events(fake, root))
-
-
-async def test_without_inotify_changes_are_seen_by_looking(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr(watching, "RustNotify", refused)
-    seen: set[Path] = set()
-
-    async def changed(paths: set[Path]) -> None:
-        seen.update(paths)
-
-    watcher = Watcher(Tree("p", root), changed, poll_seconds=0.05)
-    running = asyncio.create_task(watcher.run())
-    async with asyncio.timeout(10):
-        while watcher.mode != "polling":
-            await asyncio.sleep(0.01)
-        assert "Too many open files" in (watcher.reason or "")
-        wanted = {Tree("p", root).root / name for name in ("other.py", "main.py")}
-        while not wanted <= seen:
-            (root / "other.py").write_text("x = 1\n")
-            (root / "main.py").unlink(missing_ok=True)
-            await asyncio.sleep(0.05)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert seen == wanted
+        await fake.until(lambda: ("shop.py", CHANGED) in events(fake, root))
 
 
 async def test_a_link_that_cannot_even_be_looked_at_ends_no_watch(start: Any, root: Path) -> None:
@@ -123,3 +142,288 @@ async def test_a_link_that_cannot_even_be_looked_at_ends_no_watch(start: Any, ro
 def test_a_walk_passes_over_a_link_that_cannot_be_looked_at(root: Path) -> None:
     (root / "link.py").symlink_to("x" * 300)
     assert root / "link.py" not in list(Tree("p", root).files(lambda path: path.endswith(".py")))
+
+
+# What was written just before it was looked at first may look the same when it is written again: it is told once more.
+FRESH = {"main.py": CHANGED, "shop.py": CHANGED}
+
+
+def queue_length() -> int:
+    return int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
+
+
+class Watch:
+    """A watcher, and its changes by path in the project."""
+
+    def __init__(self, root: Path, **more: Any) -> None:
+        self.root = root
+        self.watcher = Watcher(Tree("p", root), **more)
+
+    async def changes(self) -> dict[str, int]:
+        found = await self.watcher.changes()
+        return {str(path.relative_to(self.root)): kind for path, kind in found.items()}
+
+    async def __aenter__(self) -> Watch:
+        await self.changes()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.watcher._close()
+
+
+async def test_nothing_is_looked_at_while_nothing_changes(root: Path) -> None:
+    async with Watch(root) as watch:
+        assert watch.watcher.mode == "inotify"
+        (root / "main.py").read_text()
+        os.listdir(root)
+        assert watch.watcher.is_quiet()
+        (root / "main.py").touch()
+        assert not watch.watcher.is_quiet()
+
+
+async def test_new_directories_are_watched_with_all_that_came_with_them(root: Path) -> None:
+    async with Watch(root) as watch:
+        for number in range(50):
+            (root / f"d{number}/inner").mkdir(parents=True)
+            (root / f"d{number}/inner/x.py").touch()
+        assert set(await watch.changes()) == {f"d{number}/inner/x.py" for number in range(50)}
+        (root / "d7/inner/y.py").touch()
+        assert await watch.changes() == {"d7/inner/y.py": CREATED}
+
+
+async def test_a_directory_that_is_moved_is_gone_here_and_watched_there(root: Path, tmp_path: Path) -> None:
+    (root / "a/inner").mkdir(parents=True)
+    (root / "a/inner/x.py").touch()
+    async with Watch(root) as watch:
+        (root / "a").rename(root / "b")
+        assert await watch.changes() == {"a/inner/x.py": DELETED, "b/inner/x.py": CREATED}
+        (root / "b/inner/x.py").write_text("changed")
+        assert await watch.changes() == {"b/inner/x.py": CHANGED}
+        (root / "b").rename(tmp_path / "outside")
+        assert await watch.changes() == {"b/inner/x.py": DELETED}
+        (tmp_path / "outside/inner/x.py").write_text("changed again")
+        assert watch.watcher.is_quiet()
+        (tmp_path / "outside").rename(root / "a")
+        assert await watch.changes() == {"a/inner/x.py": CREATED}
+
+
+async def test_one_file_or_directory_in_place_of_another_is_a_change(root: Path) -> None:
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        (root / name / "same.py").write_text(name)
+    (root / "thing").touch()
+    async with Watch(root) as watch:
+        (root / "new.py").write_text("new")
+        (root / "new.py").rename(root / "main.py")
+        assert await watch.changes() == {"main.py": CHANGED}
+        (root / "a").rename(root / "c")
+        (root / "b").rename(root / "a")
+        (root / "c").rename(root / "b")
+        assert await watch.changes() == {"a/same.py": CHANGED, "b/same.py": CHANGED}
+        (root / "thing").unlink()
+        (root / "thing").mkdir()
+        (root / "thing/x.py").touch()
+        assert await watch.changes() == {"thing": DELETED, "thing/x.py": CREATED}
+
+
+@pytest.mark.parametrize("how", ["same size and time", "touch", "shorter", "permission"])
+async def test_every_way_to_change_a_file_is_seen(root: Path, how: str) -> None:
+    path = root / "main.py"
+    path.write_text("one\n")
+    status = path.stat()
+    async with Watch(root) as watch:
+        if how == "same size and time":
+            path.write_text("two\n")
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        elif how == "touch":
+            os.utime(path, (1, 1))
+        elif how == "shorter":
+            os.truncate(path, 1)
+        else:
+            path.chmod(0o600)
+        assert await watch.changes() == {"main.py": CHANGED}
+
+
+async def test_what_tools_generate_and_what_comes_and_goes_is_not_told(root: Path) -> None:
+    async with Watch(root) as watch:
+        for name in (".git/x.py", "node_modules/a/y.py", "sub/target/z.py"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).touch()
+        (root / "temporary.py").touch()
+        (root / "temporary.py").unlink()
+        os.mkfifo(root / "pipe.py")
+        assert await watch.changes() == {}
+
+
+async def test_links_are_told_and_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/x.py").touch()
+    async with Watch(root) as watch:
+        (root / "folder").symlink_to(tmp_path / "outside")
+        (root / "link.py").symlink_to("shop.py")
+        assert await watch.changes() == {"folder": CREATED, "link.py": CREATED}
+        (tmp_path / "outside/y.py").touch()
+        assert watch.watcher.is_quiet()
+
+
+async def test_after_more_events_than_the_queue_holds_every_file_is_looked_at(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "sub").mkdir()
+    (root / "sub/x.py").touch()
+    limit = queue_length()
+    if limit > 100_000:
+        pytest.skip("this machine's queue is too long to fill")
+    async with Watch(root) as watch:
+        (root / "gone.py").touch()
+        await watch.changes()
+        for number in range(limit + 1000):  # not twice the same in a row: the kernel makes one event of those
+            os.utime(root / ("main.py", "shop.py")[number % 2])
+        (root / "new.py").touch()
+        (root / "sub/x.py").write_text("changed")
+        (root / "gone.py").unlink()
+        changes = await watch.changes()
+        assert changes | FRESH == FRESH | {"new.py": CREATED, "sub/x.py": CHANGED, "gone.py": DELETED}
+        (root / "sub/x.py").write_text("changed again")
+        assert await watch.changes() == {"sub/x.py": CHANGED}
+
+
+async def test_a_root_that_is_replaced_is_watched_again(root: Path, tmp_path: Path) -> None:
+    async with Watch(root) as watch:
+        os.rename(root, tmp_path / "old")
+        assert await watch.changes() == {"main.py": DELETED, "shop.py": DELETED}
+        assert watch.watcher.mode == "polling"
+        assert "not there" in (watch.watcher.reason or "")
+        (tmp_path / "old/main.py").write_text("elsewhere")
+        os.mkdir(root)
+        (root / "main.py").touch()
+        assert await watch.changes() == {"main.py": CREATED}
+        assert (watch.watcher.mode, watch.watcher.reason) == ("inotify", None)
+        (root / "shop.py").touch()
+        assert await watch.changes() == {"shop.py": CREATED}
+        shutil.rmtree(root)
+        assert await watch.changes() == {"main.py": DELETED, "shop.py": DELETED}
+
+
+@pytest.mark.parametrize("what", ["add", "__init__"])
+async def test_without_inotify_every_question_looks(root: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Inotify, what, refused)
+    async with Watch(root) as watch:
+        assert watch.watcher.mode == "polling"
+        assert "No space left" in (watch.watcher.reason or "")
+        (root / "sub").mkdir()
+        (root / "sub/x.py").touch()
+        (root / "main.py").write_text("changed")
+        (root / "shop.py").unlink()
+        found = await watch.changes()
+        assert found == {"sub/x.py": CREATED, "main.py": CHANGED, "shop.py": DELETED}
+        (root / "sub/x.py").write_text("changed")
+        assert (await watch.changes())["sub/x.py"] == CHANGED
+
+
+async def test_when_the_watches_are_used_up_on_the_way_nothing_is_missed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Watch(root) as watch:
+        monkeypatch.setattr("codebuddy.language.watching._MAX_WATCHES", 3)
+        for number in range(10):
+            (root / f"d{number}").mkdir()
+            (root / f"d{number}/x.py").touch()
+        changes = await watch.changes()
+        assert changes | FRESH == FRESH | {f"d{number}/x.py": CREATED for number in range(10)}
+        assert watch.watcher.mode == "polling"
+
+
+async def test_questions_in_polling_mode_share_a_look_that_began_after_them(
+    start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Inotify, "__init__", refused)
+    async with start() as fake:
+        await fake.definition()
+        assert fake.servers.watching()["mode"] == "polling"
+        looks = fake.servers._freshness._begun
+        for number in range(10):
+            (root / f"f{number}.py").touch()
+            await asyncio.gather(*(fake.definition() for _ in range(10)))
+            assert (f"f{number}.py", CREATED) in events(fake, root)
+        assert fake.servers._freshness._begun - looks < 40
+
+
+async def test_of_too_many_files_it_is_said_that_some_are_not_seen(root: Path) -> None:
+    (root / "sub").mkdir()
+    for number in range(50):
+        (root / "sub" / f"f{number}.py").touch()
+    async with Watch(root, limit=20) as watch:
+        assert "more than 20 files" in (watch.watcher.gap or "")
+        shutil.rmtree(root / "sub")
+        await watch.changes()
+        assert watch.watcher.gap is None
+
+
+async def test_an_answer_is_not_complete_when_changes_may_be_missed(
+    start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with start() as fake:
+        assert (await fake.definition()).complete
+        fake.servers._watcher._snapshot.left_out.add("somewhere")
+        answer = await fake.definition()
+        assert (answer.complete, answer.reason) == (False, "indexing")
+        assert "more than" in (answer.message or "")
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_is_done_the_changes_lead_from_one_state_to_the_next(root: Path, seed: int) -> None:
+    """Against a model: the set of files before and after, and which of them were written."""
+    dice = random.Random(seed)
+    async with Watch(root) as watch:
+        known = set(files(root))
+        for _ in range(60):
+            written = set[str]()
+            for _ in range(dice.randint(1, 12)):
+                written |= mess(root, dice)
+            changes = await watch.changes()
+            present = set(files(root))
+            assert {path for path, kind in changes.items() if kind == DELETED} == known - present
+            assert {path for path, kind in changes.items() if kind == CREATED} == present - known
+            assert written & known & present <= {path for path, kind in changes.items() if kind == CHANGED}
+            known = present
+
+
+def files(root: Path) -> list[str]:
+    return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+
+
+def mess(root: Path, dice: random.Random) -> set[str]:
+    """Do something to the tree; give the files that were written."""
+    places = [root, *(path for path in root.rglob("*") if path.is_dir())]
+    place, name = dice.choice(places), dice.choice("abcdef")
+    target = place / name
+    action = dice.randrange(6)
+    if action <= 2 and not target.is_dir():
+        target.write_text(str(dice.random())[:5])
+        return {str(target.relative_to(root))}
+    if action == 3 and not target.exists():
+        target.mkdir()
+    elif action == 4 and target.exists():
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    elif action == 5 and target.exists():
+        goal = dice.choice(places) / dice.choice("abcdef")
+        if not goal.exists() and not goal.is_relative_to(target):
+            target.rename(goal)
+    return set()
+
+
+def test_a_snapshot_knows_what_changed_before_the_tick_of_the_clock_is_over(root: Path) -> None:
+    snapshot, found = Snapshot(str(root), lambda _: None, lambda _: None), Differences()
+    (root / "main.py").write_text("one")
+    snapshot.scan(str(root), found)
+    (root / "main.py").write_text("two")
+    found.clear()
+    snapshot.scan(str(root), found)
+    assert found[root / "main.py"] == CHANGED
