@@ -69,7 +69,7 @@ class Deployment:
 
     def path(self, project: str) -> Path:
         """Give a project's directory on the host."""
-        return self.directory / "projects" / PROJECTS[project]
+        return self.directory / "projects" / PROJECTS.get(project, project)
 
     @cached_property
     def engine(self) -> docker.DockerClient:

@@ -1,8 +1,8 @@
 #pragma once
-#include "format.hpp"
-#include "loud.hpp"
-#include "shapes.hpp"
-#include "store.hpp"
+#include "format.hpp"  // IWYU pragma: export
+#include "loud.hpp"  // IWYU pragma: export
+#include "shapes.hpp"  // IWYU pragma: export
+#include "store.hpp"  // IWYU pragma: export
 
 namespace app {
 using shop::render;

@@ -1,0 +1,228 @@
+"""What is right in cases/cpp. A use in a macro's body stands where the macro is used: there it is compiled."""
+
+from codebuddy_testing.language_cases import Case, Plant
+
+NUMBER = "include/format.hpp | std::string ⟦render⟧(int value);"
+NUMBERS = [
+    NUMBER,
+    "src/format.cpp | std::string ⟦render⟧(int value) {",
+    "include/shop.hpp | using shop::⟦render⟧",
+    "src/shapes.cpp | return ⟦render⟧(area())",
+    "src/app.cpp | ⟦render⟧(largest->area())",
+    "src/wide.cpp | + shop::⟦render⟧(1)",
+    "src/wide.cpp | shop::⟦render⟧(tabbed)",
+    "src/wide.cpp | ⟦QUOTED⟧(tabbed)",
+    "src/crlf.cpp | shop::⟦render⟧(1)",
+    "src/marked.cpp | shop::⟦render⟧(three())",
+    "src/marked.cpp | shop::⟦render⟧(4)",
+    "tests/test_app.cpp | app::⟦render⟧(4)",
+]
+TEXT = "include/format.hpp | std::string ⟦render⟧(const std::string &value, unsigned width);"
+TEXTS = [
+    TEXT,
+    "src/format.cpp | std::string ⟦render⟧(const std::string &value",
+    "include/shop.hpp | using shop::⟦render⟧",
+    'src/app.cpp | ⟦render⟧("none", 6)',
+    'src/wide.cpp | shop::⟦render⟧("漢", 2)',
+]
+AREA = "include/shapes.hpp | virtual int ⟦area⟧()"
+AREAS = [AREA, "src/shapes.cpp | render(⟦area⟧())", "src/app.cpp | render(largest->⟦area⟧())"]
+OVERRIDES = [
+    "include/shapes.hpp | Circle(int radius) : radius_(radius) {}\n  int ⟦area⟧() const override;",
+    "include/shapes.hpp | Square(int side) : side_(side) {}\n  int ⟦area⟧() const override;",
+]
+BODIES = ["src/shapes.cpp | Circle::⟦area⟧()", "src/shapes.cpp | Square::⟦area⟧()"]
+VIRTUAL = "a call of the virtual function may run them"
+SHOUT = [
+    "words/loud.hpp | std::string ⟦shout⟧",
+    "words/loud.cpp | std::string ⟦shout⟧",
+    "include/shop.hpp | using words::⟦shout⟧",
+    "src/app.cpp | return ⟦shout⟧(",
+]
+MAX = ["generated/limits.hpp | unsigned ⟦max_shapes⟧", "include/store.hpp | items_.size() < ⟦max_shapes⟧"]
+DECLARED = "its declaration, and the using-declaration that brings the name in, declare it as well"
+DESCRIBE = ["include/shapes.hpp | std::string ⟦describe⟧() const override", "src/shapes.cpp | Square::⟦describe⟧()"]
+TYPE = ["include/shapes.hpp | class ⟦Circle⟧", "include/shapes.hpp | class ⟦Square⟧"]
+
+CASES = [
+    Case(
+        "find_definition",
+        "re-exported overload",
+        'src/app.cpp | ⟦render⟧("none", 6)',
+        TEXTS[1:2],
+        [TEXTS[0], TEXTS[2]],
+        DECLARED,
+    ),
+    Case(
+        "find_definition",
+        "overridden method",
+        "tests/test_app.cpp | square.⟦describe⟧()",
+        DESCRIBE[1:],
+        DESCRIBE[:1],
+        DECLARED,
+    ),
+    Case("find_definition", "generic", "src/app.cpp | store.⟦largest⟧()", ["include/store.hpp | ⟦largest⟧() const"]),
+    Case("find_definition", "macro", "src/wide.cpp | ⟦QUOTED⟧(tabbed)", ["include/format.hpp | #define ⟦QUOTED⟧"]),
+    Case("find_definition", "generated file", MAX[1], MAX[:1]),
+    Case("find_definition", "workspace package", SHOUT[3], SHOUT[1:2], [SHOUT[0], SHOUT[2]], DECLARED),
+    *(
+        Case("find_definition", name, ask, NUMBERS[1:2], NUMBERS[:1], DECLARED)
+        for name, ask in {
+            "after wide characters": "src/wide.cpp | + shop::⟦render⟧(1)",
+            "after a tab": "src/wide.cpp | shop::⟦render⟧(tabbed)",
+            "CRLF": "src/crlf.cpp | shop::⟦render⟧(1)",
+            "byte order mark": "src/marked.cpp | shop::⟦render⟧(three())",
+            "no final newline": "src/marked.cpp | shop::⟦render⟧(4)",
+        }.items()
+    ),
+    Case("find_references", "used everywhere", NUMBER, NUMBERS),
+    Case("find_references", "overload", TEXT, TEXTS),
+    Case(
+        "find_references",
+        "byte order mark",
+        "src/marked.cpp | int ⟦three⟧()",
+        ["src/marked.cpp | int ⟦three⟧()", "src/marked.cpp | render(⟦three⟧())"],
+    ),
+    Case("find_references", "asked after wide characters", "src/wide.cpp | shop::⟦render⟧(tabbed)", NUMBERS),
+    Case(
+        "find_references",
+        "interface method",
+        AREA,
+        AREAS,
+        [*OVERRIDES, *BODIES, "tests/test_app.cpp | square.⟦area⟧()"],
+        VIRTUAL,
+    ),
+    Case(
+        "find_references",
+        "overriding method",
+        DESCRIBE[0],
+        [*DESCRIBE, "tests/test_app.cpp | square.⟦describe⟧()"],
+        [
+            "include/shapes.hpp | virtual std::string ⟦describe⟧()",
+            "src/shapes.cpp | std::string Shape::⟦describe⟧()",
+            "src/shapes.cpp | return Shape::⟦describe⟧()",
+        ],
+        VIRTUAL,
+    ),
+    Case(
+        "find_references",
+        "generic class",
+        "include/store.hpp | class ⟦Store⟧",
+        ["include/store.hpp | class ⟦Store⟧", "include/shop.hpp | shop::⟦Store⟧<shop"],
+    ),
+    Case(
+        "find_references",
+        "generic method",
+        "include/store.hpp | ⟦largest⟧() const",
+        ["include/store.hpp | ⟦largest⟧() const", "src/app.cpp | store.⟦largest⟧()"],
+    ),
+    Case(
+        "find_references",
+        "macro",
+        "include/format.hpp | #define ⟦QUOTED⟧",
+        ["include/format.hpp | #define ⟦QUOTED⟧", "src/wide.cpp | ⟦QUOTED⟧(tabbed)"],
+    ),
+    Case("find_references", "generated file", MAX[0], MAX),
+    Case("find_references", "workspace package", SHOUT[0], SHOUT),
+    Case(
+        "find_references",
+        "used in tests",
+        "src/app.cpp | std::string ⟦report⟧",
+        [
+            "include/shop.hpp | std::string ⟦report⟧",
+            "src/app.cpp | std::string ⟦report⟧",
+            "tests/test_app.cpp | app::⟦report⟧(",
+        ],
+    ),
+    Case(
+        "find_implementations",
+        "interface method",
+        AREA,
+        BODIES,
+        OVERRIDES,
+        DECLARED,
+    ),
+    Case("find_implementations", "interface", "include/shapes.hpp | class ⟦Shape⟧", TYPE),
+    Case("find_symbols", "class", right=TYPE[1:], more={"query": "Square"}),
+    Case("find_symbols", "workspace package", right=SHOUT[1:2], more={"query": "shout"}),
+    Case(
+        "document_symbols",
+        "classes",
+        right=[
+            "shop/Shape",
+            "shop/Shape/area",
+            "shop/Circle",
+            "shop/Circle/area",
+            "shop/Square",
+            "shop/Square/area",
+            "shop/Square/describe",
+        ],
+        more={"path": "include/shapes.hpp"},
+    ),
+    Case("document_symbols", "byte order mark", right=["three", "marked", "last"], more={"path": "src/marked.cpp"}),
+    Case("hover", "function of another package", SHOUT[3], ["shout(const std::string &text)", "Says it loudly."]),
+    Case("hover", "after wide characters", "src/wide.cpp | shop::⟦render⟧(tabbed)", ["render(int value)"]),
+    Case(
+        "completions",
+        "members of a subclass",
+        "tests/test_app.cpp | square.⟦⟧describe()",
+        ["area", "describe"],
+        lacks=["largest", "radius_"],
+    ),
+    Case("completions", "after wide characters", 'src/wide.cpp | "👋" + shop::ren⟦⟧der(tabbed)', ["render"]),
+    Case(
+        "signature_help",
+        "overloads",
+        'src/app.cpp | render(⟦⟧"none", 6)',
+        ["const std::string &value, unsigned int width", "int value"],
+    ),
+    Case(
+        "call_hierarchy",
+        "who calls it",
+        SHOUT[0],
+        ["src/app.cpp | std::string ⟦report⟧"],
+        more={"direction": "incoming"},
+    ),
+    Case(
+        "call_hierarchy",
+        "what it calls",
+        "src/app.cpp | Shapes ⟦build⟧",
+        ["include/store.hpp | void ⟦add⟧"],
+        more={"direction": "outgoing"},
+    ),
+    Case(
+        "type_hierarchy",
+        "subtypes",
+        "include/shapes.hpp | class ⟦Shape⟧",
+        TYPE,
+        more={"direction": "subtypes"},
+    ),
+    Case("diagnostics", "clean project"),
+    Case(
+        "diagnostics",
+        "planted error",
+        right=["src/broken.cpp | = ⟦no_such_name⟧"],
+        plant=Plant("src/broken.cpp", 'const char *text = "👋漢e\u0301"; int count = no_such_name;\n'),
+    ),
+    Case("rename_symbol", "workspace package", SHOUT[0], SHOUT),
+    Case(
+        "rename_symbol",
+        "awkward text",
+        "src/marked.cpp | int ⟦three⟧()",
+        ["src/marked.cpp | int ⟦three⟧()", "src/marked.cpp | render(⟦three⟧())"],
+    ),
+    Case(
+        "format_file",
+        "planted file",
+        right=["int ugly(int a) { return a + 1; }\n"],
+        more={"path": "src/ugly.cpp"},
+        plant=Plant("src/ugly.cpp", "int  ugly( int a ){return a+1;}\n"),
+    ),
+    Case(
+        "code_actions",
+        "missing import",
+        "src/lacking.cpp | ⟦int⟧ main() { return retur; }",
+        ["x"],
+        plant=Plant("src/lacking.cpp", "int main() { return retur; }\n"),
+    ),
+]

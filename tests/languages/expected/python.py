@@ -1,0 +1,272 @@
+"""What is right in cases/python. ``import a as b`` binds a new name: the uses of each are found by asking for it."""
+
+from codebuddy_testing.language_cases import Case, Limited, Plant
+
+OVERLOADS = [
+    "shop/formatting.py | def ⟦render⟧(value: float) ->",
+    "shop/formatting.py | def ⟦render⟧(value: str, width: int)",
+    "shop/formatting.py | def ⟦render⟧(value: float | str",
+]
+SAME_FUNCTION = "the overloads and their implementation are one function"
+BY_NAME = [
+    "shop/__init__.py | import ⟦render⟧ as",
+    "shop/shapes.py | import ⟦render⟧",
+    "shop/shapes.py | {⟦render⟧(self.area())}",
+]
+ALIAS = "shop/__init__.py | render as ⟦rendered⟧"
+LISTED = 'shop/__init__.py | "⟦rendered⟧"]'
+BY_ALIAS = [
+    "shop/app.py | Store, ⟦rendered⟧\n",
+    'shop/app.py | shout(⟦rendered⟧(largest.area()) if largest else ⟦rendered⟧("none", 6))',
+    "shop/crlf.py | import ⟦rendered⟧",
+    'shop/crlf.py | ("👋", ⟦rendered⟧(1))',
+    'shop/crlf.py | second = ⟦rendered⟧("two", 4)',
+    "shop/marked.py | import ⟦rendered⟧",
+    "shop/marked.py | marked = ⟦rendered⟧(3)",
+    "shop/marked.py | last = ⟦rendered⟧(4)",
+    "shop/wide.py | import ⟦rendered⟧",
+    'shop/wide.py | "e\u0301", ⟦rendered⟧(1)]) + ⟦rendered⟧("漢", 2)',
+    'shop/wide.py | "👋" + ⟦rendered⟧(tabbed)',
+]
+ALIAS_OR_LIST = "a name in __all__ is a string, and what the alias stands for has another name"
+AREAS = [
+    "shop/shapes.py | @abstractmethod\n    def ⟦area⟧(self)",
+    "shop/shapes.py | {render(self.⟦area⟧())}",
+    "shop/app.py | rendered(largest.⟦area⟧())",
+    "shop/store.py | item.⟦area⟧()",
+]
+OVERRIDES = [
+    "shop/shapes.py | def ⟦area⟧(self) -> float:\n        return 3.14159",
+    "shop/shapes.py | def ⟦area⟧(self) -> float:\n        return self.side",
+    "tests/test_app.py | square.⟦area⟧()",
+]
+VIRTUAL = "a call of the abstract method may run them"
+SHOUT = [
+    "words/loud.py | def ⟦shout⟧(text",
+    "words/__init__.py | import ⟦shout⟧",
+    "shop/app.py | import ⟦shout⟧",
+    "shop/app.py | return ⟦shout⟧(",
+]
+SHOUT_LISTED = ['words/__init__.py | "⟦shout⟧"]']
+IN_LIST = "a name in __all__ is a string"
+JEDI_TYPES = "jedi does not infer the type of an item of a list[TypeVar]; pylsp reports no such lack"
+
+CASES = [
+    Case(
+        "find_definition",
+        "re-exported overload",
+        'shop/app.py | if largest else ⟦rendered⟧("none", 6)',
+        OVERLOADS[2:],
+        [*OVERLOADS[:2], ALIAS],
+        SAME_FUNCTION,
+    ),
+    Case(
+        "find_definition",
+        "overridden method",
+        "tests/test_app.py | square.⟦describe⟧()",
+        ['shop/shapes.py | def ⟦describe⟧(self) -> str:\n        return f"{super'],
+    ),
+    Case("find_definition", "generic", "shop/app.py | store.⟦largest⟧()", ["shop/store.py | def ⟦largest⟧(self)"]),
+    Case(
+        "find_definition",
+        "generated file",
+        "shop/store.py | len(self.items) < ⟦MAX_SHAPES⟧",
+        ["generated/limits.py | ⟦MAX_SHAPES⟧ = 8"],
+    ),
+    Case("find_definition", "workspace package", "shop/app.py | return ⟦shout⟧(", SHOUT[:1]),
+    *(
+        Case("find_definition", name, ask, OVERLOADS[2:], [*OVERLOADS[:2], ALIAS], SAME_FUNCTION)
+        for name, ask in {
+            "after wide characters": 'shop/wide.py | "e\u0301", ⟦rendered⟧(1)',
+            "after a tab": 'shop/wide.py | "👋" + ⟦rendered⟧(tabbed)',
+            "CRLF": 'shop/crlf.py | ("👋", ⟦rendered⟧(1))',
+            "byte order mark": "shop/marked.py | import ⟦rendered⟧",
+            "no final newline": "shop/marked.py | last = ⟦rendered⟧(4)",
+        }.items()
+    ),
+    Case("find_references", "used everywhere", OVERLOADS[2], [*OVERLOADS, *BY_NAME]),
+    Case(
+        "find_references",
+        "asked at an alias",
+        ALIAS,
+        [ALIAS, *BY_ALIAS],
+        [LISTED, *OVERLOADS, *BY_NAME],
+        ALIAS_OR_LIST,
+    ),
+    Case(
+        "find_references",
+        "asked after wide characters",
+        'shop/wide.py | "👋" + ⟦rendered⟧(tabbed)',
+        [ALIAS, *BY_ALIAS],
+        [LISTED, *OVERLOADS, *BY_NAME],
+        ALIAS_OR_LIST,
+    ),
+    Case(
+        "find_references",
+        "interface method",
+        AREAS[0],
+        AREAS,
+        OVERRIDES,
+        VIRTUAL,
+        limited={"py-pylsp": Limited(JEDI_TYPES, lacks=AREAS[3:])},
+    ),
+    Case(
+        "find_references",
+        "overriding method",
+        "tests/test_app.py | square.⟦describe⟧()",
+        [
+            'shop/shapes.py | def ⟦describe⟧(self) -> str:\n        return f"{super',
+            "tests/test_app.py | square.⟦describe⟧()",
+        ],
+    ),
+    Case(
+        "find_references",
+        "generic class",
+        "shop/store.py | class ⟦Store⟧",
+        [
+            "shop/store.py | class ⟦Store⟧",
+            "shop/__init__.py | import ⟦Store⟧",
+            "shop/app.py | Square, ⟦Store⟧,",
+            "shop/app.py | sides: list[float]) -> ⟦Store⟧[Base]",
+            "shop/app.py | store = ⟦Store⟧[Base]()",
+            "shop/app.py | report(store: ⟦Store⟧[Base])",
+        ],
+        ['shop/__init__.py | "⟦Store⟧"'],
+        IN_LIST,
+    ),
+    Case(
+        "find_references",
+        "generic method",
+        "shop/store.py | def ⟦largest⟧(self)",
+        ["shop/store.py | def ⟦largest⟧(self)", "shop/app.py | store.⟦largest⟧()"],
+    ),
+    Case(
+        "find_references",
+        "generated file",
+        "generated/limits.py | ⟦MAX_SHAPES⟧ = 8",
+        [
+            "generated/limits.py | ⟦MAX_SHAPES⟧ = 8",
+            "shop/store.py | import ⟦MAX_SHAPES⟧",
+            "shop/store.py | len(self.items) < ⟦MAX_SHAPES⟧",
+        ],
+    ),
+    Case("find_references", "workspace package", SHOUT[0], SHOUT, SHOUT_LISTED, IN_LIST),
+    Case(
+        "find_references",
+        "used in tests",
+        "shop/app.py | def ⟦report⟧",
+        ["shop/app.py | def ⟦report⟧", "tests/test_app.py | build, ⟦report⟧", "tests/test_app.py | ⟦report⟧(build([2"],
+    ),
+    Case(
+        "find_implementations",
+        "interface method",
+        AREAS[0],
+        OVERRIDES[:2],
+        AREAS[:1],
+        "a server may name the member itself",
+    ),
+    Case(
+        "find_implementations",
+        "interface",
+        "shop/shapes.py | class ⟦Base⟧(ABC)",
+        ["shop/shapes.py | class ⟦Circle⟧", "shop/shapes.py | class ⟦Square⟧"],
+        ["shop/shapes.py | class ⟦Base⟧(ABC)"],
+        "a server may name the class itself",
+    ),
+    Case("find_symbols", "class", right=["shop/shapes.py | class ⟦Square⟧"], more={"query": "Square"}),
+    Case("find_symbols", "workspace package", right=SHOUT[:1], more={"query": "shout"}),
+    Case(
+        "document_symbols",
+        "classes",
+        right=[
+            "Shape",
+            "Shape/area",
+            "Base",
+            "Base/area",
+            "Base/describe",
+            "Circle",
+            "Circle/area",
+            "Square",
+            "Square/area",
+            "Square/describe",
+        ],
+        more={"path": "shop/shapes.py"},
+    ),
+    Case("document_symbols", "byte order mark", right=["marked", "last"], more={"path": "shop/marked.py"}),
+    Case("hover", "function of another package", "shop/app.py | return ⟦shout⟧(", ["text: str", "Say it loudly."]),
+    Case("hover", "after wide characters", 'shop/wide.py | "👋" + ⟦rendered⟧(tabbed)', ["value: float"]),
+    Case(
+        "completions",
+        "members of a subclass",
+        "tests/test_app.py | square.⟦⟧describe()",
+        ["area", "describe", "side", "name"],
+        lacks=["largest", "radius"],
+    ),
+    Case("completions", "after wide characters", 'shop/wide.py | "👋" + ren⟦⟧dered(tabbed)', ["rendered"]),
+    Case("signature_help", "overloads", 'shop/app.py | else rendered(⟦⟧"none", 6)', ["value: str, width: int"]),
+    Case(
+        "call_hierarchy",
+        "who calls it",
+        SHOUT[0],
+        ["shop/app.py | def ⟦report⟧"],
+        more={"direction": "incoming"},
+    ),
+    Case(
+        "call_hierarchy",
+        "what it calls",
+        "shop/app.py | def ⟦build⟧",
+        [
+            "shop/store.py | def ⟦add⟧",
+            "shop/shapes.py | class ⟦Square⟧",
+            "shop/shapes.py | class ⟦Circle⟧",
+            "shop/store.py | class ⟦Store⟧",
+        ],
+        more={"direction": "outgoing"},
+    ),
+    Case(
+        "type_hierarchy",
+        "subtypes",
+        "shop/shapes.py | class ⟦Base⟧(ABC)",
+        ["shop/shapes.py | class ⟦Circle⟧", "shop/shapes.py | class ⟦Square⟧"],
+        more={"direction": "subtypes"},
+    ),
+    Case("diagnostics", "clean project"),
+    Case(
+        "diagnostics",
+        "planted error",
+        right=["shop/broken.py | = ⟦no_such_name⟧"],
+        plant=Plant("shop/broken.py", 'text = "👋漢e\u0301"; count = no_such_name\n'),
+        limited={
+            "py-pylsp": Limited(
+                "pyflakes counts columns in bytes of UTF-8, and pylsp passes them on as they are",
+                lacks=["shop/broken.py | = ⟦no_such_name⟧"],
+                extra=["shop/broken.py | count = no_suc⟦h_name⟧"],
+            )
+        },
+    ),
+    Case("rename_symbol", "workspace package", SHOUT[0], SHOUT, SHOUT_LISTED, IN_LIST),
+    Case(
+        "rename_symbol",
+        "awkward text",
+        ALIAS,
+        [ALIAS, *BY_ALIAS],
+        [LISTED],
+        IN_LIST,
+        refused={"py-pylsp": "is another name for 'render'"},
+    ),
+    Case("rename_symbol", "overloads", OVERLOADS[2], [*OVERLOADS, *BY_NAME]),
+    Case(
+        "format_file",
+        "planted file",
+        right=["def ugly(a):\n    return [a, 1]\n"],
+        more={"path": "shop/ugly.py"},
+        plant=Plant("shop/ugly.py", "def ugly( a ):\n    return [ a,1 ]\n"),
+    ),
+    Case(
+        "code_actions",
+        "missing import",
+        "shop/lacking.py | = ⟦shout⟧(",
+        ["import"],
+        plant=Plant("shop/lacking.py", 'loud = shout("a")\n'),
+    ),
+]

@@ -1,0 +1,62 @@
+"""Each tool on each language server gives the answer that was written down, or says that this server cannot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from mcp.client.client import Client
+from mcp.shared.exceptions import MCPError
+
+from codebuddy_testing.judging import Answer, judge
+from codebuddy_testing.language_cases import Case, arguments_of
+from codebuddy_testing.matrix_table import Table
+
+from .conftest import PROFILES, cases_of, chosen_projects
+
+pytestmark = pytest.mark.anyio
+
+CASES = [
+    pytest.param(project, case, id=f"{project}-{case.tool}-{case.name}".replace(" ", "_"))
+    for project in chosen_projects()
+    for case in cases_of(PROFILES[project])
+]
+
+
+async def call(client: Client, tool: str, **arguments: Any) -> Answer:
+    try:
+        result = await client.call_tool(tool, arguments)
+    except MCPError as error:  # there is no such tool
+        return Answer(failed=True, content={"code": "protocol", "message": str(error)})
+    if result.structured_content is None:
+        return Answer(result.is_error, {"code": "no_content", "message": str(result.content)[:300]})
+    return Answer(result.is_error, result.structured_content)
+
+
+@asynccontextmanager
+async def planted(client: Client, project: str, case: Case, texts: dict[str, str]) -> AsyncIterator[dict[str, str]]:
+    """Write the case's file through the hub, and put back what was there."""
+    if case.plant is None:
+        yield texts
+        return
+    path = f"{project}/{case.plant.path}"
+    written = await call(client, "write_file", path=path, content=case.plant.content)
+    assert not written.failed, written.content
+    try:
+        yield {**texts, case.plant.path: case.plant.content}
+    finally:
+        undone = await call(client, "undo_edit", edit_id=written.content["edit_id"])
+        assert not undone.failed, undone.content
+
+
+@pytest.mark.parametrize(("project", "case"), CASES)
+async def test_an_answer_is_the_one_written_down(
+    project: str, case: Case, client: Client, texts: dict[str, dict[str, str]], table: Table
+) -> None:
+    async with planted(client, project, case, texts[PROFILES[project]]) as there:
+        answer = await call(client, case.tool, **arguments_of(case, project, there))
+        verdict = judge(case, project, there, answer)
+    table.add(case.tool, case.name, project, verdict)
+    assert verdict.state != "WRONG", verdict.why
