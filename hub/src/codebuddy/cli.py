@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="codebuddy", description="One MCP hub for many sealed projects.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the hub (in the hub's container)")
-    commands.add_parser("spoke", help="run the agent (in a project's container)")
+    spoke = commands.add_parser("spoke", help="run the agent (in a project's container)")
+    spoke.add_argument("--stdio", action="store_true", help="speak MCP for this project on standard input and output")
     commands.add_parser("start", help="speak MCP on standard input and output (in the hub's container)")
     commands.add_parser("health", help="tell how this container is; exit status 0 when it is well")
     call = commands.add_parser("call", help="call one tool and print its answer as JSON")
@@ -50,10 +51,14 @@ def _run(arguments: argparse.Namespace) -> int:
         from codebuddy.hub import serve
 
         asyncio.run(serve())
-    else:
-        from codebuddy.spoke.agent import serve_project
+        return 0
+    if arguments.stdio:
+        from codebuddy.spoke.stdio import serve_stdio
 
-        asyncio.run(serve_project())
+        return asyncio.run(serve_stdio())
+    from codebuddy.spoke.agent import serve_project
+
+    asyncio.run(serve_project())
     return 0
 
 

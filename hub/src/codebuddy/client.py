@@ -12,19 +12,20 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-import mcp_types as types
-from mcp import ClientSession
-from mcp.shared.exceptions import MCPError
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from codebuddy.configuration import SECRETS
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, Channel
+from codebuddy.protocol.dialled import SUBPROTOCOL, DialledChannel
+from codebuddy.protocol.link import greet
+from codebuddy.protocol.messages import RemoteError
+from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
-from codebuddy.protocol.streams import message_streams
-from codebuddy.protocol.websocket import SUBPROTOCOL, DialledChannel
+from codebuddy.protocol.wire import Wire
 
 __all__ = ["call"]
 
@@ -40,18 +41,30 @@ async def call(tool: str, raw_arguments: str) -> int:
     if not isinstance(arguments, dict):
         return _cannot('the arguments are a JSON object, e.g. {"path": "project-a/README.md"}')
     try:
-        async with _channel() as channel, message_streams(channel) as streams, ClientSession(*streams) as session:
-            await session.initialize()
-            result = await session.send_request(
-                types.CallToolRequest(params=types.CallToolRequestParams(name=tool, arguments=arguments)),
-                types.CallToolResult,
-            )
-    except* (OSError, MCPError, InvalidStatus, WebSocketException) as group:
-        return_code = _cannot("; ".join(str(error) for error in group.exceptions))
-    else:
-        print(json.dumps(result.structured_content, ensure_ascii=False, indent=2))
-        return_code = 1 if result.is_error else 0
-    return return_code
+        async with _channel() as channel:
+            result = await _call(channel, tool, arguments)
+    except RemoteError as error:
+        return _cannot(error.message)
+    except WireClosed:
+        return _cannot("the hub ended the connection before it answered.")
+    except TimeoutError:
+        return _cannot("the hub did not answer in time.")
+    except (OSError, InvalidStatus, WebSocketException) as error:
+        return _cannot(str(error))
+    print(json.dumps(result.get("structuredContent"), ensure_ascii=False, indent=2))
+    return 1 if result.get("isError") else 0
+
+
+async def _call(channel: Channel, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    wire = Wire(channel)
+    running = asyncio.create_task(wire.run())
+    try:
+        await greet(wire, "codebuddy call")
+        result = (await wire.request("tools/call", {"name": tool, "arguments": arguments})).result
+        return result if isinstance(result, dict) else {}
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
 
 
 @asynccontextmanager

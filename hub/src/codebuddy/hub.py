@@ -27,9 +27,8 @@ from codebuddy.links.registry import Links
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 from codebuddy.protocol.door import DRAIN_SECONDS, Door, listen, open_door
 from codebuddy.protocol.http import client_app, http_sessions
-from codebuddy.protocol.kernel import InFlight, build_server, serve_streams
+from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
-from codebuddy.protocol.streams import message_streams
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.checking import link_check
 from codebuddy.tools.code import code_tools
@@ -116,8 +115,7 @@ class Hub:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(end_at_stop)
-                async with message_streams(LineChannel(reader, writer)) as streams:
-                    await serve_streams(self.server, streams, LOCAL)
+                await serve_channel(self.server, LineChannel(reader, writer), LOCAL)
                 tasks.cancel_scope.cancel()
         finally:
             writer.close()

@@ -8,8 +8,8 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from codebuddy.access import Principal
 from codebuddy.errors import ToolError
+from codebuddy.principal import Principal
 
 __all__ = ["Arguments", "Call", "Progress", "Result", "Scope", "Tool", "parse_arguments"]
 

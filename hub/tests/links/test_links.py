@@ -20,9 +20,10 @@ from codebuddy.errors import ToolError
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
+from codebuddy.protocol.dialled import LINK_PATH
 from codebuddy.protocol.door import MAX_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.protocol.websocket import LINK_PATH
+from codebuddy.protocol.link import ToolServer
 from codebuddy.spoke.dial import dial_for_ever, waits
 from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
 
@@ -73,7 +74,7 @@ class Agent:
     def __init__(self, project: str, folder: Path) -> None:
         self.project = project
         self.probe = Probe()
-        self.server = build_server(project, [echo_tool(self.probe)], "", InFlight())
+        self.server = ToolServer(project, [echo_tool(self.probe)])
         self.token_path = folder / f"{project}.token"
         self.token_path.write_text(link_token(project))
         self.states: list[tuple[str, str | None]] = []

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
-from mcp import ClientSession
 from mcp.server import Server
-from mcp.shared.exceptions import MCPError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
@@ -17,15 +15,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessPolicy, Principal
-from codebuddy.links.registry import Link, Links
+from codebuddy.links.registry import Link, Links, watch
+from codebuddy.protocol.dialled import LINK_PATH
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY
-from codebuddy.protocol.streams import message_streams
-from codebuddy.protocol.websocket import LINK_PATH, POLICY_VIOLATION, accept, lifetime, serve_websocket
+from codebuddy.protocol.link import greet
+from codebuddy.protocol.messages import RemoteError
+from codebuddy.protocol.pending import WireClosed
+from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
+from codebuddy.protocol.wire import Wire
 
 __all__ = ["link_app"]
-
-HANDSHAKE_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -85,21 +85,25 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
         await channel.close(POLICY_VIOLATION, reason)
         closed.set()
 
-    async with (
-        lifetime(channel, principal, stopping),
-        message_streams(channel, closed) as (read, write),
-        ClientSession(read, write) as session,
-    ):
+    async def read() -> None:
+        await wire.run()
+        closed.set()
+
+    wire = Wire(channel)
+    async with lifetime(channel, principal, stopping), anyio.create_task_group() as tasks:
+        tasks.start_soon(read)
         try:
-            with anyio.fail_after(HANDSHAKE_SECONDS):
-                await session.initialize()
-        except (MCPError, TimeoutError):
-            log.warning("link %s: the agent did not finish the MCP handshake", project)
+            await greet(wire, "codebuddy-hub")
+        except (RemoteError, WireClosed, TimeoutError) as error:
+            log.warning("link %s: the agent did not finish the MCP handshake: %r", project, error)
             await close("the MCP handshake was not finished in time")
+            tasks.cancel_scope.cancel()
             return
-        link = Link(project, session, close)
+        link = Link(project, wire, close)
         await links.add(link)
+        tasks.start_soon(watch, link)
         try:
             await closed.wait()
         finally:
             links.remove(link)
+            tasks.cancel_scope.cancel()

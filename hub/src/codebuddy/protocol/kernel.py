@@ -1,14 +1,15 @@
-"""The MCP kernel: one server object for a set of tools, serving both protocol eras on any stream pair.
+"""The MCP kernel: one server object for a set of tools, serving both protocol eras on any channel.
 
 Clients of the handshake era (``initialize``, up to 2025-11-25) and of the stateless era (2026-07-28, version and
 capabilities in each request) are told apart message by message: some clients send ``server/discover`` and then
 ``initialize`` on one connection, so an era that is locked by the first message would refuse them.
+
+The SDK's own loop (memory streams, a dispatcher, a model for each message) is left out: it costs more than the answer.
+What it calls, ``ServerRunner`` and ``serve_one``, is called here with a ``Wire`` in its place.
 """
 
 from __future__ import annotations
 
-import logging
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,25 +19,26 @@ from mcp.server import Server
 from mcp.server.connection import Connection, NotifyOnlyOutbound
 from mcp.server.context import ServerRequestContext
 from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
-from mcp.shared.dispatcher import DispatchContext
-from mcp.shared.exceptions import MCPError
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
-from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp.shared.transport_context import TransportContext
 from pydantic import ValidationError
 
 from codebuddy import __version__
-from codebuddy.access import Principal
-from codebuddy.errors import ToolError
-from codebuddy.protocol.streams import Streams
-from codebuddy.tool import Call, Tool, parse_arguments
+from codebuddy.principal import Principal
+from codebuddy.protocol.calling import describe, run_tool
+from codebuddy.protocol.channel import Channel
+from codebuddy.protocol.messages import INVALID_PARAMS, RemoteError
+from codebuddy.protocol.wire import Incoming, Wire
+from codebuddy.tool import Call, Tool
 
-__all__ = ["PRINCIPAL_KEY", "InFlight", "build_server", "serve_streams"]
+__all__ = ["PRINCIPAL_KEY", "InFlight", "build_server", "serve_channel"]
 
 PRINCIPAL_KEY = "codebuddy.principal"
 """Where the access layer leaves the principal in an ASGI scope."""
 
-log = logging.getLogger(__name__)
+_TRANSPORT = TransportContext(kind="channel", can_send_request=False)
 
 Context = ServerRequestContext[Any, Any]
 
@@ -74,7 +76,7 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
         in_flight: counts the calls.
     """
     by_name = {tool.name: tool for tool in tools}
-    listing = types.ListToolsResult(tools=[_describe(tool) for tool in tools])
+    listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe(tool)) for tool in tools])
     input_schemas = {tool.name: tool.input_schema for tool in listing.tools}
 
     async def list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -87,7 +89,7 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
             raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
         call = Call(_principal(context), context.session.report_progress)
         with in_flight:
-            return await _run(tool, call, params.arguments)
+            return types.CallToolResult.model_validate(await run_tool(tool, call, params.arguments))
 
     server: Server[Any] = Server(
         name,
@@ -101,46 +103,83 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
     return server
 
 
-async def serve_streams(server: Server[Any], streams: Streams, principal: Principal) -> None:
-    """Serve one connection until its read stream ends.
+async def serve_channel(server: Server[Any], channel: Channel, principal: Principal) -> None:
+    """Serve one connection until it ends.
 
     Args:
         server: what ``build_server`` made.
-        streams: the pair from ``message_streams``; closed on return.
+        channel: carries the messages; it is left to the caller to close.
         principal: whom every request on this connection is from.
     """
-    read, write = streams
-    dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(
-        read, write, inline_methods=frozenset({"initialize"})
-    )
-    handshake = Connection.for_loop(dispatcher)
-    runner = ServerRunner(server, handshake, principal)
-    outbound = NotifyOnlyOutbound(dispatcher)
 
-    async def on_request(
-        context: DispatchContext[TransportContext], method: str, params: Mapping[str, Any] | None
-    ) -> dict[str, Any]:
+    async def serve(incoming: Incoming) -> dict[str, Any]:
         try:
-            if method == "initialize" or not _is_stateless(params):
-                return await runner.on_request(context, method, params)
-            route = classify_inbound_request({"method": method, "params": params})
-            if isinstance(route, InboundLadderRejection):
-                raise MCPError(code=route.code, message=route.message, data=route.data)
-            connection = Connection.from_envelope(
-                route.protocol_version, route.client_info, route.client_capabilities, outbound=outbound
-            )
-            return await serve_one(server, context, method, params, connection=connection, lifespan_state=principal)
-        except (MCPError, ValidationError):
-            raise
-        except Exception:
-            # The handshake era's dispatcher would send the text of the exception to the client.
-            log.exception("serving %s failed", method)
-            raise MCPError(code=types.INTERNAL_ERROR, message="Internal server error") from None
+            if incoming.request_id is None:
+                await runner.on_notify(_Dispatched(incoming), incoming.method, incoming.params)
+                return {}
+            return await _serve(server, runner, outbound, incoming)
+        except MCPError as error:
+            raise RemoteError(error.error.code, error.error.message, error.error.data) from None
+        except ValidationError:
+            raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
 
+    wire = Wire(channel, serve, in_order=frozenset({"initialize"}))
+    back = _Back(wire)
+    outbound = NotifyOnlyOutbound(back)
+    handshake = Connection.for_loop(back)
+    runner = ServerRunner(server, handshake, principal)
     try:
-        await dispatcher.run(on_request, runner.on_notify)
+        await wire.run()
     finally:
         await aclose_shielded(handshake)
+
+
+async def _serve(
+    server: Server[Any], runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
+) -> dict[str, Any]:
+    context, method, params = _Dispatched(incoming), incoming.method, incoming.params
+    if method == "initialize" or not _is_stateless(params):
+        return await runner.on_request(context, method, params)
+    route = classify_inbound_request({"method": method, "params": params})
+    if isinstance(route, InboundLadderRejection):
+        raise MCPError(code=route.code, message=route.message, data=route.data)
+    connection = Connection.from_envelope(
+        route.protocol_version, route.client_info, route.client_capabilities, outbound=outbound
+    )
+    return await serve_one(server, context, method, params, connection=connection, lifespan_state=runner.lifespan_state)
+
+
+class _Back:
+    """The way back to the client as the SDK wants it. Our tools ask a client nothing: it carries notifications."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        raise NoBackChannelError(method)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._wire.notify(method, None if params is None else dict(params))
+
+
+class _Dispatched(_Back):
+    """A message of the client as the SDK wants it."""
+
+    transport = _TRANSPORT
+    can_send_request = False
+    message_metadata = None
+
+    def __init__(self, incoming: Incoming) -> None:
+        super().__init__(incoming.wire)
+        self.request_id = incoming.request_id
+        self.progress = incoming.progress
+
+    @property
+    def cancel_requested(self) -> anyio.Event:
+        """Never set: what the client cancels is cancelled."""
+        return anyio.Event()
 
 
 def _is_stateless(params: Mapping[str, Any] | None) -> bool:
@@ -154,52 +193,3 @@ def _principal(context: Context) -> Principal:
     if not isinstance(source, Principal):
         raise TypeError("a request reached the kernel without a principal")
     return source
-
-
-def _describe(tool: Tool[Any]) -> types.Tool:
-    return types.Tool(
-        name=tool.name,
-        description=tool.description,
-        input_schema=tool.arguments.model_json_schema(),
-        output_schema=tool.result.model_json_schema(mode="serialization"),
-        annotations=types.ToolAnnotations(read_only_hint=tool.scope == "read"),
-    )
-
-
-async def _run(tool: Tool[Any], call: Call, raw: dict[str, Any] | None) -> types.CallToolResult:
-    try:
-        if tool.scope not in call.principal.scopes:
-            raise ToolError(
-                "forbidden", f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
-            )
-        result = await tool.handler(call, parse_arguments(tool, raw))
-    except ToolError as error:
-        return _failure(error)
-    except Exception:
-        incident = uuid.uuid4().hex[:8]
-        log.exception("tool %s failed (incident %s)", tool.name, incident)
-        return _failure(
-            ToolError("internal_error", f"{tool.name} failed inside; the hub's log has it as incident {incident}.")
-        )
-    return types.CallToolResult(
-        content=[types.TextContent(text=result.text())],
-        structured_content=result.model_dump(mode="json", exclude_none=True),
-    )
-
-
-def _with_path(error: ToolError) -> str:
-    """Say what it is about, unless the message does."""
-    if error.path is None or error.path in error.message:
-        return error.message
-    return f"{error.path}: {error.message}"
-
-
-def _failure(error: ToolError) -> types.CallToolResult:
-    structured = {"code": error.code, "message": error.message}
-    if error.path is not None:
-        structured["path"] = error.path
-    return types.CallToolResult(
-        content=[types.TextContent(text=f"{error.code}: {_with_path(error)}")],
-        structured_content=structured,
-        is_error=True,
-    )

@@ -1,4 +1,4 @@
-"""MCP as lines of JSON: the hub's local socket, and ``codebuddy start``, which joins standard input and output to it.
+"""MCP as lines of JSON: local sockets, and ``codebuddy start``, which joins standard input and output to the hub's.
 
 ``start`` runs inside the hub container, where whoever may start it is already trusted. It must reach the links that the
 serving process holds, so it carries bytes to that process and knows nothing of MCP. It imports only the standard
@@ -8,21 +8,34 @@ library: a client that launches it waits for Python alone.
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import sys
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from codebuddy.protocol.channel import ChannelClosed
+from codebuddy.protocol.channel import ChannelClosed, InputEnded, MessageTooLong
 
-__all__ = ["HUB_SOCKET", "LineChannel", "bridge_stdio"]
+__all__ = ["AGENT_SOCKET", "HUB_SOCKET", "LineChannel", "bridge_stdio", "standard_streams"]
 
 HUB_SOCKET = Path("/run/codebuddy/hub.sock")
 """The hub's local socket, in its container; only the hub's own user can open it."""
 
 
+AGENT_SOCKET = Path("/run/codebuddy/agent.sock")
+"""The agent's local socket, in its container; only the project's own user can open it."""
+
+# The id of a request whose message begins as messages do; an id further in may be anything's.
+_ID = re.compile(
+    rb'\s*\{\s*(?:"(?:jsonrpc|method)"\s*:\s*"[^"\\]{0,100}"\s*,\s*)*"id"\s*:\s*(\d{1,18}|"[^"\\]{0,100}")\s*,'
+)
+
+
 class LineChannel:
-    """Text messages, one a line, on a pair of asyncio streams."""
+    """Text messages, one a line, on a pair of asyncio streams; the reader's limit is that of a message."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -30,12 +43,37 @@ class LineChannel:
 
     async def receive(self) -> str:
         try:
-            line = await self._reader.readline()
-        except (ConnectionError, ValueError) as error:  # ValueError: a line over the stream's limit
+            line = await self._reader.readuntil(b"\n")
+        except asyncio.IncompleteReadError as error:
+            if not error.partial.strip():
+                raise InputEnded from None
+            line = error.partial
+        except asyncio.LimitOverrunError as error:
+            raise await self._leave_out(error.consumed) from None
+        except ConnectionError as error:
             raise ChannelClosed from error
-        if not line:
-            raise ChannelClosed
         return line.decode("utf-8", errors="replace")
+
+    def end_input(self) -> None:
+        """Receive nothing more; what is sent still goes out."""
+        self._reader.set_exception(InputEnded())
+
+    async def _leave_out(self, held: int) -> MessageTooLong:
+        """Read to the end of a line that is too long, keeping its beginning only."""
+        head = await self._read_some(held)
+        while True:
+            try:
+                await self._reader.readuntil(b"\n")
+                break
+            except asyncio.IncompleteReadError:
+                break  # the next one to read is told
+            except asyncio.LimitOverrunError as error:
+                await self._read_some(error.consumed)
+        found = _ID.match(head)
+        return MessageTooLong(None if found is None else json.loads(found[1]))
+
+    async def _read_some(self, size: int) -> bytes:
+        return (await self._reader.readexactly(size))[:1000]
 
     async def send(self, text: str) -> None:
         try:
@@ -43,6 +81,38 @@ class LineChannel:
             await self._writer.drain()
         except (ConnectionError, RuntimeError) as error:
             raise ChannelClosed from error
+
+
+@asynccontextmanager
+async def standard_streams(limit: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Give standard input and output as streams.
+
+    Args:
+        limit: of a line, in bytes.
+    """
+    loop = asyncio.get_running_loop()
+    out, inward = os.pipe()
+
+    def copy_in() -> None:
+        try:
+            while chunk := os.read(0, 65536):
+                view = memoryview(chunk)
+                while view:
+                    view = view[os.write(inward, view) :]
+        except OSError:
+            pass  # standard input is gone, or nobody reads it any more
+        os.close(inward)
+
+    # As below: standard input may be a file. What the thread writes, asyncio can wait for.
+    threading.Thread(target=copy_in, daemon=True).start()
+    reader = asyncio.StreamReader(limit=limit)
+    incoming, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(out, "rb", 0))
+    outgoing, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(os.dup(1), "wb", 0))
+    try:
+        yield reader, asyncio.StreamWriter(outgoing, protocol, None, loop)
+    finally:
+        incoming.close()
+        outgoing.close()
 
 
 async def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:

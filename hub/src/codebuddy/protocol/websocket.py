@@ -1,4 +1,4 @@
-"""MCP over WebSocket: the server's side under Starlette, and a client's side on the ``websockets`` library."""
+"""MCP over WebSocket, the server's side, under Starlette."""
 
 from __future__ import annotations
 
@@ -10,23 +10,16 @@ from typing import Any
 import anyio
 from mcp.server import Server
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
-from codebuddy.access import Principal
+from codebuddy.principal import Principal
 from codebuddy.protocol.channel import ChannelClosed
-from codebuddy.protocol.kernel import PRINCIPAL_KEY, serve_streams
-from codebuddy.protocol.streams import message_streams
+from codebuddy.protocol.dialled import SUBPROTOCOL, UNSUPPORTED_DATA
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, serve_channel
 
-__all__ = ["LINK_PATH", "SUBPROTOCOL", "AcceptedChannel", "DialledChannel", "accept", "lifetime", "serve_websocket"]
-
-SUBPROTOCOL = "mcp"
-LINK_PATH = "/link"
-"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
+__all__ = ["POLICY_VIOLATION", "AcceptedChannel", "accept", "lifetime", "serve_websocket"]
 
 # Close codes of RFC 6455, section 7.4.1.
 GOING_AWAY = 1001
-UNSUPPORTED_DATA = 1003
 POLICY_VIOLATION = 1008
 
 
@@ -59,29 +52,6 @@ class AcceptedChannel:
                 await self._socket.close(code, reason)
             except (WebSocketDisconnect, RuntimeError):
                 return
-
-
-class DialledChannel:
-    """Text messages on a WebSocket that we opened."""
-
-    def __init__(self, connection: ClientConnection) -> None:
-        self._connection = connection
-
-    async def receive(self) -> str:
-        try:
-            frame = await self._connection.recv()
-        except ConnectionClosed as error:
-            raise ChannelClosed from error
-        if isinstance(frame, bytes):
-            await self._connection.close(UNSUPPORTED_DATA, "text frames only")
-            raise ChannelClosed
-        return frame
-
-    async def send(self, text: str) -> None:
-        try:
-            await self._connection.send(text)
-        except ConnectionClosed as error:
-            raise ChannelClosed from error
 
 
 async def accept(socket: WebSocket) -> AcceptedChannel:
@@ -123,5 +93,5 @@ async def serve_websocket(server: Server[Any], socket: WebSocket, stopping: anyi
     """
     principal: Principal = socket.scope[PRINCIPAL_KEY]
     channel = await accept(socket)
-    async with lifetime(channel, principal, stopping), message_streams(channel) as streams:
-        await serve_streams(server, streams, principal)
+    async with lifetime(channel, principal, stopping):
+        await serve_channel(server, channel, principal)

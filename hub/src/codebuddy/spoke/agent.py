@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from mcp.server import Server
 
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
-from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.protocol.websocket import LINK_PATH
+from codebuddy.protocol.dialled import LINK_PATH
+from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.stdio import AGENT_SOCKET
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.commands import Commands, run_tools
 from codebuddy.spoke.dial import dial_for_ever
+from codebuddy.spoke.local import listen_locally
 from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state
 from codebuddy.tool import Call, Tool
 
-__all__ = ["serve_project"]
+__all__ = ["Agent", "serve_project"]
 
 WORKSPACE = Path("/workspace")
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Agent:
-    """One project's agent.
+    """One project's agent: its language servers, its tools, its state. Nothing is started by making it.
 
     Args:
         configuration: the spoke's configuration.
@@ -45,12 +46,8 @@ class Agent:
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
         commands = Commands(configuration.project, workspace, configuration.tasks, configuration.environment)
-        self.server: Server[Any] = build_server(
-            f"codebuddy-{configuration.project}",
-            [*code_tools(self.servers), *run_tools(commands), _status_tool(self)],
-            f"Code questions and commands of the project {configuration.project}.",
-            InFlight(),
-        )
+        self.tools: list[Tool[Any]] = [*code_tools(self.servers), *run_tools(commands), _status_tool(self)]
+        self.server = ToolServer(f"codebuddy-{configuration.project}", self.tools)
 
     def status(self) -> SpokeStatus:
         """Tell how the spoke is."""
@@ -95,6 +92,7 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
+        tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)
         tasks.start_soon(dial_for_ever, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:

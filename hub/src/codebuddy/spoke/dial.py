@@ -6,19 +6,16 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import anyio
-from mcp.server import Server
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from codebuddy.access import ALL_SCOPES, Principal
+from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.kernel import serve_streams
-from codebuddy.protocol.streams import message_streams
-from codebuddy.protocol.websocket import SUBPROTOCOL, DialledChannel
+from codebuddy.protocol.dialled import SUBPROTOCOL, DialledChannel
+from codebuddy.protocol.link import ToolServer
 
 __all__ = ["dial_for_ever", "read_token", "waits"]
 
@@ -47,7 +44,7 @@ def read_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-async def dial_for_ever(url: str, token_path: Path, server: Server[Any], project: str, on_state: OnState) -> None:
+async def dial_for_ever(url: str, token_path: Path, server: ToolServer, project: str, on_state: OnState) -> None:
     """Keep a link to the hub: connect, serve until it ends, wait, again. Returns only when cancelled.
 
     Args:
@@ -75,8 +72,7 @@ async def dial_for_ever(url: str, token_path: Path, server: Server[Any], project
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
                 pauses = waits()
-                async with message_streams(DialledChannel(connection)) as streams:
-                    await serve_streams(server, streams, hub)
+                await server.serve(DialledChannel(connection), hub)
                 why = connection.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
             body = error.response.body or b""

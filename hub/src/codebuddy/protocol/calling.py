@@ -1,0 +1,120 @@
+"""Calls of tools as MCP writes them, without its SDK: a tool run for a caller, and a tool called at the other side."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from codebuddy.errors import ToolError
+from codebuddy.protocol.pending import OnProgress
+from codebuddy.protocol.wire import Wire
+from codebuddy.tool import Call, Tool, parse_arguments
+
+__all__ = ["MAX_ANSWER_CHARACTERS", "BadAnswer", "call_tool", "describe", "run_tool"]
+
+MAX_ANSWER_CHARACTERS = 1024 * 1024
+"""The longest answer of a spoke that is passed on: a client gets it twice, as text and as structure."""
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=BaseModel)
+Json = dict[str, Any]
+
+
+class BadAnswer(Exception):
+    """The other side answered what its tool cannot have answered."""
+
+
+def describe(tool: Tool[Any]) -> Json:
+    """Give a tool as ``tools/list`` tells of it."""
+    return {
+        "name": tool.name,
+        "description": tool.description,
+        "inputSchema": tool.arguments.model_json_schema(),
+        "outputSchema": tool.result.model_json_schema(mode="serialization"),
+        "annotations": {"readOnlyHint": tool.scope == "read"},
+    }
+
+
+async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, with_text: bool = True) -> Json:
+    """Run a tool; give the result of ``tools/call``. A failure is a result too.
+
+    Args:
+        tool: the tool.
+        call: who asks.
+        raw: the arguments as they came.
+        with_text: whether the readable form is wanted beside the structure.
+    """
+    try:
+        if tool.scope not in call.principal.scopes:
+            raise ToolError(
+                "forbidden", f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
+            )
+        result = await tool.handler(call, parse_arguments(tool, raw))
+        content = [{"type": "text", "text": result.text()}] if with_text else []
+        return {"content": content, "structuredContent": result.model_dump(mode="json", exclude_none=True)}
+    except ToolError as error:
+        return _failure(error)
+    except Exception:
+        incident = uuid.uuid4().hex[:8]
+        log.exception("tool %s failed (incident %s)", tool.name, incident)
+        return _failure(
+            ToolError("internal_error", f"{tool.name} failed inside; the hub's log has it as incident {incident}.")
+        )
+
+
+async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None) -> R:
+    """Call a tool at the other side, which may be hostile: this gives what the model allows, or raises one of these.
+
+    Args:
+        wire: the connection.
+        tool: the tool's name there.
+        arguments: its arguments.
+        answer: the model that the answer must fit.
+        report: is told what the other side tells.
+
+    Raises:
+        ToolError: what the tool raised; ``too_large``.
+        BadAnswer: it does not fit.
+        RemoteError: the other side refuses the request.
+        WireClosed: it is gone.
+    """
+    result, characters = await wire.request("tools/call", {"name": tool, "arguments": arguments}, report)
+    if characters > MAX_ANSWER_CHARACTERS:
+        raise ToolError("too_large", f"The answer to {tool} is too long to pass on; ask for less at once.")
+    if not isinstance(result, dict):
+        raise BadAnswer("the result is no object")
+    structured, failed = result.get("structuredContent"), result.get("isError", False)
+    if failed is False:
+        try:
+            return answer.model_validate(structured)
+        except ValueError:
+            raise BadAnswer("the answer does not fit its schema") from None
+    if failed is not True or not isinstance(structured, dict):
+        raise BadAnswer("a failure without a code")
+    raise _read_failure(structured)
+
+
+def _read_failure(structured: Json) -> ToolError:
+    code, message, path = (structured.get(key) for key in ("code", "message", "path"))
+    if not isinstance(code, str) or not isinstance(message, str):
+        raise BadAnswer("a failure without a code")
+    return ToolError(code[:64], message[:2000], path[:4096] if isinstance(path, str) else None)
+
+
+def _failure(error: ToolError) -> Json:
+    structured = {"code": error.code, "message": error.message}
+    if error.path is not None:
+        structured["path"] = error.path
+    text = {"type": "text", "text": f"{error.code}: {_with_path(error)}"}
+    return {"content": [text], "structuredContent": structured, "isError": True}
+
+
+def _with_path(error: ToolError) -> str:
+    """Say what it is about, unless the message does."""
+    if error.path is None or error.path in error.message:
+        return error.message
+    return f"{error.path}: {error.message}"

@@ -1,0 +1,285 @@
+"""JSON-RPC 2.0 on a channel, both ways: requests with progress and cancellation, as MCP uses them.
+
+It stands below the MCP SDK's server (``kernel``) and below our own two ends of a link, and imports neither the SDK nor
+anything else that is large: the agent in each spoke is to stay small.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import anyio
+from pydantic_core import from_json, to_json
+
+from codebuddy.protocol.channel import Channel, ChannelClosed, InputEnded, MessageTooLong
+from codebuddy.protocol.messages import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    NOT_A_MESSAGE,
+    Params,
+    RemoteError,
+    error_of,
+    is_id,
+    key_of,
+    message_of,
+)
+from codebuddy.protocol.pending import Answered, OnProgress, Pending, WireClosed
+
+__all__ = ["Incoming", "Wire"]
+
+FINISH_SECONDS: Final = 30.0
+"""A client that has ended its input gets the answers that are ready by then."""
+
+_CANCEL_SECONDS: Final = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Incoming:
+    """A request or notification of the other side.
+
+    Args:
+        wire: what it came on.
+        method: its method.
+        params: its parameters; None when it has none.
+        request_id: its id; None for a notification.
+    """
+
+    __slots__ = ("cancelled", "method", "params", "request_id", "wire")
+
+    def __init__(self, wire: Wire, method: str, params: Params | None, request_id: int | str | None) -> None:
+        self.wire = wire
+        self.method = method
+        self.params = params
+        self.request_id = request_id
+        self.cancelled = False
+
+    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell how far the request is; nothing happens when the other side did not ask to be told."""
+        meta = (self.params or {}).get("_meta")
+        token = meta.get("progressToken") if isinstance(meta, dict) else None
+        if not is_id(token):
+            return
+        params: Params = {"progressToken": token, "progress": progress}
+        if total is not None:
+            params["total"] = total
+        if message is not None:
+            params["message"] = message
+        await self.wire.notify("notifications/progress", params)
+
+
+Serve = Callable[[Incoming], Awaitable[Any]]
+
+
+class Wire:
+    """One connection: serves what the other side asks, and asks it.
+
+    Args:
+        channel: carries the messages; it is left to the caller to close.
+        serve: gives the result of a request, or takes a notification; raises RemoteError for what it refuses. None: the
+            other side may only ask whether we are there.
+        in_order: methods that are answered before the next message is looked at.
+    """
+
+    def __init__(self, channel: Channel, serve: Serve | None = None, in_order: frozenset[str] = frozenset()) -> None:
+        self._channel = channel
+        self._serve = serve or _serve_ping
+        self._in_order = in_order
+        self._pending: dict[int | str, Pending] = {}
+        self._last_id = 0
+        self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self._heard_at = 0.0
+        self._waiting_since = 0.0
+        self._waits = asyncio.Event()
+
+    async def run(self) -> None:
+        """Read until the channel closes. What is being served is cancelled then, and what we asked fails.
+
+        When only its input ended, the other side gets the answers that are ready soon.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                text = await self._receive()
+                if text is not None:
+                    self._heard_at = loop.time()
+                    await self._take(text)
+        except InputEnded:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
+        except ChannelClosed:
+            pass
+        finally:
+            await self._close()
+
+    async def request(self, method: str, params: Params | None, on_progress: OnProgress | None = None) -> Answered:
+        """Ask, and wait for the answer for ever; cancelling this cancels it on the other side.
+
+        Args:
+            method: what to ask.
+            params: with what.
+            on_progress: is told what the other side tells, in order, all of it before this returns.
+
+        Raises:
+            RemoteError: the other side answered with an error.
+            WireClosed: it is gone.
+        """
+        if self._closed:
+            raise WireClosed("the other side is gone")
+        self._last_id += 1
+        ident = self._last_id
+        if on_progress is not None:
+            params = {**(params or {}), "_meta": {"progressToken": ident}}
+        pending = Pending(on_progress)
+        if not self._pending:
+            self._waiting_since = asyncio.get_running_loop().time()
+            self._waits.set()
+        self._pending[ident] = pending
+        try:
+            await self._send(message_of(ident, method=method, params=params))
+            answered = await pending.answer
+            if pending.telling is not None:
+                await pending.telling
+        except ChannelClosed:
+            raise WireClosed("the other side is gone") from None
+        except asyncio.CancelledError:
+            with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
+                await self.notify("notifications/cancelled", {"requestId": ident})
+            raise
+        finally:
+            del self._pending[ident]
+            if not self._pending:
+                self._waits.clear()
+            if pending.telling is not None:
+                pending.telling.cancel()
+        return answered
+
+    async def notify(self, method: str, params: Params | None = None) -> None:
+        """Send a notification; it is dropped when the other side is gone."""
+        try:
+            await self._send(message_of(method=method, params=params))
+        except ChannelClosed:
+            return
+
+    async def silent(self, seconds: float) -> None:
+        """Return when an answer has been waited for, and nothing heard, for so long."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._waits.wait()
+            quiet = loop.time() - max(self._heard_at, self._waiting_since)
+            if quiet >= seconds:
+                return
+            await asyncio.sleep(seconds - quiet)
+
+    async def _receive(self) -> str | None:
+        try:
+            return await self._channel.receive()
+        except MessageTooLong as error:
+            await self._send(message_of(error.request_id, error=error_of(INVALID_REQUEST, str(error))))
+            return None
+
+    async def _send(self, message: Params) -> None:
+        await self._channel.send(to_json(message).decode())
+
+    async def _take(self, text: str) -> None:
+        try:
+            message = from_json(text, allow_inf_nan=False)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
+            await self._send(NOT_A_MESSAGE)
+            return
+        method, params, ident = message.get("method"), message.get("params"), message.get("id")
+        if isinstance(method, str) and (params is None or isinstance(params, dict)):
+            if "id" not in message:
+                await self._notified(method, params)
+                return
+            if is_id(ident):
+                await self._asked(Incoming(self, method, params, ident))
+                return
+        elif method is None and ("result" in message or "error" in message):
+            pending = self._pending.get(key_of(ident)) if is_id(ident) else None
+            if pending is not None:
+                pending.settle(message, len(text))
+            return
+        await self._send(NOT_A_MESSAGE)
+
+    async def _notified(self, method: str, params: Params | None) -> None:
+        if method == "notifications/progress":
+            token = (params or {}).get("progressToken")
+            pending = self._pending.get(key_of(token)) if is_id(token) else None
+            if pending is not None:
+                pending.take_progress(params or {})
+        elif method == "notifications/cancelled":
+            ident = (params or {}).get("requestId")
+            found = self._serving.get(key_of(ident)) if is_id(ident) else None
+            if found is not None:
+                found[0].cancelled = True
+                found[1].cancel()
+        else:
+            try:
+                await self._serve(Incoming(self, method, params, None))
+            except Exception:
+                log.exception("taking %s failed", method)
+
+    async def _asked(self, incoming: Incoming) -> None:
+        assert incoming.request_id is not None
+        key = key_of(incoming.request_id)
+        if key in self._serving:
+            problem = error_of(INVALID_REQUEST, "A request with this id is still being answered; give each its own.")
+            await self._send(message_of(incoming.request_id, error=problem))
+            return
+        task = asyncio.create_task(self._answer(incoming))
+        self._serving[key] = incoming, task
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._ended(key, done))
+        if incoming.method in self._in_order:
+            await asyncio.wait([task])
+
+    def _ended(self, key: int | str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        del self._serving[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("answering failed", exc_info=error)
+
+    async def _answer(self, incoming: Incoming) -> None:
+        try:
+            message = message_of(incoming.request_id, result=await self._serve(incoming))
+        except RemoteError as error:
+            message = message_of(incoming.request_id, error=error_of(error.code, error.message, error.data))
+        except Exception:
+            log.exception("serving %s failed", incoming.method)
+            message = message_of(incoming.request_id, error=error_of(INTERNAL_ERROR, "Internal server error"))
+        if incoming.cancelled:
+            return  # nobody waits for it
+        try:
+            await self._send(message)
+        except ValueError:
+            log.exception("the answer to %s cannot be written as JSON", incoming.method)
+            problem = error_of(INTERNAL_ERROR, "Internal server error")
+            await self._send(message_of(incoming.request_id, error=problem))
+        except ChannelClosed:
+            return
+
+    async def _close(self) -> None:
+        self._closed = True
+        for pending in self._pending.values():
+            pending.fail()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(tasks)
+
+
+async def _serve_ping(incoming: Incoming) -> dict[str, Any]:
+    if incoming.request_id is not None and incoming.method != "ping":
+        raise RemoteError(METHOD_NOT_FOUND, f"Nothing here answers {incoming.method[:100]}.")
+    return {}

@@ -1,0 +1,179 @@
+"""The agent's end of a link: the official SDK's client finds an MCP server there, and the SDK itself is not loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import mcp_types as types
+import pytest
+from mcp import ClientSession
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import SessionMessage
+
+import codebuddy
+from codebuddy.principal import LOCAL
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
+from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.stdio import LineChannel
+from codebuddy_testing.doors import Probe, echo_tool
+
+pytestmark = pytest.mark.anyio
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+UNWANTED = {"mcp", "mcp_types", "starlette", "uvicorn", "httpx2", "opentelemetry", "jsonschema", "cryptography", "jwt"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def served(folder: Path, probe: Probe) -> AsyncIterator[Streams]:
+    """Serve the fixture tool on a local socket; give a connection to it."""
+    server = ToolServer("test", [echo_tool(probe)])
+
+    ended = anyio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await server.serve(LineChannel(reader, writer), LOCAL)
+        writer.close()
+        ended.set()
+
+    path = folder / "socket"
+    listener = await asyncio.start_unix_server(serve, path, limit=MAX_MESSAGE_BYTES)
+    reader, writer = await asyncio.open_unix_connection(path, limit=2 * MAX_MESSAGE_BYTES)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        listener.close()
+        await ended.wait()
+
+
+@asynccontextmanager
+async def sdk_session(streams: Streams) -> AsyncIterator[ClientSession]:
+    """The official client on a pair of streams."""
+    reader, writer = streams
+    to_client, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    write, from_client = anyio.create_memory_object_stream[SessionMessage](0)
+
+    async def receive() -> None:
+        while line := await reader.readline():
+            await to_client.send(SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False)))
+
+    async def send() -> None:
+        async for item in from_client:
+            writer.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+
+    async with to_client, read, write, from_client, anyio.create_task_group() as tasks:
+        tasks.start_soon(receive)
+        tasks.start_soon(send)
+        async with ClientSession(read, write) as session:
+            await session.initialize()
+            yield session
+        tasks.cancel_scope.cancel()
+
+
+async def exchange(streams: Streams, *messages: dict[str, Any] | bytes) -> list[dict[str, Any]]:
+    """Send messages, end the input, and give all that is answered."""
+    reader, writer = streams
+    for message in messages:
+        writer.write((message if isinstance(message, bytes) else json.dumps(message).encode()) + b"\n")
+    writer.write_eof()
+    with anyio.fail_after(20):
+        return [json.loads(line) async for line in reader]
+
+
+def call(ident: int, **arguments: Any) -> dict[str, Any]:
+    params = {"name": "echo", "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params}
+
+
+async def test_the_official_client_is_served(tmp_path: Path) -> None:
+    seen: list[str | None] = []
+
+    async def on_progress(value: float, total: float | None, message: str | None) -> None:
+        seen.append(message)
+
+    async with served(tmp_path, Probe()) as streams, sdk_session(streams) as session:
+        listed = await session.list_tools()
+        answered = await session.call_tool("echo", {"text": "grüße 🎉"}, progress_callback=on_progress)
+        failed = await session.call_tool("echo", {"text": "x", "fail": True})
+        await session.send_ping()
+        with pytest.raises(MCPError, match="There is no tool 'nothing'; there are: echo"):
+            await session.call_tool("nothing", {})
+    assert [tool.name for tool in listed.tools] == ["echo"]
+    assert answered.structured_content == {"text_back": "grüße 🎉", "subject": "local"}
+    assert seen == ["half"]
+    assert failed.is_error
+    assert failed.structured_content["code"] == "asked_to_fail"
+
+
+async def test_cancelling_a_call_cancels_its_work(tmp_path: Path) -> None:
+    probe = Probe()
+    async with served(tmp_path, probe) as streams, sdk_session(streams) as session:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.call_tool, "echo", {"text": "x", "wait": True})
+            await probe.started.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await probe.cancelled.wait()
+
+
+async def test_a_client_that_ends_its_input_still_gets_its_answers(tmp_path: Path) -> None:
+    async with served(tmp_path, Probe()) as streams:
+        answers = await exchange(streams, call(1, text="a"), call(2, text="b"))
+    assert sorted(answer["id"] for answer in answers if "id" in answer) == [1, 2]
+
+
+async def test_a_message_that_is_too_long_is_refused_with_its_id_and_the_next_is_served(tmp_path: Path) -> None:
+    async with served(tmp_path, Probe()) as streams:
+        answers = await exchange(streams, call(7, text="x" * MAX_MESSAGE_BYTES), call(8, text="short"))
+    by_id = {answer["id"]: answer for answer in answers if "id" in answer}
+    assert str(MAX_MESSAGE_BYTES) in by_id[7]["error"]["message"]
+    assert by_id[8]["result"]["structuredContent"]["text_back"] == "short"
+
+
+async def test_an_id_deep_in_a_message_that_is_too_long_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    long = {"jsonrpc": "2.0", "method": "x", "params": {"id": 9, "text": "x" * MAX_MESSAGE_BYTES}}
+    async with served(tmp_path, Probe()) as streams:
+        (answer,) = await exchange(streams, long)
+    assert answer["id"] is None
+
+
+async def test_an_id_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    probe = Probe()
+    async with served(tmp_path, probe) as (reader, writer):
+        writer.write(json.dumps(call(1, text="x", wait=True)).encode() + b"\n")
+        await probe.started.wait()
+        writer.write(json.dumps(call(1, text="y")).encode() + b"\n")
+        with anyio.fail_after(5):
+            answer = json.loads(await reader.readline())
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+        writer.write(json.dumps(cancelled).encode() + b"\n")
+        await probe.cancelled.wait()
+    assert "give each its own" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("text", [b"{not json", b"[]", b'{"jsonrpc": "1.0", "id": 1}', b'"hello"', b"[" * 10000])
+async def test_what_is_no_message_is_answered(tmp_path: Path, text: bytes) -> None:
+    async with served(tmp_path, Probe()) as streams:
+        (answer,) = await exchange(streams, text)
+    assert answer["error"]["code"] == -32700
+
+
+def test_the_agent_loads_neither_the_sdk_nor_a_web_server_nor_cryptography() -> None:
+    program = "import codebuddy.spoke.agent, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    source = {"PYTHONPATH": str(Path(codebuddy.__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=source)
+    assert not UNWANTED & set(run.stdout.split())

@@ -1,0 +1,170 @@
+"""``codebuddy spoke --stdio`` beside a running agent, and alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from mcp.client.client import Client
+from mcp.client.stdio import StdioServerParameters
+
+import codebuddy
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = {**os.environ, "PYTHONPATH": str(Path(codebuddy.__file__).parents[1])}
+ERAS = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+
+AGENT = """
+import asyncio, sys
+from pathlib import Path
+from codebuddy.configuration import SpokeConfiguration
+from codebuddy.spoke.agent import Agent
+from codebuddy.spoke.local import listen_locally
+folder = Path(sys.argv[1])
+agent = Agent(SpokeConfiguration.load(folder / "config.json"), folder)
+print(flush=True)
+asyncio.run(listen_locally(agent.server, "p", folder / "agent.sock"))
+"""
+
+STDIO = """
+import asyncio, sys
+from pathlib import Path
+from codebuddy.spoke.stdio import serve_stdio
+folder = Path(sys.argv[1])
+sys.exit(asyncio.run(serve_stdio(folder / "config.json", folder, folder / "agent.sock")))
+"""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.json").write_text(json.dumps({"project": "p", "profile": "python"}))
+    return tmp_path
+
+
+@contextmanager
+def agent(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """An agent's local socket, served by a process of its own."""
+    command = [sys.executable, "-c", AGENT, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=SOURCE) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+async def listening(folder: Path) -> None:
+    with anyio.fail_after(20):
+        while not (folder / "agent.sock").exists():
+            await anyio.sleep(0.01)
+
+
+def client(folder: Path, mode: str) -> Client:
+    return Client(StdioServerParameters(command=sys.executable, args=["-c", STDIO, str(folder)], env=SOURCE), mode=mode)
+
+
+async def parent_of_a_command(connected: Client) -> int:
+    """Run a command that tells which process started it."""
+    argv = ["sh", "-c", "echo $PPID"]
+    result = await connected.call_tool("run_command", {"argv": argv})
+    assert not result.is_error
+    return int(result.structured_content["output"])
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", STDIO, str(folder)], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=SOURCE
+    )
+
+
+def message(ident: int, method: str, params: dict[str, Any]) -> str:
+    return json.dumps({"jsonrpc": "2.0", "id": ident, "method": method, "params": params}) + "\n"
+
+
+HANDSHAKE = message(
+    1, "initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+)
+
+
+@ERAS
+async def test_where_an_agent_runs_it_answers(folder: Path, mode: str) -> None:
+    with agent(folder) as process:
+        await listening(folder)
+        assert (folder / "agent.sock").stat().st_mode & 0o777 == 0o600
+        async with client(folder, mode) as connected:
+            assert await parent_of_a_command(connected) == process.pid
+
+
+@ERAS
+async def test_where_no_agent_runs_it_answers_itself(folder: Path, mode: str) -> None:
+    async with client(folder, mode) as connected:
+        names = {tool.name for tool in (await connected.list_tools()).tools}
+        assert await parent_of_a_command(connected) != os.getpid()
+    assert {"find_references", "diagnostics", "run_command"} <= names
+    assert not {"plan_rename", "files_changed", "spoke_status"} & names
+
+
+async def test_a_refusal_of_the_agent_arrives_as_it_is(folder: Path) -> None:
+    with agent(folder):
+        await listening(folder)
+        async with client(folder, "legacy") as connected:
+            result = await connected.call_tool("find_references", {"path": "other/x.py", "line": 1, "column": 1})
+    assert result.structured_content["code"] == "outside_project"
+
+
+async def test_a_client_that_ends_its_input_still_gets_its_answers(folder: Path) -> None:
+    process = started(folder)
+    call = message(2, "tools/call", {"name": "run_command", "arguments": {"argv": ["echo", "hi"]}})
+    out, _ = await anyio.to_thread.run_sync(lambda: process.communicate(HANDSHAKE + call, timeout=60))
+    answers = {answer["id"]: answer for answer in map(json.loads, out.splitlines()) if "id" in answer}
+    assert answers[2]["result"]["structuredContent"]["output"] == "hi\n"
+    assert process.returncode == 0
+
+
+async def test_when_the_agent_goes_it_ends_with_a_sentence(folder: Path) -> None:
+    with agent(folder) as running:
+        await listening(folder)
+        process = started(folder)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(HANDSHAKE)
+        process.stdin.write(message(2, "tools/call", {"name": "run_command", "arguments": {"argv": ["sleep", "600"]}}))
+        process.stdin.flush()
+        await anyio.to_thread.run_sync(process.stdout.readline)
+        with anyio.fail_after(30):
+            while not _sleeps(running.pid):
+                await anyio.sleep(0.02)
+        running.kill()
+        out, err = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=60))
+    answer = json.loads(out.splitlines()[-1])
+    assert answer["result"]["structuredContent"]["code"] == "spoke_offline"
+    assert "went away; connect again" in err
+    assert process.returncode == 1
+
+
+def _sleeps(agent: int) -> bool:
+    children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+    return bool(children)
+
+
+async def test_without_a_configuration_it_says_what_is_missing(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    _, err = await anyio.to_thread.run_sync(lambda: process.communicate("", timeout=60))
+    assert f"{tmp_path}/config.json cannot be used" in err
+    assert process.returncode == 1
