@@ -25,7 +25,7 @@ def test_the_settings_of_the_fleet_are_those_that_have_a_default_and_the_profile
 
 def test_each_setting_that_the_documentation_tells_a_project_has_is_known() -> None:
     rows = re.findall(
-        r"^\| `(\w+)` \|", (ROOT / "docs/projects.md").read_text().split("### How the profile")[0], re.MULTILINE
+        r"^\| `(\w+)` \|", (ROOT / "docs/projects.md").read_text().split("## Language servers")[0], re.MULTILINE
     )
     assert {"project_path", "memory", "allow_root_owned"} <= set(rows) - {"typescript"}
     assert set(rows) - {"typescript", "python", "rust", "go", "cpp"} <= PROJECT

@@ -13,9 +13,10 @@ from typing import Any
 from . import values
 from .reading import Reader
 
-__all__ = ["FEATURES", "READINESS", "read_language_servers"]
+__all__ = ["FEATURES", "READINESS", "REFRESH", "read_language_servers"]
 
 READINESS = ("immediate", "progress", "server_status", "log")
+REFRESH = ("notify", "show", "restart")
 FEATURES = ("navigation", "hover", "completion", "diagnostics", "format", "actions", "rename")
 Description = Mapping[str, Any]
 
@@ -114,10 +115,13 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value
 
 
-def _ready(value: Any) -> str:
-    if value not in READINESS:
-        raise ValueError(f"is unknown: use one of {', '.join(READINESS)}")
-    return str(value)
+def _one_of(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(f"is unknown: use one of {', '.join(choices)}")
+        return str(value)
+
+    return read
 
 
 def _features(value: Any) -> list[str]:
@@ -131,7 +135,7 @@ _ALWAYS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "settings": (_mapping, {}),
     "initialization_options": (_mapping, {}),
     "environment": (values.environment, {}),
-    "ready": (_ready, READINESS[0]),
+    "ready": (_one_of(READINESS), READINESS[0]),
 }
 # Key of the inventory to key of the configuration.
 _WHEN_SET: dict[str, tuple[str, Callable[[Any], Any]]] = {
@@ -140,6 +144,6 @@ _WHEN_SET: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "load_seconds": ("load_seconds", values.seconds),
     "memory": ("memory", values.memory_bytes),
     "idle_stop": ("idle_seconds", values.duration_seconds),
-    "refresh": ("refresh", values.word),
+    "refresh": ("refresh", _one_of(REFRESH)),
 }
 _KEYS = frozenset({"name", "command", *_ALWAYS, *_WHEN_SET})

@@ -19,7 +19,6 @@ __all__ = [
     "pattern",
     "process_count",
     "seconds",
-    "word",
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -32,7 +31,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 10 * 365 * 86400
 _LEAST_PROCESSES = 16
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_WORD = re.compile(r"[a-z][a-z_]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9]+)?(=[A-Za-z0-9.+:~-]+)?")
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]*")
 
@@ -141,13 +139,6 @@ def seconds(value: Any) -> float:
     """Read a number of seconds, up to a day."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _SECONDS["d"]:
         raise ValueError("is not a number of seconds: write it like 60 (at most a day)")
-    return value
-
-
-def word(value: Any) -> str:
-    """Read a word such as the name of a way to do a thing; which there are, its reader knows."""
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise ValueError("is not a word of a-z and '_'")
     return value
 
 
