@@ -130,7 +130,8 @@ async def choose_of(serving: Sequence[LanguageServer], method: str, deadline: fl
     lacking, absent = [], list[LanguageServer]()
     for server in serving:
         if server.connection is None:
-            await server.readiness.wait(share_of(deadline), report, local=True)
+            with server.asking():
+                await server.readiness.wait(share_of(deadline), report, local=True)
         connection = server.connection
         if connection is None:
             absent.append(server)
@@ -192,6 +193,11 @@ async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = Fal
     Raises:
         ToolError: the file cannot be read, or the exchange raised it.
     """
+    with asked.server.asking():
+        return await _settle(asked, path, exchange, local)
+
+
+async def _settle(asked: Asked, path: Path, exchange: Exchange, local: bool) -> Answer:
     readiness = asked.server.readiness
     while True:
         ready = await readiness.wait(share_of(asked.deadline), asked.report, local)
@@ -223,11 +229,15 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
             document = connection.documents.sync(path)
             lines = connection.documents.texts()
             result = await exchange(connection, document)
+            if _is_empty(result):
+                # A server that loses what it works with may say nothing, and that it has loaded, just before it ends.
+                await connection.probe(remaining(asked.deadline))
     except SessionClosed as closed:
-        return Answer(None, reason="server_crashed", message=f"The language server went away: {closed}.")
+        why = await asked.server.farewell(connection, closed)
+        return Answer(None, reason="server_crashed", message=f"The language server went away: {why}.")
     except RequestTimedOut as error:
-        asked.server.suspect()
-        return Answer(None, reason="timed_out", message=f"The language server gave {error}.")
+        outcome = await asked.server.suspect()
+        return Answer(None, reason="timed_out", message=f"The language server gave {error}: {outcome}.")
     except ServerError as error:
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
     answer = Answer(result, lines, connection.encoding)

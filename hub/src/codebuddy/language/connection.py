@@ -56,6 +56,8 @@ class Connection:
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
         self.capabilities = Capabilities({})
+        #: Why the process ended or was ended, as soon as that is known.
+        self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         #: What the server calls itself, if it says it.
         self.server_name: str | None = None
 
@@ -68,7 +70,7 @@ class Connection:
         try:
             return await self.session.run()
         finally:
-            self.readiness.died()
+            self.readiness.lost()
             self.published.close()
             self.checks.close()
 

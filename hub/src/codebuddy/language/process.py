@@ -1,10 +1,11 @@
-"""The process of a language server: started in a group of its own, ended with all that it started."""
+"""The process of a language server: started with a mark, ended with all that it started."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections import deque
@@ -12,10 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from codebuddy.language.family import MARK, Family
+from codebuddy.language.memory import memory_of, offer_to_oom, oom_kills
+
 __all__ = ["Process", "ServerCommandMissing"]
 
 _STDERR_LINES: Final = 40
 _STDERR_LINE_BYTES: Final = 400
+_END_SECONDS: Final = 5.0
+
+# Of what a program says before it ends, the line that tells why; others follow it, like the frames of a stack.
+_TELLING: Final = re.compile(r"(?!\s).*?(error\b|panicked|fatal)", re.IGNORECASE)
 
 # setpriv sets PR_SET_PDEATHSIG between fork and exec: a killed agent leaves no server behind, and no Python code
 # (preexec_fn) runs in the child of a process that has threads.
@@ -41,7 +49,8 @@ class _Exit(asyncio.subprocess.SubprocessStreamProtocol):
 class Process:
     """One running server. Use :meth:`start`; call :meth:`kill` when done with it, however it went."""
 
-    def __init__(self, process: asyncio.subprocess.Process, ended: asyncio.Event) -> None:
+    def __init__(self, transport: asyncio.SubprocessTransport, exit_: _Exit, family: Family) -> None:
+        process = asyncio.subprocess.Process(transport, exit_, asyncio.get_running_loop())
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -50,7 +59,11 @@ class Process:
         self.stdout = process.stdout
         self._stderr = process.stderr
         self._process = process
-        self._ended = ended
+        self._transport = transport
+        self._ended = exit_.ended
+        self._family = family
+        self._killed = False
+        self._oom_kills = oom_kills()
         self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @classmethod
@@ -67,11 +80,16 @@ class Process:
         argv = [program, *command[1:]]
         if os.access(_SETPRIV, os.X_OK):
             argv = [_SETPRIV, "--pdeathsig", "KILL", "--", *argv]
+        family = Family()
+        environment = {MARK: family.mark, **environment}
         loop, pipe = asyncio.get_running_loop(), asyncio.subprocess.PIPE
         transport, exit_ = await loop.subprocess_exec(
             _Exit, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
-        return cls(asyncio.subprocess.Process(transport, exit_, loop), exit_.ended)
+        process = cls(transport, exit_, family)
+        family.found(process.pid)
+        offer_to_oom(process.pid)
+        return process
 
     async def read_stderr(self, line_read: Callable[[str], None]) -> None:
         """Read what the server says on stderr, so that it never blocks there; keep the last lines.
@@ -93,17 +111,42 @@ class Process:
         self._last_words.append(text)
         line_read(text)
 
-    def last_words(self) -> str:
-        """Give the last line that the server wrote on stderr; empty if there is none."""
-        return next((line.strip() for line in reversed(self._last_words) if line.strip()), "")
-
-    async def wait(self) -> int:
-        """Wait until the server ended; give its exit status, negative for a signal."""
+    async def wait(self) -> None:
+        """Wait until the server ended."""
         await self._ended.wait()
-        status = self._process.returncode
-        return 0 if status is None else status
 
-    def kill(self) -> None:
+    def epitaph(self) -> str | None:
+        """Say how the server ended; None when it has not."""
+        status = self._process.returncode
+        if status is None:
+            return None
+        how = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
+        if oom_kills() > self._oom_kills:
+            return f"{how}, when the container's memory had run out and the kernel ended a process"
+        if status == -signal.SIGKILL and not self._killed:
+            return f"{how}, which was not sent from here: most likely memory had run out"
+        return how
+
+    def last_words(self) -> str:
+        """Give the line on stderr that tells most likely why the server ended; empty if it wrote none."""
+        lines = [line.strip("\r\n") for line in reversed(self._last_words) if line.strip()]
+        telling = next((line for line in lines if _TELLING.match(line)), None)
+        return (telling or next(iter(lines), "")).strip()
+
+    async def memory(self, limit: int) -> int:
+        """Give the bytes of memory that the server and all that it started use; exact if it is over the limit.
+
+        Who was seen in such a look is found again when it is to be ended.
+        """
+        return await asyncio.to_thread(lambda: memory_of(self._family.members(), limit))
+
+    async def kill(self) -> None:
         """End the server and all that it started, at once. Does no harm when they are gone."""
+        self._killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
+        await asyncio.to_thread(self._family.kill)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self.wait()
+        self._transport.close()

@@ -115,13 +115,17 @@ class Readiness:
         """Note that the server was ended until it is asked something."""
         self._enter("stopped", reason)
 
-    def died(self, reason: str | None = None) -> None:
-        """Note that the process ended or could not be started.
+    def lost(self) -> None:
+        """Note that the process is gone, for a reason that is not known yet.
 
-        Until the reason is known, one that fails at each start is said to have failed for what it failed for before.
+        One that fails at each start is said to have failed for what it failed for before.
         """
-        before = self.reason if self._stage == "starting" else None
-        self._enter("dead", reason or before or "it went away")
+        if self._stage != "stopped":
+            self.died((self.reason if self._stage in ("starting", "dead") else None) or "it went away")
+
+    def died(self, reason: str) -> None:
+        """Note that the process ended or could not be started."""
+        self._enter("dead", reason)
 
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
         """Take a ``$/progress`` notification."""

@@ -1,4 +1,4 @@
-"""One language server, supervised: started, asked, restarted when it dies, ended with all that it started."""
+"""One language server, supervised: started, asked, restarted when it fails, ended with all that it started."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal, NoReturn
 
 from codebuddy.errors import ToolError
+from codebuddy.language.changes import first_of
 from codebuddy.language.config import ServerConfig
 from codebuddy.language.connection import Connection
+from codebuddy.language.demand import Demand
 from codebuddy.language.process import Process, ServerCommandMissing
+from codebuddy.language.pulse import Pulse
 from codebuddy.language.readiness import PROGRESS_GRACE, Readiness, ServerState
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.language.tree import Tree, uri_of
@@ -31,6 +36,8 @@ class Patience:
 
     initialize: float = 60.0
     probe: float = 20.0
+    verdict: float = 5.0
+    memory_look: float = 3.0
     first_delay: float = 0.5
     longest_delay: float = 30.0
     healthy_after: float = 60.0
@@ -39,6 +46,14 @@ class Patience:
 
 
 DEFAULT_PATIENCE: Final = Patience()
+
+
+@dataclass(frozen=True)
+class _End:
+    """Why a process ended or is to be ended; only after a failure is the next one delayed."""
+
+    reason: str
+    kind: Literal["failure", "idle", "order"] = "failure"
 
 
 class LanguageServer:
@@ -58,7 +73,9 @@ class LanguageServer:
         self.freshen: Callable[[], Awaitable[str | None]] = _never_stale
         self._patience = patience
         self._connection: Connection | None = None
-        self._suspected = asyncio.Event()
+        self._pulse: Pulse | None = None
+        self._demand = Demand()
+        self._ordered = asyncio.Event()
         self._failures = 0
         self._reopen: list[Path] = []
         self._missed: dict[Path, int] = {}
@@ -78,16 +95,43 @@ class LanguageServer:
         clock = asyncio.get_running_loop().time
         while True:
             began = clock()
-            reason = await self._run_once()
-            self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
-            self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
-            self.readiness.died(reason)
-            delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
-            await asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret depends on it)
+            self._ordered.clear()
+            end = await self._run_once()
+            if end.kind != "failure":
+                self._failures = 0
+            if end.kind == "idle":
+                await first_of(self._demand.arise(), self._order())
+            if end.kind == "failure":
+                self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
+                self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
+                self.readiness.died(end.reason)
+                delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
+                await first_of(_pause(delay * random.uniform(0.8, 1.2)), self._order())  # noqa: S311 (no secret)
 
-    def suspect(self) -> None:
-        """See whether the server, which let a request time out, still answers at all; restart it if not."""
-        self._suspected.set()
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Ask within this: a server that is stopped is started, and none is stopped meanwhile for being idle."""
+        with self._demand.asking():
+            yield
+
+    async def suspect(self) -> str:
+        """Say what became of a request that timed out. The server is restarted if it does not answer at all."""
+        return await self._pulse.doubt() if self._pulse is not None else "the server is gone"
+
+    async def farewell(self, connection: Connection, closed: SessionClosed) -> str:
+        """Say why a session was closed. If the process lives all the same, it is restarted."""
+        await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
+        if not connection.end.done():
+            await self.suspect()
+            await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
+        return connection.end.result() if connection.end.done() else str(closed)
+
+    def restart(self) -> None:
+        """Restart the server, or start it, at once, however often it failed; `readiness` tells when it is there."""
+        self._failures, self.readiness.hopeless = 0, False
+        self.readiness.died("it is being restarted, as was asked for")
+        self._connection = None
+        self._ordered.set()
 
     def files_changed(self, events: dict[Path, int]) -> None:
         """Tell the server of changed files, in order with what is asked later; open documents are brought up to date.
@@ -97,7 +141,8 @@ class LanguageServer:
         """
         connection = self.connection
         if connection is None:
-            self._missed.update(events)  # it may have read the old files already, before it said that it is there
+            if self.readiness.state != "stopped":
+                self._missed.update(events)  # it may have read the old files already, before it said that it is there
             return
         with contextlib.suppress(SessionClosed):
             connection.documents.tell_changed([(uri_of(path), kind) for path, kind in events.items()])
@@ -116,83 +161,109 @@ class LanguageServer:
                     with contextlib.suppress(ToolError):
                         connection.documents.sync(path)
 
-    async def _run_once(self) -> str:
+    async def _run_once(self) -> _End:
         """Start a process and stay with it to its end; give the reason of the end."""
         self.readiness.starting()
+        self._demand.note()
         environment = {**os.environ, **self.config.environment}
         try:
             process = await Process.start(self.config.command, self.tree.root, environment)
         except (ServerCommandMissing, OSError) as error:
             self._failures = _HOPELESS_AFTER
-            return str(error)
+            return _End(str(error))
         connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
+        self._pulse = Pulse(connection, self._patience.probe, self._patience.verdict)
         listening = asyncio.create_task(process.read_stderr(self.readiness.logged))
         reading = asyncio.create_task(connection.run())
+        end = _End("the agent is ending", "idle")
         try:
-            return await self._serve(process, connection, reading, listening)
+            end = await first_of(
+                self._crash(process, reading, listening),
+                self._serve(connection),
+                self._hang(self._pulse),
+                self._hunger(process),
+                self._idleness(),
+                self._order(),
+            )
+            return end
         finally:
-            if self._connection is not None:
-                # Not after the second failure in a row: perhaps one of them is what the server dies of.
-                self._reopen = connection.documents.paths() if self._failures == 0 else []
-                self._connection = None
-            await _end(process, listening, reading)
+            connection.end.set_result(end.reason)
+            # Not after the second failure in a row: perhaps one of them is what the server dies of.
+            if paths := connection.documents.paths():
+                self._reopen = paths if self._failures == 0 else []
+            self._connection = self._pulse = None
+            if end.kind == "idle":
+                await self._shut_down(connection, process)
+            for task in (reading, listening):
+                task.cancel()
+            await process.kill()
+            await asyncio.gather(reading, listening, return_exceptions=True)
 
-    async def _serve(
-        self, process: Process, connection: Connection, reading: asyncio.Task[str], listening: asyncio.Task[None]
-    ) -> str:
+    async def _serve(self, connection: Connection) -> _End:
+        """Make the server ready to be asked; stay until it is ended, or give the reason why it is no use."""
         try:
             await connection.initialize(self._patience.initialize)
             self._connected(connection)
-            return await self._stay(process, connection, reading, listening)
-        except asyncio.CancelledError:
-            await connection.shutdown(self._patience.shutdown)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._patience.shutdown):
-                    await process.wait()
-            raise
         except RequestTimedOut as error:
-            return str(error)
+            return _End(str(error))
         except ServerError as error:
-            return f"it refused to start: {error.message}"
+            return _End(f"it refused to start: {error.message}")
         except SessionClosed:
-            pass
-        return await self._epitaph(process, reading, listening)
+            pass  # why is found by others
+        return await _for_ever()
 
-    async def _stay(
-        self, process: Process, connection: Connection, reading: asyncio.Task[str], listening: asyncio.Task[None]
-    ) -> str:
-        """Stay with an initialized server until it ends or is found to hang; give the reason."""
-        watching = asyncio.create_task(self._watch(connection))
-        ending = asyncio.create_task(process.wait())
-        try:
-            await asyncio.wait([reading, watching, ending], return_when=asyncio.FIRST_COMPLETED)
-            if watching.done() and not reading.done() and not ending.done():
-                return watching.result()
-            return await self._epitaph(process, reading, listening)
-        finally:
-            watching.cancel()
-            ending.cancel()
-
-    async def _epitaph(self, process: Process, reading: asyncio.Task[str], listening: asyncio.Task[None]) -> str:
-        """Say why the session ended, with the exit status and the last words of the process if it ended too.
+    async def _crash(self, process: Process, reading: asyncio.Task[str], listening: asyncio.Task[None]) -> _End:
+        """Wait until the process or the session has ended; say why, with the server's last words.
 
         Usually all end together; but a child may hold the output of a dead server open, and a server that made no
         more sense may be alive.
         """
         ending = asyncio.create_task(process.wait())
-        await asyncio.wait([reading, listening, ending], timeout=_LAST_WORDS, return_when=asyncio.ALL_COMPLETED)
-        reason = reading.result() if reading.done() else "it closed nothing"
-        if ending.done():
-            status = ending.result()
-            reason = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
-        ending.cancel()
+        try:
+            await asyncio.wait([reading, ending], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([reading, listening, ending], timeout=_LAST_WORDS)
+        finally:
+            ending.cancel()
+        reason = process.epitaph() or reading.result()
         words = process.last_words()
-        return f"{reason}: {words}" if words else reason
+        return _End(f"{reason}: {words}" if words else reason)
+
+    async def _hang(self, pulse: Pulse) -> _End:
+        return _End(await pulse.watch())
+
+    async def _hunger(self, process: Process) -> _End:
+        """Look at the process and all that it started again and again until they use too much memory."""
+        limit = self.config.memory or sys.maxsize
+        while (used := await process.memory(limit)) <= limit:  # noqa: ASYNC110  nothing tells when a process grows
+            await asyncio.sleep(self._patience.memory_look)
+        return _End(f"it used {used >> 20} MB of memory, its limit is {limit >> 20} MB")
+
+    async def _idleness(self) -> _End:
+        """Wait until nobody has asked anything for as long as was declared."""
+        if self.config.idle_seconds is None:
+            return await _for_ever()
+        await self._demand.cease(self.config.idle_seconds)
+        self._connection = None  # at once: a question that comes now waits for the next process
+        self.readiness.stopped("idle; it starts when it is asked")
+        return _End("it was idle", "idle")
+
+    async def _order(self) -> _End:
+        await self._ordered.wait()
+        return _End("it is being restarted, as was asked for", "order")
+
+    async def _shut_down(self, connection: Connection, process: Process) -> None:
+        """Let the server end by itself, after a look at what it started."""
+        await process.memory(sys.maxsize)
+        await connection.shutdown(self._patience.shutdown)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience.shutdown):
+                await process.wait()
 
     def _connected(self, connection: Connection) -> None:
         """Show the initialized server what the one before it had open, and what changed meanwhile."""
         missed, self._missed = self._missed, {}
-        paths = self._reopen or ([] if self.config.ready != "progress" else self._any_file())
+        paths, self._reopen = self._reopen, []
+        paths = paths or ([] if self.config.ready != "progress" else self._any_file())
         self._connection = connection
         self.readiness.initialized()
         if missed:
@@ -204,28 +275,14 @@ class LanguageServer:
         first = next(self.tree.files(lambda path: self.config.language_of(path) is not None), None)
         return [first] if first else []
 
-    async def _watch(self, connection: Connection) -> str:
-        """Probe the server whenever it is suspected; give the reason when it is found to hang."""
-        while True:
-            await self._suspected.wait()
-            self._suspected.clear()
-            try:
-                await connection.probe(self._patience.probe)
-            except RequestTimedOut:
-                return f"it was restarted: it answered nothing for {self._patience.probe:.0f} s after a time-out"
-            except SessionClosed:
-                return "it went away"
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
 
 
-async def _end(process: Process, *tasks: asyncio.Task[Any]) -> None:
-    process.kill()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    process.stdin.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(5.0):
-            await process.wait()
+async def _for_ever() -> NoReturn:
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
 
 
 async def _never_stale() -> None:

@@ -10,6 +10,7 @@ from typing import Final
 
 from codebuddy.language.config import Feature, ServerConfig
 from codebuddy.language.documents import CREATED, DELETED
+from codebuddy.language.family import end_orphans
 from codebuddy.language.freshness import Freshness
 from codebuddy.language.readiness import ServerState
 from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
@@ -43,9 +44,10 @@ class LanguageServers:
             server.freshen = self.freshen
 
     async def run(self) -> None:
-        """Run the servers and the watch until cancelled; none is left running afterwards."""
+        """Run the servers and the watch until cancelled; none is left running afterwards, nor from before."""
         if not self._servers:
             return
+        await asyncio.to_thread(end_orphans)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watcher.run(self.freshen), name="file watch")

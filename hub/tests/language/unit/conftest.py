@@ -32,7 +32,7 @@ from codebuddy.code.symbol_models import (
     SymbolsOfFile,
 )
 from codebuddy.language.config import ReadyBy, read_server_configs
-from codebuddy.language.server import Patience
+from codebuddy.language.server import LanguageServer, Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
 
@@ -94,6 +94,12 @@ class Fake:
         place = {} if {"path", "name"} & set(given) else {"path": "p/main.py", "line": 2, "column": 1}
         arguments = RenameArguments(**{"new_name": "enter", "timeout_seconds": 10.0, **place, **given})
         return await plan_rename(self.servers, arguments, self.report)
+
+    @property
+    def server(self) -> LanguageServer:
+        found = self.servers.server_for(self.servers.tree.root / "main.py")
+        assert found is not None
+        return found
 
     def sent(self, method: str | None = None) -> list[dict[str, Any]]:
         """Give the messages that the server got; without a method, the answers to its own requests."""

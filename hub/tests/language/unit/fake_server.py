@@ -6,7 +6,8 @@ Usage: ``fake_server.py SCRIPT LOG``, with SCRIPT a JSON file::
 
 The n-th call of a method takes the n-th list of steps, the last one for all later calls; the count goes on in a new
 process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
-``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": true}``, ``{"deaf": true}``
+``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": HOW}`` (a child that does not
+end, started by ``sh`` or by the command line HOW), ``{"eat": MB}`` (memory), ``{"close": FD}``, ``{"deaf": true}``
 (reads no more), ``{"stderr": LINE}``, ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as
 somebody else would). A method without steps is answered with null. In params, ``@version`` and ``@uri`` stand for those
 of the last document that was opened or changed. Every message that comes in is a line of LOG, with the process id.
@@ -26,6 +27,7 @@ from typing import Any
 SCRIPT: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
 LOG = Path(sys.argv[2])
 DOCUMENT: dict[str, Any] = {}
+EATEN: list[bytearray] = []
 
 
 def send(message: dict[str, Any]) -> None:
@@ -69,9 +71,18 @@ def write_file(path: str, text: str) -> None:
     Path(path).write_text(text)
 
 
-def start_child() -> None:
-    child = subprocess.Popen(["sleep", "1000"], stdin=subprocess.DEVNULL)
-    LOG.with_suffix(".child").write_text(str(child.pid))
+def start_child(how: list[str]) -> None:
+    tell = f"echo $$ > {LOG.with_suffix('.new')}; mv {LOG.with_suffix('.new')} {LOG.with_suffix('.child')}"
+    subprocess.Popen([*how, "sh", "-c", f"{tell}; exec sleep 1000"], stdin=subprocess.DEVNULL)
+
+
+def eat(megabytes: int) -> None:
+    EATEN.append(bytearray(b"x") * (megabytes << 20))
+
+
+def close(descriptor: int) -> None:
+    os.close(descriptor)
+    time.sleep(1000)
 
 
 def send_for_ever(method: str, params: Any) -> None:
@@ -90,7 +101,9 @@ STEPS: dict[str, Callable[[Any, Any], None]] = {
     "notify": lambda value, ident: send({"method": value[0], "params": value[1]}),
     "ask": lambda value, ident: send({"id": value[0], "method": value[1], "params": value[2]}),
     "write": lambda value, ident: write(value),
-    "child": lambda value, ident: start_child(),
+    "child": lambda value, ident: start_child(value),
+    "close": lambda value, ident: close(value),
+    "eat": lambda value, ident: eat(value),
     "file": lambda value, ident: write_file(*value),
     "stderr": lambda value, ident: print(value, file=sys.stderr, flush=True),
     "deaf": lambda value, ident: time.sleep(1000),

@@ -7,12 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from codebuddy.code.asking import Asked, ask_symbols
 from codebuddy.errors import ToolError
-from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
 
 pytestmark = pytest.mark.anyio
@@ -24,14 +22,6 @@ END = {"notify": ["$/progress", {"token": "t", "value": {"kind": "end"}}]}
 def place(root: Path) -> dict[str, Any]:
     uri = uri_of(Tree("p", root).root / "shop.py")
     return {"uri": uri, "range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 13}}}
-
-
-def gone(pid: int) -> bool:
-    """Say whether a process has ended; one that nobody has waited for yet has."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 CRASHES = {
@@ -71,17 +61,6 @@ async def test_a_document_that_a_server_dies_of_is_not_shown_to_it_for_ever(star
         assert len(fake.sent("textDocument/didOpen")) == 2
 
 
-async def test_the_exit_status_and_the_last_words_are_the_reason(start: Any) -> None:
-    async with start(
-        {
-            DEFINITION: [[{"exit": 3}]],
-            "initialize": [[{"reply": {"capabilities": {"definitionProvider": True}}}], [{"deaf": True}]],
-        }
-    ) as fake:
-        await fake.definition()
-        await fake.until(lambda: fake.servers.states()[0]["reason"] == "it ended with status 3: last words")
-
-
 async def test_a_server_that_cannot_even_start_is_told_at_once_and_not_waited_for(start: Any) -> None:
     async with start({"initialize": [[{"exit": 1}]]}) as fake:
         await fake.until(lambda: len(fake.processes()) >= 4)
@@ -97,25 +76,6 @@ async def test_a_missing_program_is_named(start: Any) -> None:
         answer = await fake.definition(timeout_seconds=60.0)
         assert answer.reason == "server_crashed"
         assert "no program 'no-such-server'" in (answer.message or "")
-
-
-async def test_a_hanging_server_times_out_is_told_to_stop_and_is_replaced(start: Any, root: Path) -> None:
-    on = {DEFINITION: [[{"deaf": True}], [{"reply": [place(root)]}]]}
-    async with start(on) as fake:
-        answer = await fake.definition(timeout_seconds=0.5)
-        assert (answer.complete, answer.reason, answer.locations) == (False, "timed_out", [])
-        await fake.until(lambda: len(fake.processes()) == 2)
-        assert (await fake.definition()).complete
-
-
-async def test_a_slow_server_that_still_answers_is_not_replaced(start: Any, root: Path) -> None:
-    async with start({DEFINITION: [[], [{"reply": [place(root)]}]]}) as fake:
-        assert (await fake.definition(timeout_seconds=0.3)).reason == "timed_out"
-        await fake.until(lambda: bool(fake.sent("$/codebuddy/probe")))
-        (cancelled,) = fake.sent("$/cancelRequest")
-        assert cancelled["params"] == {"id": fake.sent(DEFINITION)[0]["id"]}
-        assert (await fake.definition()).complete
-        assert len(fake.processes()) == 1
 
 
 async def test_a_cancelled_question_is_cancelled_at_the_server(start: Any) -> None:
@@ -252,34 +212,6 @@ async def test_every_request_of_the_server_is_answered(start: Any, root: Path) -
         assert answers[4]["result"]["applied"] is False
         assert answers[5]["result"] == [{"uri": uri_of(Tree("p", root).root), "name": "p"}]
         assert answers[7]["error"]["code"] == -32601
-
-
-async def test_nothing_that_the_server_started_outlives_it(start: Any) -> None:
-    async with start({"initialized": [[{"child": True}]], DEFINITION: [[{"exit": 3}]]}) as fake:
-        child_file = fake.log.with_suffix(".child")
-        await fake.until(child_file.exists)
-        await fake.until(lambda: bool(child_file.read_text()))
-        first = int(child_file.read_text())
-        await fake.definition()
-        await fake.until(lambda: gone(first))
-        await fake.until(lambda: int(child_file.read_text() or first) != first)
-        processes = [int(child_file.read_text()), *fake.processes()]
-    await fake.until(lambda: all(gone(pid) for pid in processes))
-
-
-async def test_a_cancelled_agent_asks_its_servers_to_end_and_leaves_none(start: Any) -> None:
-    async with start() as fake:
-        await fake.definition()
-        other = LanguageServers(
-            "p", fake.servers.tree.root, [fake.servers.server_for(fake.servers.tree.root / "main.py").config]
-        )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(other.run)
-            await fake.until(lambda: other.states()[0]["state"] == "ready")
-            tasks.cancel_scope.cancel()
-        assert len(fake.processes()) == 2
-        assert gone(fake.processes()[1])
-        assert len(fake.sent("shutdown")) == len(fake.sent("exit")) == 1
 
 
 async def test_a_file_without_a_server_is_told_from_one_without_answers(start: Any, root: Path) -> None:

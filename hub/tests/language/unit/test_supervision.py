@@ -1,0 +1,249 @@
+"""A server that hangs, grows, idles or dies is ended with all that it started; it is told, and the next one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from codebuddy.language.family import MARK, end_orphans
+from codebuddy.language.process import Process
+from codebuddy.language.server import Patience
+from codebuddy.language.servers import LanguageServers
+from codebuddy.language.tree import Tree, uri_of
+
+pytestmark = pytest.mark.anyio
+DEFINITION = "textDocument/definition"
+CAN = {"capabilities": {"definitionProvider": True}}
+QUICK = Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_look=0.05, shutdown=0.5)
+
+WAYS = {
+    "a child": [],
+    "a child in a session of its own": ["setsid"],
+    "a child of a child that is gone": ["setsid", "-f"],
+}
+
+
+@pytest.fixture
+def found(root: Path) -> list[dict[str, Any]]:
+    return [{"uri": uri_of(Tree("p", root).root / "shop.py"), "range": {"start": PLACE, "end": PLACE}}]
+
+
+PLACE = {"line": 0, "character": 4}
+
+
+def gone(pid: int) -> bool:
+    """Say whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def state(fake: Any) -> tuple[str, str | None]:
+    described = fake.servers.states()[0]
+    return described["state"], described["reason"]
+
+
+def oom_score(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
+def child_of(fake: Any) -> int:
+    """Give the process that the server started last; 0 when it has started none."""
+    try:
+        return int(fake.log.with_suffix(".child").read_text())
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_nothing_that_a_server_started_outlives_it_or_the_agent(way: str, start: Any) -> None:
+    async with start({"initialized": [[{"child": WAYS[way]}]], DEFINITION: [[{"exit": 3}]]}) as fake:
+        await fake.until(lambda: child_of(fake) > 0)
+        first = child_of(fake)
+        assert (await fake.definition()).reason == "server_crashed"
+        await fake.until(lambda: gone(first))
+        await fake.until(lambda: child_of(fake) != first)
+        processes = [child_of(fake), *fake.processes()]
+        assert not gone(processes[0])
+    assert all(gone(pid) for pid in processes)
+
+
+async def test_a_child_without_the_servers_environment_ends_with_it(start: Any) -> None:
+    async with start({"initialized": [[{"child": ["env", "-i", "PATH=/usr/bin:/bin", "setsid"]}]]}) as fake:
+        await fake.until(lambda: child_of(fake) > 0)
+    assert gone(child_of(fake))
+
+
+async def test_what_an_agent_that_was_killed_left_behind_is_ended_by_the_next() -> None:
+    script = f"import os, time; os.environ['{MARK}']; time.sleep(1000)"
+    dead_agents = "4194304.1.1"  # no process has this id: it is over the highest
+    left = await asyncio.create_subprocess_exec(sys.executable, "-c", script, env={MARK: dead_agents})
+    ours = await Process.start(["sleep", "1000"], Path("/"), dict(os.environ))
+    try:
+        await asyncio.to_thread(end_orphans)
+        assert await left.wait() == -signal.SIGKILL
+        assert ours.epitaph() is None
+    finally:
+        await ours.kill()
+
+
+async def test_a_server_is_ended_rather_than_the_agent_when_memory_runs_out(start: Any) -> None:
+    async with start() as fake:
+        await fake.definition()
+        (pid,) = fake.processes()
+        assert oom_score(pid) > oom_score(os.getpid())
+
+
+async def test_a_kill_that_was_not_ours_is_said_to_be_for_want_of_memory(start: Any) -> None:
+    async with start({"initialize": [[{"reply": CAN}], [{"deaf": True}]], DEFINITION: [[]]}) as fake:
+        question = asyncio.create_task(fake.definition())
+        await fake.until(lambda: bool(fake.sent(DEFINITION)))
+        os.kill(fake.processes()[0], signal.SIGKILL)
+        answer = await question
+        assert answer.reason == "server_crashed"
+        assert "signal 9" in (answer.message or "")
+        assert "memory had run out" in (answer.message or "")
+
+
+async def test_a_server_over_its_memory_limit_is_restarted_and_it_is_told_with_numbers(start: Any, found: Any) -> None:
+    on = {DEFINITION: [[{"eat": 200}], [{"reply": found}]]}
+    async with start(on, patience=QUICK, memory=150 << 20) as fake:
+        answer = await fake.definition()
+        assert answer.reason == "server_crashed"
+        assert "MB of memory, its limit is 150 MB" in (answer.message or "")
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 2
+
+
+async def test_what_a_servers_children_use_counts(start: Any) -> None:
+    hog = [sys.executable, "-c", "x = bytearray(b'x') * (200 << 20); import time; time.sleep(1000)"]
+    on = {"initialized": [[{"child": hog}], []]}
+    async with start(on, patience=QUICK, memory=150 << 20) as fake:
+        await fake.until(lambda: len(fake.processes()) == 2)
+        await fake.until(lambda: state(fake)[0] == "ready")
+
+
+async def test_an_idle_server_is_ended_and_the_next_question_starts_it(start: Any, found: Any) -> None:
+    async with start({DEFINITION: [[{"reply": found}]]}, patience=QUICK, idle_seconds=0.2) as fake:
+        assert (await fake.definition()).complete
+        await fake.until(lambda: state(fake) == ("stopped", "idle; it starts when it is asked"))
+        await fake.until(lambda: gone(fake.processes()[0]))
+        assert len(fake.sent("shutdown")) == 1
+        assert len(fake.processes()) == 1
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 2
+
+
+async def test_a_server_that_is_working_on_a_question_is_not_idle(start: Any) -> None:
+    async with start({DEFINITION: [[]]}, patience=QUICK, idle_seconds=0.1) as fake:
+        answer = await fake.definition(timeout_seconds=1.0)
+        assert answer.reason == "timed_out"
+        assert len(fake.processes()) == 1
+
+
+async def test_a_hanging_server_times_out_is_told_to_stop_and_is_replaced(start: Any, found: Any) -> None:
+    async with start({DEFINITION: [[{"deaf": True}], [{"reply": found}]]}) as fake:
+        answer = await fake.definition(timeout_seconds=0.5)
+        assert (answer.complete, answer.reason, answer.locations) == (False, "timed_out", [])
+        assert (answer.message or "").endswith("the server answered nothing and is being restarted.")
+        await fake.until(lambda: len(fake.processes()) == 2)
+        assert (await fake.definition()).complete
+
+
+async def test_a_slow_server_that_still_answers_is_not_replaced(start: Any, found: Any) -> None:
+    async with start({DEFINITION: [[], [{"reply": found}]]}) as fake:
+        answer = await fake.definition(timeout_seconds=0.3)
+        assert answer.reason == "timed_out"
+        assert (answer.message or "").endswith("it was cancelled; the server still answers.")
+        (cancelled,) = fake.sent("$/cancelRequest")
+        assert cancelled["params"] == {"id": fake.sent(DEFINITION)[0]["id"]}
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 1
+
+
+async def test_whoever_let_a_request_time_out_does_not_wait_for_long_to_hear_of_the_server(start: Any) -> None:
+    patience = Patience(first_delay=0.01, probe=60.0, verdict=0.1)
+    async with start({DEFINITION: [[{"deaf": True}]]}, patience=patience) as fake:
+        answer = await fake.definition(timeout_seconds=0.3)
+        assert "has answered nothing since, and it is restarted if that goes on for 60 s" in (answer.message or "")
+
+
+async def test_a_server_that_closes_its_input_is_replaced(start: Any, found: Any) -> None:
+    async with start({DEFINITION: [[{"close": 0}], [{"reply": found}]]}) as fake:
+        assert not (await fake.definition(timeout_seconds=1.0)).complete
+        await fake.until(lambda: len(fake.processes()) == 2)
+        assert (await fake.definition()).complete
+
+
+async def test_a_crash_at_the_start_is_told_at_once_also_when_a_child_holds_the_output(start: Any, found: Any) -> None:
+    on = {"initialize": [[{"child": []}, {"exit": 3}], [{"reply": CAN}]], DEFINITION: [[{"reply": found}]]}
+    async with start(on) as fake:
+        assert (await fake.definition(timeout_seconds=10.0)).complete
+        assert len(fake.processes()) == 2
+
+
+async def test_an_answer_of_nothing_from_a_server_that_ends_with_it_is_not_none(start: Any) -> None:
+    async with start({DEFINITION: [[{"reply": []}, {"exit": 1}]]}) as fake:
+        answer = await fake.definition()
+        assert (answer.complete, answer.reason) == (False, "server_crashed")
+
+
+async def test_the_line_that_tells_why_it_ended_is_the_reason(start: Any) -> None:
+    said = [{"stderr": line} for line in ("starting", "Error: no tsserver", "    at main.js:5", "", "Node.js v24")]
+    async with start({DEFINITION: [[*said, {"exit": 1}]]}) as fake:
+        answer = await fake.definition()
+        assert (answer.message or "").endswith("it ended with status 1: Error: no tsserver.")
+
+
+async def test_a_restart_that_was_asked_for_ends_what_hangs_and_needs_no_patience(start: Any, found: Any) -> None:
+    on = {DEFINITION: [[{"deaf": True}], [{"reply": found}]]}
+    async with start(on, patience=Patience(first_delay=60.0)) as fake:
+        question = asyncio.create_task(fake.definition(timeout_seconds=60.0))
+        await fake.until(lambda: bool(fake.sent(DEFINITION)))
+        fake.server.restart()
+        answer = await question
+        assert answer.reason == "server_crashed"
+        assert "it is being restarted, as was asked for" in (answer.message or "")
+        assert (await fake.definition()).complete
+        assert gone(fake.processes()[0])
+
+
+async def test_a_restart_that_was_asked_for_does_not_wait_for_a_delay_nor_for_a_question(start: Any) -> None:
+    async with start({"initialize": [[{"exit": 1}], [{"reply": CAN}]]}, patience=Patience(first_delay=60.0)) as fake:
+        await fake.until(lambda: state(fake)[0] == "dead")
+        fake.server.restart()
+        await fake.until(lambda: state(fake)[0] == "ready")
+    async with start({}, patience=QUICK, idle_seconds=0.2) as fake:
+        await fake.until(lambda: state(fake)[0] == "stopped")
+        fake.server.restart()
+        await fake.until(lambda: state(fake)[0] == "ready")
+
+
+async def test_the_exit_status_and_the_last_words_are_the_reason(start: Any) -> None:
+    async with start({DEFINITION: [[{"exit": 3}]], "initialize": [[{"reply": CAN}], [{"deaf": True}]]}) as fake:
+        await fake.definition()
+        await fake.until(lambda: fake.servers.states()[0]["reason"] == "it ended with status 3: last words")
+
+
+async def test_a_cancelled_agent_asks_its_servers_to_end_and_leaves_none(start: Any) -> None:
+    async with start() as fake:
+        await fake.definition()
+        other = LanguageServers(
+            "p", fake.servers.tree.root, [fake.servers.server_for(fake.servers.tree.root / "main.py").config]
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(other.run)
+            await fake.until(lambda: other.states()[0]["state"] == "ready")
+            tasks.cancel_scope.cancel()
+        assert len(fake.processes()) == 2
+        assert gone(fake.processes()[1])
+        assert len(fake.sent("shutdown")) == len(fake.sent("exit")) == 1
+        await fake.until(lambda: not [task for task in asyncio.all_tasks() if "Connection" in repr(task)][1:])

@@ -1,0 +1,43 @@
+"""The sample of each profile passes the profile's own tasks, in the spoke that it would be worked on in."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from codebuddy_testing.deployment import ROOT, Deployment
+
+SAMPLES = ROOT / "roles/projects/files/samples"
+SPOKES = {"typescript": "ts-tsc", "python": "py-pylsp", "rust": "rust", "go": "go", "cpp": "cpp"}
+SOURCES = (".ts", ".py", ".rs", ".go", ".cpp", ".hpp")
+PLACE = "/tmp/sample"
+RUN = "import json, os, sys; os.chdir(sys.argv[1]); argv = json.loads(sys.argv[2]); os.execvp(argv[0], argv)"
+
+
+def packed(directory: Path) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(directory, arcname=".")
+    return archive.getvalue()
+
+
+@pytest.mark.parametrize("profile", SPOKES)
+def test_the_sample_of_a_profile_passes_its_tasks(profile: str) -> None:
+    directory = os.environ.get("CODEBUDDY_TEST_DIR", "~/.cache/codebuddy-test-languages")
+    fleet, spoke = Deployment("cblang", 3901, Path(directory).expanduser()), SPOKES[profile]
+    unpack = f"rm -rf {PLACE} && mkdir {PLACE} && tar -x --no-same-owner -C {PLACE}"
+    assert fleet.feed(spoke, packed(SAMPLES / profile), "sh", "-c", unpack).code == 0
+    tasks: dict[str, list[str]] = json.loads(fleet.run(spoke, "cat", "/etc/codebuddy/config.json").output)["tasks"]
+    assert "test" in tasks
+    for name, argv in sorted(tasks.items()):
+        done = fleet.python(spoke, RUN, PLACE, json.dumps(argv))
+        assert done.code == 0, f"{name}: {done.output}"
+    # What formatting would change is not formatted: the sample and its own task do not agree.
+    for path in sorted(path for path in (SAMPLES / profile).rglob("*") if path.suffix in SOURCES):
+        after = fleet.run(spoke, "cat", f"{PLACE}/{path.relative_to(SAMPLES / profile)}").output
+        assert after == path.read_text(), path
