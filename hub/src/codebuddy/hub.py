@@ -38,6 +38,7 @@ from codebuddy.tools.files import file_tools
 from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
+from codebuddy.tools.servers import server_tools
 from codebuddy.tools.write_formatting import WriteFormatter, link_format
 from codebuddy.workspace import Workspaces
 
@@ -87,6 +88,7 @@ class Hub:
                 *rename_tools(self.links, editor),
                 *code_tools(self.links, projects),
                 *run_tools(self.links, projects),
+                *server_tools(self.links, projects),
             ],
             INSTRUCTIONS,
             self.in_flight,

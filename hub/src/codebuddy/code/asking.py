@@ -15,6 +15,7 @@ from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import Encoding
+from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
@@ -43,8 +44,6 @@ _FIRST_PAUSE: Final = 0.05
 _WAITING_SHARE: Final = 0.9
 
 T = TypeVar("T")
-
-Report = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,12 @@ from typing import Any, Final, Literal, TypedDict
 from codebuddy.language.changes import Changes, remaining
 from codebuddy.language.config import LOAD_SECONDS, ReadyBy
 
-__all__ = ["PROGRESS_GRACE", "Readiness", "ServerState", "State"]
+__all__ = ["PROGRESS_GRACE", "Readiness", "Report", "ServerState", "State"]
 
 State = Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
 _Stage = Literal["starting", "indexing", "ready", "dead", "stopped"]
+
+Report = Callable[[str], Awaitable[None]]
 
 PROGRESS_GRACE: Final = 5.0
 _MAX_TOKENS: Final = 200
@@ -164,7 +166,7 @@ class Readiness:
             self.loads += 1
             self._enter("indexing", message or "loading the project")
 
-    async def wait(self, deadline: float, report: Callable[[str], Awaitable[None]], local: bool = False) -> bool:
+    async def wait(self, deadline: float, report: Report, local: bool = False) -> bool:
         """Wait until it is ready, or known not to become so in time; say whether it is.
 
         Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import sys
@@ -25,6 +26,8 @@ from codebuddy.language.session import RequestTimedOut, ServerError, SessionClos
 from codebuddy.language.tree import Tree, uri_of
 
 __all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
+
+log = logging.getLogger(__name__)
 
 _HOPELESS_AFTER: Final = 3
 _LAST_WORDS: Final = 1.0
@@ -105,6 +108,7 @@ class LanguageServer:
                 self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
                 self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
                 self.readiness.died(end.reason)
+                log.warning("language server %s: %s", self.config.name, end.reason)
                 delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
                 await first_of(_pause(delay * random.uniform(0.8, 1.2)), self._order())  # noqa: S311 (no secret)
 

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from codebuddy.errors import ToolError
 from codebuddy.language.config import Feature, ServerConfig
 from codebuddy.language.documents import CREATED, DELETED
 from codebuddy.language.family import end_orphans
 from codebuddy.language.freshness import Freshness
-from codebuddy.language.readiness import ServerState
+from codebuddy.language.readiness import Report, ServerState
 from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
@@ -59,6 +60,26 @@ class LanguageServers:
                     group.create_task(server.run(), name=f"language server {server.config.name}")
         finally:
             await self._freshness.close()
+
+    async def restart(self, name: str | None, deadline: float, report: Report) -> list[ServerState]:
+        """Restart one server, or all; give how they are when they have loaded, or when the time is over.
+
+        Args:
+            name: which; None: all.
+            deadline: until when to wait, in the running loop's time.
+            report: told what is being waited for.
+
+        Raises:
+            ToolError: ``unknown_server``, listing the names.
+        """
+        chosen = [server for server in self._servers if name in (None, server.config.name)]
+        if name is not None and not chosen:
+            names = ", ".join(server.config.name for server in self._servers) or "none"
+            raise ToolError("unknown_server", f"{self.tree.project} has no language server {name!r}; it has: {names}.")
+        for server in chosen:
+            server.restart()
+        await asyncio.gather(*(server.readiness.wait(deadline, report) for server in chosen))
+        return [server.state() for server in chosen]
 
     def states(self) -> list[ServerState]:
         """Give each server's state, for health."""

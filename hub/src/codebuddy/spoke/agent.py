@@ -20,6 +20,7 @@ from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.commands import Commands, run_tools
 from codebuddy.spoke.dial import dial_for_ever
 from codebuddy.spoke.local import listen_locally
+from codebuddy.spoke.servers import server_tools
 from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state
 from codebuddy.tool import Call, Tool
@@ -46,7 +47,12 @@ class Agent:
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
         commands = Commands(configuration.project, workspace, configuration.tasks, configuration.environment)
-        self.tools: list[Tool[Any]] = [*code_tools(self.servers), *run_tools(commands), _status_tool(self)]
+        self.tools: list[Tool[Any]] = [
+            *code_tools(self.servers),
+            *run_tools(commands),
+            *server_tools(self.servers),
+            _status_tool(self),
+        ]
         self.server = ToolServer(f"codebuddy-{configuration.project}", self.tools)
 
     def status(self) -> SpokeStatus:

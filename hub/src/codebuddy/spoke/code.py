@@ -23,29 +23,29 @@ from codebuddy.code.symbol_models import DocumentSymbolsArguments, ReferencesArg
 from codebuddy.language.servers import LanguageServers
 from codebuddy.tool import Call, Tool
 
-__all__ = ["code_tools"]
+__all__ = ["code_tools", "reporter"]
 
 
 def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
     """Give the code tools of a project, and ``plan_rename`` and ``files_changed``, which only the hub calls."""
 
     async def definition(call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await find_definition(servers, arguments, _reporter(call))
+        return await find_definition(servers, arguments, reporter(call))
 
     async def references(call: Call, arguments: ReferencesArguments) -> ReferencesResult:
-        return await find_references(servers, arguments, _reporter(call))
+        return await find_references(servers, arguments, reporter(call))
 
     async def implementations(call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await find_implementations(servers, arguments, _reporter(call))
+        return await find_implementations(servers, arguments, reporter(call))
 
     async def symbols(call: Call, arguments: DocumentSymbolsArguments) -> SymbolsOfFile:
-        return await document_symbols(servers, arguments, _reporter(call))
+        return await document_symbols(servers, arguments, reporter(call))
 
     async def diagnostics(call: Call, arguments: DiagnosticsArguments) -> DiagnosticsResult:
-        return await diagnose(servers, arguments, _reporter(call))
+        return await diagnose(servers, arguments, reporter(call))
 
     async def rename(call: Call, arguments: RenameArguments) -> PlannedRename:
-        return await plan_rename(servers, arguments, _reporter(call))
+        return await plan_rename(servers, arguments, reporter(call))
 
     async def files_changed(call: Call, arguments: FilesChangedArguments) -> FilesChangedResult:
         paths = [servers.tree.locate_inside(path) for path in arguments.paths]
@@ -111,7 +111,7 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
     ]
 
 
-def _reporter(call: Call) -> Report:
+def reporter(call: Call) -> Report:
     """Count the reports up, for MCP wants progress that grows; how far a server is stands in the message."""
     count = 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
 from codebuddy.tool import Arguments, Result
 
-__all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
+__all__ = ["LanguageServerState", "RestartArguments", "ServerStates", "SpokeStatus", "StatusArguments"]
 
 
 class StatusArguments(Arguments):
@@ -38,6 +38,21 @@ class LanguageServerState(BaseModel):
     state: Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
     reason: Shown | None = None
     percent: int | None = None
+
+
+class RestartArguments(Arguments):
+    """Which of a project's language servers to restart."""
+
+    name: str | None = Field(
+        None, description="Name of the language server, as list_projects gives it; left out: all of the project."
+    )
+    timeout_seconds: float = Field(30.0, gt=0, le=600, description="Seconds to wait until they have loaded.")
+
+
+class ServerStates(Result):
+    """How a project's language servers are."""
+
+    language_servers: list[LanguageServerState]
 
 
 class SpokeStatus(Result):

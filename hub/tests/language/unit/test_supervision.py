@@ -12,16 +12,24 @@ from typing import Any
 import anyio
 import pytest
 
+from codebuddy.access import LOCAL
+from codebuddy.errors import ToolError
 from codebuddy.language.family import MARK, end_orphans
 from codebuddy.language.process import Process
 from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
+from codebuddy.spoke.servers import server_tools
+from codebuddy.telemetry.models import RestartArguments
+from codebuddy.tool import Call
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"
 CAN = {"capabilities": {"definitionProvider": True}}
 QUICK = Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_look=0.05, shutdown=0.5)
+
+PROGRESS = {"kind": "begin", "title": "Loading", "percentage": 40}
+NEWS = {"notify": ["$/progress", {"token": "t", "value": PROGRESS}]}
 
 WAYS = {
     "a child": [],
@@ -225,6 +233,20 @@ async def test_a_restart_that_was_asked_for_does_not_wait_for_a_delay_nor_for_a_
         await fake.until(lambda: state(fake)[0] == "stopped")
         fake.server.restart()
         await fake.until(lambda: state(fake)[0] == "ready")
+
+
+async def test_the_tool_restarts_what_is_named_and_tells_how_it_is_when_it_has_loaded(start: Any) -> None:
+    async with start({"initialized": [[], [NEWS]]}, ready="progress", patience=QUICK) as fake:
+        tool = {tool.name: tool for tool in server_tools(fake.servers)}["restart_language_server"]
+        with pytest.raises(ToolError, match="p has no language server 'nobody'; it has: fake") as refused:
+            await tool.handler(Call(LOCAL), RestartArguments(name="nobody"))
+        assert refused.value.code == "unknown_server"
+        await fake.until(lambda: state(fake)[0] == "ready")
+        answer = await tool.handler(Call(LOCAL), RestartArguments(name="fake", timeout_seconds=1.0))
+        assert [(one.name, one.state, one.percent) for one in answer.language_servers] == [("fake", "indexing", 40)]
+        answer = await tool.handler(Call(LOCAL), RestartArguments(timeout_seconds=0.5))
+        assert len(answer.language_servers) == 1
+        assert len(fake.processes()) == 3
 
 
 async def test_the_exit_status_and_the_last_words_are_the_reason(start: Any) -> None:

@@ -1,0 +1,78 @@
+"""restart_language_server at the hub: each project's servers are told, and a name that none has is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codebuddy.access import LOCAL, Principal
+from codebuddy.errors import ToolError
+from codebuddy.links.registry import Links
+from codebuddy.tool import Call
+from codebuddy.tools.servers import Restarted, RestartInProjects, server_tools
+
+pytestmark = pytest.mark.anyio
+
+UNKNOWN = ToolError("unknown_server", "project-b has no language server 'ty'; it has: pylsp.")
+AWAY = ToolError("spoke_offline", "The spoke of project-c is not connected.")
+
+
+class Spokes(Links):
+    """Links whose spokes say what they are told to say."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        super().__init__(answers)
+        self.answers = answers
+        self.sent: list[tuple[str, Any]] = []
+
+    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **_: Any) -> Any:
+        self.sent.append((project, arguments))
+        said = self.answers[project]
+        if isinstance(said, ToolError):
+            raise said
+        return answer.model_validate(said)
+
+
+def states(*states: tuple[str, str, str | None]) -> dict[str, Any]:
+    return {"language_servers": [{"name": name, "state": state, "reason": why} for name, state, why in states]}
+
+
+async def restart(spokes: Spokes, call: Call | None = None, **arguments: Any) -> Restarted:
+    (tool,) = server_tools(spokes, frozenset(spokes.answers))
+    answer = await tool.handler(call or Call(LOCAL), RestartInProjects(**arguments))
+    assert isinstance(answer, Restarted)
+    return answer
+
+
+async def test_each_project_tells_its_servers_states_or_why_it_cannot() -> None:
+    answers = {"project-a": states(("ty", "ready", None)), "project-b": UNKNOWN, "project-c": AWAY}
+    spokes = Spokes(answers)
+    answer = await restart(spokes, name="ty")
+    assert {arguments["name"] for _, arguments in spokes.sent} == {"ty"}
+    assert answer.text().splitlines() == [
+        "project-a: ty ready",
+        "project-b: project-b has no language server 'ty'; it has: pylsp.",
+        "project-c: The spoke of project-c is not connected.",
+    ]
+    assert [part.reason for part in answer.projects] == [None, "unknown_server", "spoke_offline"]
+
+
+async def test_why_a_server_is_not_ready_is_in_the_text() -> None:
+    spokes = Spokes({"project-a": states(("rust-analyzer", "degraded", "no Cargo.toml"))})
+    assert (await restart(spokes)).text() == "project-a: rust-analyzer degraded (no Cargo.toml)"
+
+
+async def test_a_name_that_no_project_has_is_refused() -> None:
+    with pytest.raises(ToolError, match="it has: pylsp"):
+        await restart(Spokes({"project-a": UNKNOWN, "project-b": UNKNOWN}), name="ty")
+
+
+async def test_only_projects_that_the_token_covers_are_restarted() -> None:
+    spokes = Spokes({"project-a": states(), "project-b": states()})
+    call = Call(Principal("x", frozenset({"project-a"}), frozenset({"run"})))
+    assert [part.project for part in (await restart(spokes, call)).projects] == ["project-a"]
+    with pytest.raises(ToolError) as refused:
+        await restart(spokes, call, projects=["project-b"])
+    assert refused.value.code == "unknown_project"
+    assert [project for project, _ in spokes.sent] == ["project-a"]
