@@ -32,6 +32,7 @@ from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.checking import link_check
 from codebuddy.tools.code import code_tools
+from codebuddy.tools.code_edits import code_edit_tools
 from codebuddy.tools.editing import Editor
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
@@ -86,6 +87,7 @@ class Hub:
                 *file_tools(self.workspaces),
                 *edit_tools(editor, configuration.journal),
                 *rename_tools(self.links, editor),
+                *code_edit_tools(self.links, editor),
                 *code_tools(self.links, projects),
                 *run_tools(self.links, projects),
                 *server_tools(self.links, projects),

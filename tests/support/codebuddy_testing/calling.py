@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,16 @@ class ToolClient:
         self.engine = EditEngine(workspaces, Journal(journal, 2**28, 86400.0))
         formatter = WriteFormatter(self.format, projects, self.engine.max_file_bytes)
         editor = self.editor = Editor(self.engine, self.tell, self.check, formatter)
-        self.tools: dict[str, Tool[Any]] = {tool.name: tool for tool in [*file_tools(workspaces), *edit_tools(editor)]}
-        self.schemas = {name: tool.result.model_json_schema(mode="serialization") for name, tool in self.tools.items()}
+        self.tools: dict[str, Tool[Any]] = {}
+        self.schemas: dict[str, dict[str, Any]] = {}
+        self.add([*file_tools(workspaces), *edit_tools(editor)])
         self.principal = Principal("tester", None, ALL_SCOPES)
+
+    def add(self, tools: Iterable[Tool[Any]]) -> None:
+        """Have more tools."""
+        for tool in tools:
+            self.tools[tool.name] = tool
+            self.schemas[tool.name] = tool.result.model_json_schema(mode="serialization")
 
     async def tell(self, project: str, paths: list[str]) -> None:
         """Keep what a spoke is told, after what `on_tell` does."""

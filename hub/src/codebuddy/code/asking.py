@@ -216,10 +216,10 @@ async def _settle(asked: Asked, path: Path, exchange: Exchange, local: bool) -> 
 
 
 async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
-    connection = asked.server.connection
-    if connection is None:
-        return _absent(asked.server)
-    try:
+    gap: str | None = None
+
+    async def attempt(connection: Connection) -> Answer:
+        nonlocal gap
         async with contextlib.AsyncExitStack() as stack:
             await _enter(stack, connection, asked.deadline)
             gap = await _freshen(asked)
@@ -231,6 +231,41 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
             if _is_empty(result):
                 # A server that loses what it works with may say nothing, and that it has loaded, just before it ends.
                 await connection.probe(remaining(asked.deadline))
+            return Answer(result, lines, connection.encoding)
+
+    answer = await _told(asked, attempt)
+    return answer if gap is None or answer.reason is not None else _but(answer, "indexing", gap)
+
+
+async def ask_of_text(asked: Asked, path: Path, text: str, exchange: Exchange) -> Answer:
+    """Ask about a file as if it had another text than on the disk; what the file says by itself must be enough.
+
+    Args:
+        asked: whom, and how long.
+        path: the file; it need not be there.
+        text: the text, without byte order mark.
+        exchange: asks and gives the result of the answer.
+
+    Raises:
+        ToolError: the file on the disk cannot be read, or the exchange raised it.
+    """
+
+    async def attempt(connection: Connection) -> Answer:
+        await _freshen(asked)
+        async with connection.overlay(path, text, remaining(asked.deadline)) as document:
+            return Answer(await exchange(connection, document), {path: document.lines}, connection.encoding)
+
+    with asked.server.asking():
+        return await _told(asked, attempt)
+
+
+async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+    """Give the answer of an attempt, or say why there is none."""
+    connection = asked.server.connection
+    if connection is None:
+        return _absent(asked.server)
+    try:
+        return await attempt(connection)
     except SessionClosed as closed:
         why = await asked.server.farewell(connection, closed)
         return Answer(None, reason="server_crashed", message=f"The language server went away: {why}.")
@@ -239,8 +274,6 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
         return Answer(None, reason="timed_out", message=f"The language server gave {error}: {outcome}.")
     except ServerError as error:
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
-    answer = Answer(result, lines, connection.encoding)
-    return answer if gap is None else _but(answer, "indexing", gap)
 
 
 async def _freshen(asked: Asked) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from codebuddy.code.models import CodeResult
@@ -9,7 +11,7 @@ from codebuddy.tool import Arguments
 from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.models import PATH
 
-__all__ = ["FormatTextArguments", "FormattedText", "PlanFormatArguments", "PlannedChanges"]
+__all__ = ["FormatTextArguments", "FormattedText", "PlanFormatArguments", "PlannedChanges", "SymbolEditArguments"]
 
 _TIMEOUT = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language server.")
 
@@ -26,6 +28,19 @@ class FormatTextArguments(Arguments):
 
     path: str = Field(description=PATH)
     content: str = Field(description="The text, with its real line breaks and without byte order mark.")
+    timeout_seconds: float = _TIMEOUT
+
+
+class SymbolEditArguments(Arguments):
+    """A symbol, and code to put in its place or beside it."""
+
+    path: str = Field(description=PATH)
+    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
+    line: int | None = Field(
+        default=None, ge=1, description="The line of its name, where several symbols have the same name."
+    )
+    action: Literal["replace", "before", "after"]
+    content: str = Field(description="The code.")
     timeout_seconds: float = _TIMEOUT
 
 

@@ -19,7 +19,7 @@ from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text import Text, content_hash, decode
 
-__all__ = ["Expected", "Source", "changes_of", "covers", "merged", "read_source"]
+__all__ = ["Expected", "Source", "changes_of", "covers", "merged", "range_edits", "read_source", "source_of"]
 
 _ENDINGS: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
@@ -70,8 +70,13 @@ def read_source(data: bytes, path: str) -> Source:
         error.path = path
         raise
     if text.encoding not in ("utf-8", "utf-8-bom"):
-        raise ToolError("unsupported_encoding", "The rename reaches this file, which is not UTF-8; convert it.", path)
+        raise ToolError("unsupported_encoding", "This edit reaches a file that is not UTF-8; convert it.", path)
     return Source(split_lines(text.content), content_hash(data), _ending(text))
+
+
+def source_of(content: str) -> Source:
+    """Give a text that is not on the disk as what is to be edited."""
+    return Source(split_lines(content), None, _ending(Text(content, "utf-8")))
 
 
 def _ending(text: Text) -> str | None:
@@ -103,7 +108,7 @@ def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], expected: 
             continue
         edited.add(step.origin)
         source = Source([""], None, None) if step.origin is None else sources[step.origin]
-        if edits := _edits(step, source, expected):
+        if edits := range_edits(step, source, expected):
             changes.append(_change(step.path, expected.tree, expected_hash=source.hash, edits=edits))
     return changes
 
@@ -137,7 +142,12 @@ def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> 
     return False
 
 
-def _edits(step: TextEdits, source: Source, expected: Expected) -> list[RangeEdit]:
+def range_edits(step: TextEdits, source: Source, expected: Expected) -> list[RangeEdit]:
+    """Give the edits of one file, without what they do not change.
+
+    Raises:
+        ToolError, ValueError, StaleText: see `changes_of`.
+    """
     lines, shown = source.lines, _shown(step.path, expected.tree)
     edits = _apart([_converted(edit, lines, expected) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]

@@ -1,0 +1,202 @@
+"""Code that replaces a symbol or comes beside it fits in: indentation, comments, blank lines, line breaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codebuddy.code.change_models import SymbolEditArguments
+from codebuddy.code.declarations import find_declaration
+from codebuddy.code.symbol_edits import fitted, inserted, plan_symbol_edit, replaced
+from codebuddy.errors import ToolError
+from codebuddy.workspace.range_edits import apply_range_edits
+from codebuddy.workspace.text import content_hash
+
+SYMBOLS = "textDocument/documentSymbol"
+CAN = {"documentSymbolProvider": True}
+
+PYTHON = """\
+import os
+
+# Greets.
+@cache
+def greet():
+    return 1
+
+
+class A:
+    x = 1
+
+    def first(self):
+        return 1  # one
+
+    def last(self):
+        return 2
+"""
+RUST = """\
+enum E {
+    A,
+    B,
+}
+"""
+
+
+def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: str = "p/a.py") -> str:
+    lines = text.split("\n")
+    found = find_declaration(lines, full, name_line, path)
+    if how == "replace":
+        change = replaced(lines, found, content, path)
+    else:
+        change = inserted(lines, found, content, path, below=how == "after")
+    return apply_range_edits(text, [change])
+
+
+METHOD = "def first(self):\n    return 3"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        METHOD,
+        METHOD + "\n\n",
+        "\n" + METHOD,
+        "    def first(self):\n        return 3",
+        "def first(self):\n        return 3",
+        "\tdef first(self):\n\t    return 3",
+    ],
+)
+def test_code_is_indented_like_the_place_however_it_comes(content: str) -> None:
+    changed = edit(PYTHON, (12, 5, 14, 1), 12, content, "replace")
+    assert changed == PYTHON.replace("        return 1  # one", "        return 3")
+
+
+def test_a_body_in_braces_that_was_copied_without_its_first_indentation() -> None:
+    assert fitted("go() {\n      x;\n    }", "    ", "a.ts") == ["    go() {", "      x;", "    }"]
+    assert fitted("go() {\n  x;\n}", "    ", "a.ts") == ["    go() {", "      x;", "    }"]
+    assert fitted("@Input()\n    go() {}", "    ", "a.ts") == ["    @Input()", "    go() {}"]
+    assert fitted("def f():\n    '''\n\n    '''", "", "a.py") == ["def f():", "    '''", "", "    '''"]
+
+
+def test_decorators_go_and_the_comment_stays() -> None:
+    changed = edit(PYTHON, (5, 1, 7, 1), 5, "async def greet():\n    return 2", "replace")
+    assert changed == PYTHON.replace("@cache\ndef greet():\n    return 1", "async def greet():\n    return 2")
+
+
+def test_a_comment_in_the_content_replaces_the_comment() -> None:
+    changed = edit(PYTHON, (4, 1, 7, 1), 5, "# New.\n@other\ndef greet(): ...", "replace")
+    assert changed.startswith("import os\n\n# New.\n@other\ndef greet(): ...\n\n\nclass A")
+
+
+@pytest.mark.parametrize(("content", "new"), [("C", "C,"), ("C,", "C,"), ("C // c", "C, // c"), ("C, // c", "C, // c")])
+def test_the_comma_after_it_is_there_once(content: str, new: str) -> None:
+    assert edit(RUST, (3, 5, 3, 6), 3, content, "replace", path="p/a.rs") == RUST.replace("B,", new)
+
+
+def test_a_function_above_another_one_and_its_comment() -> None:
+    changed = edit(PYTHON, (5, 1, 7, 1), 5, "def new():\n    pass\n", "before")
+    assert changed == PYTHON.replace("import os\n\n# G", "import os\n\n\ndef new():\n    pass\n\n\n# G")
+
+
+def test_a_method_between_two_and_at_the_end_of_a_class() -> None:
+    between = edit(PYTHON, (12, 5, 14, 1), 12, "def new(self): ...", "after")
+    assert between == PYTHON.replace("# one\n", "# one\n\n    def new(self): ...\n")
+    end = edit(PYTHON, (15, 5, 17, 1), 15, "def new(self): ...", "after")
+    assert end == PYTHON + "\n    def new(self): ...\n"
+
+
+def test_a_function_after_the_last_class_in_a_file_without_final_line_break() -> None:
+    text = PYTHON.rstrip("\n")
+    assert edit(text, (9, 1, 16, 17), 9, "def new(): ...", "after") == text + "\n\n\ndef new(): ..."
+
+
+def test_single_lines_stand_together() -> None:
+    assert edit(PYTHON, (10, 5, 10, 10), 10, "y = 2", "after") == PYTHON.replace("x = 1\n", "x = 1\n    y = 2\n")
+    assert edit(RUST, (2, 5, 2, 6), 2, "Z,", "before", path="p/a.rs") == RUST.replace("    A,", "    Z,\n    A,")
+    assert edit(RUST, (3, 5, 3, 6), 3, "C,", "after", path="p/a.rs") == RUST.replace("    B,\n", "    B,\n    C,\n")
+
+
+def test_a_decorator_above_a_symbol_gets_no_blank_line() -> None:
+    assert edit(PYTHON, (12, 5, 14, 1), 12, "@staticmethod", "before") == PYTHON.replace(
+        "    def first", "    @staticmethod\n    def first"
+    )
+
+
+def test_blank_lines_that_are_asked_for_are_given() -> None:
+    assert edit(PYTHON, (10, 5, 10, 10), 10, "\n\ny = 2", "after") == PYTHON.replace(
+        "x = 1\n", "x = 1\n\n\n    y = 2\n"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "  \n\n"])
+def test_blank_code_is_refused(content: str) -> None:
+    with pytest.raises(ToolError, match="blank"):
+        edit(PYTHON, (5, 1, 7, 1), 5, content, "replace")
+
+
+# With a server
+
+
+async def plan(fake: Any, **given: Any) -> Any:
+    arguments = {"path": "p/shop.py", "symbol": "open_shop", "action": "replace", "content": "def open_shop(): ..."}
+    return await plan_symbol_edit(fake.servers, SymbolEditArguments(**{**arguments, **given}), fake.report)
+
+
+def symbol(wire: Any, name: str, line: int, last: int) -> dict[str, Any]:
+    whole = {"start": {"line": line, "character": 0}, "end": {"line": last, "character": 99}}
+    return {**wire.symbol(name, line, 4), "range": whole}
+
+
+@pytest.mark.anyio
+async def test_the_change_is_for_the_bytes_that_were_seen_and_keeps_line_breaks(
+    start: Any, wire: Any, root: Any
+) -> None:
+    data = "\ufeffdef open_shop():\r\n    return '😀'\r\n".encode()
+    (root / "shop.py").write_bytes(data)
+    async with start({SYMBOLS: [[{"reply": [symbol(wire, "open_shop", 0, 1)]}]]}, CAN) as fake:
+        planned = await plan(fake, content="def open_shop():\n    pass\n    return '😀'")
+    (change,) = planned.changes
+    assert change.expected_hash == content_hash(data)
+    text = data.decode("utf-8-sig")
+    assert apply_range_edits(text, change.edits) == "def open_shop():\r\n    pass\r\n    return '😀'\r\n"
+
+
+@pytest.mark.anyio
+async def test_what_is_so_already_is_no_change(start: Any, wire: Any) -> None:
+    async with start({SYMBOLS: [[{"reply": [symbol(wire, "open_shop", 0, 1)]}]]}, CAN) as fake:
+        planned = await plan(fake, content="def open_shop():\n    return 1")
+    assert (planned.complete, planned.changes) == (True, [])
+
+
+@pytest.mark.anyio
+async def test_of_two_symbols_with_one_name_the_line_says_which(start: Any, wire: Any, root: Any) -> None:
+    (root / "shop.py").write_text("def twice():\n    return 1\ndef twice():\n    return 2\n")
+    both = [symbol(wire, "twice", 0, 1), symbol(wire, "twice", 2, 3)]
+    async with start({SYMBOLS: [[{"reply": both}]]}, CAN) as fake:
+        with pytest.raises(ToolError, match="line 3") as error:
+            await plan(fake, symbol="twice")
+        assert error.value.code == "ambiguous_symbol"
+        planned = await plan(fake, symbol="twice", line=3, content="def twice(): ...")
+        assert planned.changes[0].edits[0].line == 3
+
+
+@pytest.mark.anyio
+async def test_a_symbol_that_is_not_there_is_refused_with_those_that_are(start: Any, wire: Any) -> None:
+    async with start({SYMBOLS: [[{"reply": [symbol(wire, "open_shop", 0, 1)]}]]}, CAN) as fake:
+        with pytest.raises(ToolError, match="open_shop"):
+            await plan(fake, symbol="close_shop")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("on", "capabilities", "reason"),
+    [
+        ({SYMBOLS: [[{"reply": [{"name": "x"}]}]]}, CAN, "server_error"),
+        ({SYMBOLS: [[{"exit": 1}]]}, CAN, "server_crashed"),
+        ({}, {"documentSymbolProvider": False}, "unsupported"),
+    ],
+)
+async def test_a_server_that_cannot_tell_changes_nothing(start: Any, on: Any, capabilities: Any, reason: str) -> None:
+    async with start(on, capabilities) as fake:
+        planned = await plan(fake)
+        assert (planned.complete, planned.reason, planned.changes) == (False, reason, [])

@@ -1,0 +1,159 @@
+"""format_file, replace_symbol and insert_at_symbol: what a spoke plans becomes an edit only where it may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.code.change_models import FormattedText
+from codebuddy.errors import ToolError
+from codebuddy.links.registry import Links
+from codebuddy.tools.code_edits import code_edit_tools
+from codebuddy.workspace.text import content_hash
+from codebuddy_testing.calling import ToolClient, everything
+
+pytestmark = pytest.mark.anyio
+
+DATA = "\ufeffone 😀\r\ntwo\r\nthree".encode()
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("format_file", {"path": "p/a"}),
+    ("replace_symbol", {"path": "p/a", "symbol": "A/b", "content": "TWO"}),
+    ("insert_at_symbol", {"path": "p/a", "symbol": "A/b", "content": "TWO", "position": "after"}),
+]
+
+
+class Spoke(Links):
+    """A link to a spoke that says what it is told to say."""
+
+    def __init__(self) -> None:
+        super().__init__(["p", "q"])
+        self.says: Any = None
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+
+    async def call(self, project: str, tool: str, arguments: dict[str, Any], answer: Any, **_: Any) -> Any:
+        self.asked.append((project, tool, arguments))
+        if isinstance(self.says, ToolError):
+            raise self.says
+        return answer.model_validate(self.says)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def p(tmp_path: Path) -> Path:
+    for name in "pq":
+        (tmp_path / "fleet" / name).mkdir(parents=True)
+    (tmp_path / "fleet" / "p" / "a").write_bytes(DATA)
+    return tmp_path / "fleet" / "p"
+
+
+@pytest.fixture
+def spoke() -> Spoke:
+    spoke = Spoke()
+    spoke.says = planned()
+    return spoke
+
+
+@pytest.fixture
+def client(p: Path, tmp_path: Path, spoke: Spoke) -> Iterator[ToolClient]:
+    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
+    client.add(code_edit_tools(spoke, client.editor))
+    yield client
+    client.close()
+
+
+def planned(path: str = "p/a", data: bytes = DATA) -> dict[str, Any]:
+    edit = {"line": 2, "column": 1, "end_line": 2, "end_column": 4, "new_text": "TWO\nand"}
+    return {"complete": True, "changes": [{"path": path, "expected_hash": content_hash(data), "edits": [edit]}]}
+
+
+@pytest.mark.parametrize(("tool", "arguments"), CALLS)
+async def test_it_is_one_edit_that_is_undone_byte_for_byte(
+    p: Path, client: ToolClient, spoke: Spoke, tool: str, arguments: dict[str, Any]
+) -> None:
+    before = everything(p)
+    preview = await client(tool, **arguments, preview=True)
+    assert (preview["preview"], "edit_id" in preview, everything(p)) == (True, False, before)
+    answer = await client(tool, **arguments)
+    assert (p / "a").read_bytes() == "\ufeffone 😀\r\nTWO\r\nand\r\nthree".encode()
+    assert answer["files"][0]["diff"] == preview["files"][0]["diff"]
+    (edit,) = (await client("list_edits"))["edits"]
+    assert (edit["tool"], edit["edit_id"]) == (tool, answer["edit_id"])
+    await client("undo_edit", edit_id=answer["edit_id"])
+    assert everything(p) == before
+    project, _, sent = spoke.asked[0]
+    assert (project, sent["path"]) == ("p", "p/a")
+
+
+async def test_what_the_spoke_is_asked(client: ToolClient, spoke: Spoke) -> None:
+    for tool, arguments in CALLS:
+        await client(tool, **arguments, timeout_seconds=7.0, preview=True)
+    common = {"path": "p/a", "timeout_seconds": 7.0}
+    what = {"symbol": "A/b", "content": "TWO"}
+    assert spoke.asked == [
+        ("p", "plan_format", common),
+        ("p", "plan_symbol_edit", {**common, **what, "action": "replace"}),
+        ("p", "plan_symbol_edit", {**common, **what, "action": "after"}),
+    ]
+
+
+async def test_nothing_to_change_is_said(client: ToolClient, spoke: Spoke, p: Path) -> None:
+    spoke.says = {"complete": True, "changes": []}
+    answer = await client("format_file", path="p/a")
+    assert answer == {"files": []}
+    assert await client.text("format_file", path="p/a") == "nothing had to change"
+
+
+@pytest.mark.parametrize(("tool", "arguments"), CALLS)
+async def test_a_file_that_is_not_as_it_was_seen_is_a_conflict(
+    p: Path, client: ToolClient, spoke: Spoke, tool: str, arguments: dict[str, Any]
+) -> None:
+    spoke.says = planned(data=b"other")
+    assert (await client.refused(tool, **arguments)).code == "conflict"
+    spoke.says = planned()
+    error = await client.refused(tool, **arguments, expected_hash=content_hash(b"other"))
+    assert error.code == "conflict"
+    assert (p / "a").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("says", "code"),
+    [
+        ({"complete": False, "reason": "indexing", "message": "It loads.", "changes": []}, "not_complete"),
+        (planned("q/a"), "bad_answer"),
+        (ToolError("spoke_offline", "The spoke of p is not connected."), "spoke_offline"),
+        (ToolError("no_such_symbol", "There is no symbol A/b."), "no_such_symbol"),
+    ],
+)
+async def test_a_plan_that_is_not_whole_or_not_its_own_changes_nothing(
+    p: Path, client: ToolClient, spoke: Spoke, says: Any, code: str
+) -> None:
+    spoke.says = says
+    before = everything(p.parent)
+    for tool, arguments in CALLS:
+        assert (await client.refused(tool, **arguments)).code == code
+    assert everything(p.parent) == before
+
+
+async def test_a_preview_has_no_diagnostics(client: ToolClient) -> None:
+    error = await client.refused("format_file", path="p/a", preview=True, diagnostics="files")
+    assert error.code == "invalid_arguments"
+
+
+async def test_symbols_are_formatted_with_the_edit_and_a_formatted_file_is_not_again(
+    p: Path, client: ToolClient
+) -> None:
+    async def shout(_path: str, content: str) -> FormattedText:
+        return FormattedText(complete=True, served=True, content=content.replace("and", "AND"))
+
+    client.answer_format = shout
+    for tool, arguments in CALLS:
+        answer = await client(tool, **arguments)
+        assert (b"AND" in (p / "a").read_bytes()) == (tool != "format_file")
+        await client("undo_edit", edit_id=answer["edit_id"])
