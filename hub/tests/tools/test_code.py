@@ -8,6 +8,7 @@ import pytest
 
 from codebuddy.access import LOCAL
 from codebuddy.code.models import DiagnosticsArguments, LocationsResult, PlaceArguments
+from codebuddy.code.symbol_models import ReferencesArguments
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call
@@ -40,7 +41,7 @@ async def ask(name: str, answers: dict[str, Any], arguments: Any) -> Any:
 async def test_a_spoke_does_not_speak_of_another_project() -> None:
     foreign = {"complete": True, "locations": [{"path": "project-b/src/owned.py", **PLACE}]}
     with pytest.raises(ToolError, match="another project"):
-        await ask("find_references", {"project-a": foreign}, PlaceArguments(path="project-a/x.py", symbol="x"))
+        await ask("find_references", {"project-a": foreign}, ReferencesArguments(path="project-a/x.py", symbol="x"))
 
 
 async def test_a_place_outside_all_projects_is_passed_on_as_such() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -33,7 +34,7 @@ __all__ = [
     "Severity",
     "TextRange",
     "grouped",
-    "locations_in",
+    "paths_in",
 ]
 
 L = TypeVar("L", bound="Location")
@@ -238,19 +239,21 @@ def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
     return lines
 
 
-def locations_in(value: Any) -> Iterator[Location]:
-    """Give every location in an answer, however deep."""
-    if isinstance(value, Location):
-        yield value
-    if isinstance(value, BaseModel):
-        for _, inner in value:
-            yield from locations_in(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from locations_in(inner)
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from locations_in(inner)
+def paths_in(answer: Any) -> Iterator[str]:
+    """Give every workspace path that an answer names as a place, however deep; those outside of all projects not.
+
+    What only says that it is outside counts as inside when it looks like a workspace path.
+    """
+    if isinstance(answer, Location) and not (answer.external and re.match(r"/|[A-Za-z][\w.+-]*:", answer.path)):
+        yield answer.path
+    if isinstance(answer, CodeResult) and isinstance(path := getattr(answer, "path", None), str):
+        yield path
+    if isinstance(answer, BaseModel):
+        for _, inner in answer:
+            yield from paths_in(inner)
+    elif isinstance(answer, list):
+        for inner in answer:
+            yield from paths_in(inner)
 
 
 class FilesChangedResult(Result):

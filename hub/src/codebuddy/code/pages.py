@@ -12,7 +12,7 @@ from codebuddy.errors import ToolError
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.cursors import digest, seal, unseal
 
-__all__ = ["PAGE_CHARACTERS", "Page", "paged", "question_of"]
+__all__ = ["PAGE_CHARACTERS", "Page", "offset_of", "paged", "question_of"]
 
 T = TypeVar("T", bound=Result)
 
@@ -38,6 +38,15 @@ class Page(NamedTuple, Generic[T]):
 def question_of(tool: str, arguments: Arguments) -> tuple[str, dict[str, Any]]:
     """Give what must be the same for a cursor to go on."""
     return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
+
+
+def offset_of(tool: str, arguments: Any) -> int:
+    """Give the number of items on the pages before the one that is asked for.
+
+    Raises:
+        ToolError: ``invalid_cursor``.
+    """
+    return 0 if arguments.cursor is None else unseal(question_of(tool, arguments), arguments.cursor, _WHERE)[0]
 
 
 def paged(

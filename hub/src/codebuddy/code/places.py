@@ -10,7 +10,18 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 
-__all__ = ["KINDS", "Span", "Symbol", "SymbolKind", "ends_with", "find_symbol", "find_word", "kind_of", "read_symbols"]
+__all__ = [
+    "KINDS",
+    "Span",
+    "Symbol",
+    "SymbolKind",
+    "ends_with",
+    "find_symbol",
+    "find_word",
+    "kind_of",
+    "name_at",
+    "read_symbols",
+]
 
 SymbolKind = Literal[
     "file",
@@ -166,7 +177,7 @@ def _flat(items: list[Any], lines: list[str], encoding: Encoding) -> Iterator[Sy
         path = (*(outer for _, outer in around[-_MAX_DEPTH:]), name)
         around.append((end, name))
         full = _full(item["location"]["range"], lines, encoding)
-        line, column = _at_name(name, full, lines)
+        line, column = name_at(name, full, lines)
         yield Symbol(path, line, column, full, kind_of(item.get("kind")))
 
 
@@ -184,8 +195,8 @@ def _span(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
     return (int(start["line"]), int(start["character"])), (-int(end["line"]), -int(end["character"]))
 
 
-def _at_name(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
-    """Find the name of a flat symbol, whose range may begin at a keyword or decorator before it."""
+def name_at(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
+    """Give where the name of a symbol is, whose range may begin at a keyword or decorator before it."""
     word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
     for index in range(full.line - 1, min(len(lines), full.line + 20)):
         if match := word.search(lines[index], full.column - 1 if index == full.line - 1 else 0):

@@ -101,6 +101,7 @@ class Pointer:
         column: the 1-based column.
         text: the word on the line that is meant, in place of the column.
         lines: the text that line and column were taken from; None when the caller gave them.
+        after: whether the place is behind the word, not at its beginning.
     """
 
     path: str
@@ -108,6 +109,7 @@ class Pointer:
     column: int = 1
     text: str | None = None
     lines: list[str] | None = None
+    after: bool = False
 
     def position(self, document: Document, encoding: Encoding) -> Position:
         """Give the position in a document.
@@ -137,7 +139,9 @@ class Pointer:
         Raises:
             ToolError: the word is not on the line, or more than once.
         """
-        return self.column if self.text is None else find_word(lines, self.line, self.text, self.path)
+        if self.text is None:
+            return self.column
+        return find_word(lines, self.line, self.text, self.path) + (len(self.text) if self.after else 0)
 
 
 async def point_at(question: Question, path: Path, place: Place) -> Pointer:

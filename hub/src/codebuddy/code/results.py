@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from codebuddy.code.models import Diagnostic, Location, Severity
+from codebuddy.code.places import Span, name_at
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, decode_text, from_lsp, split_lines
 from codebuddy.language.tree import Tree
@@ -88,6 +89,22 @@ class Reader:
             self._files[uri] = self._tree.path_of(uri)
         path = self._files[uri]
         return self._external(uri, start, end) if path is None else self._inside(path, start, end)
+
+    def name_in(self, uri: Any, span: Any, name: str) -> Location:
+        """Give the place of a name in a range; the range if the name is not in it, or in another project.
+
+        Raises:
+            ValueError, StaleLocation: see `place`.
+        """
+        whole, path = self.place(uri, span), self._tree.path_of(uri)
+        if path is None:
+            return whole
+        lines = self._lines_of(path)
+        line, column = name_at(name, Span(whole.line, whole.column, whole.end_line, whole.end_column), lines)
+        if not name or not lines[line - 1].startswith(name, column - 1):
+            return whole
+        text, end = lines[line - 1][:MAX_LINE_TEXT], column + len(name)
+        return Location(path=whole.path, line=line, column=column, end_line=line, end_column=end, line_text=text)
 
     def _inside(self, path: Path, start: Position, end: Position) -> Location:
         lines = self._lines_of(path)

@@ -1,20 +1,97 @@
-"""The same question to many projects at once; one slow or dead spoke delays nobody and fails nobody."""
+"""A question to one spoke, and the same to many at once; one slow or dead spoke delays nobody and fails nobody."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
+from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
+from codebuddy.links.registry import Links
+from codebuddy.tool import Progress
 
-__all__ = ["ask_each"]
+__all__ = ["ANSWER_SECONDS", "ask_each", "ask_spoke", "require_own", "together"]
 
 T = TypeVar("T")
+R = TypeVar("R", bound=BaseModel)
+
+ANSWER_SECONDS = 10.0
+"""So long after its time-out a spoke may take to say that it timed out."""
 
 log = logging.getLogger(__name__)
+
+
+async def ask_spoke(
+    links: Links,
+    project: str,
+    tool: str,
+    sent: dict[str, Any],
+    answer: type[R],
+    *,
+    seconds: float,
+    paths: Callable[[R], Iterable[str]],
+    report: Progress | None = None,
+) -> R:
+    """Ask one spoke, and see that it speaks for its own project only.
+
+    Args:
+        links: the links to the spokes.
+        project: whose.
+        tool: the tool's name there.
+        sent: its arguments.
+        answer: the model that the answer must fit.
+        seconds: the time-out that the spoke was given.
+        paths: gives the workspace paths in an answer.
+        report: is told what the spoke tells.
+
+    Raises:
+        ToolError: see `Links.call`; ``bad_answer`` when it names another project.
+    """
+    patience = seconds + ANSWER_SECONDS
+    said = await links.call(project, tool, sent, answer, report=report, timeout_seconds=patience)
+    require_own(project, paths(said))
+    return said
+
+
+def require_own(project: str, paths: Iterable[str]) -> None:
+    """Refuse what a spoke says of another project.
+
+    Args:
+        project: the spoke's own.
+        paths: workspace paths that it named.
+
+    Raises:
+        ToolError: ``bad_answer``.
+    """
+    own, out = f"{project}/", "/../"
+    if any((path != project and not path.startswith(own)) or out in f"{path}/" for path in paths):
+        raise ToolError("bad_answer", f"The spoke of {project} named places in another project; its answer is refused.")
+
+
+def together(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
+    """Join what several spokes tell of how far they are: MCP wants numbers that grow.
+
+    Args:
+        report: is told all of it.
+        projects: ids.
+
+    Returns:
+        Project → what is told by its spoke.
+    """
+    count = 0
+
+    def of(project: str) -> Progress:
+        async def tell(_progress: float, _total: float | None = None, message: str | None = None, /) -> None:
+            nonlocal count
+            count += 1
+            await report(float(count), None, project if message is None else f"{project}: {message}")
+
+        return tell
+
+    return {project: of(project) for project in projects}
 
 
 async def ask_each(projects: Iterable[str], ask: Callable[[str], Awaitable[T]]) -> dict[str, T | ToolError]:

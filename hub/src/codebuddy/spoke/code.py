@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from codebuddy.code.asking import Report
+from codebuddy.code.completing import completions
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
+from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
+from codebuddy.code.hint_models import (
+    CaretArguments,
+    CompletionArguments,
+    Completions,
+    HoverArguments,
+    HoverResult,
+    SignatureHelp,
+)
+from codebuddy.code.hinting import hover, signature_help
 from codebuddy.code.locating import find_definition, find_implementations, find_references
 from codebuddy.code.models import (
     DiagnosticsArguments,
@@ -19,86 +32,27 @@ from codebuddy.code.models import (
 )
 from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
-from codebuddy.code.symbol_models import DocumentSymbolsArguments, ReferencesArguments, ReferencesResult, SymbolsOfFile
+from codebuddy.code.searching import find_symbols
+from codebuddy.code.symbol_models import (
+    DocumentSymbolsArguments,
+    FindSymbolsArguments,
+    FoundSymbols,
+    ReferencesArguments,
+    ReferencesResult,
+    SymbolsOfFile,
+)
 from codebuddy.language.servers import LanguageServers
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Result, Scope, Tool
 
 __all__ = ["code_tools", "reporter"]
 
 
 def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
     """Give the code tools of a project, and ``plan_rename`` and ``files_changed``, which only the hub calls."""
-
-    async def definition(call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await find_definition(servers, arguments, reporter(call))
-
-    async def references(call: Call, arguments: ReferencesArguments) -> ReferencesResult:
-        return await find_references(servers, arguments, reporter(call))
-
-    async def implementations(call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await find_implementations(servers, arguments, reporter(call))
-
-    async def symbols(call: Call, arguments: DocumentSymbolsArguments) -> SymbolsOfFile:
-        return await document_symbols(servers, arguments, reporter(call))
-
-    async def diagnostics(call: Call, arguments: DiagnosticsArguments) -> DiagnosticsResult:
-        return await diagnose(servers, arguments, reporter(call))
-
-    async def rename(call: Call, arguments: RenameArguments) -> PlannedRename:
-        return await plan_rename(servers, arguments, reporter(call))
-
-    async def files_changed(call: Call, arguments: FilesChangedArguments) -> FilesChangedResult:
-        paths = [servers.tree.locate_inside(path) for path in arguments.paths]
-        return FilesChangedResult(told=await servers.files_changed(paths))
-
     return [
-        Tool(
-            name="find_definition",
-            scope="read",
-            description="Find where the thing at a place in the code is defined.",
-            arguments=PlaceArguments,
-            result=LocationsResult,
-            handler=definition,
-        ),
-        Tool(
-            name="find_references",
-            scope="read",
-            description="Find all uses of the thing at a place in the code, its declaration included.",
-            arguments=ReferencesArguments,
-            result=ReferencesResult,
-            handler=references,
-        ),
-        Tool(
-            name="find_implementations",
-            scope="read",
-            description="Find what implements the interface, trait or abstract method at a place in the code.",
-            arguments=PlaceArguments,
-            result=LocationsResult,
-            handler=implementations,
-        ),
-        Tool(
-            name="document_symbols",
-            scope="read",
-            description="List the symbols of a file.",
-            arguments=DocumentSymbolsArguments,
-            result=SymbolsOfFile,
-            handler=symbols,
-        ),
-        Tool(
-            name="diagnostics",
-            scope="read",
-            description="Get the errors and warnings of a file, a directory or the project, from its language servers.",
-            arguments=DiagnosticsArguments,
-            result=DiagnosticsResult,
-            handler=diagnostics,
-        ),
-        Tool(
-            name="plan_rename",
-            scope="write",
-            description="Get the changes that rename a symbol everywhere in the project; they are not made.",
-            arguments=RenameArguments,
-            result=PlannedRename,
-            handler=rename,
+        *(
+            Tool(name, scope, description, arguments, result, _handler(servers, ask))
+            for name, scope, description, arguments, result, ask in _QUESTIONS
         ),
         Tool(
             name="files_changed",
@@ -106,9 +60,112 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
             description="Tell the language servers that files were written, created or deleted.",
             arguments=FilesChangedArguments,
             result=FilesChangedResult,
-            handler=files_changed,
+            handler=_files_changed(servers),
         ),
     ]
+
+
+_Ask = Callable[[LanguageServers, Any, Report], Awaitable[Result]]
+
+_QUESTIONS: Final[list[tuple[str, Scope, str, type[Any], type[Result], _Ask]]] = [
+    (
+        "find_definition",
+        "read",
+        "Find where the thing at a place in the code is defined.",
+        PlaceArguments,
+        LocationsResult,
+        find_definition,
+    ),
+    (
+        "find_references",
+        "read",
+        "Find all uses of the thing at a place in the code, or of all symbols of a name, declarations included.",
+        ReferencesArguments,
+        ReferencesResult,
+        find_references,
+    ),
+    (
+        "find_implementations",
+        "read",
+        "Find what implements the interface, trait or abstract method at a place in the code.",
+        PlaceArguments,
+        LocationsResult,
+        find_implementations,
+    ),
+    (
+        "find_symbols",
+        "read",
+        "Find the symbols of the project by a part of their name.",
+        FindSymbolsArguments,
+        FoundSymbols,
+        find_symbols,
+    ),
+    (
+        "document_symbols",
+        "read",
+        "List the symbols of a file, with where their names and all of them are.",
+        DocumentSymbolsArguments,
+        SymbolsOfFile,
+        document_symbols,
+    ),
+    ("hover", "read", "Get type and documentation of the thing at a place.", HoverArguments, HoverResult, hover),
+    ("completions", "read", "Get how a word can be completed.", CompletionArguments, Completions, completions),
+    (
+        "signature_help",
+        "read",
+        "Get the signatures of what is being called at a place, between its parentheses.",
+        CaretArguments,
+        SignatureHelp,
+        signature_help,
+    ),
+    (
+        "call_hierarchy",
+        "read",
+        "Get who calls a function, or whom it calls.",
+        CallHierarchyArguments,
+        Hierarchy,
+        call_hierarchy,
+    ),
+    (
+        "type_hierarchy",
+        "read",
+        "Get what a type derives from, or what derives from it.",
+        TypeHierarchyArguments,
+        Hierarchy,
+        type_hierarchy,
+    ),
+    (
+        "diagnostics",
+        "read",
+        "Get the errors and warnings of a file, a directory or the project, from its language servers.",
+        DiagnosticsArguments,
+        DiagnosticsResult,
+        diagnose,
+    ),
+    (
+        "plan_rename",
+        "write",
+        "Get the changes that rename a symbol everywhere in the project; they are not made.",
+        RenameArguments,
+        PlannedRename,
+        plan_rename,
+    ),
+]
+
+
+def _handler(servers: LanguageServers, ask: _Ask) -> Callable[[Call, Any], Awaitable[Result]]:
+    async def handler(call: Call, given: Any) -> Result:
+        return await ask(servers, given, reporter(call))
+
+    return handler
+
+
+def _files_changed(servers: LanguageServers) -> Callable[[Call, Any], Awaitable[Result]]:
+    async def handler(call: Call, arguments: FilesChangedArguments) -> FilesChangedResult:
+        paths = [servers.tree.locate_inside(path) for path in arguments.paths]
+        return FilesChangedResult(told=await servers.files_changed(paths))
+
+    return handler
 
 
 def reporter(call: Call) -> Report:

@@ -8,14 +8,13 @@ from typing import Any
 
 import anyio
 
-from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason
+from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason, paths_in
 from codebuddy.edits.answers import DiagnosticsChange
 from codebuddy.edits.models import Extent
 from codebuddy.edits.plan import Change
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each
+from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.tools.code import ANSWER_SECONDS, require_own
 
 __all__ = ["Check", "compare", "link_check", "places", "survey"]
 
@@ -78,12 +77,9 @@ async def _ask(links: Links, project: str, deadline: float, **about: str) -> Dia
     seconds = max(1.0, deadline - anyio.current_time())
     asked: dict[str, Any] = {**about, "timeout_seconds": seconds, "limit": 1000}
     try:
-        patience = seconds + ANSWER_SECONDS
-        answer = await links.call(project, "diagnostics", asked, DiagnosticsResult, timeout_seconds=patience)
-        require_own(project, answer.diagnostics)
+        return await ask_spoke(links, project, "diagnostics", asked, DiagnosticsResult, seconds=seconds, paths=paths_in)
     except ToolError as error:
         return _incomplete(_REASONS.get(error.code, "server_error"), error.message)
-    return answer
 
 
 def places(changes: Iterable[Change], extent: Extent, *, after: bool) -> dict[str, list[str] | None]:

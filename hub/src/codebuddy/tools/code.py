@@ -1,166 +1,131 @@
-"""find_definition, find_references and diagnostics: the hub's side, which routes to the spokes and combines."""
+"""The code tools that read: the hub's side, which routes to the spokes and combines."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
-from codebuddy.code.models import (
-    CodeResult,
-    Diagnostic,
-    DiagnosticsArguments,
-    DiagnosticsResult,
-    Location,
-    LocationsResult,
-    PlaceArguments,
-    Reason,
+from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
+from codebuddy.code.hint_models import (
+    CaretArguments,
+    CompletionArguments,
+    Completions,
+    HoverArguments,
+    HoverResult,
+    SignatureHelp,
+)
+from codebuddy.code.models import CodeResult, DiagnosticsArguments, LocationsResult, PlaceArguments, paths_in
+from codebuddy.code.symbol_models import (
+    DocumentSymbolsArguments,
+    FindSymbolsArguments,
+    ReferencesArguments,
+    SymbolsOfFile,
 )
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each
+from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.tool import Call, Result, Tool
+from codebuddy.tool import Call, Tool
+from codebuddy.tools.projects_code import Diagnostics, FoundIn, Many, References
 from codebuddy.workspace.paths import WorkspacePath
 
-__all__ = ["ANSWER_SECONDS", "Diagnostics", "ProjectPart", "code_tools", "require_own"]
+__all__ = ["code_tools"]
 
+C = TypeVar("C", bound=CodeResult)
 
-ANSWER_SECONDS = 10.0
-"""So long after its time-out a spoke may take to say that it timed out."""
+_PLACE: Final = "Give the place as line and column, as symbol (Class/method), or as line and text (the word meant). "
+_CARET: Final = "Give the place as line and column, or as line and the text before it. "
 
-
-class ProjectPart(Result):
-    """How complete one project's part of an answer is: one that is still indexing taints no other.
-
-    ``cursor`` goes on when it is given back with this project alone.
-    """
-
-    project: str
-    complete: bool
-    reason: Reason | None = None
-    message: str | None = None
-    cursor: str | None = None
-    checked_files: int = 0
-
-
-class Diagnostics(CodeResult):
-    """Diagnostics of one or many projects, and how complete each project's part is."""
-
-    diagnostics: list[Diagnostic]
-    projects: list[ProjectPart]
-
-    def text(self) -> str:
-        lines = [f"{item.path}:{item.line}:{item.column}: {item.severity}: {item.message}" for item in self.diagnostics]
-        lines += [f"{part.project}: not complete: {part.message}" for part in self.projects if not part.complete]
-        return "\n".join([*lines, self._summary(len(self.diagnostics), "diagnostic")])
-
-
-class _Routes:
-    """Sends a question to the spokes that it is about."""
-
-    def __init__(self, links: Links, projects: frozenset[str]) -> None:
-        self._links = links
-        self._projects = projects
-
-    async def find_definition(self, call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await self._find(call, "find_definition", arguments)
-
-    async def find_references(self, call: Call, arguments: PlaceArguments) -> LocationsResult:
-        return await self._find(call, "find_references", arguments)
-
-    async def _find(self, call: Call, tool: str, arguments: PlaceArguments) -> LocationsResult:
-        project = WorkspacePath.parse(arguments.path).project
-        call.principal.require_project(project, self._projects)
-        sent = arguments.model_dump(exclude_unset=True)
-        try:
-            patience = arguments.timeout_seconds + ANSWER_SECONDS
-            found = await self._links.call(
-                project, tool, sent, LocationsResult, report=call.progress, timeout_seconds=patience
-            )
-            require_own(project, found.locations)
-            return found
-        except ToolError as error:
-            if error.code != "spoke_offline":
-                raise
-            return LocationsResult(complete=False, reason="spoke_offline", message=error.message, locations=[])
-
-    async def diagnostics(self, call: Call, arguments: DiagnosticsArguments) -> Diagnostics:
-        chosen = self._chosen(call, arguments)
-        sent = arguments.model_dump(exclude_unset=True, exclude={"projects"})
-
-        async def ask(project: str) -> DiagnosticsResult:
-            patience = arguments.timeout_seconds + ANSWER_SECONDS
-            answer = await self._links.call(
-                project, "diagnostics", sent, DiagnosticsResult, report=call.progress, timeout_seconds=patience
-            )
-            require_own(project, answer.diagnostics)
-            return answer
-
-        answers = await ask_each(chosen, ask)
-        found: list[Diagnostic] = []
-        parts: list[ProjectPart] = []
-        for project, answer in answers.items():
-            if isinstance(answer, DiagnosticsResult):
-                found += answer.diagnostics
-                parts.append(ProjectPart(project=project, **answer.model_dump(exclude={"diagnostics"})))
-            elif len(chosen) == 1 and answer.code != "spoke_offline":
-                raise answer
-            else:
-                reason: Reason = "spoke_offline" if answer.code == "spoke_offline" else "server_error"
-                parts.append(ProjectPart(project=project, complete=False, reason=reason, message=answer.message))
-        lacking = next((part for part in parts if not part.complete), None)
-        return Diagnostics(
-            complete=lacking is None,
-            reason=lacking.reason if lacking else None,
-            message=lacking.message if lacking else None,
-            cursor=parts[0].cursor if len(parts) == 1 else None,
-            diagnostics=found,
-            projects=parts,
-        )
-
-    def _chosen(self, call: Call, arguments: DiagnosticsArguments) -> list[str]:
-        if arguments.path is None:
-            chosen = call.principal.choose(arguments.projects, self._projects)
-            if arguments.cursor is not None and len(chosen) != 1:
-                raise ToolError("invalid_arguments", "A cursor goes on with one project: name it alone in projects.")
-            return chosen
-        project = WorkspacePath.parse(arguments.path).project
-        if arguments.projects is not None and arguments.projects != [project]:
-            raise ToolError("invalid_arguments", "Give path or projects: the path names its project already.")
-        call.principal.require_project(project, self._projects)
-        return [project]
-
-
-def require_own(project: str, places: Sequence[Location]) -> None:
-    """Refuse places in other projects: a spoke speaks for its own."""
-    if any(not place.external and not place.path.startswith(f"{project}/") for place in places):
-        raise ToolError("bad_answer", f"The spoke of {project} named places in another project; its answer is refused.")
+# Questions about one file: name, what it does, arguments, answer, and what of the answer is empty when there is none.
+_ROUTED: Final[list[tuple[str, str, type[Any], type[Any], dict[str, Any]]]] = [
+    (
+        "find_definition",
+        f"Find where a symbol is defined, as the project's own language server knows it. {_PLACE}",
+        PlaceArguments,
+        LocationsResult,
+        {"locations": []},
+    ),
+    (
+        "find_implementations",
+        f"Find what implements an interface, a trait or an abstract method. {_PLACE}",
+        PlaceArguments,
+        LocationsResult,
+        {"locations": []},
+    ),
+    (
+        "document_symbols",
+        "List the symbols of a file: kind, name, path (Class/method), and where the name and all of it is.",
+        DocumentSymbolsArguments,
+        SymbolsOfFile,
+        {"symbols": []},
+    ),
+    (
+        "hover",
+        f"Get what is known of a symbol: its type, signature and documentation. {_PLACE}",
+        HoverArguments,
+        HoverResult,
+        {"contents": ""},
+    ),
+    (
+        "completions",
+        f"Get how the word that ends at a place can be completed, like the members after a dot. {_CARET}",
+        CompletionArguments,
+        Completions,
+        {"items": [], "is_incomplete": False},
+    ),
+    (
+        "signature_help",
+        f"Get the signatures of the function whose call's parentheses are around a place. {_CARET}",
+        CaretArguments,
+        SignatureHelp,
+        {"signatures": []},
+    ),
+    (
+        "call_hierarchy",
+        f"Get who calls a function (incoming), or whom it calls (outgoing), over several steps. {_PLACE}",
+        CallHierarchyArguments,
+        Hierarchy,
+        {"items": []},
+    ),
+    (
+        "type_hierarchy",
+        f"Get what a type derives from (supertypes), or what derives from it (subtypes), over several steps. {_PLACE}",
+        TypeHierarchyArguments,
+        Hierarchy,
+        {"items": []},
+    ),
+]
 
 
 def code_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
-    """Give the hub's code tools.
+    """Give the hub's code tools that read.
 
     Args:
         links: the links to the spokes.
         projects: ids of all configured projects.
     """
-    routes = _Routes(links, projects)
-    place = "Give the place as line and column, as symbol (Class/method), or as line and text (the word meant). "
+    many = Many(links, projects)
+    routed = [
+        Tool(name, "read", description, arguments, result, _route(links, projects, name, result, empty))
+        for name, description, arguments, result, empty in _ROUTED
+    ]
     return [
-        Tool(
-            "find_definition",
-            "read",
-            f"Find where a symbol is defined, as the project's own language server knows it. {place}",
-            PlaceArguments,
-            LocationsResult,
-            routes.find_definition,
-        ),
+        *routed,
         Tool(
             "find_references",
             "read",
-            f"Find every use of a symbol in its project, its declaration included. {place}",
-            PlaceArguments,
-            LocationsResult,
-            routes.find_references,
+            f"Find every use of a symbol in its project, its declaration included. {_PLACE}Or give symbol "
+            "without path: then every symbol of that name is looked up in all projects, or in those given.",
+            ReferencesArguments,
+            References,
+            many.find_references,
+        ),
+        Tool(
+            "find_symbols",
+            "read",
+            "Find symbols by a part of their name in one or many projects, as the language servers know them.",
+            FindSymbolsArguments,
+            FoundIn,
+            many.find_symbols,
         ),
         Tool(
             "diagnostics",
@@ -168,6 +133,29 @@ def code_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             "Errors and warnings of a file, a directory, or whole projects, for the text as it is on disk now.",
             DiagnosticsArguments,
             Diagnostics,
-            routes.diagnostics,
+            many.diagnostics,
         ),
     ]
+
+
+def _route(
+    links: Links, projects: frozenset[str], tool: str, result: type[C], empty: dict[str, Any]
+) -> Callable[[Call, Any], Awaitable[C]]:
+    """Give what sends a question to the spoke of the project that its path names."""
+
+    async def handler(call: Call, arguments: Any) -> C:
+        project = WorkspacePath.parse(arguments.path).project
+        call.principal.require_project(project, projects)
+        sent, seconds = arguments.model_dump(exclude_unset=True), arguments.timeout_seconds
+        try:
+            return await ask_spoke(
+                links, project, tool, sent, result, seconds=seconds, paths=paths_in, report=call.progress
+            )
+        except ToolError as error:
+            if error.code != "spoke_offline":
+                raise
+            told = {"path", "direction"} & set(result.model_fields)
+            asked = {name: getattr(arguments, name) for name in told}
+            return result(complete=False, reason="spoke_offline", message=error.message, **empty, **asked)
+
+    return handler

@@ -16,7 +16,7 @@ from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each
+from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool
 from codebuddy.tools.editing import Editor, tell
@@ -27,7 +27,6 @@ from codebuddy.workspace.words import WordFile, find_word
 
 __all__ = ["RenameResult", "RenameSymbolArguments", "rename_tools"]
 
-_ANSWER_SECONDS = 10.0  # so long after its time-out a spoke may take to say that it timed out
 _SEARCH_SECONDS = 20.0
 _SHOWN = 200  # places found by their text alone, in an answer
 
@@ -193,13 +192,15 @@ class _Renames:
             ToolError: ``not_complete`` with the reason, and what the spoke raises.
         """
         sent = {**what, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
-        planned = await self._links.call(
+        planned = await ask_spoke(
+            self._links,
             project,
             "plan_rename",
             sent,
             PlannedRename,
+            seconds=arguments.timeout_seconds,
+            paths=lambda said: map(str, paths_of(said.changes)),
             report=call.progress,
-            timeout_seconds=arguments.timeout_seconds + _ANSWER_SECONDS,
         )
         if not planned.complete:
             raise ToolError(
@@ -207,8 +208,6 @@ class _Renames:
                 f"The language server of {project} cannot name all places ({planned.reason}): {planned.message} "
                 "Nothing was changed.",
             )
-        if any(path.project != project for path in paths_of(planned.changes)):
-            raise ToolError("bad_answer", f"The spoke of {project} named another project; its answer is refused.")
         return planned
 
     async def _words(self, project: str, word: str) -> list[WordFile]:

@@ -1,0 +1,156 @@
+"""How a word can be completed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from codebuddy.code.asking import Answer, Asked, Report, request, settle
+from codebuddy.code.hint_models import Completion, CompletionArguments, Completions
+from codebuddy.code.markup import text_of
+from codebuddy.code.pages import offset_of, paged
+from codebuddy.code.questions import Pointer, Question, Unsettled, malformed
+from codebuddy.language.connection import Connection
+from codebuddy.language.documents import Document
+from codebuddy.language.positions import clean
+from codebuddy.language.servers import LanguageServers
+from codebuddy.language.session import RequestTimedOut, ServerError
+
+__all__ = ["completions"]
+
+_METHOD: Final = "textDocument/completion"
+_RESOLVED: Final = 10
+_MAX_LABEL: Final = 500
+_MAX_INSERT: Final = 4000
+_MAX_DOCUMENTATION: Final = 1000
+
+# CompletionItemKind, LSP 3.17, from 1 on.
+_KINDS: Final = (
+    *("text", "method", "function", "constructor", "field", "variable", "class", "interface", "module", "property"),
+    *("unit", "value", "enum", "keyword", "snippet", "color", "file", "reference", "folder", "enum_member"),
+    *("constant", "struct", "event", "operator", "type_parameter"),
+)
+
+
+async def completions(servers: LanguageServers, arguments: CompletionArguments, report: Report) -> Completions:
+    """Give how the word that ends at a place can be completed.
+
+    Raises:
+        ToolError: there is no such file or place, or the place is ambiguous.
+    """
+    question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
+    asking = _Asking(arguments)
+    try:
+        answer = await question.persist(lambda: asking.ask(question, path))
+    except Unsettled as unsettled:
+        asking, answer = _Asking(arguments), unsettled.answer
+    found = asking.found
+    if asking.is_incomplete and not found and answer.reason is None:
+        message = "The language server gives nothing yet, and more when more of the word is written."
+        answer = Answer(None, reason="truncated", message=message)
+    page = paged("completions", arguments, found, answer, lambda one: (one.label, one.insert_text))
+    return Completions(items=page.items, is_incomplete=asking.is_incomplete, **page.rest)
+
+
+class _Asking:
+    """One question, and what was found.
+
+    Args:
+        arguments: what is asked for.
+    """
+
+    def __init__(self, arguments: CompletionArguments) -> None:
+        self._arguments = arguments
+        self._pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
+        self.found: list[Completion] = []
+        self.is_incomplete = False
+
+    async def ask(self, question: Question, path: Path) -> Answer:
+        """Ask the server of a file.
+
+        Raises:
+            ToolError, Unsettled, StaleText: there is no answer.
+        """
+        asked = await question.choose(path, _METHOD)
+
+        async def exchange(connection: Connection, document: Document) -> Any:
+            params = self._pointer.params({"context": {"triggerKind": 1}}, document, connection.encoding)
+            raw = await request(connection, _METHOD, {"textDocument": {"uri": document.uri}, **params}, asked.deadline)
+            try:
+                await self._read(asked, connection, raw, self._word(document.lines))
+            except ValueError as error:
+                raise malformed(error) from None
+
+        return await settle(asked, path, exchange)
+
+    def _word(self, lines: list[str]) -> str:
+        """Give the word, or its beginning, that ends at the place."""
+        before = lines[self._arguments.line - 1][: self._pointer.column_in(lines) - 1]
+        match = re.search(r"[\w$]*$", before)
+        return match[0] if match else ""
+
+    async def _read(self, asked: Asked, connection: Connection, raw: Any, word: str) -> None:
+        items = raw.get("items") if isinstance(raw, dict) else raw
+        if items is None and not isinstance(raw, dict):
+            items = []
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ValueError("completions that are not a list of objects")
+        self.is_incomplete = isinstance(raw, dict) and raw.get("isIncomplete") is True
+        kept = sorted((item for item in items if _fits(word, _filtered(item))), key=lambda item: _order(word, item))
+        start = offset_of("completions", self._arguments)
+        if connection.capabilities.options(_METHOD).get("resolveProvider") is True:
+            for index in range(start, min(start + self._arguments.limit, start + _RESOLVED, len(kept))):
+                kept[index] = await _resolved(asked, connection, kept[index])
+        self.found = [_completion(item) for item in kept]
+
+
+async def _resolved(asked: Asked, connection: Connection, item: dict[str, Any]) -> dict[str, Any]:
+    """Give an item with its documentation, if the server has it in time."""
+    if item.get("documentation") is not None:
+        return item
+    try:
+        full = await request(connection, "completionItem/resolve", item, asked.deadline)
+    except (ServerError, RequestTimedOut):
+        return item
+    more = full if isinstance(full, dict) else {}
+    return {**item, **{key: more[key] for key in ("documentation", "detail") if more.get(key) is not None}}
+
+
+def _completion(item: Mapping[str, Any]) -> Completion:
+    edit, kind, detail = item.get("textEdit"), item.get("kind"), item.get("detail")
+    inserted = edit.get("newText") if isinstance(edit, dict) else item.get("insertText")
+    label = _label(item)
+    return Completion(
+        label=clean(label[:_MAX_LABEL]),
+        kind=_KINDS[kind - 1] if type(kind) is int and 0 < kind <= len(_KINDS) else None,
+        detail=clean(detail[:_MAX_LABEL]) if isinstance(detail, str) and detail else None,
+        documentation=text_of(item.get("documentation"), _MAX_DOCUMENTATION),
+        insert_text=clean((inserted if isinstance(inserted, str) else label)[:_MAX_INSERT]),
+    )
+
+
+def _label(item: Mapping[str, Any]) -> str:
+    label = item.get("label")
+    if not isinstance(label, str):
+        raise ValueError("a completion without a label")
+    return label
+
+
+def _filtered(item: Mapping[str, Any]) -> str:
+    """Give what is compared with the word that is there."""
+    text = item.get("filterText")
+    return text if isinstance(text, str) and text else _label(item)
+
+
+def _fits(word: str, text: str) -> bool:
+    """Say whether the letters of the word stand in the text in their order: servers leave this to the editor."""
+    letters = iter(text.lower())
+    return all(letter in letters for letter in word.lower())
+
+
+def _order(word: str, item: Mapping[str, Any]) -> tuple[int, str, str]:
+    text, sort = _filtered(item).strip(), item.get("sortText")
+    begins = 0 if text.startswith(word) else 1 if text.lower().startswith(word.lower()) else 2
+    return begins, sort if isinstance(sort, str) and sort else _label(item), _label(item)

@@ -1,0 +1,66 @@
+"""Arguments and answers of the hierarchy tools: who calls whom, what derives from what."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from codebuddy.code.models import CURSOR, TIMEOUT, CodeResult, Location, Place
+from codebuddy.code.symbol_models import SymbolLocation
+from codebuddy.workspace.paths import printable
+
+__all__ = ["CallHierarchyArguments", "Hierarchy", "HierarchyItem", "TypeHierarchyArguments"]
+
+_DEPTH = Field(default=1, ge=1, le=10, description="How many steps to go.")
+_LIMIT = Field(default=200, ge=1, le=1000, description="The most items to give.")
+
+
+class CallHierarchyArguments(Place):
+    """A function, and which way to go from it."""
+
+    direction: Literal["incoming", "outgoing"] = Field(description="incoming: who calls it; outgoing: whom it calls.")
+    depth: int = _DEPTH
+    timeout_seconds: float = TIMEOUT
+    limit: int = _LIMIT
+    cursor: str | None = CURSOR
+
+
+class TypeHierarchyArguments(Place):
+    """A type, and which way to go from it."""
+
+    direction: Literal["supertypes", "subtypes"] = Field(
+        description="supertypes: what it derives from; subtypes: what derives from it."
+    )
+    depth: int = _DEPTH
+    timeout_seconds: float = TIMEOUT
+    limit: int = _LIMIT
+    cursor: str | None = CURSOR
+
+
+class HierarchyItem(SymbolLocation):
+    """A function or type in a hierarchy; the place is that of its name."""
+
+    id: int = Field(description="Its number in this answer.")
+    parent: int | None = Field(default=None, description="The id of the item that led to it.")
+    depth: int = Field(description="How many steps away it is.")
+    calls: list[Location] | None = Field(default=None, description="Where the calls are.")
+    repeated: bool | None = Field(default=None, description="True where the way goes on as above.")
+
+
+class Hierarchy(CodeResult):
+    """A hierarchy, each item before those that it leads to."""
+
+    direction: str
+    items: list[HierarchyItem]
+
+    def text(self) -> str:
+        """Give a line an item, further in the more steps away it is."""
+        lines = []
+        for item in self.items:
+            at = [f"{one.line}:{one.column}" for one in item.calls or []]
+            calls = f"  calls at {', '.join(at)}" if at else ""
+            again = "  (see above)" if item.repeated else ""
+            place = f"{printable(item.path)}:{item.line}:{item.column}"
+            lines.append(f"{'  ' * item.depth}{item.sentence()}  {place}{calls}{again}")
+        return "\n".join([self.direction, *lines, self._summary(len(self.items), "item")])
