@@ -131,7 +131,8 @@ class Many:
         chosen, question = self._chosen(call, arguments), (tool, arguments.model_dump(exclude=_NOT_THE_QUESTION))
         starts: Mapping[str, str | None] = dict.fromkeys(chosen)
         if arguments.cursor is not None:
-            starts = unseal(question, arguments.cursor, _WHERE)
+            left: dict[str, str] = unseal(question, arguments.cursor, _WHERE)
+            starts = left
             if not starts or not starts.keys() <= set(chosen):
                 raise ToolError("invalid_cursor", "The cursor goes on in projects that are not asked for now.")
         sent = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})

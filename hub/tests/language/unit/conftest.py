@@ -13,7 +13,19 @@ from typing import Any
 
 import pytest
 
+from codebuddy.code.completing import completions
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
+from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
+from codebuddy.code.hint_models import (
+    CaretArguments,
+    CompletionArguments,
+    Completions,
+    HoverArguments,
+    HoverResult,
+    SignatureHelp,
+)
+from codebuddy.code.hinting import hover, signature_help
 from codebuddy.code.locating import find_definition, find_implementations, find_references
 from codebuddy.code.models import (
     DiagnosticsArguments,
@@ -25,8 +37,11 @@ from codebuddy.code.models import (
 )
 from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
+from codebuddy.code.searching import find_symbols
 from codebuddy.code.symbol_models import (
     DocumentSymbolsArguments,
+    FindSymbolsArguments,
+    FoundSymbols,
     ReferencesArguments,
     ReferencesResult,
     SymbolsOfFile,
@@ -42,6 +57,12 @@ CAPABILITIES: dict[str, Any] = {
     "referencesProvider": {},
     "implementationProvider": True,
     "documentSymbolProvider": True,
+    "hoverProvider": True,
+    "completionProvider": {"resolveProvider": True},
+    "signatureHelpProvider": {},
+    "callHierarchyProvider": True,
+    "typeHierarchyProvider": True,
+    "workspaceSymbolProvider": True,
 }
 
 FAKE = Path(__file__).with_name("fake_server.py")
@@ -83,6 +104,26 @@ class Fake:
         arguments = ReferencesArguments(**{"timeout_seconds": 10.0, **place, **given})
         return await find_references(self.servers, arguments, self.report)
 
+    async def find_symbols(self, query: str, **given: Any) -> FoundSymbols:
+        return await find_symbols(self.servers, FindSymbolsArguments(query=query, **_in_time(given)), self.report)
+
+    async def hover(self, **given: Any) -> HoverResult:
+        return await hover(self.servers, HoverArguments(**_at_call(given)), self.report)
+
+    async def completions(self, **given: Any) -> Completions:
+        return await completions(self.servers, CompletionArguments(**_at_call(given)), self.report)
+
+    async def signature_help(self, **given: Any) -> SignatureHelp:
+        return await signature_help(self.servers, CaretArguments(**_at_call(given)), self.report)
+
+    async def calls(self, **given: Any) -> Hierarchy:
+        arguments = CallHierarchyArguments(**{"direction": "incoming", **_at_call(given)})
+        return await call_hierarchy(self.servers, arguments, self.report)
+
+    async def types(self, **given: Any) -> Hierarchy:
+        arguments = TypeHierarchyArguments(**{"direction": "subtypes", **_at_call(given)})
+        return await type_hierarchy(self.servers, arguments, self.report)
+
     async def symbols(self, **given: Any) -> SymbolsOfFile:
         arguments = DocumentSymbolsArguments(**{"path": "p/main.py", "timeout_seconds": 10.0, **given})
         return await document_symbols(self.servers, arguments, self.report)
@@ -117,6 +158,15 @@ class Fake:
 
     def _lines(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
+
+
+def _in_time(given: dict[str, Any]) -> dict[str, Any]:
+    return {"timeout_seconds": 10.0, **given}
+
+
+def _at_call(given: dict[str, Any]) -> dict[str, Any]:
+    """Give a place: where ``open_shop`` is called, unless it is given."""
+    return _in_time({"path": "p/main.py", "line": 2, **({} if "text" in given else {"column": 1}), **given})
 
 
 def _place(given: dict[str, Any]) -> PlaceArguments:
