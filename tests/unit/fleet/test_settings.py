@@ -35,8 +35,11 @@ def test_no_variable_of_ours_is_complained_about() -> None:
     ours = {"all": [*read(INVENTORY / "defaults.yml")["all"]["vars"], *read(INVENTORY / "group_vars/all/wiring.yml")]}
     for path in INVENTORY.glob("group_vars/*.yml"):
         ours[path.stem] = list(read(path))
-    molecule = read(ROOT / "molecule/inventory.yml")
-    ours["molecule"] = list(molecule["all"]["vars"])
+    for path in (ROOT / "molecule/inventory.yml", ROOT / "molecule/languages/inventory.yml"):
+        groups = read(path)
+        for name, group in groups.items():
+            ours[f"{path.parent.name} {name}"] = [*group.get("vars", {})]
+            ours |= {f"{path.parent.name} {host}": list(own or {}) for host, own in group.get("hosts", {}).items()}
     assert setting_problems(ours) == []
     assert setting_doubts(ours) == []
 
