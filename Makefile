@@ -79,11 +79,16 @@ modules: $(READY) ## the tests of the fleet module that need an engine
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits
+.PHONY: bench-edits bench-code
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@docker exec -i cbtest-hub /opt/codebuddy/bin/python - /workspaces/project-a < tests/bench/edits.py
+
+# On the fleet of the scenario `languages`, which is deployed if it is not there.
+bench-code: $(READY) ## container start to first right find_references, and what the hub adds to each server's own time
+	@molecule converge -s languages >/dev/null
+	@python tests/bench/code.py
 
 # Renew ----------------------------------------------------------------------------------------------------------------
 

@@ -10,11 +10,12 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
+from codebuddy_testing.case_projects import PROFILES, cases_of
 from codebuddy_testing.judging import Answer, judge
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.matrix_table import Table
 
-from .conftest import PROFILES, cases_of, chosen_projects
+from .conftest import chosen_projects
 
 pytestmark = pytest.mark.anyio
 

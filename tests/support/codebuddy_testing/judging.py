@@ -186,8 +186,7 @@ def _labels(key: str, name: str) -> Callable[..., str]:
 
 
 def _calls(case: Case, limited: Limited | None, project: str, texts: Mapping[str, str], content: Any) -> str:
-    items = content["calls" if "calls" in content else "types"]
-    own = [item for item in items if not item.get("external")]
+    own = [item for item in content["items"] if item["depth"] > 0 and not item.get("external")]
     found = {(*_spot(project, item)[:3],) for item in own}
     must, may = _wanted(case, limited, texts)
     lacks = sorted({(*spot[:3],) for spot in must} - found)
@@ -254,7 +253,7 @@ _COMPARE: Final[Mapping[str, Callable[..., str]]] = {
     "find_implementations": _locations,
     "find_symbols": _symbols_found,
     "document_symbols": _outline,
-    "hover": _says("content"),
+    "hover": _says("contents"),
     "completions": _labels("items", "label"),
     "signature_help": _labels("signatures", "label"),
     "call_hierarchy": _calls,

@@ -139,6 +139,8 @@ def arguments_of(case: Case, project: str, texts: Mapping[str, str]) -> dict[str
         sent["path"] = f"{project}/{case.plant.path}"
     else:
         sent["projects"] = [project]
+    if case.tool == "completions":
+        sent["limit"] = 1000
     if case.tool == "rename_symbol":
         sent = {"new_name": NEW_NAME, **sent, "preview": True}
     if case.tool == "format_file":

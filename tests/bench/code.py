@@ -1,0 +1,255 @@
+"""What the way to a language server costs: find_references at the hub's client, against the server's own stdio.
+
+For each project of the fleet of the scenario ``languages``, on its cases: the time from the start of the container to
+the first complete and right answer; and warm, in turn, the median of the same question put to the hub over WebSocket
+and put to another process of the same server, in the same container, without anything between. A wrong answer is a
+failure and not a time.
+
+    tests/bench/code.py [project ...]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "hub/src"), str(ROOT / "tests/support")]
+
+import ansible.module_utils  # noqa: E402
+
+ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("roles/*/module_utils"))]
+
+from codebuddy_testing.case_projects import PROFILES, cases_of, folder_of, refill  # noqa: E402
+from codebuddy_testing.deployment import SPOKE_PYTHON, Deployment  # noqa: E402
+from codebuddy_testing.language_cases import Spot, spots, texts_of  # noqa: E402
+
+STARTS = 3
+ROUNDS = 300
+CASE = "workspace package"
+READY_SECONDS = 180.0
+
+MEMORY = """
+import os
+for name in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        words = open(f"/proc/{name}/cmdline").read().split(chr(0))
+        if "codebuddy" in words and "spoke" in words:
+            lines = open(f"/proc/{name}/smaps_rollup").read().splitlines()[1:]
+            print(*(line.split()[1] for key in ("Rss", "Pss") for line in lines if line.startswith(key + ":")))
+    except OSError:
+        pass
+"""
+
+
+@dataclass
+class Measured:
+    """What was found of one server; seconds but for the memory, which is in MB."""
+
+    starts: list[float] = field(default_factory=list)
+    hub: list[float] = field(default_factory=list)
+    direct: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    memory: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Question:
+    """The question to a project, and the right answer: what must be in it, and what may be."""
+
+    project: str
+    ask: Spot
+    must: set[tuple[str, int, int]]
+    may: set[tuple[str, int, int]]
+    texts: dict[str, str]
+
+    @classmethod
+    def of(cls, project: str) -> Question:
+        """Read it from the cases."""
+        profile = PROFILES[project]
+        texts = texts_of(folder_of(profile))
+        case = next(one for one in cases_of(profile) if (one.tool, one.name) == ("find_references", CASE))
+        must = {spot[:3] for one in case.right for spot in spots(texts, one)}
+        may = {spot[:3] for one in case.may for spot in spots(texts, one)}
+        return cls(project, spots(texts, case.ask)[0], must, may, texts)
+
+    def right(self, found: set[tuple[str, int, int]]) -> bool:
+        """Say whether an answer has all that it must, and nothing that it may not."""
+        return self.must <= found <= self.must | self.may
+
+    def utf16(self, spot: tuple[str, int, int]) -> tuple[str, int, int]:
+        """Give a place as the protocol counts it."""
+        path, line, column = spot
+        before = self.texts[path].split("\n")[line - 1][: column - 1]
+        return path, line - 1, len(before.encode("utf-16-le")) // 2
+
+
+class Hub:
+    """One WebSocket to the hub: a plain JSON-RPC client, as the direct one is a plain LSP client."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._asked = 0
+
+    async def ask(self, method: str, params: dict[str, Any]) -> Any:
+        """Send a request and give its result."""
+        self._asked += 1
+        await self._socket.send(json.dumps({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}))
+        while True:
+            message = json.loads(await self._socket.recv())
+            if message.get("id") == self._asked:
+                return message["result"]
+
+    async def begin(self) -> None:
+        """Shake hands."""
+        info = {"name": "bench", "version": "1"}
+        await self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info})
+        await self._socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
+
+    async def references(self, question: Question) -> tuple[float, dict[str, Any], set[tuple[str, int, int]]]:
+        """Give how long find_references took, its answer, and the places in it."""
+        spot = question.ask
+        place = {"path": f"{question.project}/{spot.path}", "line": spot.line, "column": spot.column}
+        start = time.perf_counter()
+        result = await self.ask(
+            "tools/call", {"name": "find_references", "arguments": {**place, "timeout_seconds": 60}}
+        )
+        seconds = time.perf_counter() - start
+        content = dict(result["structuredContent"])
+        return (
+            seconds,
+            content,
+            {
+                (item["path"].removeprefix(f"{question.project}/"), item["line"], item["column"])
+                for item in content.get("locations", ())
+            },
+        )
+
+
+async def start(fleet: Deployment, hub: Hub, question: Question, measured: Measured) -> None:
+    """Start a spoke, and ask until the first answer that says that it is complete."""
+    container = fleet.container(question.project)
+    container.stop()
+    began = time.perf_counter()
+    await asyncio.to_thread(container.start)
+    while True:
+        _, content, found = await hub.references(question)
+        took = time.perf_counter() - began
+        if content.get("complete"):
+            break
+        if took > READY_SECONDS:
+            measured.failures.append(f"no complete answer after {took:.0f} s: {content.get('message')}")
+            return
+        await asyncio.sleep(0.02)  # an offline spoke is told at once
+    if question.right(found):
+        measured.starts.append(took)
+    else:
+        measured.failures.append(f"after {took:.1f} s, complete and wrong: {sorted(found)}")
+
+
+@contextmanager
+def direct(fleet: Deployment, question: Question) -> Iterator[subprocess.Popen[str]]:
+    """Run the direct client in the spoke."""
+    program = (ROOT / "tests/support/codebuddy_testing/direct_lsp.py").read_text()
+    path, line, character = question.utf16(question.ask[:3])
+    asked = json.dumps({"path": path, "line": line, "character": character})
+    command = ["docker", "exec", "-i", f"{fleet.name}-{question.project}", SPOKE_PYTHON, "-c", program, asked]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:
+        try:
+            yield process
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+
+
+def ask_direct(process: subprocess.Popen[str], question: Question) -> tuple[float, bool]:
+    """Ask the direct client once; give how long its server took, and whether it was right."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("\n")
+    answer = json.loads(process.stdout.readline())
+    found = {tuple(place) for place in answer["found"]}
+    must, may = ({question.utf16(spot) for spot in places} for places in (question.must, question.may))
+    return answer["seconds"], must <= found <= must | may
+
+
+async def warm(fleet: Deployment, hub: Hub, question: Question, measured: Measured) -> None:
+    """Ask both in turn."""
+    with direct(fleet, question) as process:
+        deadline = time.monotonic() + READY_SECONDS
+        while not ask_direct(process, question)[1]:  # it has no notion of being ready
+            assert time.monotonic() < deadline, f"{question.project}: the direct answer does not become right"
+        for _ in range(ROUNDS):
+            seconds, content, found = await hub.references(question)
+            if content.get("complete") and question.right(found):
+                measured.hub.append(seconds)
+            else:
+                measured.failures.append(f"warm: {content.get('message') or sorted(found)}")
+            seconds, right = ask_direct(process, question)
+            if right:
+                measured.direct.append(seconds)
+            else:
+                measured.failures.append("warm: the direct answer was wrong")
+
+
+def memory(fleet: Deployment, project: str) -> tuple[float, float]:
+    """Give the resident and the proportional memory of a spoke's agent, in MB, without its servers."""
+    rss, pss = fleet.python(project, MEMORY).output.split()
+    return int(rss) / 1024, int(pss) / 1024
+
+
+def row(project: str, measured: Measured) -> str:
+    """Give a line of the table."""
+    begun = statistics.median(measured.starts) if measured.starts else float("nan")
+    ours = statistics.median(measured.hub) * 1e3 if measured.hub else float("nan")
+    theirs = statistics.median(measured.direct) * 1e3 if measured.direct else float("nan")
+    rss, pss = measured.memory
+    return (
+        f"{project:16} {begun:9.2f} s {ours:9.2f} ms {theirs:9.2f} ms {ours - theirs:+9.2f} ms {ours / theirs:7.2f}"
+        f" {rss:7.1f} {pss:7.1f} {len(measured.failures):9}"
+    )
+
+
+async def main(projects: list[str]) -> int:
+    """Measure, and print a line for each project; give the number of failures."""
+    fleet = Deployment()
+    print(
+        f"{'find_references':16} {'start':>11} {'hub p50':>12} {'direct p50':>12} {'difference':>12} {'ratio':>7}"
+        f" {'RSS MB':>7} {'PSS MB':>7} {'failures':>9}"
+    )
+    failures = 0
+    headers = {"Authorization": f"Bearer {fleet.token()}"}
+    async with connect(f"ws://127.0.0.1:{fleet.port}/", additional_headers=headers, proxy=None) as socket:
+        hub = Hub(socket)
+        await hub.begin()
+        for project in projects:
+            refill(fleet.path(project), folder_of(PROFILES[project]))
+            question, measured = Question.of(project), Measured()
+            for _ in range(STARTS):
+                await start(fleet, hub, question, measured)
+            await warm(fleet, hub, question, measured)
+            measured.memory = memory(fleet, project)
+            print(row(project, measured), flush=True)
+            for failure in list(dict.fromkeys(measured.failures))[:5]:
+                print(f"    {failure}", flush=True)
+            failures += len(measured.failures)
+    return failures
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("CODEBUDDY_TEST_FLEET", "cblang")
+    os.environ.setdefault("CODEBUDDY_TEST_PORT", "3901")
+    os.environ.setdefault("CODEBUDDY_TEST_DIR", "~/.cache/codebuddy-test-languages")
+    sys.exit(bool(asyncio.run(main(sys.argv[1:] or list(PROFILES)))))
