@@ -7,30 +7,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from codebuddy.code.asking import Asked, Report
-from codebuddy.code.asking_diagnostics import ask_diagnostics
+from pydantic import TypeAdapter
+
+from codebuddy.code.asking import Report
 from codebuddy.code.models import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
-from codebuddy.code.results import Reader, StaleLocation
-from codebuddy.errors import ToolError
+from codebuddy.code.pages import PAGE_CHARACTERS, question_of
+from codebuddy.code.panel import Found, Panel
 from codebuddy.language.servers import LanguageServers
+from codebuddy.language.tree import Tree
+from codebuddy.workspace.cursors import digest, seal, unseal
+from codebuddy.workspace.paths import from_wire, to_wire
 
 __all__ = ["diagnose"]
 
 _MAX_FILES: Final = 500
 _AT_ONCE: Final = 8
-
-
-def offset_of(cursor: str) -> int:
-    """Give the offset that a part of a cursor stands for.
-
-    Raises:
-        ToolError: ``invalid_cursor``: it is none of ours.
-    """
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 9:
-        raise ToolError("invalid_cursor", "This is not a cursor that an earlier answer gave.")
-    return int(cursor)
+_MORE: Final = "give the cursor back for more."
+_WHERE: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
 
 
 async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, report: Report) -> DiagnosticsResult:
@@ -41,26 +36,38 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     """
     tree = servers.tree
     tree.require_own(arguments.projects)
-    file, _, item = (arguments.cursor or "0.0").partition(".")
-    deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
-    survey = _Survey(servers, arguments.limit, deadline, report, offset_of(file), offset_of(item))
+    question, where = question_of("diagnostics", arguments), None
+    if arguments.cursor is not None:
+        inside, item, before = unseal(question, arguments.cursor, _WHERE)
+        where = _Where(from_wire(inside), item, before)
+    panel = Panel(servers, asyncio.get_running_loop().time() + arguments.timeout_seconds, report)
+    survey = _Survey(tree, panel, question, arguments.limit, where)
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
+        await panel.prepare(servers.for_project("diagnostics"))
         files = tree.files(lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target)
         return await survey.run(files)
     tree.read(target)
-    if servers.server_for(target, "diagnostics") is None:
+    serving = servers.serving(target, "diagnostics")
+    if not serving:
         return survey.result("unsupported", f"No language server serves this file; served are: {servers.served()}.")
+    await panel.prepare(serving)
     return await survey.run(iter([target]))
 
 
-@dataclass
-class _Found:
-    """What one file gave."""
+@dataclass(frozen=True)
+class _Where:
+    """Where a survey goes on.
 
-    items: list[Diagnostic] = field(default_factory=list)
-    reason: Reason | None = None
-    message: str | None = None
+    Args:
+        file: path in the project of the first file that is not done.
+        item: the number of its diagnostics that were given.
+        before: the digest of these.
+    """
+
+    file: str
+    item: int = 0
+    before: str = ""
 
 
 @dataclass
@@ -68,77 +75,89 @@ class _Survey:
     """A way through many files.
 
     Args:
-        servers: whom to ask.
+        tree: the project.
+        panel: whom to ask.
+        question: what was asked, for the cursor.
         limit: the most diagnostics to give.
-        deadline: when to be done, in the running loop's time.
-        report: told what is being waited for.
-        file: the number of files that an earlier answer has dealt with.
-        item: the number of diagnostics that it gave of the next one.
+        where: where an earlier answer ended.
     """
 
-    servers: LanguageServers
+    tree: Tree
+    panel: Panel
+    question: Any
     limit: int
-    deadline: float
-    report: Report
-    file: int
-    item: int
+    where: _Where | None
     checked: int = 0
     items: list[Diagnostic] = field(default_factory=list)
+    room: int = PAGE_CHARACTERS
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""
-        files = islice(files, self.file, None)
-        passed = _Found()  # the last file that cannot be checked at all, which is no reason to stop at it
-        while batch := list(islice(files, _AT_ONCE)):
-            for found in await asyncio.gather(*(self._diagnose(path) for path in batch)):
-                stopped = self._take(found)
+        going_on = self.where is not None
+        left = (path for path in files if self.where is None or _order(self._inside(path)) >= _order(self.where.file))
+        passed = Found()  # what lacks something and is no reason to stop
+        while batch := list(islice(left, _AT_ONCE)):
+            for path, found in zip(batch, await asyncio.gather(*map(self.panel.diagnose, batch)), strict=True):
+                stopped = self._take(path, found, going_on)
                 if stopped is not None:
                     return stopped
                 passed = found if found.reason else passed
-            if self.checked >= _MAX_FILES:
-                return self.result("truncated", f"{self.checked} files were checked; {_MORE}", goes_on=True)
+            if self.checked >= _MAX_FILES and (following := next(left, None)) is not None:
+                self.where = _Where(self._inside(following))
+                return self.result("truncated", f"{self.checked} files were checked; {_MORE}", self.where)
         return self.result(passed.reason, passed.message)
 
-    def result(self, reason: Reason | None, message: str | None, goes_on: bool = False) -> DiagnosticsResult:
+    def result(self, reason: Reason | None, message: str | None, where: _Where | None = None) -> DiagnosticsResult:
         """Give the answer; a cursor is in it if it goes on."""
+        at = None if where is None else seal(self.question, [to_wire(where.file), where.item, where.before])
         return DiagnosticsResult(
             complete=reason is None,
             reason=reason,
             message=message,
-            cursor=f"{self.file}.{self.item}" if goes_on else None,
+            cursor=at,
             diagnostics=self.items,
             checked_files=self.checked,
         )
 
-    def _take(self, found: _Found) -> DiagnosticsResult | None:
+    def _take(self, path: Path, found: Found, going_on: bool) -> DiagnosticsResult | None:
         """Add what a file gave; give the answer if it ends here."""
-        fresh = found.items[self.item :]
-        room = self.limit - len(self.items)
-        self.items += fresh[:room]
+        inside, start = self._inside(path), 0
+        if self.where is not None and self.where.file == inside and self._follows(found.items):
+            start = self.where.item
+        count = self._fitting(found.items[start:])
+        self.items += found.items[start : start + count]
         self.checked += 1
-        if len(fresh) > room:
-            self.item += room
-            return self.result("truncated", f"There are more than {self.limit}; {_MORE}", goes_on=True)
-        if found.reason not in (None, "unsupported"):
+        if start + count < len(found.items):
+            where = _Where(inside, start + count, _state(found.items[: start + count]))
+            return self.result("truncated", f"There are more than these {len(self.items)}; {_MORE}", where)
+        if not found.final:
             # The cursor leads to this file's beginning: rather some twice than those that come late not at all.
-            return self.result(found.reason, found.message, goes_on=self.file > 0)
-        self.file, self.item = self.file + 1, 0
+            onwards = _Where(inside) if self.checked > 1 or going_on else None
+            return self.result(found.reason, found.message, onwards)
         return None
 
-    async def _diagnose(self, path: Path) -> _Found:
-        server, tree = self.servers.server_for(path, "diagnostics"), self.servers.tree
-        if server is None:
-            return _Found()
-        try:
-            answer = await ask_diagnostics(Asked(server, self.deadline, self.report), path)
-            reader = Reader(tree, answer.encoding, answer.lines)
-            return _Found(reader.diagnostics(path, answer.result or []), answer.reason, answer.message)
-        except (ToolError, StaleLocation) as error:
-            if tree.stamp(path) is None:
-                return _Found()  # it vanished on the way: it has no diagnostics
-            return _Found(reason="unsupported", message=f"{tree.show(path)} cannot be checked: {error}")
-        except ValueError as error:
-            return _Found(reason="server_error", message=f"The language server gave a malformed answer: {error}.")
+    def _follows(self, items: list[Diagnostic]) -> bool:
+        """Say whether a file has still the diagnostics that were given of it; if not, it is told anew."""
+        return self.where is not None and self.where.before == _state(items[: self.where.item])
+
+    def _fitting(self, items: list[Diagnostic]) -> int:
+        """Give how many of some items fit into the answer; the first of an answer always does."""
+        for count, item in enumerate(items):
+            length = len(item.model_dump_json())
+            if len(self.items) + count >= self.limit or (length > self.room and len(self.items) + count > 0):
+                return count
+            self.room -= length
+        return len(items)
+
+    def _inside(self, path: Path) -> str:
+        return self.tree.relative(path)
 
 
-_MORE: Final = "give the cursor back for more."
+def _order(inside: str) -> list[tuple[bool, str]]:
+    """Give the order in which a tree is walked: a directory's files before what is in its directories."""
+    *directories, name = inside.split("/")
+    return [*((True, directory) for directory in directories), (False, name)]
+
+
+def _state(items: list[Diagnostic]) -> str:
+    return digest([item.model_dump_json() for item in items])

@@ -147,3 +147,61 @@ async def test_another_project_is_refused(start: Any) -> None:
     async with start() as fake:
         with pytest.raises(ToolError, match="not among those"):
             await fake.diagnostics(projects=["other"])
+
+
+def full(*messages: str, **more: Any) -> dict[str, Any]:
+    return {"reply": {"kind": "full", "items": [{**finding(one), **more} for one in messages]}}
+
+
+async def test_several_servers_are_asked_and_each_finding_is_told_once_with_who_found_it(start: Any) -> None:
+    lint = {DIAGNOSTIC: [[full("both say it", "unused", source="lint")]]}
+    async with start({DIAGNOSTIC: [[full("both say it", "wrong type")]]}, PULL, second=(lint, PULL)) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert answer.complete
+        assert [(one.message, one.source) for one in answer.diagnostics] == [
+            ("both say it", "fake"),
+            ("wrong type", "fake"),
+            ("unused", "lint"),
+        ]
+
+
+async def test_a_dead_server_makes_the_answer_incomplete_and_the_others_findings_are_given(start: Any) -> None:
+    lint = {DIAGNOSTIC: [[full("unused")]]}
+    async with start({"initialize": [[{"exit": 1}]]}, second=(lint, PULL)) as fake:
+        answer = await fake.diagnostics()
+        assert (answer.complete, answer.reason, answer.checked_files) == (False, "server_crashed", 2)
+        assert {(one.path, one.message) for one in answer.diagnostics} == {
+            ("p/main.py", "unused"),
+            ("p/shop.py", "unused"),
+        }
+        assert "fake" in (answer.message or "")
+
+
+async def test_a_late_server_does_not_take_the_time_of_the_others(start: Any) -> None:
+    begin = {"notify": ["$/progress", {"token": "t", "value": {"kind": "begin", "title": "Indexing"}}]}
+    lint = {DIAGNOSTIC: [[full("unused")]]}
+    async with start({"initialized": [[begin]]}, PULL, ready="progress", second=(lint, PULL)) as fake:
+        answer = await fake.diagnostics(timeout_seconds=3.0)
+        assert (answer.complete, answer.reason, answer.checked_files) == (False, "indexing", 2)
+        assert len(answer.diagnostics) == 2
+
+
+async def test_going_on_after_files_came_and_went_skips_none(start: Any, root: Path) -> None:
+    for name in ("b.py", "c.py", "d.py"):
+        (root / name).write_text("x = 1\n")
+    async with start({DIAGNOSTIC: [[full("a")]]}, PULL) as fake:
+        first = await fake.diagnostics(limit=2)
+        assert [one.path for one in first.diagnostics] == ["p/b.py", "p/c.py"]
+        (root / "a.py").write_text("x = 1\n")
+        (root / "b.py").unlink()
+        rest = await fake.diagnostics(cursor=first.cursor)
+        assert [one.path for one in rest.diagnostics] == ["p/d.py", "p/main.py", "p/shop.py"]
+
+
+async def test_a_file_whose_findings_changed_between_two_pages_is_told_anew(start: Any) -> None:
+    on = {DIAGNOSTIC: [[full("a", "b", "c")], [full("b", "c", "d")]]}
+    async with start(on, PULL) as fake:
+        first = await fake.diagnostics(path="p/main.py", limit=2)
+        assert [one.message for one in first.diagnostics] == ["a", "b"]
+        rest = await fake.diagnostics(path="p/main.py", cursor=first.cursor)
+        assert [one.message for one in rest.diagnostics] == ["b", "c", "d"]
