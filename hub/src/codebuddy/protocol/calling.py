@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
 from codebuddy.protocol.pending import OnProgress
+from codebuddy.protocol.schemas import input_schema, output_schema
 from codebuddy.protocol.wire import Wire
 from codebuddy.tool import Call, Tool, parse_arguments
 
@@ -33,8 +34,8 @@ def describe(tool: Tool[Any]) -> Json:
     return {
         "name": tool.name,
         "description": tool.description,
-        "inputSchema": tool.arguments.model_json_schema(),
-        "outputSchema": tool.result.model_json_schema(mode="serialization"),
+        "inputSchema": input_schema(tool.arguments),
+        "outputSchema": output_schema(tool.result),
         "annotations": {"readOnlyHint": tool.scope == "read"},
     }
 

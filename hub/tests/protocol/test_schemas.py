@@ -1,0 +1,63 @@
+"""The schemas that tools are offered with: short, and true of what travels."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from codebuddy.code.models import LocationsResult
+from codebuddy.protocol.schemas import input_schema, output_schema
+from codebuddy.tool import Arguments, Result
+
+PLACE = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 2}
+
+
+class Branch(Result):
+    name: str
+    twigs: list[Branch] = []
+    note: str | None = None
+
+
+class Tree(Result):
+    trunk: Branch
+
+
+class Wanted(Arguments):
+    name: str | None = None
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        LocationsResult.model_validate({"complete": True, "locations": [PLACE, {**PLACE, "line_text": "x = 1"}]}),
+        LocationsResult(complete=False, reason="indexing", message="It loads.", locations=[]),
+        Tree(trunk=Branch(name="a", twigs=[Branch(name="b", note="c")])),
+    ],
+)
+def test_what_is_answered_fits_and_what_is_not_does_not(result: Result) -> None:
+    schema = output_schema(type(result))
+    sent: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(sent, schema)
+    for wrong in ({**sent, "colour": "red"}, {}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+
+
+def test_a_definition_that_is_used_once_stands_where_it_is_used() -> None:
+    schema = output_schema(LocationsResult)
+    assert "$ref" not in json.dumps(schema)
+    assert "null" not in json.dumps(schema)
+
+
+def test_a_definition_that_leads_back_to_itself_stays_one() -> None:
+    deep = {"trunk": {"name": "a", "twigs": [{"name": "b", "twigs": [{"name": 5}]}]}}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(deep, output_schema(Tree))
+
+
+def test_an_argument_may_still_be_null() -> None:
+    jsonschema.validate({"name": None}, input_schema(Wanted))
