@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from pydantic import Field
 
 from codebuddy.code.models import LocationsResult
 from codebuddy.protocol.schemas import input_schema, output_schema
@@ -17,7 +18,7 @@ PLACE = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 
 
 class Branch(Result):
     name: str
-    twigs: list[Branch] = []
+    twigs: list[Branch] = Field(default_factory=list)
     note: str | None = None
 
 

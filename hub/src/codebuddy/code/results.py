@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from codebuddy.code.models import Diagnostic, Location, Severity
 from codebuddy.code.places import Span, name_at
 from codebuddy.errors import ToolError
-from codebuddy.language.positions import Encoding, Position, clean, decode_text, from_lsp, split_lines
+from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 from codebuddy.language.tree import Tree
 
 __all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "sorted_unique"]
@@ -146,10 +146,9 @@ class Reader:
         lines = self._lines.get(path)
         if lines is None:
             try:
-                data, _ = self._tree.read(path)
+                lines = self._lines[path] = self._tree.lines(path)
             except ToolError:
                 raise StaleLocation(path) from None
-            lines = self._lines[path] = split_lines(decode_text(data))
         return lines
 
 

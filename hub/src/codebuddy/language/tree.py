@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from codebuddy.errors import ToolError
+from codebuddy.language.texts import Texts
 
 __all__ = ["IGNORED_DIRECTORIES", "MAX_ENTRIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
 
@@ -46,6 +47,7 @@ class Tree:
     def __init__(self, project: str, root: Path) -> None:
         self.project = project
         self.root = root.resolve()
+        self._texts = Texts(self)
         self._below = os.path.join(self.root, "")  # a prefix of strings: pathlib's own comparison costs ten times that
 
     def locate(self, path: str) -> Path:
@@ -75,10 +77,10 @@ class Tree:
         Raises:
             ToolError: ``outside_project``.
         """
-        found = Path(os.path.normpath(self.root / inside))
-        if "\0" in inside or not found.is_relative_to(self.root):
+        found = os.path.normpath(os.path.join(self.root, inside))
+        if "\0" in inside or not self._has(found):
             raise ToolError("outside_project", f"This path leads out of the project {self.project!r}.", shown or inside)
-        return found
+        return Path(found)
 
     def relative(self, path: Path) -> str:
         """Give the path in the project, with ``/``."""
@@ -133,6 +135,14 @@ class Tree:
             return _read_whole(descriptor, status.st_size), _stamp(status)
         finally:
             os.close(descriptor)
+
+    def lines(self, path: Path) -> list[str]:
+        """Give the lines that a file has now; they are not to be changed.
+
+        Raises:
+            ToolError: as `read`.
+        """
+        return self._texts.lines(path)
 
     def stamp(self, path: Path) -> Stamp | None:
         """Give the present stamp of a file; None when it is gone."""
