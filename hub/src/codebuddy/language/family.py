@@ -21,7 +21,7 @@ __all__ = ["MARK", "Family", "end_orphans"]
 
 MARK: Final = "CODEBUDDY_LANGUAGE_SERVER"
 
-_OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.".encode())
+_OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.(\d+)\.".encode())
 _ENVIRONMENT_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 100
 _PAUSE: Final = 0.005
@@ -41,7 +41,7 @@ class Family:
 
     def __init__(self) -> None:
         owner = _owner_of(os.getpid())
-        self.mark = f"{owner.pid}.{owner.started}.{next(_numbers)}"
+        self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
         self._known: set[_Kin] = set()
 
     def found(self, pid: int) -> None:
@@ -61,13 +61,17 @@ class Family:
 
 
 def end_orphans() -> None:
-    """End what servers of agents that are gone have left behind; takes a moment, so call it in a thread."""
+    """End what servers of agents that are gone have left behind; takes a moment, so call it in a thread.
+
+    Only of agents in this PID namespace: who looks from outside of a container sees its processes, under other ids.
+    """
+    here = _namespace()
 
     def left_behind(kin: _Kin) -> bool:
         match = _OWNER.search(_environment(kin.pid))
-        if match is None:
+        if match is None or int(match[1]) != here:
             return False
-        owner = _Kin(int(match[1]), int(match[2]))
+        owner = _Kin(int(match[2]), int(match[3]))
         return _owner_of(owner.pid) != owner
 
     _kill_all(lambda: [kin.pid for kin in _families(left_behind)])
@@ -120,6 +124,10 @@ def _environment(pid: int) -> bytes:
             return file.read(_ENVIRONMENT_BYTES)
     except OSError:  # gone, or somebody else's
         return b""
+
+
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino
 
 
 def _owner_of(pid: int) -> _Kin:

@@ -90,16 +90,20 @@ async def test_a_child_without_the_servers_environment_ends_with_it(start: Any) 
     assert gone(child_of(fake))
 
 
-async def test_what_an_agent_that_was_killed_left_behind_is_ended_by_the_next() -> None:
-    script = f"import os, time; os.environ['{MARK}']; time.sleep(1000)"
-    dead_agents = "4194304.1.1"  # no process has this id: it is over the highest
-    left = await asyncio.create_subprocess_exec(sys.executable, "-c", script, env={MARK: dead_agents})
+async def test_what_an_agent_that_was_killed_left_behind_is_ended_by_the_next_but_nothing_of_another_container() -> (
+    None
+):
+    no_process, here = "4194304.1", os.stat("/proc/self/ns/pid").st_ino  # the id is over the highest
+    left = await asyncio.create_subprocess_exec("sleep", "1000", env={**os.environ, MARK: f"{here}.{no_process}.1"})
+    others = await asyncio.create_subprocess_exec("sleep", "1000", env={**os.environ, MARK: f"1.{no_process}.1"})
     ours = await Process.start(["sleep", "1000"], Path("/"), dict(os.environ))
     try:
         await asyncio.to_thread(end_orphans)
         assert await left.wait() == -signal.SIGKILL
-        assert ours.epitaph() is None
+        assert ours.epitaph() is others.returncode is None
     finally:
+        others.kill()
+        await others.wait()
         await ours.kill()
 
 
