@@ -19,7 +19,7 @@ from typing import Final
 
 __all__ = ["MARK", "Family", "end_orphans"]
 
-MARK: Final = "CODEBUDDY_LANGUAGE_SERVER"
+MARK: Final = "CODEBUDDY_LANGUAGE_SERVER_OF"
 
 _OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.(\d+)\.".encode())
 _ENVIRONMENT_BYTES: Final = 256 * 1024
