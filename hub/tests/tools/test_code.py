@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
-from codebuddy.access import LOCAL
+from codebuddy.access import LOCAL, Principal
 from codebuddy.code.models import DiagnosticsArguments, LocationsResult, PlaceArguments
 from codebuddy.code.symbol_models import ReferencesArguments
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.tool import Call
+from codebuddy.tool import Call, parse_arguments
 from codebuddy.tools.code import code_tools
 
 pytestmark = pytest.mark.anyio
@@ -26,16 +27,23 @@ class Spokes(Links):
         super().__init__(answers)
         self.answers = answers
 
-    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **_: Any) -> Any:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
+        self.asked.append((project, arguments))
         said = self.answers[project]
+        if callable(said):
+            said = await said(arguments, more)
         if isinstance(said, ToolError):
             raise said
         return answer.model_validate(said)
 
 
-async def ask(name: str, answers: dict[str, Any], arguments: Any) -> Any:
-    tools = {tool.name: tool for tool in code_tools(Spokes(answers), frozenset(answers))}
-    return await tools[name].handler(Call(LOCAL), arguments)
+async def ask(name: str, answers: dict[str, Any] | Spokes, arguments: Any, call: Call | None = None) -> Any:
+    spokes = answers if isinstance(answers, Spokes) else Spokes(answers)
+    tools = {tool.name: tool for tool in code_tools(spokes, frozenset(spokes.answers))}
+    given = parse_arguments(tools[name], arguments) if isinstance(arguments, dict) else arguments
+    return await tools[name].handler(call or Call(LOCAL), given)
 
 
 async def test_a_spoke_does_not_speak_of_another_project() -> None:
@@ -62,3 +70,160 @@ async def test_one_spoke_that_answers_nonsense_spoils_no_other_diagnostics() -> 
         "project-b": (False, "server_error"),
         "project-c": (False, "spoke_offline"),
     }
+
+
+HERE = {"path": "project-a/x.py", "line": 1, "column": 1}
+CARET = {"path": "project-a/x.py", "line": 1, "text": "x."}
+ROUTED: dict[str, tuple[dict[str, Any], str]] = {
+    "find_definition": (HERE, "locations"),
+    "find_references": (HERE, "locations"),
+    "find_implementations": (HERE, "locations"),
+    "document_symbols": ({"path": "project-a/x.py"}, "symbols"),
+    "hover": (HERE, "contents"),
+    "completions": (CARET, "items"),
+    "signature_help": (CARET, "signatures"),
+    "call_hierarchy": ({**HERE, "direction": "incoming"}, "items"),
+    "type_hierarchy": ({**HERE, "direction": "subtypes"}, "items"),
+    "diagnostics": ({"path": "project-a/x.py"}, "diagnostics"),
+}
+
+
+@pytest.mark.parametrize("tool", ROUTED)
+async def test_a_spoke_that_is_away_makes_an_answer_incomplete_and_not_empty(tool: str) -> None:
+    arguments, listed = ROUTED[tool]
+    away = ToolError("spoke_offline", "The spoke of project-a is not connected.")
+    found = await ask(tool, {"project-a": away, "project-b": away}, arguments)
+    assert (found.complete, found.reason, len(getattr(found, listed))) == (False, "spoke_offline", 0)
+    assert "not connected" in found.text()
+
+
+@pytest.mark.parametrize("tool", ROUTED)
+async def test_another_failure_of_one_spoke_is_a_failure(tool: str) -> None:
+    broken = ToolError("not_found", "There is no such file.")
+    with pytest.raises(ToolError, match="no such file"):
+        await ask(tool, {"project-a": broken, "project-b": broken}, ROUTED[tool][0])
+
+
+SYMBOL = {**PLACE, "name": "x", "kind": "class"}
+
+
+@pytest.mark.parametrize(
+    ("tool", "answer"),
+    [
+        ("document_symbols", {"path": "project-a/x.py", "symbols": [{"path": "project-b/x.py", **SYMBOL}]}),
+        ("document_symbols", {"path": "project-b/x.py", "symbols": []}),
+        ("find_definition", {"locations": [{"path": "project-a/../project-b/x.py", **PLACE}]}),
+        ("find_definition", {"locations": [{"path": "project-b/x.py", "external": True, **PLACE}]}),
+        (
+            "call_hierarchy",
+            {
+                "direction": "incoming",
+                "items": [
+                    {
+                        "path": "project-a/x.py",
+                        **SYMBOL,
+                        "id": 0,
+                        "depth": 0,
+                        "calls": [{"path": "project-b/x.py", **PLACE}],
+                    }
+                ],
+            },
+        ),
+    ],
+)
+async def test_another_project_is_refused_wherever_it_stands_in_an_answer(tool: str, answer: Any) -> None:
+    with pytest.raises(ToolError, match="another project") as refused:
+        await ask(tool, {"project-a": {"complete": True, **answer}}, ROUTED[tool][0])
+    assert refused.value.code == "bad_answer"
+
+
+def pages(project: str, count: int) -> Any:
+    """Give a spoke that has so many symbols, and gives as many as it is asked for."""
+
+    async def answer(arguments: dict[str, Any], _more: Any) -> dict[str, Any]:
+        start = int(arguments.get("cursor", "0"))
+        end = min(count, start + arguments["limit"])
+        symbols = [{"path": f"{project}/x.py", **SYMBOL, "line": line + 1} for line in range(start, end)]
+        more = {"complete": False, "reason": "truncated", "message": "more", "cursor": str(end)}
+        return {"symbols": symbols, **({"complete": True} if end == count else more)}
+
+    return answer
+
+
+async def test_a_cursor_goes_on_in_several_projects_at_once_and_each_item_comes_once() -> None:
+    spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25), "c": pages("c", 0)})
+    found, cursor, rounds = [], None, 0
+    while rounds == 0 or cursor is not None:
+        asked = {"query": "x", "limit": 9, **({"cursor": cursor} if cursor else {})}
+        page = await ask("find_symbols", spokes, asked)
+        assert len(page.symbols) <= 9
+        assert page.complete == (page.cursor is None)
+        found += [(one.path, one.line) for one in page.symbols]
+        cursor, rounds = page.cursor, rounds + 1
+    assert len(found) == len(set(found)) == 32
+    assert [project for project, _ in spokes.asked].count("c") == 1
+
+
+async def test_a_projects_own_cursor_goes_on_there_alone() -> None:
+    spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25)})
+    first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
+    own = {part.project: part.cursor for part in first.projects}
+    rest = await ask("find_symbols", spokes, {"query": "x", "projects": ["a"], "cursor": own["a"]})
+    assert [(one.path, one.line) for one in rest.symbols] == [("a/x.py", line) for line in range(3, 8)]
+
+
+@pytest.mark.parametrize("more", [{"query": "y"}, {"projects": ["a"]}])
+async def test_a_cursor_of_another_question_or_for_other_projects_is_refused(more: dict[str, Any]) -> None:
+    spokes = Spokes({"a": pages("a", 1), "b": pages("b", 25)})
+    first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
+    with pytest.raises(ToolError) as refused:
+        await ask("find_symbols", spokes, {"query": "x", **more, "cursor": first.cursor})
+    assert refused.value.code == "invalid_cursor"
+
+
+async def test_a_cursor_does_not_lead_into_a_project_that_the_token_does_not_cover() -> None:
+    spokes = Spokes({"a": pages("a", 9), "b": pages("b", 25)})
+    first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
+    stranger = Call(Principal("other", frozenset({"a"}), frozenset({"read"})))
+    with pytest.raises(ToolError):
+        await ask("find_symbols", spokes, {"query": "x", "cursor": first.cursor}, stranger)
+
+
+async def test_a_name_is_looked_up_in_each_project_and_what_is_meant_is_told() -> None:
+    one = {"path": "a/x.py", **SYMBOL, "symbol": "x"}
+    spokes = Spokes(
+        {
+            "a": {"complete": True, "symbols": [one], "locations": [{"path": "a/x.py", **PLACE}]},
+            "b": {"complete": False, "reason": "indexing", "message": "b loads.", "symbols": [], "locations": []},
+            "c": ToolError("timed_out", "The spoke of c did not answer."),
+        }
+    )
+    found = await ask("find_references", spokes, {"symbol": "x"})
+    assert [sent for _, sent in spokes.asked] == [{"symbol": "x", "limit": 166}] * 3
+    assert ([at.path for at in found.symbols], [at.path for at in found.locations]) == (["a/x.py"], ["a/x.py"])
+    assert {part.project: part.reason for part in found.projects} == {"a": None, "b": "indexing", "c": "timed_out"}
+    assert not found.complete
+    assert "b: not complete: b loads." in found.text()
+
+
+async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers_how_far_they_are() -> None:
+    everyone_asked, told = anyio.Event(), list[tuple[float, str | None]]()
+    waiting: list[str] = []
+
+    def spoke(project: str) -> Any:
+        async def answer(_arguments: Any, more: dict[str, Any]) -> dict[str, Any]:
+            await more["report"](1.0, None, "loading")
+            waiting.append(project)
+            if len(waiting) == 2:
+                everyone_asked.set()
+            await everyone_asked.wait()
+            return {"complete": True, "symbols": []}
+
+        return answer
+
+    async def report(progress: float, _total: float | None = None, message: str | None = None, /) -> None:
+        told.append((progress, message))
+
+    with anyio.fail_after(5):
+        await ask("find_symbols", {"a": spoke("a"), "b": spoke("b")}, {"query": "x"}, Call(LOCAL, report))
+    assert sorted(told) == [(1.0, "a: loading"), (2.0, "b: loading")]

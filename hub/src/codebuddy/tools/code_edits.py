@@ -12,6 +12,7 @@ from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
 from codebuddy.errors import ToolError
+from codebuddy.links.fanout import ANSWER_SECONDS, require_own
 from codebuddy.links.registry import Links
 from codebuddy.tool import Arguments, Call, Tool
 from codebuddy.tools.editing import Editor, Made, tell
@@ -19,8 +20,6 @@ from codebuddy.workspace.failures import about
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 
 __all__ = ["CodeEdits", "EditsCode", "code_edit_tools"]
-
-_ANSWER_SECONDS = 10.0  # so long after its time-out a spoke may take to say that it timed out
 
 
 class EditsCode(Arguments):
@@ -118,7 +117,7 @@ class CodeEdits:
             {name: value for name, value in sent.items() if value is not None},
             PlannedChanges,
             report=call.progress,
-            timeout_seconds=arguments.timeout_seconds + _ANSWER_SECONDS,
+            timeout_seconds=arguments.timeout_seconds + ANSWER_SECONDS,
         )
         require_planned(project, planned)
         return planned
@@ -163,8 +162,7 @@ def require_planned(project: str, planned: PlannedChanges) -> None:
     """
     if not planned.complete:
         raise ToolError("not_complete", f"{planned.message or planned.reason} Nothing was changed.")
-    if any(path.project != project for path in paths_of(planned.changes)):
-        raise ToolError("bad_answer", f"The spoke of {project} named another project; its answer is refused.")
+    require_own(project, map(str, paths_of(planned.changes)))
 
 
 _FORMAT = (
