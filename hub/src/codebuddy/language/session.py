@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
 from codebuddy.language.framing import BadFrame, Decoder, Message, encode
 
 __all__ = ["MethodNotFound", "RequestTimedOut", "ServerError", "Session", "SessionClosed"]
+
+log = logging.getLogger(__name__)
 
 _METHOD_NOT_FOUND: Final = -32601
 _MAX_UNSENT: Final = 64 * 1024 * 1024
@@ -96,6 +99,10 @@ class Session:
             reason = str(closed)
         except OSError as error:
             reason = f"the server's output cannot be read: {error.strerror}"
+        except Exception as error:
+            # Whatever it was, like an answer nested too deeply to be taken apart: it costs this server only.
+            log.exception("what a language server said could not be handled")
+            reason = f"what the server said could not be handled ({type(error).__name__})"
         finally:
             self._close(reason)
         return reason
@@ -156,7 +163,7 @@ class Session:
         method = item.get("method")
         if not isinstance(method, str):
             self._settle(item)
-        elif "id" in item:
+        elif isinstance(item.get("id"), (str, int)):
             self._reply(item["id"], method, item.get("params"))
         else:
             self._notice(method, item.get("params"))
@@ -172,8 +179,9 @@ class Session:
             return
         details = error if isinstance(error, dict) else {}
         code = details.get("code")
-        text = str(details.get("message", "unknown error"))[:400]
-        future.set_exception(ServerError(code if isinstance(code, int) else 0, text))
+        text = details.get("message")
+        words = text[:400] if isinstance(text, str) else "unknown error"
+        future.set_exception(ServerError(code if isinstance(code, int) else 0, words))
 
     def _reply(self, ident: Any, method: str, params: Any) -> None:
         reply: Message = {"jsonrpc": "2.0", "id": ident}

@@ -79,8 +79,11 @@ class Agent:
             await anyio.sleep(WRITE_SECONDS)
 
     def _write_state(self) -> None:
-        status = self.status().model_dump(exclude_none=True)
-        write_state({"project": self._project, "link": self._link, "link_reason": self._link_reason, **status})
+        try:
+            status = self.status().model_dump(exclude_none=True)
+            write_state({"project": self._project, "link": self._link, "link_reason": self._link_reason, **status})
+        except OSError as error:  # what runs in the spoke may fill or spoil the place; the check then finds it stale
+            log.warning("the agent's state cannot be written: %s", error)
 
 
 def _status_tool(agent: Agent) -> Tool[Any]:

@@ -9,8 +9,9 @@ process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``
 ``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": HOW}`` (a child that does not
 end, started by ``sh`` or by the command line HOW), ``{"eat": MB}`` (memory), ``{"close": FD}``, ``{"deaf": true}``
 (reads no more), ``{"stderr": LINE}``, ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as
-somebody else would). A method without steps is answered with null. In params, ``@version`` and ``@uri`` stand for those
-of the last document that was opened or changed. Every message that comes in is a line of LOG, with the process id.
+somebody else would). A method without steps is answered with null; ``answer`` stands for the answers to its own
+requests. In params, ``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every
+message that comes in is a line of LOG, with the process id.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ STEPS: dict[str, Callable[[Any, Any], None]] = {
 def main() -> None:
     while (message := receive()) is not None:
         method, ident = message.get("method"), message.get("id")
-        steps = SCRIPT.get("on", {}).get(method)
+        steps = SCRIPT.get("on", {}).get(method or "answer")
         turn = calls_before(method) if method else 0
         with LOG.open("a") as log:
             log.write(json.dumps({"pid": os.getpid(), "message": message}) + "\n")

@@ -11,6 +11,7 @@ import pytest
 
 from codebuddy.code.asking import Asked, ask_symbols
 from codebuddy.errors import ToolError
+from codebuddy.language.framing import encode
 from codebuddy.language.tree import Tree, uri_of
 
 pytestmark = pytest.mark.anyio
@@ -188,6 +189,28 @@ async def test_a_place_in_a_file_that_is_gone_is_never_given(start: Any, root: P
         assert (answer.complete, answer.locations) == (True, [])
         changes = [one["params"]["changes"] for one in fake.sent("workspace/didChangeWatchedFiles")]
         assert [{"uri": place(root)["uri"], "type": 3}] in changes
+
+
+async def test_a_server_that_asks_before_it_answers_initialize_is_answered(start: Any, root: Path) -> None:
+    question = {"ask": [7, "window/showMessageRequest", {"type": 1, "message": "Trust it?", "actions": []}]}
+    result = {"jsonrpc": "2.0", "id": 1, "result": {"capabilities": {"definitionProvider": True}}}
+    initialized = {"write": encode(result).decode()}
+    on = {"initialize": [[question]], "answer": [[initialized]], DEFINITION: [[{"reply": [place(root)]}]]}
+    async with start(on) as fake:
+        assert (await fake.definition()).complete
+        assert fake.sent(None)[0] == {"jsonrpc": "2.0", "id": 7, "result": None}
+
+
+NULLS: list[Any] = [None, {}, {"items": None}, {"items": [None, 5, {"section": None}, {"section": 5}]}]
+
+
+@pytest.mark.parametrize("params", NULLS)
+async def test_a_question_for_configuration_with_null_in_it_is_answered_with_a_list_without_null(
+    params: Any, start: Any
+) -> None:
+    async with start({"initialized": [[{"ask": [7, "workspace/configuration", params]}]]}, settings={"a": 1}) as fake:
+        await fake.until(lambda: bool(fake.sent(None)))
+        assert fake.sent(None)[0]["result"] == ([{"a": 1}] * 4 if params and params.get("items") else [])
 
 
 async def test_every_request_of_the_server_is_answered(start: Any, root: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import AsyncMock, Mock
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +66,42 @@ def test_any_messages_are_survived(root: Path, messages: list[dict[str, Any]], r
         return await connection.run()
 
     assert asyncio.run(run()) == "the server closed its output"
+
+
+DEEP = {
+    "the id of a request": {"id": None, "method": "workspace/configuration"},
+    "the reason of an error": {"id": 1, "error": {"code": 1, "message": None}},
+    "the words of an error": {"id": 1, "error": None},
+    "a title": {"method": "$/progress", "params": {"token": "t", "value": {"kind": "begin", "title": None}}},
+    "a status": {"method": "experimental/serverStatus", "params": {"quiescent": False, "message": None}},
+    "sections": {"id": 2, "method": "workspace/configuration", "params": {"items": None}},
+    "a log": {"method": "window/logMessage", "params": {"type": 1, "message": None}},
+}
+
+
+@pytest.mark.parametrize("where", DEEP)
+def test_what_is_nested_deeply_ends_nothing(where: str, root: Path) -> None:
+    async def run(depth: int) -> str:
+        body = json.dumps(DEEP[where]).replace("null", "[" * depth + "1" + "]" * depth)
+
+        config = ServerConfig("x", ["x"], {"*": "x"}, "server_status")
+        readiness, reader, writer = Readiness("x", "server_status"), asyncio.StreamReader(), AsyncMock()
+        writer.write, writer.transport = Mock(), Mock()
+        writer.transport.get_write_buffer_size.return_value = 0
+        connection = Connection(config, Tree("p", root), readiness, reader, writer)
+        readiness.initialized()
+        asking = asyncio.create_task(connection.session.request("x", None, 10))
+        await asyncio.sleep(0)
+        reader.feed_data(b"Content-Length: %d\r\n\r\n%b" % (len(body), body.encode()))
+        reader.feed_eof()
+        reason = await connection.run()
+        await asyncio.gather(asking, return_exceptions=True)
+        return reason
+
+    # Somewhere among these depths what can be read can no longer be shown or written.
+    for depth in (100, *range(sys.getrecursionlimit() - 150, sys.getrecursionlimit())):
+        reason = asyncio.run(run(depth))
+        assert reason == "the server closed its output" or reason.startswith("what the server said")
 
 
 @ANY
