@@ -1,0 +1,41 @@
+"""The agent's own state: told in full, and no reason to end when it cannot be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.configuration import SpokeConfiguration
+from codebuddy.spoke import agent as module
+from codebuddy.spoke.agent import Agent
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    server = {"name": "x", "command": ["x"], "languages": {"*.py": "python"}}
+    configuration = SpokeConfiguration.model_validate(
+        {"project": "p", "profile": "python", "language_servers": [server]}
+    )
+    return Agent(configuration, tmp_path)
+
+
+def test_the_state_has_the_link_and_each_language_server(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(module, "write_state", written.append)
+    agent.on_link("connected", None)
+    (state,) = written
+    assert (state["project"], state["link"]) == ("p", "connected")
+    assert [(one["name"], one["state"]) for one in state["language_servers"]] == [("x", "starting")]
+
+
+def test_a_state_that_cannot_be_written_ends_no_agent(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(state: dict[str, Any]) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_state", full)
+    agent.on_link("connected", None)
+    assert "No space left on device" in caplog.text
