@@ -11,7 +11,7 @@ from codebuddy.code.asking import Answer, Asked, request, settle, share_of
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 
-__all__ = ["ask_diagnostics"]
+__all__ = ["aside", "ask_diagnostics"]
 
 T = TypeVar("T")
 
@@ -31,12 +31,12 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
         if not connection.pulls_diagnostics:
-            items = await _aside(connection, document, connection.published.wait(document, asked.deadline))
+            items = await aside(connection, document, connection.published.wait(document, asked.deadline))
             if items is None:
                 late.append("The server published nothing for this version of the file in time.")
             return items
         # First the compiler run, then the request: what the run found is published at the latest before its answer.
-        if checks.used and not await _aside(connection, document, checks.wait(share_of(asked.deadline))):
+        if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
             late.append("The compiler run of the language server has not ended in time.")
         params = {"textDocument": {"uri": document.uri}}
         report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
@@ -52,7 +52,7 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     return answer
 
 
-async def _aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
+async def aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
     """Wait for something that may take long, without a turn.
 
     Raises:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,26 +12,21 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from codebuddy.code.asking import Answer, Asked, request, settle
+from codebuddy.code.known_texts import Known, Untold, sources_of, tell
 from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.code.questions import MALFORMED, Pointer, Unsettled, malformed
-from codebuddy.code.wanted import Expected, Source, changes_of, read_source
-from codebuddy.code.workspace_edits import Range, Step, TextEdits, read_steps
+from codebuddy.code.wanted import Expected, changes_of
+from codebuddy.code.workspace_edits import Range, read_steps
 from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
-from codebuddy.language.documents import CHANGED, Document, StaleText
+from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, from_lsp
 from codebuddy.language.session import ServerError
-from codebuddy.language.tree import uri_of
 from codebuddy.workspace.changes import FileChange
 
 __all__ = ["Renamed", "ask_rename", "word_at"]
 
-# So many files are opened for one rename; of more, it must do that the server is told of them.
-_MAX_SHOWN: Final = 100
 _ATTEMPTS: Final = 4
-
-# Clock of the file system: what was written so shortly before may bear a time from before.
-_TICK_NS: Final = 100_000_000
 
 # Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
 # RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
@@ -70,29 +63,15 @@ class _Said:
         expected: what its edit must fit.
         edit: as the protocol writes it.
         refusal: its words when it does not rename.
-        documents: the open documents as they were when it was asked.
-        outdated: those of which it was sent another text before it answered.
-        told: files that it was shown or told of just before.
-        asked_at: when it was asked, in nanoseconds since the epoch.
+        known: the texts that it knew.
         server_name: what the server calls itself.
     """
 
     expected: Expected
     edit: Any
     refusal: str | None
-    documents: dict[Path, Document]
-    outdated: frozenset[Path]
-    told: frozenset[Path]
-    asked_at: int
+    known: Known
     server_name: str | None
-
-
-class _Untold(Exception):
-    """The answer is about files whose text the server may not know; it is to be told of them and asked again."""
-
-    def __init__(self, files: list[Path]) -> None:
-        super().__init__(len(files))
-        self.files = files
 
 
 async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) -> Renamed:
@@ -115,7 +94,7 @@ async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) 
             raise ToolError("cannot_rename", message, pointer.path)
         try:
             return _read(asked, pointer, said)
-        except _Untold as untold:
+        except Untold as untold:
             files = untold.files
         except ValueError as error:
             raise malformed(error) from None
@@ -142,21 +121,19 @@ class _Question:
         if not connection.renames:
             raise self._unsupported()
         tree = self.asked.server.tree
-        _tell(self.asked, connection, files)
-        documents, encoding, asked_at = connection.documents.copies(), connection.encoding, time.time_ns()
+        tell(self.asked, connection, files)
+        known, encoding = Known.now(connection, files), connection.encoding
         lines, position = document.lines, self.pointer.position(document, encoding)
         params = {"textDocument": {"uri": document.uri}, "position": position}
         prepared, edit, refusal = await self._both(connection, params)
         name = _prepared_name(prepared, lines, encoding) or word_at(lines, *from_lsp(lines, position, encoding))
-        version_of, whole_texts = connection.documents.version_of, connection.server_name in _GIVES_WHOLE_TEXTS
+        known.answered(connection)
+        whole_texts = connection.server_name in _GIVES_WHOLE_TEXTS
         return _Said(
             Expected(tree, encoding, name, self.new_name, whole_texts),
             edit,
             refusal,
-            documents,
-            frozenset(path for path, known in documents.items() if version_of(path) != known.version),
-            frozenset(files),
-            asked_at,
+            known,
             connection.server_name,
         )
 
@@ -198,31 +175,16 @@ def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str |
     return lines[line - 1][column - 1 : end_column - 1] if line == end_line else None
 
 
-def _tell(asked: Asked, connection: Connection, files: list[Path]) -> None:
-    """Show files to the server as open documents, so that their text is known to both; of too many, only tell it."""
-    config, tree = asked.server.config, asked.server.tree
-    shown = [path for path in files if config.language_of(tree.relative(path))] if len(files) <= _MAX_SHOWN else []
-    for path in shown:
-        with contextlib.suppress(ToolError):  # it is read again with the answer, and refused then
-            connection.documents.sync(path)
-    known = connection.documents.paths()
-    connection.documents.tell_changed([(uri_of(path), CHANGED) for path in files if path not in known])
-
-
 def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
     """Turn what the server said into changes, if it is for texts that are known.
 
     Raises:
         ToolError, StaleText, ValueError: see `ask_rename`.
-        _Untold: it is not known for which texts it is.
+        Untold: it is not known for which texts it is.
     """
     expected = said.expected
     steps = read_steps(said.edit, expected.tree)
-    origins = _origins(steps, said)
-    known = said.told.union(said.documents)
-    if any(path not in known for path in origins):
-        raise _Untold(origins)
-    sources = {path: _source(path, said) for path in origins}
+    sources = sources_of(steps, expected.tree, said.known)
     _require_name(expected, pointer)
     changes = changes_of(steps, sources, expected)
     for change in changes:
@@ -233,38 +195,6 @@ def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
         message = f"The language server {asked.server.config.name} finds nothing to rename here."
         raise ToolError("cannot_rename", message, pointer.path)
     return Renamed(changes, expected.old_name, said.server_name)
-
-
-def _origins(steps: list[Step], said: _Said) -> list[Path]:
-    """Give the files on the disk whose text is edited; their versions, where the server gives any, must fit."""
-    found: list[Path] = []
-    for step in steps:
-        if not isinstance(step, TextEdits) or step.origin is None:
-            continue
-        document = said.documents.get(step.origin)
-        if document is not None and any(version != document.version for version in step.versions):
-            raise StaleText(said.expected.tree.show(step.origin))
-        found.append(step.origin)
-    return found
-
-
-def _source(path: Path, said: _Said) -> Source:
-    """Read a file that is edited; its text must be what the server knew."""
-    tree, document = said.expected.tree, said.documents.get(path)
-    try:
-        data, stamp = tree.read(path)
-    except ToolError as error:
-        if error.code == "not_found":  # the server has not heard yet that it is gone
-            raise StaleText(tree.show(path)) from None
-        raise
-    source = read_source(data, tree.show(path))
-    if document is None:
-        fresh = stamp.mtime_ns < said.asked_at - _TICK_NS
-    else:
-        fresh = source.hash == document.digest and path not in said.outdated
-    if not fresh:
-        raise StaleText(tree.show(path))
-    return source
 
 
 def _require_name(expected: Expected, pointer: Pointer) -> None:

@@ -47,7 +47,8 @@ def _capabilities() -> dict[str, Any]:
         "general": {"positionEncodings": list(OFFERED_ENCODINGS)},
         "window": {"workDoneProgress": True},
         "workspace": {
-            "applyEdit": False,
+            "applyEdit": True,  # it is taken down while a command runs; see Connection.capture
+            "executeCommand": {},
             "workspaceEdit": {
                 "documentChanges": True,
                 "resourceOperations": ["create", "rename", "delete"],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.language.capabilities import Capabilities
+from codebuddy.language.capturing import Capture
 from codebuddy.language.checks import Checks
 from codebuddy.language.client import answer_server, initialize_params
 from codebuddy.language.config import ServerConfig
@@ -56,6 +57,8 @@ class Connection:
         self.checks = Checks(config)
         self.encoding: Encoding = "utf-16"
         self.capabilities = Capabilities({})
+        self._commands = asyncio.Lock()
+        self._captured: Capture | None = None
         #: Why the process ended or was ended, as soon as that is known.
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         #: What the server calls itself, if it says it.
@@ -121,6 +124,16 @@ class Connection:
             with self.documents.overlay(path, text) as document:
                 yield document
 
+    @contextlib.asynccontextmanager
+    async def capture(self) -> AsyncIterator[Capture]:
+        """Take down what the server asks to be changed, in place of refusing it; for one command at a time."""
+        async with self._commands:
+            self._captured = Capture()
+            try:
+                yield self._captured
+            finally:
+                self._captured = None
+
     async def probe(self, seconds: float) -> None:
         """See whether the server still answers: a request ``$/…`` that it does not know must get an error (LSP 3.17).
 
@@ -163,6 +176,8 @@ class Connection:
             self.capabilities.register(params)
         elif method == "client/unregisterCapability":
             self.capabilities.unregister(params)
+        elif self._captured is not None and (result := self._captured.take(method, params)) is not None:
+            return result
         return answer_server(self._config, self._tree, method, params)
 
     def _notice(self, method: str, params: Any) -> None:

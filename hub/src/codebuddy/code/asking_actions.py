@@ -1,0 +1,241 @@
+"""Asking one server for its code actions, and for all of one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from codebuddy.code.action_models import ActionPlace, PlannedAction
+from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
+from codebuddy.code.asking_diagnostics import aside
+from codebuddy.code.known_texts import Known, Untold, sources_of, tell
+from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
+from codebuddy.code.questions import Pointer, malformed
+from codebuddy.code.wanted import Expected, changes_of
+from codebuddy.code.workspace_edits import Step, TextEdits, read_steps
+from codebuddy.errors import ToolError
+from codebuddy.language.changes import remaining
+from codebuddy.language.connection import Connection
+from codebuddy.language.documents import Document, StaleText
+from codebuddy.language.positions import Encoding, Position, to_lsp
+from codebuddy.language.tree import Tree
+
+__all__ = ["METHOD", "Actions", "gone"]
+
+METHOD: Final = "textDocument/codeAction"
+
+_ATTEMPTS: Final = 4
+
+# A server that publishes its diagnostics tells when it does. So long is waited for those of the present text.
+_DIAGNOSTICS_SECONDS: Final = 5.0
+
+
+def _gone(arguments: ActionPlace) -> ToolError:
+    message = "There is no such action at this place any more: list the actions again, with the same place and kinds."
+    return ToolError("no_such_action", message, arguments.path)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a server said of an action, and what it knew then.
+
+    Args:
+        offer: the action, in full.
+        edits: what it wants changed, one edit after the other.
+        notes: what else there is to say.
+        known: the texts that it knew.
+        encoding: what its positions count in.
+    """
+
+    offer: Offer
+    edits: list[Any]
+    notes: list[str]
+    known: Known
+    encoding: Encoding
+
+
+@dataclass(frozen=True)
+class Actions:
+    """The actions that one server offers for a place."""
+
+    asked: Asked
+    path: Path
+    pointer: Pointer
+    place: ActionPlace
+    late: list[str] = field(default_factory=list)
+
+    async def offers(self) -> tuple[list[Offer], Answer]:
+        """Give what the server offers, and its answer, which says whether that is all."""
+        found: list[Offer] = []
+
+        async def exchange(connection: Connection, document: Document) -> Any:
+            found[:] = await self._ask(connection, document)
+            return True
+
+        try:
+            answer = await settle(self.asked, self.path, exchange)
+        except StaleText as stale:
+            answer = Answer(None, reason="indexing", message=f"The file keeps changing: {stale.path}.")
+        except ValueError as error:
+            answer = malformed(error).answer
+        if self.late and answer.reason is None:
+            answer = Answer(True, answer.lines, answer.encoding, "timed_out", self.late[0])
+        return found if answer.result else [], answer
+
+    async def plan(self, wanted: str) -> PlannedAction:
+        """Give what the action with an id would change.
+
+        Raises:
+            ToolError: see `plan_action`.
+            Unsettled: there is no complete answer, or it makes no sense.
+            StaleText: a text changed meanwhile; asking anew may help.
+        """
+        files: list[Path] = []
+        for attempt in range(_ATTEMPTS):
+            try:
+                answer = await settle(self.asked, self.path, partial(self._resolve, wanted, files))
+                if answer.reason is not None:
+                    raise Unsettled(answer)
+                return self._read(answer.result)
+            except Untold as untold:
+                files = untold.files
+            except ValueError as error:
+                raise malformed(error) from None
+            await asyncio.sleep(0.05 * attempt)
+        raise StaleText(self.place.path)
+
+    def _read(self, said: _Said) -> PlannedAction:
+        tree, name = self.asked.server.tree, self.asked.server.config.name
+        steps = _steps(said.edits, tree)
+        sources = sources_of(steps, tree, said.known)
+        changes = changes_of(steps, sources, Expected(tree, said.encoding, None, ""))
+        return PlannedAction(
+            complete=True, changes=changes, server=name, title=said.offer.shown.title, notes=said.notes
+        )
+
+    async def _ask(self, connection: Connection, document: Document) -> list[Offer]:
+        first, last = self._range(document, connection.encoding)
+        context: dict[str, Any] = {"diagnostics": await self._diagnostics(connection, document, first, last)}
+        context["triggerKind"] = 1
+        if self.place.kinds is not None:
+            context["only"] = self.place.kinds
+        span = {"start": first, "end": last}
+        params = {"textDocument": {"uri": document.uri}, "range": span, "context": context}
+        result = await request(connection, METHOD, params, self.asked.deadline)
+        return read_offers(result, self.asked.server.config.name, document.digest, self.place.kinds)
+
+    def _range(self, document: Document, encoding: Encoding) -> tuple[Position, Position]:
+        first = self.pointer.position(document, encoding)
+        try:
+            if self.place.end_line is not None and self.place.end_column is not None:
+                return first, to_lsp(document.lines, self.place.end_line, self.place.end_column, encoding)
+        except ValueError as error:
+            raise ToolError("no_such_place", f"{str(error).capitalize()}.", self.place.path) from None
+        if self.place.text is None:
+            return first, first
+        column = self.pointer.column_in(document.lines) + len(self.place.text)
+        return first, to_lsp(document.lines, self.pointer.line, column, encoding)
+
+    async def _diagnostics(
+        self, connection: Connection, document: Document, first: Position, last: Position
+    ) -> list[Any]:
+        """Give the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
+        if connection.pulls_diagnostics:
+            params = {"textDocument": {"uri": document.uri}}
+            report = await request(connection, "textDocument/diagnostic", params, self.asked.deadline)
+            pulled = report.get("items") if isinstance(report, dict) else None
+            items = [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
+        else:
+            loop = asyncio.get_running_loop()
+            until = loop.time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
+            published = await aside(connection, document, connection.published.wait(document, until))
+            if published is None:
+                self.late[:] = [
+                    f"{self.asked.server.config.name} published no diagnostics in time; fixes of them may lack."
+                ]
+            items = published or []
+        return [item for item in items if _overlaps(item, first, last)]
+
+    async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
+        """Find the action again, and have the server say all of it."""
+        tell(self.asked, connection, files)
+        offer = next((one for one in await self._ask(connection, document) if one.shown.id == wanted), None)
+        if offer is None:
+            raise gone(self.place)
+        if offer.shown.disabled is not None:
+            message = f"{offer.shown.title!r} cannot be applied here: {offer.shown.disabled}"
+            raise ToolError("disabled_action", message, self.place.path)
+        known, action = Known.now(connection, files), offer.raw
+        options = connection.capabilities.options(METHOD)
+        if "edit" not in action and not isinstance(action.get("command"), str) and options.get("resolveProvider"):
+            resolved = await request(connection, "codeAction/resolve", action, self.asked.deadline)
+            if not isinstance(resolved, dict):
+                raise ValueError("an action that is no object")
+            action = {**action, **resolved}
+        edits, notes = await self._edits(connection, action, offer.shown.title)
+        known.answered(connection)
+        return _Said(offer, edits, notes, known, connection.encoding)
+
+    async def _edits(self, connection: Connection, action: dict[str, Any], title: str) -> tuple[list[Any], list[str]]:
+        edit, command = edit_of(action), command_of(action)
+        if edit is not None:
+            if command is None:
+                return [edit], []
+            return [edit], [f"The command {command['command']!r}, which an editor would run after it, was not run."]
+        if command is None:
+            return [], []
+        provider = connection.capabilities.announced.get("executeCommandProvider")
+        commands = provider.get("commands") if isinstance(provider, dict) else None
+        if not isinstance(commands, list) or command["command"] not in commands:
+            name = command["command"][:200]
+            message = f"{title!r} is a command for an editor ({name}), which changes nothing here."
+            raise ToolError("needs_editor", message, self.place.path)
+        async with connection.capture() as captured:
+            # Once: a command may not be repeated, for it may have done something.
+            result = await connection.session.request(
+                "workspace/executeCommand", command, remaining(self.asked.deadline)
+            )
+        edits = captured.edits or ([result] if isinstance(result, dict) and edit_of({"edit": result}) else [])
+        if captured.questions and not edits:
+            message = f"{title!r} wants an answer from somebody, which it cannot get here: {captured.questions[0]}"
+            raise ToolError("needs_editor", message, self.place.path)
+        return edits, [f"The language server also says: {one}" for one in captured.questions]
+
+
+def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
+    """Read the edits of an action; each of several is for what those before it leave.
+
+    Raises:
+        ValueError: one is malformed.
+        ToolError: ``outside_project``; ``bad_answer``: two of them are about the same file.
+    """
+    steps: list[Step] = []
+    touched: set[Path] = set()
+    for edit in edits:
+        more = read_steps(edit, tree)
+        paths = {
+            path for step in more for path in (step.path, step.path if isinstance(step, TextEdits) else step.target)
+        }
+        if touched & paths:
+            shown = tree.show(min(touched & paths))
+            message = (
+                "The language server makes several edits of this file one after the other, which is not supported."
+            )
+            raise ToolError("bad_answer", message, shown)
+        touched |= paths
+        steps += more
+    return steps
+
+
+def _overlaps(item: Any, first: Position, last: Position) -> bool:
+    """Say whether a diagnostic touches a range; what is malformed does not."""
+    try:
+        start, end = item["range"]["start"], item["range"]["end"]
+        begins = (int(start["line"]), int(start["character"])) <= (last["line"], last["character"])
+        return begins and (first["line"], first["character"]) <= (int(end["line"]), int(end["character"]))
+    except (TypeError, KeyError, ValueError):
+        return False
