@@ -30,6 +30,7 @@ from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
 from codebuddy.telemetry.health import Fleet
+from codebuddy.tools.actions import action_tools
 from codebuddy.tools.checking import link_check
 from codebuddy.tools.code import code_tools
 from codebuddy.tools.code_edits import code_edit_tools
@@ -88,6 +89,7 @@ class Hub:
                 *edit_tools(editor, configuration.journal),
                 *rename_tools(self.links, editor),
                 *code_edit_tools(self.links, editor),
+                *action_tools(self.links, editor),
                 *code_tools(self.links, projects),
                 *run_tools(self.links, projects),
                 *server_tools(self.links, projects),

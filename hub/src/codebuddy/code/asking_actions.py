@@ -34,7 +34,8 @@ _ATTEMPTS: Final = 4
 _DIAGNOSTICS_SECONDS: Final = 5.0
 
 
-def _gone(arguments: ActionPlace) -> ToolError:
+def gone(arguments: ActionPlace) -> ToolError:
+    """Give what to raise when an action is not offered any more."""
     message = "There is no such action at this place any more: list the actions again, with the same place and kinds."
     return ToolError("no_such_action", message, arguments.path)
 
@@ -49,6 +50,7 @@ class _Said:
         notes: what else there is to say.
         known: the texts that it knew.
         encoding: what its positions count in.
+        ran: whether a command was run for it.
     """
 
     offer: Offer
@@ -56,6 +58,7 @@ class _Said:
     notes: list[str]
     known: Known
     encoding: Encoding
+    ran: bool
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,10 @@ class Actions:
     def _read(self, said: _Said) -> PlannedAction:
         tree, name = self.asked.server.tree, self.asked.server.config.name
         steps = _steps(said.edits, tree)
+        if said.ran:
+            # A command is not run again only to show files before it: what is on the disk, the server was told of.
+            origins = (step.origin for step in steps if isinstance(step, TextEdits))
+            said.known.told |= {path for path in origins if path is not None}
         sources = sources_of(steps, tree, said.known)
         changes = changes_of(steps, sources, Expected(tree, said.encoding, None, ""))
         return PlannedAction(
@@ -178,7 +185,7 @@ class Actions:
             action = {**action, **resolved}
         edits, notes = await self._edits(connection, action, offer.shown.title)
         known.answered(connection)
-        return _Said(offer, edits, notes, known, connection.encoding)
+        return _Said(offer, edits, notes, known, connection.encoding, ran=edit_of(action) is None)
 
     async def _edits(self, connection: Connection, action: dict[str, Any], title: str) -> tuple[list[Any], list[str]]:
         edit, command = edit_of(action), command_of(action)
@@ -222,9 +229,7 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
         }
         if touched & paths:
             shown = tree.show(min(touched & paths))
-            message = (
-                "The language server makes several edits of this file one after the other, which is not supported."
-            )
+            message = "The language server edits this file several times in one action, which is not supported."
             raise ToolError("bad_answer", message, shown)
         touched |= paths
         steps += more

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from codebuddy.code.action_models import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
+from codebuddy.code.actions import list_actions, plan_action
 from codebuddy.code.change_models import (
     FormattedText,
     FormatTextArguments,
@@ -29,6 +31,12 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
     async def format_content(call: Call, arguments: FormatTextArguments) -> FormattedText:
         return await format_text(servers, arguments, reporter(call))
 
+    async def actions(call: Call, arguments: CodeActionsArguments) -> CodeActions:
+        return await list_actions(servers, arguments, reporter(call))
+
+    async def action_plan(call: Call, arguments: PlanActionArguments) -> PlannedAction:
+        return await plan_action(servers, arguments, reporter(call))
+
     async def symbol_edit(call: Call, arguments: SymbolEditArguments) -> PlannedChanges:
         return await plan_symbol_edit(servers, arguments, reporter(call))
 
@@ -48,6 +56,22 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=FormatTextArguments,
             result=FormattedText,
             handler=format_content,
+        ),
+        Tool(
+            name="code_actions",
+            scope="read",
+            description="List the fixes and refactorings that the language servers offer for a place.",
+            arguments=CodeActionsArguments,
+            result=CodeActions,
+            handler=actions,
+        ),
+        Tool(
+            name="plan_action",
+            scope="write",
+            description="Get the changes that a fix or refactoring makes; they are not made.",
+            arguments=PlanActionArguments,
+            result=PlannedAction,
+            handler=action_plan,
         ),
         Tool(
             name="plan_symbol_edit",

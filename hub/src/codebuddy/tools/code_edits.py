@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,16 @@ from codebuddy.tools.editing import Editor, Made, tell
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 
-__all__ = ["CodeEdits", "EditsCode", "code_edit_tools"]
+__all__ = ["CodeEdits", "EditsCode", "code_edit_tools", "require_planned"]
+
+
+class Wanted(Protocol):
+    """How an edit of code is to be made."""
+
+    path: str
+    expected_hash: str | None
+    preview: bool
+    diagnostics: Extent | None
 
 
 class EditsCode(Arguments):
@@ -123,7 +132,7 @@ class CodeEdits:
         return planned
 
     async def make(
-        self, call: Call, tool: str, arguments: EditsCode, planned: PlannedChanges, *, formats: bool = True
+        self, call: Call, tool: str, arguments: Wanted, planned: PlannedChanges, *, formats: bool = True
     ) -> EditResult:
         """Make the planned changes as one edit.
 

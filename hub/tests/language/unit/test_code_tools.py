@@ -39,6 +39,8 @@ def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool
         "plan_rename": "write",
         "plan_format": "write",
         "format_text": "write",
+        "code_actions": "read",
+        "plan_action": "write",
         "plan_symbol_edit": "write",
         "files_changed": "write",
     }
