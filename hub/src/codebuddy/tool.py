@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from codebuddy.arguments import problems_of
 from codebuddy.errors import ToolError
 from codebuddy.principal import Principal
 
@@ -81,12 +82,4 @@ def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:
     try:
         return tool.arguments.model_validate(raw or {})
     except ValidationError as error:
-        problems = []
-        for item in error.errors(include_url=False, include_input=False):
-            where = ".".join(str(part) for part in item["loc"]) or "arguments"
-            if item["type"] == "extra_forbidden":
-                accepted = ", ".join(tool.arguments.model_fields)
-                problems.append(f"{where} is not an argument of {tool.name}; it accepts {accepted}")
-            else:
-                problems.append(f"{where}: {item['msg']}")
-        raise ToolError("invalid_arguments", "; ".join(problems) + ".") from None
+        raise ToolError("invalid_arguments", problems_of(error, tool.arguments, tool.name)) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -100,6 +101,7 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     configuration = SpokeConfiguration.load(config_path)
     agent = Agent(configuration)
     url = os.environ["CODEBUDDY_URL"].rstrip("/") + LINK_PATH
+    gc.freeze()  # what exists now stays; the collector need not walk it again, which keeps the slowest answers quick
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)

@@ -1,0 +1,72 @@
+"""Wrong arguments are told in sentences that say what is accepted where."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from pydantic import Field, model_validator
+
+from codebuddy.errors import ToolError
+from codebuddy.tool import Arguments, Result, Tool, parse_arguments
+
+
+class Piece(Arguments):
+    old_text: str
+    count: int = Field(1, ge=1)
+
+
+class Wanted(Arguments):
+    path: str
+    pieces: list[Piece] | None = Field(None, max_length=20)
+    mode: Literal["a", "b"] = "a"
+    quick: bool = False
+    seconds: float = Field(1.0, gt=0, le=600)
+
+    @model_validator(mode="after")
+    def _not_root(self) -> Wanted:
+        if self.path == "/":
+            raise ValueError("give a path inside a project")
+        return self
+
+
+async def nothing(_call: Any, _arguments: Any) -> Result:
+    return Result()
+
+
+TOOL = Tool("cut", "write", "Cuts.", Wanted, Result, nothing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({}, "path: this is needed."),
+        ({"path": 3}, "path: this must be a text."),
+        (
+            {"path": "x", "colour": 1},
+            "colour is not an argument of cut; it accepts path, pieces, mode, quick, seconds.",
+        ),
+        (
+            {"path": "x", "pieces": [{"old_text": "a", "colour": 1}]},
+            "pieces.0.colour is not an argument of what it stands in; it accepts old_text, count.",
+        ),
+        ({"path": "x", "pieces": [{"old_text": "a", "count": 0}]}, "pieces.0.count: this must be at least 1."),
+        ({"path": "x", "pieces": {}}, "pieces: this must be a list."),
+        ({"path": "x", "pieces": [1]}, "pieces.0: this must be an object."),
+        ({"path": "x", "mode": "c"}, "mode: this must be one of 'a' or 'b'."),
+        ({"path": "x", "quick": "yes"}, "quick: this must be true or false."),
+        ({"path": "x", "seconds": 0}, "seconds: this must be more than 0.0."),
+        ({"path": "x", "seconds": 601}, "seconds: this may be at most 600.0."),
+        ({"path": "/"}, "arguments: give a path inside a project."),
+        ({"path": 3, "quick": 1}, "path: this must be a text; quick: this must be true or false."),
+    ],
+)
+def test_each_mistake_is_told(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ToolError) as refused:
+        parse_arguments(TOOL, arguments)
+    assert (refused.value.code, refused.value.message) == ("invalid_arguments", sentence)
+
+
+def test_many_mistakes_are_counted() -> None:
+    with pytest.raises(ToolError, match=r"; and 10 more\.$"):
+        parse_arguments(TOOL, {"path": "x", "pieces": [{}] * 20})
