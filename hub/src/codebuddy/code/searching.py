@@ -31,6 +31,7 @@ _MAX_ITEMS: Final = 20_000
 _MAX_RESOLVED: Final = 500
 _MAX_NAME: Final = 500
 _SMALLEST_CAP: Final = 50
+_QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
 _BEGINNING: Final = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
 
 
@@ -61,7 +62,7 @@ async def _search(question: Question, wanted: FindSymbolsArguments) -> tuple[lis
             symbols, answer = await _ask(question, serving, wanted)
         except Unsettled as unsettled:
             symbols, answer = [], unsettled.answer
-        found |= {one.model_dump_json(exclude={"detail", "container"}): one for one in symbols}
+        found |= {one.model_dump_json(): one for one in symbols}
         worth = worth if worth.reason is not None else answer
     parts = _parts(wanted.query)
     kinds = set[str](wanted.kinds or ())
@@ -143,14 +144,18 @@ def _symbol(reader: Reader, item: dict[str, Any]) -> SymbolLocation:
     if not isinstance(name, str) or not isinstance(at, dict):
         raise ValueError("a symbol without name and location")
     uri, span = at.get("uri"), at.get("range", _BEGINNING)
-    words = re.findall(r"[\w$]+", re.sub(r"[<(].*", "", name))  # Go's names are qualified: Cart.Add
+    around = container if isinstance(container, str) else ""
+    if _QUALIFIED.fullmatch(name):  # Go's are: Cart.Add
+        qualifier, _, name = name.rpartition(".")
+        around = f"{around}.{qualifier}" if around else qualifier
+    words = re.findall(r"[\w$]+", re.sub(r"[<(].*", "", name))
     whole = reader.place(uri, span)
     full = TextRange(**{key: getattr(whole, key) for key in TextRange.model_fields})
     return SymbolLocation(
         **reader.name_in(uri, span, words[-1] if words else "").model_dump(),
         name=clean(name[:_MAX_NAME]),
         kind=kind_of(item.get("kind")),
-        container=clean(container[:_MAX_NAME]) if isinstance(container, str) and container else None,
+        container=clean(around[:_MAX_NAME]) or None,
         full_range=full if full.end_line > full.line else None,
     )
 
@@ -176,6 +181,6 @@ def _is_library(tree: Tree, item: dict[str, Any]) -> bool:
 
 
 def _rank(wanted: str, symbol: SymbolLocation) -> tuple[int, bool, str, int, int]:
-    name = re.split(r"[.:]", symbol.name)[-1]
-    match = [name == wanted, name.lower() == wanted.lower(), name.lower().startswith(wanted.lower()), True].index(True)
+    name, lower = symbol.name, symbol.name.lower()
+    match = [name == wanted, lower == wanted.lower(), lower.startswith(wanted.lower()), True].index(True)
     return match, bool(symbol.external), symbol.path, symbol.line, symbol.column

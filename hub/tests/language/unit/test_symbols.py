@@ -85,6 +85,8 @@ async def test_a_path_and_kinds_narrow_the_search(start: Any, wire: Any) -> None
     async with start({WORKSPACE: [[{"reply": found}]]}) as fake:
         answer = await fake.find_symbols("Cart/add", kinds=["function"])
         assert [(one.container, one.kind) for one in answer.symbols] == [("Cart", "function")]
+        (other,) = (await fake.find_symbols("Order/add")).symbols
+        assert (other.name, other.container) == ("add", "Order")
         assert fake.sent(WORKSPACE)[0]["params"] == {"query": "add"}
 
 
