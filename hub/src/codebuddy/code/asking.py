@@ -201,7 +201,10 @@ async def _settle(asked: Asked, path: Path, exchange: Exchange, local: bool) -> 
     while True:
         ready = await readiness.wait(share_of(asked.deadline), asked.report, local)
         loads = readiness.loads
-        answer = await _once(asked, path, exchange)
+        try:
+            answer = await _once(asked, path, exchange)
+        except _Replaced:
+            continue
         if answer.reason is not None:
             return answer
         if local and not _is_empty(answer.result):
@@ -222,7 +225,7 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
         nonlocal gap
         async with contextlib.AsyncExitStack() as stack:
             await _enter(stack, connection, asked.deadline)
-            gap = await _freshen(asked)
+            gap = await _freshen(asked, connection)
             if connection.documents.sync_all():
                 connection.checks.files_changed()
             document = connection.documents.sync(path)
@@ -251,12 +254,15 @@ async def ask_of_text(asked: Asked, path: Path, text: str, exchange: Exchange) -
     """
 
     async def attempt(connection: Connection) -> Answer:
-        await _freshen(asked)
+        await _freshen(asked, connection)
         async with connection.overlay(path, text, remaining(asked.deadline)) as document:
             return Answer(await exchange(connection, document), {path: document.lines}, connection.encoding)
 
     with asked.server.asking():
-        return await _told(asked, attempt)
+        try:
+            return await _told(asked, attempt)
+        except _Replaced:
+            return _absent(asked.server)
 
 
 async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
@@ -276,13 +282,21 @@ async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
 
 
-async def _freshen(asked: Asked) -> str | None:
-    """Have the server told of all that changed on the disk so far; say why that may not be all, if so."""
+async def _freshen(asked: Asked, connection: Connection) -> str | None:
+    """Have the server know all that changed on the disk so far; say why that may not be all, if so."""
     try:
         async with asyncio.timeout_at(asked.deadline):
-            return await asked.server.freshen()
+            gap = await asked.server.freshen()
+            if asked.server.connection is not connection:
+                raise _Replaced
+            await connection.showing.catch_up()
+            return gap
     except TimeoutError:
         raise RequestTimedOut("no look at the changed files in time") from None
+
+
+class _Replaced(Exception):
+    """The process is being replaced by one that knows the files as they are; that one is to be asked."""
 
 
 async def _enter(stack: contextlib.AsyncExitStack, connection: Connection, deadline: float) -> None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
-__all__ = ["FEATURES", "LOAD_SECONDS", "Feature", "ReadyBy", "ServerConfig", "read_server_configs"]
+__all__ = ["FEATURES", "LOAD_SECONDS", "Feature", "ReadyBy", "Refresh", "ServerConfig", "read_server_configs"]
 
 ReadyBy = Literal["immediate", "progress", "server_status", "log"]
+
+Refresh = Literal["notify", "show", "restart"]
 
 LOAD_SECONDS: Final = 300.0
 
@@ -41,6 +43,8 @@ class ServerConfig:
         load_seconds: how long it may take to load the project before it counts as degraded.
         memory: the most bytes of memory that it and all that it started may use; over it, it is restarted.
         idle_seconds: it is ended when it was asked nothing for so long, and started again when it is asked.
+        refresh: what makes it know files that changed, before the next question: ``notify`` (being told of them),
+            ``show`` (their texts), ``restart`` (a new process, when files are gone or more than a few changed).
         features: what it is asked for; left out: everything that it can.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
@@ -56,6 +60,7 @@ class ServerConfig:
     initialization_options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     ready_log: str | None = None
+    refresh: Refresh = "show"
     load_seconds: float = LOAD_SECONDS
     memory: int | None = None
     idle_seconds: float | None = None
@@ -111,6 +116,7 @@ def _problem(item: dict[str, Any]) -> str | None:
         "command must be a non-empty list of strings": _is_text_list(item.get("command")),
         "languages must map file patterns to language ids": _is_text_mapping(languages) and bool(languages),
         f"ready must be one of {', '.join(get_args(ReadyBy))}": ready in get_args(ReadyBy),
+        f"refresh must be one of {', '.join(get_args(Refresh))}": item.get("refresh", "show") in get_args(Refresh),
         "ready: log and ready_log go together; give both or none": (ready == "log") == ("ready_log" in item),
         "ready_log must be a regular expression": _is_pattern(item.get("ready_log", "")),
         f"features must be a list of some of {', '.join(FEATURES)}": _is_text_list(features)

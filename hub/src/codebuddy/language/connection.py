@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,8 @@ from codebuddy.language.positions import Encoding, agreed_encoding
 from codebuddy.language.published import Published
 from codebuddy.language.readiness import Readiness
 from codebuddy.language.session import RequestTimedOut, ServerError, Session, SessionClosed
-from codebuddy.language.tree import Tree
+from codebuddy.language.showing import Showing
+from codebuddy.language.tree import Tree, uri_of
 from codebuddy.language.turns import Turns
 
 __all__ = ["Connection"]
@@ -51,6 +52,12 @@ class Connection:
         self.readiness = readiness
         self.session = Session(reader, writer, self._answer, self._notice)
         self.documents = Documents(tree, config.language_of, self.session.notify)
+        self.showing = Showing(
+            config.refresh,
+            self.documents,
+            lambda path: config.language_of(tree.relative(path)) is not None,
+            self.session.flush,
+        )
         self.published = Published()
         #: Every question goes on in ``turns.together()``; what a question must not see, alone.
         self.turns = Turns()
@@ -95,6 +102,23 @@ class Connection:
         # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
         self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
         await self.session.flush()
+
+    def tell(self, changes: Mapping[Path, int]) -> None:
+        """Tell the server of changed files; open documents are brought up to date.
+
+        What it is to be shown of them besides waits until ``showing.catch_up`` is called, at the latest before a
+        question.
+
+        Args:
+            changes: kind of change (LSP's FileChangeType) by file.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        self.documents.tell_changed([(uri_of(path), kind) for path, kind in changes.items()])
+        self.documents.sync_all()
+        self.checks.files_changed()
+        self.showing.note(changes)
 
     @contextlib.asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:

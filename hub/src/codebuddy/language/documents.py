@@ -144,6 +144,36 @@ class Documents:
                     continue  # it was closed, and the server was told
         return (self._version, len(self._open)) != before
 
+    def show(self, path: Path, keep: bool) -> int:
+        """Make a file's text known: an empty one for a file that is gone.
+
+        Args:
+            path: the file.
+            keep: whether it stays open.
+
+        Returns:
+            About how many bytes were sent.
+
+        Raises:
+            ToolError: it is there and cannot be read.
+        """
+        if self._overlaid(path) is not None:
+            return 0
+        if keep or path in self._open:
+            document = self._if_there(path)
+            return 0 if document is None else len(document.text)
+        try:
+            text = decode_text(self._tree.read(path)[0])
+        except ToolError as error:
+            if error.code != "not_found":
+                raise
+            text = ""
+        self._version += 1
+        shown = _overlaid(path, self._version, text)
+        self._send_open(shown)
+        self._notify("textDocument/didClose", {"textDocument": {"uri": shown.uri}})
+        return len(text)
+
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
         """Show the server another text of a file than the disk's, one file at a time; afterwards that of the disk.

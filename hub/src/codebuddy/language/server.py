@@ -23,7 +23,7 @@ from codebuddy.language.process import Process, ServerCommandMissing
 from codebuddy.language.pulse import Pulse
 from codebuddy.language.readiness import PROGRESS_GRACE, Readiness, ServerState
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.language.tree import Tree
 
 __all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
 
@@ -130,10 +130,10 @@ class LanguageServer:
             await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
         return connection.end.result() if connection.end.done() else str(closed)
 
-    def restart(self) -> None:
+    def restart(self, why: str = "it is being restarted, as was asked for") -> None:
         """Restart the server, or start it, at once, however often it failed; `readiness` tells when it is there."""
         self._failures, self.readiness.hopeless = 0, False
-        self.readiness.died("it is being restarted, as was asked for")
+        self.readiness.died(why)
         self._connection = None
         self._ordered.set()
 
@@ -149,9 +149,9 @@ class LanguageServer:
                 self._missed.update(events)  # it may have read the old files already, before it said that it is there
             return
         with contextlib.suppress(SessionClosed):
-            connection.documents.tell_changed([(uri_of(path), kind) for path, kind in events.items()])
-            connection.documents.sync_all()
-            connection.checks.files_changed()
+            connection.tell(events)
+            if connection.showing.outdated:
+                self.restart("it is being restarted, for it does not look again at files that changed")
 
     def open(self, paths: list[Path]) -> None:
         """Show files of this server to it as open documents: their text is then known before the next question.

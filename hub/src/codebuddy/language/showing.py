@@ -1,0 +1,91 @@
+"""Showing changed files to a server, so that it knows their text before the next question.
+
+A mere notice that a file changed makes some servers read it in their own time, perhaps after the next question. What
+helps differs, so it is declared (``refresh``):
+
+notify    the notice is enough: the server acts on it before the next request
+show      every changed file is opened, and closed again: an open document's text is in the server's memory at once,
+          and when it is closed the disk has the same
+restart   the server does not look at files again that it has read: a new one does
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from codebuddy.errors import ToolError
+from codebuddy.language.config import Refresh
+from codebuddy.language.documents import Documents
+from codebuddy.language.snapshot import DELETED
+
+__all__ = ["Showing"]
+
+# As long as they are so few, changed files stay open, whatever is declared.
+_KEPT_OPEN: Final = 32
+_BYTES_AT_ONCE: Final = 256 * 1024
+
+
+class Showing:
+    """What one server is still to be shown.
+
+    Args:
+        refresh: what is declared.
+        documents: the server's.
+        serves: whether the server serves a file.
+        flush: waits until the server has read what it was sent.
+    """
+
+    def __init__(
+        self,
+        refresh: Refresh,
+        documents: Documents,
+        serves: Callable[[Path], bool],
+        flush: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._refresh = refresh
+        self._documents = documents
+        self._serves = serves
+        self._flush = flush
+        self._waiting: dict[Path, bool] = {}
+        self._turn = asyncio.Lock()
+        #: Whether only a new process of the server can know the files as they are.
+        self.outdated = False
+
+    def note(self, changes: Mapping[Path, int]) -> None:
+        """Note changes that the server was told of."""
+        served = {path: kind for path, kind in changes.items() if self._serves(path)}
+        few = len(served) + len(self._waiting) <= _KEPT_OPEN
+        gone = any(kind == DELETED for kind in served.values())
+        if self._refresh == "restart" and served and (gone or not few):
+            self.outdated = True
+        for path, kind in served.items():
+            if self._refresh == "show" or (few and kind != DELETED):
+                self._waiting[path] = few and kind != DELETED
+
+    async def catch_up(self) -> None:
+        """Show all that waits; return when it is with the server.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        if not self._waiting and not self._turn.locked():
+            return
+        async with self._turn:
+            unsent = 0
+            while self._waiting:
+                path, keep = self._waiting.popitem()
+                unsent += self._show(path, keep)
+                if unsent > _BYTES_AT_ONCE:
+                    await self._flush()
+                    await asyncio.sleep(0)
+                    unsent = 0
+            await self._flush()
+
+    def _show(self, path: Path, keep: bool) -> int:
+        try:
+            return self._documents.show(path, keep)
+        except ToolError:
+            return 0  # it can be read by nobody

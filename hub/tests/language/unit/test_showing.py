@@ -1,0 +1,143 @@
+"""After a mass change each server knows the files by what is declared for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.language.config import read_server_configs
+
+pytestmark = pytest.mark.anyio
+DEFINITION = "textDocument/definition"
+WATCHED = "workspace/didChangeWatchedFiles"
+
+
+def history(fake: Any) -> list[tuple[str, str, str | None]]:
+    """Give method, file and text of the messages about documents and changes, in order."""
+    found = []
+    for line in fake._lines():
+        message = json.loads(line)["message"]
+        params = message.get("params") or {}
+        document = params.get("textDocument") or {}
+        if document:
+            name = document["uri"].rpartition("/")[2]
+            found.append((message["method"].rpartition("/")[2], name, document.get("text")))
+        found += [("told", change["uri"].rpartition("/")[2], None) for change in params.get("changes", [])]
+    return found
+
+
+def write(root: Path, count: int, text: str) -> None:
+    for number in range(count):
+        (root / f"f{number}.py").write_text(text)
+
+
+async def test_a_few_changed_files_stay_open(start: Any, root: Path) -> None:
+    async with start(refresh="notify") as fake:
+        await fake.definition()
+        write(root, 3, "x = 1\n")
+        (root / "not_served.txt").touch()
+        await fake.definition()
+        opened = [name for method, name, _ in history(fake) if method == "didOpen"]
+        assert sorted(opened) == ["f0.py", "f1.py", "f2.py", "main.py"]
+        assert not [name for method, name, _ in history(fake) if method == "didClose"]
+
+
+async def test_a_server_for_which_the_notice_is_enough_is_shown_nothing(start: Any, root: Path) -> None:
+    async with start(refresh="notify") as fake:
+        await fake.definition()
+        write(root, 300, "x = 1\n")
+        await fake.definition()
+        seen = history(fake)
+        assert len([name for method, name, _ in seen if method == "told"]) == 300
+        assert [name for method, name, _ in seen if method == "didOpen"] == ["main.py"]
+
+
+async def test_a_server_that_is_to_be_shown_them_has_every_text_before_the_question(start: Any, root: Path) -> None:
+    async with start(refresh="show") as fake:
+        await fake.definition()
+        for text in ("x = 1\n", "y = 2\n"):
+            before = len(history(fake))
+            write(root, 300, text)
+            await fake.definition()
+            seen = history(fake)[before:]
+            assert seen[-1][0] == "definition"
+            shown = [name for method, name, content in seen if method == "didOpen" and content == text]
+            assert sorted(shown) == sorted(f"f{number}.py" for number in range(300))
+            assert sorted(name for method, name, _ in seen if method == "didClose") == sorted(shown)
+
+
+async def test_a_file_that_is_gone_is_shown_as_empty(start: Any, root: Path) -> None:
+    write(root, 40, "x = 1\n")
+    async with start(refresh="show") as fake:
+        await fake.definition()
+        for number in range(40):
+            (root / f"f{number}.py").unlink()
+        await fake.definition()
+        shown = [(name, text) for method, name, text in history(fake) if method == "didOpen" and name != "main.py"]
+        assert sorted(shown) == sorted((f"f{number}.py", "") for number in range(40))
+
+
+async def test_versions_grow_also_of_what_is_shown_for_a_moment(start: Any, root: Path) -> None:
+    async with start(refresh="show") as fake:
+        for text in ("x = 1\n", "y = 2\n"):
+            await fake.definition()
+            write(root, 40, text)
+        await fake.definition()
+        versions = [one["params"]["textDocument"]["version"] for one in fake.sent("textDocument/didOpen")]
+        assert versions == sorted(set(versions))
+
+
+@pytest.mark.parametrize("what", ["many", "gone"])
+async def test_a_server_that_does_not_look_again_is_replaced_before_the_question(
+    start: Any, root: Path, what: str
+) -> None:
+    async with start(refresh="restart") as fake:
+        await fake.definition()
+        (first,) = fake.processes()
+        if what == "many":
+            write(root, 40, "x = 1\n")
+        else:
+            (root / "shop.py").unlink()
+        answer = await fake.definition()
+        assert (answer.complete, answer.reason) == (True, None)
+        pids = [json.loads(line)["pid"] for line in fake._lines() if DEFINITION in line]
+        assert len(pids) == 2
+        assert pids[0] == first != pids[1]
+
+
+async def test_a_few_changes_are_no_reason_to_replace_a_server(start: Any, root: Path) -> None:
+    async with start(refresh="restart") as fake:
+        await fake.definition()
+        write(root, 3, "x = 1\n")
+        (root / "not_served.txt").touch()
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 1
+
+
+async def test_a_server_that_does_not_read_holds_up_nobody_for_longer_than_they_wait(start: Any, root: Path) -> None:
+    async with start({DEFINITION: [[{"reply": None}, {"deaf": True}]]}, refresh="show") as fake:
+        await fake.definition()
+        write(root, 100, "x = 1\n" * 10_000)
+        async with asyncio.timeout(30):
+            assert not (await fake.definition(timeout_seconds=1.0)).complete
+
+
+async def test_what_was_not_shown_in_time_is_shown_before_the_next_question(start: Any, root: Path) -> None:
+    async with start(refresh="show") as fake:
+        await fake.definition()
+        write(root, 100, "x = 1\n" * 10_000)
+        await fake.definition(timeout_seconds=0.001)
+        await fake.definition()
+        seen = history(fake)
+        assert len({name for method, name, _ in seen if method == "didOpen"}) == 101
+        assert seen[-1][0] == "definition"
+
+
+def test_an_unknown_way_is_refused() -> None:
+    raw = [{"name": "x", "command": ["x"], "languages": {"*": "x"}, "refresh": "pray"}]
+    with pytest.raises(ValueError, match="refresh must be one of notify, show, restart"):
+        read_server_configs(raw)
