@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ from codebuddy.code.known_texts import Known, Untold, sources_of, tell
 from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
 from codebuddy.code.wanted import Expected, changes_of
-from codebuddy.code.workspace_edits import Step, TextEdits, read_steps
+from codebuddy.code.workspace_edits import Operation, Step, TextEdits, read_steps
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
@@ -165,7 +166,8 @@ class Actions:
                     f"{self.asked.server.config.name} published no diagnostics in time; fixes of them may lack."
                 ]
             items = published or []
-        return [item for item in items if _overlaps(item, first, last)]
+        touching = [item for item in items if _overlaps(item, first, last)]
+        return list({json.dumps(item, sort_keys=True): item for item in touching}.values())
 
     async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
         """Find the action again, and have the server say all of it."""
@@ -223,7 +225,7 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
     steps: list[Step] = []
     touched: set[Path] = set()
     for edit in edits:
-        more = read_steps(edit, tree)
+        more = [part for step in read_steps(edit, tree) for part in _made(step, tree)]
         paths = {
             path for step in more for path in (step.path, step.path if isinstance(step, TextEdits) else step.target)
         }
@@ -234,6 +236,17 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
         touched |= paths
         steps += more
     return steps
+
+
+def _made(step: Step, tree: Tree) -> list[Step]:
+    """Give a step; with one before it that makes the file, where a server leaves that out of the edit of a new one."""
+    if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
+        return [step]
+    start = {"line": 0, "character": 0}
+    if any((edit.range.first, edit.range.last) != (start, start) for edit in step.edits):
+        return [step]
+    create = Operation("create", step.path, step.path, False, False, False, False)
+    return [create, replace(step, origin=None)]
 
 
 def _overlaps(item: Any, first: Position, last: Position) -> bool:

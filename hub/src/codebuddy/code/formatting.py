@@ -100,16 +100,18 @@ class _Formatting:
 
         async def exchange(connection: Connection, document: Document) -> Any:
             seen[:] = [document]
-            return await self._request(connection, document)
+            # In a tuple: no edits from a server that loads are not waited over, but looked into by ourselves.
+            return (await self._request(connection, document),)
 
         answer = await settle(self.asked, self.path, exchange, local=True)
-        if answer.reason is not None and not answer.result:
+        if answer.result is None:
             raise Unsettled(answer)
+        (result,) = answer.result
         source = read_source(tree.read(self.path)[0], tree.show(self.path))
         lines = answer.lines.get(self.path)
         if lines != source.lines or seen[0].digest != source.hash:
             raise StaleText(tree.show(self.path))
-        edits = self._read(answer.result, source)
+        edits = self._read(result, source)
         if not edits:
             await self._require_formatter("\n".join(source.lines))
         step = TextEdits(self.path, self.path, [], edits)

@@ -242,6 +242,24 @@ async def test_an_edit_for_another_version_is_not_taken(start: Any, wire: Any) -
     assert (planned.complete, planned.reason, planned.changes) == (False, "indexing", [])
 
 
+async def test_text_for_a_file_that_is_not_there_makes_it(start: Any, wire: Any) -> None:
+    edit = {"documentChanges": [wire.document("new.py", None, wire.edit(0, 0, 0, "x = 1\n"))]}
+    async with start({ACTION: [[{"reply": [fix(wire, edit=edit)]}]]}, CAN) as fake:
+        planned = await plan(fake)
+    assert [(one.path, one.content, one.expected_hash) for one in planned.changes] == [
+        ("p/new.py", "", "absent"),
+        ("p/new.py", None, None),
+    ]
+
+
+async def test_a_diagnostic_that_comes_twice_is_passed_on_once(start: Any, wire: Any) -> None:
+    item = {"message": "a", "range": wire.span(1, 0, 9)}
+    on = {ACTION: [[{"reply": []}]], PULL: [[{"reply": {"kind": "full", "items": [item, dict(item)]}}]]}
+    async with start(on, CAN) as fake:
+        await offered(fake)
+        assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
+
+
 async def test_an_action_that_is_gone_is_said(start: Any, wire: Any) -> None:
     arguments = {"path": "p/main.py", "line": 2, "column": 1, "action": "0123"}
     async with start({ACTION: [[{"reply": [fix(wire)]}]]}, CAN) as fake:

@@ -90,6 +90,15 @@ async def test_a_server_that_changes_not_even_disorder_has_not_formatted(start: 
         assert (formatted.complete, formatted.served, formatted.content) == (False, True, None)
 
 
+async def test_a_server_that_is_still_loading_formats(start: Any) -> None:
+    begin = {"notify": ["$/progress", {"token": "t", "value": {"kind": "begin", "title": "Indexing"}}]}
+    on = {"initialized": [[begin]], FORMAT: [[{"reply": None}], [{"reply": [whole("x\n")]}]]}
+    async with start(on, CAN, ready="progress") as fake:
+        await fake.until(lambda: fake.servers.states()[0]["state"] == "indexing")
+        planned = await plan(fake)
+        assert (planned.complete, planned.changes) == (True, [])
+
+
 async def test_a_file_that_changes_meanwhile_is_formatted_anew(start: Any, root: Path) -> None:
     first = [{"file": [str(root / "shop.py"), "new  = 1\n"]}, {"reply": [whole("old = 1\n")]}]
     async with start({FORMAT: [first, [{"reply": [whole("new = 1\n")]}]]}, CAN) as fake:
