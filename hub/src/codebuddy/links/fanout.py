@@ -112,7 +112,10 @@ async def ask_each(projects: Iterable[str], ask: Callable[[str], Awaitable[T]]) 
             log.exception("asking %s failed", project)
             answers[project] = ToolError("internal_error", f"Asking {project} failed inside the hub; see its log.")
 
-    async with anyio.create_task_group() as tasks:
-        for project in wanted:
-            tasks.start_soon(one, project)
+    if len(wanted) == 1:
+        await one(wanted[0])  # the usual case, and no task is as quick as none
+    else:
+        async with anyio.create_task_group() as tasks:
+            for project in wanted:
+                tasks.start_soon(one, project)
     return {project: answers[project] for project in wanted}
