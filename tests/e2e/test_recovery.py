@@ -103,6 +103,27 @@ async def test_a_killed_language_server_is_back(fleet: Deployment, connect: Conn
     assert not set(successors) & set(killed)
 
 
+async def test_a_language_server_that_is_restarted_is_another_process_and_answers(
+    fleet: Deployment, connect: Connect
+) -> None:
+    before = fleet.python("project-a", FIND, "--lsp").output.split()
+    assert before
+    async with connect() as client:
+        restarted = await client.call_tool("restart_language_server", {"projects": ["project-a"]})
+        word = {"path": "project-a/src/index.ts", "symbol": "report"}
+        answer = (await client.call_tool("find_references", word)).structured_content
+        unknown = await client.call_tool("restart_language_server", {"name": "nobody"})
+    assert restarted.structured_content is not None
+    (part,) = restarted.structured_content["projects"]
+    assert part["project"] == "project-a"
+    assert {server["state"] for server in part["language_servers"]} == {"ready"}
+    assert answer is not None
+    assert answer["complete"]
+    assert not set(fleet.python("project-a", FIND, "--lsp").output.split()) & set(before)
+    assert unknown.structured_content is not None
+    assert unknown.structured_content["code"] == "unknown_server"
+
+
 async def test_a_stopped_spoke_is_told_within_a_second_and_delays_no_other(fleet: Deployment, connect: Connect) -> None:
     container = fleet.container("project-b")
     container.stop()

@@ -229,7 +229,7 @@ class LanguageServer:
         finally:
             ending.cancel()
         reason = process.epitaph() or reading.result()
-        words = process.last_words()
+        words = process.last_words().rstrip(".")
         return _End(f"{reason}: {words}" if words else reason)
 
     async def _hang(self, pulse: Pulse) -> _End:
