@@ -227,3 +227,23 @@ async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers
     with anyio.fail_after(5):
         await ask("find_symbols", {"a": spoke("a"), "b": spoke("b")}, {"query": "x"}, Call(LOCAL, report))
     assert sorted(told) == [(1.0, "a: loading"), (2.0, "b: loading")]
+
+
+async def test_what_makes_an_answer_too_long_comes_with_the_next_pages() -> None:
+    def long(project: str) -> Any:
+        async def answer(arguments: dict[str, Any], _more: Any) -> dict[str, Any]:
+            assert "cursor" not in arguments
+            many = [{"path": f"{project}/x.py", **SYMBOL, "line": n, "line_text": "x" * 1000} for n in range(1, 181)]
+            return {"complete": True, "symbols": many}
+
+        return answer
+
+    spokes = Spokes({name: long(name) for name in "abcde"})
+    found, cursor, rounds = [], None, 0
+    while rounds == 0 or cursor is not None:
+        page = await ask("find_symbols", spokes, {"query": "x", **({"cursor": cursor} if cursor else {})})
+        assert len(page.model_dump_json()) < 1_000_000
+        found += [(one.path, one.line) for one in page.symbols]
+        cursor, rounds = page.cursor, rounds + 1
+    assert rounds == 3
+    assert len(found) == len(set(found)) == 5 * 180

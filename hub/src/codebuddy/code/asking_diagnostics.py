@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codebuddy.code.asking import Answer, Asked, request, settle, share_of
+from codebuddy.code.models import Reason
+from codebuddy.code.questions import malformed
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 
@@ -22,34 +24,49 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
 
     Raises:
         ToolError: the file cannot be read.
+        Unsettled: the answer is malformed.
     """
-    late: list[str] = []
+    lacks: list[tuple[Reason, str]] = []
 
     async def exchange(connection: Connection, document: Document) -> Any:
-        late.clear()
+        lacks.clear()
         checks = connection.checks
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
-        if not connection.pulls_diagnostics:
+        if connection.pulls_diagnostics:
+            # First the compiler run, then the request: what the run found is published at the latest before its answer.
+            if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
+                lacks.append(("timed_out", "The compiler run of the language server has not ended in time."))
+            items = [*await _pull(asked, connection, document), *connection.published.besides(document)]
+        else:
             items = await aside(connection, document, connection.published.wait(document, asked.deadline))
             if items is None:
-                late.append("The server published nothing for this version of the file in time.")
-            return items
-        # First the compiler run, then the request: what the run found is published at the latest before its answer.
-        if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
-            late.append("The compiler run of the language server has not ended in time.")
-        params = {"textDocument": {"uri": document.uri}}
-        report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
-        pulled = report.get("items") if isinstance(report, dict) else None
-        return [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
+                lacks.append(("timed_out", "The server published nothing for this version of the file in time."))
+        if connection.published.is_cut(document):
+            lacks.append(("truncated", "The server published more for this file than is kept."))
+        return items
 
     while True:
         with contextlib.suppress(StaleText):
             answer = await settle(asked, path, exchange)
             break
-    if late and answer.reason is None:
-        return Answer(answer.result, answer.lines, answer.encoding, "timed_out", late[0])
+    if lacks and answer.reason is None:
+        return Answer(answer.result, answer.lines, answer.encoding, *lacks[0])
     return answer
+
+
+async def _pull(asked: Asked, connection: Connection, document: Document) -> list[Any]:
+    """Ask for the diagnostics of a document.
+
+    Raises:
+        Unsettled: the answer is malformed.
+    """
+    params = {"textDocument": {"uri": document.uri}}
+    report = await request(connection, "textDocument/diagnostic", params, asked.deadline)
+    items = report.get("items") if isinstance(report, dict) else None
+    if not isinstance(items, list):
+        raise malformed(ValueError("diagnostics that are not a list"))
+    return items
 
 
 async def aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:

@@ -246,6 +246,8 @@ def paths_in(answer: Any) -> Iterator[str]:
     """
     if isinstance(answer, Location) and not (answer.external and re.match(r"/|[A-Za-z][\w.+-]*:", answer.path)):
         yield answer.path
+    if type(answer) is Location:
+        return
     if isinstance(answer, CodeResult) and isinstance(path := getattr(answer, "path", None), str):
         yield path
     if isinstance(answer, BaseModel):

@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from codebuddy.code.asking import Answer
+from codebuddy.code.models import Location
 from codebuddy.errors import ToolError
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.cursors import digest, seal, unseal
@@ -94,10 +95,17 @@ def _fitting(items: Sequence[Result]) -> int:
     """Give how many of some items fit on a page: one at least."""
     room = PAGE_CHARACTERS
     for count, item in enumerate(items):
-        room -= len(item.model_dump_json())
+        room -= _length(item)
         if room < 0:
             return max(1, count)
     return len(items)
+
+
+def _length(item: Result) -> int:
+    """Give how long an item is as JSON; of a plain location, quickly and at least that."""
+    if type(item) is Location and (item.line_text or "").isascii() and item.path.isascii():
+        return 200 + 2 * len(item.path) + 2 * len(item.line_text or "")
+    return len(item.model_dump_json())
 
 
 def _state(items: Sequence[T], key: Callable[[T], object]) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from codebuddy.code.asking import Asked, Report
 from codebuddy.code.asking_diagnostics import ask_diagnostics
 from codebuddy.code.models import Diagnostic, Reason
+from codebuddy.code.questions import MALFORMED, Unsettled
 from codebuddy.code.results import Reader, StaleLocation, sorted_unique
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
@@ -85,7 +86,7 @@ class Panel:
             _merged([item for answer in answers for item in answer.items]),
             lacking[0].reason if lacking else None,
             lacking[0].message if lacking else None,
-            final=not panel or any(answer.reason in (None, "unsupported") for answer in answers),
+            final=not panel or any(answer.reason in (None, "unsupported", "truncated") for answer in answers),
         )
 
     async def _is_ready(self, server: LanguageServer, deadline: float) -> bool:
@@ -103,8 +104,10 @@ class Panel:
             if tree.stamp(path) is None:
                 return Found()  # it vanished on the way: it has no diagnostics
             return Found(reason="unsupported", message=f"{tree.show(path)} cannot be checked: {error}")
+        except Unsettled as unsettled:
+            return Found(reason=unsettled.answer.reason, message=unsettled.answer.message)
         except ValueError as error:
-            return Found(reason="server_error", message=f"The language server gave a malformed answer: {error}.")
+            return Found(reason="server_error", message=f"{MALFORMED}: {error}.")
         named = [item if item.source else item.model_copy(update={"source": server.config.name}) for item in items]
         return Found(named, answer.reason, answer.message)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
+from codebuddy.code.markup import clipped
 from codebuddy.code.models import Diagnostic, Location, Severity
 from codebuddy.code.places import Span, name_at
 from codebuddy.errors import ToolError
@@ -137,7 +138,7 @@ class Reader:
         return Diagnostic(
             **place.model_dump(),
             severity=_SEVERITIES.get(severity, "error") if isinstance(severity, int) else "error",
-            message=clean(message[:_MAX_MESSAGE]),
+            message=clipped(clean(message), _MAX_MESSAGE),
             code=clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
             source=clean(source[:200]) if isinstance(source, str) else None,
         )
@@ -154,7 +155,12 @@ class Reader:
 
 def sorted_unique(items: list[L]) -> list[L]:
     """Give each location once, by path and place, those outside the project last."""
-    return sorted({item.model_dump_json(): item for item in items}.values(), key=_order)
+    return sorted({_key(item): item for item in items}.values(), key=_order)
+
+
+def _key(item: Location) -> object:
+    # Most are plain, and many: writing each as JSON takes longer than all else.
+    return (*_order(item), item.line_text) if type(item) is Location else item.model_dump_json()
 
 
 def _order(item: Location) -> tuple[bool, str, int, int, int, int]:

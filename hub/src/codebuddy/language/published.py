@@ -21,6 +21,7 @@ class _Entry:
     version: int | None
     said: bool
     items: list[Any]
+    cut: bool
 
 
 class Published:
@@ -41,11 +42,16 @@ class Published:
             said: whether the version was in the message; servers may leave it out. It is then the one that the server
                 had been sent when the message came, None when the document was not open.
         """
-        self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS])
+        self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS], len(items) > _MAX_ITEMS)
         self._entries.move_to_end(path)
         if len(self._entries) > _MAX_FILES:
             self._entries.popitem(last=False)
         self._changes.tell()
+
+    def is_cut(self, document: Document) -> bool:
+        """Say whether there were more diagnostics of a file than are kept."""
+        entry = self._entries.get(document.path)
+        return entry is not None and entry.cut
 
     def of(self, document: Document) -> list[Any] | None:
         """Give what was computed for the text that the document has now; None when nothing was yet."""

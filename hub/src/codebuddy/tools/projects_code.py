@@ -35,7 +35,11 @@ __all__ = ["Diagnostics", "FoundIn", "Many", "ProjectPart", "References"]
 
 C = TypeVar("C", bound=CodeResult)
 
+ANSWER_CHARACTERS = 600_000
+"""The most characters in the parts of a combined answer; the first part is given in any case."""
+
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects"}
+_LATER = "Given with the next pages; give the cursor back."
 _WHERE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
 
@@ -141,7 +145,7 @@ class Many:
         reports = together(call.progress, starts) if len(starts) > 1 else dict.fromkeys(starts, call.progress)
 
         async def ask(project: str) -> C:
-            cursor = {} if starts[project] is None else {"cursor": starts[project]}
+            cursor = {"cursor": starts[project]} if starts[project] else {}
             return await ask_spoke(
                 self._links,
                 project,
@@ -157,8 +161,12 @@ class Many:
         for answer in answers.values():
             if isinstance(answer, ToolError) and answer.code != "spoke_offline" and len(starts) == 1:
                 raise answer
-        given = {project: answer for project, answer in answers.items() if not isinstance(answer, ToolError)}
-        return list(given.values()), _rest(answers, lambda left: seal(question, left))
+        later = _postponed(answers)
+        for project in later:
+            parted = {"complete": False, "reason": "truncated", "message": _LATER, "cursor": starts[project] or ""}
+            answers[project] = result.model_validate({**later[project], **parted})
+        given = [answer for answer in answers.values() if not isinstance(answer, ToolError)]
+        return given, _rest(answers, lambda left: seal(question, left))
 
     def _chosen(self, call: Call, arguments: Any) -> list[str]:
         if getattr(arguments, "path", None) is None:
@@ -168,6 +176,20 @@ class Many:
             raise ToolError("invalid_arguments", "Give path or projects: the path names its project already.")
         call.principal.require_project(project, self._projects)
         return [project]
+
+
+def _postponed(answers: Mapping[str, CodeResult | ToolError]) -> dict[str, dict[str, Any]]:
+    """Give the projects whose parts would make a combined answer too long, each with its answer without its items."""
+    room, later = ANSWER_CHARACTERS, dict[str, dict[str, Any]]()
+    for number, (project, answer) in enumerate(answers.items()):
+        if isinstance(answer, ToolError):
+            continue
+        room -= len(answer.model_dump_json())
+        if room < 0 and number > 0:
+            later[project] = {
+                name: [] if isinstance(value, list) else value for name, value in answer if name != "checked_files"
+            } | ({"checked_files": 0} if "checked_files" in type(answer).model_fields else {})
+    return later
 
 
 def _rest(answers: dict[str, C | ToolError], cursor_for: Callable[[dict[str, str]], str]) -> dict[str, Any]:

@@ -205,3 +205,19 @@ async def test_a_file_whose_findings_changed_between_two_pages_is_told_anew(star
         assert [one.message for one in first.diagnostics] == ["a", "b"]
         rest = await fake.diagnostics(path="p/main.py", cursor=first.cursor)
         assert [one.message for one in rest.diagnostics] == ["b", "c", "d"]
+
+
+@pytest.mark.parametrize("nonsense", [None, [], {"kind": "full"}, {"kind": "full", "items": 5}, {"items": [5]}])
+async def test_nonsense_in_place_of_diagnostics_is_not_none(nonsense: Any, start: Any) -> None:
+    async with start({DIAGNOSTIC: [[{"reply": nonsense}]]}, PULL) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, answer.reason, answer.diagnostics) == (False, "server_error", [])
+        assert "malformed" in (answer.message or "")
+
+
+async def test_more_than_is_kept_of_what_is_published_is_told(start: Any) -> None:
+    many = [{**finding(str(number)), "range": RANGE} for number in range(2001)]
+    params = {"uri": "@uri", "version": "@version", "diagnostics": many}
+    async with start({OPENED: [[{"notify": ["textDocument/publishDiagnostics", params]}]]}) as fake:
+        answer = await fake.diagnostics(path="p/main.py", limit=5000)
+        assert (answer.complete, answer.reason) == (False, "truncated")
