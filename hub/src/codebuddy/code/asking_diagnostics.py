@@ -31,6 +31,7 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     async def exchange(connection: Connection, document: Document) -> Any:
         lacks.clear()
         checks = connection.checks
+        items: list[Any] | None
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
         if connection.pulls_diagnostics:
