@@ -22,7 +22,6 @@ from codebuddy.language.changes import remaining
 from codebuddy.language.documents import StaleText
 from codebuddy.language.servers import LanguageServers
 from codebuddy.workspace.changes import FileChange
-from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["plan_rename"]
 
@@ -126,7 +125,7 @@ class _Renaming:
         return await self._by_name(given.name or "", given.paths or [])
 
     async def _at_place(self, place: Place) -> PlannedRename:
-        path = self._locate(place.path)
+        path = self.servers.tree.locate(place.path)
         asked = await self.question.choose(path, "textDocument/rename")
         pointer = await point_at(self.question, path, place)
         target = await self._target(asked, path, pointer)
@@ -159,11 +158,6 @@ class _Renaming:
             declarations=[one.location() for one in own],
         )
 
-    def _locate(self, path: str) -> Path:
-        """Give a file by its workspace path, in which names that are no UTF-8 are escaped (see `workspace.paths`)."""
-        named = WorkspacePath.parse(path)
-        return self.servers.tree.locate(f"{named.project}/{named.relative}")
-
     async def _rename(self, target: _Target) -> Renamed:
         if target.changes_text_only:
             _require_plain(target)
@@ -193,7 +187,7 @@ class _Renaming:
 
     async def _declared(self, shown: str, name: str) -> list[_Target]:
         """Give the symbols of a file whose whole path is the name, but for imports from outside."""
-        path = self._locate(shown)
+        path = self.servers.tree.locate(shown)
         if self.servers.server_for(path, "rename") is None:
             return []
         try:

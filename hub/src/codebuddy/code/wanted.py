@@ -16,7 +16,6 @@ from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding, from_lsp, split_lines
 from codebuddy.language.tree import Tree
 from codebuddy.workspace.changes import FileChange, RangeEdit
-from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text import Text, content_hash, decode
 
 __all__ = ["Expected", "Source", "changes_of", "covers", "merged", "range_edits", "read_source", "source_of"]
@@ -148,7 +147,7 @@ def range_edits(step: TextEdits, source: Source, expected: Expected) -> list[Ran
     Raises:
         ToolError, ValueError, StaleText: see `changes_of`.
     """
-    lines, shown = source.lines, _shown(step.path, expected.tree)
+    lines, shown = source.lines, expected.tree.show(step.path)
     edits = _apart([_converted(edit, lines, expected) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
     if is_whole and (len(lines) > 1 or expected.whole_texts):
@@ -220,11 +219,11 @@ def _operation(step: Operation, origin: Path | None, tree: Tree) -> FileChange:
         kept = {"recursive": step.recursive, "ignore_if_not_exists": step.ignore_if_not_exists}
         return _change(step.path, tree, delete=True, expected_hash=digest, **kept)
     kept = {"overwrite": step.overwrite, "ignore_if_exists": step.ignore_if_exists}
-    return _change(step.path, tree, move_to=_shown(step.target, tree), expected_hash=digest, **kept)
+    return _change(step.path, tree, move_to=tree.show(step.target), expected_hash=digest, **kept)
 
 
 def _change(path: Path, tree: Tree, **given: Any) -> FileChange:
-    return FileChange.model_validate({"path": _shown(path, tree), **given})
+    return FileChange.model_validate({"path": tree.show(path), **given})
 
 
 def _hash_of(path: Path, tree: Tree) -> str | None:
@@ -233,11 +232,6 @@ def _hash_of(path: Path, tree: Tree) -> str | None:
         return None if os.path.islink(path) else content_hash(tree.read(path)[0])
     except ToolError:
         return None
-
-
-def _shown(path: Path, tree: Tree) -> str:
-    # Not Tree.show, which writes ? for bytes that are no UTF-8: this path is used and not only read.
-    return str(WorkspacePath(tree.project, path.relative_to(tree.root).parts))
 
 
 def _span(edit: RangeEdit) -> tuple[int, int, int, int]:

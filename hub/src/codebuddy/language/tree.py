@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from codebuddy.errors import ToolError
 from codebuddy.language.texts import Texts
+from codebuddy.workspace.paths import from_wire, to_wire
 
 __all__ = ["IGNORED_DIRECTORIES", "MAX_ENTRIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
 
@@ -72,12 +73,18 @@ class Tree:
             raise ToolError("unknown_project", message)
 
     def locate_inside(self, inside: str, shown: str | None = None) -> Path:
-        """Give the absolute path of a path relative to the project.
+        """Give the absolute path of a path relative to the project, with names as they travel (`workspace.paths`).
 
         Raises:
-            ToolError: ``outside_project``.
+            ToolError: ``outside_project``; ``invalid_path`` for what is no text.
         """
-        found = os.path.normpath(os.path.join(self.root, inside))
+        try:
+            inside.encode()
+        except UnicodeEncodeError:
+            message = "A path may not contain lone surrogates; write bytes that are not UTF-8 as \\xHH."
+            raise ToolError("invalid_path", message, inside.encode("utf-8", "replace").decode()) from None
+        named = from_wire(inside) if "\\" in inside else inside
+        found = os.path.normpath(os.path.join(self.root, named))
         if "\0" in inside or not self._has(found):
             raise ToolError("outside_project", f"This path leads out of the project {self.project!r}.", shown or inside)
         return Path(found)
@@ -90,9 +97,8 @@ class Tree:
         return path.relative_to(self.root).as_posix()
 
     def show(self, path: Path) -> str:
-        """Give the workspace path of a path in the project; a byte that is no UTF-8 becomes ``?``."""
-        shown = self.project if path == self.root else f"{self.project}/{self.relative(path)}"
-        return shown.encode("utf-8", "replace").decode("utf-8")
+        """Give the workspace path of a path in the project; `locate` leads back."""
+        return self.project if path == self.root else f"{self.project}/{to_wire(self.relative(path))}"
 
     def path_of(self, uri: str) -> Path | None:
         """Give the path in the project that a URI names; None for anything outside it or not a file."""

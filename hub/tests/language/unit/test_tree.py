@@ -28,7 +28,24 @@ def test_a_name_that_is_no_utf_8_has_a_uri_too(root: Path) -> None:
     path = root.resolve() / os.fsdecode(b"\xff.py")
     tree = Tree("p", root)
     assert tree.path_of(uri_of(path)) == path
-    assert tree.show(path) == "p/?.py"
+    assert tree.show(path) == r"p/\xff.py"
+    assert tree.locate(tree.show(path)) == path
+
+
+@pytest.mark.parametrize(
+    "name", [b"\xff.py", b"a\\x41.py", b"a\\xff.py", b"a\\x5c.py", "ü\u2028.py".encode(), b"d\xfe/\xff.py"]
+)
+def test_a_workspace_path_leads_back_to_its_file_whatever_the_bytes_of_its_name(root: Path, name: bytes) -> None:
+    tree = Tree("p", root)
+    path = tree.root / os.fsdecode(name)
+    assert tree.locate(tree.show(path)) == path
+    assert tree.show(path).encode()
+
+
+def test_a_path_that_is_no_text_is_refused(root: Path) -> None:
+    with pytest.raises(ToolError) as refused:
+        Tree("p", root).locate("p/\ud800")
+    assert refused.value.code == "invalid_path"
 
 
 @pytest.mark.parametrize(
