@@ -14,8 +14,9 @@ from codebuddy.code.action_models import (
     PlanActionArguments,
     PlannedAction,
 )
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, choose, choose_of
+from codebuddy.code.asking import Answer, Asked, Report, Unsettled
 from codebuddy.code.asking_actions import METHOD, Actions, gone
+from codebuddy.code.choosing import choose, choose_of
 from codebuddy.code.models import Place
 from codebuddy.code.offers import Offer
 from codebuddy.code.questions import Pointer, Question, point_at

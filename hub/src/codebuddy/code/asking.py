@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from codebuddy.code.models import Reason
-from codebuddy.language.capabilities import CAPABILITY, FEATURE
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import Encoding
 from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
-from codebuddy.language.servers import LanguageServers
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 
 __all__ = [
@@ -26,10 +24,9 @@ __all__ = [
     "Exchange",
     "Report",
     "Unsettled",
+    "absent",
     "ask",
     "ask_symbols",
-    "choose",
-    "choose_of",
     "request",
     "settle",
     "share_of",
@@ -93,54 +90,6 @@ class Asked:
 
 
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
-
-
-async def choose(servers: LanguageServers, path: Path, method: str, deadline: float, report: Report) -> Asked:
-    """Give the server that answers a request about a file: of those declared for it, the first that can.
-
-    Args:
-        servers: the project's.
-        path: the file.
-        method: a request of `CAPABILITY`.
-        deadline: when an answer must be there, in the running loop's time.
-        report: told what is being waited for.
-
-    Raises:
-        ToolError: there is no such file.
-        Unsettled: no server can, or it is not known in time whether one can.
-    """
-    serving = servers.serving(path, FEATURE[method])
-    if serving:
-        return await choose_of(serving, method, deadline, report)
-    servers.tree.read(path)  # a file that is not there is the caller's mistake, served or not
-    if servers.is_served(path):
-        message = f"No language server of this file is declared for {FEATURE[method]}."
-    else:
-        message = f"No language server serves this file; served are: {servers.served()}."
-    raise Unsettled(Answer(None, reason="unsupported", message=message))
-
-
-async def choose_of(serving: Sequence[LanguageServer], method: str, deadline: float, report: Report) -> Asked:
-    """Give the first of some servers that can answer a request; one that still starts is waited for.
-
-    Raises:
-        Unsettled: see `choose`.
-    """
-    lacking, absent = [], list[LanguageServer]()
-    for server in serving:
-        if server.connection is None:
-            with server.asking():
-                await server.readiness.wait(share_of(deadline), report, local=True)
-        connection = server.connection
-        if connection is None:
-            absent.append(server)
-        elif connection.capabilities.covers(method):
-            return Asked(server, deadline, report)
-        else:
-            lacking.append(f"{server.config.name} does not announce {CAPABILITY[method]}")
-    if absent:
-        raise Unsettled(_absent(absent[0]))
-    raise Unsettled(Answer(None, reason="unsupported", message=f"{', '.join(lacking)}."))
 
 
 async def ask(
@@ -262,14 +211,14 @@ async def ask_of_text(asked: Asked, path: Path, text: str, exchange: Exchange) -
         try:
             return await _told(asked, attempt)
         except _Replaced:
-            return _absent(asked.server)
+            return absent(asked.server)
 
 
 async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
     """Give the answer of an attempt, or say why there is none."""
     connection = asked.server.connection
     if connection is None:
-        return _absent(asked.server)
+        return absent(asked.server)
     try:
         return await attempt(connection)
     except SessionClosed as closed:
@@ -326,7 +275,8 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
     raise AssertionError("unreachable")
 
 
-def _absent(server: LanguageServer) -> Answer:
+def absent(server: LanguageServer) -> Answer:
+    """Give the answer of a server that is not there."""
     readiness = server.readiness
     crashed = readiness.state == "dead" or readiness.hopeless
     return Answer(None, reason="server_crashed" if crashed else "indexing", message=readiness.sentence())

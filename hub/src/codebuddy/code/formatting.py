@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask_of_text, choose_of, request, settle
+from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask_of_text, request, settle
 from codebuddy.code.change_models import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
+from codebuddy.code.choosing import choose_of
 from codebuddy.code.questions import MALFORMED, Question
 from codebuddy.code.wanted import Expected, Source, changes_of, range_edits, read_source, source_of
 from codebuddy.code.workspace_edits import TextEdit, TextEdits

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask, ask_symbols, choose
+from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask, ask_symbols
+from codebuddy.code.choosing import choose
 from codebuddy.code.models import Location, Place
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.code.results import Reader, StaleLocation

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Asked, Report, choose_of, request, settle
+from codebuddy.code.asking import Answer, Asked, Report, request, settle
+from codebuddy.code.choosing import choose_of
 from codebuddy.code.models import TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
