@@ -29,6 +29,7 @@ WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"incl
 
 _MAX_FILES: Final = 200
 _MAX_SYMBOLS: Final = 20
+_MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 _READ_AT_ONCE: Final = 50
 
@@ -74,19 +75,10 @@ async def find_named(question: Question, name: str) -> Named:
         raise ToolError("invalid_arguments", "symbol must be a name, like method or Class/method.")
     search = _Search(question, parts)
     found = await search.candidates()
-    symbols, references = list[SymbolLocation](), list[Location]()
-    for candidate in found[:_MAX_SYMBOLS]:
-        if any(_is_at(candidate, at) for at in references):
-            continue
-        at = candidate.pointer
-        used, answer = await ask_at(question, candidate.path, at, REFERENCES, WITH_DECLARATION)
-        search.note(answer)
-        references = sorted_unique([*references, *used])
-        symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
-    if len(found) > _MAX_SYMBOLS:
-        message = f"{len(found)} symbols have this name; {_MAX_SYMBOLS} were looked at. Give more of its path."
-        search.note(Answer(None, reason="truncated", message=message))
-    return Named(symbols, references, search.worth)
+    await search.use(found, declared=True)
+    if not search.symbols:  # only other names for what is not in the project
+        await search.use(found, declared=False)
+    return Named(search.symbols, search.references, search.worth)
 
 
 def symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
@@ -126,6 +118,8 @@ class _Search:
         self._question = question
         self._parts = parts
         self.worth = Answer(None)
+        self.symbols: list[SymbolLocation] = []
+        self.references: list[Location] = []
 
     def note(self, answer: Answer) -> None:
         """Remember the first reason why not all may be known."""
@@ -133,15 +127,36 @@ class _Search:
             self.worth = answer
 
     async def candidates(self) -> list[_Candidate]:
-        """Give the symbols with the name: those that have no other path, or else all; not what is imported."""
+        """Give the symbols with the name: those that have no other path, or else all."""
         files = await self._files()
         found: list[_Candidate] = []
         for start in range(0, len(files), _AT_ONCE):
             for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
                 found += some
         exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
-        own = [one for one in exact or found if await self._is_declared_there(one)]
-        return own or exact or found
+        return exact or found
+
+    async def use(self, candidates: list[_Candidate], declared: bool) -> None:
+        """Add the references of some symbols, each once.
+
+        Args:
+            candidates: the symbols.
+            declared: whether only those count that are declared where they stand.
+        """
+        for looked_at, candidate in enumerate(candidates):
+            if any(_is_at(candidate, at) for at in self.references):
+                continue
+            if len(self.symbols) == _MAX_SYMBOLS or looked_at == _MAX_CANDIDATES:
+                message = f"{len(candidates)} symbols have this name; not all were looked at. Give more of its path."
+                self.note(Answer(None, reason="truncated", message=message))
+                return
+            if declared and not await self._is_declared_there(candidate):
+                continue
+            at = candidate.pointer
+            used, answer = await ask_at(self._question, candidate.path, at, REFERENCES, WITH_DECLARATION)
+            self.note(answer)
+            self.references = sorted_unique([*self.references, *used])
+            self.symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
     async def _files(self) -> list[Path]:
         """Give the files with the name in them, as many as are looked at."""
