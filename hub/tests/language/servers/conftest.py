@@ -77,7 +77,7 @@ SAMPLES = {
         "src/service/app.py",
         ".py",
         ("src/service/added.py", 'from service.processing import process_data\n\na = ["👋漢é", process_data([])]\n'),
-        ("print(no_such_name)\n", "undefined name"),
+        ("print(no_such_name)\n", "no_such_name"),
     ),
     "rust": Sample(
         "process_data",

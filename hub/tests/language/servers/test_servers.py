@@ -85,7 +85,7 @@ async def test_diagnostics_are_those_of_the_text_on_disk(project: Running) -> No
         answer = await here.diagnostics(sample.defined_in)
         assert answer.complete
         errors = [one for one in answer.diagnostics if said in one.message and one.severity == "error"]
-        assert [one.line_text for one in errors] == [text.rstrip("\n")]
+        assert {one.line_text for one in errors} == {text.rstrip("\n")}  # every server that finds it tells it
         (here.root / sample.defined_in).write_text(good)
         answer = await here.diagnostics(None)
         assert (answer.complete, [one for one in answer.diagnostics if one.severity == "error"]) == (True, [])
