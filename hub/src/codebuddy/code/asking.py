@@ -215,7 +215,11 @@ async def ask_of_text(asked: Asked, path: Path, text: str, exchange: Exchange) -
 
 
 async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    """Give the answer of an attempt, or say why there is none."""
+    """Give the answer of an attempt, or say why there is none.
+
+    Raises:
+        _Replaced: the process is being replaced by one that knows the files as they are.
+    """
     connection = asked.server.connection
     if connection is None:
         return absent(asked.server)
@@ -223,6 +227,8 @@ async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]
         return await attempt(connection)
     except SessionClosed as closed:
         why = await asked.server.farewell(connection, closed)
+        if why is None:
+            raise _Replaced from None
         return Answer(None, reason="server_crashed", message=f"The language server went away: {why}.")
     except RequestTimedOut as error:
         outcome = await asked.server.suspect()

@@ -19,9 +19,10 @@ from codebuddy.language.changes import first_of
 from codebuddy.language.config import ServerConfig
 from codebuddy.language.connection import Connection
 from codebuddy.language.demand import Demand
+from codebuddy.language.patience import DEFAULT_PATIENCE, Patience
 from codebuddy.language.process import Process, ServerCommandMissing
 from codebuddy.language.pulse import Pulse
-from codebuddy.language.readiness import PROGRESS_GRACE, Readiness, ServerState
+from codebuddy.language.readiness import Readiness, ServerState
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.language.tree import Tree
 
@@ -34,29 +35,15 @@ _LAST_WORDS: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long things may take, in seconds; tests take less."""
-
-    initialize: float = 60.0
-    probe: float = 20.0
-    verdict: float = 5.0
-    memory_look: float = 3.0
-    first_delay: float = 0.5
-    longest_delay: float = 30.0
-    healthy_after: float = 60.0
-    shutdown: float = 1.0
-    grace: float = PROGRESS_GRACE
-
-
-DEFAULT_PATIENCE: Final = Patience()
-
-
-@dataclass(frozen=True)
 class _End:
     """Why a process ended or is to be ended; only after a failure is the next one delayed."""
 
     reason: str
-    kind: Literal["failure", "idle", "order"] = "failure"
+    kind: Literal["failure", "idle", "order", "renewal"] = "failure"
+
+
+_ORDER: Final = _End("it is being restarted, as was asked for", "order")
+_RENEWAL: Final = _End("it is being restarted, for it does not look again at files that changed", "renewal")
 
 
 class LanguageServer:
@@ -79,6 +66,7 @@ class LanguageServer:
         self._pulse: Pulse | None = None
         self._demand = Demand()
         self._ordered = asyncio.Event()
+        self._given = _ORDER
         self._failures = 0
         self._reopen: list[Path] = []
         self._missed: dict[Path, int] = {}
@@ -122,19 +110,27 @@ class LanguageServer:
         """Say what became of a request that timed out. The server is restarted if it does not answer at all."""
         return await self._pulse.doubt() if self._pulse is not None else "the server is gone"
 
-    async def farewell(self, connection: Connection, closed: SessionClosed) -> str:
-        """Say why a session was closed. If the process lives all the same, it is restarted."""
+    async def farewell(self, connection: Connection, closed: SessionClosed) -> str | None:
+        """Say why a session was closed; None when only to be replaced, so that the next process is to be asked.
+
+        If the process lives all the same, it is restarted.
+        """
         await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
         if not connection.end.done():
             await self.suspect()
             await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
-        return connection.end.result() if connection.end.done() else str(closed)
+        reason = connection.end.result() if connection.end.done() else str(closed)
+        return None if reason == _RENEWAL.reason else reason
 
-    def restart(self, why: str = "it is being restarted, as was asked for") -> None:
+    def restart(self) -> None:
         """Restart the server, or start it, at once, however often it failed; `readiness` tells when it is there."""
         self._failures, self.readiness.hopeless = 0, False
-        self.readiness.died(why)
+        self._replace(_ORDER)
+
+    def _replace(self, order: _End) -> None:
+        self.readiness.died(order.reason)
         self._connection = None
+        self._given = order
         self._ordered.set()
 
     def files_changed(self, events: dict[Path, int]) -> None:
@@ -145,13 +141,12 @@ class LanguageServer:
         """
         connection = self.connection
         if connection is None:
-            if self.readiness.state != "stopped":
-                self._missed.update(events)  # it may have read the old files already, before it said that it is there
+            self._missed.update(events)  # it may have read the old files already, before it said that it is there
             return
         with contextlib.suppress(SessionClosed):
             connection.tell(events)
             if connection.showing.outdated:
-                self.restart("it is being restarted, for it does not look again at files that changed")
+                self._replace(_RENEWAL)
 
     def open(self, paths: list[Path]) -> None:
         """Show files of this server to it as open documents: their text is then known before the next question.
@@ -169,6 +164,7 @@ class LanguageServer:
         """Start a process and stay with it to its end; give the reason of the end."""
         self.readiness.starting()
         self._demand.note()
+        self._missed.clear()  # it finds the files as they are now
         environment = {**os.environ, **self.config.environment}
         try:
             process = await Process.start(self.config.command, self.tree.root, environment)
@@ -253,7 +249,7 @@ class LanguageServer:
 
     async def _order(self) -> _End:
         await self._ordered.wait()
-        return _End("it is being restarted, as was asked for", "order")
+        return self._given
 
     async def _shut_down(self, connection: Connection, process: Process) -> None:
         """Let the server end by itself, after a look at what it started."""

@@ -8,10 +8,11 @@ The n-th call of a method takes the n-th list of steps, the last one for all lat
 process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
 ``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": HOW}`` (a child that does not
 end, started by ``sh`` or by the command line HOW), ``{"eat": MB}`` (memory), ``{"close": FD}``, ``{"deaf": true}``
-(reads no more), ``{"stderr": LINE}``, ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as
-somebody else would). A method without steps is answered with null; ``answer`` stands for the answers to its own
-requests. In params, ``@version`` and ``@uri`` stand for those of the last document that was opened or changed. Every
-message that comes in is a line of LOG, with the process id.
+(reads no more), ``{"wait": PATH}`` (until there is such a file), ``{"stderr": LINE}``,
+``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as somebody else would). A method without
+steps is answered with null; ``answer`` stands for the answers to its own requests. In params, ``@version`` and ``@uri``
+stand for those of the last document that was opened or changed. Every message that comes in is a line of LOG, with the
+process id.
 """
 
 from __future__ import annotations
@@ -81,6 +82,11 @@ def eat(megabytes: int) -> None:
     EATEN.append(bytearray(b"x") * (megabytes << 20))
 
 
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
 def close(descriptor: int) -> None:
     os.close(descriptor)
     time.sleep(1000)
@@ -103,6 +109,7 @@ STEPS: dict[str, Callable[[Any, Any], None]] = {
     "ask": lambda value, ident: send({"id": value[0], "method": value[1], "params": value[2]}),
     "write": lambda value, ident: write(value),
     "child": lambda value, ident: start_child(value),
+    "wait": lambda value, ident: wait_for(Path(value)),
     "close": lambda value, ident: close(value),
     "eat": lambda value, ident: eat(value),
     "file": lambda value, ident: write_file(*value),

@@ -230,6 +230,19 @@ async def test_a_restart_that_was_asked_for_ends_what_hangs_and_needs_no_patienc
         assert gone(fake.processes()[0])
 
 
+async def test_a_question_is_asked_again_when_its_server_is_replaced_because_files_changed(
+    start: Any, root: Path, found: Any
+) -> None:
+    (root / "old.py").write_text("x = 1\n")
+    async with start({DEFINITION: [[], [{"reply": found}]]}, refresh="restart") as fake:
+        question = asyncio.create_task(fake.definition(timeout_seconds=30.0))
+        await fake.until(lambda: bool(fake.sent(DEFINITION)))
+        (root / "old.py").unlink()
+        await fake.servers.files_changed([root / "old.py"])
+        assert (await question).complete
+        assert len(fake.processes()) == 2
+
+
 async def test_a_restart_that_was_asked_for_does_not_wait_for_a_delay_nor_for_a_question(start: Any) -> None:
     async with start({"initialize": [[{"exit": 1}], [{"reply": CAN}]]}, patience=Patience(first_delay=60.0)) as fake:
         await fake.until(lambda: state(fake)[0] == "dead")

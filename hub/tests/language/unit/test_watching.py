@@ -14,7 +14,6 @@ import pytest
 
 from codebuddy.access import Principal
 from codebuddy.language.inotify import Inotify
-from codebuddy.language.server import Patience
 from codebuddy.language.snapshot import CHANGED, CREATED, DELETED, Differences, Snapshot
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
@@ -121,11 +120,13 @@ async def test_a_question_that_gives_up_loses_no_change(start: Any, root: Path) 
 
 
 async def test_changes_while_a_server_starts_are_told_when_it_has_started(start: Any, root: Path) -> None:
-    async with start({DEFINITION: [[{"exit": 3}]]}, patience=Patience(first_delay=1.0)) as fake:
-        await fake.definition()
+    go = root.with_name("go")
+    async with start({"initialize": [[{"wait": str(go)}, {"reply": {"capabilities": {}}}]]}) as fake:
+        await fake.until(lambda: bool(fake.sent("initialize")))
         (root / "shop.py").write_text("changed\n")
         await told(fake, "shop.py")
         assert events(fake, root) == []
+        go.touch()
         await fake.until(lambda: ("shop.py", CHANGED) in events(fake, root))
 
 
