@@ -63,6 +63,7 @@ class Tool(Generic[A]):
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
         handler: does the work; raises ToolError for what the caller can mend.
+        for_hub: whether it is a spoke's and of use only to the hub; clients of a spoke are not offered it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Tool(Generic[A]):
     arguments: type[A]
     result: type[Result]
     handler: Callable[[Call, A], Awaitable[Result]]
+    for_hub: bool = False
 
 
 def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:

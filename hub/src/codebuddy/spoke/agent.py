@@ -92,7 +92,13 @@ def _status_tool(agent: Agent) -> Tool[Any]:
         return agent.status()
 
     return Tool(
-        "spoke_status", "read", "Tell how this spoke and its servers are.", StatusArguments, SpokeStatus, spoke_status
+        "spoke_status",
+        "read",
+        "Tell how this spoke and its servers are.",
+        StatusArguments,
+        SpokeStatus,
+        spoke_status,
+        for_hub=True,
     )
 
 

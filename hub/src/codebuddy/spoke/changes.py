@@ -48,6 +48,7 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=PlanFormatArguments,
             result=PlannedChanges,
             handler=format_plan,
+            for_hub=True,
         ),
         Tool(
             name="format_text",
@@ -56,6 +57,7 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=FormatTextArguments,
             result=FormattedText,
             handler=format_content,
+            for_hub=True,
         ),
         Tool(
             name="code_actions",
@@ -72,6 +74,7 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=PlanActionArguments,
             result=PlannedAction,
             handler=action_plan,
+            for_hub=True,
         ),
         Tool(
             name="plan_symbol_edit",
@@ -80,5 +83,6 @@ def change_tools(servers: LanguageServers) -> list[Tool[Any]]:
             arguments=SymbolEditArguments,
             result=PlannedChanges,
             handler=symbol_edit,
+            for_hub=True,
         ),
     ]

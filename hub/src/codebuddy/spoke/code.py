@@ -55,12 +55,22 @@ def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
             for name, scope, description, arguments, result, ask in _QUESTIONS
         ),
         Tool(
+            name="plan_rename",
+            scope="write",
+            description="Get the changes that rename a symbol everywhere in the project; they are not made.",
+            arguments=RenameArguments,
+            result=PlannedRename,
+            handler=_handler(servers, plan_rename),
+            for_hub=True,
+        ),
+        Tool(
             name="files_changed",
             scope="write",
             description="Tell the language servers that files were written, created or deleted.",
             arguments=FilesChangedArguments,
             result=FilesChangedResult,
             handler=_files_changed(servers),
+            for_hub=True,
         ),
     ]
 
@@ -141,14 +151,6 @@ _QUESTIONS: Final[list[tuple[str, Scope, str, type[Any], type[Result], _Ask]]] =
         DiagnosticsArguments,
         DiagnosticsResult,
         diagnose,
-    ),
-    (
-        "plan_rename",
-        "write",
-        "Get the changes that rename a symbol everywhere in the project; they are not made.",
-        RenameArguments,
-        PlannedRename,
-        plan_rename,
     ),
 ]
 

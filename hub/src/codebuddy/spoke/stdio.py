@@ -34,9 +34,6 @@ from codebuddy.tool import Arguments, Call, Result, Tool
 
 __all__ = ["serve_stdio"]
 
-INTERNAL = frozenset({"plan_rename", "files_changed", "spoke_status"})
-"""Tools that only the hub has a use for."""
-
 INSTRUCTIONS = """\
 Every path begins with the project's id: {project}/src/utils.ts. Lines and columns are 1-based, columns count Unicode
 code points. An answer with complete=false may lack something; its reason says why."""
@@ -69,7 +66,7 @@ async def serve_stdio(
 
 
 async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
-    offered = [tool for tool in tools if tool.name not in INTERNAL]
+    offered = [tool for tool in tools if not tool.for_hub]
     server = build_server(f"codebuddy-{project}", offered, INSTRUCTIONS.format(project=project), InFlight())
     await serve_channel(server, channel, local_principal(project))
 
