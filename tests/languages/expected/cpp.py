@@ -139,8 +139,8 @@ CASES = [
         "interface method",
         AREA,
         BODIES,
-        OVERRIDES,
-        DECLARED,
+        because=DECLARED,
+        instead=OVERRIDES,
     ),
     Case("find_implementations", "interface", "include/shapes.hpp | class ⟦Shape⟧", TYPE),
     Case("find_symbols", "class", right=TYPE[1:], more={"query": "Square"}),
@@ -165,9 +165,13 @@ CASES = [
     Case(
         "completions",
         "members of a subclass",
-        "tests/test_app.cpp | square.⟦⟧describe()",
+        "src/typed.cpp | square.⟦⟧\n",
         ["area", "describe"],
         lacks=["largest", "radius_"],
+        plant=Plant(
+            "src/typed.cpp",
+            '#include "shapes.hpp"\n\nvoid typed() {\n  shop::Square square(1);\n  square.\n}\n',
+        ),
     ),
     Case("completions", "after wide characters", 'src/wide.cpp | "👋" + shop::ren⟦⟧der(tabbed)', ["render"]),
     Case(
@@ -181,6 +185,9 @@ CASES = [
         "who calls it",
         SHOUT[0],
         ["src/app.cpp | std::string ⟦report⟧"],
+        ["include/shop.hpp | namespace ⟦app⟧ {"],
+        "a using-declaration refers to it from its namespace",
+        calls=["src/app.cpp | return ⟦shout⟧("],
         more={"direction": "incoming"},
     ),
     Case(
@@ -188,6 +195,10 @@ CASES = [
         "what it calls",
         "src/app.cpp | Shapes ⟦build⟧",
         ["include/store.hpp | void ⟦add⟧"],
+        calls=[
+            "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Square>",
+            "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Circle>",
+        ],
         more={"direction": "outgoing"},
     ),
     Case(

@@ -127,18 +127,31 @@ CASES = [
     Case(
         "completions",
         "members of a subclass",
-        "shapes/shapes.go | Render(square.⟦⟧Area(), 0)",
+        "app/typed.go | square.⟦⟧\n",
         ["Area", "Describe", "Side", "Name"],
         lacks=["Radius", "Largest"],
+        plant=Plant(
+            "app/typed.go",
+            'package app\n\nimport "example.com/shop/shapes"\n\n'
+            "func typed() {\n\tsquare := &shapes.Square{}\n\tsquare.\n}\n",
+        ),
     ),
     Case("completions", "after wide characters", 'app/wide.go | "👋" + format.Ren⟦⟧der(tabbed, 0)', ["Render"]),
     Case("signature_help", "overloads", "app/app.go | format.Render(⟦⟧built", ["value float64, width int"]),
-    Case("call_hierarchy", "who calls it", SHOUT[0], ["app/app.go | func ⟦Report⟧"], more={"direction": "incoming"}),
+    Case(
+        "call_hierarchy",
+        "who calls it",
+        SHOUT[0],
+        ["app/app.go | func ⟦Report⟧"],
+        calls=SHOUT[1:],
+        more={"direction": "incoming"},
+    ),
     Case(
         "call_hierarchy",
         "what it calls",
         "app/app.go | func ⟦Build⟧",
         ["store/store.go | ⟦Add⟧(item"],
+        calls=["app/app.go | built.⟦Add⟧(&shapes.Square", "app/app.go | built.⟦Add⟧(&shapes.Circle"],
         more={"direction": "outgoing"},
     ),
     Case(

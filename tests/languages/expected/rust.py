@@ -155,7 +155,14 @@ CASES = [
     Case(
         "document_symbols",
         "classes",
-        right=["Shape", "Shape/area", "Shape/describe", "squared", "Circle/area", "Square/describe"],
+        right=[
+            "Shape",
+            "Shape/area",
+            "Shape/describe",
+            "squared",
+            "impl Shape for Circle/area",
+            "impl Shape for Square/describe",
+        ],
         more={"path": "src/shapes.rs"},
     ),
     Case("document_symbols", "byte order mark", right=["marked", "last"], more={"path": "src/marked.rs"}),
@@ -169,18 +176,33 @@ CASES = [
     Case(
         "completions",
         "members of a subclass",
-        "tests/app.rs | square.⟦⟧describe()",
+        "src/wide.rs | square.⟦⟧\n",
         ["area", "describe", "name", "side", "scaled"],
         lacks=["largest", "radius"],
+        plant=Plant(
+            "src/wide.rs",
+            "use crate::{Shape, Square};\n\n"
+            "pub fn mixed() -> String {\n    let square = Square { side: 1.0 };\n    square.\n}\n",
+        ),
     ),
     Case("completions", "after wide characters", 'src/wide.rs | format!("👋{}", ren⟦⟧dered(tabbed, 0))', ["rendered"]),
-    Case("signature_help", "overloads", 'src/app.rs | map_or(rendered(⟦⟧"none", 6)', ["value: T, width: usize"]),
-    Case("call_hierarchy", "who calls it", SHOUT[0], ["src/app.rs | pub fn ⟦report⟧"], more={"direction": "incoming"}),
+    Case("signature_help", "overloads", 'src/app.rs | map_or(rendered(⟦⟧"none", 6)', ["value: &str, width: usize"]),
+    Case(
+        "call_hierarchy",
+        "who calls it",
+        SHOUT[0],
+        ["src/app.rs | pub fn ⟦report⟧"],
+        calls=SHOUT[3:],
+        more={"direction": "incoming"},
+    ),
     Case(
         "call_hierarchy",
         "what it calls",
         "src/app.rs | pub fn ⟦build⟧",
-        ["src/store.rs | pub fn ⟦add⟧", "src/store.rs | fn ⟦default⟧()"],
+        ["src/store.rs | pub fn ⟦add⟧"],
+        ["src/store.rs | fn ⟦default⟧()"],
+        "a call through a trait is one of the trait's method, which is the standard library's",
+        calls=["src/app.rs | store.⟦add⟧("],
         more={"direction": "outgoing"},
     ),
     Case(

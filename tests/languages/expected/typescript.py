@@ -1,6 +1,6 @@
 """What is right in cases/typescript. A re-exported alias is the same function: TypeScript resolves it to one symbol."""
 
-from codebuddy_testing.language_cases import Case, Plant
+from codebuddy_testing.language_cases import Case, Limited, Plant
 
 SAME_FUNCTION = "the overloads, their implementation and the alias are one function"
 OVERLOADS = [
@@ -199,13 +199,19 @@ CASES = [
         "src/app.ts | return ⟦shout⟧(largest",
         ["shout(text: string): string", "Says it loudly."],
     ),
-    Case("hover", "after wide characters", 'src/wide.ts | "👋" + ⟦formatted⟧(tabbed)', ["formatted", "value: number"]),
+    Case(
+        "hover",
+        "after wide characters",
+        'src/wide.ts | "👋" + ⟦formatted⟧(tabbed)',
+        ["format", "(value: number): string"],
+    ),
     Case(
         "completions",
         "members of a subclass",
-        "tests/app.test.ts | square.⟦⟧describe()",
+        "src/typed.ts | square.⟦⟧\n",
         ["area", "describe", "name"],
         lacks=["largest", "side"],
+        plant=Plant("src/typed.ts", 'import { Square } from "./index";\n\nconst square = new Square(1);\nsquare.\n'),
     ),
     Case(
         "completions",
@@ -219,7 +225,14 @@ CASES = [
         "who calls it",
         "packages/text/src/shout.ts | export function ⟦shout⟧",
         ["src/app.ts | export function ⟦report⟧"],
+        calls=["src/app.ts | return ⟦shout⟧(largest"],
         more={"direction": "incoming"},
+        limited={
+            "ts-tls": Limited(
+                "tsserver looks for callers in the file's own project only, not in those that refer to it",
+                lacks=["src/app.ts | export function ⟦report⟧"],
+            )
+        },
     ),
     Case(
         "call_hierarchy",
@@ -230,6 +243,11 @@ CASES = [
             "src/store.ts | ⟦add⟧(item: Item)",
             "src/shapes.ts | class ⟦Square⟧",
             "src/shapes.ts | class ⟦Circle⟧",
+        ],
+        calls=[
+            "src/app.ts | new ⟦Store⟧<Shape>",
+            "src/app.ts | ⟦store.add⟧(new ⟦Square⟧(side))",
+            "src/app.ts | ⟦store.add⟧(new ⟦Circle⟧(1))",
         ],
         more={"direction": "outgoing"},
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from codebuddy_testing.language_cases import NEW_NAME, Case, Limited, Spot, spots
@@ -45,8 +45,10 @@ def judge(case: Case, project: str, texts: Mapping[str, str], answer: Answer) ->
         answer: what was answered.
     """
     content = answer.content
-    if content.get("reason", content.get("code")) == "unsupported":
-        return Verdict("unsupported", str(content.get("message")))
+    told = str(content.get("message"))
+    # What would change files is refused as a whole when a server cannot do it.
+    if content.get("reason", content.get("code")) == "unsupported" or (answer.failed and "does not announce" in told):
+        return Verdict("unsupported", told)
     expected_refusal = case.refused.get(project)
     if expected_refusal is not None:
         if answer.failed and expected_refusal in str(content.get("message")):
@@ -58,6 +60,8 @@ def judge(case: Case, project: str, texts: Mapping[str, str], answer: Answer) ->
         return Verdict("WRONG", f"not complete: {content.get('reason')}: {content.get('message')}")
     compare = _COMPARE[case.tool]
     found = compare(case, None, project, texts, content)
+    if found and case.instead:
+        found = compare(replace(case, right=case.instead), None, project, texts, content) and found
     limited = case.limited.get(project)
     if limited is None:
         return Verdict("WRONG", found) if found else Verdict("ok")
@@ -193,6 +197,9 @@ def _calls(case: Case, limited: Limited | None, project: str, texts: Mapping[str
     extra = sorted(found - {(*spot[:3],) for spot in must | may})
     told = [f"lacks {lacks}"] if lacks else []
     told += [f"has besides {extra}"] if extra else []
+    calls = {(*_spot(project, at)[:3],) for item in own for at in item.get("calls") or ()}
+    wanted = {(*spot[:3],) for spot in _all(texts, limited.calls if limited is not None else case.calls)}
+    told += [f"calls at {sorted(calls)}, not {sorted(wanted)}"] if calls != wanted else []
     return "; ".join(told) or _check_texts(project, texts, own)
 
 

@@ -36,11 +36,13 @@ class Limited:
         because: why it is wrong, and that it is the server's own doing.
         lacks: what it leaves out of the right answer.
         extra: what it says besides.
+        calls: for a call hierarchy, the calls that it tells.
     """
 
     because: str
     lacks: Sequence[str] = ()
     extra: Sequence[str] = ()
+    calls: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Case:
             all that may be in it, with ``may``.
         may: what may be in it besides.
         because: why that is not wrong.
+        instead: another whole right answer, for servers that put it so.
+        calls: for a call hierarchy, the places of all calls.
         lacks: texts that must not be in it.
         more: further arguments.
         plant: a file to write first.
@@ -81,6 +85,8 @@ class Case:
     right: Sequence[str] = ()
     may: Sequence[str] = ()
     because: str = ""
+    instead: Sequence[str] = ()
+    calls: Sequence[str] = ()
     lacks: Sequence[str] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
     plant: Plant | None = None
@@ -88,7 +94,9 @@ class Case:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        assert bool(self.may) == bool(self.because), f"{self.name}: what may be besides needs a reason, and a reason it"
+        assert bool(self.may or self.instead) == bool(self.because), (
+            f"{self.name}: what may be besides needs a reason, and a reason it"
+        )
 
 
 def texts_of(root: Path) -> dict[str, str]:

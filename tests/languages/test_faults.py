@@ -1,0 +1,261 @@
+"""After a kill, a hang or a lack of memory, answers are right again by themselves, and nothing from before is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import anyio
+import pytest
+from mcp.client.client import Client
+
+from codebuddy_testing.case_projects import PROFILES, cases_of
+from codebuddy_testing.clients import connected
+from codebuddy_testing.deployment import Deployment
+from codebuddy_testing.judging import Answer, judge
+from codebuddy_testing.language_cases import Case, arguments_of
+
+from .conftest import chosen_projects
+
+pytestmark = pytest.mark.anyio
+
+BACK_SECONDS = 150.0
+SERVERS = pytest.mark.parametrize("project", chosen_projects())
+
+# What an answer may say of itself while something is on its way back.
+UNDERWAY = {"indexing", "server_crashed", "timed_out", "spoke_offline", "server_error"}
+
+PROCESSES = """
+import json, os
+found = []
+for name in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        after = open(f"/proc/{name}/stat").read().rpartition(")")[2].split()
+        command = open(f"/proc/{name}/cmdline").read().replace(chr(0), " ").strip()
+    except OSError:
+        continue
+    if int(name) != os.getpid() and after[0] != "Z":
+        found.append([int(name), int(after[1]), int(after[19]), command])
+print(json.dumps(found))
+"""
+
+SIGNAL = "import os, sys\nfor pid in sys.argv[2:]: os.kill(int(pid), int(sys.argv[1]))"
+
+# Takes memory until one process is gone, which is made the one that the kernel takes first.
+HOG = """
+import os, sys, time
+pid, most = sys.argv[1], int(sys.argv[2])
+with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+    file.write("1000")
+with open("/proc/self/oom_score_adj", "w") as file:
+    file.write("0")
+kept = []
+while os.path.exists(f"/proc/{pid}") and len(kept) < most:
+    block = bytearray(2**20)
+    block[::4096] = b"x" * len(block[::4096])
+    kept.append(block)
+print("gone" if not os.path.exists(f"/proc/{pid}") else "there")
+"""
+
+
+class Process(NamedTuple):
+    """A process in a spoke; pid and start together are never used again."""
+
+    pid: int
+    parent: int
+    started: int
+    command: str
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        return self.pid, self.started
+
+
+def processes(fleet: Deployment, project: str) -> list[Process]:
+    """Give what runs in a spoke, but for what dies."""
+    done = fleet.python(project, PROCESSES)
+    assert done.code == 0, done.output
+    return [Process(*fields) for fields in json.loads(done.output)]
+
+
+def agent_in(found: list[Process]) -> Process:
+    return next(one for one in found if one.parent == 1 and "codebuddy" in one.command)
+
+
+def servers_in(found: list[Process]) -> list[Process]:
+    """Give the language servers and all that they started: what descends from the agent."""
+    family = {agent_in(found).pid}
+    while len(grown := family | {one.pid for one in found if one.parent in family}) > len(family):
+        family = grown
+    return [one for one in found if one.pid in family and one != agent_in(found)]
+
+
+def send(fleet: Deployment, project: str, number: int, *targets: Process) -> None:
+    done = fleet.python(project, SIGNAL, str(number), *(str(one.pid) for one in targets))
+    assert done.code == 0, done.output
+
+
+def references_case(project: str) -> Case:
+    wanted = ("find_references", "workspace package")
+    return next(case for case in cases_of(PROFILES[project]) if (case.tool, case.name) == wanted)
+
+
+async def ask(client: Client, project: str, texts: dict[str, str], **more: Any) -> tuple[Answer, str]:
+    """Ask for the references across the packages of a project; give the answer, and what is wrong with it."""
+    case = references_case(project)
+    result = await client.call_tool(case.tool, {**arguments_of(case, project, texts), **more})
+    assert result.structured_content is not None
+    answer = Answer(result.is_error, result.structured_content)
+    verdict = judge(case, project, texts, answer)
+    return answer, "" if verdict.state == "ok" else verdict.why
+
+
+async def right_again(client: Client, project: str, texts: dict[str, str]) -> None:
+    """Ask until the answer is complete; it must be right then, and until then say why it is not."""
+    deadline = time.monotonic() + BACK_SECONDS
+    while True:
+        answer, wrong = await ask(client, project, texts, timeout_seconds=30)
+        if answer.content.get("complete"):
+            assert not wrong
+            return
+        assert answer.content.get("reason") in UNDERWAY, answer.content
+        assert time.monotonic() < deadline, answer.content
+        await anyio.sleep(0.1)
+
+
+async def come_true(condition: Callable[[], bool], seconds: float = BACK_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        await anyio.sleep(0.1)
+
+
+def none_of(fleet: Deployment, project: str, before: list[Process]) -> Callable[[], bool]:
+    """Say whether nothing of what ran before runs any more."""
+    gone = {one.identity for one in before}
+    return lambda: not gone & {one.identity for one in processes(fleet, project)}
+
+
+@asynccontextmanager
+async def reconnected(fleet: Deployment) -> AsyncIterator[Client]:
+    """A client of a hub that is on its way back."""
+    await come_true(lambda: hub_answers(fleet))
+    async with connected("websocket", fleet.port, fleet.token(), "legacy") as client:
+        yield client
+
+
+def hub_answers(fleet: Deployment) -> bool:
+    try:
+        return fleet.get("/health").status_code in (200, 503)
+    except OSError:
+        return False
+
+
+@SERVERS
+async def test_a_killed_server_is_back_and_right(
+    project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
+) -> None:
+    await right_again(client, project, texts[PROFILES[project]])
+    before = servers_in(processes(fleet, project))
+    agent = agent_in(processes(fleet, project))
+    send(fleet, project, signal.SIGKILL, *(one for one in before if one.parent == agent.pid))
+    await right_again(client, project, texts[PROFILES[project]])
+    await come_true(none_of(fleet, project, before), 10)
+    assert agent_in(processes(fleet, project)).identity == agent.identity
+
+
+async def test_killed_agents_are_back_and_right(
+    fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
+) -> None:
+    before = {project: processes(fleet, project) for project in chosen_projects()}
+    for project, found in before.items():
+        send(fleet, project, signal.SIGKILL, agent_in(found))
+    for project, found in before.items():
+        await right_again(client, project, texts[PROFILES[project]])
+        assert none_of(fleet, project, found)()
+
+
+async def test_a_killed_hub_is_back_and_every_answer_right(fleet: Deployment, texts: dict[str, dict[str, str]]) -> None:
+    before = {project: processes(fleet, project) for project in chosen_projects()}
+    hub = fleet.container("hub")
+    started = hub.attrs["State"]["StartedAt"]
+    send(fleet, "hub", signal.SIGKILL, *(one for one in processes(fleet, "hub") if one.parent == 1))
+    await come_true(lambda: fleet.container("hub").attrs["State"]["StartedAt"] != started)
+    async with reconnected(fleet) as client:
+        for project, found in before.items():
+            await right_again(client, project, texts[PROFILES[project]])
+            # The agents and their servers went on: a hub that comes back starts nothing anew.
+            assert {one.identity for one in servers_in(found)} <= {one.identity for one in processes(fleet, project)}
+
+
+@SERVERS
+async def test_a_server_that_hangs_is_told_and_replaced(
+    project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
+) -> None:
+    await right_again(client, project, texts[PROFILES[project]])
+    before = servers_in(processes(fleet, project))
+    send(fleet, project, signal.SIGSTOP, *before)
+    answer, _ = await ask(client, project, texts[PROFILES[project]], timeout_seconds=2)
+    assert (answer.content["complete"], answer.content["reason"]) == (False, "timed_out")
+    await right_again(client, project, texts[PROFILES[project]])
+    asked = [one for one in before if one.identity not in {left.identity for left in processes(fleet, project)}]
+    assert asked, "the server that hung is still there"
+    send(fleet, project, signal.SIGCONT, *(one for one in processes(fleet, project) if one in before))
+
+
+@pytest.mark.parametrize("project", [name for name in ("py-ty", "go") if name in chosen_projects()])
+async def test_a_server_that_the_kernel_kills_for_memory_is_back_and_right(
+    project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
+) -> None:
+    await right_again(client, project, texts[PROFILES[project]])
+    before = servers_in(processes(fleet, project))
+    largest = before[0]
+    megabytes = fleet.container(project).attrs["HostConfig"]["Memory"] // 2**20
+    done = await anyio.to_thread.run_sync(
+        lambda: fleet.python(project, HOG, str(largest.pid), str(megabytes)), abandon_on_cancel=False
+    )
+    assert done.output.strip() == "gone", done
+    await right_again(client, project, texts[PROFILES[project]])
+    await come_true(none_of(fleet, project, before), 10)
+
+
+# A file with one more use of the function, by profile; what is there already stays before it.
+MORE = {
+    "typescript": ("src/added.ts", 'import { shout } from "@shop/text";\nexport const again = ["👋漢", shout("a")];\n'),
+    "python": ("shop/added.py", 'from words import shout\n\nagain = ["👋漢", shout("a")]\n'),
+    "rust": ("src/app.rs", "\npub fn again() -> (char, String) {\n    ('👋', shout(\"a\"))\n}\n"),
+    "go": ("app/added.go", 'package app\n\nimport "example.com/words"\n\nvar again = "👋漢" + words.Shout("a")\n'),
+    "cpp": ("src/app.cpp", '\nstd::string again() { return "👋漢" + words::shout("a"); }\n'),
+}
+
+
+@SERVERS
+async def test_an_edit_through_the_hub_counts_in_the_very_next_answer(
+    project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
+) -> None:
+    profile = PROFILES[project]
+    path, added = MORE[profile]
+    await right_again(client, project, texts[profile])
+    old = texts[profile].get(path, "")
+    call = {"path": f"{project}/{path}", "content": old + added}
+    written = (await client.call_tool("write_file", call)).structured_content
+    assert written is not None
+    try:
+        answer, _ = await ask(client, project, texts[profile])
+        assert answer.content["complete"], answer.content
+        found = {(at["path"], at["line"], at["column"]) for at in answer.content["locations"]}
+        lines = (old + added).split("\n")
+        word = "Shout" if profile == "go" else "shout"
+        uses = [number for number, line in enumerate(lines, 1) if number > old.count("\n") and f'{word}("a")' in line]
+        assert len(uses) == 1
+        assert (f"{project}/{path}", uses[0], lines[uses[0] - 1].index(f'{word}("a")') + 1) in found
+    finally:
+        undone = await client.call_tool("undo_edit", {"edit_id": written["edit_id"]})
+    assert not undone.is_error
+    answer, wrong = await ask(client, project, texts[profile])
+    assert answer.content["complete"], answer.content
+    assert not wrong
