@@ -32,6 +32,8 @@ __all__ = [
     "share_of",
 ]
 
+_METHOD_NOT_FOUND: Final = -32601
+
 # ContentModified and ServerCancelled (LSP 3.17): the state changed while the server was computing; ask again.
 _ASK_AGAIN: Final = (-32801, -32802)
 _ATTEMPTS: Final = 6
@@ -234,7 +236,8 @@ async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]
         outcome = await asked.server.suspect()
         return Answer(None, reason="timed_out", message=f"The language server gave {error}: {outcome}.")
     except ServerError as error:
-        return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
+        reason: Reason = "unsupported" if error.code == _METHOD_NOT_FOUND else "server_error"
+        return Answer(None, reason=reason, message=f"The language server answered: {error.message}")
 
 
 async def _freshen(asked: Asked, connection: Connection) -> str | None:

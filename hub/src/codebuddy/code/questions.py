@@ -81,10 +81,11 @@ class Question:
             except StaleText as stale:
                 message = f"The file keeps changing: {stale.path}."
             except StaleLocation as stale:
-                # It has not heard of the deletion, or not acted on it yet.
+                # It has not heard of the deletion, or not acted on it yet; or it is shown the file by this.
                 await self.servers.files_changed([stale.path])
                 message = (
-                    f"The language server still speaks of a file that is gone: {self.servers.tree.show(stale.path)}."
+                    f"The language server speaks of a file that is gone, or that it cannot be shown: "
+                    f"{self.servers.tree.show(stale.path)}."
                 )
             if pause > _STALE_LONGEST_PAUSE or remaining(self.deadline) < pause:
                 raise Unsettled(Answer(None, reason="indexing", message=message))

@@ -179,6 +179,7 @@ class _Renaming:
         try:
             definitions = Reader(self.servers.tree, answer.encoding, answer.lines).locations(answer.result)
         except StaleLocation as stale:
+            await self.servers.files_changed([stale.path])
             raise StaleText(self.servers.tree.show(stale.path)) from None
         except ValueError as error:
             raise malformed(error) from None

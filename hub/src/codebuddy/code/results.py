@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
@@ -23,7 +24,7 @@ _SEVERITIES: Final[dict[int, Severity]] = {1: "error", 2: "warning", 3: "informa
 
 
 class StaleLocation(Exception):
-    """The server named a file of the project that is not there (any more).
+    """The server named a file of the project that is not there (any more), or that it must be shown first.
 
     Args:
         path: the file.
@@ -46,6 +47,7 @@ class Reader:
     def __init__(self, tree: Tree, encoding: Encoding, known: dict[Path, list[str]]) -> None:
         self._tree = tree
         self._encoding = encoding
+        self._known = known
         self._lines = dict(known)
         self._files: dict[str, Path | None] = {}
         self._shown: dict[Path, str] = {}
@@ -109,6 +111,9 @@ class Reader:
 
     def _inside(self, path: Path, start: Position, end: Position) -> Location:
         lines = self._lines_of(path)
+        if start["line"] == 0 and path not in self._known and self._begins_with_mark(path):
+            # Some servers count the mark as columns of the first line, but none does in a document that it is shown.
+            raise StaleLocation(path)
         line, column = from_lsp(lines, start, self._encoding)
         end_line, end_column = from_lsp(lines, end, self._encoding)
         text = lines[line - 1][:MAX_LINE_TEXT]
@@ -142,6 +147,12 @@ class Reader:
             code=clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
             source=clean(source[:200]) if isinstance(source, str) else None,
         )
+
+    def _begins_with_mark(self, path: Path) -> bool:
+        try:
+            return self._tree.read(path)[0].startswith(codecs.BOM_UTF8)
+        except ToolError:
+            return False
 
     def _lines_of(self, path: Path) -> list[str]:
         lines = self._lines.get(path)

@@ -106,7 +106,8 @@ def _document_capabilities() -> dict[str, Any]:
         },
         "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
         "publishDiagnostics": {"versionSupport": True},
-        "diagnostic": {"dynamicRegistration": False, "relatedDocumentSupport": False},
+        # Dynamic: basedpyright offers it so only, and publishes nothing but a first glance for a version in its place.
+        "diagnostic": {"dynamicRegistration": True, "relatedDocumentSupport": False},
     }
 
 
