@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from codebuddy.code.asking import Answer, Asked, Report, request, settle
 from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, HierarchyItem, TypeHierarchyArguments
-from codebuddy.code.models import TextRange
+from codebuddy.code.models import Location, TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
 from codebuddy.code.questions import Pointer, Question, Unsettled, malformed, point_at
@@ -191,12 +191,24 @@ def _key(raw: Mapping[str, Any]) -> str:
     return "\n".join([str(raw.get("uri")), *numbers, str(raw.get("name"))])
 
 
+def _begins_a_name(place: Location) -> bool:
+    """Say whether a call can be there: rust-analyzer 1.85 counts the lines of its callers in the file of the called."""
+    text, start = place.line_text or "", place.column - 1
+    here, before = text[start : start + 1], text[max(0, start - 1) : start]
+    return bool(here) and not here.isspace() and not (_is_of_name(here) and before and _is_of_name(before))
+
+
+def _is_of_name(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
+
+
 def _item(reader: Reader, number: int, node: _Node) -> HierarchyItem:
     raw, name, detail = node.raw, node.raw.get("name"), node.raw.get("detail")
     if not isinstance(name, str):
         raise ValueError("an item without a name")
     full = reader.place(raw.get("uri"), raw.get("range"))
-    calls = sorted_unique([reader.place(uri, span) for uri, span in node.calls])
+    places = sorted_unique([reader.place(uri, span) for uri, span in node.calls])
+    calls = [place for place in places if place.external or _begins_a_name(place)]
     return HierarchyItem(
         **reader.place(raw.get("uri"), raw.get("selectionRange")).model_dump(),
         name=clean(name[:_MAX_TEXT]),
