@@ -187,7 +187,7 @@ CASES = [
         ["src/app.cpp | std::string ⟦report⟧"],
         ["include/shop.hpp | namespace ⟦app⟧ {"],
         "a using-declaration refers to it from its namespace",
-        calls=["src/app.cpp | return ⟦shout⟧("],
+        calls=["src/app.cpp | return ⟦shout⟧(", "include/shop.hpp | using words::⟦shout⟧"],
         more={"direction": "incoming"},
     ),
     Case(
@@ -231,9 +231,9 @@ CASES = [
     ),
     Case(
         "code_actions",
-        "missing import",
-        "src/lacking.cpp | ⟦int⟧ main() { return retur; }",
-        ["x"],
-        plant=Plant("src/lacking.cpp", "int main() { return retur; }\n"),
+        "fix of an error",
+        "src/lacking.cpp | words::⟦shuot⟧(",
+        ["change 'shuot' to 'shout'"],
+        plant=Plant("src/lacking.cpp", '#include "loud.hpp"\n\nstd::string loud() { return words::shuot("a"); }\n'),
     ),
 ]

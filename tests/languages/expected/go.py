@@ -208,7 +208,7 @@ CASES = [
     ),
     Case(
         "code_actions",
-        "missing import",
+        "fix of an error",
         "app/lacking.go | = ⟦strings⟧.",
         ["Organize Imports"],
         plant=Plant("app/lacking.go", 'package app\n\nvar loud = strings.ToUpper("a")\n'),

@@ -245,7 +245,7 @@ CASES = [
     ),
     Case(
         "code_actions",
-        "missing import",
+        "fix of an error",
         "src/wide.rs | mixed() -> ⟦Store⟧<u8>",
         ["Import `crate::store::Store`"],
         plant=Plant("src/wide.rs", "pub fn mixed() -> Store<u8> {\n    todo!()\n}\n"),

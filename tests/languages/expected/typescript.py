@@ -282,7 +282,7 @@ CASES = [
     ),
     Case(
         "code_actions",
-        "missing import",
+        "fix of an error",
         "src/lacking.ts | = ⟦shout⟧(",
         ['import from "@shop/text"'],
         plant=Plant("src/lacking.ts", 'export const loud = shout("a");\n'),
