@@ -13,7 +13,7 @@ from typing import Any, Final
 from codebuddy.code.action_models import ActionPlace, PlannedAction
 from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.asking_diagnostics import aside
-from codebuddy.code.known_texts import Known, Untold, sources_of, tell
+from codebuddy.code.known_texts import TICK_SECONDS, Known, Untold, sources_of, tell
 from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
 from codebuddy.code.wanted import Expected, changes_of
@@ -71,6 +71,7 @@ class Actions:
     pointer: Pointer
     place: ActionPlace
     late: list[str] = field(default_factory=list)
+    ran: list[_Said | None] = field(default_factory=list)
 
     async def offers(self) -> tuple[list[Offer], Answer]:
         """Give what the server offers, and its answer, which says whether that is all."""
@@ -119,7 +120,13 @@ class Actions:
             # A command is not run again only to show files before it: what is on the disk, the server was told of.
             origins = (step.origin for step in steps if isinstance(step, TextEdits))
             said.known.told |= {path for path in origins if path is not None}
-        sources = sources_of(steps, tree, said.known)
+        try:
+            sources = sources_of(steps, tree, said.known)
+        except StaleText as stale:
+            if not said.ran:
+                raise
+            message = "This file changed while the action was computed, so nothing was changed; list the actions again."
+            raise ToolError("conflict", message, stale.path) from None
         changes = changes_of(steps, sources, Expected(tree, said.encoding, None, ""))
         return PlannedAction(
             complete=True, changes=changes, server=name, title=said.offer.shown.title, notes=said.notes
@@ -171,6 +178,8 @@ class Actions:
 
     async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
         """Find the action again, and have the server say all of it."""
+        if self.ran:
+            return self._said()
         tell(self.asked, connection, files)
         offer = next((one for one in await self._ask(connection, document) if one.shown.id == wanted), None)
         if offer is None:
@@ -185,34 +194,51 @@ class Actions:
             if not isinstance(resolved, dict):
                 raise ValueError("an action that is no object")
             action = {**action, **resolved}
-        edits, notes = await self._edits(connection, action, offer.shown.title)
-        known.answered(connection)
-        return _Said(offer, edits, notes, known, connection.encoding, ran=edit_of(action) is None)
-
-    async def _edits(self, connection: Connection, action: dict[str, Any], title: str) -> tuple[list[Any], list[str]]:
         edit, command = edit_of(action), command_of(action)
-        if edit is not None:
-            if command is None:
-                return [edit], []
-            return [edit], [f"The command {command['command']!r}, which an editor would run after it, was not run."]
-        if command is None:
-            return [], []
+        if edit is None and command is not None:
+            return await self._run(connection, offer, command)
+        known.answered(connection)
+        notes = (
+            [f"The command {command['command']!r}, which an editor would run after it, was not run."] if command else []
+        )
+        return _Said(offer, [] if edit is None else [edit], notes, known, connection.encoding, ran=False)
+
+    async def _run(self, connection: Connection, offer: Offer, command: dict[str, Any]) -> _Said:
+        """Have the server run the command of an action, and take down what it wants changed.
+
+        Once, whatever comes: it may have done something.
+        """
+        title = offer.shown.title
         provider = connection.capabilities.announced.get("executeCommandProvider")
         commands = provider.get("commands") if isinstance(provider, dict) else None
         if not isinstance(commands, list) or command["command"] not in commands:
             name = command["command"][:200]
             message = f"{title!r} is a command for an editor ({name}), which changes nothing here."
             raise ToolError("needs_editor", message, self.place.path)
+        # After the clock has ticked, a file that changes from now on can be told from one that did before.
+        await asyncio.sleep(TICK_SECONDS)
+        said = _Said(offer, [], [], Known.now(connection, ()), connection.encoding, ran=True)
+        self.ran.append(None)
         async with connection.capture() as captured:
-            # Once: a command may not be repeated, for it may have done something.
             result = await connection.session.request(
                 "workspace/executeCommand", command, remaining(self.asked.deadline)
             )
-        edits = captured.edits or ([result] if isinstance(result, dict) and edit_of({"edit": result}) else [])
-        if captured.questions and not edits:
+        answered = [result] if isinstance(result, dict) and edit_of({"edit": result}) else []
+        said.edits.extend(captured.edits or answered)
+        if captured.questions and not said.edits:
             message = f"{title!r} wants an answer from somebody, which it cannot get here: {captured.questions[0]}"
             raise ToolError("needs_editor", message, self.place.path)
-        return edits, [f"The language server also says: {one}" for one in captured.questions]
+        said.notes.extend(f"The language server also says: {one}" for one in captured.questions)
+        said.known.answered(connection)
+        self.ran[:] = [said]
+        return said
+
+    def _said(self) -> _Said:
+        """Give what the command said when it ran."""
+        if self.ran[0] is None:
+            message = "The language server went away while it ran the command of this action; list the actions again."
+            raise ToolError("server_crashed", message, self.place.path)
+        return self.ran[0]
 
 
 def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:

@@ -17,13 +17,13 @@ from codebuddy.language.connection import Connection
 from codebuddy.language.documents import CHANGED, Document, StaleText
 from codebuddy.language.tree import Tree, uri_of
 
-__all__ = ["Known", "Untold", "sources_of", "tell"]
+__all__ = ["TICK_SECONDS", "Known", "Untold", "sources_of", "tell"]
 
 # So many files are opened for one edit; of more, it must do that the server is told of them.
 _MAX_SHOWN: Final = 100
 
-# Clock of the file system: what was written so shortly before may bear a time from before.
-_TICK_NS: Final = 100_000_000
+TICK_SECONDS: Final = 0.1
+"""Clock of the file system: what was written so shortly before may bear a time from before."""
 
 
 class Untold(Exception):
@@ -112,7 +112,7 @@ def _source(path: Path, tree: Tree, known: Known) -> Source:
         raise
     source = read_source(data, tree.show(path))
     if document is None:
-        fresh = stamp.mtime_ns < known.asked_at - _TICK_NS
+        fresh = stamp.mtime_ns < known.asked_at - TICK_SECONDS * 1e9
     else:
         fresh = source.hash == document.digest and path not in known.outdated
     if not fresh:

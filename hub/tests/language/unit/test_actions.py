@@ -167,7 +167,8 @@ async def test_what_a_command_would_apply_is_taken_down_and_not_made(
     before = (root / "main.py").read_bytes()
     async with start(on, CAN) as fake:
         planned = await plan(fake)
-        assert fake.sent(EXECUTE)[0]["params"] == {"command": "do.it", "arguments": [1]}
+        # Once, though a file that it edits was written just before.
+        assert [one["params"] for one in fake.sent(EXECUTE)] == [{"command": "do.it", "arguments": [1]}]
         await fake.until(lambda: any(one.get("id") == 900 for one in fake.sent()))
         (answer,) = [one for one in fake.sent() if one.get("id") == 900]
         assert answer["result"] == {"applied": True}
