@@ -16,7 +16,7 @@ from codebuddy.language.documents import Document
 from codebuddy.language.positions import Encoding
 from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
-from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
+from codebuddy.language.session import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 
 __all__ = [
     "Answer",
@@ -31,8 +31,6 @@ __all__ = [
     "settle",
     "share_of",
 ]
-
-_METHOD_NOT_FOUND: Final = -32601
 
 # ContentModified and ServerCancelled (LSP 3.17): the state changed while the server was computing; ask again.
 _ASK_AGAIN: Final = (-32801, -32802)
@@ -236,8 +234,10 @@ async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]
         outcome = await asked.server.suspect()
         return Answer(None, reason="timed_out", message=f"The language server gave {error}: {outcome}.")
     except ServerError as error:
-        reason: Reason = "unsupported" if error.code == _METHOD_NOT_FOUND else "server_error"
-        return Answer(None, reason=reason, message=f"The language server answered: {error.message}")
+        if error.code == METHOD_NOT_FOUND:  # announced or not
+            name, method = asked.server.config.name, error.method or "this request"
+            return Answer(None, reason="unsupported", message=f"{name} does not know {method}.")
+        return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
 
 
 async def _freshen(asked: Asked, connection: Connection) -> str | None:

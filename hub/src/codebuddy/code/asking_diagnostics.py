@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from codebuddy.code.asking import Answer, Asked, request, settle, share_of
 from codebuddy.code.models import Reason
 from codebuddy.code.questions import malformed
+from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 
@@ -31,18 +32,18 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     async def exchange(connection: Connection, document: Document) -> Any:
         lacks.clear()
         checks = connection.checks
-        items: list[Any] | None
+        items: list[Any] | None = None
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
+        if not connection.pulls_diagnostics:
+            items = await aside(connection, document, _published(connection, document, asked.deadline))
         if connection.pulls_diagnostics:
             # First the compiler run, then the request: what the run found is published at the latest before its answer.
             if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
                 lacks.append(("timed_out", "The compiler run of the language server has not ended in time."))
             items = [*await _pull(asked, connection, document), *connection.published.besides(document)]
-        else:
-            items = await aside(connection, document, connection.published.wait(document, asked.deadline))
-            if items is None:
-                lacks.append(("timed_out", "The server published nothing for this version of the file in time."))
+        elif items is None:
+            lacks.append(("timed_out", "The server published nothing for this version of the file in time."))
         if connection.published.is_cut(document):
             lacks.append(("truncated", "The server published more for this file than is kept."))
         return items
@@ -54,6 +55,17 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     if lacks and answer.reason is None:
         return Answer(answer.result, answer.lines, answer.encoding, *lacks[0])
     return answer
+
+
+async def _published(connection: Connection, document: Document, deadline: float) -> list[Any] | None:
+    """Wait for what a server publishes, or until it offers to be asked: some do only after they have begun.
+
+    Such a one may have published a mere first glance before: nothing counts only after it had the time to offer it.
+    """
+    items = await connection.published.wait(document, deadline, lambda: connection.pulls_diagnostics)
+    if items == [] and not connection.pulls_diagnostics:
+        await connection.probe(remaining(deadline))
+    return items
 
 
 async def _pull(asked: Asked, connection: Connection, document: Document) -> list[Any]:

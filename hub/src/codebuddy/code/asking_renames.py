@@ -21,7 +21,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, from_lsp
-from codebuddy.language.session import ServerError
+from codebuddy.language.session import METHOD_NOT_FOUND, ServerError
 from codebuddy.workspace.changes import FileChange
 
 __all__ = ["Renamed", "ask_rename", "word_at"]
@@ -31,7 +31,6 @@ _ATTEMPTS: Final = 4
 # Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
 # RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
 _FAILURES: Final = (-32700, -32600, -32603, -32002, -32800, -32801, -32802)
-_METHOD_NOT_FOUND: Final = -32601
 
 # python-lsp-server gives the whole text of each file, with an end of range that is wrong in a file without line break.
 _GIVES_WHOLE_TEXTS: Final = ("pylsp",)
@@ -148,7 +147,7 @@ class _Question:
             renaming = {**params, "newName": self.new_name}
             return prepared, await request(connection, "textDocument/rename", renaming, deadline), None
         except ServerError as error:
-            if error.code == _METHOD_NOT_FOUND:
+            if error.code == METHOD_NOT_FOUND:
                 raise self._unsupported() from None
             if error.code in _FAILURES:
                 raise

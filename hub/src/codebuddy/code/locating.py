@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from codebuddy.code.asking import Answer, Report
 from codebuddy.code.models import (
@@ -13,7 +11,7 @@ from codebuddy.code.models import (
     Place,
     PlaceArguments,
 )
-from codebuddy.code.naming import REFERENCES, WITH_DECLARATION, find_named
+from codebuddy.code.naming import REFERENCES, ask_references, find_named
 from codebuddy.code.pages import paged
 from codebuddy.code.questions import Question, Unsettled, ask_at, point_at
 from codebuddy.code.symbol_models import ReferencesArguments, ReferencesResult
@@ -53,7 +51,7 @@ async def find_references(servers: LanguageServers, wanted: ReferencesArguments,
             named = await question.persist(partial(find_named, question, wanted.symbol or ""))
             symbols, locations, answer = named.symbols, named.references, named.answer
         else:
-            locations, answer = await question.persist(partial(_at, question, place, REFERENCES, WITH_DECLARATION))
+            locations, answer = await question.persist(partial(_at, question, place, REFERENCES))
     except Unsettled as unsettled:
         locations, answer = [], unsettled.answer
     page = paged("find_references", wanted, locations, answer)
@@ -63,14 +61,17 @@ async def find_references(servers: LanguageServers, wanted: ReferencesArguments,
 async def _find(servers: LanguageServers, place: PlaceArguments, report: Report, method: str) -> LocationsResult:
     question = Question.begin(servers, place.timeout_seconds, report)
     try:
-        locations, answer = await question.persist(partial(_at, question, place, method, {}))
+        locations, answer = await question.persist(partial(_at, question, place, method))
     except Unsettled as unsettled:
         locations, answer = [], unsettled.answer
     page = paged(method, place, locations, answer)
     return LocationsResult(locations=page.items, **page.rest)
 
 
-async def _at(question: Question, place: Place, method: str, more: Mapping[str, Any]) -> tuple[list[Location], Answer]:
+async def _at(question: Question, place: Place, method: str) -> tuple[list[Location], Answer]:
     path = question.servers.tree.locate(place.path)
     await question.choose(path, method)  # before a symbol is looked up: no server may be able to answer at all
-    return await ask_at(question, path, await point_at(question, path, place), method, more)
+    pointer = await point_at(question, path, place)
+    if method == REFERENCES:
+        return await ask_references(question, path, pointer)
+    return await ask_at(question, path, pointer, method)

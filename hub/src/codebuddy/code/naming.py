@@ -22,11 +22,12 @@ from codebuddy.code.symbol_models import SymbolLocation
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 
-__all__ = ["REFERENCES", "WITH_DECLARATION", "Named", "find_named", "symbol_location"]
+__all__ = ["REFERENCES", "Named", "ask_references", "find_named", "symbol_location"]
 
 REFERENCES: Final = "textDocument/references"
-WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
+_WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
 
+_NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
 _MAX_FILES: Final = 200
 _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
@@ -79,6 +80,21 @@ async def find_named(question: Question, name: str) -> Named:
     if not search.symbols:  # only other names for what is not in the project
         await search.use(found, declared=False)
     return Named(search.symbols, search.references, search.worth)
+
+
+async def ask_references(question: Question, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
+    """Ask where the thing at a place is used, its declaration included.
+
+    What is known has at least that: a server that finds nothing knows no symbol there, which does not mean that there
+    is none. rust-analyzer knows none in the body of a ``macro_rules!``.
+
+    Raises:
+        ToolError, Unsettled, StaleText, StaleLocation: see `ask_at`.
+    """
+    found, answer = await ask_at(question, path, pointer, REFERENCES, _WITH_DECLARATION)
+    if not found and answer.reason is None:
+        answer = Answer(None, answer.lines, answer.encoding, "unsupported", _NO_SYMBOL)
+    return found, answer
 
 
 def symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
@@ -153,7 +169,7 @@ class _Search:
             if declared and not await self._is_declared_there(candidate):
                 continue
             at = candidate.pointer
-            used, answer = await ask_at(self._question, candidate.path, at, REFERENCES, WITH_DECLARATION)
+            used, answer = await ask_references(self._question, candidate.path, at)
             self.note(answer)
             self.references = sorted_unique([*self.references, *used])
             self.symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))

@@ -198,6 +198,7 @@ class Connection:
     def _answer(self, method: str, params: Any) -> Any:
         if method == "client/registerCapability":
             self.capabilities.register(params)
+            self.published.wake()
         elif method == "client/unregisterCapability":
             self.capabilities.unregister(params)
         elif self._captured is not None and (result := self._captured.take(method, params)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,15 +66,26 @@ class Published:
             return []
         return entry.items
 
-    async def wait(self, document: Document, deadline: float) -> list[Any] | None:
+    async def wait(
+        self, document: Document, deadline: float, needless: Callable[[], bool] = lambda: False
+    ) -> list[Any] | None:
         """Wait for what is computed for the document's text; None when it did not come in time or the server is gone.
 
         When the text changes meanwhile, it is that of the new text.
+
+        Args:
+            document: the document.
+            deadline: until when, in the running loop's time.
+            needless: looked at whenever `wake` is called: whether there is nothing to wait for any more.
         """
         while (items := self.of(document)) is None:
-            if self._closed or not await self._changes.wait(remaining(deadline)):
+            if self._closed or needless() or not await self._changes.wait(remaining(deadline)):
                 return None
         return items
+
+    def wake(self) -> None:
+        """Have all who wait look whether that has become needless."""
+        self._changes.tell()
 
     def close(self) -> None:
         """Note that the server is gone: nobody needs to wait any more."""

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from codebuddy.language.framing import BadFrame, Decoder, Message, encode
 
-__all__ = ["MethodNotFound", "RequestTimedOut", "ServerError", "Session", "SessionClosed"]
+__all__ = ["METHOD_NOT_FOUND", "MethodNotFound", "RequestTimedOut", "ServerError", "Session", "SessionClosed"]
 
 log = logging.getLogger(__name__)
 
-_METHOD_NOT_FOUND: Final = -32601
+METHOD_NOT_FOUND: Final = -32601
 _MAX_UNSENT: Final = 64 * 1024 * 1024
 _READ_SIZE: Final = 64 * 1024
 
@@ -36,12 +36,16 @@ class ServerError(Exception):
     Args:
         code: the JSON-RPC error code.
         message: what the server says.
+
+    Attributes:
+        method: the request; None until it is known.
     """
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.method: str | None = None
 
 
 class Session:
@@ -128,6 +132,9 @@ class Session:
                 return await future
         except TimeoutError:
             raise RequestTimedOut(f"no answer to {method} within {seconds:.1f} s") from None
+        except ServerError as error:
+            error.method = method
+            raise
         finally:
             if self._pending.pop(ident, None) is not None and self._closed is None:
                 self._write({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": ident}})
@@ -188,7 +195,7 @@ class Session:
         try:
             reply["result"] = self._answer(method, params)
         except MethodNotFound:
-            reply["error"] = {"code": _METHOD_NOT_FOUND, "message": f"this client does not know {method}"}
+            reply["error"] = {"code": METHOD_NOT_FOUND, "message": f"this client does not know {method}"}
         self._write(reply)
 
     def _close(self, reason: str) -> None:

@@ -52,6 +52,22 @@ async def test_without_a_version_what_comes_after_the_text_counts(start: Any, ro
         assert (answer.complete, answer.diagnostics) == (True, [])
 
 
+REGISTERED = {"registrations": [{"id": "d", "method": DIAGNOSTIC, "registerOptions": {"identifier": "x"}}]}
+REGISTER = {"ask": [1, "client/registerCapability", REGISTERED]}
+
+
+@pytest.mark.parametrize("order", ["before", "instead", "after"])
+async def test_a_server_that_offers_to_be_asked_late_is_asked_and_its_first_glance_is_no_answer(
+    order: str, start: Any
+) -> None:
+    glance = published(version="@version")
+    steps = {"before": [REGISTER, glance], "instead": [REGISTER], "after": [glance, REGISTER]}[order]
+    on = {OPENED: [steps], DIAGNOSTIC: [[{"reply": {"kind": "full", "items": [finding("wrong")]}}]]}
+    async with start(on) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["wrong"])
+
+
 async def test_a_crash_while_waiting_is_told_as_one(start: Any) -> None:
     async with start({OPENED: [[{"exit": 3}]]}) as fake:
         assert (await fake.diagnostics(path="p/main.py")).reason == "server_crashed"

@@ -51,11 +51,42 @@ async def asked(fake: Any, question: Question, **more: Any) -> Any:
     return answer
 
 
-@each
+# But for references: with its declaration, a symbol has at least one.
+@pytest.mark.parametrize("question", [one for one in QUESTIONS if one.ask != "references"], ids=lambda one: one.ask)
 async def test_nothing_from_a_server_that_is_ready_is_nothing(question: Question, start: Any) -> None:
     async with start() as fake:
         answer = await asked(fake, question)
         assert (answer.complete, answer.reason, len(getattr(answer, question.listed))) == (True, None, 0)
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+async def test_references_without_even_a_declaration_are_of_what_the_server_does_not_know(
+    nothing: Any, start: Any
+) -> None:
+    async with start({"textDocument/references": [[{"reply": nothing}]]}) as fake:
+        answer = await fake.references()
+        assert (answer.complete, answer.reason, answer.locations) == (False, "unsupported", [])
+        assert "knows no symbol at this place" in answer.message
+
+
+async def test_a_named_symbol_of_which_the_server_finds_not_even_the_declaration_is_told(start: Any, wire: Any) -> None:
+    declared = wire.symbol("open_shop", 0, 4)
+    on = {
+        "textDocument/documentSymbol": [[{"reply": [declared]}]],
+        "textDocument/definition": [[{"reply": wire.place("shop.py", 0, 4, 13)}]],
+    }
+    async with start(on) as fake:
+        answer = await fake.references(symbol="open_shop")
+        assert (answer.complete, answer.reason) == (False, "unsupported")
+        assert [one.name for one in answer.symbols] != []
+
+
+@each
+async def test_a_request_that_the_server_does_not_know_is_unsupported(question: Question, start: Any) -> None:
+    async with start({question.method: [[{"error": [-32601, "method not found"]}]]}) as fake:
+        answer = await asked(fake, question)
+        assert (answer.complete, answer.reason) == (False, "unsupported")
+        assert answer.message == f"fake does not know {question.method}."
 
 
 @each

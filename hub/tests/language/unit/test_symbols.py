@@ -181,7 +181,8 @@ async def test_two_symbols_of_one_name_are_both_meant_unless_a_path_says_which(s
 async def test_more_symbols_of_a_name_than_are_looked_at_are_told(start: Any, root: Path, wire: Any) -> None:
     (root / "main.py").write_text("add = 1\n" * 30)
     many = [wire.symbol("add", line, 0) for line in range(30)]
-    async with start({SYMBOLS: [[{"reply": many}]]}) as fake:
+    used = [wire.place("shop.py", 0, 4, 13)]
+    async with start({SYMBOLS: [[{"reply": many}]], REFERENCES: [[{"reply": used}]]}) as fake:
         answer = await fake.references(symbol="add")
         assert (answer.complete, answer.reason, len(answer.symbols)) == (False, "truncated", 20)
         assert "30 symbols" in (answer.message or "")
