@@ -91,9 +91,11 @@ async def _attempt(question: Question, path: Path, wanted: _Wanted) -> tuple[lis
         answer = Answer(None, answer.lines, answer.encoding, "truncated", f"Not followed further: {walk.cut}.")
     try:
         reader = Reader(question.servers.tree, answer.encoding, answer.lines)
-        return [_item(reader, number, node) for number, node in enumerate(walk.nodes)], answer
+        items = [_item(reader, number, node) for number, node in enumerate(walk.nodes)]
     except ValueError as error:
         raise malformed(error) from None
+    reader.require_shown()
+    return items, answer
 
 
 @dataclass(frozen=True)

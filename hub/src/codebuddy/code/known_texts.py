@@ -64,9 +64,14 @@ class Known:
 
 
 def tell(asked: Asked, connection: Connection, files: Sequence[Path]) -> None:
-    """Show files to the server as open documents, so that their text is known to both; of too many, only tell it."""
+    """Show files to the server as open documents, so that their text is known to both; of too many, only tell it.
+
+    Of these, those with a byte order mark are shown: see `Unshown`.
+    """
     config, tree = asked.server.config, asked.server.tree
-    shown = [path for path in files if config.language_of(tree.relative(path))] if len(files) <= _MAX_SHOWN else []
+    shown = [path for path in files if config.language_of(tree.relative(path))]
+    if len(files) > _MAX_SHOWN:
+        shown = [path for path in shown if tree.begins_with_mark(path)][:_MAX_SHOWN]
     for path in shown:
         with contextlib.suppress(ToolError):  # it is read again with the answer, and refused then
             connection.documents.sync(path)
@@ -85,7 +90,18 @@ def sources_of(steps: Sequence[Step], tree: Tree, known: Known) -> dict[Path, So
     origins = _origins(steps, tree, known)
     if any(path not in known.told and path not in known.documents for path in origins):
         raise Untold(origins)
-    return {path: _source(path, tree, known) for path in origins}
+    sources = {path: _source(path, tree, known) for path in origins}
+    for path in _of_first_lines(steps):
+        if path not in known.documents and tree.begins_with_mark(path):
+            message = "The edit reaches the first line of this file, whose byte order mark the server may have counted."
+            raise ToolError("unsupported_encoding", f"{message} Remove the mark.", tree.show(path))
+    return sources
+
+
+def _of_first_lines(steps: Sequence[Step]) -> list[Path]:
+    """Give the files on the disk whose first line is edited."""
+    edits = ((step.origin, edit) for step in steps if isinstance(step, TextEdits) for edit in step.edits)
+    return [path for path, edit in edits if path is not None and edit.range.start.line == 0]
 
 
 def _origins(steps: Sequence[Step], tree: Tree, known: Known) -> list[Path]:

@@ -14,7 +14,7 @@ from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask, ask_sym
 from codebuddy.code.choosing import choose
 from codebuddy.code.models import Location, Place
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
-from codebuddy.code.results import Reader, StaleLocation
+from codebuddy.code.results import Reader, StaleLocation, Unshown
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import Document, StaleText
@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 _STALE_LONGEST_PAUSE: Final = 2.0
 _STALE_PAUSE: Final = 0.05
+# Fewer than the documents that are open at one time.
+_MAX_SHOWN: Final = 100
 MALFORMED: Final = "The language server gave a malformed answer"
 
 
@@ -67,6 +69,26 @@ class Question:
         """
         return await choose(self.servers, path, method, self.deadline, self.report)
 
+    def show(self, unshown: Unshown, shown: set[Path]) -> Answer | None:
+        """Show files to the servers, so that the next answer is right in them; say why, if it will not be.
+
+        Args:
+            unshown: names the files.
+            shown: those that were shown for this question; the new ones are added.
+        """
+        more = unshown.paths - shown
+        shown |= more
+        if not more or len(shown) > _MAX_SHOWN:
+            some = self.servers.tree.show(min(unshown.paths))
+            message = (
+                "The answer is about the first lines of files with a byte order mark, which some language servers "
+                f"count wrongly, and they cannot all be shown to it: {some}"
+                f"{f' and {len(unshown.paths) - 1} more' if len(unshown.paths) > 1 else ''}."
+            )
+            return Answer(None, reason="unsupported", message=message)
+        self.servers.show(sorted(more))
+        return None
+
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Try until the texts that an answer is for are those on the disk.
 
@@ -74,18 +96,21 @@ class Question:
             ToolError: the attempt's.
             Unsettled: the attempt's, or the texts keep changing.
         """
-        pause = _STALE_PAUSE
+        pause, shown = _STALE_PAUSE, set[Path]()
         while True:
             try:
                 return await attempt()
+            except Unshown as unshown:
+                if (hopeless := self.show(unshown, shown)) is not None:
+                    raise Unsettled(hopeless) from None
+                continue
             except StaleText as stale:
                 message = f"The file keeps changing: {stale.path}."
             except StaleLocation as stale:
-                # It has not heard of the deletion, or not acted on it yet; or it is shown the file by this.
+                # It has not heard of the deletion, or not acted on it yet.
                 await self.servers.files_changed([stale.path])
                 message = (
-                    f"The language server speaks of a file that is gone, or that it cannot be shown: "
-                    f"{self.servers.tree.show(stale.path)}."
+                    f"The language server still speaks of a file that is gone: {self.servers.tree.show(stale.path)}."
                 )
             if pause > _STALE_LONGEST_PAUSE or remaining(self.deadline) < pause:
                 raise Unsettled(Answer(None, reason="indexing", message=message))
@@ -180,7 +205,7 @@ async def ask_at(
     Raises:
         ToolError: there is no such place.
         Unsettled: no server can, or its answer is malformed.
-        StaleText, StaleLocation: asking anew may help.
+        StaleText, StaleLocation, Unshown: asking anew may help; see `Question.persist`.
     """
     asked = await question.choose(path, method)
     answer = await ask(asked, path, method, partial(pointer.params, more))

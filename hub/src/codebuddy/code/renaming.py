@@ -15,7 +15,7 @@ from codebuddy.code.asking_renames import Renamed, ask_rename, word_at
 from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
 from codebuddy.code.places import Symbol
 from codebuddy.code.questions import Pointer, Question, Unsettled, file_symbols, malformed, point_at
-from codebuddy.code.results import Reader, StaleLocation
+from codebuddy.code.results import Reader, StaleLocation, Unshown
 from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
@@ -41,7 +41,7 @@ async def plan_rename(servers: LanguageServers, arguments: RenameArguments, repo
     """
     question = Question.begin(servers, arguments.timeout_seconds, report)
     renaming = _Renaming(question, servers, arguments)
-    stale = ""
+    stale, shown = "", set[Path]()
     for pause in _PAUSES:
         if remaining(question.deadline) < pause:
             break
@@ -50,6 +50,10 @@ async def plan_rename(servers: LanguageServers, arguments: RenameArguments, repo
             return await renaming.plan()
         except Unsettled as unsettled:
             return _nothing(unsettled.answer)
+        except Unshown as unshown:
+            if (hopeless := question.show(unshown, shown)) is not None:
+                return _nothing(hopeless)
+            stale = servers.tree.show(min(unshown.paths))
         except StaleText as text:
             stale = text.path
             await servers.files_changed([servers.tree.locate(stale)])
@@ -117,6 +121,7 @@ class _Renaming:
             ToolError: see `plan_rename`.
             Unsettled: there is no complete answer.
             StaleText: a text changed meanwhile; planning anew may help.
+            Unshown: files must be shown to the server first.
         """
         given = self.arguments
         if given.path is not None:
@@ -179,7 +184,6 @@ class _Renaming:
         try:
             definitions = Reader(self.servers.tree, answer.encoding, answer.lines).locations(answer.result)
         except StaleLocation as stale:
-            await self.servers.files_changed([stale.path])
             raise StaleText(self.servers.tree.show(stale.path)) from None
         except ValueError as error:
             raise malformed(error) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
@@ -14,7 +14,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 from codebuddy.language.tree import Tree
 
-__all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "sorted_unique"]
+__all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "Unshown", "sorted_unique"]
 
 L = TypeVar("L", bound=Location)
 
@@ -24,7 +24,7 @@ _SEVERITIES: Final[dict[int, Severity]] = {1: "error", 2: "warning", 3: "informa
 
 
 class StaleLocation(Exception):
-    """The server named a file of the project that is not there (any more), or that it must be shown first.
+    """The server named a file of the project that is not there (any more).
 
     Args:
         path: the file.
@@ -33,6 +33,20 @@ class StaleLocation(Exception):
     def __init__(self, path: Path) -> None:
         super().__init__(str(path))
         self.path = path
+
+
+class Unshown(Exception):
+    """Files must be shown to the server first: it may count their byte order marks as columns.
+
+    Some servers do in the first line of a file that they read from the disk; none does in an open document.
+
+    Args:
+        paths: the files.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        super().__init__()
+        self.paths = frozenset(paths)
 
 
 class Reader:
@@ -48,6 +62,7 @@ class Reader:
         self._tree = tree
         self._encoding = encoding
         self._known = known
+        self._marked: dict[Path, bool] = {}
         self._lines = dict(known)
         self._files: dict[str, Path | None] = {}
         self._shown: dict[Path, str] = {}
@@ -58,11 +73,13 @@ class Reader:
         Raises:
             ValueError: it is none of these.
             StaleLocation: a place is in a file that is gone.
+            Unshown: see `require_shown`.
         """
         if result is None:
             return []
         items = result if isinstance(result, list) else [result]
         found = [self._location(item) for item in items]
+        self.require_shown()
         return sorted_unique(found)
 
     def diagnostics(self, path: Path, items: list[Any]) -> list[Diagnostic]:
@@ -93,6 +110,15 @@ class Reader:
         path = self._files[uri]
         return self._external(uri, start, end) if path is None else self._inside(path, start, end)
 
+    def require_shown(self) -> None:
+        """Check the places given so far; call it after the last `place` and `name_in` of an answer.
+
+        Raises:
+            Unshown: one is in the first line of a file with a byte order mark that the server was not shown.
+        """
+        if any(self._marked.values()):
+            raise Unshown(path for path, marked in self._marked.items() if marked)
+
     def name_in(self, uri: Any, span: Any, name: str) -> Location:
         """Give the place of a name in a range; the range if the name is not in it, or in another project.
 
@@ -111,9 +137,8 @@ class Reader:
 
     def _inside(self, path: Path, start: Position, end: Position) -> Location:
         lines = self._lines_of(path)
-        if start["line"] == 0 and path not in self._known and self._begins_with_mark(path):
-            # Some servers count the mark as columns of the first line, but none does in a document that it is shown.
-            raise StaleLocation(path)
+        if start["line"] == 0 and path not in self._known and path not in self._marked:
+            self._marked[path] = self._tree.begins_with_mark(path)
         line, column = from_lsp(lines, start, self._encoding)
         end_line, end_column = from_lsp(lines, end, self._encoding)
         text = lines[line - 1][:MAX_LINE_TEXT]
@@ -147,12 +172,6 @@ class Reader:
             code=clean(str(code)[:200]) if isinstance(code, (str, int)) else None,
             source=clean(source[:200]) if isinstance(source, str) else None,
         )
-
-    def _begins_with_mark(self, path: Path) -> bool:
-        try:
-            return self._tree.read(path)[0].startswith(codecs.BOM_UTF8)
-        except ToolError:
-            return False
 
     def _lines_of(self, path: Path) -> list[str]:
         lines = self._lines.get(path)

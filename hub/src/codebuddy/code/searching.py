@@ -97,6 +97,7 @@ async def _ask(
         symbols = [_symbol(reader, item) for item in shown]
     except ValueError as error:
         raise malformed(error) from None
+    reader.require_shown()
     if answer.reason is None and (len(raw) > _MAX_ITEMS or _looks_cut(len(raw))):
         told = f"{asked.server.config.name} gave {len(raw)} symbols, perhaps as many as it ever gives"
         answer = Answer(None, reason="truncated", message=f"{told}; ask for more of the name.")

@@ -137,6 +137,12 @@ class LanguageServers:
                 server.open(served)
         return len(self._servers)
 
+    def show(self, paths: Iterable[Path]) -> None:
+        """Show files to every server that serves them, as open documents."""
+        shown = list(paths)
+        for server in self._servers:
+            server.open([path for path in shown if server.config.language_of(self.tree.relative(path))])
+
     def _events(self, paths: list[Path]) -> dict[Path, int]:
         """Give what is still to be told: changes where nothing is watched; and what is gone, for those who speak of it.
 

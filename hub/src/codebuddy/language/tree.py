@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -149,6 +150,13 @@ class Tree:
             ToolError: as `read`.
         """
         return self._texts.lines(path)
+
+    def begins_with_mark(self, path: Path) -> bool:
+        """Say whether a file begins with a byte order mark; one that cannot be read does not."""
+        try:
+            return self.read(path)[0].startswith(codecs.BOM_UTF8)
+        except ToolError:
+            return False
 
     def stamp(self, path: Path) -> Stamp | None:
         """Give the present stamp of a file; None when it is gone."""

@@ -166,10 +166,8 @@ async def test_what_a_command_would_apply_is_taken_down_and_not_made(
 ) -> None:
     on = {ACTION: [[{"reply": [item]}]], EXECUTE: [[asks_to_apply(wire.renamed()), {"reply": None}]]}
     before = (root / "main.py").read_bytes()
-    for name in ("main.py", "shop.py"):
-        os.utime(
-            root / name, (1, 1)
-        )  # of a file written just now it is not known which text the server read: it asks again
+    for name in ("main.py", "shop.py"):  # of what was written just now it is not known which text the server read
+        os.utime(root / name, (1, 1))
     async with start(on, CAN) as fake:
         planned = await plan(fake)
         # Once, though a file that it edits was written just before.
