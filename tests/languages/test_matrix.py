@@ -19,6 +19,8 @@ from .conftest import chosen_projects
 
 pytestmark = pytest.mark.anyio
 
+TIMES = 3
+
 CASES = [
     pytest.param(project, case, id=f"{project}-{case.tool}-{case.name}".replace(" ", "_"))
     for project in chosen_projects()
@@ -58,6 +60,11 @@ async def test_an_answer_is_the_one_written_down(
 ) -> None:
     async with planted(client, project, case, texts[PROFILES[project]]) as there:
         answer = await call(client, case.tool, **arguments_of(case, project, there))
+        for _ in range(TIMES):
+            # It says itself that it came too soon for a server on a busy machine.
+            if answer.content.get("reason") not in ("indexing", "timed_out"):
+                break
+            answer = await call(client, case.tool, **arguments_of(case, project, there))
         verdict = judge(case, project, there, answer)
     table.add(case.tool, case.name, project, verdict)
     assert verdict.state != "WRONG", verdict.why
