@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
-from ansible.module_utils.codebuddy_fleet.servers import FEATURES, READINESS, REFRESH
+from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
 
 from codebuddy.configuration import HubConfiguration, JournalLimits, SpokeConfiguration
 from codebuddy.language import config as language
@@ -86,6 +86,7 @@ def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_
         [{**SERVER, "ready": "server_status", "settings": {"a": 1}, "environment": {"A": "1"}}],
         [{**SERVER, "features": ["format", "actions"], "memory": "1g", "idle_stop": "30m", "load_seconds": 2.5}],
         [{**SERVER, "refresh": "restart"}],
+        [{**SERVER, "limits": {"searched_files": 2000, "parsed_files": 30, "shortest_name": 3}}],
         [{**SERVER, "ready": "log", "ready_log": "^loaded [0-9]+"}],
         [SERVER, {**SERVER, "name": "y"}],
     ],
@@ -119,6 +120,10 @@ def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dic
         [{**SERVER, "features": "format"}],
         [{**SERVER, "load_seconds": 0}],
         [{**SERVER, "memory": "much"}],
+        [{**SERVER, "limits": 30}],
+        [{**SERVER, "limits": {"files": 30}}],
+        [{**SERVER, "limits": {"parsed_files": 0}}],
+        [{**SERVER, "limits": {"parsed_files": True}}],
     ],
 )
 def test_what_the_agent_would_refuse_is_refused_before_it_is_deployed(servers: list[dict[str, Any]]) -> None:
@@ -132,6 +137,7 @@ def test_both_sides_know_the_same_features_and_signals_of_readiness() -> None:
     assert FEATURES == language.FEATURES
     assert set(READINESS) == set(get_args(language.ReadyBy))
     assert set(REFRESH) == set(get_args(language.Refresh))
+    assert LIMITS == language.LIMITS
 
 
 def test_sizes_and_times_reach_the_agent_as_numbers_and_what_is_not_set_not_at_all() -> None:

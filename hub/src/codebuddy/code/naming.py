@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 from codebuddy.code.asking import Answer
+from codebuddy.code.asking_renames import word_at
+from codebuddy.code.limits import beyond_limits
 from codebuddy.code.models import Location, Reason, TextRange
 from codebuddy.code.places import Symbol, ends_with
 from codebuddy.code.questions import Pointer, Question, Unsettled, ask_at, file_symbols
 from codebuddy.code.results import MAX_LINE_TEXT, sorted_unique
 from codebuddy.code.symbol_models import SymbolLocation
+from codebuddy.code.words import look_for_word
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 
@@ -32,7 +32,6 @@ _MAX_FILES: Final = 200
 _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
-_READ_AT_ONCE: Final = 50
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,22 @@ async def find_named(question: Question, name: str) -> Named:
 async def ask_references(question: Question, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
     """Ask where the thing at a place is used, its declaration included.
 
-    What is known has at least that: a server that finds nothing knows no symbol there, which does not mean that there
-    is none. rust-analyzer knows none in the body of a ``macro_rules!``.
-
     Raises:
         ToolError, Unsettled, StaleText, StaleLocation: see `ask_at`.
+    """
+    found, answer = await _ask_references(question, path, pointer)
+    if answer.reason is None:
+        lines = answer.lines.get(path, [])
+        word = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
+        answer = await beyond_limits(await question.choose(path, REFERENCES), word) or answer
+    return found, answer
+
+
+async def _ask_references(question: Question, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
+    """Ask for what the server finds.
+
+    What is known has at least its declaration: a server that finds nothing knows no symbol there, which does not mean
+    that there is none. rust-analyzer knows none in the body of a ``macro_rules!``.
     """
     found, answer = await ask_at(question, path, pointer, REFERENCES, _WITH_DECLARATION)
     if not found and answer.reason is None:
@@ -136,6 +146,7 @@ class _Search:
         self.worth = Answer(None)
         self.symbols: list[SymbolLocation] = []
         self.references: list[Location] = []
+        self._limits: dict[str, Answer] = {}
 
     def note(self, answer: Answer) -> None:
         """Remember the first reason why not all may be known."""
@@ -169,8 +180,10 @@ class _Search:
             if declared and not await self._is_declared_there(candidate):
                 continue
             at = candidate.pointer
-            used, answer = await ask_references(self._question, candidate.path, at)
+            used, answer = await _ask_references(self._question, candidate.path, at)
             self.note(answer)
+            if answer.reason is None:
+                self.note(await self._limits_at(candidate.path))
             self.references = sorted_unique([*self.references, *used])
             self.symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
@@ -179,12 +192,15 @@ class _Search:
         servers = self._question.servers
         if not servers.for_project("navigation"):
             self.note(Answer(None, reason="unsupported", message="No language server is declared for navigation."))
-        word = re.compile(rb"(?<!\w)" + re.escape(self._parts[-1].encode("utf-8", "replace")) + rb"(?!\w)")
         root = servers.tree.root
-        walk = servers.tree.files(lambda path: servers.server_for(root / path) is not None)
         files: list[Path] = []
-        while some := await asyncio.to_thread(lambda: list(islice(walk, _READ_AT_ONCE))):
-            files += await asyncio.to_thread(partial(self._with_word, some, word))
+        async for looked in look_for_word(
+            servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
+        ):
+            files += looked.found
+            for path, error in looked.refused:
+                message = f"{servers.tree.show(path)} was not looked at: {error.message}"
+                self.note(Answer(None, reason="unsupported", message=message))
             if len(files) > _MAX_FILES or remaining(self._question.deadline) == 0:
                 reason: Reason = "truncated" if len(files) > _MAX_FILES else "timed_out"
                 told = f"the name stands in more than {_MAX_FILES} files" if reason == "truncated" else "time was over"
@@ -192,19 +208,13 @@ class _Search:
                 return files[:_MAX_FILES]
         return files
 
-    def _with_word(self, paths: list[Path], word: re.Pattern[bytes]) -> list[Path]:
-        found = []
-        for path in paths:
-            try:
-                data, _ = self._question.servers.tree.read(path)
-            except ToolError as error:
-                if error.code != "not_found":
-                    shown = self._question.servers.tree.show(path)
-                    self.note(Answer(None, reason="unsupported", message=f"{shown} was not looked at: {error.message}"))
-                continue
-            if word.search(data):
-                found.append(path)
-        return found
+    async def _limits_at(self, path: Path) -> Answer:
+        """Say whether the server that finds references for a file may leave some out; looked up once for each."""
+        asked = await self._question.choose(path, REFERENCES)
+        name = asked.server.config.name
+        if name not in self._limits:
+            self._limits[name] = await beyond_limits(asked, self._parts[-1]) or Answer(None)
+        return self._limits[name]
 
     async def _of_file(self, path: Path) -> list[_Candidate]:
         """Give the symbols of a file that have the name; what cannot be asked is noted."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from codebuddy.code.asking import Answer, Asked, Report, ask
 from codebuddy.code.asking_renames import Renamed, ask_rename, word_at
+from codebuddy.code.limits import beyond_limits
 from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
 from codebuddy.code.places import Symbol
 from codebuddy.code.questions import Pointer, Question, Unsettled, file_symbols, malformed, point_at
@@ -166,6 +167,8 @@ class _Renaming:
     async def _rename(self, target: _Target) -> Renamed:
         if target.changes_text_only:
             _require_plain(target)
+        if (lacking := await beyond_limits(target.asked, target.name)) is not None:
+            raise Unsettled(lacking)
         renamed = await ask_rename(target.asked, target.path, target.pointer, self.arguments.new_name)
         if renamed.server_name in _CHANGE_TEXT_ONLY:  # one that was not there yet before
             _require_plain(target)

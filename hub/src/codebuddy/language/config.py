@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
-__all__ = ["FEATURES", "LOAD_SECONDS", "Feature", "ReadyBy", "Refresh", "ServerConfig", "read_server_configs"]
+__all__ = ["FEATURES", "LIMITS", "LOAD_SECONDS", "Feature", "ReadyBy", "Refresh", "ServerConfig", "read_server_configs"]
 
 ReadyBy = Literal["immediate", "progress", "server_status", "log"]
 
@@ -20,6 +20,9 @@ Feature = Literal["navigation", "hover", "completion", "diagnostics", "format", 
 """What a server can be declared for: a project may take its types from one and its formatting from another."""
 
 FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
+
+LIMITS: Final = ("searched_files", "parsed_files", "shortest_name")
+"""What of a project a server may leave out without saying so."""
 
 _MAPPINGS: Final = ("settings", "initialization_options")
 _NUMBERS: Final = ("load_seconds", "memory", "idle_seconds")
@@ -49,6 +52,9 @@ class ServerConfig:
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
         environment: set for the server, over the project's own.
+        limits: what it silently leaves out when it looks for a name in the project: it opens ``searched_files`` files
+            at most and looks closely at ``parsed_files`` with the name, and a name of fewer characters than
+            ``shortest_name`` it looks for in its own file only.
     """
 
     name: str
@@ -64,6 +70,7 @@ class ServerConfig:
     load_seconds: float = LOAD_SECONDS
     memory: int | None = None
     idle_seconds: float | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def language_of(self, path: str) -> str | None:
         """Give the language id of a file, by its path in the project; None when the server does not serve it."""
@@ -122,6 +129,7 @@ def _problem(item: dict[str, Any]) -> str | None:
         f"features must be a list of some of {', '.join(FEATURES)}": _is_text_list(features)
         and set(features) <= set(FEATURES),
         "environment must map names to strings": _is_text_mapping(item.get("environment", {})),
+        f"limits must map some of {', '.join(LIMITS)} to whole numbers over 0": _are_limits(item.get("limits", {})),
         **{f"{key} must be a mapping": isinstance(item.get(key, {}), dict) for key in _MAPPINGS},
         **{f"{key} must be a number over 0": _is_number(item.get(key, 1)) for key in _NUMBERS},
     }
@@ -134,6 +142,12 @@ def _is_text_list(value: Any) -> bool:
 
 def _is_text_mapping(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
+
+
+def _are_limits(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        key in LIMITS and type(number) is int and number > 0 for key, number in value.items()
+    )
 
 
 def _is_number(value: Any) -> bool:

@@ -98,6 +98,8 @@ GOOD = {"name": "x", "command": ["x"], "languages": {"*.py": "python"}}
         ([{**GOOD, "idle_seconds": True}], "'x': idle_seconds must be a number over 0"),
         ([{**GOOD, "settings": []}], "'x': settings must be"),
         ([{**GOOD, "environment": {"A": 1}}], "'x': environment must map"),
+        ([{**GOOD, "limits": {"files": 1}}], "'x': limits must map some of searched_files, parsed_files"),
+        ([{**GOOD, "limits": {"parsed_files": 1.5}}], "'x': limits must map some of searched_files, parsed_files"),
         ([{**GOOD, "colour": 1}], "'x': unknown colour; it accepts command"),
         ([GOOD, GOOD], "two servers are called 'x'"),
     ],

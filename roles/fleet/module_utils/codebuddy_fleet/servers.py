@@ -13,9 +13,10 @@ from typing import Any
 from . import values
 from .reading import Reader
 
-__all__ = ["FEATURES", "READINESS", "REFRESH", "read_language_servers"]
+__all__ = ["FEATURES", "LIMITS", "READINESS", "REFRESH", "read_language_servers"]
 
 READINESS = ("immediate", "progress", "server_status", "log")
+LIMITS = ("searched_files", "parsed_files", "shortest_name")
 REFRESH = ("notify", "show", "restart")
 FEATURES = ("navigation", "hover", "completion", "diagnostics", "format", "actions", "rename")
 Description = Mapping[str, Any]
@@ -130,6 +131,14 @@ def _features(value: Any) -> list[str]:
     return value
 
 
+def _limits(value: Any) -> dict[str, int]:
+    if not isinstance(value, dict) or not all(
+        key in LIMITS and type(number) is int and number > 0 for key, number in value.items()
+    ):
+        raise ValueError(f"must map some of {', '.join(LIMITS)} to whole numbers over 0")
+    return dict(value)
+
+
 _ALWAYS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "languages": (_languages, {}),
     "settings": (_mapping, {}),
@@ -145,5 +154,6 @@ _WHEN_SET: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "memory": ("memory", values.memory_bytes),
     "idle_stop": ("idle_seconds", values.duration_seconds),
     "refresh": ("refresh", _one_of(REFRESH)),
+    "limits": ("limits", _limits),
 }
 _KEYS = frozenset({"name", "command", *_ALWAYS, *_WHEN_SET})
