@@ -203,7 +203,6 @@ CASES = [
         ["src/store.rs | fn ⟦default⟧()"],
         "a call through a trait is one of the trait's method, which is the standard library's",
         calls=["src/app.rs | store.⟦add⟧("],
-        limited={"rust": Limited("rust-analyzer 1.85 counts the lines of a call in another file; such are left out")},
         more={"direction": "outgoing"},
     ),
     Case(

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.code.asking import Answer, Asked, Report, request, settle
+from codebuddy.code.call_places import call_places
 from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, HierarchyItem, TypeHierarchyArguments
 from codebuddy.code.models import Location, TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
 from codebuddy.code.questions import Pointer, Question, Unsettled, malformed, point_at
-from codebuddy.code.results import Reader, sorted_unique
+from codebuddy.code.results import Reader
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import clean
@@ -91,10 +92,14 @@ async def _attempt(question: Question, path: Path, wanted: _Wanted) -> tuple[lis
         answer = Answer(None, answer.lines, answer.encoding, "truncated", f"Not followed further: {walk.cut}.")
     try:
         reader = Reader(question.servers.tree, answer.encoding, answer.lines)
-        items = [_item(reader, number, node) for number, node in enumerate(walk.nodes)]
+        calls = [_calls(reader, way, node, walk.nodes) for node in walk.nodes]
+        items = [_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
     except ValueError as error:
         raise malformed(error) from None
     reader.require_shown()
+    if answer.reason is None and not all(all_right for _, all_right in calls):
+        message = f"{asked.server.config.name} tells places of calls where nothing is called; these are left out."
+        answer = Answer(None, answer.lines, answer.encoding, "server_error", message)
     return items, answer
 
 
@@ -193,24 +198,20 @@ def _key(raw: Mapping[str, Any]) -> str:
     return "\n".join([str(raw.get("uri")), *numbers, str(raw.get("name"))])
 
 
-def _begins_a_name(place: Location) -> bool:
-    """Say whether a call can be there: rust-analyzer 1.85 counts the lines of its callers in the file of the called."""
-    text, start = place.line_text or "", place.column - 1
-    here, before = text[start : start + 1], text[max(0, start - 1) : start]
-    return bool(here) and not here.isspace() and not (_is_of_name(here) and before and _is_of_name(before))
+def _calls(reader: Reader, way: _Way, node: _Node, nodes: list[_Node]) -> tuple[list[Location], bool]:
+    """Give where one thing calls the one before it, or the other way round; see `call_places`."""
+    if node.parent is None or not node.calls:
+        return [], True
+    before = nodes[node.parent]
+    caller, callee = (node, before) if way.calls_in_next else (before, node)
+    return call_places(reader, caller.raw, callee.raw, node.calls)
 
 
-def _is_of_name(letter: str) -> bool:
-    return letter.isalnum() or letter == "_"
-
-
-def _item(reader: Reader, number: int, node: _Node) -> HierarchyItem:
+def _item(reader: Reader, number: int, node: _Node, calls: list[Location]) -> HierarchyItem:
     raw, name, detail = node.raw, node.raw.get("name"), node.raw.get("detail")
     if not isinstance(name, str):
         raise ValueError("an item without a name")
     full = reader.place(raw.get("uri"), raw.get("range"))
-    places = sorted_unique([reader.place(uri, span) for uri, span in node.calls])
-    calls = [place for place in places if place.external or _begins_a_name(place)]
     return HierarchyItem(
         **reader.place(raw.get("uri"), raw.get("selectionRange")).model_dump(),
         name=clean(name[:_MAX_TEXT]),

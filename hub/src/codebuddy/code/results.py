@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -134,6 +135,31 @@ class Reader:
             return whole
         text, end = lines[line - 1][:MAX_LINE_TEXT], column + len(name)
         return Location(path=whole.path, line=line, column=column, end_line=line, end_column=end, line_text=text)
+
+    def words_in(self, uri: Any, span: Any, name: str) -> list[Location]:
+        """Give every place of a name as a whole word in a range; none outside the project.
+
+        Raises:
+            ValueError, StaleLocation: see `place`.
+        """
+        whole, path = self.place(uri, span), self._tree.path_of(uri)
+        if path is None or not name:
+            return []
+        word, found = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])"), list[Location]()
+        for number, text in enumerate(self._lines_of(path)[whole.line - 1 : whole.end_line], whole.line):
+            for match in word.finditer(text):
+                at = Location(
+                    path=whole.path,
+                    line=number,
+                    column=match.start() + 1,
+                    end_line=number,
+                    end_column=match.end() + 1,
+                    line_text=text[:MAX_LINE_TEXT],
+                )
+                after_begin = (number, at.column) >= (whole.line, whole.column)
+                if after_begin and (number, at.end_column) <= (whole.end_line, whole.end_column):
+                    found.append(at)
+        return found
 
     def _inside(self, path: Path, start: Position, end: Position) -> Location:
         lines = self._lines_of(path)

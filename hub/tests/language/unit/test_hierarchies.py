@@ -112,3 +112,47 @@ async def test_pages_of_a_hierarchy_follow_each_other(start: Any, wire: Any) -> 
         first = await fake.calls(limit=4)
         rest = await fake.calls(limit=100, cursor=first.cursor)
         assert [one.id for one in first.items + rest.items] == list(range(10))
+
+
+def calling(wire: Any, *spans: tuple[int, int, int], name: str = "open_shop") -> dict[str, Any]:
+    """Give scripts for ``run``, which is lines 2 to 5 of busy.py and calls a thing of shop.py at some ranges."""
+    run = {**thing(wire, "run", "busy.py", 1, 4), "range": {"start": {"line": 1, "character": 0}, "end": END}}
+    called = {**shop(wire), "name": name}
+    ranges = [wire.span(*span) for span in spans]
+    return {PREPARE: [[{"reply": [run]}]], OUTGOING: [[{"reply": [{"to": called, "fromRanges": ranges}]}], []]}
+
+
+BUSY = """from shop import open_shop as enter
+def run():
+    open_shop()
+    enter(); shut()
+    return None
+open_shop
+"""
+END = {"line": 4, "character": 15}
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([(2, 4, 13)], "open_shop", [(3, 5, 14)], True),  # right
+        ([(2, 4, 15)], "open_shop()", [(3, 5, 16)], True),  # the whole call
+        ([(2, 6, 15)], "open_shop", [(3, 5, 14)], True),  # within a word: found by the name
+        ([(5, 0, 9)], "shut", [(4, 14, 18)], True),  # outside of the caller: the same
+        ([(3, 4, 9)], "greet", [(4, 5, 10)], True),  # by another name
+        ([(3, 14, 15)], "greet", [], False),  # by no name
+        ([(2, 6, 15), (4, 5, 7)], "open_shop", [], False),  # two, and the name is there once
+        ([(3, 4, 9)], "shut", [], False),  # another name where its own is elsewhere
+        ([(2, 4, 13), (2, 6, 15)], "open_shop", [(3, 5, 14)], False),  # one right, one wrong
+    ],
+)
+async def test_no_place_is_told_as_a_call_that_cannot_be_one(
+    case: tuple[list[Any], str, list[Any], bool], start: Any, wire: Any, root: Path
+) -> None:
+    spans, name, places, complete = case
+    (root / "busy.py").write_text(BUSY)
+    async with start(calling(wire, *spans, name=name)) as fake:
+        answer = await fake.calls(direction="outgoing")
+        assert [(one.line, one.column, one.end_column) for one in answer.items[1].calls or []] == places
+        assert (answer.complete, answer.reason) == (complete, None if complete else "server_error")
+        assert complete or "fake tells places of calls where nothing is called" in (answer.message or "")
