@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from codebuddy.code.models import Reason
+from codebuddy.code.reading import have_read
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
@@ -179,6 +181,7 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
                 connection.checks.files_changed()
             document = connection.documents.sync(path)
             lines = connection.documents.texts()
+            await have_read(connection, partial(request, deadline=asked.deadline))
             result = await exchange(connection, document)
             if _is_empty(result):
                 # A server that loses what it works with may say nothing, and that it has loaded, just before it ends.

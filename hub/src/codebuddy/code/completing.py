@@ -21,10 +21,6 @@ from codebuddy.language.session import RequestTimedOut, ServerError
 __all__ = ["completions"]
 
 _METHOD: Final = "textDocument/completion"
-_SYMBOLS: Final = "textDocument/documentSymbol"
-
-# Asked before it has read a new file, it proposes whatever has a name anywhere; its symbols come after that only.
-_COMPLETES_UNREAD: Final = ("clangd",)
 _RESOLVED: Final = 10
 _MAX_LABEL: Final = 500
 _MAX_INSERT: Final = 4000
@@ -80,9 +76,6 @@ class _Asking:
         asked = await question.choose(path, _METHOD)
 
         async def exchange(connection: Connection, document: Document) -> Any:
-            if connection.server_name in _COMPLETES_UNREAD and connection.capabilities.covers(_SYMBOLS):
-                about = {"textDocument": {"uri": document.uri}}
-                await request(connection, _SYMBOLS, about, asked.deadline)
             params = self._pointer.params({"context": {"triggerKind": 1}}, document, connection.encoding)
             raw = await request(connection, _METHOD, {"textDocument": {"uri": document.uri}, **params}, asked.deadline)
             try:

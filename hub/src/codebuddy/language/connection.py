@@ -62,6 +62,8 @@ class Connection:
         #: Every question goes on in ``turns.together()``; what a question must not see, alone.
         self.turns = Turns()
         self.checks = Checks(config)
+        #: The version of each document up to which the server is known to have read it.
+        self.read: dict[Path, int] = {}
         self.encoding: Encoding = "utf-16"
         self.capabilities = Capabilities({})
         self._commands = asyncio.Lock()

@@ -1,0 +1,74 @@
+"""A server that indexes late is asked only once it has read what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from codebuddy.code.reading import have_read
+from codebuddy.language.session import RequestTimedOut, SessionClosed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class Asked:
+    """Takes down the documents whose symbols were asked for; fails if it is told to."""
+
+    def __init__(self) -> None:
+        self.uris: list[str] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, _connection: Any, method: str, params: dict[str, Any]) -> None:
+        assert method == "textDocument/documentSymbol"
+        if self.error is not None:
+            raise self.error
+        self.uris.append(params["textDocument"]["uri"])
+
+
+def connection(name: str | None, **versions: int) -> Any:
+    copies = {Path(path): SimpleNamespace(uri=path, version=version) for path, version in versions.items()}
+    return SimpleNamespace(
+        server_name=name,
+        capabilities=SimpleNamespace(covers=lambda method: True),
+        documents=SimpleNamespace(copies=lambda: copies),
+        read={},
+    )
+
+
+async def test_each_version_of_each_document_is_waited_for_once() -> None:
+    asked, late = Asked(), connection("clangd", one=1, other=2)
+    await have_read(late, asked)
+    await have_read(late, asked)
+    assert sorted(asked.uris) == ["one", "other"]
+    late.documents.copies()[Path("one")].version = 3
+    del late.documents.copies()[Path("other")]
+    await have_read(late, asked)
+    assert asked.uris[2:] == ["one"]
+    assert late.read == {Path("one"): 3}
+
+
+async def test_no_other_server_is_kept_waiting() -> None:
+    asked = Asked()
+    await have_read(connection("gopls", one=1), asked)
+    await have_read(connection(None, one=1), asked)
+    assert asked.uris == []
+
+
+@pytest.mark.parametrize("error", [RequestTimedOut("no answer"), SessionClosed("gone")])
+async def test_what_fails_is_told_as_itself_and_is_asked_again(error: Exception) -> None:
+    asked, late = Asked(), connection("clangd", one=1, other=1)
+    asked.error = error
+    with pytest.raises(type(error)):
+        await have_read(late, asked)
+    assert late.read == {}
+    asked.error = None
+    await have_read(late, asked)
+    assert sorted(asked.uris) == ["one", "other"]
