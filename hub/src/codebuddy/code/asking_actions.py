@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from codebuddy.code.action_models import ActionPlace, PlannedAction
 from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
-from codebuddy.code.asking_diagnostics import aside
+from codebuddy.code.asking_diagnostics import aside, published_for
 from codebuddy.code.known_texts import TICK_SECONDS, Known, Untold, sources_of, tell
 from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
@@ -159,21 +159,19 @@ class Actions:
         self, connection: Connection, document: Document, first: Position, last: Position
     ) -> list[Any]:
         """Give the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
+        items: list[Any] | None = None
+        if not connection.pulls_diagnostics:
+            until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
+            items = await aside(connection, document, published_for(connection, document, until, self.asked.deadline))
         if connection.pulls_diagnostics:
             params = {"textDocument": {"uri": document.uri}}
             report = await request(connection, "textDocument/diagnostic", params, self.asked.deadline)
             pulled = report.get("items") if isinstance(report, dict) else None
             items = [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
-        else:
-            loop = asyncio.get_running_loop()
-            until = loop.time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
-            published = await aside(connection, document, connection.published.wait(document, until))
-            if published is None:
-                self.late[:] = [
-                    f"{self.asked.server.config.name} published no diagnostics in time; fixes of them may lack."
-                ]
-            items = published or []
-        touching = [item for item in items if _overlaps(item, first, last)]
+        elif items is None:
+            name = self.asked.server.config.name
+            self.late[:] = [f"{name} published no diagnostics in time; fixes of them may lack."]
+        touching = [item for item in items or [] if _overlaps(item, first, last)]
         return list({json.dumps(item, sort_keys=True): item for item in touching}.values())
 
     async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:

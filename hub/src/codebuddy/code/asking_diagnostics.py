@@ -14,7 +14,7 @@ from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 
-__all__ = ["aside", "ask_diagnostics"]
+__all__ = ["aside", "ask_diagnostics", "published_for"]
 
 T = TypeVar("T")
 
@@ -36,7 +36,9 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
             connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
         if not connection.pulls_diagnostics:
-            items = await aside(connection, document, _published(connection, document, asked.deadline))
+            items = await aside(
+                connection, document, published_for(connection, document, asked.deadline, asked.deadline)
+            )
         if connection.pulls_diagnostics:
             # First the compiler run, then the request: what the run found is published at the latest before its answer.
             if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
@@ -57,12 +59,21 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     return answer
 
 
-async def _published(connection: Connection, document: Document, deadline: float) -> list[Any] | None:
+async def published_for(connection: Connection, document: Document, until: float, deadline: float) -> list[Any] | None:
     """Wait for what a server publishes, or until it offers to be asked: some do only after they have begun.
 
     Such a one may have published a mere first glance before: nothing counts only after it had the time to offer it.
+
+    Args:
+        connection: to the server.
+        document: what for.
+        until: how long to wait, in the running loop's time; None is given then.
+        deadline: when the server must have answered that it still answers.
+
+    Raises:
+        RequestTimedOut, SessionClosed: it did not.
     """
-    items = await connection.published.wait(document, deadline, lambda: connection.pulls_diagnostics)
+    items = await connection.published.wait(document, until, lambda: connection.pulls_diagnostics)
     if items == [] and not connection.pulls_diagnostics:
         await connection.probe(remaining(deadline))
     return items

@@ -100,6 +100,25 @@ async def test_the_server_gets_its_own_diagnostics_that_touch_the_place(start: A
     assert params["range"] == wire.span(1, 0, 4)
 
 
+async def test_a_server_that_offers_its_diagnostics_late_is_asked_for_them(start: Any, wire: Any) -> None:
+    item = {"message": "a", "range": wire.span(1, 0, 9)}
+    glance = {"uri": "@uri", "version": "@version", "diagnostics": []}
+    registered = {"registrations": [{"id": "d", "method": PULL}]}
+    on = {
+        "textDocument/didOpen": [
+            [
+                {"notify": ["textDocument/publishDiagnostics", glance]},
+                {"ask": [1, "client/registerCapability", registered]},
+            ]
+        ],
+        PULL: [[{"reply": {"kind": "full", "items": [item]}}]],
+        ACTION: [[{"reply": []}]],
+    }
+    async with start(on, {**CAN, "diagnosticProvider": None}) as fake:
+        assert (await offered(fake)).complete
+        assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
+
+
 async def test_published_diagnostics_of_the_present_text_are_waited_for(start: Any, wire: Any) -> None:
     item = {"message": "a", "range": wire.span(1, 0, 9)}
     publish = {
