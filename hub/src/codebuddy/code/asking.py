@@ -28,7 +28,6 @@ __all__ = [
     "Unsettled",
     "absent",
     "ask",
-    "ask_symbols",
     "request",
     "settle",
     "share_of",
@@ -119,15 +118,6 @@ async def ask(
         return await request(connection, method, full, asked.deadline)
 
     return await settle(asked, path, exchange, local)
-
-
-async def ask_symbols(asked: Asked, path: Path) -> Answer:
-    """Ask for the symbols of a file.
-
-    Raises:
-        ToolError: the file cannot be read.
-    """
-    return await ask(asked, path, "textDocument/documentSymbol", lambda document, encoding: {}, local=True)
 
 
 async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = False) -> Answer:

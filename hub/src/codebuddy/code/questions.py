@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask, ask_symbols
+from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask
 from codebuddy.code.choosing import choose
 from codebuddy.code.models import Location, Place
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
@@ -27,6 +27,7 @@ __all__ = [
     "Question",
     "Unsettled",
     "ask_at",
+    "ask_symbols",
     "file_symbols",
     "malformed",
     "point_at",
@@ -226,6 +227,15 @@ async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], An
     if answer.result is None and answer.reason is not None:
         raise Unsettled(answer)
     return symbols_of(answer, path), answer
+
+
+async def ask_symbols(asked: Asked, path: Path) -> Answer:
+    """Ask for the symbols of a file.
+
+    Raises:
+        ToolError: the file cannot be read.
+    """
+    return await ask(asked, path, "textDocument/documentSymbol", lambda document, encoding: {}, local=True)
 
 
 def symbols_of(answer: Answer, path: Path) -> list[Symbol]:

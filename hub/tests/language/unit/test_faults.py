@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.asking import Asked, ask_symbols
+from codebuddy.code.asking import Asked
+from codebuddy.code.questions import ask_symbols
 from codebuddy.errors import ToolError
 from codebuddy.language.framing import encode
 from codebuddy.language.tree import Tree, uri_of
