@@ -38,7 +38,9 @@ class Pulse:
             return f"it answered nothing for {self._seconds:.0f} s after a time-out"
         except SessionClosed as closed:
             if not self._connection.session.is_open:
-                await self._connection.end  # it ended while it was asked: why is found out by others
+                # It ended while it was asked: why is found out by others. Not `await end`: who is cancelled in that
+                # cancels the future too, and then nobody can say the reason any more.
+                await asyncio.wait([self._connection.end])
             return str(closed)
         finally:
             self._decide(False)

@@ -1,0 +1,39 @@
+"""The end of a server that is doubted can still be told when the watch over it was called off."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from codebuddy.language.pulse import Pulse
+from codebuddy.language.session import SessionClosed
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_a_watch_that_is_called_off_leaves_the_reason_of_the_end_to_be_told() -> None:
+    probed = asyncio.Event()
+
+    async def probe(_seconds: float) -> None:
+        probed.set()
+        raise SessionClosed("it is gone")
+
+    end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    connection: Any = SimpleNamespace(probe=probe, session=SimpleNamespace(is_open=False), end=end)
+    pulse = Pulse(connection, 1.0, 1.0)
+    watching = asyncio.create_task(pulse.watch())
+    asked = asyncio.create_task(pulse.doubt())
+    await probed.wait()
+    await asyncio.sleep(0)  # into the wait for the end
+    watching.cancel()
+    await asyncio.gather(watching, asked, return_exceptions=True)
+    end.set_result("it ended by signal 9")
+    assert end.result() == "it ended by signal 9"
