@@ -17,7 +17,6 @@ from codebuddy.language.servers import LanguageServers
 from codebuddy.protocol.dialled import LINK_PATH
 from codebuddy.protocol.link import ToolServer
 from codebuddy.protocol.stdio import AGENT_SOCKET
-from codebuddy.spoke.changes import change_tools
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.commands import Commands, run_tools
 from codebuddy.spoke.dial import dial_for_ever
@@ -51,7 +50,6 @@ class Agent:
         commands = Commands(configuration.project, workspace, configuration.tasks, configuration.environment)
         self.tools: list[Tool[Any]] = [
             *code_tools(self.servers),
-            *change_tools(self.servers),
             *run_tools(commands),
             *server_tools(self.servers),
             _status_tool(self),

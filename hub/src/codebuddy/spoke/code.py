@@ -1,13 +1,23 @@
-"""The code tools of a spoke: questions that its language servers answer."""
+"""The code tools of a spoke: questions that its language servers answer, and changes that they plan for the hub."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from codebuddy.code.action_models import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
+from codebuddy.code.actions import list_actions, plan_action
 from codebuddy.code.asking import Report
+from codebuddy.code.change_models import (
+    FormattedText,
+    FormatTextArguments,
+    PlanFormatArguments,
+    PlannedChanges,
+    SymbolEditArguments,
+)
 from codebuddy.code.completing import completions
 from codebuddy.code.diagnosing import diagnose
+from codebuddy.code.formatting import format_text, plan_format
 from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
 from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
 from codebuddy.code.hint_models import (
@@ -33,6 +43,7 @@ from codebuddy.code.models import (
 from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
 from codebuddy.code.searching import find_symbols
+from codebuddy.code.symbol_edits import plan_symbol_edit
 from codebuddy.code.symbol_models import (
     DocumentSymbolsArguments,
     FindSymbolsArguments,
@@ -48,36 +59,32 @@ __all__ = ["code_tools", "reporter"]
 
 
 def code_tools(servers: LanguageServers) -> list[Tool[Any]]:
-    """Give the code tools of a project, and ``plan_rename`` and ``files_changed``, which only the hub calls."""
+    """Give the code tools of a project, and those that only the hub calls; none of them changes a file."""
+    told = Tool(
+        name="files_changed",
+        scope="write",
+        description="Tell the language servers that files were written, created or deleted.",
+        arguments=FilesChangedArguments,
+        result=FilesChangedResult,
+        handler=_files_changed(servers),
+        for_hub=True,
+    )
     return [
         *(
-            Tool(name, scope, description, arguments, result, _handler(servers, ask))
-            for name, scope, description, arguments, result, ask in _QUESTIONS
+            Tool(name, scope, description, arguments, result, _handler(servers, ask), for_hub=for_hub)
+            for rows, for_hub in ((_QUESTIONS, False), (_PLANS, True))
+            for name, scope, description, arguments, result, ask in rows
         ),
-        Tool(
-            name="plan_rename",
-            scope="write",
-            description="Get the changes that rename a symbol everywhere in the project; they are not made.",
-            arguments=RenameArguments,
-            result=PlannedRename,
-            handler=_handler(servers, plan_rename),
-            for_hub=True,
-        ),
-        Tool(
-            name="files_changed",
-            scope="write",
-            description="Tell the language servers that files were written, created or deleted.",
-            arguments=FilesChangedArguments,
-            result=FilesChangedResult,
-            handler=_files_changed(servers),
-            for_hub=True,
-        ),
+        told,
     ]
 
 
 _Ask = Callable[[LanguageServers, Any, Report], Awaitable[Result]]
 
-_QUESTIONS: Final[list[tuple[str, Scope, str, type[Any], type[Result], _Ask]]] = [
+_Row = tuple[str, Scope, str, type[Any], type[Result], _Ask]
+"""A tool: its name, scope and description, its arguments and answer, and what answers."""
+
+_QUESTIONS: Final[list[_Row]] = [
     (
         "find_definition",
         "read",
@@ -151,6 +158,58 @@ _QUESTIONS: Final[list[tuple[str, Scope, str, type[Any], type[Result], _Ask]]] =
         DiagnosticsArguments,
         DiagnosticsResult,
         diagnose,
+    ),
+    (
+        "code_actions",
+        "read",
+        "List the fixes and refactorings that the language servers offer for a place.",
+        CodeActionsArguments,
+        CodeActions,
+        list_actions,
+    ),
+]
+
+# What only the hub asks, before it changes code.
+_PLANS: Final[list[_Row]] = [
+    (
+        "plan_rename",
+        "write",
+        "Get the changes that rename a symbol everywhere in the project; they are not made.",
+        RenameArguments,
+        PlannedRename,
+        plan_rename,
+    ),
+    (
+        "plan_format",
+        "write",
+        "Get the changes that format a file; they are not made.",
+        PlanFormatArguments,
+        PlannedChanges,
+        plan_format,
+    ),
+    (
+        "format_text",
+        "write",
+        "Format a text as a file of the project; nothing is written.",
+        FormatTextArguments,
+        FormattedText,
+        format_text,
+    ),
+    (
+        "plan_action",
+        "write",
+        "Get the changes that a fix or refactoring makes; they are not made.",
+        PlanActionArguments,
+        PlannedAction,
+        plan_action,
+    ),
+    (
+        "plan_symbol_edit",
+        "write",
+        "Get the change that replaces a symbol or puts code beside it; it is not made.",
+        SymbolEditArguments,
+        PlannedChanges,
+        plan_symbol_edit,
     ),
 ]
 

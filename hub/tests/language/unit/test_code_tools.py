@@ -11,7 +11,6 @@ from codebuddy.access import Principal
 from codebuddy.errors import ToolError
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
-from codebuddy.spoke.changes import change_tools
 from codebuddy.spoke.code import code_tools
 from codebuddy.tool import Call, Tool, parse_arguments
 
@@ -19,7 +18,7 @@ from codebuddy.tool import Call, Tool, parse_arguments
 @pytest.fixture
 def tools(root: Path) -> dict[str, Tool[Any]]:
     servers = LanguageServers("p", root, [])
-    return {tool.name: tool for tool in [*code_tools(servers), *change_tools(servers)]}
+    return {tool.name: tool for tool in code_tools(servers)}
 
 
 def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool[Any]]) -> None:
