@@ -18,6 +18,9 @@ from mcp.server import Server
 from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
 from codebuddy.code.models import FilesChangedResult
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
+from codebuddy.editor.diagnostics import link_check
+from codebuddy.editor.editor import Editor
+from codebuddy.editor.formatting import WriteFormatter, link_format
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.edits.recovery import recover
@@ -31,17 +34,14 @@ from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.actions import action_tools
-from codebuddy.tools.checking import link_check
 from codebuddy.tools.code import code_tools
 from codebuddy.tools.code_edits import code_edit_tools
-from codebuddy.tools.editing import Editor
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
 from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy.tools.servers import server_tools
-from codebuddy.tools.write_formatting import WriteFormatter, link_format
 from codebuddy.workspace import Workspaces
 
 __all__ = ["Hub", "open_journal", "serve"]

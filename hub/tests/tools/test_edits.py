@@ -443,7 +443,7 @@ async def test_the_spokes_of_all_projects_are_told_at_the_same_time(p: Path, cli
 async def test_very_many_paths_are_told_in_several_messages(
     client: ToolClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.tools.editing._PATHS_AT_ONCE", 2)
+    monkeypatch.setattr("codebuddy.editor.editor._PATHS_AT_ONCE", 2)
     changes = [{"path": f"p/f{number}", "content": ""} for number in range(5)]
     await client("apply_workspace_edit", changes=changes)
     assert client.told == [("p", ["f0", "f1"]), ("p", ["f2", "f3"]), ("p", ["f4"])]

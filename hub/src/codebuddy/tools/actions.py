@@ -8,13 +8,13 @@ from pydantic import Field, model_validator
 
 from codebuddy.code.action_models import ActionPlace, CodeAction, CodeActions, PlannedAction
 from codebuddy.code.models import Reason
+from codebuddy.editor.editor import Editor
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.models import Extent
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.code_edits import CodeEdits, require_planned
-from codebuddy.tools.editing import Editor
 from codebuddy.workspace.models import EXPECTED, HASH
 
 __all__ = ["CodeActionsResult", "CodeActionsToolArguments", "action_tools"]

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field, model_validator
 
 from codebuddy.code.change_models import PlannedChanges
+from codebuddy.editor.editor import Editor, Made, tell
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.drafting import draft_change, paths_of
@@ -15,7 +16,6 @@ from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ANSWER_SECONDS, require_own
 from codebuddy.links.registry import Links
 from codebuddy.tool import Arguments, Call, Tool
-from codebuddy.tools.editing import Editor, Made, tell
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 

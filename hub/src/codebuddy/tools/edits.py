@@ -8,6 +8,7 @@ from typing import Any
 from anyio.to_thread import run_sync
 
 from codebuddy.configuration import JournalLimits
+from codebuddy.editor.editor import ATTEMPTS, Editor, Made, tell
 from codebuddy.edits.answers import CreateDirectoryResult, EditList, EditResult, WriteResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.drafting import Drafted, Rewrite, draft_change, draft_text, edited, paths_of, written
@@ -24,7 +25,6 @@ from codebuddy.edits.models import (
 from codebuddy.edits.summaries import summarise, summarise_write
 from codebuddy.errors import ToolError
 from codebuddy.tool import Call, Tool
-from codebuddy.tools.editing import ATTEMPTS, Editor, Made, tell
 from codebuddy.tools.history import History
 from codebuddy.workspace import WorkspacePath
 from codebuddy.workspace.text_edits import TextEdit, apply_edits

@@ -9,6 +9,7 @@ from functools import partial
 from anyio.to_thread import run_sync
 
 from codebuddy.configuration import JournalLimits
+from codebuddy.editor.editor import Editor
 from codebuddy.edits.answers import EditList, EditResult, ListedEdit, TouchedFile
 from codebuddy.edits.images import Images
 from codebuddy.edits.journal import Entry
@@ -18,7 +19,6 @@ from codebuddy.edits.summaries import MAX_CHILDREN, summarise, touched
 from codebuddy.edits.undo import read_changes, undo_plan
 from codebuddy.errors import ToolError
 from codebuddy.tool import Call
-from codebuddy.tools.editing import Editor
 
 __all__ = ["History"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +11,8 @@ from anyio.to_thread import run_sync
 from pydantic import Field
 
 from codebuddy.code.models import NewName, Place, PlannedRename
+from codebuddy.editor.editor import Editor, tell
+from codebuddy.editor.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
@@ -19,8 +20,7 @@ from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Result, Tool
-from codebuddy.tools.editing import Editor, tell
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.paths import printable
 from codebuddy.workspace.walking import Bounds
 from codebuddy.workspace.words import WordFile, find_word
@@ -143,10 +143,10 @@ class _Renames:
         rename = await self._gather(call, arguments, own, projects)
         if rename.old_name == arguments.new_name:
             raise ToolError("invalid_arguments", f"{rename.old_name!r} is its name already.", arguments.path)
-        found = {project: _without_renamed(files, rename.changes[project]) for project, files in rename.words.items()}
+        found = {project: without_renamed(files, rename.changes[project]) for project, files in rename.words.items()}
         changes = [change for project in projects for change in rename.changes[project]]
         if arguments.include_text_matches:
-            changes = _with_matches(changes, found, rename.old_name, arguments.new_name)
+            changes = with_matches(changes, found, rename.old_name, arguments.new_name)
         self._editor.require(call, paths_of(changes))
 
         def fill(draft: Any) -> None:
@@ -168,7 +168,7 @@ class _Renames:
         rename.changes[own], rename.symbols[own] = first.changes, first.symbol
         for project in projects:
             rename.words[project] = await self._words(project, first.old_name)
-        _require_meant(arguments, first, rename.words[own])
+        require_meant(arguments, first, rename.words[own])
 
         async def plan(project: str) -> PlannedRename:
             paths = [str(file.path) for file in rename.words[project]]
@@ -214,68 +214,6 @@ class _Renames:
         root = self._workspaces.root(project)
         bounds = Bounds(time.monotonic() + _SEARCH_SECONDS)
         return await run_sync(partial(find_word, root, word, bounds), abandon_on_cancel=True)
-
-
-def _require_meant(arguments: RenameSymbolArguments, planned: PlannedRename, words: list[WordFile]) -> None:
-    """See that the name which a spoke gives is the one that the caller means: other projects are asked for it.
-
-    Raises:
-        ToolError: ``bad_answer``.
-    """
-    places = [at for file in words if str(file.path) == arguments.path for at in file.places]
-    if arguments.line is not None:
-        places = [at for at in places if at.line == arguments.line]
-    asked_for = [name for name in (arguments.symbol, arguments.text, planned.symbol) if name is not None]
-    in_names = all(planned.old_name in re.findall(r"[\w$]+", name) for name in asked_for)
-    if not places or not in_names:
-        raise ToolError(
-            "bad_answer",
-            f"The spoke says that {planned.old_name!r} stands at this place, which it does not; its answer is refused.",
-            arguments.path,
-        )
-
-
-def _without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[WordFile]:
-    """Leave out the places that a language server renames, and files that it writes anew."""
-    edits: dict[str, list[RangeEdit]] = {}
-    anew: set[str] = set()
-    for change in changes:
-        if change.edits is not None:
-            edits.setdefault(change.path, []).extend(change.edits)
-        elif change.move_to is None:
-            anew.add(change.path)
-    left = []
-    for file in files:
-        known = edits.get(str(file.path), [])
-        places = tuple(at for at in file.places if not any(_covers(edit, at.line, at.column) for edit in known))
-        if places and str(file.path) not in anew:
-            left.append(WordFile(file.path, file.hash, places))
-    return left
-
-
-def _covers(edit: RangeEdit, line: int, column: int) -> bool:
-    return (edit.line, edit.column) <= (line, column) < (edit.end_line, edit.end_column)
-
-
-def _with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], old: str, new: str) -> list[FileChange]:
-    """Add the places found by their text: to the edits of the same file, as all of them speak of one text."""
-    added = {
-        str(file.path): [
-            RangeEdit(line=at.line, column=at.column, end_line=at.line, end_column=at.column + len(old), new_text=new)
-            for at in file.places
-        ]
-        for files in found.values()
-        for file in files
-    }
-    hashes = {str(file.path): file.hash for files in found.values() for file in files}
-    joined = []
-    for change in changes:
-        more = added.pop(change.path, None) if change.edits is not None else None
-        if more and change.expected_hash not in (None, hashes[change.path]):
-            raise ToolError("conflict", "The file changed while the rename was planned; try again.", change.path)
-        joined.append(change.model_copy(update={"edits": [*(change.edits or []), *more]}) if more else change)
-    # First, as they speak of paths before any move.
-    return [FileChange(path=path, expected_hash=hashes[path], edits=edits) for path, edits in added.items()] + joined
 
 
 def _answer(

@@ -10,10 +10,10 @@ import anyio
 import pytest
 
 from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason
+from codebuddy.editor import diagnostics
+from codebuddy.editor.diagnostics import link_check
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.tools import checking
-from codebuddy.tools.checking import link_check
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio
@@ -260,13 +260,13 @@ async def test_a_whole_project_is_asked_for_page_after_page() -> None:
 async def test_a_spoke_that_always_has_more_is_asked_no_longer_than_is_sensible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(checking, "MAX_FOUND", 10)
+    monkeypatch.setattr(diagnostics, "MAX_FOUND", 10)
     page = said(*(found("p/a", 1, "x") for _ in range(4)), complete=False, reason="truncated", cursor="1.0")
     links = Spokes({None: page, "1.0": page})
     answer = await link_check(links)("p", None)
     assert (answer.complete, answer.reason) == (False, "truncated")
     assert len(links.asked) == 3
-    monkeypatch.setattr(checking, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(diagnostics, "CHECK_SECONDS", 0.0)
     assert not (await link_check(links)("p", None)).complete
     assert len(links.asked) == 4
 

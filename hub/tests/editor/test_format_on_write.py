@@ -11,8 +11,8 @@ import pytest
 
 from codebuddy.code.change_models import FormattedText
 from codebuddy.code.models import Reason
+from codebuddy.editor import formatting
 from codebuddy.errors import ToolError
-from codebuddy.tools import write_formatting
 from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
@@ -176,8 +176,8 @@ async def test_a_formatter_that_hangs_is_not_waited_for(
         return await squeeze(path, content)
 
     client.answer_format = hang
-    monkeypatch.setattr(write_formatting, "FORMAT_SECONDS", 0.05)
-    monkeypatch.setattr(write_formatting, "_ANSWER_SECONDS", 0.0)
+    monkeypatch.setattr(formatting, "FORMAT_SECONDS", 0.05)
+    monkeypatch.setattr(formatting, "_ANSWER_SECONDS", 0.0)
     changes = [{"path": f"p/{name}", "content": "x  y\n"} for name in ("slow", "quick")]
     answer = await client("apply_workspace_edit", changes=changes)
     assert ((p / "slow").read_text(), (p / "quick").read_text()) == ("x  y\n", "x y\n")
@@ -193,7 +193,7 @@ async def test_all_files_together_have_a_limit_too(
         raise AssertionError
 
     client.answer_format = hang
-    monkeypatch.setattr(write_formatting, "ALL_SECONDS", 0.05)
+    monkeypatch.setattr(formatting, "ALL_SECONDS", 0.05)
     changes = [{"path": f"p/{number}", "content": "x  y\n"} for number in range(30)]
     answer = await client("apply_workspace_edit", changes=changes)
     assert len(everything(p)) == 30

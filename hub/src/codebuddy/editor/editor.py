@@ -13,6 +13,8 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.to_thread import run_sync
 
+from codebuddy.editor.diagnostics import Check, compare, places, survey
+from codebuddy.editor.formatting import Formatted, WriteFormatter
 from codebuddy.edits.answers import DiagnosticsChange, EditResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine, Outcome
@@ -21,8 +23,6 @@ from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.summaries import summarise
 from codebuddy.errors import ToolError
 from codebuddy.tool import Call
-from codebuddy.tools.checking import Check, compare, places, survey
-from codebuddy.tools.write_formatting import Formatted, WriteFormatter
 from codebuddy.workspace import WorkspacePath
 
 __all__ = ["ATTEMPTS", "Editor", "Made", "OnChange", "tell"]

@@ -1,0 +1,94 @@
+"""A rename's places that no language server names: found by their text, and told apart from those that it names."""
+
+from __future__ import annotations
+
+import re
+
+from codebuddy.code.models import Place, PlannedRename
+from codebuddy.errors import ToolError
+from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.workspace.words import WordFile
+
+__all__ = ["require_meant", "with_matches", "without_renamed"]
+
+
+def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile]) -> None:
+    """See that the name which a spoke gives is the one that the caller means: other projects are asked for it.
+
+    Args:
+        asked: the place that the caller gave.
+        planned: the spoke's answer; it has an old name.
+        words: the files of the project with that name in them, and where.
+
+    Raises:
+        ToolError: ``bad_answer``.
+    """
+    places = [at for file in words if str(file.path) == asked.path for at in file.places]
+    if asked.line is not None:
+        places = [at for at in places if at.line == asked.line]
+    asked_for = [name for name in (asked.symbol, asked.text, planned.symbol) if name is not None]
+    in_names = all(planned.old_name in re.findall(r"[\w$]+", name) for name in asked_for)
+    if not places or not in_names:
+        raise ToolError(
+            "bad_answer",
+            f"The spoke says that {planned.old_name!r} stands at this place, which it does not; its answer is refused.",
+            asked.path,
+        )
+
+
+def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[WordFile]:
+    """Leave out the places that a language server renames, and files that it writes anew.
+
+    Args:
+        files: those with the old name in them, and where.
+        changes: what the language server wants.
+    """
+    edits: dict[str, list[RangeEdit]] = {}
+    anew: set[str] = set()
+    for change in changes:
+        if change.edits is not None:
+            edits.setdefault(change.path, []).extend(change.edits)
+        elif change.move_to is None:
+            anew.add(change.path)
+    left = []
+    for file in files:
+        known = edits.get(str(file.path), [])
+        places = tuple(at for at in file.places if not any(_covers(edit, at.line, at.column) for edit in known))
+        if places and str(file.path) not in anew:
+            left.append(WordFile(file.path, file.hash, places))
+    return left
+
+
+def _covers(edit: RangeEdit, line: int, column: int) -> bool:
+    return (edit.line, edit.column) <= (line, column) < (edit.end_line, edit.end_column)
+
+
+def with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], old: str, new: str) -> list[FileChange]:
+    """Add the places found by their text: to the edits of the same file, as all of them speak of one text.
+
+    Args:
+        changes: what the language servers want.
+        found: the places, by project.
+        old: the name that stands there.
+        new: the name to come.
+
+    Raises:
+        ToolError: ``conflict`` when a file changed between the two.
+    """
+    added = {
+        str(file.path): [
+            RangeEdit(line=at.line, column=at.column, end_line=at.line, end_column=at.column + len(old), new_text=new)
+            for at in file.places
+        ]
+        for files in found.values()
+        for file in files
+    }
+    hashes = {str(file.path): file.hash for files in found.values() for file in files}
+    joined = []
+    for change in changes:
+        more = added.pop(change.path, None) if change.edits is not None else None
+        if more and change.expected_hash not in (None, hashes[change.path]):
+            raise ToolError("conflict", "The file changed while the rename was planned; try again.", change.path)
+        joined.append(change.model_copy(update={"edits": [*(change.edits or []), *more]}) if more else change)
+    # First, as they speak of paths before any move.
+    return [FileChange(path=path, expected_hash=hashes[path], edits=edits) for path, edits in added.items()] + joined
