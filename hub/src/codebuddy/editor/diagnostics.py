@@ -13,6 +13,7 @@ from codebuddy.edits.answers import DiagnosticsChange
 from codebuddy.edits.models import Extent
 from codebuddy.edits.plan import Change
 from codebuddy.errors import ToolError
+from codebuddy.links.combining import reason_of
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 
@@ -29,7 +30,6 @@ MAX_FOUND = 5000
 MAX_TOLD = 200
 
 _AT_ONCE = 8
-_REASONS: Mapping[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
 
 
 def link_check(links: Links) -> Check:
@@ -79,7 +79,7 @@ async def _ask(links: Links, project: str, deadline: float, **about: str) -> Dia
     try:
         return await ask_spoke(links, project, "diagnostics", asked, DiagnosticsResult, seconds=seconds, paths=paths_in)
     except ToolError as error:
-        return _incomplete(_REASONS.get(error.code, "server_error"), error.message)
+        return _incomplete(reason_of(error), error.message)
 
 
 def places(changes: Iterable[Change], extent: Extent, *, after: bool) -> dict[str, list[str] | None]:
@@ -171,7 +171,7 @@ def _beyond(items: list[tuple[_Key, Diagnostic]], others: list[tuple[_Key, Diagn
 
 def _told(answer: DiagnosticsResult | ToolError) -> DiagnosticsResult:
     if isinstance(answer, ToolError):
-        return _incomplete(_REASONS.get(answer.code, "server_error"), answer.message)
+        return _incomplete(reason_of(answer), answer.message)
     return answer
 
 
