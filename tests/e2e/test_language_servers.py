@@ -16,6 +16,8 @@ from codebuddy_testing.deployment import ROOT, SPOKE_PYTHON, Deployment
 SUITE = ROOT / "hub/tests/language/servers"
 # Pytest is pure Python: this machine's copy runs in the spokes, which hold no test runner of their own.
 RUNNER = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
+# What the suite shares with the tests on the fleet.
+SUPPORT = ("codebuddy_testing/__init__.py", "codebuddy_testing/branches.py")
 PLACE = "/tmp/suite"
 PROFILES = {"project-a": "typescript", "project-b": "python", "project-c": "rust"}
 
@@ -32,6 +34,8 @@ def suite() -> bytes:
             source = Path(spec.origin)
             archive.add(source.parent if source.name == "__init__.py" else source, _named(name, source))
         archive.add(SUITE, "tests")
+        for name in SUPPORT:
+            archive.add(ROOT / "tests/support" / name, f"runner/{name}")
     return buffer.getvalue()
 
 

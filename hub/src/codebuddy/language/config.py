@@ -12,7 +12,7 @@ __all__ = ["FEATURES", "LIMITS", "LOAD_SECONDS", "Feature", "ReadyBy", "Refresh"
 
 ReadyBy = Literal["immediate", "progress", "server_status", "log"]
 
-Refresh = Literal["notify", "show", "restart"]
+Refresh = Literal["notify", "show", "reload", "restart"]
 
 LOAD_SECONDS: Final = 300.0
 
@@ -47,7 +47,8 @@ class ServerConfig:
         memory: the most bytes of memory that it and all that it started may use; over it, it is restarted.
         idle_seconds: it is ended when it was asked nothing for so long, and started again when it is asked.
         refresh: what makes it know files that changed, before the next question: ``notify`` (being told of them),
-            ``show`` (their texts), ``restart`` (a new process, when files are gone or more than a few changed).
+            ``show`` (their texts), ``reload`` (being told, or a new process when more than a few changed or a directory
+            is new), ``restart`` (a new process, when files are gone or more than a few changed).
         features: what it is asked for; left out: everything that it can.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.

@@ -6,12 +6,15 @@ helps differs, so it is declared (``refresh``):
 notify    the notice is enough: the server acts on it before the next request
 show      every changed file is opened, and closed again: an open document's text is in the server's memory at once,
           and when it is closed the disk has the same
+reload    the notice is enough for a few files where others were; what lies in a new directory, a package in Go, the
+          server does not look for: a new one does
 restart   the server does not look at files again that it has read: a new one does
 """
 
 from __future__ import annotations
 
 import asyncio
+import glob
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -19,7 +22,7 @@ from typing import Final
 from codebuddy.errors import ToolError
 from codebuddy.language.config import Refresh
 from codebuddy.language.documents import Documents
-from codebuddy.language.snapshot import DELETED
+from codebuddy.language.snapshot import CREATED, DELETED
 
 __all__ = ["Showing"]
 
@@ -61,6 +64,8 @@ class Showing:
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):
             self.outdated = True
+        if self._refresh == "reload" and (not few or self._has_new_directory(served)):
+            self.outdated = True
         for path, kind in served.items():
             if self._refresh == "show" or (few and kind != DELETED):
                 self._waiting[path] = few and kind != DELETED
@@ -83,6 +88,14 @@ class Showing:
                     await asyncio.sleep(0)
                     unsent = 0
             await self._flush()
+
+    def _has_new_directory(self, served: Mapping[Path, int]) -> bool:
+        """Say whether all files of a kind in some directory are new."""
+        created = {path for path, kind in served.items() if kind == CREATED}
+        return any(
+            all(file in created for file in directory.glob(f"*{glob.escape(suffix)}") if self._serves(file))
+            for directory, suffix in {(path.parent, path.suffix) for path in created}
+        )
 
     def _show(self, path: Path, keep: bool) -> int:
         try:

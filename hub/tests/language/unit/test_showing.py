@@ -118,6 +118,32 @@ async def test_a_few_changes_are_no_reason_to_replace_a_server(start: Any, root:
         assert len(fake.processes()) == 1
 
 
+@pytest.mark.parametrize("what", ["many", "new directory"])
+async def test_a_server_that_looks_for_no_new_package_is_replaced_before_the_question(
+    start: Any, root: Path, what: str
+) -> None:
+    async with start(refresh="reload") as fake:
+        await fake.definition()
+        if what == "many":
+            write(root, 40, "x = 1\n")
+        else:
+            (root / "more").mkdir()
+            (root / "more/new.py").write_text("x = 1\n")
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 2
+
+
+async def test_such_a_server_goes_on_when_a_few_files_change_where_others_are(start: Any, root: Path) -> None:
+    async with start(refresh="reload") as fake:
+        await fake.definition()
+        write(root, 3, "x = 1\n")
+        (root / "shop.py").unlink()
+        (root / "more").mkdir()
+        (root / "more/not_served.txt").touch()
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 1
+
+
 async def test_a_server_that_does_not_read_holds_up_nobody_for_longer_than_they_wait(start: Any, root: Path) -> None:
     async with start({DEFINITION: [[{"reply": None}, {"deaf": True}]]}, refresh="show") as fake:
         await fake.definition()
@@ -139,5 +165,5 @@ async def test_what_was_not_shown_in_time_is_shown_before_the_next_question(star
 
 def test_an_unknown_way_is_refused() -> None:
     raw = [{"name": "x", "command": ["x"], "languages": {"*": "x"}, "refresh": "pray"}]
-    with pytest.raises(ValueError, match="refresh must be one of notify, show, restart"):
+    with pytest.raises(ValueError, match="refresh must be one of notify, show, reload, restart"):
         read_server_configs(raw)

@@ -17,7 +17,7 @@ __all__ = ["FEATURES", "LIMITS", "READINESS", "REFRESH", "read_language_servers"
 
 READINESS = ("immediate", "progress", "server_status", "log")
 LIMITS = ("searched_files", "parsed_files", "shortest_name")
-REFRESH = ("notify", "show", "restart")
+REFRESH = ("notify", "show", "reload", "restart")
 FEATURES = ("navigation", "hover", "completion", "diagnostics", "format", "actions", "rename")
 Description = Mapping[str, Any]
 
