@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from pydantic import Field, model_validator
 
 from codebuddy.code.action_models import ActionPlace, CodeAction, CodeActions, PlannedAction
-from codebuddy.code.models import Reason
+from codebuddy.code.models import Reason, paths_in
 from codebuddy.editor.editor import Editor
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.models import Extent
 from codebuddy.errors import ToolError
+from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.tool import Call, Tool
-from codebuddy.tools.code_edits import CodeEdits, require_planned
+from codebuddy.tools.code_edits import CodeEdits, paths_planned, require_whole
 from codebuddy.workspace.models import EXPECTED, HASH
 
 __all__ = ["CodeActionsResult", "CodeActionsToolArguments", "action_tools"]
-
-_ANSWER_SECONDS = 10.0  # so long after its time-out a spoke may take to say that it timed out
 
 
 class CodeActionsToolArguments(ActionPlace):
@@ -70,16 +70,8 @@ class _Actions:
     async def code_actions(self, call: Call, arguments: CodeActionsToolArguments) -> CodeActionsResult:
         project = self._editor.path(call, arguments.path).project
         place = arguments.model_dump(include=set(ActionPlace.model_fields), exclude_none=True)
-        patience = arguments.timeout_seconds + _ANSWER_SECONDS
         if arguments.apply is None:
-            try:
-                found = await self._links.call(
-                    project, "code_actions", place, CodeActions, report=call.progress, timeout_seconds=patience
-                )
-            except ToolError as error:
-                if error.code != "spoke_offline":
-                    raise
-                found = CodeActions(complete=False, reason="spoke_offline", message=error.message, actions=[])
+            found = await self._listed(call, project, place, arguments.timeout_seconds)
             return CodeActionsResult(
                 files=[],
                 actions=found.actions,
@@ -87,17 +79,28 @@ class _Actions:
                 reason=found.reason,
                 message=found.message,
             )
-        planned = await self._links.call(
+        planned = await ask_spoke(
+            self._links,
             project,
             "plan_action",
             {**place, "action": arguments.apply},
             PlannedAction,
+            seconds=arguments.timeout_seconds,
+            paths=paths_planned,
             report=call.progress,
-            timeout_seconds=patience,
         )
-        require_planned(project, planned)
+        require_whole(planned)
         edit = await self._edits.make(call, "code_actions", arguments, planned)
         return CodeActionsResult(**dict(edit), complete=True, title=planned.title, notes=planned.notes or None)
+
+    async def _listed(self, call: Call, project: str, place: dict[str, Any], seconds: float) -> CodeActions:
+        ask = partial(ask_spoke, self._links, project, "code_actions", place, CodeActions)
+        try:
+            return await ask(seconds=seconds, paths=paths_in, report=call.progress)
+        except ToolError as error:
+            if error.code != "spoke_offline":
+                raise
+            return CodeActions(complete=False, reason="spoke_offline", message=error.message, actions=[])
 
 
 _DESCRIPTION = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
 from pydantic import Field, model_validator
@@ -13,13 +14,13 @@ from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.edits.models import Extent
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ANSWER_SECONDS, require_own
+from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.tool import Arguments, Call, Tool
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 
-__all__ = ["CodeEdits", "EditsCode", "code_edit_tools", "require_planned"]
+__all__ = ["CodeEdits", "EditsCode", "code_edit_tools", "paths_planned", "require_whole"]
 
 
 class Wanted(Protocol):
@@ -120,15 +121,17 @@ class CodeEdits:
         """
         project = self._editor.path(call, arguments.path).project
         sent = {"path": arguments.path, "timeout_seconds": arguments.timeout_seconds, **what}
-        planned = await self._links.call(
+        planned = await ask_spoke(
+            self._links,
             project,
             tool,
             {name: value for name, value in sent.items() if value is not None},
             PlannedChanges,
+            seconds=arguments.timeout_seconds,
+            paths=paths_planned,
             report=call.progress,
-            timeout_seconds=arguments.timeout_seconds + ANSWER_SECONDS,
         )
-        require_planned(project, planned)
+        require_whole(planned)
         return planned
 
     async def make(
@@ -163,15 +166,19 @@ class CodeEdits:
         return await tell(made, preview=arguments.preview)
 
 
-def require_planned(project: str, planned: PlannedChanges) -> None:
-    """See that a plan is all of it, and about the spoke's own project.
+def paths_planned(planned: PlannedChanges) -> Iterable[str]:
+    """Give the workspace paths that a plan is about."""
+    return map(str, paths_of(planned.changes))
+
+
+def require_whole(planned: PlannedChanges) -> None:
+    """See that a plan is all of it.
 
     Raises:
-        ToolError: ``not_complete``, ``bad_answer``.
+        ToolError: ``not_complete``.
     """
     if not planned.complete:
         raise ToolError("not_complete", f"{planned.message or planned.reason} Nothing was changed.")
-    require_own(project, map(str, paths_of(planned.changes)))
 
 
 _FORMAT = (
