@@ -14,6 +14,7 @@ __all__ = [
     "EDIT_ID",
     "CreateDirectoryArguments",
     "DeleteArguments",
+    "Diagnosed",
     "EditArguments",
     "Extent",
     "ListEditsArguments",
@@ -37,21 +38,23 @@ class _Previewed(Arguments):
     preview: bool = Field(default=False, description=_PREVIEW)
 
 
-class _Diagnosed(_Previewed):
+class Diagnosed(_Previewed):
+    """What every tool takes whose edit can be looked at first, or compared with the diagnostics before it."""
+
     diagnostics: Extent | None = Field(
         default=None,
         description="Also tell which errors and warnings the edit introduced and cured: in the edited files, or in all "
-        "of their projects. Takes as long as the language servers need.",
+        "of their projects. Takes as long as the language servers need. Not with preview.",
     )
 
     @model_validator(mode="after")
-    def _diagnostics_need_a_write(self) -> _Diagnosed:
+    def _diagnostics_need_a_write(self) -> Diagnosed:
         if self.preview and self.diagnostics is not None:
             raise ValueError("language servers see only what is written: leave out preview or diagnostics")
         return self
 
 
-class WriteArguments(_Diagnosed):
+class WriteArguments(Diagnosed):
     """A whole file."""
 
     path: str = Field(description=PATH)
@@ -78,7 +81,7 @@ class TextReplacement(Arguments):
     count: int = Field(default=1, ge=1, description="How often old_text occurs; all of them are replaced.")
 
 
-class EditArguments(_Diagnosed):
+class EditArguments(Diagnosed):
     """Replacements in one file: all or none."""
 
     path: str = Field(description=PATH)
@@ -111,7 +114,7 @@ class CreateDirectoryArguments(_Previewed):
     path: str = Field(description=PATH)
 
 
-class WorkspaceEditArguments(_Diagnosed):
+class WorkspaceEditArguments(Diagnosed):
     """Changes in any number of files and projects: all or none."""
 
     changes: list[FileChange] = Field(min_length=1, max_length=2000, description="In the order in which they apply.")
@@ -129,7 +132,7 @@ class ListEditsArguments(Arguments):
     )
 
 
-class UndoArguments(_Diagnosed):
+class UndoArguments(Diagnosed):
     """An edit to undo."""
 
     edit_id: str = Field(pattern=EDIT_ID, description=_ID)

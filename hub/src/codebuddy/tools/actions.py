@@ -11,7 +11,7 @@ from codebuddy.code.action_models import ActionPlace, CodeAction, CodeActions, P
 from codebuddy.code.models import Reason, paths_in
 from codebuddy.editor.editor import Editor
 from codebuddy.edits.answers import EditResult
-from codebuddy.edits.models import Extent
+from codebuddy.edits.models import Diagnosed, Extent
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
@@ -22,7 +22,7 @@ from codebuddy.workspace.models import EXPECTED, HASH
 __all__ = ["CodeActionsResult", "CodeActionsToolArguments", "action_tools"]
 
 
-class CodeActionsToolArguments(ActionPlace):
+class CodeActionsToolArguments(Diagnosed, ActionPlace):
     """A place in code or a stretch of it; and, to make an action, its id."""
 
     apply: str | None = Field(
@@ -40,8 +40,6 @@ class CodeActionsToolArguments(ActionPlace):
     def _of_an_edit(self) -> CodeActionsToolArguments:
         if self.apply is None and (self.preview or self.diagnostics or self.expected_hash):
             raise ValueError("preview, diagnostics and expected_hash go with apply")
-        if self.preview and self.diagnostics is not None:
-            raise ValueError("language servers see only what is written: leave out preview or diagnostics")
         return self
 
 

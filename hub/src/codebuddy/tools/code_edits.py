@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal, Protocol
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from codebuddy.code.change_models import PlannedChanges
 from codebuddy.editor.editor import Editor, Made, tell
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.edits.models import Extent
+from codebuddy.edits.models import Diagnosed, Extent
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.tool import Arguments, Call, Tool
+from codebuddy.tool import Call, Tool
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 
@@ -32,51 +32,40 @@ class Wanted(Protocol):
     diagnostics: Extent | None
 
 
-class EditsCode(Arguments):
+class EditsCode(Diagnosed):
     """What every tool that edits code takes."""
 
     path: str = Field(description=PATH)
     expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
-    preview: bool = Field(default=False, description="Only tell what would be done; nothing is written.")
-    diagnostics: Extent | None = Field(
-        default=None,
-        description="Also tell which errors and warnings the edit introduced and cured: in the edited files, or in all "
-        "of their projects. Not with preview.",
-    )
     timeout_seconds: float = Field(
         default=30.0, gt=0, le=600, description="Seconds to wait for the language server, its loading included."
     )
-
-    @model_validator(mode="after")
-    def _diagnostics_need_a_write(self) -> EditsCode:
-        if self.preview and self.diagnostics is not None:
-            raise ValueError("language servers see only what is written: leave out preview or diagnostics")
-        return self
 
 
 class FormatFileArguments(EditsCode):
     """A file to format."""
 
 
-class ReplaceSymbolArguments(EditsCode):
-    """A symbol and the code that comes in its place."""
+class EditsSymbol(EditsCode):
+    """A symbol of a file."""
 
     symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
     line: int | None = Field(
         default=None, ge=1, description="The line of its name, where several symbols have the same name."
     )
+
+
+class ReplaceSymbolArguments(EditsSymbol):
+    """A symbol and the code that comes in its place."""
+
     content: str = Field(
         description="The whole new declaration, decorators and attributes included; indented as in the file or not."
     )
 
 
-class InsertAtSymbolArguments(EditsCode):
+class InsertAtSymbolArguments(EditsSymbol):
     """A symbol and the code that comes above or below it."""
 
-    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
-    line: int | None = Field(
-        default=None, ge=1, description="The line of its name, where several symbols have the same name."
-    )
     position: Literal["before", "after"] = Field(
         description="before: above its decorators, attributes and doc comments; after: below its last line."
     )

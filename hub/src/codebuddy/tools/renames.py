@@ -15,7 +15,7 @@ from codebuddy.editor.editor import Editor, tell
 from codebuddy.editor.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.edits.models import Extent
+from codebuddy.edits.models import Diagnosed
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
@@ -31,7 +31,7 @@ _SEARCH_SECONDS = 20.0
 _SHOWN = 200  # places found by their text alone, in an answer
 
 
-class RenameSymbolArguments(Place):
+class RenameSymbolArguments(Diagnosed, Place):
     """A symbol by a place in code, and its new name."""
 
     new_name: NewName
@@ -45,12 +45,6 @@ class RenameSymbolArguments(Place):
         False,
         description="Also rename where only the text is the same: in comments, strings, and files that no language "
         "server connects. Look at text_matches in a preview first.",
-    )
-    preview: bool = Field(False, description="Only tell what would be done; nothing is written.")
-    diagnostics: Extent | None = Field(
-        None,
-        description="Also tell which errors and warnings the edit introduced and cured: in the edited files, or in all "
-        "of their projects. Not with preview.",
     )
     timeout_seconds: float = Field(60.0, gt=0, le=600, description="Seconds to wait for the language servers.")
 
@@ -133,8 +127,6 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
-        if arguments.preview and arguments.diagnostics:
-            raise ToolError("invalid_arguments", "A preview writes nothing, so it has no diagnostics; leave one out.")
         own = self._editor.path(call, arguments.path).project
         # The first one decides what the symbol is; all are checked before anything is asked.
         projects = [own, *(name for name in dict.fromkeys(arguments.projects or ()) if name != own)]

@@ -7,15 +7,12 @@ from typing import Any
 from pydantic import Field
 
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each
+from codebuddy.links.fanout import ANSWER_SECONDS, ask_each
 from codebuddy.links.registry import Links
 from codebuddy.telemetry.models import LanguageServerState, RestartArguments, ServerStates
 from codebuddy.tool import Call, Result, Tool
 
 __all__ = ["RestartInProjects", "Restarted", "server_tools"]
-
-ANSWER_SECONDS = 10.0
-"""So long after its time-out a spoke may take to tell how its servers are."""
 
 
 class RestartInProjects(RestartArguments):
