@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel
 
+from codebuddy.language.readiness import State
 from codebuddy.tool import Arguments, Result
 
-__all__ = ["LanguageServerState", "RestartArguments", "ServerStates", "SpokeStatus", "StatusArguments"]
+__all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
 
 
 class StatusArguments(Arguments):
@@ -35,24 +36,9 @@ class LanguageServerState(BaseModel):
     """
 
     name: Shown
-    state: Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
+    state: State
     reason: Shown | None = None
     percent: int | None = None
-
-
-class RestartArguments(Arguments):
-    """Which of a project's language servers to restart."""
-
-    name: str | None = Field(
-        None, description="Name of the language server, as list_projects gives it; left out: all of the project."
-    )
-    timeout_seconds: float = Field(30.0, gt=0, le=600, description="Seconds to wait until they have loaded.")
-
-
-class ServerStates(Result):
-    """How a project's language servers are."""
-
-    language_servers: list[LanguageServerState]
 
 
 class SpokeStatus(Result):

@@ -6,10 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
+from codebuddy.code.server_models import RestartArguments, ServerStates
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ANSWER_SECONDS, ask_each
 from codebuddy.links.registry import Links
-from codebuddy.telemetry.models import LanguageServerState, RestartArguments, ServerStates
+from codebuddy.telemetry.models import LanguageServerState
 from codebuddy.tool import Call, Result, Tool
 
 __all__ = ["RestartInProjects", "Restarted", "server_tools"]

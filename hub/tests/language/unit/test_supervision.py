@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from codebuddy.access import LOCAL
+from codebuddy.code.server_models import RestartArguments
 from codebuddy.errors import ToolError
 from codebuddy.language.family import MARK, end_orphans
 from codebuddy.language.process import Process
@@ -20,7 +21,6 @@ from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
 from codebuddy.spoke.servers import server_tools
-from codebuddy.telemetry.models import RestartArguments
 from codebuddy.tool import Call
 
 pytestmark = pytest.mark.anyio
