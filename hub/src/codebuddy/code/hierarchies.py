@@ -14,7 +14,7 @@ from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, H
 from codebuddy.code.models import Location, TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
-from codebuddy.code.questions import Pointer, Question, Unsettled, malformed, point_at
+from codebuddy.code.questions import Pointer, Question, malformed, point_at
 from codebuddy.code.results import Reader
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
@@ -75,10 +75,7 @@ async def type_hierarchy(servers: LanguageServers, wanted: TypeHierarchyArgument
 
 async def _hierarchy(servers: LanguageServers, wanted: _Wanted, report: Report, tool: str) -> Hierarchy:
     question, path = Question.begin(servers, wanted.timeout_seconds, report), servers.tree.locate(wanted.path)
-    try:
-        items, answer = await question.persist(partial(_attempt, question, path, wanted))
-    except Unsettled as unsettled:
-        items, answer = [], unsettled.answer
+    items, answer = await question.found(partial(_attempt, question, path, wanted))
     page = paged(tool, wanted, items, answer)
     return Hierarchy(direction=wanted.direction, items=page.items, **page.rest)
 

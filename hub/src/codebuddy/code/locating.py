@@ -60,10 +60,7 @@ async def find_references(servers: LanguageServers, wanted: ReferencesArguments,
 
 async def _find(servers: LanguageServers, place: PlaceArguments, report: Report, method: str) -> LocationsResult:
     question = Question.begin(servers, place.timeout_seconds, report)
-    try:
-        locations, answer = await question.persist(partial(_at, question, place, method))
-    except Unsettled as unsettled:
-        locations, answer = [], unsettled.answer
+    locations, answer = await question.found(partial(_at, question, place, method))
     page = paged(method, place, locations, answer)
     return LocationsResult(locations=page.items, **page.rest)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from codebuddy.code.asking import Answer, Report
 from codebuddy.code.naming import symbol_location
 from codebuddy.code.pages import paged
-from codebuddy.code.questions import Question, Unsettled, file_symbols
+from codebuddy.code.questions import Question, file_symbols
 from codebuddy.code.symbol_models import DocumentSymbolsArguments, SymbolLocation, SymbolsOfFile
 from codebuddy.language.servers import LanguageServers
 
@@ -25,10 +25,7 @@ async def document_symbols(
     """
     path = servers.tree.locate(arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
-    try:
-        symbols, answer = await question.persist(partial(_symbols, question, path))
-    except Unsettled as unsettled:
-        symbols, answer = [], unsettled.answer
+    symbols, answer = await question.found(partial(_symbols, question, path))
     page = paged("document_symbols", arguments, symbols, answer)
     return SymbolsOfFile(path=servers.tree.show(path), symbols=page.items, **page.rest)
 

@@ -118,6 +118,17 @@ class Question:
             await asyncio.sleep(pause)
             pause *= 2
 
+    async def found(self, attempt: Callable[[], Awaitable[tuple[list[T], Answer]]]) -> tuple[list[T], Answer]:
+        """Try as `persist` does; where nothing can be known, give nothing and the answer that says why.
+
+        Raises:
+            ToolError: the attempt's.
+        """
+        try:
+            return await self.persist(attempt)
+        except Unsettled as unsettled:
+            return [], unsettled.answer
+
 
 @dataclass(frozen=True)
 class Pointer:

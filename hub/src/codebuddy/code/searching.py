@@ -44,10 +44,7 @@ async def find_symbols(servers: LanguageServers, wanted: FindSymbolsArguments, r
     """
     servers.tree.require_own(wanted.projects)
     question = Question.begin(servers, wanted.timeout_seconds, report)
-    try:
-        found, answer = await question.persist(partial(_search, question, wanted))
-    except Unsettled as unsettled:
-        found, answer = [], unsettled.answer
+    found, answer = await question.found(partial(_search, question, wanted))
     page = paged("find_symbols", wanted, found, answer)
     return FoundSymbols(symbols=page.items, **page.rest)
 
