@@ -16,7 +16,7 @@ from codebuddy.code.limits import beyond_limits
 from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
 from codebuddy.code.places import Symbol
 from codebuddy.code.questions import Pointer, Question, Unsettled, file_symbols, malformed, point_at
-from codebuddy.code.results import Reader, StaleLocation, Unshown
+from codebuddy.code.results import MAX_LINE_TEXT, Reader, StaleLocation, Unshown
 from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
@@ -27,7 +27,6 @@ from codebuddy.workspace.changes import FileChange
 __all__ = ["plan_rename"]
 
 _PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-_MAX_LINE_TEXT: Final = 1000
 
 # python-lsp-server renames a module without its file, and by another name also the thing itself but not its imports.
 _CHANGE_TEXT_ONLY: Final = ("pylsp",)
@@ -104,7 +103,7 @@ class _Target:
     def location(self) -> Location:
         """Give where it is; only for a pointer that knows its text."""
         line, column = self.pointer.line, self.pointer.column
-        text = (self.pointer.lines or [])[line - 1][:_MAX_LINE_TEXT]
+        text = (self.pointer.lines or [])[line - 1][:MAX_LINE_TEXT]
         end = column + len(self.name or "")
         return Location(path=self.pointer.path, line=line, column=column, end_line=line, end_column=end, line_text=text)
 

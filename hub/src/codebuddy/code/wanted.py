@@ -133,8 +133,7 @@ def merged(changes: Sequence[FileChange], more: Iterable[FileChange]) -> list[Fi
 def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> bool:
     """Say whether the text at a place, or the file that begins with it, is among what is changed."""
     for change in changes:
-        spans = [_span(edit) for edit in change.edits or [] if change.path == path]
-        if any(span[:2] <= (line, column) < span[2:] for span in spans):
+        if change.path == path and any(edit.covers(line, column) for edit in change.edits or []):
             return True
         if change.move_to and (line, column) == (1, 1) and f"{path}/".startswith(f"{change.path}/"):
             return True

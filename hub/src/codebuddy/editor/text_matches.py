@@ -53,14 +53,10 @@ def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[Wo
     left = []
     for file in files:
         known = edits.get(str(file.path), [])
-        places = tuple(at for at in file.places if not any(_covers(edit, at.line, at.column) for edit in known))
+        places = tuple(at for at in file.places if not any(edit.covers(at.line, at.column) for edit in known))
         if places and str(file.path) not in anew:
             left.append(WordFile(file.path, file.hash, places))
     return left
-
-
-def _covers(edit: RangeEdit, line: int, column: int) -> bool:
-    return (edit.line, edit.column) <= (line, column) < (edit.end_line, edit.end_column)
 
 
 def with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], old: str, new: str) -> list[FileChange]:

@@ -22,6 +22,10 @@ class RangeEdit(Arguments):
     end_column: int = Field(ge=1, description="The column after the last character.")
     new_text: str
 
+    def covers(self, line: int, column: int) -> bool:
+        """Say whether the character at a place is in the stretch."""
+        return (self.line, self.column) <= (line, column) < (self.end_line, self.end_column)
+
 
 class FileChange(Arguments):
     """One step of an edit: new text for stretches of a file, a whole file, a move, or a deletion.
