@@ -21,6 +21,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, from_lsp
+from codebuddy.language.quirks import GIVE_WHOLE_TEXTS
 from codebuddy.language.session import METHOD_NOT_FOUND, ServerError
 from codebuddy.workspace.changes import FileChange
 
@@ -31,9 +32,6 @@ _ATTEMPTS: Final = 4
 # Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
 # RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
 _FAILURES: Final = (-32700, -32600, -32603, -32002, -32800, -32801, -32802)
-
-# python-lsp-server gives the whole text of each file, with an end of range that is wrong in a file without line break.
-_GIVES_WHOLE_TEXTS: Final = ("pylsp",)
 
 _PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
 _WORD: Final = re.compile(r"[\w$]+")
@@ -127,7 +125,7 @@ class _Question:
         prepared, edit, refusal = await self._both(connection, params)
         name = _prepared_name(prepared, lines, encoding) or word_at(lines, *from_lsp(lines, position, encoding))
         known.answered(connection)
-        whole_texts = connection.server_name in _GIVES_WHOLE_TEXTS
+        whole_texts = connection.server_name in GIVE_WHOLE_TEXTS
         return _Said(
             Expected(tree, encoding, name, self.new_name, whole_texts),
             edit,

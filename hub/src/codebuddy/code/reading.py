@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.language.connection import Connection
+from codebuddy.language.quirks import INDEX_LATE
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 
 __all__ = ["have_read"]
 
-# Until it has compiled a document, clangd answers from the index of the text before, and completes with whatever has a
-# name anywhere. The symbols of a document come after that only.
-_INDEXES_LATE: Final = ("clangd",)
 _SYMBOLS: Final = "textDocument/documentSymbol"
 
 Request = Callable[[Connection, str, dict[str, Any]], Awaitable[Any]]
@@ -31,7 +29,7 @@ async def have_read(connection: Connection, request: Request) -> None:
     Raises:
         RequestTimedOut, SessionClosed: it has not.
     """
-    if connection.server_name not in _INDEXES_LATE or not connection.capabilities.covers(_SYMBOLS):
+    if connection.server_name not in INDEX_LATE or not connection.capabilities.covers(_SYMBOLS):
         return
     sent = {path: (document.uri, document.version) for path, document in connection.documents.copies().items()}
 

@@ -21,15 +21,13 @@ from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import StaleText
+from codebuddy.language.quirks import CHANGE_TEXT_ONLY
 from codebuddy.language.servers import LanguageServers
 from codebuddy.workspace.changes import FileChange
 
 __all__ = ["plan_rename"]
 
 _PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
-
-# python-lsp-server renames a module without its file, and by another name also the thing itself but not its imports.
-_CHANGE_TEXT_ONLY: Final = ("pylsp",)
 
 
 async def plan_rename(servers: LanguageServers, arguments: RenameArguments, report: Report) -> PlannedRename:
@@ -89,7 +87,7 @@ class _Target:
     def changes_text_only(self) -> bool:
         """Whether the server is one that changes no more than texts."""
         connection = self.asked.server.connection
-        return connection is not None and connection.server_name in _CHANGE_TEXT_ONLY
+        return connection is not None and connection.server_name in CHANGE_TEXT_ONLY
 
     @property
     def is_foreign(self) -> bool:
@@ -169,7 +167,7 @@ class _Renaming:
         if (lacking := await beyond_limits(target.asked, target.name)) is not None:
             raise Unsettled(lacking)
         renamed = await ask_rename(target.asked, target.path, target.pointer, self.arguments.new_name)
-        if renamed.server_name in _CHANGE_TEXT_ONLY:  # one that was not there yet before
+        if renamed.server_name in CHANGE_TEXT_ONLY:  # one that was not there yet before
             _require_plain(target)
         return renamed
 

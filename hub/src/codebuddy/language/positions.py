@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, TypedDict, get_args
 
+from codebuddy.language.quirks import COUNT_CODE_POINTS
+
 __all__ = [
     "OFFERED_ENCODINGS",
     "Encoding",
@@ -24,9 +26,6 @@ __all__ = [
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
 OFFERED_ENCODINGS: Final[list[Encoding]] = ["utf-8", "utf-16"]
-
-# python-lsp-server takes and gives jedi's columns as they are. (One that learns to do it right will say so.)
-_COUNTS_CODE_POINTS: Final = ("pylsp",)
 
 # Not str.splitlines(): that also splits on form feeds, U+2028 and others, which servers count as ordinary characters.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -46,7 +45,7 @@ def agreed_encoding(answered: object, server: object = None) -> Encoding:
         answered: its ``positionEncoding``; the protocol's default, and the answer to nonsense, is UTF-16.
         server: what it calls itself, for those that say nothing and do not count in the default.
     """
-    unsaid: Encoding = "utf-32" if server in _COUNTS_CODE_POINTS else "utf-16"
+    unsaid: Encoding = "utf-32" if server in COUNT_CODE_POINTS else "utf-16"
     return next((encoding for encoding in get_args(Encoding) if encoding == answered), unsaid)
 
 
