@@ -43,7 +43,7 @@ class _End:
 
 
 _ORDER: Final = _End("it is being restarted, as was asked for", "order")
-_RENEWAL: Final = _End("it is being restarted, for it does not look again at files that changed", "renewal")
+_RENEWAL: Final = _End("it is being restarted, to know the files as they are now", "renewal")
 
 
 class LanguageServer:
@@ -127,6 +127,10 @@ class LanguageServer:
         self._failures, self.readiness.hopeless = 0, False
         self._replace(_ORDER)
 
+    def renew(self) -> None:
+        """Replace the process by one that knows the files as they are; who asks meanwhile asks that one."""
+        self._replace(_RENEWAL)
+
     def _replace(self, order: _End) -> None:
         self.readiness.died(order.reason)
         self._connection = None
@@ -146,7 +150,7 @@ class LanguageServer:
         with contextlib.suppress(SessionClosed):
             connection.tell(events)
             if connection.showing.outdated:
-                self._replace(_RENEWAL)
+                self.renew()
 
     def open(self, paths: list[Path]) -> None:
         """Show files of this server to it as open documents: their text is then known before the next question.

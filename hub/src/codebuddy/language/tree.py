@@ -122,7 +122,7 @@ class Tree:
         *opened* file is, so that a link swapped during the call gains nothing.
 
         Raises:
-            ToolError: ``not_found``, ``not_a_file``, ``outside_project``, ``too_large``.
+            ToolError: ``not_found``, ``not_readable``, ``not_a_file``, ``outside_project``, ``too_large``.
         """
         shown = self.show(path)
         try:
@@ -140,6 +140,8 @@ class Tree:
             if status.st_size > MAX_FILE:
                 raise ToolError("too_large", f"The file is larger than {MAX_FILE} bytes.", shown)
             return _read_whole(descriptor, status.st_size), _stamp(status)
+        except OSError as error:  # a disk or a network file system fails at the reading, not at the opening
+            raise ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown) from None
         finally:
             os.close(descriptor)
 
