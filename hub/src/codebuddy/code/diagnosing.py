@@ -45,8 +45,10 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
         await panel.prepare(servers.for_project("diagnostics"))
-        files = tree.files(lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target)
-        return await survey.run(files)
+        served = tree.files(
+            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, survey.cut.append
+        )
+        return await survey.run(served)
     tree.read(target)
     serving = servers.serving(target, "diagnostics")
     if not serving:
@@ -80,6 +82,7 @@ class _Survey:
         question: what was asked, for the cursor.
         limit: the most diagnostics to give.
         where: where an earlier answer ended.
+        cut: why there are more files than these, if so.
     """
 
     tree: Tree
@@ -90,6 +93,7 @@ class _Survey:
     checked: int = 0
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
+    cut: list[str] = field(default_factory=list)
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""
@@ -105,6 +109,8 @@ class _Survey:
             if self.checked >= _MAX_FILES and (following := next(left, None)) is not None:
                 self.where = _Where(self._inside(following))
                 return self.result("truncated", f"{self.checked} files were checked; {_MORE}", self.where)
+        if self.cut:
+            return self.result("truncated", self.cut[0])
         return self.result(passed.reason, passed.message)
 
     def result(self, reason: Reason | None, message: str | None, where: _Where | None = None) -> DiagnosticsResult:

@@ -31,6 +31,8 @@ async def beyond_limits(asked: Asked, word: str | None) -> Answer | None:
         asked.server.tree, word or "", lambda path: asked.server.config.language_of(path) is not None
     ):
         files, found = files + looked.files, found + len(looked.found)
+        if looked.cut is not None:
+            return Answer(None, reason="truncated", message=looked.cut)
         if most is not None and files > most:
             message = f"{name} looks into {most} files only, and the project has more, {_MISSING}"
             return Answer(None, reason="truncated", message=message)

@@ -198,6 +198,8 @@ class _Search:
             servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
         ):
             files += looked.found
+            if looked.cut is not None:
+                self.note(Answer(None, reason="truncated", message=looked.cut))
             for path, error in looked.refused:
                 message = f"{servers.tree.show(path)} was not looked at: {error.message}"
                 self.note(Answer(None, reason="unsupported", message=message))

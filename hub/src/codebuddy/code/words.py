@@ -25,11 +25,13 @@ class Looked(NamedTuple):
         files: how many.
         found: those with the word.
         refused: those that could not be read, but for what is gone, and why.
+        cut: why these are the last though there are more, if so.
     """
 
     files: int
     found: list[Path]
     refused: list[tuple[Path, ToolError]]
+    cut: str | None = None
 
 
 async def look_for_word(tree: Tree, word: str, wanted: Callable[[str], bool]) -> AsyncIterator[Looked]:
@@ -41,9 +43,12 @@ async def look_for_word(tree: Tree, word: str, wanted: Callable[[str], bool]) ->
         wanted: whether a file is looked at, by its path in the project.
     """
     pattern = re.compile(rb"(?<!\w)" + re.escape(word.encode("utf-8", "replace")) + rb"(?!\w)")
-    walk = tree.files(wanted)
+    cut: list[str] = []
+    walk = tree.files(wanted, cut=cut.append)
     while some := await asyncio.to_thread(lambda: list(islice(walk, _READ_AT_ONCE))):
         yield await asyncio.to_thread(partial(_look, tree, some, pattern))
+    if cut:
+        yield Looked(0, [], [], cut[0])
 
 
 def _look(tree: Tree, paths: list[Path], pattern: re.Pattern[bytes]) -> Looked:

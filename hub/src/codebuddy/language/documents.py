@@ -281,7 +281,7 @@ class Documents:
 
 
 def _overlaid(path: Path, version: int, text: str) -> Document:
-    nowhere = Stamp(0, 0, 0)
+    nowhere = Stamp(0, 0, 0, 0)
     return Document(path, uri_of(path), version, text, split_lines(text), "", nowhere, False, version, {version})
 
 

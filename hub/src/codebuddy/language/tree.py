@@ -29,6 +29,7 @@ class Stamp(NamedTuple):
     """What tells two states of a file apart without reading it."""
 
     mtime_ns: int
+    ctime_ns: int
     size: int
     inode: int
 
@@ -175,8 +176,16 @@ class Tree:
         """Say whether it is a directory; what cannot be looked at is none."""
         return os.path.isdir(path)
 
-    def files(self, wanted: Callable[[str], bool], below: Path | None = None) -> Iterator[Path]:
-        """Walk the regular files whose path in the project is wanted, in a fixed order, without what tools generate."""
+    def files(
+        self, wanted: Callable[[str], bool], below: Path | None = None, cut: Callable[[str], None] | None = None
+    ) -> Iterator[Path]:
+        """Walk the regular files whose path in the project is wanted, in a fixed order, without what tools generate.
+
+        Args:
+            wanted: says so.
+            below: a directory; left out: the whole project.
+            cut: told in a sentence when the walk ends before it has seen all.
+        """
         seen = 0
         for directory, directories, names in os.walk(below or self.root):
             directories[:] = sorted(name for name in directories if name not in IGNORED_DIRECTORIES)
@@ -187,6 +196,8 @@ class Tree:
                     yield path
             seen += len(names)
             if seen > MAX_ENTRIES:
+                if cut is not None:
+                    cut(f"Of this project only {MAX_ENTRIES} files were looked at; it has more.")
                 return
 
 
@@ -200,4 +211,4 @@ def _read_whole(descriptor: int, size: int) -> bytes:
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+    return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)

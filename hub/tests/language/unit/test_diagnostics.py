@@ -237,3 +237,15 @@ async def test_more_than_is_kept_of_what_is_published_is_told(start: Any) -> Non
     async with start({OPENED: [[{"notify": ["textDocument/publishDiagnostics", params]}]]}) as fake:
         answer = await fake.diagnostics(path="p/main.py", limit=5000)
         assert (answer.complete, answer.reason) == (False, "truncated")
+
+
+async def test_more_files_than_are_looked_at_are_told(start: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codebuddy.language.tree.MAX_ENTRIES", 3)
+    for number in range(10):
+        (root / f"f{number}.py").write_text("x = 1\n")
+    async with start({DIAGNOSTIC: [[{"reply": {"kind": "full", "items": []}}]]}, PULL) as fake:
+        answer = await fake.diagnostics(timeout_seconds=10.0)
+        assert (answer.complete, answer.reason) == (False, "truncated")
+        assert "only 3 files" in (answer.message or "")
+        named = await fake.references(symbol="no_such")
+        assert (named.complete, named.reason) == (False, "truncated")
