@@ -238,6 +238,8 @@ async def _freshen(asked: Asked, connection: Connection) -> str | None:
     try:
         async with asyncio.timeout_at(asked.deadline):
             gap = await asked.server.freshen()
+            if connection.showing.outdated and asked.server.connection is connection:
+                asked.server.renew()
             if asked.server.connection is not connection:
                 raise _Replaced
             await connection.showing.catch_up()

@@ -140,6 +140,9 @@ class LanguageServer:
     def files_changed(self, events: dict[Path, int]) -> None:
         """Tell the server of changed files, in order with what is asked later; open documents are brought up to date.
 
+        One that does not look again at files is replaced when it is asked next: however much a
+        build writes and deletes, no process is started for nobody.
+
         Args:
             events: kind of change (LSP's FileChangeType) by file.
         """
@@ -149,8 +152,6 @@ class LanguageServer:
             return
         with contextlib.suppress(SessionClosed):
             connection.tell(events)
-            if connection.showing.outdated:
-                self.renew()
 
     def open(self, paths: list[Path]) -> None:
         """Show files of this server to it as open documents: their text is then known before the next question.

@@ -109,6 +109,20 @@ async def test_a_server_that_does_not_look_again_is_replaced_before_the_question
         assert pids[0] == first != pids[1]
 
 
+async def test_no_process_is_started_while_nobody_asks(start: Any, root: Path) -> None:
+    async with start(refresh="restart") as fake:
+        await fake.definition()
+        for _ in range(20):
+            (root / "built.py").touch()
+            await fake.servers.freshen()
+            (root / "built.py").unlink()
+            await fake.servers.freshen()
+            await fake.until(lambda: fake.server.connection is not None)
+        assert len(fake.processes()) == 1
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 2
+
+
 async def test_a_few_changes_are_no_reason_to_replace_a_server(start: Any, root: Path) -> None:
     async with start(refresh="restart") as fake:
         await fake.definition()
