@@ -69,7 +69,7 @@ class LanguageServer:
         self._given = _ORDER
         self._failures = 0
         self._reopen: list[Path] = []
-        self._missed: dict[Path, int] = {}
+        self._missed: dict[Path, int] | None = None  # only while a process is there that is not connected yet
 
     @property
     def connection(self) -> Connection | None:
@@ -148,7 +148,8 @@ class LanguageServer:
         """
         connection = self.connection
         if connection is None:
-            self._missed.update(events)  # it may have read the old files already, before it said that it is there
+            if self._missed is not None:
+                self._missed.update(events)  # it may have read the old files already, before it said that it is there
             return
         with contextlib.suppress(SessionClosed):
             connection.tell(events)
@@ -169,12 +170,12 @@ class LanguageServer:
         """Start a process and stay with it to its end; give the reason of the end."""
         self.readiness.starting()
         self._demand.note()
-        self._missed.clear()  # it finds the files as they are now
+        self._missed = {}  # it finds the files as they are now
         environment = {**os.environ, **self.config.environment}
         try:
             process = await Process.start(self.config.command, self.tree.root, environment)
         except (ServerCommandMissing, OSError) as error:
-            self._failures = _HOPELESS_AFTER
+            self._failures, self._missed = _HOPELESS_AFTER, None
             return _End(str(error))
         connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
         self._pulse = Pulse(connection, self._patience.probe, self._patience.verdict)
@@ -196,7 +197,7 @@ class LanguageServer:
             # Not after the second failure in a row: perhaps one of them is what the server dies of.
             if paths := connection.documents.paths():
                 self._reopen = paths if self._failures == 0 else []
-            self._connection = self._pulse = None
+            self._connection = self._pulse = self._missed = None
             if end.kind == "idle":
                 await self._shut_down(connection, process)
             for task in (reading, listening):
@@ -266,7 +267,7 @@ class LanguageServer:
 
     def _connected(self, connection: Connection) -> None:
         """Show the initialized server what the one before it had open, and what changed meanwhile."""
-        missed, self._missed = self._missed, {}
+        missed, self._missed = self._missed, None
         paths, self._reopen = self._reopen, []
         paths = paths or ([] if self.config.ready != "progress" else self._any_file())
         self._connection = connection

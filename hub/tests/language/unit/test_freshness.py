@@ -63,3 +63,12 @@ async def test_what_could_not_be_looked_for_makes_no_answer_complete(
         assert (answer.complete, answer.reason) == (False, "indexing")
         assert answer.message == "Changes of files could not be looked for once; what changed then may not be known."
         assert not (await fake.definition()).complete
+
+
+async def test_of_a_server_that_cannot_be_started_no_changes_are_kept(start: Any, root: Path) -> None:
+    async with start(command=["there-is-no-such-server"]) as fake:
+        await fake.until(lambda: fake.server.readiness.hopeless)
+        for number in range(3):
+            (root / f"new{number}.py").touch()
+            await fake.servers.freshen()
+        assert not fake.server._missed
