@@ -15,6 +15,7 @@ __all__ = ["Published"]
 
 _MAX_FILES: Final = 2000
 _MAX_ITEMS: Final = 2000
+_MAX_ITEMS_OF_ALL: Final = 50_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Published:
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Path, _Entry] = OrderedDict()
+        self._items = 0
         self._changes = Changes()
         self._closed = False
 
@@ -43,10 +45,12 @@ class Published:
             said: whether the version was in the message; servers may leave it out. It is then the one that the server
                 had been sent when the message came, None when the document was not open.
         """
-        self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS], len(items) > _MAX_ITEMS)
-        self._entries.move_to_end(path)
-        if len(self._entries) > _MAX_FILES:
-            self._entries.popitem(last=False)
+        if (before := self._entries.pop(path, None)) is not None:
+            self._items -= len(before.items)
+        entry = self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS], len(items) > _MAX_ITEMS)
+        self._items += len(entry.items)
+        while len(self._entries) > _MAX_FILES or self._items > _MAX_ITEMS_OF_ALL:
+            self._items -= len(self._entries.popitem(last=False)[1].items)
         self._changes.tell()
 
     def is_cut(self, document: Document) -> bool:
