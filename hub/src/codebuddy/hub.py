@@ -167,7 +167,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     sessions = http_sessions(hub.server)
     clients = open_door(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
     listens = {project.listen: name for name, project in configuration.projects.items()}
-    spokes = open_door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping))
+    spokes = open_door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping), for_spokes=True)
 
     client_socket = listen(configuration.client.address, configuration.client.port)
     spoke_sockets = [listen(address, LINK_PORT) for address in listens]

@@ -21,7 +21,7 @@ from codebuddy.links.endpoint import link_app
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.protocol.dialled import LINK_PATH
-from codebuddy.protocol.door import MAX_CONNECTIONS, open_door
+from codebuddy.protocol.door import MAX_SPOKE_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
 from codebuddy.protocol.link import ToolServer
 from codebuddy.spoke.dial import dial_for_ever, waits
@@ -60,7 +60,7 @@ async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
     links, stopping = Links(ADDRESSES.values()), anyio.Event()
     server = build_server("hub", [echo_tool(Probe())], "", InFlight())
     policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
-    door = open_door(link_app(server, links, policy, ADDRESSES, stopping))
+    door = open_door(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(door.serve, listeners)
         try:
@@ -316,7 +316,9 @@ async def test_a_flood_of_connections_on_one_network_leaves_the_others_their_own
     flood: list[socket.socket] = []
 
     def begin(port: int) -> None:
-        flood.extend(socket.create_connection(("127.0.0.2", port), timeout=10) for _ in range(MAX_CONNECTIONS + 20))
+        flood.extend(
+            socket.create_connection(("127.0.0.2", port), timeout=10) for _ in range(MAX_SPOKE_CONNECTIONS + 20)
+        )
 
     def is_closed(one: socket.socket) -> bool:
         try:

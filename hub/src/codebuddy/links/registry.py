@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from codebuddy.errors import ToolError
 from codebuddy.protocol.calling import BadAnswer, call_tool
 from codebuddy.protocol.messages import RemoteError
-from codebuddy.protocol.pending import OnProgress, WireClosed
+from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.wire import Wire
 from codebuddy.tool import Progress
 
@@ -25,8 +25,6 @@ SILENCE_SECONDS = 1.0
 
 PING_SECONDS = 2.0
 """So long it may take to say so; the agent answers between two lines of output, however busy its project is."""
-
-MAX_PROGRESS_CHARACTERS = 32 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -107,10 +105,9 @@ class Links:
         if link is None:
             raise _offline(project)
 
-        on_progress = None if report is None else _shortened(report)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await call_tool(link.wire, tool, arguments, answer, on_progress)
+                return await call_tool(link.wire, tool, arguments, answer, report)
         except TimeoutError:
             sentence = f"The spoke of {project} did not answer {tool} in {timeout_seconds:.0f} s."
             raise ToolError("timed_out", sentence) from None
@@ -119,13 +116,6 @@ class Links:
         except (BadAnswer, RemoteError) as error:
             log.warning("link %s: %s: %s", project, tool, error)
             raise _bad_answer(project, tool) from None
-
-
-def _shortened(report: Progress) -> OnProgress:
-    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
-        await report(progress, total, None if message is None else message[:MAX_PROGRESS_CHARACTERS])
-
-    return on_progress
 
 
 async def watch(link: Link) -> None:

@@ -21,7 +21,10 @@ DRAIN_SECONDS = 3
 
 
 MAX_CONNECTIONS = 128
-"""Connections on one listener: a spoke that opens more gets no further, and takes no descriptor from the others."""
+"""Connections on one listener: who opens more gets no further, and takes no descriptor from the others."""
+
+MAX_SPOKE_CONNECTIONS = 16
+"""The same where spokes come in: each connection may hold a message that is never finished, as long as one may be."""
 
 FIRST_REQUEST_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
@@ -30,6 +33,8 @@ FIRST_REQUEST_SECONDS = 10.0
 class _BoundedConnection(H11Protocol):
     """An HTTP connection that must say soon what it wants, one of a limited number on its listener."""
 
+    limit = MAX_CONNECTIONS
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         listener = transport.get_extra_info("sockname")
         others = sum(
@@ -37,7 +42,7 @@ class _BoundedConnection(H11Protocol):
             for other in self.connections
         )
         super().connection_made(transport)
-        if others >= MAX_CONNECTIONS:
+        if others >= self.limit:
             transport.abort()
         else:
             asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._end_if_silent)
@@ -48,6 +53,10 @@ class _BoundedConnection(H11Protocol):
             cast(asyncio.Transport, self.transport).abort()
 
 
+class _SpokeConnection(_BoundedConnection):
+    limit = MAX_SPOKE_CONNECTIONS
+
+
 class Door(uvicorn.Server):
     """A uvicorn server that leaves signals alone: the hub has two doors, and closes both on one signal."""
 
@@ -56,12 +65,17 @@ class Door(uvicorn.Server):
         yield
 
 
-def open_door(app: ASGIApp) -> Door:
-    """Make the server of an application; ``serve(sockets)`` runs it."""
+def open_door(app: ASGIApp, for_spokes: bool = False) -> Door:
+    """Make the server of an application; ``serve(sockets)`` runs it.
+
+    Args:
+        app: the application.
+        for_spokes: whether spokes come in here, which may be hostile: of each fewer connections are taken.
+    """
     return Door(
         uvicorn.Config(
             app,
-            http=_BoundedConnection,
+            http=_SpokeConnection if for_spokes else _BoundedConnection,
             lifespan="off",
             log_config=None,
             access_log=False,

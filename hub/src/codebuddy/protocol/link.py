@@ -50,7 +50,7 @@ class ToolServer:
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        await Wire(channel, answer).run()
+        await Wire(channel, answer, most=None).run()
 
     async def _answer(self, incoming: Incoming, principal: Principal) -> dict[str, Any]:
         params = incoming.params or {}

@@ -21,6 +21,9 @@ __all__ = [
 
 Params = dict[str, Any]
 
+MAX_ID_CHARACTERS: Final = 200
+"""An id is given back with the answer: a longer one would have us keep what it holds."""
+
 # JSON-RPC 2.0, section 5.1.
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -65,7 +68,9 @@ NOT_A_MESSAGE: Final = message_of(error=error_of(PARSE_ERROR, "This is not a JSO
 
 def is_id(value: object) -> TypeGuard[int | str]:
     """Say whether a value can be the id of a request."""
-    return isinstance(value, (int, str)) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return len(value) <= MAX_ID_CHARACTERS
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

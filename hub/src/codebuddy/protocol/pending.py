@@ -12,7 +12,12 @@ from codebuddy.protocol.messages import Params, RemoteError, is_number
 
 __all__ = ["Answered", "OnProgress", "Pending", "WireClosed"]
 
-_MAX_PROGRESS: Final = 1000
+# What a caller that does not listen may make us keep.
+_MAX_NOTICES: Final = 1000
+_MAX_KEPT: Final = 1024 * 1024
+
+MAX_PROGRESS_CHARACTERS: Final = 32 * 1024
+"""The longest message of a progress that is told; more is cut."""
 
 log = logging.getLogger(__name__)
 
@@ -41,24 +46,37 @@ class Pending:
         self.answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         self.telling: asyncio.Task[None] | None = None
         self._on_progress = on_progress
-        self._progress: deque[tuple[float, float | None, str | None]] = deque(maxlen=_MAX_PROGRESS)
+        self._progress: deque[tuple[float, float | None, str | None]] = deque()
+        self._kept = 0
 
     def take_progress(self, params: Params) -> None:
         """Have the caller told how far it is; if there is too much to tell, the oldest is left out."""
         progress, total, message = params.get("progress"), params.get("total"), params.get("message")
         if self._on_progress is None or not is_number(progress):
             return
-        whole = float(total) if is_number(total) else None
-        self._progress.append((float(progress), whole, message if isinstance(message, str) else None))
+        try:
+            done, whole = float(progress), float(total) if is_number(total) else None
+        except OverflowError:
+            return
+        said = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
+        self._progress.append((done, whole, said))
+        self._kept += len(said or "")
+        while len(self._progress) > _MAX_NOTICES or self._kept > _MAX_KEPT:
+            self._next()
         if self.telling is None or self.telling.done():
             self.telling = asyncio.create_task(self._tell(self._on_progress))
 
     async def _tell(self, on_progress: OnProgress) -> None:
         while self._progress:
             try:
-                await on_progress(*self._progress.popleft())
+                await on_progress(*self._next())
             except Exception:
                 log.exception("progress could not be told")
+
+    def _next(self) -> tuple[float, float | None, str | None]:
+        notice = self._progress.popleft()
+        self._kept -= len(notice[2] or "")
+        return notice
 
     def settle(self, message: Params, characters: int) -> None:
         """Take the answer, as long as the message that it came in."""

@@ -34,6 +34,9 @@ __all__ = ["Incoming", "Wire"]
 FINISH_SECONDS: Final = 30.0
 """A client that has ended its input gets the answers that are ready by then."""
 
+MAX_SERVED: Final = 256
+"""So many requests of one connection are answered at a time; more are refused, which stops a flood."""
+
 _CANCEL_SECONDS: Final = 2.0
 
 log = logging.getLogger(__name__)
@@ -83,12 +86,20 @@ class Wire:
         serve: gives the result of a request, or takes a notification; raises RemoteError for what it refuses. None: the
             other side may only ask whether we are there.
         in_order: methods that are answered before the next message is looked at.
+        most: how many requests are answered at a time; None: any number, for one that is trusted.
     """
 
-    def __init__(self, channel: Channel, serve: Serve | None = None, in_order: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        serve: Serve | None = None,
+        in_order: frozenset[str] = frozenset(),
+        most: int | None = MAX_SERVED,
+    ) -> None:
         self._channel = channel
         self._serve = serve or _serve_ping
         self._in_order = in_order
+        self._most = most
         self._pending: dict[int | str, Pending] = {}
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
@@ -233,6 +244,11 @@ class Wire:
         key = key_of(incoming.request_id)
         if key in self._serving:
             problem = error_of(INVALID_REQUEST, "A request with this id is still being answered; give each its own.")
+            await self._send(message_of(incoming.request_id, error=problem))
+            return
+        if self._most is not None and len(self._serving) >= self._most:
+            # Sent before more is read: who does not read answers is not read either.
+            problem = error_of(INVALID_REQUEST, f"{self._most} requests are being answered; wait for one of them.")
             await self._send(message_of(incoming.request_id, error=problem))
             return
         task = asyncio.create_task(self._answer(incoming))
