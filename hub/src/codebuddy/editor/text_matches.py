@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable
+from itertools import accumulate
 
 from codebuddy.code.models import Place, PlannedRename
 from codebuddy.errors import ToolError
 from codebuddy.workspace.changes import FileChange, RangeEdit
-from codebuddy.workspace.words import WordFile
+from codebuddy.workspace.words import WordFile, WordPlace
 
 __all__ = ["require_meant", "with_matches", "without_renamed"]
 
@@ -53,10 +56,19 @@ def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[Wo
     left = []
     for file in files:
         known = edits.get(str(file.path), [])
-        places = tuple(at for at in file.places if not any(edit.covers(at.line, at.column) for edit in known))
+        places = _outside(known, file.places)
         if places and str(file.path) not in anew:
             left.append(WordFile(file.path, file.hash, places))
     return left
+
+
+def _outside(edits: Iterable[RangeEdit], places: Iterable[WordPlace]) -> tuple[WordPlace, ...]:
+    """Give the places that no edit covers; both may be very many."""
+    ordered = sorted((edit.line, edit.column, (edit.end_line, edit.end_column)) for edit in edits)
+    begins = [(line, column) for line, column, _ in ordered]
+    # How far at most those reach that begin at a place or before it, for they may overlap.
+    reached = [(0, 0), *accumulate((end for _, _, end in ordered), max)]
+    return tuple(at for at in places if reached[bisect_right(begins, (at.line, at.column))] <= (at.line, at.column))
 
 
 def with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], old: str, new: str) -> list[FileChange]:

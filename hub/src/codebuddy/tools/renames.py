@@ -135,10 +135,14 @@ class _Renames:
         rename = await self._gather(call, arguments, own, projects)
         if rename.old_name == arguments.new_name:
             raise ToolError("invalid_arguments", f"{rename.old_name!r} is its name already.", arguments.path)
-        found = {project: without_renamed(files, rename.changes[project]) for project, files in rename.words.items()}
+        # What the spokes say may be very much: beside the event loop.
+        found = {
+            project: await run_sync(without_renamed, files, rename.changes[project])
+            for project, files in rename.words.items()
+        }
         changes = [change for project in projects for change in rename.changes[project]]
         if arguments.include_text_matches:
-            changes = with_matches(changes, found, rename.old_name, arguments.new_name)
+            changes = await run_sync(with_matches, changes, found, rename.old_name, arguments.new_name)
         self._editor.require(call, paths_of(changes))
 
         def fill(draft: Any) -> None:

@@ -1,0 +1,56 @@
+"""The places of a rename that are found by their text, told apart from those that a language server names."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from codebuddy.editor.text_matches import without_renamed
+from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.words import WordFile, WordPlace
+
+
+def word_file(*places: tuple[int, int], path: str = "p/a") -> WordFile:
+    return WordFile(WorkspacePath.parse(path), "hash", tuple(WordPlace(line, column, "") for line, column in places))
+
+
+def edit(line: int, column: int, end_line: int, end_column: int) -> RangeEdit:
+    return RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text="new")
+
+
+def test_a_place_is_left_out_exactly_when_an_edit_covers_it() -> None:
+    chance = random.Random(4)
+    for _ in range(300):
+        edits = []
+        for _ in range(chance.randrange(1, 6)):
+            begin, end = sorted((chance.randrange(1, 5), chance.randrange(1, 5)) for _ in range(2))
+            edits.append(edit(*begin, *end))
+        everywhere = [(line, column) for line in range(1, 6) for column in range(1, 6)]
+        left = without_renamed([word_file(*everywhere)], [FileChange(path="p/a", edits=edits)])
+        expected = [at for at in everywhere if not any(one.covers(*at) for one in edits)]
+        assert [(at.line, at.column) for file in left for at in file.places] == expected
+
+
+def test_edits_of_other_files_leave_a_place_and_a_file_that_is_written_anew_has_none() -> None:
+    files = [word_file((1, 1)), word_file((1, 1), path="p/b")]
+    changes = [FileChange(path="p/c", edits=[edit(1, 1, 1, 4)]), FileChange(path="p/b", content="new")]
+    assert without_renamed(files, changes) == files[:1]
+
+
+def test_very_many_places_and_edits_are_not_compared_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    count, looked, read = 2000, 0, RangeEdit.__getattribute__
+
+    def counted(self: RangeEdit, name: str) -> Any:
+        nonlocal looked
+        looked += name in ("line", "covers")
+        return read(self, name)
+
+    edits = [edit(5, 1, 5, 1) for _ in range(count)]
+    file = word_file(*((number + 10, 1) for number in range(count)))
+    change = FileChange(path="p/a", edits=edits)
+    monkeypatch.setattr(RangeEdit, "__getattribute__", counted)
+    assert without_renamed([file], [change]) == [file]
+    assert 0 < looked < 10 * count
