@@ -127,7 +127,7 @@ async def settle(asked: Asked, path: Path, exchange: Exchange, local: bool = Fal
         asked: whom, and how long.
         path: the file that it is about; the server knows its present text, and that of all open documents.
         exchange: asks and gives the result of the answer; it is called again for each try.
-        local: whether the file by itself is enough for an answer (its symbols, its formatting, a completion): then one
+        local: whether the file by itself is enough for an answer (its symbols, its formatting): then one
             that is not empty is taken also from a server that is still loading, or is degraded.
 
     Raises:

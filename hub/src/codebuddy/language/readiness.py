@@ -4,7 +4,8 @@ state     on                                                        next
 starting  answer to ``initialize``; ready by ``immediate``          ready
 starting  answer to ``initialize``; any other                       indexing
 indexing  ``progress``: every progress that began has ended         ready
-indexing  ``progress``: none began within ``PROGRESS_GRACE``        ready
+indexing  ``progress``: it answers, and for ``PROGRESS_GRACE``      ready
+          after that no progress began
 indexing  ``server_status``: quiescent                              ready
 indexing  ``log``: the server wrote what it was declared to write   ready
 indexing  not ready within ``load_seconds``                         degraded
@@ -110,7 +111,13 @@ class Readiness:
             self._enter("ready")
             return
         self._enter("indexing", "loading the project")
-        if self._ready_by == "progress":
+
+    def answers(self) -> None:
+        """Note that the server answered after it was initialized and shown a file: it had its turn to begin a load.
+
+        A busy machine may take longer than the grace to come so far.
+        """
+        if self._ready_by == "progress" and self._stage == "indexing":
             self._after(self._grace, self._nothing_began)
 
     def stopped(self, reason: str) -> None:

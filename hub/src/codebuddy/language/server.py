@@ -68,6 +68,7 @@ class LanguageServer:
         self._ordered = asyncio.Event()
         self._given = _ORDER
         self._failures = 0
+        self._began = 0.0
         self._reopen: list[Path] = []
         self._missed: dict[Path, int] | None = None  # only while a process is there that is not connected yet
 
@@ -83,9 +84,8 @@ class LanguageServer:
 
     async def run(self) -> None:
         """Keep the server running until cancelled; then end it and all that it started."""
-        clock = asyncio.get_running_loop().time
         while True:
-            began = clock()
+            self._began = asyncio.get_running_loop().time()
             self._ordered.clear()
             end = await self._run_once()
             if end.kind != "failure":
@@ -93,7 +93,7 @@ class LanguageServer:
             if end.kind == "idle":
                 await first_of(self._demand.arise(), self._order())
             if end.kind == "failure":
-                self._failures = 1 if clock() - began > self._patience.healthy_after else self._failures + 1
+                self._failures = 1 if self._lived_long() else self._failures + 1
                 self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
                 self.readiness.died(end.reason)
                 log.warning("language server %s: %s", self.config.name, end.reason)
@@ -196,7 +196,7 @@ class LanguageServer:
             connection.end.set_result(end.reason)
             # Not after the second failure in a row: perhaps one of them is what the server dies of.
             if paths := connection.documents.paths():
-                self._reopen = paths if self._failures == 0 else []
+                self._reopen = paths if self._failures == 0 or self._lived_long() else []
             self._connection = self._pulse = self._missed = None
             if end.kind == "idle":
                 await self._shut_down(connection, process)
@@ -210,6 +210,8 @@ class LanguageServer:
         try:
             await connection.initialize(self._patience.initialize)
             self._connected(connection)
+            await connection.probe(self._patience.initialize)
+            self.readiness.answers()
         except RequestTimedOut as error:
             return _End(str(error))
         except ServerError as error:
@@ -264,6 +266,10 @@ class LanguageServer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience.shutdown):
                 await process.wait()
+
+    def _lived_long(self) -> bool:
+        """Whether the process worked for so long that what went wrong before it is no reason to doubt it."""
+        return asyncio.get_running_loop().time() - self._began > self._patience.healthy_after
 
     def _connected(self, connection: Connection) -> None:
         """Show the initialized server what the one before it had open, and what changed meanwhile."""
