@@ -21,6 +21,7 @@ class Wanted(Arguments):
     pieces: list[Piece] | None = Field(None, max_length=20)
     mode: Literal["a", "b"] = "a"
     quick: bool = False
+    name: str = Field("x", min_length=1)
     seconds: float = Field(1.0, gt=0, le=600)
 
     @model_validator(mode="after")
@@ -44,20 +45,21 @@ TOOL = Tool("cut", "write", "Cuts.", Wanted, Result, nothing)
         ({"path": 3}, "path: this must be a text."),
         (
             {"path": "x", "colour": 1},
-            "colour is not an argument of cut; it accepts path, pieces, mode, quick, seconds.",
+            "colour is not an argument of cut; it accepts path, pieces, mode, quick, name, seconds.",
         ),
         (
             {"path": "x", "pieces": [{"old_text": "a", "colour": 1}]},
-            "pieces.0.colour is not an argument of what it stands in; it accepts old_text, count.",
+            "pieces.0 has no argument colour; it accepts old_text, count.",
         ),
         ({"path": "x", "pieces": [{"old_text": "a", "count": 0}]}, "pieces.0.count: this must be at least 1."),
         ({"path": "x", "pieces": {}}, "pieces: this must be a list."),
         ({"path": "x", "pieces": [1]}, "pieces.0: this must be an object."),
         ({"path": "x", "mode": "c"}, "mode: this must be one of 'a' or 'b'."),
         ({"path": "x", "quick": "yes"}, "quick: this must be true or false."),
-        ({"path": "x", "seconds": 0}, "seconds: this must be more than 0.0."),
-        ({"path": "x", "seconds": 601}, "seconds: this may be at most 600.0."),
-        ({"path": "/"}, "arguments: give a path inside a project."),
+        ({"path": "x", "seconds": 0}, "seconds: this must be more than 0."),
+        ({"path": "x", "seconds": 601}, "seconds: this may be at most 600."),
+        ({"path": "x", "name": ""}, "name: this must not be empty."),
+        ({"path": "/"}, "give a path inside a project."),
         ({"path": 3, "quick": 1}, "path: this must be a text; quick: this must be true or false."),
     ],
 )

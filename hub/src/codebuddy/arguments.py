@@ -50,14 +50,22 @@ def problems_of(error: ValidationError, model: type[BaseModel], tool: str) -> st
 
 
 def _problem(item: Any, model: type[BaseModel], tool: str) -> str:
-    where = ".".join(str(part)[:100] for part in item["loc"]) or "arguments"
+    *around, name = [str(part)[:100] for part in item["loc"]] or [""]
+    where = ".".join((*around, name))
     if item["type"] == "extra_forbidden":
         holder = _model_at(model, item["loc"][:-1])
-        of_what = tool if len(item["loc"]) == 1 else "what it stands in"
-        return f"{where} is not an argument of {of_what}; it accepts {', '.join(holder.model_fields)}"
-    sentence = _SENTENCES.get(item["type"])
-    said = item["msg"] if sentence is None else sentence.format(**item.get("ctx", {}))
-    return f"{where}: {said.removesuffix('.')}"
+        wrong = f"{'.'.join(around)} has no argument {name}" if around else f"{name} is not an argument of {tool}"
+        return f"{wrong}; it accepts {', '.join(holder.model_fields)}"
+    said = _sentence(item["type"], item.get("ctx", {}), item["msg"]).removesuffix(".")
+    return f"{where}: {said}" if where else said
+
+
+def _sentence(kind: str, context: dict[str, Any], own_words: str) -> str:
+    if context.get("min_length") == 1:
+        return "this must not be empty"
+    sentence = _SENTENCES.get(kind)
+    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+    return own_words if sentence is None else sentence.format(**shown)
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:

@@ -206,6 +206,15 @@ async def test_a_name_is_looked_up_in_each_project_and_what_is_meant_is_told() -
     assert "b: not complete: b loads." in found.text()
 
 
+async def test_a_name_that_nobody_has_is_told_with_the_projects_that_were_looked_at() -> None:
+    nothing = {"complete": True, "symbols": [], "locations": []}
+    found = await ask("find_references", Spokes({"a": nothing, "b": nothing}), {"symbol": "x"})
+    assert found.text() == "no symbol of that name in a, b"
+    loading = {"complete": False, "reason": "indexing", "message": "b loads.", "symbols": [], "locations": []}
+    found = await ask("find_references", Spokes({"a": nothing, "b": loading}), {"symbol": "x"})
+    assert found.text().splitlines()[:2] == ["no symbol of that name in a", "b: not complete: b loads."]
+
+
 async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers_how_far_they_are() -> None:
     everyone_asked, told = anyio.Event(), list[tuple[float, str | None]]()
     waiting: list[str] = []

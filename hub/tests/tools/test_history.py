@@ -147,7 +147,9 @@ async def test_a_token_sees_of_an_edit_what_is_in_its_own_projects_and_that_ther
 @pytest.mark.parametrize("cursor", ["", "x", "20000101T000000-0000000Z", "../../etc/passwd"])
 async def test_what_is_no_edit_id_is_refused(client: ToolClient, cursor: str) -> None:
     assert (await client.refused("list_edits", cursor=cursor)).code == "invalid_arguments"
-    assert (await client.refused("undo_edit", edit_id=cursor)).code == "invalid_arguments"
+    error = await client.refused("undo_edit", edit_id=cursor)
+    assert error.code == "invalid_arguments"
+    assert error.message.startswith("edit_id: this must be an edit_id of an answer, or of list_edits, like 2026")
 
 
 async def test_a_damaged_record_hides_no_other_edit(p: Path, client: ToolClient, tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def _label(item: Mapping[str, Any]) -> str:
     label = item.get("label")
     if not isinstance(label, str):
         raise ValueError("a completion without a label")
-    return label
+    return label.strip()  # some set off by a space what they would import
 
 
 def _filtered(item: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from codebuddy.code.asking import Report
 from codebuddy.code.models import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
 from codebuddy.code.pages import PAGE_CHARACTERS, question_of
 from codebuddy.code.panel import Found, Panel
+from codebuddy.errors import ToolError
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree
 from codebuddy.workspace.cursors import digest, seal, unseal
@@ -49,7 +50,11 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
             lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, survey.cut.append
         )
         return await survey.run(served)
-    tree.read(target)
+    try:
+        tree.read(target)
+    except ToolError as error:
+        told = "There is no such file or directory." if error.code == "not_found" else error.message
+        raise ToolError(error.code, told, error.path) from None
     serving = servers.serving(target, "diagnostics")
     if not serving:
         return survey.result("unsupported", f"No language server serves this file; served are: {servers.served()}.")

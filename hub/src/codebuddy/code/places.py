@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from codebuddy.errors import ToolError
-from codebuddy.language.positions import Encoding, Position, clean, from_lsp
+from codebuddy.language.positions import Encoding, Position, clean, from_lsp, told_lines
 
 __all__ = [
     "KINDS",
@@ -101,20 +101,22 @@ def kind_of(value: Any) -> str:
     return KINDS[value - 1] if type(value) is int and 0 < value <= len(KINDS) else "unknown"
 
 
-def find_word(lines: list[str], line: int, text: str, path: str) -> int:
-    """Give the column of a text on a line; as a whole word if it stands there as one.
+def find_word(lines: list[str], line: int, text: str, path: str, after: bool = False) -> int:
+    """Give the column of a text on a line, or the one behind it; as a whole word if it stands there as one.
 
     Raises:
         ToolError: ``no_such_place``, or ``ambiguous_place`` with the columns.
     """
-    if line > len(lines):
-        raise ToolError("no_such_place", f"There is no line {line}: the file has {len(lines)} lines.", path)
-    words = [match.start() + 1 for match in re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", lines[line - 1])]
-    columns = words or [match.start() + 1 for match in re.finditer(re.escape(text), lines[line - 1])]
+    if line > len(lines) or (line == len(lines) and not lines[-1]):
+        raise ToolError("no_such_place", f"There is no line {line}: the file has {told_lines(lines)}.", path)
+    words = list(re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", lines[line - 1]))
+    found = words or re.finditer(re.escape(text), lines[line - 1])
+    columns = [(match.end() if after else match.start()) + 1 for match in found]
     if not columns:
         raise ToolError("no_such_place", f"Line {line} has no {text!r}; it is: {lines[line - 1].strip()[:200]}", path)
     if len(columns) > 1:
-        listed = ", ".join(map(str, columns[:_MAX_SHOWN]))
+        *others, last = map(str, columns[:_MAX_SHOWN])
+        listed = f"{', '.join(others)} or {last}"
         raise ToolError("ambiguous_place", f"{text!r} is on line {line} more than once; give column {listed}.", path)
     return columns[0]
 

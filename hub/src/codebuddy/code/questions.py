@@ -180,7 +180,7 @@ class Pointer:
         """
         if self.text is None:
             return self.column
-        return find_word(lines, self.line, self.text, self.path) + (len(self.text) if self.after else 0)
+        return find_word(lines, self.line, self.text, self.path, self.after)
 
 
 async def point_at(question: Question, path: Path, place: Place) -> Pointer:

@@ -56,6 +56,8 @@ class ReferencesResult(LocationsResult):
         """Give the symbols that are meant, then the locations."""
         if self.symbols is None:
             return super().text()
+        if self.complete and not self.symbols and not self.locations:
+            return "no symbol of that name"
         meant = grouped(self.symbols, SymbolLocation.sentence) or ["  none"]
         return "\n".join(["meant:", *meant, "used:", super().text()])
 

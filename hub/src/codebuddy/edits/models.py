@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from codebuddy.tool import Arguments
 from codebuddy.workspace.changes import FileChange
@@ -26,6 +27,13 @@ __all__ = [
 ]
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
+
+
+def _edit_id(given: str) -> str:
+    if re.search(EDIT_ID, given) is None:
+        raise ValueError("this must be an edit_id of an answer, or of list_edits, like 20261123T234452-fe5f76de")
+    return given
+
 
 Extent = Literal["files", "projects"]
 """What is looked at for diagnostics: the edited files, or all of the projects that they are in."""
@@ -135,4 +143,4 @@ class ListEditsArguments(Arguments):
 class UndoArguments(Diagnosed):
     """An edit to undo."""
 
-    edit_id: str = Field(pattern=EDIT_ID, description=_ID)
+    edit_id: Annotated[str, AfterValidator(_edit_id)] = Field(json_schema_extra={"pattern": EDIT_ID}, description=_ID)

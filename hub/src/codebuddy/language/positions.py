@@ -21,6 +21,7 @@ __all__ = [
     "from_lsp",
     "split_lines",
     "to_lsp",
+    "told_lines",
 ]
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
@@ -66,6 +67,12 @@ def split_lines(text: str) -> list[str]:
     return text.split("\n")  # the same, and ten times as quick; nearly every file
 
 
+def told_lines(lines: list[str]) -> str:
+    """Say how many lines a text has, for people; as in `read_file`, a final line break does not begin another one."""
+    count = len(lines) - (lines[-1] == "")
+    return "1 line" if count == 1 else f"{count} lines"
+
+
 def to_lsp(lines: list[str], line: int, column: int, encoding: Encoding) -> Position:
     """Turn a 1-based line and column into a position; the column after the last character is allowed.
 
@@ -73,7 +80,7 @@ def to_lsp(lines: list[str], line: int, column: int, encoding: Encoding) -> Posi
         ValueError: the text has no such place; the message says what it has.
     """
     if not 1 <= line <= len(lines):
-        raise ValueError(f"there is no line {line}: the file has {len(lines)} lines")
+        raise ValueError(f"there is no line {line}: the file has {told_lines(lines)}")
     text = lines[line - 1]
     if not 1 <= column <= len(text) + 1:
         raise ValueError(f"there is no column {column} in line {line}: it has {len(text)} characters")

@@ -67,9 +67,17 @@ class References(InProjects):
 
     def text(self) -> str:
         """Give the symbols that are meant, if that is a question, then the places by file, and whether that is all."""
+        if self.symbols == [] and not self.locations:
+            lines = self._nobody() + self.lacking()
+            return "\n".join([*lines] if self.complete else [*lines, self._summary(0, "location")])
         meant = [] if self.symbols is None else ["meant:", *grouped(self.symbols, SymbolLocation.sentence), "used:"]
         lines = grouped(self.locations, lambda item: (item.line_text or "").strip())
         return "\n".join([*meant, *lines, *self.lacking(), self._summary(len(self.locations), "location")])
+
+    def _nobody(self) -> list[str]:
+        """Say in which projects no symbol has the name; of the others that is not known."""
+        names = [part.project for part in self.projects if part.complete]
+        return [f"no symbol of that name in {', '.join(names)}"] if names else []
 
 
 class Many:

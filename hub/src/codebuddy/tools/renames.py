@@ -38,8 +38,8 @@ class RenameSymbolArguments(Diagnosed, Place):
     projects: list[str] | None = Field(
         None,
         min_length=1,
-        description="Also rename the symbol of the same name in these projects, where their language servers know it; "
-        "left out: only in the project of the path.",
+        description="Also rename the symbol of the same path (Class/method) in these projects, where their language "
+        "servers know it; left out: only in the project of the path.",
     )
     include_text_matches: bool = Field(
         False,
@@ -94,7 +94,8 @@ class RenameResult(EditResult):
         )
         without = [one.project for one in self.renamed if not one.places]
         lines = [f"{self.old_name}: known to the language servers of {named}"]
-        lines += [f"not known to those of {', '.join(without)}"] if without else []
+        path = self.renamed[0].symbol or self.old_name
+        lines += [f"no symbol with the path {path!r} in {', '.join(without)}"] if without else []
         also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
         lines += [f"found by the text alone, {also}:"] if self.text_matches else []
         lines += [f"  {printable(at.path)}:{at.line}:{at.column}: {at.line_text.strip()}" for at in self.text_matches]

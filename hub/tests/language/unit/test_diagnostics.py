@@ -163,6 +163,8 @@ async def test_another_project_is_refused(start: Any) -> None:
     async with start() as fake:
         with pytest.raises(ToolError, match="not among those"):
             await fake.diagnostics(projects=["other"])
+        with pytest.raises(ToolError, match="no such file or directory"):
+            await fake.diagnostics(path="p/none")
 
 
 def full(*messages: str, **more: Any) -> dict[str, Any]:

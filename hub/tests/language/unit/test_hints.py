@@ -90,6 +90,12 @@ async def test_the_first_completions_of_a_page_are_resolved(start: Any) -> None:
         assert [one["params"]["data"] for one in fake.sent(RESOLVE)[10:]] == list(range(20, 30))
 
 
+async def test_a_label_that_is_set_off_by_a_space_is_told_without_it(start: Any) -> None:
+    async with start({COMPLETION: [[{"reply": [{"label": " f(int)", "filterText": "f"}]}]]}) as fake:
+        (found,) = (await fake.completions()).items
+        assert (found.label, found.insert_text) == ("f(int)", "f(int)")
+
+
 async def test_a_server_that_cannot_resolve_is_not_asked_to(start: Any) -> None:
     async with start({COMPLETION: [[{"reply": [item("f")]}]]}, {"completionProvider": {}}) as fake:
         assert len((await fake.completions()).items) == 1

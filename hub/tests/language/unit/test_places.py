@@ -8,6 +8,7 @@ import pytest
 
 from codebuddy.code.places import Span, Symbol, find_symbol, find_word, read_symbols
 from codebuddy.errors import ToolError
+from codebuddy.language.positions import split_lines, to_lsp
 
 LINES = ["class Cart:", "    @cached", "    def add(self, added):", "        return add", "def add(): ..."]
 
@@ -81,9 +82,25 @@ def test_a_word_is_found_on_its_line_whole_words_first(line: int, text: str, col
 
 
 def test_a_word_that_is_there_twice_is_refused_with_its_columns() -> None:
-    with pytest.raises(ToolError, match="column 1, 7") as refused:
+    with pytest.raises(ToolError, match=r"column 1 or 7\.") as refused:
         find_word(["add = add"], 1, "add", "p/x")
     assert refused.value.code == "ambiguous_place"
+
+
+def test_what_is_wanted_behind_a_word_is_told_with_the_columns_behind_it() -> None:
+    with pytest.raises(ToolError, match=r"column 4, 10 or 14\."):
+        find_word(["add = add.add"], 1, "add", "p/x", after=True)
+    assert find_word(["x = add"], 1, "add", "p/x", after=True) == 8
+
+
+@pytest.mark.parametrize(("text", "told"), [("a\nb\n", "2 lines"), ("a\nb", "2 lines"), ("a\n", "1 line")])
+def test_lines_are_counted_as_read_file_does(text: str, told: str) -> None:
+    lines = split_lines(text)
+    for line in (3, 4) if told == "2 lines" else (2, 3):
+        with pytest.raises(ToolError, match=rf"There is no line {line}: the file has {told}\."):
+            find_word(lines, line, "a", "p/x")
+    with pytest.raises(ValueError, match=f"there is no line 4: the file has {told}"):
+        to_lsp(lines, 4, 1, "utf-16")
 
 
 @pytest.mark.parametrize(("line", "text"), [(1, "missing"), (99, "Cart")])
