@@ -261,14 +261,54 @@ async def test_a_spoke_that_always_has_more_is_asked_no_longer_than_is_sensible(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(diagnostics, "MAX_FOUND", 10)
-    page = said(*(found("p/a", 1, "x") for _ in range(4)), complete=False, reason="truncated", cursor="1.0")
-    links = Spokes({None: page, "1.0": page})
+    page = said(*(found("p/a", 1, "x") for _ in range(4)), complete=False, reason="truncated")
+    links = Spokes({None: {**page, "cursor": "1"}, "1": {**page, "cursor": "2"}, "2": {**page, "cursor": "3"}})
     answer = await link_check(links)("p", None)
     assert (answer.complete, answer.reason) == (False, "truncated")
     assert len(links.asked) == 3
     monkeypatch.setattr(diagnostics, "CHECK_SECONDS", 0.0)
     assert not (await link_check(links)("p", None)).complete
     assert len(links.asked) == 4
+
+
+async def test_what_a_passed_page_lacks_the_whole_lacks() -> None:
+    first = said(complete=False, reason="unsupported", message="p/huge cannot be checked. More.", cursor="1.0")
+    links = Spokes({None: first, "1.0": said(found("p/b", 1, "y"))})
+    answer = await link_check(links)("p", None)
+    assert [item.path for item in answer.diagnostics] == ["p/b"]
+    assert (answer.complete, answer.reason) == (False, "unsupported")
+    assert "p/huge" in (answer.message or "")
+
+
+class Endless(Spokes):
+    """A spoke that has always another page."""
+
+    def __init__(self, **page: Any) -> None:
+        super().__init__({})
+        self.page = page
+
+    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **_: Any) -> Any:
+        self.asked.append(arguments)
+        assert len(self.asked) <= 1000
+        await anyio.lowlevel.checkpoint()
+        cursor = f"{len(self.asked)}.0"
+        return answer.model_validate(said(complete=False, reason="truncated", **{"cursor": cursor, **self.page}))
+
+
+@pytest.mark.parametrize(
+    ("page", "asked"),
+    [
+        ({"checked_files": 0, "message": "x" * 100_000}, 1),
+        ({"cursor": "same"}, 2),
+        ({}, 200),
+        ({"diagnostics": [found("p/a", 1, "x" * 1_000_000).model_dump()]}, 3),
+    ],
+)
+async def test_a_spoke_whose_pages_bring_nothing_or_too_much_is_not_asked_on(page: dict[str, Any], asked: int) -> None:
+    links = Endless(**page)
+    answer = await link_check(links)("p", None)
+    assert (answer.complete, answer.reason, len(links.asked)) == (False, "truncated", asked)
+    assert len(answer.message or "") <= 2000
 
 
 async def test_of_very_many_files_some_are_looked_at_and_it_is_said_so() -> None:

@@ -88,6 +88,7 @@ class _Survey:
         limit: the most diagnostics to give.
         where: where an earlier answer ended.
         cut: why there are more files than these, if so.
+        passed: what lacks something and is no reason to stop.
     """
 
     tree: Tree
@@ -99,24 +100,24 @@ class _Survey:
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
     cut: list[str] = field(default_factory=list)
+    passed: Found = field(default_factory=Found)
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""
         going_on = self.where is not None
         left = (path for path in files if self.where is None or _order(self._inside(path)) >= _order(self.where.file))
-        passed = Found()  # what lacks something and is no reason to stop
         while batch := list(islice(left, _AT_ONCE)):
             for path, found in zip(batch, await asyncio.gather(*map(self.panel.diagnose, batch)), strict=True):
                 stopped = self._take(path, found, going_on)
                 if stopped is not None:
                     return stopped
-                passed = found if found.reason else passed
+                self.passed = found if found.reason else self.passed
             if self.checked >= _MAX_FILES and (following := next(left, None)) is not None:
                 self.where = _Where(self._inside(following))
-                return self.result("truncated", f"{self.checked} files were checked; {_MORE}", self.where)
+                return self._page(f"{self.checked} files were checked; {_MORE}", self.where)
         if self.cut:
             return self.result("truncated", self.cut[0])
-        return self.result(passed.reason, passed.message)
+        return self.result(self.passed.reason, self.passed.message)
 
     def result(self, reason: Reason | None, message: str | None, where: _Where | None = None) -> DiagnosticsResult:
         """Give the answer; a cursor is in it if it goes on."""
@@ -130,6 +131,13 @@ class _Survey:
             checked_files=self.checked,
         )
 
+    def _page(self, more: str, where: _Where) -> DiagnosticsResult:
+        """Give an answer that another one follows; what this one lacks, that one does not tell."""
+        lacking = self.passed
+        return self.result(
+            lacking.reason or "truncated", f"{lacking.message} {more}" if lacking.message else more, where
+        )
+
     def _take(self, path: Path, found: Found, going_on: bool) -> DiagnosticsResult | None:
         """Add what a file gave; give the answer if it ends here."""
         inside, start = self._inside(path), 0
@@ -140,7 +148,7 @@ class _Survey:
         self.checked += 1
         if start + count < len(found.items):
             where = _Where(inside, start + count, _state(found.items[: start + count]))
-            return self.result("truncated", f"There are more than these {len(self.items)}; {_MORE}", where)
+            return self._page(f"There are more than these {len(self.items)}; {_MORE}", where)
         if not found.final:
             # The cursor leads to this file's beginning: rather some twice than those that come late not at all.
             onwards = _Where(inside) if self.checked > 1 or going_on else None

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.changes import FileChange
@@ -48,6 +48,7 @@ TIMEOUT = Field(
 CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
 _FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
 PLACE_FORMS_TOLD = "give the place as line and column, or as symbol, or as line and text"
+_MAX_MESSAGE = 2000  # characters
 
 # No language has a line break or another control character in a name.
 NewName = Annotated[
@@ -170,15 +171,26 @@ class Diagnostic(Location):
         return f"{self.severity}: {self.message}" + (f" [{self.source}]" if self.source else "")
 
 
+def _cut(message: str) -> str:
+    return message[:_MAX_MESSAGE]
+
+
 class CodeResult(Result):
-    """What every answer of a code tool says of itself."""
+    """What every answer of a code tool says of itself; a spoke's answer that contradicts itself is none."""
 
     complete: bool = Field(
-        description="Whether this is everything. If not, an empty list does not mean that there is nothing."
+        strict=True,
+        description="Whether this is everything. If not, an empty list does not mean that there is nothing.",
     )
     reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: str | None = Field(default=None, description="The reason in a sentence.")
+    message: Annotated[str, AfterValidator(_cut)] | None = Field(default=None, description="The reason in a sentence.")
     cursor: str | None = Field(default=None, description="Give this back to get more.")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> CodeResult:
+        if self.complete and (self.reason is not None or self.cursor is not None):
+            raise ValueError("an answer that is complete has no reason and no cursor")
+        return self
 
     def _summary(self, count: int, noun: str) -> str:
         shown = f"{count} {noun}{'' if count == 1 else 's'}"

@@ -27,6 +27,8 @@ CHECK_SECONDS = 30.0
 
 MAX_FILES = 100
 MAX_FOUND = 5000
+MAX_PAGES = 200
+MAX_CHARACTERS = 5_000_000
 MAX_TOLD = 200
 
 _AT_ONCE = 8
@@ -63,14 +65,22 @@ def link_check(links: Links) -> Check:
 
 
 async def _check_all(links: Links, project: str, deadline: float) -> DiagnosticsResult:
-    found = [await _ask(links, project, deadline)]
-    while found[-1].reason == "truncated" and found[-1].cursor is not None:
-        if anyio.current_time() > deadline or sum(len(page.diagnostics) for page in found) > MAX_FOUND:
-            break
-        found.append(await _ask(links, project, deadline, cursor=found[-1].cursor))
-    # A page that another one follows is not what is incomplete.
-    merged = _merged([page.model_copy(update={"complete": True, "reason": None}) for page in found[:-1]] + found[-1:])
-    return merged.model_copy(update={"cursor": None})
+    """Ask page after page, to the last or as far as is sensible: what a spoke gives need not come to an end."""
+    pages: list[DiagnosticsResult] = []
+    cursors: set[str | None] = {None}
+    cursor, count, characters = None, 0, 0
+    while True:
+        page = await _ask(links, project, deadline, **({} if cursor is None else {"cursor": cursor}))
+        count, characters = count + len(page.diagnostics), characters + len(page.model_dump_json())
+        cursor = page.cursor
+        is_new = cursor not in cursors and (page.checked_files > 0 or bool(page.diagnostics))
+        is_enough = len(pages) + 1 >= MAX_PAGES or count > MAX_FOUND or characters > MAX_CHARACTERS
+        if page.complete or not is_new or is_enough or anyio.current_time() > deadline:
+            return _merged([*pages, page])
+        cursors.add(cursor)
+        if page.reason == "truncated":  # A page that another one follows is not what is incomplete.
+            page = page.model_copy(update={"complete": True, "reason": None, "message": None})
+        pages.append(page)
 
 
 async def _ask(links: Links, project: str, deadline: float, **about: str) -> DiagnosticsResult:

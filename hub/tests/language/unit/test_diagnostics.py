@@ -159,6 +159,15 @@ async def test_a_file_that_cannot_be_checked_is_told_and_the_others_are_checked(
         assert "p/huge.py" in (answer.message or "")
 
 
+async def test_what_a_page_lacks_is_told_though_another_one_follows(start: Any, root: Path) -> None:
+    with (root / "a_huge.py").open("wb") as file:
+        file.truncate(10_000_000)
+    async with start({DIAGNOSTIC: [[full("a", "b")]]}, PULL) as fake:
+        answer = await fake.diagnostics(limit=1)
+        assert (answer.complete, answer.reason, answer.cursor is None) == (False, "unsupported", False)
+        assert "p/a_huge.py" in (answer.message or "")
+
+
 async def test_another_project_is_refused(start: Any) -> None:
     async with start() as fake:
         with pytest.raises(ToolError, match="not among those"):

@@ -1,0 +1,33 @@
+"""What every answer of a code tool says of itself agrees with itself, whatever a spoke writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from codebuddy.code.models import LocationsResult
+
+
+def read(**said: Any) -> LocationsResult:
+    return LocationsResult.model_validate({"locations": [], **said})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"complete": True, "reason": "indexing"},
+        {"complete": True, "cursor": "1.0"},
+        {"complete": "yes"},
+        {"complete": 1},
+    ],
+)
+def test_an_answer_that_contradicts_itself_or_hedges_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        read(**said)
+
+
+def test_a_message_is_read_up_to_a_bound() -> None:
+    answer = read(complete=False, reason="truncated", message="x" * 900_000, cursor="1.0")
+    assert answer.message == "x" * 2000
