@@ -126,6 +126,7 @@ async def test_a_file_that_is_not_as_it_was_seen_is_a_conflict(
     ("says", "code"),
     [
         ({"complete": False, "reason": "indexing", "message": "It loads.", "changes": []}, "not_complete"),
+        ({"complete": False, "reason": "unsupported", "message": "None formats.", "changes": []}, "unsupported"),
         (planned("q/a"), "bad_answer"),
         (ToolError("spoke_offline", "The spoke of p is not connected."), "spoke_offline"),
         (ToolError("no_such_symbol", "There is no symbol A/b."), "no_such_symbol"),

@@ -1,10 +1,20 @@
-"""The text of a rename says in which projects no symbol was renamed, and by which path it was looked for."""
+"""A rename says in which projects no symbol was renamed, by which path it was looked for, and why it is refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from codebuddy.tools.renames import RenamedProject, RenameResult
+from codebuddy.links.registry import Links
+from codebuddy.tools.renames import RenamedProject, RenameResult, rename_tools
+from codebuddy_testing.calling import ToolClient
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 def told(*renamed: RenamedProject) -> list[str]:
@@ -24,3 +34,29 @@ def test_projects_without_such_a_symbol_are_told_with_its_path(symbol: str | Non
 
 def test_where_all_have_it_nothing_lacks() -> None:
     assert "no symbol" not in "".join(told(RenamedProject(project="a", places=1, symbol="run")))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("reason", "code", "said"),
+    [
+        ("unsupported", "unsupported", "p: No language server serves this file. Nothing was changed."),
+        ("indexing", "not_complete", "The language server of p cannot name all places (indexing): "),
+    ],
+)
+async def test_a_rename_that_is_not_whole_changes_nothing_and_says_whether_it_ever_can_be(
+    tmp_path: Path, reason: str, code: str, said: str
+) -> None:
+    class Spoke(Links):
+        async def call(self, project: str, tool: str, arguments: dict[str, Any], answer: Any, **_: Any) -> Any:
+            why = {"complete": False, "reason": reason, "message": "No language server serves this file."}
+            return answer.model_validate({**why, "changes": [], "declarations": []})
+
+    (tmp_path / "fleet" / "p").mkdir(parents=True)
+    (tmp_path / "fleet" / "p" / "a").write_text("run\n")
+    client = ToolClient(tmp_path / "fleet", tmp_path / "journal", ["p"])
+    client.add(rename_tools(Spoke(["p"]), client.editor))
+    error = await client.refused("rename_symbol", path="p/a", line=1, column=1, new_name="go")
+    client.close()
+    assert (error.code, error.message[: len(said)]) == (code, said)
+    assert (tmp_path / "fleet" / "p" / "a").read_text() == "run\n"

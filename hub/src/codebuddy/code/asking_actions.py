@@ -226,7 +226,13 @@ class Actions:
         if captured.questions and not said.edits:
             message = f"{title!r} wants an answer from somebody, which it cannot get here: {captured.questions[0]}"
             raise ToolError("needs_editor", message, self.place.path)
+        if captured.pages and not said.edits:
+            message = (
+                f"{title!r} opens a page in an editor or browser, of which there is none here; nothing was changed."
+            )
+            raise ToolError("needs_editor", message, self.place.path)
         said.notes.extend(f"The language server also says: {one}" for one in captured.questions)
+        said.notes.extend(f"The language server would also have opened {one}." for one in captured.pages)
         said.known.answered(connection)
         self.ran[:] = [said]
         return said

@@ -58,7 +58,7 @@ class PlannedChanges(CodeResult):
 class FormattedText(CodeResult):
     """A formatted text. Without ``content`` the text stays as it is: formatted already, or not complete."""
 
-    served: bool = Field(description="Whether a language server is declared for formatting such a file.")
+    served: bool = Field(description="Whether any language server serves such a file.")
     content: str | None = Field(default=None, description="The new text, if it differs.")
     server: str | None = Field(default=None, description="The language server that was asked.")
 

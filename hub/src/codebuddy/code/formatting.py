@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 _METHOD: Final = "textDocument/formatting"
 _EDITS: Final = TypeAdapter(list[TextEdit])
+_REMEDY: Final = "declare one that formats in language_servers, such as ruff for Python"
 
 # What no formatter leaves as it is. Whoever gives no edits for a text with this at its end, gave none before because
 # it cannot read the text (many swallow syntax errors), or because there is no formatter behind the server.
@@ -52,8 +53,10 @@ async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, 
         asked = await question.choose(path, _METHOD)
         changes = await question.persist(_Formatting(asked, path).plan)
     except Unsettled as unsettled:
-        answer = unsettled.answer
-        return PlannedChanges(complete=False, reason=answer.reason, message=answer.message, changes=[])
+        answer, message = unsettled.answer, unsettled.answer.message
+        if answer.reason == "unsupported":
+            message = f"{message} To have such files formatted, {_REMEDY}."
+        return PlannedChanges(complete=False, reason=answer.reason, message=message, changes=[])
     return PlannedChanges(complete=True, changes=changes, server=asked.server.config.name)
 
 
@@ -67,7 +70,7 @@ async def format_text(servers: LanguageServers, arguments: FormatTextArguments, 
     deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
     serving = servers.serving(path, "format")
     if not serving:
-        return FormattedText(complete=True, served=False)
+        return _nobody_formats(servers, path)
     name = serving[0].config.name
     try:
         asked = await choose_of(serving, _METHOD, deadline, report)
@@ -75,11 +78,20 @@ async def format_text(servers: LanguageServers, arguments: FormatTextArguments, 
         content = await _Formatting(asked, path).text(arguments.content)
     except Unsettled as unsettled:
         answer = unsettled.answer
-        if answer.reason == "unsupported":  # served, but by nobody who formats
-            return FormattedText(complete=True, served=False)
+        if answer.reason == "unsupported":
+            return _nobody_formats(servers, path)
         return FormattedText(complete=False, reason=answer.reason, message=answer.message, served=True, server=name)
     same = content == arguments.content
     return FormattedText(complete=True, served=True, content=None if same else content, server=name)
+
+
+def _nobody_formats(servers: LanguageServers, path: Path) -> FormattedText:
+    """Give the answer about a file that is served by nobody at all, or by nobody who formats."""
+    names = servers.names_for(path)
+    if not names:
+        return FormattedText(complete=True, served=False)
+    message = f"none of its language servers ({', '.join(names)}) formats; {_REMEDY}."
+    return FormattedText(complete=False, reason="unsupported", message=message, served=True)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ __all__ = ["Offer", "command_of", "edit_of", "read_offers"]
 _MAX_TITLE: Final = 500
 _MAX_FIXES: Final = 10
 
+# Kinds of gopls (go.dev/gopls/features) which only open a page in an editor or browser.
+_PAGES: Final = frozenset({"source.doc", "source.assembly", "source.freesymbols", "gopls.doc.features"})
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -32,7 +35,7 @@ class Offer:
 
 
 def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | None) -> list[Offer]:
-    """Read the answer to ``textDocument/codeAction``.
+    """Read the answer to ``textDocument/codeAction``; what could only open a page is left out.
 
     Args:
         result: the answer.
@@ -54,6 +57,8 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
         kind = item.get("kind") if isinstance(item.get("kind"), str) else None
         key = (kind, item["title"])
         seen[key] += 1
+        if kind in _PAGES:
+            continue
         if kinds is None or any(f"{kind}.".startswith(f"{wanted}.") for wanted in kinds):
             ident = hashlib.sha256(json.dumps([server, digest, *key, seen[key]]).encode()).hexdigest()[:12]
             offers.append(Offer(item, _shown(item, ident, kind, server)))

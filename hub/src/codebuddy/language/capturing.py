@@ -15,8 +15,10 @@ class Capture:
 
     def __init__(self) -> None:
         self.edits: list[Any] = []
-        #: What it asks the user, or would show.
+        #: What it asks the user.
         self.questions: list[str] = []
+        #: Pages that it would have opened.
+        self.pages: list[str] = []
 
     def take(self, method: str, params: Any) -> dict[str, Any] | None:
         """Take a request of the server; give the result, or None for one that is answered as always."""
@@ -26,7 +28,8 @@ class Capture:
                 return {"applied": False, "failureReason": "These are too many edits for one command."}
             self.edits.append(given.get("edit"))
             return {"applied": True}
-        if method in ("window/showMessageRequest", "window/showDocument"):
-            said = given.get("message", given.get("uri"))
-            self.questions.append(str(said)[:_MAX_TEXT])
+        if method == "window/showMessageRequest":
+            self.questions.append(str(given.get("message"))[:_MAX_TEXT])
+        if method == "window/showDocument":
+            self.pages.append(str(given.get("uri"))[:_MAX_TEXT])
         return None

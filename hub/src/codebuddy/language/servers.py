@@ -105,7 +105,12 @@ class LanguageServers:
 
     def is_served(self, path: Path) -> bool:
         """Say whether any server is declared for a file."""
-        return any(server.config.language_of(self.tree.relative(path)) for server in self._servers)
+        return bool(self.names_for(path))
+
+    def names_for(self, path: Path) -> list[str]:
+        """Give the names of the servers that are declared for a file, whatever for."""
+        inside = self.tree.relative(path)
+        return [server.config.name for server in self._servers if server.config.language_of(inside)]
 
     def served(self) -> str:
         """Say what is served, for people: ``typescript (*.ts, *.tsx)``."""

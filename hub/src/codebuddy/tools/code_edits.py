@@ -106,7 +106,7 @@ class CodeEdits:
         """Ask the spoke for what is to be changed; all of it, or a refusal.
 
         Raises:
-            ToolError: ``not_complete`` with the reason, and what the spoke raises.
+            ToolError: ``unsupported`` or ``not_complete`` with the reason, and what the spoke raises.
         """
         project = self._editor.path(call, arguments.path).project
         sent = {"path": arguments.path, "timeout_seconds": arguments.timeout_seconds, **what}
@@ -164,10 +164,11 @@ def require_whole(planned: PlannedChanges) -> None:
     """See that a plan is all of it.
 
     Raises:
-        ToolError: ``not_complete``.
+        ToolError: ``unsupported``: no server can; ``not_complete``: there may be more.
     """
     if not planned.complete:
-        raise ToolError("not_complete", f"{planned.message or planned.reason} Nothing was changed.")
+        code = "unsupported" if planned.reason == "unsupported" else "not_complete"
+        raise ToolError(code, f"{planned.message or planned.reason} Nothing was changed.")
 
 
 _FORMAT = (

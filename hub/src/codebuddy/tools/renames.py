@@ -186,7 +186,7 @@ class _Renames:
         """Ask a spoke for what a rename changes; all of it, or a refusal.
 
         Raises:
-            ToolError: ``not_complete`` with the reason, and what the spoke raises.
+            ToolError: ``unsupported`` or ``not_complete`` with the reason, and what the spoke raises.
         """
         sent = {**what, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
         planned = await ask_spoke(
@@ -199,6 +199,8 @@ class _Renames:
             paths=lambda said: map(str, paths_of(said.changes)),
             report=call.progress,
         )
+        if planned.reason == "unsupported":
+            raise ToolError("unsupported", f"{project}: {planned.message} Nothing was changed.")
         if not planned.complete:
             raise ToolError(
                 "not_complete",

@@ -157,6 +157,13 @@ async def test_only_wanted_kinds_are_told_whatever_the_server_gives(start: Any) 
     assert [one.kind for one in found.actions] == ["refactor.extract.function"]
 
 
+async def test_what_could_only_open_a_page_is_not_offered(start: Any) -> None:
+    kinds = ("source.doc", "source.assembly", "source.freesymbols", "gopls.doc.features", "source.organizeImports")
+    async with start({ACTION: [[{"reply": [{"title": "x", "kind": kind} for kind in kinds]}]]}, CAN) as fake:
+        found = await offered(fake)
+    assert ([one.kind for one in found.actions], found.complete) == (["source.organizeImports"], True)
+
+
 # One of them
 
 
@@ -232,12 +239,24 @@ async def test_a_command_besides_an_edit_is_told_and_not_run(start: Any, wire: A
     assert "do.it" in planned.notes[0]
 
 
+async def test_a_page_that_is_opened_besides_an_edit_is_told(start: Any, wire: Any) -> None:
+    steps = [
+        {"ask": [900, "workspace/applyEdit", {"edit": wire.renamed()}]},
+        {"ask": [901, "window/showDocument", {"uri": "http://x"}]},
+    ]
+    async with start({ACTION: [[{"reply": [COMMAND]}]], EXECUTE: [[*steps, {"reply": None}]]}, CAN) as fake:
+        planned = await plan(fake)
+    assert planned.changes
+    assert planned.notes == ["The language server would also have opened http://x."]
+
+
 @pytest.mark.parametrize(
     ("item", "steps", "code", "said"),
     [
         ({"title": "x", "disabled": {"reason": "not here"}}, [], "disabled_action", "not here"),
         ({"title": "x", "command": "editor.show"}, [], "needs_editor", "editor.show"),
         (COMMAND, [{"ask": [900, "window/showMessageRequest", {"message": "Which?"}]}], "needs_editor", "Which?"),
+        (COMMAND, [{"ask": [900, "window/showDocument", {"uri": "http://x"}]}], "needs_editor", "'It' opens a page in"),
     ],
 )
 async def test_what_cannot_be_made_here_is_refused_with_the_reason(

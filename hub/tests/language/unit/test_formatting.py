@@ -157,16 +157,21 @@ async def test_what_a_broken_formatter_says_is_no_format(
             assert (planned.complete, planned.changes) == (False, [])
 
 
-async def test_a_file_that_nobody_formats_is_not_served(start: Any, root: Path) -> None:
+async def test_a_file_that_nobody_formats_is_told_if_it_is_served_at_all(start: Any, root: Path) -> None:
     (root / "notes.txt").write_text("x\n")
     async with start({}, {}) as fake:
+        unserved = await text(fake, "x", path="p/notes.txt")
+        assert (unserved.complete, unserved.served, unserved.content) == (True, False, None)
         for path in ("p/notes.txt", "p/shop.py"):
-            formatted = await text(fake, "x", path=path)
-            assert (formatted.complete, formatted.served, formatted.content) == (True, False, None)
             planned = await plan(fake, path=path)
             assert (planned.complete, planned.reason) == (False, "unsupported")
+            assert "declare one that formats in language_servers" in (planned.message or "")
+        announced = await text(fake, "x")
     async with start({}, CAN, features=["navigation"]) as fake:
-        assert not (await text(fake, "x")).served
+        declared = await text(fake, "x")
+    for formatted in (announced, declared):
+        assert (formatted.complete, formatted.served, formatted.reason) == (False, True, "unsupported")
+        assert "none of its language servers (fake) formats; declare one" in (formatted.message or "")
 
 
 async def test_a_file_that_is_missing_or_no_utf8_is_refused(start: Any, root: Path) -> None:
