@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.editor.text_matches import without_renamed
+from codebuddy.code.models import Place, PlannedRename
+from codebuddy.editor.text_matches import require_meant, without_renamed
+from codebuddy.errors import ToolError
 from codebuddy.workspace.changes import FileChange, RangeEdit
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.words import WordFile, WordPlace
@@ -54,3 +56,35 @@ def test_very_many_places_and_edits_are_not_compared_each_with_each(monkeypatch:
     monkeypatch.setattr(RangeEdit, "__getattribute__", counted)
     assert without_renamed([file], [change]) == [file]
     assert 0 < looked < 10 * count
+
+
+LINE = "foo(1); secretKey; r#type; this.#open"
+
+
+def meant(old_name: str, told: str | None = None, *, elsewhere: bool = False, **asked: Any) -> None:
+    words = WordFile(WorkspacePath.parse("p/a"), "hash", (WordPlace(3, LINE.index(old_name) + 1, LINE),))
+    planned = PlannedRename(complete=True, changes=[], declarations=[], old_name=old_name, symbol=told)
+    require_meant(Place(path="p/a", **asked), planned, [words], elsewhere=elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [("foo", 1), ("foo", 4), ("secretKey", 9), ("secretKey", 18), ("type", 20), ("open", LINE.index("#open") + 1)],
+)
+def test_a_name_at_the_column_is_meant(name: str, column: int) -> None:
+    meant(name, line=3, column=column)
+
+
+@pytest.mark.parametrize("place", [{"line": 3, "column": 1}, {"line": 3, "column": 19}, {"line": 2, "column": 9}])
+def test_a_name_elsewhere_than_at_the_column_is_refused(place: dict[str, int]) -> None:
+    with pytest.raises(ToolError, match="does not") as refused:
+        meant("secretKey", **place)
+    assert refused.value.code == "bad_answer"
+
+
+def test_other_projects_are_not_asked_for_another_symbol_than_the_caller_named() -> None:
+    meant("secretKey", "Outer/Box/secretKey", symbol="Box/secretKey", elsewhere=True)
+    meant("secretKey", "Vault/secretKey", symbol="Box/secretKey")  # what it is called is its project's own matter
+    for told in ("Vault/secretKey", "MyBox/secretKey", "secretKey", None):
+        with pytest.raises(ToolError, match="other projects"):
+            meant("secretKey", told, symbol="Box/secretKey", elsewhere=True)

@@ -14,29 +14,50 @@ from codebuddy.workspace.words import WordFile, WordPlace
 
 __all__ = ["require_meant", "with_matches", "without_renamed"]
 
+_MARK = re.compile(r"(?:\br#|[\"'`#@~])$")
 
-def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile]) -> None:
+
+def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile], *, elsewhere: bool) -> None:
     """See that the name which a spoke gives is the one that the caller means: other projects are asked for it.
 
     Args:
         asked: the place that the caller gave.
         planned: the spoke's answer; it has an old name.
         words: the files of the project with that name in them, and where.
+        elsewhere: whether other projects are asked for the symbol too.
 
     Raises:
         ToolError: ``bad_answer``.
     """
+    old_name = planned.old_name or ""
     places = [at for file in words if str(file.path) == asked.path for at in file.places]
     if asked.line is not None:
         places = [at for at in places if at.line == asked.line]
+    if asked.column is not None:
+        places = [at for at in places if _begin(at) <= asked.column <= at.column + len(old_name)]
     asked_for = [name for name in (asked.symbol, asked.text, planned.symbol) if name is not None]
-    in_names = all(planned.old_name in re.findall(r"[\w$]+", name) for name in asked_for)
+    in_names = all(old_name in re.findall(r"[\w$]+", name) for name in asked_for)
     if not places or not in_names:
         raise ToolError(
             "bad_answer",
-            f"The spoke says that {planned.old_name!r} stands at this place, which it does not; its answer is refused.",
+            f"The spoke says that {old_name!r} stands at this place, which it does not; its answer is refused.",
             asked.path,
         )
+    if elsewhere and asked.symbol is not None:
+        _require_ending(planned.symbol or old_name, asked.symbol, asked.path)
+
+
+def _begin(at: WordPlace) -> int:
+    """Give the column where a name begins with what may be before it: a quote, or a mark that servers count to it."""
+    before = _MARK.search(at.line_text[: at.column - 1])
+    return at.column - (len(before[0]) if before else 0)
+
+
+def _require_ending(symbol: str, asked: str, path: str) -> None:
+    parts = [part for part in asked.split("/") if part]
+    if symbol.split("/")[-len(parts) :] != parts:
+        message = f"The spoke says that {asked!r} is {symbol!r}; so it is not looked for in other projects. "
+        raise ToolError("bad_answer", f"{message}Give line and column, or rename it in each project.", path)
 
 
 def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[WordFile]:

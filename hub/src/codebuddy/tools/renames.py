@@ -163,9 +163,10 @@ class _Renames:
             raise ToolError("cannot_rename", "The language server does not say what stands at this place.")
         rename = _Rename(first.old_name, first.symbol or first.old_name)
         rename.changes[own], rename.symbols[own] = first.changes, first.symbol
-        for project in projects:
+        rename.words[own] = await self._words(own, first.old_name)
+        require_meant(arguments, first, rename.words[own], elsewhere=len(projects) > 1)
+        for project in projects[1:]:  # only now, as what they have of a name is told
             rename.words[project] = await self._words(project, first.old_name)
-        require_meant(arguments, first, rename.words[own])
 
         async def plan(project: str) -> PlannedRename:
             paths = [str(file.path) for file in rename.words[project]]

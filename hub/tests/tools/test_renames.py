@@ -1,0 +1,89 @@
+"""rename_symbol: a spoke that gives another name than the one at the place learns nothing of other projects."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.links.registry import Links
+from codebuddy.tools import renames
+from codebuddy.tools.renames import rename_tools
+from codebuddy_testing.calling import ToolClient, everything
+
+pytestmark = pytest.mark.anyio
+
+
+class Spoke(Links):
+    """A link to a spoke that gives a name for whatever stands at a place, and renames its first use."""
+
+    def __init__(self) -> None:
+        super().__init__(["p", "q"])
+        self.name = "open_shop"
+
+    async def call(self, project: str, tool: str, arguments: dict[str, Any], answer: Any, **_: Any) -> Any:
+        assert tool == "plan_rename"
+        edit = {"line": 1, "column": 1, "end_line": 1, "end_column": 10, "new_text": arguments["new_name"]}
+        changes = [{"path": f"{project}/a", "edits": [edit]}]
+        named = {"old_name": self.name, "symbol": self.name}
+        return answer.model_validate({"complete": True, "changes": changes, "declarations": [], **named})
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def spoke() -> Spoke:
+    return Spoke()
+
+
+@pytest.fixture
+def client(tmp_path: Path, spoke: Spoke) -> Iterator[ToolClient]:
+    for name in "pq":
+        (tmp_path / "fleet" / name).mkdir(parents=True)
+        (tmp_path / "fleet" / name / "a").write_text("open_shop secret\nopen_shop\n")
+    client = ToolClient(tmp_path / "fleet", tmp_path / "journal", ["p", "q"])
+    client.add(rename_tools(spoke, client.editor))
+    yield client
+    client.close()
+
+
+async def test_another_name_than_the_one_at_the_place_is_looked_for_nowhere_else(
+    client: ToolClient, spoke: Spoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoke.name, searched, find_word = "secret", list[str](), renames.find_word
+
+    def find(root: Any, word: str, bounds: Any) -> Any:
+        searched.append(root.project)
+        return find_word(root, word, bounds)
+
+    monkeypatch.setattr(renames, "find_word", find)
+    before = everything(tmp_path / "fleet")
+    refused = await client.refused("rename_symbol", path="p/a", line=1, column=1, new_name="x", projects=["p", "q"])
+    assert (refused.code, searched) == ("bad_answer", ["p"])
+    assert everything(tmp_path / "fleet") == before
+
+
+async def test_matches_are_reckoned_beside_the_event_loop(
+    client: ToolClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = set[int]()
+
+    def watched(reckon: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            threads.add(threading.get_ident())
+            return reckon(*arguments)
+
+        return run
+
+    monkeypatch.setattr(renames, "without_renamed", watched(renames.without_renamed))
+    monkeypatch.setattr(renames, "with_matches", watched(renames.with_matches))
+    await client("rename_symbol", path="p/a", line=1, column=1, new_name="x", include_text_matches=True)
+    assert (tmp_path / "fleet" / "p" / "a").read_text() == "x secret\nx\n"
+    assert threads
+    assert threading.get_ident() not in threads
