@@ -22,6 +22,7 @@ __all__ = ["completions"]
 
 _METHOD: Final = "textDocument/completion"
 _RESOLVED: Final = 10
+_MAX_ITEMS: Final = 20_000
 _MAX_LABEL: Final = 500
 _MAX_INSERT: Final = 4000
 _MAX_DOCUMENTATION: Final = 1000
@@ -50,12 +51,15 @@ async def completions(servers: LanguageServers, arguments: CompletionArguments, 
     if asking.is_incomplete and not found and answer.reason is None:
         message = "The language server gives nothing yet, and more when more of the word is written."
         answer = Answer(None, reason="truncated", message=message)
-    page = paged("completions", arguments, found, answer, lambda one: (one.label, one.insert_text))
+    if asking.is_cut and answer.reason is None:
+        message = f"Only the first {_MAX_ITEMS} completions of the language server were looked at."
+        answer = Answer(None, reason="truncated", message=message)
+    page = paged("completions", arguments, found, answer, lambda one: (one.label, one.insert_text), total=asking.total)
     return Completions(items=page.items, is_incomplete=asking.is_incomplete, **page.rest)
 
 
 class _Asking:
-    """One question, and what was found.
+    """One question, and what was found: up to the end of the page, of so many in all.
 
     Args:
         arguments: what is asked for.
@@ -65,7 +69,8 @@ class _Asking:
         self._arguments = arguments
         self._pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
         self.found: list[Completion] = []
-        self.is_incomplete = False
+        self.total = 0
+        self.is_incomplete = self.is_cut = False
 
     async def ask(self, question: Question, path: Path) -> Answer:
         """Ask the server of a file.
@@ -98,12 +103,15 @@ class _Asking:
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise ValueError("completions that are not a list of objects")
         self.is_incomplete = isinstance(raw, dict) and raw.get("isIncomplete") is True
+        self.is_cut = len(items) > _MAX_ITEMS
+        items = items[:_MAX_ITEMS]
         kept = sorted((item for item in items if _fits(word, _filtered(item))), key=lambda item: _order(word, item))
         start = offset_of("completions", self._arguments)
+        end = start + self._arguments.limit
         if connection.capabilities.options(_METHOD).get("resolveProvider") is True:
-            for index in range(start, min(start + self._arguments.limit, start + _RESOLVED, len(kept))):
+            for index in range(start, min(end, start + _RESOLVED, len(kept))):
                 kept[index] = await _resolved(asked, connection, kept[index])
-        self.found = [_completion(item) for item in kept]
+        self.total, self.found = len(kept), [_completion(item) for item in kept[:end]]
 
 
 async def _resolved(asked: Asked, connection: Connection, item: dict[str, Any]) -> dict[str, Any]:

@@ -56,21 +56,25 @@ def paged(
     items: Sequence[T],
     answer: Answer,
     key: Callable[[T], object] = lambda item: item.model_dump_json(),
+    *,
+    total: int | None = None,
 ) -> Page[T]:
     """Give the page that is asked for of an answer, in the same order each time.
 
     Args:
         tool: what was asked.
         arguments: how, with ``limit`` and ``cursor``.
-        items: the whole answer, as it is now.
+        items: the whole answer, as it is now; with ``total`` its beginning, up to the end of the page at least.
         answer: says whether it is everything.
         key: what of an item must have stayed the same for the next page to follow.
+        total: how many items the whole answer has; left out: these.
 
     Raises:
         ToolError: ``invalid_cursor``: it belongs to another question; ``stale_cursor``: what the earlier pages said is
             no longer so, and going on might skip something.
     """
     question, start, reason, message = question_of(tool, arguments), 0, answer.reason, answer.message
+    total = len(items) if total is None else total
     if arguments.cursor is not None:
         start, before = unseal(question, arguments.cursor, _WHERE)
         follows = 0 <= start <= len(items) and before == _state(items[:start], key)
@@ -79,9 +83,9 @@ def paged(
         if not follows:
             raise ToolError("stale_cursor", "What the earlier pages said changed since; begin again without a cursor.")
     end = start + _fitting(items[start : start + arguments.limit])
-    if end >= len(items):
+    if end >= total:
         return Page(list(items[start:end]), {"complete": reason is None, "reason": reason, "message": message})
-    more = f"{end - start} of {len(items)}; give the cursor back for more."
+    more = f"{end - start} of {total}; give the cursor back for more."
     rest = {
         "complete": False,
         "reason": reason or "truncated",

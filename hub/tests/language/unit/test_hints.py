@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from codebuddy.code import completing
 from codebuddy.code.markup import markdown
 from codebuddy.errors import ToolError
 
@@ -100,6 +101,28 @@ async def test_a_server_that_cannot_resolve_is_not_asked_to(start: Any) -> None:
     async with start({COMPLETION: [[{"reply": [item("f")]}]]}, {"completionProvider": {}}) as fake:
         assert len((await fake.completions()).items) == 1
         assert fake.sent(RESOLVE) == []
+
+
+async def test_of_very_many_completions_some_are_looked_at_and_those_of_the_page_are_read(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, completion = list[str](), completing._completion
+
+    def counted(item: Any) -> Any:
+        read.append(item["label"])
+        return completion(item)
+
+    monkeypatch.setattr(completing, "_completion", counted)
+    labels = [f"f{number:05}" for number in range(20_001)]
+    async with start({COMPLETION: [[{"reply": [item(label) for label in labels]}]]}) as fake:
+        answer = await fake.completions(limit=5)
+        assert (answer.complete, answer.reason, len(answer.items)) == (False, "truncated", 5)
+        assert "first 20000" in (answer.message or "")
+        assert "5 of 20000" in (answer.message or "")
+        assert read == labels[:5]
+        rest = await fake.completions(limit=5, cursor=answer.cursor)
+        assert [one.label for one in rest.items] == labels[5:10]
+        assert read == labels[:5] + labels[:10]
 
 
 async def test_nothing_yet_is_not_nothing(start: Any) -> None:
