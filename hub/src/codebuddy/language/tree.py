@@ -188,16 +188,16 @@ class Tree:
         """
         seen = 0
         for directory, directories, names in os.walk(below or self.root):
+            seen += len(names) + len(directories)
             directories[:] = sorted(name for name in directories if name not in IGNORED_DIRECTORIES)
             for name in sorted(names):
                 path = Path(directory, name)
                 # Not Path.is_file: that raises for a link into a directory that may not be entered.
                 if wanted(self.relative(path)) and not os.path.islink(path) and os.path.isfile(path):
                     yield path
-            seen += len(names)
             if seen > MAX_ENTRIES:
                 if cut is not None:
-                    cut(f"Of this project only {MAX_ENTRIES} files were looked at; it has more.")
+                    cut(f"Of this project only {MAX_ENTRIES} files and directories were looked at; it has more.")
                 return
 
 

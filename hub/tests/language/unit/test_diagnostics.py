@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.language.tree import Tree
 
 pytestmark = pytest.mark.anyio
 PULL: dict[str, Any] = {"diagnosticProvider": {}}
@@ -248,6 +249,19 @@ async def test_more_than_is_kept_of_what_is_published_is_told(start: Any) -> Non
     async with start({OPENED: [[{"notify": ["textDocument/publishDiagnostics", params]}]]}) as fake:
         answer = await fake.diagnostics(path="p/main.py", limit=5000)
         assert (answer.complete, answer.reason) == (False, "truncated")
+
+
+def test_a_walk_through_directories_without_files_ends_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codebuddy.language.tree.MAX_ENTRIES", 20)
+    for number in range(30):
+        (root / "aa" / f"d{number:02}").mkdir(parents=True)
+    (root / "zz").mkdir()
+    (root / "zz/late.py").write_text("x = 1\n")
+    cut = list[str]()
+    walked = [path.name for path in Tree("p", root).files(lambda path: path.endswith(".py"), cut=cut.append)]
+    assert "late.py" not in walked
+    assert len(cut) == 1
+    assert "only 20 files and directories" in cut[0]
 
 
 async def test_more_files_than_are_looked_at_are_told(start: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
