@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.code.change_models import PlannedChanges
 from codebuddy.code.models import CodeResult, PlaceFields
+from codebuddy.readable import one_line
 from codebuddy.tool import Result
 
 __all__ = ["ActionPlace", "CodeAction", "CodeActions", "CodeActionsArguments", "PlanActionArguments", "PlannedAction"]
@@ -68,7 +69,7 @@ class CodeAction(Result):
         """Give it as a readable line."""
         notes = [self.kind or "", self.server, "preferred" if self.preferred else ""]
         notes += [f"disabled: {self.disabled}"] if self.disabled else []
-        return f"{self.id}  {self.title} ({', '.join(note for note in notes if note)})"
+        return one_line(f"{self.id}  {self.title} ({', '.join(note for note in notes if note)})")
 
 
 class CodeActions(CodeResult):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from codebuddy.code.models import CodeResult
+from codebuddy.readable import one_line
 from codebuddy.tool import Arguments
 from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.models import PATH
@@ -52,7 +53,9 @@ class PlannedChanges(CodeResult):
 
     def text(self) -> str:
         """Give a line a changed path, and whether that is all."""
-        return "\n".join([*(change.path for change in self.changes), self._summary(len(self.changes), "change")])
+        return "\n".join(
+            [*(one_line(change.path) for change in self.changes), self._summary(len(self.changes), "change")]
+        )
 
 
 class FormattedText(CodeResult):
@@ -65,5 +68,5 @@ class FormattedText(CodeResult):
     def text(self) -> str:
         """Say whether there is a new text, or why not."""
         if not self.complete:
-            return f"not formatted ({self.reason}): {self.message}"
+            return f"not formatted ({self.reason}): {one_line(self.message or '')}"
         return "formatted" if self.content is not None else "nothing had to change"

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from codebuddy.code.models import CURSOR, TIMEOUT, CodeResult, Location, Place
-from codebuddy.code.symbol_models import SymbolLocation
-from codebuddy.workspace.paths import printable
+from codebuddy.code.models import CURSOR, MAX_PATH_SHOWN, TIMEOUT, CodeResult, Location, Place
+from codebuddy.code.symbol_models import MAX_DEPTH_SHOWN, SymbolLocation
+from codebuddy.readable import one_line
 
 __all__ = ["CallHierarchyArguments", "Hierarchy", "HierarchyItem", "TypeHierarchyArguments"]
 
@@ -61,6 +61,6 @@ class Hierarchy(CodeResult):
             at = [f"{one.line}:{one.column}" for one in item.calls or []]
             calls = f"  calls at {', '.join(at)}" if at else ""
             again = "  (see above)" if item.repeated else ""
-            place = f"{printable(item.path)}:{item.line}:{item.column}"
-            lines.append(f"{'  ' * item.depth}{item.sentence()}  {place}{calls}{again}")
-        return "\n".join([self.direction, *lines, self._summary(len(self.items), "item")])
+            place = f"{one_line(item.path, MAX_PATH_SHOWN)}:{item.line}:{item.column}"
+            lines.append(f"{'  ' * min(item.depth, MAX_DEPTH_SHOWN)}{item.sentence()}  {place}{calls}{again}")
+        return "\n".join([one_line(self.direction), *lines, self._summary(len(self.items), "item")])

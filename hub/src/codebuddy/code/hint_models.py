@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from codebuddy.code.models import CURSOR, TIMEOUT, CodeResult, Place, TextRange
+from codebuddy.readable import one_line, paragraph
 from codebuddy.tool import Arguments, Result
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "Signature",
     "SignatureHelp",
 ]
+
+_MAX_CONTENTS = 25_000  # characters; more than a spoke gives
 
 
 class HoverArguments(Place):
@@ -59,10 +62,13 @@ class HoverResult(CodeResult):
 
     def text(self) -> str:
         """Give the contents, and whether that is all."""
-        return self.contents if self.complete and self.contents else f"{self.contents}\n{self._told()}".strip()
+        shown = paragraph(self.contents, longest=_MAX_CONTENTS)
+        return shown if self.complete and shown else f"{shown}\n{self._told()}".strip()
 
     def _told(self) -> str:
-        return "Nothing is known of this place." if self.complete else f"Not complete ({self.reason}). {self.message}"
+        if self.complete:
+            return "Nothing is known of this place."
+        return f"Not complete ({self.reason}). {one_line(self.message or '')}".strip()
 
 
 class Completion(Result):
@@ -83,7 +89,10 @@ class Completions(CodeResult):
 
     def text(self) -> str:
         """Give a line a completion, and whether that is all."""
-        lines = [f"{item.label}  ({item.kind})" + (f"  {item.detail}" if item.detail else "") for item in self.items]
+        lines = [
+            one_line(f"{item.label}  ({item.kind})" + (f"  {item.detail}" if item.detail else ""))
+            for item in self.items
+        ]
         lines += ["More may be known when more of the word is written."] if self.is_incomplete else []
         return "\n".join([*lines, self._summary(len(self.items), "completion")])
 
@@ -116,5 +125,5 @@ class SignatureHelp(CodeResult):
         for index, one in enumerate(self.signatures):
             at = one.active_parameter
             now = f"  (at {one.parameters[at].label})" if at is not None and at < len(one.parameters) else ""
-            lines.append(f"{'>' if index == self.active_signature else ' '} {one.label}{now}")
+            lines.append(f"{'>' if index == self.active_signature else ' '} {one_line(one.label + now)}")
         return "\n".join([*lines, self._summary(len(self.signatures), "signature")])

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from codebuddy.readable import one_line, paragraph
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.changes import FileChange
-from codebuddy.workspace.paths import printable
 
 __all__ = [
     "CURSOR",
+    "MAX_PATH_SHOWN",
     "PLACE_FORMS_TOLD",
     "TIMEOUT",
     "CodeResult",
@@ -47,6 +48,8 @@ TIMEOUT = Field(
 )
 CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
 _FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
+MAX_PATH_SHOWN = 4096  # characters
+_MESSAGE_INDENT = 6
 PLACE_FORMS_TOLD = "give the place as line and column, or as symbol, or as line and text"
 _MAX_MESSAGE = 2000  # characters
 
@@ -157,6 +160,10 @@ class Location(TextRange):
         default=None, description="True for a place outside the project, like a standard library."
     )
 
+    def shown_line(self) -> str:
+        """Give the text of its line for a readable answer."""
+        return one_line((self.line_text or "").strip())
+
 
 class Diagnostic(Location):
     """A finding of a language server or compiler."""
@@ -167,8 +174,9 @@ class Diagnostic(Location):
     source: str | None = Field(default=None, description="Who found it: the tool, or else the language server.")
 
     def sentence(self) -> str:
-        """Give it in a line, without its place."""
-        return f"{self.severity}: {self.message}" + (f" [{self.source}]" if self.source else "")
+        """Give it without its place; further lines of the message are further in than any place."""
+        found_by = f" [{one_line(self.source)}]" if self.source else ""
+        return f"{self.severity}: {paragraph(self.message, _MESSAGE_INDENT)}{found_by}"
 
 
 def _cut(message: str) -> str:
@@ -196,7 +204,7 @@ class CodeResult(Result):
         shown = f"{count} {noun}{'' if count == 1 else 's'}"
         if self.complete:
             return f"{shown}."
-        return f"{shown}; not complete ({self.reason}). {self.message or ''}".strip()
+        return f"{shown}; not complete ({self.reason}). {one_line(self.message or '')}".strip()
 
 
 class LocationsResult(CodeResult):
@@ -206,7 +214,7 @@ class LocationsResult(CodeResult):
 
     def text(self) -> str:
         """Give the locations by file, and whether that is all."""
-        lines = grouped(self.locations, lambda item: (item.line_text or "").strip())
+        lines = grouped(self.locations, Location.shown_line)
         return "\n".join([*lines, self._summary(len(self.locations), "location")])
 
 
@@ -232,7 +240,9 @@ class PlannedRename(CodeResult):
 
     def text(self) -> str:
         """Give a line a changed path, and whether that is all."""
-        return "\n".join([*(change.path for change in self.changes), self._summary(len(self.changes), "change")])
+        return "\n".join(
+            [*(one_line(change.path) for change in self.changes), self._summary(len(self.changes), "change")]
+        )
 
 
 def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
@@ -240,13 +250,13 @@ def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
 
     Args:
         items: sorted by path.
-        shown: what stands beside a place.
+        shown: gives what stands beside a place, as `one_line` or `paragraph` give it.
     """
     lines, path = [], None
     for item in items:
         if item.path != path:
             path = item.path
-            lines.append(printable(path))
+            lines.append(one_line(path, MAX_PATH_SHOWN))
         lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
     return lines
 

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.code.models import (
     CURSOR,
+    MAX_PATH_SHOWN,
     PLACE_FORMS_TOLD,
     TIMEOUT,
     CodeResult,
@@ -17,10 +18,11 @@ from codebuddy.code.models import (
     grouped,
 )
 from codebuddy.code.places import SymbolKind
+from codebuddy.readable import one_line
 from codebuddy.tool import Arguments
-from codebuddy.workspace.paths import printable
 
 __all__ = [
+    "MAX_DEPTH_SHOWN",
     "DocumentSymbolsArguments",
     "FindSymbolsArguments",
     "FoundSymbols",
@@ -29,6 +31,9 @@ __all__ = [
     "SymbolLocation",
     "SymbolsOfFile",
 ]
+
+MAX_DEPTH_SHOWN = 50
+"""What is deeper than this is not further in; a spoke may say any depth."""
 
 
 class SymbolLocation(Location):
@@ -44,7 +49,7 @@ class SymbolLocation(Location):
     def sentence(self) -> str:
         """Give it in a line, without its place."""
         inside = f" in {self.container}" if self.container else ""
-        return f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else "")
+        return one_line(f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else ""))
 
 
 class ReferencesResult(LocationsResult):
@@ -124,13 +129,14 @@ class SymbolsOfFile(CodeResult):
 
     def text(self) -> str:
         """Give a line a symbol, further in the deeper it is."""
-        lines = [printable(self.path)]
+        lines = [one_line(self.path, MAX_PATH_SHOWN)]
         for item in self.symbols:
             lines_of = item.full_range
             span = f"{lines_of.line}-{lines_of.end_line}" if lines_of else str(item.line)
-            depth = (item.symbol or "").count("/")
+            depth = min((item.symbol or "").count("/"), MAX_DEPTH_SHOWN)
             detail = f": {item.detail}" if item.detail else ""
-            lines.append(f"  {'  ' * depth}{item.kind} {item.name}{detail}  [{item.line}:{item.column}, lines {span}]")
+            what = one_line(f"{item.kind} {item.name}{detail}")
+            lines.append(f"  {'  ' * depth}{what}  [{item.line}:{item.column}, lines {span}]")
         return "\n".join([*lines, self._summary(len(self.symbols), "symbol")])
 
 

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from codebuddy.code.models import Diagnostic, Reason
+from codebuddy.readable import one_line, paragraph, printable
 from codebuddy.tool import Result
-from codebuddy.workspace.paths import printable
 
 __all__ = [
     "Action",
@@ -25,6 +25,7 @@ __all__ = [
 Action = Literal["created", "changed", "moved", "deleted", "mode"]
 
 _SHOWN = 50  # lines of readable text for one kind of thing
+_MAX_FORMATTING = 10_000  # characters
 _LINKED = "its other names (hard links) have the new content too"
 
 
@@ -82,8 +83,13 @@ class DiagnosticsChange(Result):
         lines = []
         for name, items in (("introduced", self.introduced), ("cured", self.cured)):
             lines.append(f"diagnostics {name}: {len(items)}")
-            lines += [f"  {item.path}:{item.line}:{item.column}: {item.severity}: {item.message}" for item in items]
-        return lines if self.complete else [*lines, f"diagnostics not complete ({self.reason}): {self.message}"]
+            lines += [
+                f"  {printable(item.path)}:{item.line}:{item.column}: {item.severity}: {paragraph(item.message, 6)}"
+                for item in items
+            ]
+        if self.complete:
+            return lines
+        return [*lines, f"diagnostics not complete ({self.reason}): {one_line(self.message or '')}"]
 
 
 class EditResult(Result):
@@ -112,7 +118,7 @@ class EditResult(Result):
         lines += [f"[{self.files_cut} in directories are not listed]"] if self.files_cut else []
         lines += [file.diff.rstrip("\n") for file in self.files if file.diff]
         lines += ["[diffs were cut]"] if self.diff_cut else []
-        lines += [self.formatting] if self.formatting else []
+        lines += [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
         lines += self.diagnostics.lines() if self.diagnostics else []
         return "\n".join(lines)
 
@@ -154,7 +160,7 @@ class WriteResult(Result):
         ]
         head = f"{done} {printable(self.path)} ({'; '.join(note for note in notes if note)})"
         lines = [head, *([self.diff.rstrip("\n")] if self.diff else [])]
-        lines += [self.formatting] if self.formatting else []
+        lines += [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
         return "\n".join([*lines, *(self.diagnostics.lines() if self.diagnostics else [])])
 
 

@@ -16,6 +16,7 @@ from codebuddy.protocol.calling import BadAnswer, call_tool
 from codebuddy.protocol.messages import RemoteError
 from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.wire import Wire
+from codebuddy.readable import one_line
 from codebuddy.tool import Progress
 
 __all__ = ["Link", "Links", "watch"]
@@ -114,7 +115,7 @@ class Links:
         except WireClosed:
             raise _offline(project) from None
         except (BadAnswer, RemoteError) as error:
-            log.warning("link %s: %s: %s", project, tool, error)
+            log.warning("link %s: %s: %s", project, tool, one_line(str(error), 500))  # no line of the log is forged
             raise _bad_answer(project, tool) from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from typing import Any, TypeVar
 
@@ -12,12 +13,16 @@ from codebuddy.errors import ToolError
 from codebuddy.protocol.pending import OnProgress
 from codebuddy.protocol.schemas import input_schema, output_schema
 from codebuddy.protocol.wire import Wire
+from codebuddy.readable import one_line, paragraph
 from codebuddy.tool import Call, Tool, parse_arguments
 
 __all__ = ["MAX_ANSWER_CHARACTERS", "BadAnswer", "call_tool", "describe", "run_tool"]
 
 MAX_ANSWER_CHARACTERS = 1024 * 1024
 """The longest answer of a spoke that is passed on: a client gets it twice, as text and as structure."""
+
+_MAX_TOLD = 20_000  # characters of a failure
+_CODE = re.compile("[a-z][a-z0-9_]{0,63}")
 
 log = logging.getLogger(__name__)
 
@@ -103,19 +108,22 @@ def _read_failure(structured: Json) -> ToolError:
     code, message, path = (structured.get(key) for key in ("code", "message", "path"))
     if not isinstance(code, str) or not isinstance(message, str):
         raise BadAnswer("a failure without a code")
-    return ToolError(code[:64], message[:2000], path[:4096] if isinstance(path, str) else None)
+    if not _CODE.fullmatch(code):
+        raise BadAnswer("a failure whose code is none")
+    return ToolError(code, one_line(message), path[:4096] if isinstance(path, str) else None)
 
 
 def _failure(error: ToolError) -> Json:
     structured = {"code": error.code, "message": error.message}
     if error.path is not None:
         structured["path"] = error.path
-    text = {"type": "text", "text": f"{error.code}: {_with_path(error)}"}
+    text = {"type": "text", "text": paragraph(f"{error.code}: {_with_path(error)}", longest=_MAX_TOLD)}
     return {"content": [text], "structuredContent": structured, "isError": True}
 
 
 def _with_path(error: ToolError) -> str:
     """Say what it is about, unless the message does."""
-    if error.path is None or error.path in error.message:
+    shown = one_line(error.path or "", 4096)
+    if error.path is None or error.path in error.message or shown in error.message:
         return error.message
-    return f"{error.path}: {error.message}"
+    return f"{shown}: {error.message}"

@@ -15,6 +15,7 @@ from codebuddy.edits.models import Diagnosed, Extent
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
+from codebuddy.readable import one_line
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.code_edits import CodeEdits, paths_planned, require_whole
 from codebuddy.workspace.models import EXPECTED, HASH
@@ -56,7 +57,7 @@ class CodeActionsResult(EditResult):
     def text(self) -> str:
         """Give a line an action, or the edit."""
         if self.actions is None:
-            return "\n".join([f"{self.title}:", *(self.notes or []), super().text()])
+            return "\n".join([f"{one_line(self.title or '')}:", *map(one_line, self.notes or []), super().text()])
         listed = CodeActions(complete=self.complete, reason=self.reason, message=self.message, actions=self.actions)
         return listed.text()
 

@@ -21,6 +21,7 @@ from codebuddy.code.symbol_models import (
 )
 from codebuddy.links.combining import Combining, ProjectPart
 from codebuddy.links.registry import Links
+from codebuddy.readable import one_line
 from codebuddy.tool import Call
 
 __all__ = ["Diagnostics", "FoundIn", "Many", "References"]
@@ -34,7 +35,7 @@ class InProjects(CodeResult):
     def lacking(self) -> list[str]:
         """Give a line for each project whose part is not complete, if there are several."""
         parts = self.projects if len(self.projects) > 1 else []
-        return [f"{part.project}: not complete: {part.message}" for part in parts if not part.complete]
+        return [f"{part.project}: not complete: {one_line(part.message or '')}" for part in parts if not part.complete]
 
 
 class Diagnostics(InProjects):
@@ -71,7 +72,7 @@ class References(InProjects):
             lines = self._nobody() + self.lacking()
             return "\n".join([*lines] if self.complete else [*lines, self._summary(0, "location")])
         meant = [] if self.symbols is None else ["meant:", *grouped(self.symbols, SymbolLocation.sentence), "used:"]
-        lines = grouped(self.locations, lambda item: (item.line_text or "").strip())
+        lines = grouped(self.locations, Location.shown_line)
         return "\n".join([*meant, *lines, *self.lacking(), self._summary(len(self.locations), "location")])
 
     def _nobody(self) -> list[str]:

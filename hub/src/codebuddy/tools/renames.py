@@ -19,9 +19,9 @@ from codebuddy.edits.models import Diagnosed
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
+from codebuddy.readable import MAX_LINE, one_line, printable
 from codebuddy.tool import Call, Result, Tool
 from codebuddy.workspace.changes import FileChange
-from codebuddy.workspace.paths import printable
 from codebuddy.workspace.walking import Bounds
 from codebuddy.workspace.words import WordFile, find_word
 
@@ -93,12 +93,15 @@ class RenameResult(EditResult):
             or "no project"
         )
         without = [one.project for one in self.renamed if not one.places]
-        lines = [f"{self.old_name}: known to the language servers of {named}"]
-        path = self.renamed[0].symbol or self.old_name
+        lines = [f"{one_line(self.old_name)}: known to the language servers of {named}"]
+        path = (self.renamed[0].symbol or self.old_name)[:MAX_LINE]
         lines += [f"no symbol with the path {path!r} in {', '.join(without)}"] if without else []
         also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
         lines += [f"found by the text alone, {also}:"] if self.text_matches else []
-        lines += [f"  {printable(at.path)}:{at.line}:{at.column}: {at.line_text.strip()}" for at in self.text_matches]
+        lines += [
+            f"  {printable(at.path)}:{at.line}:{at.column}: {one_line(at.line_text.strip())}"
+            for at in self.text_matches
+        ]
         lines += [f"  [and {self.text_matches_cut} more]"] if self.text_matches_cut else []
         return "\n".join([*lines, super().text()])  # first what there is to decide, then the diffs
 

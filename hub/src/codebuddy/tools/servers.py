@@ -10,6 +10,7 @@ from codebuddy.code.server_models import RestartArguments, ServerStates
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ANSWER_SECONDS, ask_each
 from codebuddy.links.registry import Links
+from codebuddy.readable import one_line
 from codebuddy.telemetry.models import LanguageServerState
 from codebuddy.tool import Call, Result, Tool
 
@@ -34,7 +35,7 @@ class ProjectServers(Result):
 
     def text(self) -> str:
         states = [f"{server.name} {server.state}" + _because(server.reason) for server in self.language_servers]
-        return f"{self.project}: {self.message or ', '.join(states) or 'no language servers'}"
+        return f"{self.project}: {one_line(self.message or ', '.join(states)) or 'no language servers'}"
 
 
 class Restarted(Result):

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from codebuddy.errors import ToolError
+from codebuddy.readable import printable
 
 __all__ = ["WorkspacePath", "from_wire", "printable", "to_wire"]
 
@@ -101,13 +102,6 @@ def from_wire(name: str) -> str:
         return name
     raw = _ESCAPE.sub(lambda found: "\\" if found[1] == "5c" else chr(0xDC00 + int(found[1], 16)), name)
     return raw.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
-
-
-def printable(text: str) -> str:
-    """Escape control characters (a newline in a file name) so that one path stays one line of readable text."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
 
 def _check_characters(text: str) -> None:
