@@ -118,11 +118,11 @@ async def test_an_answer_that_came_after_the_server_was_sent_another_text_does_n
     edits = wire.edit(1, 17, 26), wire.edit(2, 0, 9)
     shifted = {"documentChanges": [wire.document("main.py", None, *edits)]}
     wrong, right = (shifted, wire.renamed()) if goes else (wire.renamed(), shifted)
-    on = {RENAME: [[], [{"reply": right}]], "textDocument/didChange": [[late(4, wrong)], []]}
+    on = {RENAME: [[], [{"reply": right}]], "textDocument/didChange": [[late(5, wrong)], []]}
     async with start(on, RENAMES) as fake:
         planning = asyncio.create_task(fake.rename())
         await fake.until(lambda: bool(fake.sent(RENAME)))
-        assert fake.sent(RENAME)[0]["id"] == 4
+        assert fake.sent(RENAME)[0]["id"] == 5
         text = (root / "main.py").read_text()
         (root / "main.py").write_text("# came\n" + text)
         await fake.servers.files_changed([fake.servers.tree.root / "main.py"])
@@ -140,7 +140,7 @@ async def test_a_symbol_whose_place_is_told_after_its_text_changed_is_looked_up_
 ) -> None:
     on = {
         SYMBOLS: [[], [{"reply": [wire.symbol("open_shop", 2, 4)]}]],
-        "textDocument/didChange": [[late(2, [wire.symbol("open_shop", 0, 4)])], []],
+        "textDocument/didChange": [[late(3, [wire.symbol("open_shop", 0, 4)])], []],
         RENAME: [[{"reply": {"documentChanges": [wire.document("shop.py", None, wire.edit(2, 4, 13))]}}]],
     }
     async with start(on, RENAMES) as fake:
@@ -155,7 +155,7 @@ async def test_a_symbol_whose_place_is_told_after_its_text_changed_is_looked_up_
 async def test_the_uses_of_a_symbol_are_asked_for_where_it_is_now(start: Any, root: Path, wire: Any) -> None:
     on = {
         SYMBOLS: [[], [{"reply": [wire.symbol("open_shop", 2, 4)]}]],
-        "textDocument/didChange": [[late(2, [wire.symbol("open_shop", 0, 4)])], []],
+        "textDocument/didChange": [[late(3, [wire.symbol("open_shop", 0, 4)])], []],
         "textDocument/references": [[{"reply": [wire.place("shop.py", 2, 4, 13)]}]],
     }
     async with start(on) as fake:
