@@ -38,7 +38,7 @@ AREAS = [
 OVERRIDES = [
     "shop/shapes.py | def ⟦area⟧(self) -> float:\n        return 3.14159",
     "shop/shapes.py | def ⟦area⟧(self) -> float:\n        return self.side",
-    "tests/test_app.py | square.⟦area⟧()",
+    "tests/app_test.py | square.⟦area⟧()",
 ]
 VIRTUAL = "a call of the abstract method may run them"
 SHOUT = [
@@ -67,7 +67,7 @@ CASES = [
     Case(
         "find_definition",
         "overridden method",
-        "tests/test_app.py | square.⟦describe⟧()",
+        "tests/app_test.py | square.⟦describe⟧()",
         ['shop/shapes.py | def ⟦describe⟧(self) -> str:\n        return f"{super'],
     ),
     Case("find_definition", "generic", "shop/app.py | store.⟦largest⟧()", ["shop/store.py | def ⟦largest⟧(self)"]),
@@ -117,10 +117,10 @@ CASES = [
     Case(
         "find_references",
         "overriding method",
-        "tests/test_app.py | square.⟦describe⟧()",
+        "tests/app_test.py | square.⟦describe⟧()",
         [
             'shop/shapes.py | def ⟦describe⟧(self) -> str:\n        return f"{super',
-            "tests/test_app.py | square.⟦describe⟧()",
+            "tests/app_test.py | square.⟦describe⟧()",
         ],
     ),
     Case(
@@ -159,7 +159,7 @@ CASES = [
         "find_references",
         "used in tests",
         "shop/app.py | def ⟦report⟧",
-        ["shop/app.py | def ⟦report⟧", "tests/test_app.py | build, ⟦report⟧", "tests/test_app.py | ⟦report⟧(build([2"],
+        ["shop/app.py | def ⟦report⟧", "tests/app_test.py | build, ⟦report⟧", "tests/app_test.py | ⟦report⟧(build([2"],
     ),
     Case(
         "find_implementations",
