@@ -1,0 +1,36 @@
+"""What is told of runs: a table with failures first, and no line that a program could have forged."""
+
+from __future__ import annotations
+
+from codebuddy.runs.models import RunResult, TestCounts, TestFailure
+from codebuddy.runs.results import RunResults
+
+
+def good(project: str, **more: object) -> RunResult:
+    return RunResult.model_validate({"project": project, "reason": "exited", "exit_code": 0, "task": "test", **more})
+
+
+def test_what_failed_comes_first_and_counts_are_added() -> None:
+    failure = TestFailure(name="t", message="no\nproject-a: ok", path="b/t.py", line=3)
+    bad = good("b", exit_code=1, counts=TestCounts(passed=1, failed=1), failures=[failure])
+    told = RunResults.of([good("a", counts=TestCounts(passed=2, skipped=1)), RunResult(project="c", reason="oom"), bad])
+    assert [result.project for result in told.results] == ["b", "c", "a"]
+    assert told.counts == TestCounts(passed=3, failed=1, skipped=1)
+    lines = told.text().split("\n")
+    assert lines[0].split() == ["PROJECT", "TASK", "RESULT", "PASSED", "FAILED", "SKIPPED", "TIME"]
+    assert "  FAILED t  b/t.py:3" in lines
+    assert not any(line.startswith("project-a") for line in lines)
+
+
+def test_a_programs_words_are_further_in_and_obeyed_by_no_terminal() -> None:
+    told = RunResults.of([good("a", exit_code=1, output="a: ok (0.0 s)\n\x1b[2J\rb: ok\n")]).text()
+    first, *rest = told.split("\n")
+    assert first == "a: test: exit code 1 (0.0 s)"
+    assert all(line.startswith("  ") for line in rest)
+    assert "\x1b" not in told
+
+
+def test_a_job_is_told_with_how_to_read_it() -> None:
+    told = RunResults.of([RunResult(project="a", job_id="a:0123456789ab")])
+    assert "a:0123456789ab" in told.text()
+    assert told.results[0].reason is None

@@ -1,0 +1,148 @@
+"""Output that is kept: whole while it is little, its beginning and end within a bound, readable after a restart."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from codebuddy.errors import ToolError
+from codebuddy.runs.models import JobOutputArguments
+from codebuddy.runs.reading import read_job
+from codebuddy.runs.records import load_runs, save_run
+from codebuddy.runs.run import Run, RunEnd
+from codebuddy.runs.segments import SEGMENT_BYTES
+from codebuddy.runs.transcript import Transcript
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 8 * SEGMENT_BYTES
+ID = "p:0123456789ab"
+
+
+def line(number: int) -> bytes:
+    return b"%099d\n" % number
+
+
+async def filled(directory: Path, lines: int) -> Transcript:
+    transcript = Transcript(directory, LIMIT)
+    for number in range(0, lines, 100):
+        await transcript.add("stdout", b"".join(map(line, range(number, min(number + 100, lines)))))
+    return transcript
+
+
+def job(transcript: Transcript, ended: bool = True) -> Run:
+    run = Run(ID, ["x"], None, background=True, started=1.0, transcript=transcript)
+    run.end = RunEnd("exited", 1.0, exit_code=0) if ended else None
+    return run
+
+
+async def text_of(transcript: Transcript, start: int, most: int) -> tuple[int, bytes, int]:
+    page = await transcript.read(start, most)
+    return page.start, b"".join(piece.data for piece in page.pieces), page.end
+
+
+async def test_little_output_touches_no_disk(tmp_path: Path) -> None:
+    transcript = Transcript(tmp_path / "run", LIMIT)
+    await transcript.add("stdout", b"a")
+    await transcript.add("stderr", "ü".encode())
+    assert await text_of(transcript, 0, 10) == (0, "aü".encode(), 3)
+    assert await text_of(transcript, 0, 2) == (0, b"a", 1)  # no character is cut
+    await transcript.close(keep=False)
+    assert not (tmp_path / "run").exists()
+
+
+async def test_all_of_it_is_read_in_pages_while_more_comes(tmp_path: Path) -> None:
+    transcript = await filled(tmp_path / "run", 30_000)
+    at, whole = 0, b""
+    while at < transcript.total:
+        start, data, at = await text_of(transcript, at, 100_003)
+        assert start == len(whole)
+        whole += data
+    await transcript.close(keep=True)
+    assert whole == b"".join(map(line, range(30_000)))
+
+
+async def test_beginning_and_end_are_kept_within_the_bound_and_the_gap_is_told(tmp_path: Path) -> None:
+    transcript = await filled(tmp_path / "run", 300_000)
+    await transcript.close(keep=True)
+    assert sum(one.stat().st_size for one in (tmp_path / "run").iterdir()) <= LIMIT + SEGMENT_BYTES // 10
+    assert (await text_of(transcript, 0, 100))[1] == line(0)
+    assert (await text_of(transcript, transcript.total - 100, 100))[1] == line(299_999)
+    start, data, _ = await text_of(transcript, 10_000_000, 100)
+    assert start > 10_000_000
+    assert transcript.total > start
+    assert data
+
+
+async def test_it_is_read_after_a_restart(tmp_path: Path) -> None:
+    transcript = await filled(tmp_path / "0123456789ab", 20_000)
+    await transcript.add("stderr", b"last\n")
+    await transcript.close(keep=True)
+    save_run(tmp_path / "0123456789ab", job(transcript))
+    (again,) = load_runs(tmp_path, "p", LIMIT)
+    assert (again.job_id, again.end and again.end.reason) == (ID, "exited")
+    told = await read_job(again, JobOutputArguments(job_id=ID, offset=-5))
+    assert (told.output, [part.stream for part in told.streams], told.complete) == ("last\n", ["stderr"], True)
+
+
+async def test_a_job_that_had_not_ended_ended_with_its_agent(tmp_path: Path) -> None:
+    save_run(tmp_path / "0123456789ab", job(Transcript(tmp_path / "0123456789ab", LIMIT), ended=False))
+    for _ in range(2):  # and that is noted
+        (again,) = load_runs(tmp_path, "p", LIMIT)
+        assert again.end is not None
+        assert again.end.reason == "agent_restart"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"argv": 1}', '{"argv": [], "background": true, "started": 1e308}']
+)
+async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: str) -> None:
+    (tmp_path / "0123456789ab").mkdir()
+    (tmp_path / "0123456789ab/run.json").write_text(content)
+    (tmp_path / "0123456789ab/000000000000000.out").write_bytes(os.urandom(1000))
+    (tmp_path / "file").write_text("x")
+    assert load_runs(tmp_path, "p", LIMIT) == []
+
+
+async def test_lines_are_found_and_the_search_goes_on_with_the_cursor(tmp_path: Path) -> None:
+    transcript = await filled(tmp_path / "run", 5000)
+    await transcript.close(keep=True)
+    run = job(transcript)
+    found, cursor = list[str](), None
+    while True:
+        asked = JobOutputArguments(job_id=ID, pattern="7$", regex=True, limit=5000, cursor=cursor)
+        told = await read_job(run, asked)
+        found += [match.line_text for match in told.matches or []]
+        cursor = told.cursor
+        if told.complete:
+            break
+    assert found == [line(n).decode().rstrip() for n in range(5000) if n % 10 == 7]
+
+
+async def test_a_line_in_two_pieces_and_between_another_streams_is_one(tmp_path: Path) -> None:
+    transcript = Transcript(tmp_path / "run", LIMIT)
+    for stream, data in (("stdout", b"ab"), ("stderr", b"err\n"), ("stdout", b"cd\nrest")):
+        await transcript.add(stream, data)
+    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="[a-z]", regex=True))
+    assert {(match.offset, match.stream, match.line_text) for match in told.matches or []} == {
+        (0, "stdout", "abcd"), (2, "stderr", "err"), (9, "stdout", "rest"),
+    }  # fmt: skip
+
+
+async def test_a_cursor_is_for_its_own_job(tmp_path: Path) -> None:
+    run = job(await filled(tmp_path / "run", 100), ended=False)
+    cursor = (await read_job(run, JobOutputArguments(job_id=ID))).cursor
+    with pytest.raises(ToolError, match="other arguments"):
+        await read_job(run, JobOutputArguments(job_id="p:ffffffffffff", cursor=cursor))
+
+
+async def test_where_nothing_can_be_written_the_run_goes_on_and_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("a file in the way")
+    transcript = await filled(tmp_path / "run", 10_000)
+    assert transcript.total == 1_000_000
+    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, offset=0))
+    assert told.complete
+    assert told.message is not None
+    assert "could be kept" in told.message
