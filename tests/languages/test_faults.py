@@ -63,6 +63,8 @@ while there() and len(kept) < most:
     block = bytearray(2**20)
     block[::4096] = b"x" * len(block[::4096])
     kept.append(block)
+    if len(kept) > most * 0.75:
+        time.sleep(0.01)  # who is killed takes a moment to give back what it had; meanwhile we would be the next
 print("there" if there() else "gone")
 """
 
