@@ -79,7 +79,7 @@ modules: $(READY) ## the tests of the fleet module that need an engine
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code
+.PHONY: bench-edits bench-code bench-run
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -89,6 +89,11 @@ bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes 
 bench-code: $(READY) ## container start to first right find_references, and what the hub adds to each server's own time
 	@molecule converge -s languages >/dev/null
 	@python tests/bench/code.py
+
+# On the scenarios' fleet, which is deployed if it is not there.
+bench-run: $(READY) ## what a command costs against `docker exec`, and what a gigabyte of output costs in memory
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@python tests/bench/run.py
 
 # Renew ----------------------------------------------------------------------------------------------------------------
 

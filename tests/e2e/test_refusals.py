@@ -132,7 +132,7 @@ async def test_an_unknown_task_names_those_that_are_declared(client: Client) -> 
     assert one.is_error
     assert one.structured_content is not None
     assert one.structured_content["code"] == "unknown_task"
-    assert "declared: build, check, test" in one.structured_content["message"]
+    assert "declared: build, check, install, test" in one.structured_content["message"]
     # Of many, those that have it run it: only project-a declares `build`.
     many = await client.call_tool("run_task", {"task": "build", "projects": ["project-a", "project-b"]})
     assert many.structured_content is not None

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,12 @@ def test_the_sample_of_a_profile_passes_its_tasks(profile: str) -> None:
     fleet, spoke = Deployment("cblang", 3901, Path(directory).expanduser()), SPOKES[profile]
     unpack = f"rm -rf {PLACE} && mkdir {PLACE} && tar -x --no-same-owner -C {PLACE}"
     assert fleet.feed(spoke, packed(SAMPLES / profile), "sh", "-c", unpack).code == 0
-    tasks: dict[str, list[str]] = json.loads(fleet.run(spoke, "cat", "/etc/codebuddy/config.json").output)["tasks"]
+    tasks: dict[str, dict[str, Any]] = json.loads(fleet.run(spoke, "cat", "/etc/codebuddy/config.json").output)["tasks"]
     assert "test" in tasks
-    for name, argv in sorted(tasks.items()):
+    for name, task in sorted(tasks.items()):
+        if name == "install":  # it wants the network, which a spoke has not
+            continue
+        argv = [word.replace("{report}", f"{PLACE}-report.xml") for word in task["argv"]]
         done = fleet.python(spoke, RUN, PLACE, json.dumps(argv))
         assert done.code == 0, f"{name}: {done.output}"
     # What formatting would change is not formatted: the sample and its own task do not agree.

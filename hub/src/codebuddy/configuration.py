@@ -15,7 +15,9 @@ __all__ = [
     "HubConfiguration",
     "HubProject",
     "JournalLimits",
+    "RunLimits",
     "SpokeConfiguration",
+    "Task",
 ]
 
 CONFIG_PATH = Path("/etc/codebuddy/config.json")
@@ -71,7 +73,31 @@ class HubConfiguration(_Document):
     fleet: Name
     client: ClientEndpoint
     projects: dict[str, HubProject]
+    run_width: int = 8  # so many projects at a time run what one call asks for
     journal: JournalLimits = JournalLimits()  # an older planner writes none
+
+
+class Task(_Document):
+    """A declared task: its command line, and the format in which it reports, if it has one (see `codebuddy.reports`).
+
+    ``{report}`` in an argument stands for the path of a file that the task writes its report to.
+    """
+
+    argv: Annotated[list[str], Field(min_length=1)]
+    format: str | None = None
+
+
+class RunLimits(_Document):
+    """What the runs of a project may take.
+
+    ``max_run_seconds``: the longest time-out of a run that its caller waits for; ``max_job_seconds``: of a job;
+    ``max_jobs``: jobs at a time; ``output_bytes``: how much of a run's output is kept.
+    """
+
+    max_run_seconds: float = 3600.0
+    max_job_seconds: float = 7 * 86400.0
+    max_jobs: int = 8
+    output_bytes: int = 64 * 2**20
 
 
 class SpokeConfiguration(_Document):
@@ -79,6 +105,8 @@ class SpokeConfiguration(_Document):
 
     project: Name
     profile: str
-    tasks: dict[str, list[str]] = {}
+    tasks: dict[str, Task] = {}
+    runs: RunLimits = RunLimits()
+    egress: str = "none"
     environment: dict[str, str] = {}
     language_servers: list[dict[str, Any]] = []  # checked by codebuddy.language.config

@@ -36,6 +36,7 @@ from codebuddy.tools.code import code_tools
 from codebuddy.tools.code_edits import code_edit_tools
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
+from codebuddy.tools.jobs import job_tools
 from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
@@ -89,7 +90,8 @@ class Hub:
                 *code_edit_tools(self.links, editor),
                 *action_tools(self.links, editor),
                 *code_tools(self.links, projects),
-                *run_tools(self.links, projects),
+                *run_tools(self.links, projects, configuration.run_width),
+                *job_tools(self.links, projects),
                 *server_tools(self.links, projects),
             ],
             INSTRUCTIONS,

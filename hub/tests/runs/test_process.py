@@ -1,29 +1,64 @@
-"""Processes of a run: output in order, bounded; every way to end is told; nothing of a group is left behind."""
+"""Processes of a run: output in order, every way to end is told, and nothing that it started is left behind."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from codebuddy.runs.output import OutputBuffer
-from codebuddy.runs.process import Ended, run_process
+from codebuddy.family import MARK
+from codebuddy.processes import processes
+from codebuddy.runs.pipes import Stream
+from codebuddy.runs.process import Ended, ForkServer, Program, Stop, run_process
 
 pytestmark = pytest.mark.anyio
 
+Run = Callable[..., Awaitable["Ran"]]
 
-async def run(*argv: str, cwd: Path = Path("/"), **options: Any) -> Ended:
-    async def ignore(data: bytes) -> None:
-        return None
 
-    settings: dict[str, Any] = {"environment": dict(os.environ), "timeout_seconds": 30, "on_output": ignore}
-    return await run_process(argv, cwd=cwd, **{**settings, **options})
+class Ran:
+    """How a process ended, and what it printed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[Stream, bytes]] = []
+        self.ended: Ended
+
+    async def take(self, stream: Stream, data: bytes) -> None:
+        self.pieces.append((stream, data))
+
+    @property
+    def output(self) -> str:
+        return b"".join(data for _, data in self.pieces).decode()
+
+    def of(self, stream: Stream) -> str:
+        return b"".join(data for one, data in self.pieces if one == stream).decode()
+
+
+@pytest.fixture
+def forks() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def run(forks: ForkServer) -> Run:
+    async def start(*argv: str, **options: Any) -> Ran:
+        ran = Ran()
+        given = {name: options.pop(name) for name in ("cwd", "environment", "stdin") if name in options}
+        program = Program(argv, **{"cwd": Path("/"), "environment": dict(os.environ), **given})
+        settings: dict[str, Any] = {"timeout_seconds": 30, "on_output": ran.take}
+        ran.ended = await run_process(forks, program, **{**settings, **options})
+        return ran
+
+    return start
 
 
 def python(program: str) -> tuple[str, ...]:
@@ -43,114 +78,241 @@ async def until(condition: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-async def test_output_and_exit_code() -> None:
-    ended = await run("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert (ended.reason, ended.exit_code, ended.signal) == ("exited", 3, None)
-    assert ended.output.text() == "out\nerr\n"
+async def test_output_and_exit_code(run: Run) -> None:
+    ran = await run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, 3, None)
+    assert (ran.of("stdout"), ran.of("stderr")) == ("out\n", "err\n")
 
 
-@pytest.mark.parametrize("argument", ["; touch x", "$(id)", "a\nb", "--", "", "'\"", "*", "ünï\U0001f389"])
-async def test_arguments_reach_the_program_unchanged(argument: str) -> None:
-    ended = await run(*python("import sys; sys.stdout.write(repr(sys.argv[1:]))"), argument)
-    assert ended.output.text() == repr([argument])
+async def test_streams_come_in_the_order_in_which_they_were_written(run: Run) -> None:
+    ran = await run("sh", "-c", "for i in 1 2 3; do echo o$i; sleep 0.1; echo e$i >&2; sleep 0.1; done")
+    assert ran.pieces == [
+        ("stdout" if n % 2 == 0 else "stderr", f"{'oe'[n % 2]}{n // 2 + 1}\n".encode()) for n in range(6)
+    ]
 
 
-async def test_standard_input_is_given_and_closed() -> None:
-    ended = await run("cat", stdin=b"hello")
-    assert ended.output.text() == "hello"
+@pytest.mark.parametrize(
+    "argument", ["; touch x", "$(id)", "a\nb", "--", "", "'\"", "*", "ünï\U0001f389", "x" * 100_000]
+)
+async def test_arguments_reach_the_program_unchanged(run: Run, argument: str) -> None:
+    ran = await run(*python("import sys; sys.stdout.write(ascii(sys.argv[1:]))"), argument)
+    assert ran.output == ascii([argument])
 
 
-async def test_without_standard_input_a_reader_sees_its_end() -> None:
-    assert (await run("cat")).exit_code == 0
+@pytest.mark.parametrize("size", [0, 5, 3_000_000])
+async def test_standard_input_is_given_and_closed(run: Run, size: int) -> None:
+    assert (await run("wc", "-c", stdin=b"x" * size)).output == f"{size}\n"
 
 
-async def test_a_program_that_does_not_read_its_input_ends_all_the_same() -> None:
-    assert (await run("true", stdin=b"x" * 1_000_000)).exit_code == 0
+async def test_without_standard_input_a_reader_sees_its_end(run: Run) -> None:
+    assert (await run("cat")).ended.exit_code == 0
 
 
-async def test_the_environment_is_what_was_given() -> None:
-    ended = await run("/usr/bin/env", environment={"ONLY": "this"})
-    assert ended.output.text() == "ONLY=this\n"
+async def test_a_program_that_does_not_read_its_input_ends_all_the_same(run: Run) -> None:
+    assert (await run("true", stdin=b"x" * 1_000_000)).ended.exit_code == 0
 
 
-async def test_a_missing_program_is_an_error_of_the_start() -> None:
+async def test_the_environment_is_what_was_given_and_a_mark(run: Run) -> None:
+    ran = await run("/usr/bin/env", environment={"ONLY": "this"})
+    assert [line for line in ran.output.splitlines() if not line.startswith(f"{MARK}=")] == ["ONLY=this"]
+
+
+async def test_a_program_has_the_three_streams_and_no_other_descriptor_of_ours(run: Run) -> None:
+    ran = await run("sh", "-c", "ls /proc/$$/fd")
+    assert set(ran.output.split()) <= {"0", "1", "2", "10"}  # 10 is how some shells keep their script
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "/", "/etc/passwd"])
+async def test_what_cannot_be_started_is_an_error_of_the_start(run: Run, program: str) -> None:
+    with pytest.raises(OSError, match=r"No such file|Permission denied"):
+        await run(program)
+
+
+async def test_a_directory_that_is_gone_is_an_error_of_the_start(run: Run, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        await run("no-such-program")
+        await run("true", cwd=tmp_path / "gone")
 
 
-@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM])
-async def test_an_end_by_signal_names_it(number: signal.Signals) -> None:
-    ended = await run(*python(f"import os; os.kill(os.getpid(), {int(number)})"))
-    assert (ended.reason, ended.exit_code, ended.signal) == ("signaled", None, number.name)
+async def test_an_argument_with_nul_is_refused(run: Run) -> None:
+    with pytest.raises(ValueError, match="NUL"):
+        await run("true", "a\0b")
 
 
-async def test_time_out_keeps_what_was_printed() -> None:
-    ended = await run("sh", "-c", "echo begun; sleep 600", timeout_seconds=0.5)
-    assert (ended.reason, ended.exit_code, ended.output.text()) == ("timeout", None, "begun\n")
+@pytest.mark.parametrize("number", [*range(1, 18), *range(24, 32), signal.SIGRTMIN + 1])
+async def test_an_end_by_signal_names_it(run: Run, number: int) -> None:
+    ran = await run(
+        *python(
+            f"import os, signal; signal.signal({number}, 0) if {number} != 9 else 0; "
+            f"os.kill(os.getpid(), {number}); signal.pause()"
+        ),
+        idle_timeout_seconds=1,
+    )
+    if number in (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH):  # which end nothing
+        assert ran.ended.why == "idle_timeout"
+    else:
+        name = signal.Signals(number).name if number < 32 else "SIGRT+1"
+        assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, None, name)
 
 
-async def test_silence_ends_a_run_that_may_otherwise_go_on() -> None:
-    ended = await run("sh", "-c", "echo begun; sleep 600", idle_timeout_seconds=0.3)
-    assert (ended.reason, ended.output.text()) == ("idle_timeout", "begun\n")
+async def test_time_out_keeps_what_was_printed(run: Run) -> None:
+    ran = await run("sh", "-c", "echo begun; sleep 600", timeout_seconds=1)
+    assert (ran.ended.why, ran.output) == ("timeout", "begun\n")
+
+
+async def test_what_is_printed_at_the_end_of_a_run_that_is_ended_is_kept(run: Run) -> None:
+    ran = await run("sh", "-c", "trap 'echo bye; exit 0' TERM; echo begun; sleep 600 & wait", timeout_seconds=0.5)
+    assert (ran.ended.why, ran.output) == ("timeout", "begun\nbye\n")
+
+
+async def test_silence_ends_a_run_that_may_otherwise_go_on(run: Run) -> None:
+    ran = await run("sh", "-c", "echo begun; sleep 600", idle_timeout_seconds=0.3)
+    assert (ran.ended.why, ran.output) == ("idle_timeout", "begun\n")
+
+
+async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
+    stop = Stop()
+    async with anyio.create_task_group() as tasks:
+
+        async def end() -> None:
+            await anyio.sleep(0.2)
+            stop.set()
+
+        tasks.start_soon(end)
+        ran = await run("sleep", "600", stop=stop)
+    assert ran.ended.why == "cancelled"
 
 
 STUBBORN = "trap '' TERM; echo $$; sleep 600 & echo $!; wait; wait; sleep 600"
+DAEMON = (
+    "import os, signal, sys, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork() == 0:\n"
+    "        os.environ.clear()\n"
+    "        print(os.getpid(), flush=True)\n"
+    "        ignore = 'import signal, time\\nsignal.signal(15, signal.SIG_IGN)\\ntime.sleep(600)'\n"
+    "        os.execve(sys.executable, [sys.executable, '-c', ignore], {})\n"
+    "    os._exit(0)\n"
+    "os.wait()\n"
+    "print(os.getpid(), flush=True)\n"
+)
 
 
-async def test_a_process_that_ignores_sigterm_is_killed_with_its_children() -> None:
-    ended = await run("sh", "-c", STUBBORN, timeout_seconds=0.5)
-    pids = [int(line) for line in ended.output.text().split()]
+async def test_a_process_that_ignores_sigterm_is_killed_with_its_children(run: Run) -> None:
+    ran = await run("sh", "-c", STUBBORN, timeout_seconds=0.5)
+    pids = [int(line) for line in ran.output.split()]
     assert len(pids) == 2
-    await until(lambda: all(gone(pid) for pid in pids))
+    assert all(gone(pid) for pid in pids)
 
 
-async def test_cancelling_ends_the_whole_group() -> None:
+@pytest.mark.parametrize("then", ["", "time.sleep(600)"])
+async def test_a_daemon_that_left_session_parent_and_environment_ends_with_the_run(run: Run, then: str) -> None:
+    ran = await run(*python(DAEMON + then), timeout_seconds=1 if then else 20)
+    pids = [int(line) for line in ran.output.split()]
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+    assert ran.ended.why == ("timeout" if then else None)
+
+
+async def test_cancelling_ends_all_of_it_before_it_is_over(run: Run) -> None:
     pids: list[int] = []
 
-    async def note(data: bytes) -> None:
+    async def note(_stream: Stream, data: bytes) -> None:
         pids.extend(int(line) for line in data.split())
         if len(pids) >= 2:
             tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        await run("sh", "-c", "echo $$; sleep 600 & echo $!; wait", on_output=note)
+        await run(*python(DAEMON + "time.sleep(600)"), on_output=note)
     assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
+
+
+async def test_a_child_that_keeps_the_pipe_open_does_not_keep_the_run(run: Run) -> None:
+    with anyio.fail_after(10):
+        ran = await run("sh", "-c", "echo done; sleep 600 & exit 0")
+    assert (ran.ended.exit_code, ran.output) == (0, "done\n")
+
+
+async def test_what_forks_as_fast_as_it_can_is_ended(run: Run) -> None:
+    bomb = (
+        "import os, resource, signal, time\n"
+        "signal.signal(15, signal.SIG_IGN)\n"
+        "print(os.getpid(), flush=True)\n"
+        "end = time.monotonic() + 20\n"  # whatever happens, it ends by itself
+        "count = 0\n"
+        "while time.monotonic() < end:\n"
+        "    if count < 6 and os.fork() == 0: os.setsid(); count += 1\n"
+        "    elif count >= 6: time.sleep(0.001)\n"
+        "    else: count += 1\n"
+    )
+    ran = await run(*python(bomb), timeout_seconds=0.5)
+    leader = int(ran.output.split()[0])
+    assert ran.ended.why == "timeout"
+    assert gone(leader)
+    assert not [pid for pid, _ in processes() if "end = time.monotonic() + 20" in command_of(pid)]
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+async def test_a_run_that_kills_its_supervisor_ends_all_the_same(run: Run) -> None:
+    ran = await run("sh", "-c", "sleep 600 & echo $!; echo $$; kill -9 $PPID; sleep 600")
+    assert (ran.ended.exit_code, ran.ended.signal) == (None, "SIGKILL")
+    pids = [int(line) for line in ran.output.split()]
     await until(lambda: all(gone(pid) for pid in pids))
 
 
-async def test_what_a_program_leaves_in_its_group_ends_with_it() -> None:
-    ended = await run("sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!")
-    assert ended.exit_code == 0
-    await until(lambda: gone(int(ended.output.text())))
+async def test_after_the_process_that_starts_runs_was_killed_runs_can_be_started(run: Run) -> None:
+    killer = "import os; p = os.getppid(); print(open(f'/proc/{p}/stat').read().rsplit(')', 1)[1].split()[1])"
+    server = int((await run(*python(killer))).output)
+    os.kill(server, signal.SIGKILL)
+    await until(lambda: gone(server))
+    assert (await run("true")).ended.exit_code == 0
 
 
-async def test_a_child_that_keeps_the_pipe_open_does_not_keep_the_run() -> None:
-    with anyio.fail_after(10):
-        ended = await run("sh", "-c", "echo done; sleep 600 & exit 0")
-    assert (ended.exit_code, ended.output.text()) == (0, "done\n")
+async def test_what_a_run_takes_is_told(run: Run) -> None:
+    ran = await run(*python("x = bytearray(200_000_000)\nfor i in range(3_000_000): pass"))
+    assert ran.ended.peak_bytes is not None
+    assert 200_000_000 < ran.ended.peak_bytes < 300_000_000
+    assert ran.ended.cpu_seconds is not None
+    assert ran.ended.cpu_seconds > 0.02
 
 
-async def test_much_output_is_kept_in_bounded_memory() -> None:
-    ended = await run(*python("import os\nfor i in range(2000): os.write(1, b'x' * 9999 + b'\\n')"))
-    assert ended.output.total == 20_000_000
-    assert ended.output.truncated
-    assert len(ended.output.text()) < 200_000
+def own_oom_score() -> str:
+    return Path("/proc/self/oom_score_adj").read_text()
 
 
-@pytest.mark.parametrize(
-    ("pieces", "text"),
-    [
-        ([b"ab", b"cd"], "abcd"),
-        ([b"abcdefgh"], "abcdefgh"),
-        ([b"abcdefghi"], "abcd\n[... 1 bytes left out ...]\nfghi"),
-        ([b"abcd", b"efgh", b"ijklmnop"], "abcd\n[... 8 bytes left out ...]\nmnop"),
-        (["abcü".encode(), b"xxxxxxx", "üz".encode()], "abc\n[... 7 bytes left out ...]\nxüz"),
-        ([b"\xff\xfe"], "\ufffd\ufffd"),
-        ([], ""),
-    ],
-)
-def test_head_and_tail(pieces: list[bytes], text: str) -> None:
-    buffer = OutputBuffer(head=4, tail=4)
-    for piece in pieces:
-        buffer.add(piece)
-    assert buffer.text() == text
+async def test_a_run_goes_before_its_agent_when_memory_runs_out(run: Run) -> None:
+    ran = await run("cat", "/proc/self/oom_score_adj")
+    assert ran.output == "1000\n"
+    assert own_oom_score() != ran.output
+
+
+async def test_a_hundred_runs_at_once(run: Run) -> None:
+    results: list[Ran] = []
+
+    async def one(number: int) -> None:
+        results.append(await run("sh", "-c", f"echo {number}; exit {number}"))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(100):
+            tasks.start_soon(one, number)
+    assert sorted((ran.ended.exit_code, ran.output) for ran in results) == [(n, f"{n}\n") for n in range(100)]
+
+
+async def test_a_fast_program_waits_for_a_slow_reader(run: Run) -> None:
+    total = 0
+
+    async def slowly(_stream: Stream, data: bytes) -> None:
+        nonlocal total
+        total += len(data)
+        await anyio.lowlevel.checkpoint()
+
+    await run("head", "-c", "50000000", "/dev/zero", on_output=slowly)
+    assert total == 50_000_000

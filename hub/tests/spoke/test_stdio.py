@@ -78,9 +78,11 @@ def client(folder: Path, mode: str) -> Client:
     return Client(StdioServerParameters(command=sys.executable, args=["-c", STDIO, str(folder)], env=SOURCE), mode=mode)
 
 
-async def parent_of_a_command(connected: Client) -> int:
-    """Run a command that tells which process started it."""
-    argv = ["sh", "-c", "echo $PPID"]
+async def agent_of_a_command(connected: Client) -> int:
+    """Run a command that tells for which agent it runs: its supervisor's parent's parent."""
+    parent = "p = open(f'/proc/{p}/stat').read().rsplit(')', 1)[1].split()[1]"
+    program = f"import os\np = os.getppid()\n{parent}\n{parent}\nprint(p)"
+    argv = [sys.executable, "-c", program]
     result = await connected.call_tool("run_command", {"argv": argv})
     assert not result.is_error
     return int(result.structured_content["output"])
@@ -108,14 +110,14 @@ async def test_where_an_agent_runs_it_answers(folder: Path, mode: str) -> None:
         await listening(folder)
         assert (folder / "agent.sock").stat().st_mode & 0o777 == 0o600
         async with client(folder, mode) as connected:
-            assert await parent_of_a_command(connected) == process.pid
+            assert await agent_of_a_command(connected) == process.pid
 
 
 @ERAS
 async def test_where_no_agent_runs_it_answers_itself(folder: Path, mode: str) -> None:
     async with client(folder, mode) as connected:
         names = {tool.name for tool in (await connected.list_tools()).tools}
-        assert await parent_of_a_command(connected) != os.getpid()
+        assert await agent_of_a_command(connected) != os.getpid()
     assert {"find_references", "diagnostics", "run_command"} <= names
     assert not {"plan_rename", "files_changed", "spoke_status"} & names
 

@@ -10,6 +10,7 @@ from ansible.errors import AnsibleFilterError
 
 __all__ = ["FilterModule", "declared_projects", "variable_names", "with_images"]
 
+_RUN_LIMITS = ("max_run_time", "max_job_time", "max_jobs", "max_output")
 # Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
 _NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths")
 
@@ -23,8 +24,9 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
 
     Returns:
         One dict for each host: id, path, profile, base_image, packages, language_servers (as chosen),
-        known_language_servers (to choose from), tasks, environment, memory, cpus, pids, format_on_write, unsupported,
-        allow_root_owned, groups. Absent limits, profile and base_image are None. Nothing is checked.
+        known_language_servers (to choose from), tasks, environment, memory, cpus, pids, max_run_time, max_job_time,
+        max_jobs, max_output, format_on_write, unsupported, allow_root_owned, groups. Absent limits, profile and
+        base_image are None. Nothing is checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
     """
@@ -67,6 +69,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "memory": first("memory", "profile_memory"),
             "cpus": first("cpus", "profile_cpus"),
             "pids": first("pids", "profile_pids"),
+            **{name: first(name, f"profile_{name}") for name in _RUN_LIMITS},
             "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)]
             + ([f"egress {egress!r}"] if egress not in ("none", []) else []),

@@ -62,6 +62,10 @@ options:
         description: How long an edit stays in it; a number and V(s), V(m), V(h), V(d) or V(w).
         type: str
         default: 30d
+      run_width:
+        description: In so many projects at a time what one call asks for is run.
+        type: int
+        default: 8
       hub:
         description: The hub's image (required to converge) and limits.
         type: dict
@@ -164,6 +168,7 @@ ARGUMENTS: dict[str, Any] = {
             "port": {"type": "int", "default": 3000},
             "journal_size": {"default": "256m"},
             "journal_age": {"default": "30d"},
+            "run_width": {"type": "int", "default": 8},
             "hub": {
                 "type": "dict",
                 "default": {},

@@ -53,6 +53,18 @@ def test_a_good_project_has_no_problem() -> None:
         ({"tasks": {"test": ["--version"]}}, "must begin with a program"),
         ({"tasks": {"--all": ["true"]}}, "the name of task '--all'"),
         ({"tasks": ["test"]}, "project_tasks must map"),
+        ({"tasks": {"test": {"argv": "npm test"}}}, "task test: argv 'npm test' must be a list of strings"),
+        (
+            {"tasks": {"test": {"argv": ["x"], "format": "xml"}}},
+            "task test: format 'xml' is unknown: use one of junit,",
+        ),
+        ({"tasks": {"test": {"argv": ["x"], "fromat": "tap"}}}, "task test has the key 'fromat'"),
+        ({"tasks": {"test": {"argv": ["x"], "format": "junit"}}}, "the format junit needs the file {report}"),
+        ({"tasks": {"test": {"argv": ["x", "{report}"], "format": "tap"}}}, "tap has no use for the file {report}"),
+        ({"max_jobs": 0}, "max_jobs 0 is not a number of things at a time: give a whole number from 1 to 1000"),
+        ({"max_run_time": "long"}, "max_run_time 'long' is not a time: write a number and one of s, m, h, d or w"),
+        ({"max_job_time": "0s"}, "max_job_time '0s' is not a time"),
+        ({"max_output": "1m"}, "max_output '1m' is too little to keep of an output: give at least 4m"),
         ({"environment": {"A B": "1"}}, "has the name 'A B'"),
         ({"environment": {"A": True}}, "gives A a value that is not a string"),
         ({"packages": ["-o=Dpkg::Pre-Invoke::=id"]}, "is not the name of a distribution package"),
@@ -127,7 +139,7 @@ def test_a_time_is_read_in_each_of_its_units(declared: dict[str, Any], age: str,
 def test_shell_characters_in_arguments_are_kept_as_they_are() -> None:
     argv = ["echo", "; rm -rf /", "$(id)", "--", "a\nb"]
     project, found = read_project({**GOOD, "tasks": {"test": argv}})
-    assert (project.tasks["test"], found) == (argv, [])
+    assert (project.tasks["test"].argv, found) == (argv, [])
 
 
 KNOWN: dict[str, Any] = {

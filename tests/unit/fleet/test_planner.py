@@ -114,8 +114,9 @@ def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
     assert hub["projects"]["api"]["tasks"] == ["test"]
     assert hub["journal"] == {"max_bytes": 64 * 2**20, "max_age_seconds": 7 * 86400}
     spoke = json.loads(plan.files["/srv/state/config/api/config.json"].content)
-    assert set(spoke) == {"project", "profile", "tasks", "environment", "language_servers"}
-    assert spoke["tasks"] == {"test": ["pytest"]}
+    assert set(spoke) == {"project", "profile", "tasks", "environment", "language_servers", "runs", "egress"}
+    assert spoke["tasks"] == {"test": {"argv": ["pytest"], "format": None}}
+    assert spoke["runs"]["max_run_seconds"] == 3600
     assert spoke["language_servers"][0]["ready"] == "immediate"
 
 
@@ -212,6 +213,8 @@ def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], 
         {"image": "unitfleet:other"},
         {"path": "/srv/projects/moved"},
         {"tasks": {"test": ["pytest", "-q"]}},
+        {"tasks": {"test": {"argv": ["pytest"], "format": "pytest"}}},
+        {"max_jobs": 3},
         {"environment": {"A": "2"}},
         {"language_servers": []},
     ],

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.language.family import MARK, Family
-from codebuddy.language.memory import memory_of, offer_to_oom, oom_kills
+from codebuddy.family import MARK, Family
+from codebuddy.memory import memory_of, offer_to_oom, oom_kills
 
 __all__ = ["Process", "ServerCommandMissing"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from codebuddy.errors import ToolError
+from codebuddy.family import end_orphans
 from codebuddy.language.config import Feature, ServerConfig
 from codebuddy.language.documents import CREATED, DELETED
-from codebuddy.language.family import end_orphans
 from codebuddy.language.freshness import Freshness
 from codebuddy.language.readiness import Report, ServerState
 from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience

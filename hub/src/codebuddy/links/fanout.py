@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
@@ -94,18 +95,27 @@ def together(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
     return {project: of(project) for project in projects}
 
 
-async def ask_each(projects: Iterable[str], ask: Callable[[str], Awaitable[T]]) -> dict[str, T | ToolError]:
+async def ask_each(
+    projects: Iterable[str], ask: Callable[[str], Awaitable[T]], width: int | None = None
+) -> dict[str, T | ToolError]:
     """Ask every project at the same time.
+
+    Args:
+        projects: ids.
+        ask: asks one.
+        width: so many at a time; None: all.
 
     Returns:
         Project → its answer, or the ToolError that asking it raised; in the order of ``projects``.
     """
     wanted = list(projects)
     answers: dict[str, T | ToolError] = {}
+    turns = asyncio.Semaphore(width or max(1, len(wanted)))
 
     async def one(project: str) -> None:
         try:
-            answers[project] = await ask(project)
+            async with turns:
+                answers[project] = await ask(project)
         except ToolError as error:
             answers[project] = error
         except Exception:

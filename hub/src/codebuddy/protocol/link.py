@@ -8,14 +8,18 @@ and of a spoke over stdio, are served by the SDK.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
+
+import anyio
 
 from codebuddy import __version__
 from codebuddy.principal import Principal
 from codebuddy.protocol.calling import describe, run_tool
 from codebuddy.protocol.channel import Channel
 from codebuddy.protocol.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RemoteError
+from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Tool
 
@@ -23,8 +27,15 @@ __all__ = ["HANDSHAKE_SECONDS", "ToolServer", "greet"]
 
 HANDSHAKE_SECONDS: Final = 10.0
 
+_LOOK_SECONDS: Final = 0.25
+_SILENCE_SECONDS: Final = 1.0
+_PING_SECONDS: Final = 2.0
+
 _VERSION: Final = "2025-11-25"
 _VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", _VERSION})
+
+
+log = logging.getLogger(__name__)
 
 
 class ToolServer:
@@ -50,7 +61,11 @@ class ToolServer:
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        await Wire(channel, answer, most=None).run()
+        wire = Wire(channel, answer, most=None)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_end_when_gone, wire, tasks.cancel_scope)
+            await wire.run()
+            tasks.cancel_scope.cancel()
 
     async def _answer(self, incoming: Incoming, principal: Principal) -> dict[str, Any]:
         params = incoming.params or {}
@@ -82,6 +97,26 @@ class ToolServer:
             raise RemoteError(INVALID_PARAMS, "The arguments of a tool are an object.")
         # The readable form would be made for nobody: who calls here makes it from the structure.
         return await run_tool(tool, Call(principal, incoming.progress), arguments, with_text=False)
+
+
+async def _end_when_gone(wire: Wire, serving: anyio.CancelScope) -> None:
+    """End a connection whose other side no longer answers although it waits for us: a network that is cut closes
+    nothing, and what runs for nobody is to end.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        if not wire.serving or loop.time() - wire.heard_at < _SILENCE_SECONDS:
+            continue
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await wire.request("ping", None)
+        except RemoteError:
+            continue  # an answer all the same
+        except (TimeoutError, WireClosed):
+            log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
+            serving.cancel()
+            return
 
 
 async def greet(wire: Wire, name: str) -> None:

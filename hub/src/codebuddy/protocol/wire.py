@@ -31,8 +31,8 @@ from codebuddy.protocol.pending import Answered, OnProgress, Pending, WireClosed
 
 __all__ = ["Incoming", "Wire"]
 
-FINISH_SECONDS: Final = 30.0
-"""A client that has ended its input gets the answers that are ready by then."""
+FINISH_SECONDS: Final = 3.0
+"""A client that has ended its input gets the answers that are ready by then; what runs for it still is ended."""
 
 MAX_SERVED: Final = 256
 """So many requests of one connection are answered at a time; more are refused, which stops a flood."""
@@ -105,7 +105,8 @@ class Wire:
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._heard_at = 0.0
+        self.heard_at = 0.0
+        """When the other side was last heard, in the loop's time."""
         self._waiting_since = 0.0
         self._waits = asyncio.Event()
 
@@ -119,7 +120,7 @@ class Wire:
             while True:
                 text = await self._receive()
                 if text is not None:
-                    self._heard_at = loop.time()
+                    self.heard_at = loop.time()
                     await self._take(text)
         except InputEnded:
             if self._tasks:
@@ -171,6 +172,11 @@ class Wire:
                 pending.telling.cancel()
         return answered
 
+    @property
+    def serving(self) -> bool:
+        """Whether a request of the other side is being answered."""
+        return bool(self._serving)
+
     async def notify(self, method: str, params: Params | None = None) -> None:
         """Send a notification; it is dropped when the other side is gone."""
         try:
@@ -183,7 +189,7 @@ class Wire:
         loop = asyncio.get_running_loop()
         while True:
             await self._waits.wait()
-            quiet = loop.time() - max(self._heard_at, self._waiting_since)
+            quiet = loop.time() - max(self.heard_at, self._waiting_since)
             if quiet >= seconds:
                 return
             await asyncio.sleep(seconds - quiet)

@@ -1,30 +1,59 @@
-"""One process of a run: started in a group of its own, read while it runs, ended with everything it started."""
+"""One process of a run, seen from the agent: started through the fork server, read while it runs, ended with all that
+it started.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import logging
 import os
 import signal
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, Final, Literal, NamedTuple
 
-import anyio
+import codebuddy
+from codebuddy.family import MARK, Family
+from codebuddy.runs.pipes import OutputPipes, Stream
+from codebuddy.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
 
-from codebuddy.runs.models import EndReason
-from codebuddy.runs.output import OutputBuffer
+__all__ = ["Ended", "ForkServer", "OnOutput", "Program", "Stop", "run_process"]
 
-__all__ = ["Ended", "run_process"]
+_SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
+_DRAIN_SECONDS: Final = 1.0
+_LOST_SECONDS: Final = GRACE_SECONDS + 2.5
+"""A supervisor that has not ended what it was told to end by then is taken for lost."""
 
-TERM_SECONDS = 2.0
-"""How long a process group may take to end after SIGTERM before SIGKILL."""
+_ABOVE_FLOOR: Final = 2.0
 
-CHUNK = 64 * 1024
+log = logging.getLogger(__name__)
 
-OnOutput = Callable[[bytes], Awaitable[None]]
+OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+Why = Literal["timeout", "idle_timeout", "cancelled"]
+"""Why a run was ended from here."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run.
+
+    Args:
+        argv: program and arguments; no shell.
+        cwd: working directory.
+        environment: the whole environment of the process.
+        stdin: what it reads; None: end of file at once.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    environment: Mapping[str, str]
+    stdin: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -32,155 +61,346 @@ class Ended:
     """How a process ended.
 
     Args:
-        reason: one of the contract's reasons.
-        exit_code: its status when it exited by itself.
-        signal: name of the signal that ended it, e.g. ``SIGSEGV``.
-        output: standard output and standard error, in the order in which they were written.
-        duration_seconds: wall time.
+        why: why it was ended from here; None when it ended by itself.
+        exit_code: its status when it exited.
+        signal: name of the signal that ended it, like ``SIGSEGV``.
+        cpu_seconds: processor time of the whole run.
+        peak_bytes: the most memory that one process of it had; None when that is too little to tell.
     """
 
-    reason: EndReason
+    why: Why | None
     exit_code: int | None
     signal: str | None
-    output: OutputBuffer
-    duration_seconds: float
+    cpu_seconds: float | None
+    peak_bytes: int | None
+
+
+class Stop:
+    """Ends a run from elsewhere: once it is set, the run ends as ``cancelled``."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._tell: Callable[[], None] | None = None
+
+    def set(self) -> None:
+        """End the run."""
+        self.wanted = True
+        if self._tell is not None:
+            self._tell()
+
+    def heard_by(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when it is set."""
+        self._tell = tell
+
+
+class ForkServer:
+    """The process that forks the supervisors; started when it is needed, and again when it was killed."""
+
+    def __init__(self) -> None:
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def send(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
+        """Have a supervisor forked that gets these descriptors.
+
+        Raises:
+            OSError: it cannot be.
+        """
+        descriptors = [control.fileno(), stdin, stdout, stderr]
+        for last in (False, True):
+            try:
+                socket.send_fds(self._connected(), [b"run"], descriptors)
+                return
+            except OSError:
+                self.close()
+                if last:
+                    raise
+
+    def close(self) -> None:
+        """End it; the runs that are under way end too."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _connected(self) -> socket.socket:
+        if self._process is not None and self._process.poll() is not None:
+            log.warning("the process that starts runs was killed; there is another one now")
+            self.close()
+        if self._socket is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            # Neither the project's modules nor site-packages: it needs none, and stays small.
+            code = f"import sys; sys.path.insert(0, {_SOURCE!r}); from codebuddy.runs.forkserver import serve; "
+            code += f"serve({theirs.fileno()})"
+            with theirs:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", code],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            self._socket = ours
+        return self._socket
 
 
 async def run_process(
-    argv: Sequence[str],
+    forks: ForkServer,
+    program: Program,
     *,
-    cwd: Path,
-    environment: Mapping[str, str],
-    stdin: bytes | None = None,
-    timeout_seconds: float,
+    timeout_seconds: float | None,
     idle_timeout_seconds: float | None = None,
+    stop: Stop | None = None,
     on_output: OnOutput,
 ) -> Ended:
-    """Run a program to its end. When the caller is cancelled, its whole process group is ended first.
+    """Run a program to its end. When the caller is cancelled, all of the run is ended first.
 
     Args:
-        argv: program and arguments; no shell.
-        cwd: working directory.
-        environment: the whole environment of the process.
-        stdin: what it reads; None: end of file at once.
-        timeout_seconds: wall time after which it is ended.
+        forks: forks the supervisor.
+        program: what to run.
+        timeout_seconds: wall time after which it is ended; None: never.
         idle_timeout_seconds: time without output after which it is ended.
+        stop: ends it from elsewhere.
         on_output: awaited with each piece of output as it appears.
 
     Raises:
         OSError: the program could not be started.
+        ValueError: an argument or variable cannot be given to a program.
     """
-    started = time.monotonic()
-    output = OutputBuffer()
-    reason: EndReason | None = None
-    async with _output_pipe() as (reader, write_end):
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            cwd=cwd,
-            env=dict(environment),
-            stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
-            stdout=write_end,
-            stderr=write_end,
-            start_new_session=True,
-        )
-        write_end.close()
-        feeder = asyncio.create_task(_feed(process, stdin)) if stdin is not None else None
+    news = asyncio.Event()
+    stop = stop or Stop()
+    stop.heard_by(news.set)
+    pipes = OutputPipes(news.set)
+    family = Family()
+    feeding: asyncio.Task[None] | None = None
+    child: _Child | None = None
+    try:
+        stdin = _Input(program.stdin)
         try:
-            with anyio.move_on_after(timeout_seconds) as limit:
-                reason = await _read(process, reader, output, idle_timeout_seconds, on_output)
-                if reason is None:
-                    await process.wait()
-            if limit.cancelled_caught:
-                reason = "timeout"
+            child = await _Child.start(forks, program, stdin, pipes, family)
         finally:
-            if feeder is not None:
-                feeder.cancel()
-            # Also after a normal end: what the program left in its group would outlive the run.
-            await _end_group(process)
-    status = process.returncode or 0
-    killed_by = signal.Signals(-status).name if status < 0 and reason is None else None
-    return Ended(
-        reason=reason or ("signaled" if killed_by else "exited"),
-        exit_code=status if status >= 0 and reason is None else None,
-        signal=killed_by,
-        output=output,
-        duration_seconds=time.monotonic() - started,
-    )
-
-
-@contextlib.asynccontextmanager
-async def _output_pipe() -> AsyncIterator[tuple[asyncio.StreamReader, BinaryIO]]:
-    """Give a pipe: a reader, and the end that the program writes to.
-
-    It is ours and not the process object's, whose ``wait`` waits for the pipe's end too: a daemon that the program
-    left behind may hold it open for ever.
-    """
-    read_fd, write_fd = os.pipe()
-    read_end, write_end = os.fdopen(read_fd, "rb", 0), os.fdopen(write_fd, "wb", 0)
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), read_end
-    )
-    try:
-        yield reader, write_end
+            stdin.started()
+        child.on_end(news.set)
+        feeding = stdin.feed()
+        limits = _Limits(timeout_seconds, idle_timeout_seconds, stop)
+        return await _follow(child, pipes, news, limits, on_output)
+    except asyncio.CancelledError:
+        if child is not None:
+            await _shielded(child.end())
+        raise
     finally:
-        write_end.close()
-        transport.close()
+        if feeding is not None:
+            feeding.cancel()
+        if child is not None:
+            child.close()
+        pipes.close()
 
 
-async def _read(
-    process: asyncio.subprocess.Process,
-    reader: asyncio.StreamReader,
-    output: OutputBuffer,
-    idle_seconds: float | None,
-    on_output: OnOutput,
-) -> EndReason | None:
-    """Read until the program closes its output or exits; give ``idle_timeout`` when it was silent for too long."""
-    exited = asyncio.create_task(process.wait())
+async def _follow(
+    child: _Child, pipes: OutputPipes, news: asyncio.Event, limits: _Limits, on_output: OnOutput
+) -> Ended:
+    """Pass on what is printed until all of the run has ended; end it when it is time."""
+    loop = asyncio.get_running_loop()
+    started = heard = loop.time()
+    ended_at: float | None = None
+    why: Why | None = None
+    until: float | None
+    ending: asyncio.Task[None] | None = None
+    while True:
+        news.clear()
+        for stream, data in pipes.take():
+            heard = loop.time()
+            await on_output(stream, data)
+        now = loop.time()
+        if child.ended.done():
+            ended_at = now if ended_at is None else ended_at
+            # Who holds a pipe open now is none of this run.
+            if pipes.ended or now - ended_at >= _DRAIN_SECONDS:
+                break
+            until = ended_at + _DRAIN_SECONDS
+        elif why is None:
+            until, why = limits.due(started, heard, now)
+            if why is not None:
+                ending = asyncio.create_task(child.end())
+        else:
+            until = now + _LOST_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await news.wait()
+    if ending is not None:
+        await ending
+    return child.how(why)
+
+
+class _Limits(NamedTuple):
+    """When a run is ended: after so long, after so long without output, or when somebody wants it."""
+
+    whole: float | None
+    idle: float | None
+    stop: Stop
+
+    def due(self, started: float, heard: float, now: float) -> tuple[float | None, Why | None]:
+        """Give when to look again, if ever, and why it is to be ended now, if it is."""
+        if self.stop.wanted:
+            return now, "cancelled"
+        times: list[tuple[float, Why]] = []
+        if self.whole is not None:
+            times.append((started + self.whole, "timeout"))
+        if self.idle is not None:
+            times.append((heard + self.idle, "idle_timeout"))
+        if not times:
+            return None, None
+        until, why = min(times)
+        return until, why if until <= now else None
+
+
+class _Input:
+    """What a program reads: nothing, or a text that is written into a pipe beside it."""
+
+    def __init__(self, data: bytes | None) -> None:
+        self._data = data
+        self._writing: int | None = None
+        if data is None:
+            self.reading_end = os.open(os.devnull, os.O_RDONLY)
+        else:
+            self.reading_end, self._writing = os.pipe()
+
+    def started(self) -> None:
+        """Give up the reading end: the program has its own."""
+        os.close(self.reading_end)
+
+    def feed(self) -> asyncio.Task[None] | None:
+        """Write it, and close the pipe then."""
+        return None if self._writing is None else asyncio.create_task(self._feed(self._writing))
+
+    async def _feed(self, descriptor: int) -> None:
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(descriptor, "wb", 0)
+        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
+        writer = asyncio.StreamWriter(transport, protocol, None, loop)
+        try:
+            with contextlib.suppress(ConnectionError):
+                writer.write(self._data or b"")
+                await writer.drain()
+        finally:
+            writer.close()
+
+
+class _Child:
+    """A program under its supervisor."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, family: Family) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._family = family
+        self.ended: asyncio.Task[dict[str, Any] | None] = asyncio.create_task(self._read_end())
+
+    @classmethod
+    async def start(
+        cls, forks: ForkServer, program: Program, stdin: _Input, pipes: OutputPipes, family: Family
+    ) -> _Child:
+        """Start it.
+
+        Raises:
+            OSError: it could not be started; ValueError: its arguments cannot be given to a program.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                forks.send(theirs, stdin.reading_end, *pipes.writing_ends)
+            pipes.started()
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        except BaseException:
+            ours.close()
+            raise
+        environment = {**program.environment, MARK: family.mark}
+        try:
+            writer.write(pack_request(list(program.argv), str(program.cwd), environment))
+            await writer.drain()
+            said = _message(await reader.readline())
+        except BaseException:
+            writer.close()
+            raise
+        if said is None or "pid" not in said:
+            writer.close()
+            raise _not_started(said, program)
+        family.found(said["pid"])
+        return cls(reader, writer, family)
+
+    def on_end(self, tell: Callable[[], None]) -> None:
+        """Have somebody told when all of it has ended."""
+        self.ended.add_done_callback(lambda _: tell())
+
+    async def end(self) -> None:
+        """End all of it, and return when nothing is left."""
+        with contextlib.suppress(ConnectionError):
+            self._writer.write(TERMINATE)
+        done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
+        if not done:
+            self._writer.close()
+            await asyncio.to_thread(self._family.kill)
+
+    def close(self) -> None:
+        """Let go of it; what still runs of it is ended."""
+        self._writer.close()
+        self.ended.cancel()
+
+    def how(self, why: Why | None) -> Ended:
+        """Tell how it ended."""
+        said = self.ended.result()
+        if said is None:
+            # Somebody killed the supervisor. Most likely that was the run itself, so it counts as ended by a signal.
+            return Ended(why, None, signal.SIGKILL.name, None, None)
+        code = os.waitstatus_to_exitcode(said["status"]) if said["status"] is not None else -signal.SIGKILL
+        peak = said["peak_kilobytes"] * 1024
+        return Ended(
+            why=why,
+            exit_code=code if code >= 0 else None,
+            signal=_name_of(-code) if code < 0 else None,
+            cpu_seconds=round(said["cpu_seconds"], 3),
+            # A fork begins with its parent's memory, so less than the supervisor's own is not seen (getrusage(2)).
+            peak_bytes=peak if peak > _ABOVE_FLOOR * said["floor_kilobytes"] * 1024 else None,
+        )
+
+    async def _read_end(self) -> dict[str, Any] | None:
+        try:
+            said = _message(await self._reader.readline())
+        except ConnectionError:
+            said = None
+        if said is None:
+            await asyncio.to_thread(self._family.kill)
+        return said
+
+
+def _message(line: bytes) -> dict[str, Any] | None:
+    if not line.endswith(b"\n"):
+        return None
+    message: dict[str, Any] = json.loads(line)
+    return message
+
+
+def _not_started(said: dict[str, Any] | None, program: Program) -> OSError | ValueError:
+    if said is None:
+        return OSError(None, "the process that starts it was killed")
+    if said["errno"] is None:
+        return ValueError("an argument has a NUL character in it, or a variable's name is none")
+    of = {"cwd": str(program.cwd), "program": program.argv[0]}.get(said["of"])
+    return OSError(said["errno"], os.strerror(said["errno"]), of)
+
+
+def _name_of(number: int) -> str:
     try:
-        while True:
-            reading = asyncio.create_task(reader.read(CHUNK))
-            try:
-                await asyncio.wait({reading, exited}, timeout=idle_seconds, return_when=asyncio.FIRST_COMPLETED)
-                if exited.done() and not reading.done():
-                    # A daemon may hold the pipe open for ever: take what is there, and do not wait for its end.
-                    await asyncio.wait({reading}, timeout=0.2)
-                if not reading.done():
-                    return None if exited.done() else "idle_timeout"
-                data = reading.result()
-            finally:
-                reading.cancel()
-            if not data:
-                return None
-            output.add(data)
-            await on_output(data)
-    finally:
-        exited.cancel()
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"SIGRT{number - signal.SIGRTMIN:+d}"
 
 
-async def _feed(process: asyncio.subprocess.Process, data: bytes) -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(ConnectionError):
-        process.stdin.write(data)
-        await process.stdin.drain()
-    process.stdin.close()
-
-
-async def _end_group(process: asyncio.subprocess.Process) -> None:
-    """End every process of the group: SIGTERM, a moment, SIGKILL. Shielded: a cancelled run is ended all the same."""
-    with anyio.CancelScope(shield=True):
-        if _signal_group(process.pid, signal.SIGTERM):
-            with anyio.move_on_after(TERM_SECONDS):
-                while _signal_group(process.pid, 0):  # noqa: ASYNC110  nothing tells when a group is empty
-                    await anyio.sleep(0.01)
-            _signal_group(process.pid, signal.SIGKILL)
-        await process.wait()
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """Send a signal to a process group; False when nobody is left in it."""
-    try:
-        os.killpg(group, number)
-    except ProcessLookupError:
-        return False
-    return True
+async def _shielded(work: Any) -> None:
+    """Finish something although we are cancelled, however often."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(task)

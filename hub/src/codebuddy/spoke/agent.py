@@ -47,10 +47,10 @@ class Agent:
         self._link, self._link_reason = "disconnected", "not dialled yet"
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
-        commands = Commands(configuration.project, workspace, configuration.tasks, configuration.environment)
+        self.commands = Commands(configuration, self.servers.tree)
         self.tools: list[Tool[Any]] = [
             *code_tools(self.servers),
-            *run_tools(commands),
+            *run_tools(self.commands),
             *server_tools(self.servers),
             _status_tool(self),
         ]
@@ -106,7 +106,7 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     agent = Agent(configuration)
     url = os.environ["CODEBUDDY_URL"].rstrip("/") + LINK_PATH
     gc.freeze()  # what exists now stays; the collector need not walk it again, which keeps the slowest answers quick
-    async with anyio.create_task_group() as tasks:
+    async with agent.commands.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
         tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)

@@ -1,166 +1,253 @@
-"""The spoke's run tools: a command line or a declared task, here and now."""
+"""The spoke's run tools: a command line or a declared task, here and now, or as a job that goes on."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
+from codebuddy.configuration import SpokeConfiguration, Task
 from codebuddy.errors import ToolError
-from codebuddy.runs.models import CommandArguments, RunArguments, RunResult, TaskArguments
-from codebuddy.runs.process import run_process
+from codebuddy.language.tree import Tree
+from codebuddy.runs.advice import network_advice
+from codebuddy.runs.directories import directory_in
+from codebuddy.runs.models import (
+    DEFAULT_TIMEOUT_SECONDS,
+    CancelJobArguments,
+    CommandArguments,
+    Job,
+    JobOutput,
+    JobOutputArguments,
+    Jobs,
+    ListJobsArguments,
+    Reported,
+    RunArguments,
+    RunResult,
+    TaskArguments,
+)
+from codebuddy.runs.output import OutputBuffer
+from codebuddy.runs.pipes import Stream
+from codebuddy.runs.process import Program
+from codebuddy.runs.reading import read_job
+from codebuddy.runs.reporting import ReportReader
+from codebuddy.runs.run import Order, Run
+from codebuddy.runs.runs import Runs, Watcher
+from codebuddy.runs.telling import OutputTeller
 from codebuddy.tool import Call, Progress, Tool
 
-__all__ = ["Commands", "run_tools"]
+__all__ = ["RUNS_DIRECTORY", "Commands", "run_tools"]
 
-REPORT_SECONDS = 0.1
-"""How often output is told while it appears."""
+RUNS_DIRECTORY: Final = Path("/home/codebuddy/.cache/codebuddy/runs")
+"""Where jobs and long output are kept: in the spoke's cache volume."""
 
-REPORT_BYTES = 16 * 1024
-"""The most that one report holds; a faster program is told in part, and whole (within bounds) in the answer."""
+REPORT: Final = "{report}"
+"""In an argument of a task: the path of a file that the task is to write its report to."""
+
+_ADVICE_BYTES: Final = 32 * 1024
 
 
 class Commands:
     """Runs programs in one project's directory.
 
     Args:
-        project: id of the project.
-        root: its directory.
-        tasks: declared tasks, name → command line.
-        environment: declared variables of the project.
+        configuration: the spoke's: tasks, environment, limits.
+        tree: the project's files.
+        directory: where jobs and long output are kept.
     """
 
-    def __init__(
-        self, project: str, root: Path, tasks: Mapping[str, list[str]], environment: Mapping[str, str]
-    ) -> None:
-        self._project = project
-        self._root = root
-        self._tasks = dict(tasks)
-        self._environment = {**os.environ, **environment}
+    def __init__(self, configuration: SpokeConfiguration, tree: Tree, directory: Path = RUNS_DIRECTORY) -> None:
+        self._project = configuration.project
+        self._tree = tree
+        self._tasks = configuration.tasks
+        self._environment = {**os.environ, **configuration.environment}
+        self._egress = configuration.egress
+        self.runs = Runs(configuration.project, directory, configuration.runs)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take up the jobs of an earlier agent; at the end of the block everything that runs ends."""
+        self.runs.load()
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.runs.close()
 
     async def run_command(self, call: Call, arguments: CommandArguments) -> RunResult:
         """Run a command line.
 
         Raises:
-            ToolError: ``outside_project``, ``not_a_directory`` for the working directory.
+            ToolError: ``outside_project``, ``not_a_directory`` for the working directory; ``too_many_jobs``;
+                ``invalid_arguments`` for a time-out that the project does not allow.
         """
-        stdin = None if arguments.stdin is None else arguments.stdin.encode()
-        return await self._run(
-            call,
-            arguments,
-            arguments.argv,
-            self._directory(arguments.cwd),
-            environment=arguments.environment,
-            stdin=stdin,
+        program = Program(
+            argv=arguments.argv,
+            cwd=directory_in(self._tree.root, arguments.cwd, self._project),
+            environment={**self._environment, **arguments.environment},
+            stdin=None if arguments.stdin is None else arguments.stdin.encode(),
         )
+        return await self._run(call, arguments, self._order(program, arguments), None, None)
 
     async def run_task(self, call: Call, arguments: TaskArguments) -> RunResult:
         """Run a declared task.
 
         Raises:
-            ToolError: ``unknown_task``, listing those that are declared.
+            ToolError: ``unknown_task``, listing those that are declared; and as `run_command`.
         """
-        argv = self._tasks.get(arguments.task)
-        if argv is None:
+        task = self._tasks.get(arguments.task)
+        if task is None:
             declared = ", ".join(sorted(self._tasks)) or "none"
             raise ToolError(
                 "unknown_task",
                 f"{self._project} declares no task {arguments.task!r}; declared: {declared}. "
                 "Add it to project_tasks in the inventory, or use run_command.",
             )
-        return await self._run(call, arguments, [*argv, *arguments.arguments], self._root)
+        file = _fresh_file() if any(REPORT in word for word in task.argv) else None
+        argv = [word.replace(REPORT, str(file)) for word in task.argv]
+        program = Program([*argv, *arguments.arguments], self._tree.root, self._environment)
+        return await self._run(call, arguments, self._order(program, arguments, arguments.task), task, file)
+
+    async def list_jobs(self, _call: Call, _arguments: ListJobsArguments) -> Jobs:
+        """List what runs, and what ended and can still be read."""
+        return Jobs(jobs=[run.describe() for run in self.runs.all()])
+
+    async def job_output(self, _call: Call, arguments: JobOutputArguments) -> JobOutput:
+        """Give output of a job from a place on.
+
+        Raises:
+            ToolError: ``unknown_job``, ``invalid_cursor``, ``invalid_pattern``.
+        """
+        return await read_job(self.runs.get(arguments.job_id), arguments)
+
+    async def cancel_job(self, _call: Call, arguments: CancelJobArguments) -> Job:
+        """End a job with all that it started, and tell how it ended.
+
+        Raises:
+            ToolError: ``unknown_job``.
+        """
+        return (await self.runs.cancel(arguments.job_id)).describe()
+
+    def _order(self, program: Program, arguments: RunArguments, task: str | None = None) -> Order:
+        limits, wanted = self.runs.limits, arguments.timeout_seconds
+        setting = "max_job_time" if arguments.background else "max_run_time"
+        most = limits.max_job_seconds if arguments.background else limits.max_run_seconds
+        if wanted is not None and wanted > most:
+            longer = "" if arguments.background else ", or start it with background: true"
+            raise ToolError(
+                "invalid_arguments",
+                f"timeout_seconds may be at most {most:g} in {self._project}; give less{longer}, or raise {setting} in "
+                "the inventory.",
+            )
+        default = most if arguments.background else min(DEFAULT_TIMEOUT_SECONDS, most)
+        return Order(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
 
     async def _run(
-        self,
-        call: Call,
-        limits: RunArguments,
-        argv: list[str],
-        cwd: Path,
-        *,
-        environment: Mapping[str, str] | None = None,
-        stdin: bytes | None = None,
+        self, call: Call, arguments: RunArguments, order: Order, task: Task | None, file: Path | None
     ) -> RunResult:
-        report = _Report(call.progress)
+        reader = self._reader(order, task, file)
+        observer = _Observer(arguments.output_limit, None if arguments.background else call.progress, reader, file)
+        if arguments.background:
+            run = self.runs.background(order, observer.watcher())
+            return RunResult(project=self._project, task=run.task, job_id=run.job_id)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(report.run)
-            try:
-                ended = await run_process(
-                    argv,
-                    cwd=cwd,
-                    environment={**self._environment, **(environment or {})},
-                    stdin=stdin,
-                    timeout_seconds=limits.timeout_seconds,
-                    idle_timeout_seconds=limits.idle_timeout_seconds,
-                    on_output=report.add,
-                )
-            except (OSError, ValueError) as error:  # ValueError: a NUL in an argument
-                return self._not_started(argv[0], error)
-            finally:
-                tasks.cancel_scope.cancel()
+            tasks.start_soon(observer.teller.run)
+            run = await self.runs.foreground(order, observer.watcher())
+            tasks.cancel_scope.cancel()
+        return self._result(run, observer.buffer)
+
+    def _reader(self, order: Order, task: Task | None, file: Path | None) -> ReportReader | None:
+        if task is None or task.format is None:
+            return None
+        return ReportReader(task.format, file, self._tree, order.program.cwd)
+
+    def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
+        end, (text, streams) = run.end, buffer.excerpt()
+        assert end is not None
+        message = end.message
+        if message is None and end.reason == "exited" and end.exit_code != 0:
+            message = network_advice(text[-_ADVICE_BYTES:], self._egress, self._project)
         return RunResult(
             project=self._project,
-            reason=ended.reason,
-            exit_code=ended.exit_code,
-            signal=ended.signal,
-            output=ended.output.text(),
-            truncated=ended.output.truncated,
-            duration_seconds=round(ended.duration_seconds, 3),
+            task=run.task,
+            reason=end.reason,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            message=message,
+            output=text,
+            streams=streams,
+            truncated=buffer.omitted > 0,
+            job_id=run.job_id if buffer.omitted else None,
+            duration_seconds=end.duration_seconds,
+            cpu_seconds=end.cpu_seconds,
+            peak_memory_bytes=end.peak_memory_bytes,
+            **dict(run.report),
         )
 
-    def _not_started(self, program: str, error: OSError | ValueError) -> RunResult:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return RunResult(
-            project=self._project,
-            reason="not_started",
-            message=f"{program[:200]!r} could not be started in {self._project}: {why}. Programs are those of the "
-            "project's image; add distribution packages with `packages` in the inventory.",
-        )
 
-    def _directory(self, cwd: str) -> Path:
-        directory = Path(os.path.realpath(self._root / cwd))
-        if not directory.is_relative_to(os.path.realpath(self._root)):
-            raise ToolError(
-                "outside_project", f"{cwd!r} lies outside {self._project}; give a directory inside it.", cwd
-            )
-        if not directory.is_dir():
-            raise ToolError("not_a_directory", f"{cwd!r} is no directory of {self._project}.", cwd)
-        return directory
+@dataclass
+class _Observer:
+    """Follows one run: what of it goes into the answer, into progress, and to the reader of its report."""
+
+    limit: int
+    progress: Progress | None
+    reader: ReportReader | None
+    file: Path | None
+    buffer: OutputBuffer = field(init=False)
+    teller: OutputTeller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.buffer = OutputBuffer(self.limit)
+        self.teller = OutputTeller(self.progress or _untold)
+
+    def watcher(self) -> Watcher:
+        return Watcher(self._take, self._report, lambda: self.buffer.omitted > 0)
+
+    async def _take(self, stream: Stream, data: bytes) -> None:
+        if self.reader is not None:
+            self.reader.add(stream, data)
+        if self.progress is not None:
+            self.buffer.add(stream, data)
+            self.teller.add(stream, data)
+
+    async def _report(self) -> Reported:
+        try:
+            if self.progress is not None:
+                await self.teller.tell(last=True)
+            self.buffer.excerpt()  # so that it is known whether anything fell out
+            return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish)
+        finally:
+            if self.file is not None:
+                self.file.unlink(missing_ok=True)
 
 
-class _Report:
-    """Tells output as it appears, at a bounded rate: a chatty program must not flood the link."""
+async def _untold(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
+    return None
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._pending = bytearray()
-        self._total = 0
 
-    async def add(self, data: bytes) -> None:
-        self._total += len(data)
-        self._pending += data
-        del self._pending[:-REPORT_BYTES]
-
-    async def run(self) -> None:
-        while True:
-            await anyio.sleep(REPORT_SECONDS)
-            if self._pending:
-                text = self._pending.decode("utf-8", errors="replace")
-                self._pending.clear()
-                await self._progress(float(self._total), None, text)
+def _fresh_file() -> Path:
+    """Give the path of a file that is not there, outside the project."""
+    return Path(tempfile.gettempdir(), f"codebuddy-{os.urandom(8).hex()}")
 
 
 def run_tools(commands: Commands) -> list[Tool[Any]]:
     """Give the spoke's run tools."""
     return [
-        _tool("run_command", "Run a command line in this project.", CommandArguments, commands.run_command),
-        _tool("run_task", "Run a declared task of this project.", TaskArguments, commands.run_task),
+        _tool("run_command", "Run a command line in this project.", CommandArguments, RunResult, commands.run_command),
+        _tool("run_task", "Run a declared task of this project.", TaskArguments, RunResult, commands.run_task),
+        _tool("list_jobs", "List the jobs of this project.", ListJobsArguments, Jobs, commands.list_jobs),
+        _tool("job_output", "Read the output of a job.", JobOutputArguments, JobOutput, commands.job_output),
+        _tool("cancel_job", "End a job.", CancelJobArguments, Job, commands.cancel_job),
     ]
 
 
 def _tool(
-    name: str, description: str, arguments: Any, handler: Callable[[Call, Any], Awaitable[RunResult]]
+    name: str, description: str, arguments: Any, result: Any, handler: Callable[[Call, Any], Awaitable[Any]]
 ) -> Tool[Any]:
-    return Tool(name, "run", description, arguments, RunResult, handler)
+    return Tool(name, "run", description, arguments, result, handler)

@@ -15,7 +15,7 @@ import pytest
 from codebuddy.access import LOCAL
 from codebuddy.code.server_models import RestartArguments
 from codebuddy.errors import ToolError
-from codebuddy.language.family import MARK, end_orphans
+from codebuddy.family import MARK, end_orphans
 from codebuddy.language.process import Process
 from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers

@@ -14,10 +14,26 @@ from .errors import FleetError
 from .reading import Reader
 from .servers import read_language_servers
 
-__all__ = ["Fleet", "Journal", "Limits", "Project", "fleet_problems", "parse_fleet", "project_problems", "read_project"]
+__all__ = [
+    "Fleet",
+    "Journal",
+    "Limits",
+    "Project",
+    "RunLimits",
+    "Task",
+    "fleet_problems",
+    "parse_fleet",
+    "project_problems",
+    "read_project",
+]
 
 RESERVED_IDS = frozenset({"hub"})
 DEFAULT_LIMITS = {"memory": "2g", "cpus": 2, "pids": 512}
+DEFAULT_RUN_LIMITS = {"max_run_time": "1h", "max_job_time": "7d", "max_jobs": 8, "max_output": "64m"}
+REPORT = "{report}"  # in a task's argument: the file that it writes its report to
+REPORT_FORMATS = (
+    "junit", "go-test", "cargo-test", "tap", "pytest", "tsc", "mypy", "ruff", "cargo", "go", "gcc", "pyflakes", "black",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A task: its command line, and the format in which it reports, if it has one."""
+
+    argv: list[str]
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class RunLimits:
+    """What the runs of a project may take: seconds, jobs at a time, bytes of output that are kept."""
+
+    max_run_time: int
+    max_job_time: int
+    max_jobs: int
+    max_output: int
+
+
+@dataclass(frozen=True)
 class Project:
     """One declared project."""
 
@@ -38,9 +72,10 @@ class Project:
     profile: str
     image: str
     language_servers: tuple[dict[str, Any], ...]
-    tasks: dict[str, list[str]]
+    tasks: dict[str, Task]
     environment: dict[str, str]
     limits: Limits
+    run_limits: RunLimits
     format_on_write: bool = False
 
 
@@ -65,6 +100,7 @@ class Fleet:
     hub_image: str
     hub_limits: Limits
     journal: Journal
+    run_width: int
     projects: tuple[Project, ...]
 
 
@@ -99,6 +135,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         tasks=_tasks(reader, declared.get("tasks") or {}),
         environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
         limits=_limits(reader, declared),
+        run_limits=_run_limits(reader, declared),
         format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
     )
     return project, reader.problems
@@ -180,6 +217,7 @@ def _read_fleet(reader: Reader, fleet: Mapping[str, Any], projects: Sequence[Pro
             max_bytes=reader.read("codebuddy_journal_size", values.journal_bytes, fleet.get("journal_size"), 0),
             max_age=reader.read("codebuddy_journal_age", values.duration_seconds, fleet.get("journal_age"), 0),
         ),
+        run_width=reader.read("codebuddy_run_width", values.small_count, fleet.get("run_width", 8), 0),
         projects=tuple(sorted(projects, key=lambda project: project.id)),
     )
     reader.problems += hub_reader.problems
@@ -223,10 +261,41 @@ def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
     )
 
 
-def _tasks(reader: Reader, value: Any) -> dict[str, list[str]]:
+def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:
+    given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_RUN_LIMITS.items()}
+    return RunLimits(
+        max_run_time=reader.read("max_run_time", values.duration_seconds, given["max_run_time"], 0),
+        max_job_time=reader.read("max_job_time", values.duration_seconds, given["max_job_time"], 0),
+        max_jobs=reader.read("max_jobs", values.small_count, given["max_jobs"], 0),
+        max_output=reader.read("max_output", values.output_bytes, given["max_output"], 0),
+    )
+
+
+def _tasks(reader: Reader, value: Any) -> dict[str, Task]:
     if not isinstance(value, dict):
         reader.say("project_tasks must map the name of a task to its command.")
         return {}
     for name in value:
         reader.read("the name of task", values.identifier, name, "")
-    return {str(name): reader.read(f"task {name}", values.command, item, []) for name, item in value.items()}
+    return {str(name): _task(reader, str(name), item) for name, item in value.items()}
+
+
+def _task(reader: Reader, name: str, value: Any) -> Task:
+    """Read a task: a command line, or a mapping that has one as ``argv`` and says in which format it reports."""
+    if not isinstance(value, dict):
+        return Task(reader.read(f"task {name}", values.command, value, []))
+    for key in sorted(set(map(str, value)) - {"argv", "format"}):
+        reader.say(f"task {name} has the key {key!r}: a task has argv and format.")
+    argv: list[str] = reader.read(f"task {name}: argv", values.command, value.get("argv"), [])
+    known = value.get("format")
+    if known is None:
+        return Task(argv)
+    if known not in REPORT_FORMATS:
+        reader.say(f"task {name}: format {known!r} is unknown: use one of {', '.join(REPORT_FORMATS)}.")
+    elif (known == "junit") != any(REPORT in word for word in argv):
+        told = "needs" if known == "junit" else "has no use for"
+        reader.say(
+            f"task {name}: the format {known} {told} the file {REPORT}: junit is read from the file that the task "
+            f"writes there, like --junitxml={REPORT}; all others are read from what it prints."
+        )
+    return Task(argv, str(known))

@@ -135,6 +135,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet]) -> dict
     return {
         "fleet": fleet.name,
         "client": {"address": front.hub, "port": PORT, "published": fleet.port},
+        "run_width": fleet.run_width,
         "journal": {"max_bytes": fleet.journal.max_bytes, "max_age_seconds": fleet.journal.max_age},
         "projects": {
             project.id: {
@@ -156,7 +157,14 @@ def _spoke_config(project: Project) -> dict[str, Any]:
     return {
         "project": project.id,
         "profile": project.profile,
-        "tasks": project.tasks,
+        "tasks": {name: {"argv": task.argv, "format": task.format} for name, task in project.tasks.items()},
+        "runs": {
+            "max_run_seconds": project.run_limits.max_run_time,
+            "max_job_seconds": project.run_limits.max_job_time,
+            "max_jobs": project.run_limits.max_jobs,
+            "output_bytes": project.run_limits.max_output,
+        },
+        "egress": "none",
         "environment": project.environment,
         "language_servers": list(project.language_servers),
     }

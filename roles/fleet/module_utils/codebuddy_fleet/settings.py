@@ -15,7 +15,7 @@ FLEET = frozenset(
     f"codebuddy_{name}"
     for name in (
         "address_pool", "certificates_dir", "docker_host", "fleet_name", "gid", "health_timeout", "journal_age",
-        "journal_size", "link_token_ttl", "port", "profiles", "state_dir", "uid",
+        "journal_size", "link_token_ttl", "port", "profiles", "run_width", "state_dir", "uid",
     )
 )  # fmt: skip
 # What the wiring makes of them: nothing to set, but nothing to complain about either.
@@ -25,8 +25,8 @@ _DERIVED = frozenset(
 )
 _OF_PROFILES = frozenset(
     (
-        "base_image", "cpus", "environment", "format_on_write", "known_language_servers", "language_servers", "memory",
-        "packages", "pids", "tasks",
+        "base_image", "cpus", "environment", "format_on_write", "known_language_servers", "language_servers",
+        "max_job_time", "max_jobs", "max_output", "max_run_time", "memory", "packages", "pids", "tasks",
     )
 )  # fmt: skip
 PROJECT = (

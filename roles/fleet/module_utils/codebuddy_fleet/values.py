@@ -15,10 +15,12 @@ __all__ = [
     "image_reference",
     "journal_bytes",
     "memory_bytes",
+    "output_bytes",
     "package",
     "pattern",
     "process_count",
     "seconds",
+    "small_count",
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -26,6 +28,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _LEAST_MEMORY = 64 * 2**20
 _LEAST_JOURNAL = 2**20
+_LEAST_OUTPUT = 4 * 2**20
+_SMALL = 1000
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 10 * 365 * 86400
@@ -55,6 +59,14 @@ def journal_bytes(value: Any) -> int:
     size = _size(value)
     if size < _LEAST_JOURNAL:
         raise ValueError("is too little for a journal of edits: give at least 1m")
+    return size
+
+
+def output_bytes(value: Any) -> int:
+    """Read how much of a run's output is kept; written as limits of memory are."""
+    size = _size(value)
+    if size < _LEAST_OUTPUT:
+        raise ValueError("is too little to keep of an output: give at least 4m")
     return size
 
 
@@ -92,6 +104,14 @@ def process_count(value: Any) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not text.isdecimal() or not _LEAST_PROCESSES <= int(text) <= 4_194_304:
         raise ValueError(f"is not a limit of processes: give a whole number of at least {_LEAST_PROCESSES}")
+    return int(text)
+
+
+def small_count(value: Any) -> int:
+    """Read a number of things that are under way at the same time."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= _SMALL:
+        raise ValueError(f"is not a number of things at a time: give a whole number from 1 to {_SMALL}")
     return int(text)
 
 

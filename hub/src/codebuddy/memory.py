@@ -9,13 +9,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["memory_of", "offer_to_oom", "oom_kills"]
+__all__ = ["memory_limit", "memory_of", "offer_to_oom", "oom_kills"]
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
 
 # Of this container: cgroup v2, and v1.
 _OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
 _OOM_SCORE: Final = "500"
 _OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
@@ -37,6 +39,15 @@ def oom_kills() -> int:
         if match := _OOM_KILLS.search(_read(name)):
             return int(match[1])
     return 0
+
+
+def memory_limit() -> int | None:
+    """Give the limit of this container in bytes; None where there is none, or it is not told."""
+    for name in _LIMIT_FILES:
+        text = _read(name).strip()
+        if text.isdecimal() and int(text) < _NO_LIMIT:
+            return int(text)
+    return None
 
 
 def offer_to_oom(pid: int) -> None:

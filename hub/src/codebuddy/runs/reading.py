@@ -1,0 +1,129 @@
+"""Output of a job from a place on: a page of it, or the lines that fit a pattern. It can wait for more."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from pydantic import TypeAdapter
+
+from codebuddy.runs.models import JobOutput, JobOutputArguments, Match, StretchOf
+from codebuddy.runs.output import Piece, excerpt_of
+from codebuddy.runs.run import Run
+from codebuddy.workspace.cursors import seal, unseal
+from codebuddy.workspace.patterns import SearchPattern, compile_search
+
+__all__ = ["read_job"]
+
+_WHERE: TypeAdapter[int] = TypeAdapter(int)
+_POLL_SECONDS: Final = 0.05
+_MAX_MATCHES: Final = 200
+_MAX_LINE: Final = 2000
+_LONGEST_LINE: Final = 64 * 1024
+_SEARCH_BYTES: Final = 32 * 1024 * 1024
+"""So much is searched for one answer; the cursor goes on."""
+
+
+async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
+    """Give the output that is asked for.
+
+    Raises:
+        ToolError: ``invalid_cursor``, ``invalid_pattern``, ``invalid_arguments``.
+    """
+    question = (arguments.job_id, arguments.pattern, arguments.regex, arguments.case_sensitive)
+    start = _start(run, arguments, question)
+    await _wait(run, start, arguments.wait_seconds)
+    ended = run.end is not None  # looked at first: what comes after that look is not taken for the end
+    if arguments.pattern is None:
+        page = await run.transcript.read(start, arguments.limit)
+        text, streams = excerpt_of(page.pieces)
+        answer = _answer(run, page.end, ended, question)
+        answer.output, answer.streams = text, streams
+        answer.omitted_bytes = page.start - start or None
+        return answer
+    pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
+    pieces = run.transcript.snapshot()
+    matches, end = await asyncio.to_thread(_search, pieces, pattern, start, arguments.limit, ended)
+    answer = _answer(run, end, ended, question)
+    answer.matches = matches
+    return answer
+
+
+def _start(run: Run, arguments: JobOutputArguments, question: object) -> int:
+    if arguments.cursor is not None:
+        return unseal(question, arguments.cursor, _WHERE)
+    offset = arguments.offset or 0
+    return max(0, run.transcript.total + offset) if offset < 0 else offset
+
+
+async def _wait(run: Run, start: int, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while run.end is None and run.transcript.total <= start and loop.time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def _answer(run: Run, end: int, ended: bool, question: object) -> JobOutput:
+    complete = ended and end >= run.transcript.total
+    problem = run.transcript.problem
+    answer = JobOutput(
+        **dict(run.describe()), complete=complete, cursor=None if complete else seal(question, end), **dict(run.report)
+    )
+    if problem is not None and answer.message is None:
+        answer.message = f"Not all of its output could be kept: {problem}."
+        if ended:  # what was not kept does not come later either
+            answer.complete, answer.cursor = True, None
+    return answer
+
+
+def _search(
+    pieces: Iterator[tuple[int, Piece]], pattern: SearchPattern, start: int, limit: int, ended: bool
+) -> tuple[list[Match], int]:
+    """Give the lines that fit from a place on, and where a later search goes on."""
+    matches: list[Match] = []
+    room, resume = limit, start
+    for line in _lines(pieces, start, ended):
+        if line.begin - start > _SEARCH_BYTES or len(matches) >= _MAX_MATCHES:
+            break
+        if next((span for span in pattern.spans(line.text) if span is not None), None) is not None:
+            room -= min(len(line.text), _MAX_LINE)
+            if room < 0 and matches:
+                break
+            told = line.text.decode("utf-8", "replace")[:_MAX_LINE]
+            matches.append(Match(offset=line.begin, stream=line.stream, line_text=told))
+        resume = line.resume
+    return matches, resume
+
+
+class _Line(NamedTuple):
+    """A line: where it begins, its stream, its text; and where to go on behind it, so that no other one is missed."""
+
+    begin: int
+    stream: StretchOf
+    text: bytes
+    resume: int
+
+
+def _lines(pieces: Iterator[tuple[int, Piece]], start: int, ended: bool) -> Iterator[_Line]:
+    """Give lines. One that has no end yet is given only when none will come."""
+    parts: dict[StretchOf, tuple[int, bytes]] = {}
+    for at, (stream, data) in pieces:
+        if at + len(data) <= start:
+            continue
+        position = max(start, at)
+        begin, before = parts.pop(stream, (position, b""))
+        waiting = [one for one, _ in parts.values()]
+        *whole, rest = data[position - at :].split(b"\n")
+        for text in whole:
+            position += len(text) + 1
+            yield _Line(begin, stream, (before + text).rstrip(b"\r"), min([position, *waiting]))
+            begin, before = position, b""
+        if len(before) + len(rest) > _LONGEST_LINE:
+            position += len(rest)
+            yield _Line(begin, stream, before + rest, min([position, *waiting]))
+        elif before or rest:
+            parts[stream] = begin, before + rest
+    for stream, (begin, text) in sorted(parts.items(), key=lambda part: part[1][0]):
+        if ended:
+            yield _Line(begin, stream, text, begin + len(text))

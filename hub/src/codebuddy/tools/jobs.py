@@ -1,0 +1,161 @@
+"""list_jobs, job_output and cancel_job: the hub's side, which finds the spoke of a job."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from pydantic import Field
+
+from codebuddy.errors import ToolError
+from codebuddy.links.fanout import ask_each
+from codebuddy.links.registry import Links
+from codebuddy.readable import one_line, paragraph
+from codebuddy.runs.models import CancelJobArguments, Job, JobOutput, JobOutputArguments, Jobs
+from codebuddy.runs.results import report_lines
+from codebuddy.tool import Arguments, Call, Result, Tool
+from codebuddy.tools.runs import require_own_places
+
+__all__ = ["JobList", "JobText", "job_tools"]
+
+J = TypeVar("J", bound=Job)
+
+_ANSWER_SECONDS: Final = 15.0
+_MAX_JOBS: Final = 500
+_SHOWN: Final = 64 * 1024
+
+
+class ListJobsInProjects(Arguments):
+    """Whose jobs to list."""
+
+    projects: list[str] | None = Field(
+        default=None, min_length=1, description="Ids of the projects; left out: all that the token covers."
+    )
+
+
+class Unasked(Result):
+    """A project whose jobs are not known now, and why."""
+
+    project: str
+    code: str
+    message: str
+
+
+class JobList(Result):
+    """Jobs of one or many projects, the newest first. ``complete``: no project is missing."""
+
+    jobs: list[Job]
+    complete: bool
+    missing: list[Unasked] | None = None
+
+    def text(self) -> str:
+        lines = [_line(job) for job in self.jobs] or ["No jobs."]
+        lines += [f"{part.project}: {one_line(part.message)}" for part in self.missing or []]
+        return "\n".join(lines)
+
+
+class JobEnd(Job):
+    """A job, as it is now."""
+
+    def text(self) -> str:
+        return _line(self)
+
+
+class JobText(JobOutput):
+    """Output of a job."""
+
+    def text(self) -> str:
+        lines = [_line(self), *report_lines(self)]
+        if self.omitted_bytes:
+            lines.append(f"  {self.omitted_bytes} bytes before this are no longer kept.")
+        if self.matches is not None:
+            lines += [f"  {match.offset}: {one_line(match.line_text)}" for match in self.matches]
+        elif self.output:
+            lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN))
+        if self.cursor is not None:
+            lines.append("  Give the cursor back for more." if self.reason else "  It runs on; give the cursor back.")
+        return "\n".join(lines)
+
+
+def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
+    """Give the hub's tools for jobs.
+
+    Args:
+        links: the links to the spokes.
+        projects: ids of all configured projects.
+    """
+
+    async def list_jobs(call: Call, arguments: ListJobsInProjects) -> JobList:
+        async def ask(project: str) -> list[Job]:
+            said = await links.call(project, "list_jobs", {}, Jobs, timeout_seconds=_ANSWER_SECONDS)
+            return [_own(project, job) for job in said.jobs[:_MAX_JOBS]]
+
+        answers = await ask_each(call.principal.choose(arguments.projects, projects), ask)
+        missing = [
+            Unasked(project=project, code=answer.code, message=answer.message)
+            for project, answer in answers.items()
+            if isinstance(answer, ToolError)
+        ]
+        jobs = [job for answer in answers.values() if not isinstance(answer, ToolError) for job in answer]
+        jobs.sort(key=lambda job: job.started_at, reverse=True)
+        return JobList(jobs=jobs, complete=not missing, missing=missing or None)
+
+    async def job_output(call: Call, arguments: JobOutputArguments) -> JobText:
+        project = _project_of(call, arguments.job_id)
+        sent = arguments.model_dump(exclude_unset=True)
+        patience = arguments.wait_seconds + _ANSWER_SECONDS
+        said = await links.call(project, "job_output", sent, JobText, timeout_seconds=patience)
+        require_own_places(project, said)
+        return _own(project, said)
+
+    async def cancel_job(call: Call, arguments: CancelJobArguments) -> JobEnd:
+        project = _project_of(call, arguments.job_id)
+        sent = arguments.model_dump()
+        return _own(project, await links.call(project, "cancel_job", sent, JobEnd, timeout_seconds=_ANSWER_SECONDS))
+
+    def _project_of(call: Call, job_id: str) -> str:
+        project = job_id.partition(":")[0]
+        call.principal.require_project(project, projects)
+        return project
+
+    return [
+        Tool(
+            "list_jobs",
+            "run",
+            "List the jobs of one or many projects: what runs now, and what ended and can still be read.",
+            ListJobsInProjects,
+            JobList,
+            list_jobs,
+        ),
+        Tool(
+            "job_output",
+            "run",
+            "Read the output of a job, page by page with the cursor, from an offset (negative: from the end), or the "
+            "lines with a pattern in them; wait_seconds waits for more. A job of a task that has ended tells what its "
+            "tests and compilers reported.",
+            JobOutputArguments,
+            JobText,
+            job_output,
+        ),
+        Tool("cancel_job", "run", "End a job and all that it started.", CancelJobArguments, JobEnd, cancel_job),
+    ]
+
+
+def _own(project: str, job: J) -> J:
+    """Refuse a job that a spoke says is another project's.
+
+    Raises:
+        ToolError: ``bad_answer``.
+    """
+    if job.project != project or not job.job_id.startswith(f"{project}:"):
+        raise ToolError("bad_answer", f"The spoke of {project} told of a job that is not its own; it is refused.")
+    return job
+
+
+def _line(job: Job) -> str:
+    how = f"exit code {job.exit_code}" if job.reason == "exited" else job.reason or "runs"
+    what = f"task {job.task}" if job.task else " ".join(job.argv)
+    sentence = f"; {one_line(job.message, 500)}" if job.message else ""
+    return (
+        f"{one_line(job.job_id, 100)}  {how}, {job.duration_seconds:.0f} s, {job.output_bytes} bytes of output, "
+        f"since {one_line(job.started_at, 40)}: {one_line(what, 200)}{sentence}"
+    )
