@@ -9,11 +9,9 @@ import os
 import resource
 import signal
 from pathlib import Path
-from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
-from mcp.server import Server
 
 from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
 from codebuddy.code.models import FilesChangedResult
@@ -82,7 +80,7 @@ class Hub:
         editor = Editor(self.engine, self._tell_changed, link_check(self.links), formatter)
         projects = frozenset(configuration.projects)
         self.in_flight = InFlight()
-        self.server: Server[Any] = build_server(
+        self.server = build_server(
             "codebuddy",
             [
                 *project_tools(self.fleet),

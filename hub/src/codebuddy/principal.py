@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from codebuddy.errors import ToolError
@@ -32,15 +32,14 @@ class Principal:
         """Say whether the token covers the project."""
         return self.projects is None or project in self.projects
 
-    def require_project(self, project: str, known: Iterable[str]) -> None:
+    def require_project(self, project: str, known: Collection[str]) -> None:
         """Refuse a project that is unknown or not covered, in the same words: a token learns of no other project.
 
         Raises:
             ToolError: ``unknown_project``, listing the projects that the token covers.
         """
-        visible = self.visible(known)
-        if project not in visible:
-            listed = ", ".join(visible) or "none"
+        if project not in known or not self.may_use(project):
+            listed = ", ".join(self.visible(known)) or "none"
             raise ToolError("unknown_project", f"There is no project {project!r} here; this token covers: {listed}.")
 
     def visible(self, known: Iterable[str]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -164,8 +163,8 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
 
     async def attempt(connection: Connection) -> Answer:
         nonlocal gap
-        async with contextlib.AsyncExitStack() as stack:
-            await _enter(stack, connection, asked.deadline)
+        await _take_turn(connection, asked.deadline)
+        try:
             gap = await _freshen(asked, connection)
             if connection.documents.sync_all():
                 connection.checks.files_changed()
@@ -177,6 +176,8 @@ async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
                 # A server that loses what it works with may say nothing, and that it has loaded, just before it ends.
                 await connection.probe(remaining(asked.deadline))
             return Answer(result, lines, connection.encoding)
+        finally:
+            connection.turns.end()
 
     answer = await _told(asked, attempt)
     return answer if gap is None or answer.reason is not None else _but(answer, "indexing", gap)
@@ -252,11 +253,13 @@ class _Replaced(Exception):
     """The process is being replaced by one that knows the files as they are; that one is to be asked."""
 
 
-async def _enter(stack: contextlib.AsyncExitStack, connection: Connection, deadline: float) -> None:
+async def _take_turn(connection: Connection, deadline: float) -> None:
     """Take the turn of a question: while the server sees a text that is not on the disk, none is asked."""
+    if connection.turns.begin():
+        return
     try:
         async with asyncio.timeout_at(deadline):
-            await stack.enter_async_context(connection.turns.together())
+            await connection.turns.join()
     except TimeoutError:
         raise RequestTimedOut("no turn in time: a file is being formatted") from None
 

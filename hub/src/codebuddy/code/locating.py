@@ -67,8 +67,10 @@ async def _find(servers: LanguageServers, place: PlaceArguments, report: Report,
 
 async def _at(question: Question, place: Place, method: str) -> tuple[list[Location], Answer]:
     path = question.servers.tree.locate(place.path)
-    await question.choose(path, method)  # before a symbol is looked up: no server may be able to answer at all
+    asked = await question.choose(path, method)  # before a symbol is looked up: perhaps no server can answer at all
     pointer = await point_at(question, path, place)
+    if place.symbol is not None:
+        asked = await question.choose(path, method)  # that may have taken long
     if method == REFERENCES:
-        return await ask_references(question, path, pointer)
-    return await ask_at(question, path, pointer, method)
+        return await ask_references(asked, path, pointer)
+    return await ask_at(asked, path, pointer, method)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer
+from codebuddy.code.asking import Answer, Asked
 from codebuddy.code.asking_renames import word_at
 from codebuddy.code.limits import beyond_limits
 from codebuddy.code.models import Location, Reason, TextRange
@@ -25,6 +25,7 @@ from codebuddy.language.changes import remaining
 __all__ = ["REFERENCES", "Named", "ask_references", "find_named", "symbol_location"]
 
 REFERENCES: Final = "textDocument/references"
+_DEFINITION: Final = "textDocument/definition"
 _WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
 
 _NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
@@ -81,27 +82,27 @@ async def find_named(question: Question, name: str) -> Named:
     return Named(search.symbols, search.references, search.worth)
 
 
-async def ask_references(question: Question, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
+async def ask_references(asked: Asked, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
     """Ask where the thing at a place is used, its declaration included.
 
     Raises:
         ToolError, Unsettled, StaleText, StaleLocation: see `ask_at`.
     """
-    found, answer = await _ask_references(question, path, pointer)
-    if answer.reason is None:
+    found, answer = await _ask_references(asked, path, pointer)
+    if answer.reason is None and asked.server.config.limits:
         lines = answer.lines.get(path, [])
         word = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
-        answer = await beyond_limits(await question.choose(path, REFERENCES), word) or answer
+        answer = await beyond_limits(asked, word) or answer
     return found, answer
 
 
-async def _ask_references(question: Question, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
+async def _ask_references(asked: Asked, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
     """Ask for what the server finds.
 
     What is known has at least its declaration: a server that finds nothing knows no symbol there, which does not mean
     that there is none. rust-analyzer knows none in the body of a ``macro_rules!``.
     """
-    found, answer = await ask_at(question, path, pointer, REFERENCES, _WITH_DECLARATION)
+    found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
     if not found and answer.reason is None:
         answer = Answer(None, answer.lines, answer.encoding, "unsupported", _NO_SYMBOL)
     return found, answer
@@ -179,8 +180,8 @@ class _Search:
                 return
             if declared and not await self._is_declared_there(candidate):
                 continue
-            at = candidate.pointer
-            used, answer = await _ask_references(self._question, candidate.path, at)
+            at, asked = candidate.pointer, await self._question.choose(candidate.path, REFERENCES)
+            used, answer = await _ask_references(asked, candidate.path, at)
             self.note(answer)
             if answer.reason is None:
                 self.note(await self._limits_at(candidate.path))
@@ -238,9 +239,8 @@ class _Search:
     async def _is_declared_there(self, candidate: _Candidate) -> bool:
         """Say whether a symbol is not just another name for one elsewhere in the project, like that of an import."""
         with contextlib.suppress(Unsettled):
-            declared, answer = await ask_at(
-                self._question, candidate.path, candidate.pointer, "textDocument/definition"
-            )
+            asked = await self._question.choose(candidate.path, _DEFINITION)
+            declared, answer = await ask_at(asked, candidate.path, candidate.pointer, _DEFINITION)
             if answer.reason is None:
                 return not declared or any(at.external or _is_at(candidate, at) for at in declared)
         return True

@@ -73,10 +73,10 @@ def paged(
         ToolError: ``invalid_cursor``: it belongs to another question; ``stale_cursor``: what the earlier pages said is
             no longer so, and going on might skip something.
     """
-    question, start, reason, message = question_of(tool, arguments), 0, answer.reason, answer.message
+    start, reason, message = 0, answer.reason, answer.message
     total = len(items) if total is None else total
     if arguments.cursor is not None:
-        start, before = unseal(question, arguments.cursor, _WHERE)
+        start, before = unseal(question_of(tool, arguments), arguments.cursor, _WHERE)
         follows = 0 <= start <= len(items) and before == _state(items[:start], key)
         if not follows and reason is not None:  # not all is known again yet: the cursor may be right
             return Page([], {"complete": False, "reason": reason, "message": message, "cursor": arguments.cursor})
@@ -90,7 +90,7 @@ def paged(
         "complete": False,
         "reason": reason or "truncated",
         "message": f"{message} {more}" if message else more,
-        "cursor": seal(question, [end, _state(items[:end], key)]),
+        "cursor": seal(question_of(tool, arguments), [end, _state(items[:end], key)]),
     }
     return Page(list(items[start:end]), rest)
 

@@ -203,12 +203,12 @@ async def point_at(question: Question, path: Path, place: Place) -> Pointer:
 
 
 async def ask_at(
-    question: Question, path: Path, pointer: Pointer, method: str, more: Mapping[str, Any] = MappingProxyType({})
+    asked: Asked, path: Path, pointer: Pointer, method: str, more: Mapping[str, Any] = MappingProxyType({})
 ) -> tuple[list[Location], Answer]:
     """Ask a question that is answered with locations, about a place.
 
     Args:
-        question: how long, and of whom.
+        asked: whom, and how long.
         path: the file.
         pointer: the place in it.
         method: the request.
@@ -216,13 +216,12 @@ async def ask_at(
 
     Raises:
         ToolError: there is no such place.
-        Unsettled: no server can, or its answer is malformed.
+        Unsettled: its answer is malformed.
         StaleText, StaleLocation, Unshown: asking anew may help; see `Question.persist`.
     """
-    asked = await question.choose(path, method)
     answer = await ask(asked, path, method, partial(pointer.params, more))
     try:
-        return Reader(question.servers.tree, answer.encoding, answer.lines).locations(answer.result), answer
+        return Reader(asked.server.tree, answer.encoding, answer.lines).locations(answer.result), answer
     except ValueError as error:
         raise malformed(error) from None
 

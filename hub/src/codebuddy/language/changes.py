@@ -33,17 +33,22 @@ class Changes:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._waiting = 0
 
     def tell(self) -> None:
         """Wake all who wait now."""
-        self._event.set()
-        self._event = asyncio.Event()
+        if self._waiting:
+            self._event.set()
+            self._event = asyncio.Event()
 
     async def wait(self, seconds: float | None) -> bool:
         """Wait for the next change for at most so long (None: for ever); say whether there was one."""
+        self._waiting += 1
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waiting -= 1
         return True

@@ -59,7 +59,7 @@ class Connection:
             self.session.flush,
         )
         self.published = Published()
-        #: Every question goes on in ``turns.together()``; what a question must not see, alone.
+        #: Every question goes on together with others; what a question must not see, alone.
         self.turns = Turns()
         self.checks = Checks(config)
         #: The version of each document up to which the server is known to have read it.

@@ -8,8 +8,8 @@ import logging
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
@@ -100,11 +100,9 @@ class LanguageServer:
                 delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
                 await first_of(_pause(delay * random.uniform(0.8, 1.2)), self._order())  # noqa: S311 (no secret)
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
+    def asking(self) -> AbstractContextManager[None]:
         """Ask within this: a server that is stopped is started, and none is stopped meanwhile for being idle."""
-        with self._demand.asking():
-            yield
+        return self._demand.asking()
 
     async def suspect(self) -> str:
         """Say what became of a request that timed out. The server is restarted if it does not answer at all."""

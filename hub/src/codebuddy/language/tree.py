@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -18,6 +18,10 @@ __all__ = ["IGNORED_DIRECTORIES", "MAX_ENTRIES", "MAX_FILE", "Stamp", "Tree", "u
 
 MAX_FILE: Final = 4 * 1024 * 1024
 MAX_ENTRIES: Final = 200_000
+
+# The same few files are named in question after question; a very long name is not remembered.
+_REMEMBERED: Final = 512
+_LONGEST_REMEMBERED: Final = 1024
 
 IGNORED_DIRECTORIES: Final = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", "node_modules", "target", "__pycache__"}
@@ -52,6 +56,8 @@ class Tree:
         self.root = root.resolve()
         self._texts = Texts(self)
         self._below = os.path.join(self.root, "")  # a prefix of strings: pathlib's own comparison costs ten times that
+        self._remembered_path_of = lru_cache(_REMEMBERED)(self._path_of)
+        self._remembered_locate_inside = lru_cache(_REMEMBERED)(self._locate_inside)
 
     def locate(self, path: str) -> Path:
         """Give the absolute path of a workspace path; the file need not exist.
@@ -80,6 +86,10 @@ class Tree:
         Raises:
             ToolError: ``outside_project``; ``invalid_path`` for what is no text.
         """
+        short = len(inside) <= _LONGEST_REMEMBERED
+        return (self._remembered_locate_inside if short else self._locate_inside)(inside, shown)
+
+    def _locate_inside(self, inside: str, shown: str | None) -> Path:
         try:
             inside.encode()
         except UnicodeEncodeError:
@@ -104,6 +114,9 @@ class Tree:
 
     def path_of(self, uri: str) -> Path | None:
         """Give the path in the project that a URI names; None for anything outside it or not a file."""
+        return (self._remembered_path_of if len(uri) <= _LONGEST_REMEMBERED else self._path_of)(uri)
+
+    def _path_of(self, uri: str) -> Path | None:
         try:
             parts = urlsplit(uri)
         except ValueError:
@@ -157,7 +170,7 @@ class Tree:
     def begins_with_mark(self, path: Path) -> bool:
         """Say whether a file begins with a byte order mark; one that cannot be read does not."""
         try:
-            return self.read(path)[0].startswith(codecs.BOM_UTF8)
+            return self._texts.begins_with_mark(path)
         except ToolError:
             return False
 

@@ -25,24 +25,32 @@ class Turns:
         self._want_alone = 0
         self._changes = Changes()
 
-    @asynccontextmanager
-    async def together(self) -> AsyncIterator[None]:
-        """Go on with others of the same kind, while nobody is alone."""
-        await self._join()
-        try:
-            yield
-        finally:
-            self._leave()
+    def begin(self) -> bool:
+        """Go on with others of the same kind, unless one is alone or wants to be; say so. `end` must follow."""
+        if self._alone or self._want_alone:
+            return False
+        self._together += 1
+        return True
+
+    async def join(self) -> None:
+        """Go on with others of the same kind as soon as nobody is alone; `end` must follow."""
+        while not self.begin():
+            await self._changes.wait(_FOR_EVER)
+
+    def end(self) -> None:
+        """Give way to who wants to be alone."""
+        self._together -= 1
+        self._changes.tell()
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
-        """Step out of `together` for a wait that may be long, and come back after it."""
-        self._leave()
+        """Step out, between `begin` and `end`, for a wait that may be long, and come back after it."""
+        self.end()
         try:
             yield
-            await self._join()
+            await self.join()
         except BaseException:
-            self._together += 1  # at once: it asks nothing more, and `together` takes it off again
+            self._together += 1  # at once: it asks nothing more, and `end` takes it off again
             raise
 
     @asynccontextmanager
@@ -61,15 +69,3 @@ class Turns:
         finally:
             self._alone = False
             self._changes.tell()
-
-    def _free(self) -> bool:
-        return not self._alone and not self._want_alone
-
-    async def _join(self) -> None:
-        while not self._free():
-            await self._changes.wait(_FOR_EVER)
-        self._together += 1
-
-    def _leave(self) -> None:
-        self._together -= 1
-        self._changes.tell()

@@ -73,7 +73,11 @@ class Combining:
         Raises:
             ToolError: ``unknown_project``, ``invalid_cursor``; of a single project, what asking it raised.
         """
-        chosen, question = self._chosen(call, arguments), (tool, arguments.model_dump(exclude=_NOT_THE_QUESTION))
+        chosen = self._chosen(call, arguments)
+
+        def question() -> tuple[str, dict[str, Any]]:
+            return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
+
         starts = _starts(chosen, question, arguments.cursor)
         sent = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})
         # Each gives its share: what one gives in vain would have to be asked for again.
@@ -102,7 +106,7 @@ class Combining:
             parted = {"complete": False, "reason": "truncated", "message": _LATER, "cursor": starts[project] or ""}
             answers[project] = result.model_validate({**later[project], **parted})
         given = [answer for answer in answers.values() if not isinstance(answer, ToolError)]
-        return given, _rest(answers, lambda left: seal(question, left))
+        return given, _rest(answers, lambda left: seal(question(), left))
 
     def _chosen(self, call: Call, arguments: Any) -> list[str]:
         if getattr(arguments, "path", None) is None:
@@ -114,11 +118,11 @@ class Combining:
         return [project]
 
 
-def _starts(chosen: list[str], question: Any, cursor: str | None) -> Mapping[str, str | None]:
+def _starts(chosen: list[str], question: Callable[[], object], cursor: str | None) -> Mapping[str, str | None]:
     """Give the projects to ask now, each with its own cursor: without one all that are meant, from their beginning."""
     if cursor is None:
         return dict.fromkeys(chosen)
-    left: dict[str, str] = unseal(question, cursor, _WHERE)
+    left: dict[str, str] = unseal(question(), cursor, _WHERE)
     if not left or not left.keys() <= set(chosen):
         raise ToolError("invalid_cursor", "The cursor goes on in projects that are not asked for now.")
     return left
@@ -127,6 +131,8 @@ def _starts(chosen: list[str], question: Any, cursor: str | None) -> Mapping[str
 def _postponed(answers: Mapping[str, CodeResult | ToolError]) -> dict[str, dict[str, Any]]:
     """Give the projects whose parts would make a combined answer too long, each with its answer without its items."""
     room, later = ANSWER_CHARACTERS, dict[str, dict[str, Any]]()
+    if len(answers) == 1:
+        return later
     for number, (project, answer) in enumerate(answers.items()):
         if isinstance(answer, ToolError):
             continue
@@ -145,7 +151,13 @@ def _rest(answers: dict[str, C | ToolError], cursor_for: Callable[[dict[str, str
         if isinstance(answer, ToolError):
             parts.append(ProjectPart(project=project, complete=False, reason=reason_of(answer), message=answer.message))
             continue
-        part = ProjectPart(project=project, **answer.model_dump(include=set(ProjectPart.model_fields) - {"cursor"}))
+        part = ProjectPart(
+            project=project,
+            complete=answer.complete,
+            reason=answer.reason,
+            message=answer.message,
+            checked_files=getattr(answer, "checked_files", None),
+        )
         if answer.cursor is not None:
             left[project] = answer.cursor
             part.cursor = cursor_for({project: answer.cursor})

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
 
 import anyio
-from mcp.server import Server
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
@@ -18,7 +16,7 @@ from codebuddy.access import AccessPolicy, Principal
 from codebuddy.links.registry import Link, Links, watch
 from codebuddy.protocol.dialled import LINK_PATH
 from codebuddy.protocol.http import AccessGuard
-from codebuddy.protocol.kernel import PRINCIPAL_KEY
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, ToolsServer
 from codebuddy.protocol.link import greet
 from codebuddy.protocol.messages import RemoteError
 from codebuddy.protocol.pending import WireClosed
@@ -31,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def link_app(
-    server: Server[Any], links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
+    server: ToolsServer, links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
 ) -> ASGIApp:
     """Make the application behind the link listeners.
 

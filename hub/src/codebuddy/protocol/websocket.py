@@ -5,16 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
-from mcp.server import Server
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.principal import Principal
 from codebuddy.protocol.channel import ChannelClosed
 from codebuddy.protocol.dialled import SUBPROTOCOL, UNSUPPORTED_DATA
-from codebuddy.protocol.kernel import PRINCIPAL_KEY, serve_channel
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, ToolsServer, serve_channel
 
 __all__ = ["POLICY_VIOLATION", "AcceptedChannel", "accept", "lifetime", "serve_websocket"]
 
@@ -83,7 +81,7 @@ async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: any
         tasks.cancel_scope.cancel()
 
 
-async def serve_websocket(server: Server[Any], socket: WebSocket, stopping: anyio.Event) -> None:
+async def serve_websocket(server: ToolsServer, socket: WebSocket, stopping: anyio.Event) -> None:
     """Serve MCP on one upgraded connection until the client leaves, its token expires, or the hub stops.
 
     Args:
