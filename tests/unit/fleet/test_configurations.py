@@ -9,13 +9,14 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
+from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
 
-from codebuddy.configuration import HubConfiguration, JournalLimits, SpokeConfiguration
+from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
 from codebuddy.language import config as language
 from codebuddy.language.config import read_server_configs
+from codebuddy.reports.formats import FILE_FORMATS, KNOWN_FORMATS
 
 ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]
@@ -53,6 +54,21 @@ def test_the_hub_reads_what_the_planner_writes(declared: dict[str, Any], plan_of
     assert {name: project.listen for name, project in read.projects.items()} == {
         name: networks[f"unitfleet-{name}"]["address"] for name in ("api", "web")
     }
+
+
+def test_the_formats_that_can_be_declared_are_those_that_can_be_read() -> None:
+    assert sorted(REPORT_FORMATS) == sorted(KNOWN_FORMATS)
+    assert list(FILE_FORMATS) == ["junit"]  # the one that the declaration wants {report} for
+
+
+def test_the_agent_reads_what_a_run_may_take(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    declared["projects"][0] |= {"max_run_time": "2h", "max_job_time": "1d", "max_jobs": 3, "max_output": "8m"}
+    declared["projects"][0]["tasks"] = {"test": {"argv": ["pytest"], "format": "pytest"}}
+    read = SpokeConfiguration.model_validate(written(plan_of(declared), "api"))
+    assert read.runs == RunLimits(max_run_seconds=7200, max_job_seconds=86400, max_jobs=3, output_bytes=8 * 2**20)
+    assert read.tasks == {"test": Task(argv=["pytest"], format="pytest")}
+    declared["fleet"]["run_width"] = 2
+    assert HubConfiguration.model_validate(written(plan_of(declared), "hub")).run_width == 2
 
 
 def test_the_hub_reads_the_limits_of_the_journal(declared: dict[str, Any], plan_of: PlanOf) -> None:

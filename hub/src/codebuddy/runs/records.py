@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from codebuddy.runs.models import EndReason, Reported
+from codebuddy.runs.models import Reported
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.transcript import Transcript
 
@@ -28,18 +28,6 @@ _MAX_RECORDS: Final = 500
 log = logging.getLogger(__name__)
 
 
-class _End(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    reason: EndReason
-    duration_seconds: float
-    exit_code: int | None = None
-    signal: str | None = None
-    message: str | None = None
-    cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
-
-
 class _Record(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
@@ -47,7 +35,7 @@ class _Record(BaseModel):
     task: str | None = None
     background: bool
     started: float
-    end: _End | None = None
+    end: RunEnd | None = None
     report: Reported = Reported()
 
 
@@ -108,7 +96,7 @@ def _load(directory: Path, project: str, limit: int) -> Run | None:
             report=record.report,
         )
         if record.end is not None:
-            run.end = RunEnd(**record.end.model_dump())
+            run.end = record.end
             return run
         run.end = RunEnd(
             "agent_restart",
