@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["ProcessId", "Stat", "children", "descendants", "is_living", "processes", "stat_of"]
+__all__ = ["ProcessId", "Stat", "descendants", "is_living", "processes", "stat_of"]
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,6 @@ def processes() -> Iterator[tuple[int, Stat]]:
             stat = stat_of(int(entry.name))
             if stat is not None and is_living(stat):
                 yield int(entry.name), stat
-
-
-def children(parent: int) -> dict[int, Stat]:
-    """Give the living children of a process."""
-    return {pid: stat for pid, stat in processes() if stat.parent == parent}
 
 
 def descendants(belongs: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, Stat]:

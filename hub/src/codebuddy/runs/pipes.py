@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 __all__ = ["OutputPipes", "Stream"]
 
@@ -34,10 +34,10 @@ class OutputPipes:
         self._reading: dict[int, Stream] = {}
         self._paused = False
         self._writing: list[int] = []
-        for stream in ("stdout", "stderr"):
+        for stream in get_args(Stream):
             reading, writing = os.pipe()
             os.set_blocking(reading, False)
-            self._reading[reading] = "stdout" if stream == "stdout" else "stderr"
+            self._reading[reading] = stream
             self._writing.append(writing)
         self._watch()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece
 
 __all__ = ["Segment", "SegmentStore", "read_segment"]
@@ -20,7 +21,7 @@ __all__ = ["Segment", "SegmentStore", "read_segment"]
 SEGMENT_BYTES: Final = 1024 * 1024
 _HEAD_SHARE: Final = 4
 _FRAME: Final = struct.Struct(">cI")
-_MARKS: Final = {"stdout": b"o", "stderr": b"e"}
+_MARKS: Final[dict[StretchOf, bytes]] = {"stdout": b"o", "stderr": b"e"}
 _STREAMS: Final = {mark: stream for stream, mark in _MARKS.items()}
 _MAX_FRAME: Final = 16 * 1024 * 1024
 _SUFFIX: Final = ".out"
@@ -128,6 +129,6 @@ def read_segment(segment: Segment) -> Iterator[Piece]:
             if mark not in _STREAMS or length > _MAX_FRAME:
                 return
             data = file.read(length)
-            yield Piece("stdout" if _STREAMS[mark] == "stdout" else "stderr", data)
+            yield Piece(_STREAMS[mark], data)
             if len(data) < length:
                 return

@@ -8,6 +8,7 @@ from typing import Final
 
 import anyio
 
+from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece, excerpt_of, whole_characters
 from codebuddy.runs.pipes import Stream
 from codebuddy.tool import Progress
@@ -83,9 +84,9 @@ class OutputTeller:
             self._keep(stream, data[cut:])
         return pieces
 
-    def _keep(self, stream: str, data: bytes) -> None:
+    def _keep(self, stream: StretchOf, data: bytes) -> None:
         if data:
-            self._waiting.append(Piece("stdout" if stream == "stdout" else "stderr", data))
+            self._waiting.append(Piece(stream, data))
             self._size = len(data)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece, whole_characters
 from codebuddy.runs.segments import Segment, SegmentStore, read_segment
 
@@ -64,12 +65,12 @@ class Transcript:
         transcript.total = segments[-1].end if segments else 0
         return transcript
 
-    async def add(self, stream: str, data: bytes) -> None:
+    async def add(self, stream: StretchOf, data: bytes) -> None:
         """Take the next output."""
         self.total += len(data)
         if self.problem is not None:
             return
-        self._pending.append(Piece("stdout" if stream == "stdout" else "stderr", data))
+        self._pending.append(Piece(stream, data))
         self._pending_size += len(data)
         # Small pieces are many: their objects count too.
         if self._pending_size + 64 * len(self._pending) >= _FLUSH_BYTES:
@@ -180,14 +181,11 @@ def _pieces(segments: list[Segment], rest: list[tuple[int, Piece]]) -> Iterator[
 def _joined(pieces: list[Piece]) -> list[Piece]:
     """Join neighbours of one stream, so that a program that prints byte by byte costs no frame for each."""
     joined: list[list[bytes]] = []
-    streams: list[str] = []
+    streams: list[StretchOf] = []
     for stream, data in pieces:
         if streams and streams[-1] == stream:
             joined[-1].append(data)
         else:
             joined.append([data])
             streams.append(stream)
-    return [
-        Piece("stdout" if stream == "stdout" else "stderr", b"".join(data))
-        for stream, data in zip(streams, joined, strict=True)
-    ]
+    return [Piece(stream, b"".join(data)) for stream, data in zip(streams, joined, strict=True)]
