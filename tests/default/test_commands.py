@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy_testing.deployment import ROOT, Deployment
+from codebuddy_testing.deployment import PROXIES, ROOT, Deployment
 
 
 def test_a_plan_right_after_a_deployment_is_empty(fleet: Deployment) -> None:
@@ -69,7 +69,7 @@ def test_the_status_has_a_line_for_the_hub_and_each_project(fleet: Deployment) -
     done = fleet.make("status")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
-    assert sorted(lines) == ["hub", *fleet.projects]
+    assert sorted(lines) == sorted(["hub", *fleet.projects, *PROXIES.values()])
     assert all(line.endswith("yes") for line in lines.values())
     assert all("(healthy)" in line for line in lines.values())
 

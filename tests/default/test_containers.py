@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy_testing.deployment import PROJECTS, Deployment
+from codebuddy_testing.deployment import PROJECTS, PROXIES, Deployment
 
-PARTS = ["hub", *sorted(PROJECTS)]
+PARTS = ["hub", *sorted(PROJECTS), *sorted(PROXIES.values())]
 
 
 @pytest.fixture(params=PARTS)
@@ -17,7 +17,7 @@ def inspected(fleet: Deployment, request: pytest.FixtureRequest) -> dict[str, An
     return fleet.inspected[request.param]
 
 
-def test_hub_and_one_spoke_a_project_run_and_nothing_else(fleet: Deployment) -> None:
+def test_hub_one_spoke_a_project_and_the_proxies_run_and_nothing_else(fleet: Deployment) -> None:
     assert sorted(fleet.inspected) == sorted(PARTS)
 
 
@@ -30,7 +30,7 @@ def test_it_says_whose_it_is(fleet: Deployment, inspected: dict[str, Any]) -> No
     labels = inspected["Config"]["Labels"]
     assert labels["codebuddy.fleet"] == fleet.name
     assert labels["codebuddy.spec"]
-    project = inspected["Name"].removeprefix(f"/{fleet.name}-")
+    project = inspected["Name"].removeprefix(f"/{fleet.name}-").removesuffix(".egress")
     assert labels.get("codebuddy.project", "") == ("" if project == "hub" else project)
 
 
@@ -119,6 +119,13 @@ def test_no_secret_is_where_the_engine_shows_it(fleet: Deployment) -> None:
         assert "PRIVATE KEY" not in shown
         history = str(fleet.engine.images.get(part["Image"]).history())
         assert not [secret for secret in secrets if secret in history]
+
+
+@pytest.mark.parametrize("proxy", sorted(PROXIES.values()))
+def test_a_proxy_holds_nothing_but_its_configuration_and_cannot_write(fleet: Deployment, proxy: str) -> None:
+    (mount,) = fleet.inspected[proxy]["Mounts"]
+    assert (mount["Source"], mount["Destination"]) == (str(fleet.state / "config" / proxy), "/etc/codebuddy")
+    assert not mount["RW"]
 
 
 @pytest.mark.parametrize("project", sorted(PROJECTS))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy_testing.deployment import PROJECTS, Deployment, host_addresses
+from codebuddy_testing.deployment import PROJECTS, PROXIES, Deployment, host_addresses
 
 
 @pytest.fixture(scope="module")
@@ -16,17 +16,18 @@ def networks(fleet: Deployment) -> dict[str, dict[str, Any]]:
     return {network.name.removeprefix(f"{fleet.name}-"): network.attrs for network in found if network.name}
 
 
-def test_there_is_one_network_a_project_and_the_hubs_own(networks: dict[str, Any]) -> None:
-    assert sorted(networks) == sorted(["hub", *PROJECTS])
+def test_there_is_one_network_a_project_and_a_proxy_and_the_hubs_own(networks: dict[str, Any]) -> None:
+    assert sorted(networks) == sorted(["hub", *PROJECTS, *PROXIES.values()])
 
 
 @pytest.mark.parametrize("project", sorted(PROJECTS))
-def test_a_project_network_joins_its_spoke_and_the_hub_and_leads_nowhere(
+def test_a_project_network_joins_its_spoke_the_hub_and_the_proxy_and_leads_nowhere(
     fleet: Deployment, networks: dict[str, Any], project: str
 ) -> None:
     network = networks[project]
     members = {member["Name"] for member in network["Containers"].values()}
-    assert members == {f"{fleet.name}-hub", f"{fleet.name}-{project}"}
+    proxy = {f"{fleet.name}-{PROXIES[project]}"} if project in PROXIES else set()
+    assert members == {f"{fleet.name}-hub", f"{fleet.name}-{project}", *proxy}
     assert network["Internal"]
     assert not network["EnableIPv6"]
     assert network["Labels"]["codebuddy.project"] == project
@@ -34,6 +35,12 @@ def test_a_project_network_joins_its_spoke_and_the_hub_and_leads_nowhere(
 
 def test_only_the_hub_is_on_its_own_network(fleet: Deployment, networks: dict[str, Any]) -> None:
     assert [member["Name"] for member in networks["hub"]["Containers"].values()] == [f"{fleet.name}-hub"]
+
+
+@pytest.mark.parametrize("proxy", sorted(PROXIES.values()))
+def test_only_a_proxy_is_on_the_network_that_leads_out(fleet: Deployment, networks: dict[str, Any], proxy: str) -> None:
+    assert [member["Name"] for member in networks[proxy]["Containers"].values()] == [f"{fleet.name}-{proxy}"]
+    assert not networks[proxy]["EnableIPv6"]
 
 
 def test_a_spoke_is_on_no_network_but_its_own(fleet: Deployment) -> None:

@@ -412,7 +412,31 @@ async def test_what_lacks_the_network_is_told_so(client: Client) -> None:
     result = await run(client, *python("import socket, sys\ntry: socket.getaddrinfo('example.invalid', 80)\n"
                                        "except OSError as e: sys.exit(f'{e}')"))  # fmt: skip
     assert result["exit_code"] == 1
-    assert "egress is none for project-b" in result["message"]
+    assert "which is the only way out of project-b" in result["message"]
+    failed = await run(client, "npm", "install", "no-such-package-a", project="project-a")
+    assert "egress is none for project-a" in failed["message"]
+
+
+async def test_an_install_fetches_what_is_declared_and_has_it_in_the_cache_the_second_time(
+    client: Client, fleet: Deployment
+) -> None:
+    async def install(*arguments: str, code: int = 0) -> dict[str, Any]:
+        told = await call(client, "run_task", task="install", projects=["project-b"], arguments=list(arguments))
+        assert told["results"][0]["exit_code"] == code, told
+        return dict(told["results"][0])
+
+    try:
+        assert "Downloading six" in (await install("six"))["output"]
+        again = (await install("--force-reinstall", "six"))["output"]
+        assert "Using cached six" in again
+        assert "Downloading" not in again
+        origin = (await run(client, *python("import six, pytest; print(six.__file__, pytest.__file__)")))["output"]
+        assert origin.split()[0].startswith("/home/codebuddy/.venv/")
+        assert origin.split()[1].startswith("/opt/python/")
+        refused = await install("--index-url", "https://packages.example.org/simple", "--retries", "0", "x", code=1)
+        assert "The proxy of project-b refused what it asked for" in refused["message"]
+    finally:
+        fleet.run("project-b", "rm", "-rf", "/home/codebuddy/.venv", "/home/codebuddy/.cache/pip")
 
 
 async def test_no_program_can_forge_another_projects_line(client: Client) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -107,6 +107,6 @@ class SpokeConfiguration(_Document):
     profile: str
     tasks: dict[str, Task] = {}
     runs: RunLimits = RunLimits()
-    egress: str = "none"
+    egress: Literal["none", "any"] | list[str] = "none"  # or host names, `*.` for all below one
     environment: dict[str, str] = {}
     language_servers: list[dict[str, Any]] = []  # checked by codebuddy.language.config

@@ -25,7 +25,7 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
     Returns:
         One dict for each host: id, path, profile, base_image, packages, language_servers (as chosen),
         known_language_servers (to choose from), tasks, environment, memory, cpus, pids, max_run_time, max_job_time,
-        max_jobs, max_output, format_on_write, unsupported, allow_root_owned, groups. Absent limits, profile and
+        max_jobs, max_output, format_on_write, egress, unsupported, allow_root_owned, groups. Absent limits, profile and
         base_image are None. Nothing is checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
@@ -55,7 +55,9 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     try:
         variables = hostvars[host]
         path = first("project_path")
-        egress = first("egress", default="none")
+        egress = first("egress", "profile_egress", default="none")
+        # What tells package managers that they need not try.
+        offline = ("profile_offline_environment",) if egress in ("none", []) else ()
         return {
             "id": host,
             "path": os.path.normpath(os.path.expanduser(path)) if isinstance(path, str) and path else path,
@@ -65,14 +67,14 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "language_servers": first("language_servers", "profile_language_servers", default=[]),
             "known_language_servers": _merged(variables, "profile_known_language_servers", "known_language_servers"),
             "tasks": _merged(variables, "profile_tasks", "project_tasks", "tasks"),
-            "environment": _merged(variables, "profile_environment", "project_environment", "environment"),
+            "environment": _merged(variables, *offline, "profile_environment", "project_environment", "environment"),
             "memory": first("memory", "profile_memory"),
             "cpus": first("cpus", "profile_cpus"),
             "pids": first("pids", "profile_pids"),
             **{name: first(name, f"profile_{name}") for name in _RUN_LIMITS},
             "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
-            "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)]
-            + ([f"egress {egress!r}"] if egress not in ("none", []) else []),
+            "egress": egress,
+            "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)],
             "allow_root_owned": bool(first("allow_root_owned", default=False)),
             "groups": list(first("group_names", default=[])),
         }

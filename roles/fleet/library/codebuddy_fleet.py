@@ -66,6 +66,14 @@ options:
         description: In so many projects at a time what one call asks for is run.
         type: int
         default: 8
+      egress_networks:
+        description: Networks that may be reached through an egress although they are not public.
+        type: list
+        elements: str
+        default: []
+      proxy_image:
+        description: The image of the proxies; required when a project has an egress.
+        type: str
       hub:
         description: The hub's image (required to converge) and limits.
         type: dict
@@ -169,6 +177,8 @@ ARGUMENTS: dict[str, Any] = {
             "journal_size": {"default": "256m"},
             "journal_age": {"default": "30d"},
             "run_width": {"type": "int", "default": 8},
+            "egress_networks": {"type": "list", "elements": "str", "default": []},
+            "proxy_image": {"type": "str"},
             "hub": {
                 "type": "dict",
                 "default": {},

@@ -8,6 +8,7 @@ from typing import Any
 
 __all__ = ["Row", "rows", "table"]
 
+PROXY = ".egress"  # ends the name of a proxy, which begins with its project's id
 _HEADINGS = ("", "CONTAINER", "LINK", "LANGUAGE SERVERS", "MOUNT", "READY")
 
 
@@ -40,17 +41,22 @@ class Row:
 
 
 def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, silence: str) -> list[Row]:
-    """Combine both views: the hub first, then the projects by id, whether one side or both know of them.
+    """Combine both views: the hub first, then the projects by id, each before its proxy.
+
+    A project is told whether one side or both know of it.
 
     Args:
-        containers: the engine's word for each container, by ``hub`` or project id.
+        containers: the engine's word for each container, by ``hub``, project id, or project id and ``.egress``.
         health: the hub's ``/health`` document as one sees it who may read all projects; None when it does not answer.
         silence: why it does not.
     """
     projects: Mapping[str, Mapping[str, Any]] = (health or {}).get("projects", {})
+    proxies = {name: state for name, state in containers.items() if name.endswith(PROXY)}
+    containers = {name: state for name, state in containers.items() if name not in proxies}
     hub = Row("hub", containers.get("hub", "none"), reason=silence if health is None else None)
     ids = sorted((set(containers) | set(projects)) - {"hub"})
-    return [hub, *(_row(one, containers.get(one, "none"), projects.get(one)) for one in ids)]
+    spokes = [_row(one, containers.get(one, "none"), projects.get(one)) for one in ids]
+    return [hub, *sorted([*spokes, *map(_proxy_row, proxies.items())], key=lambda row: row.name)]
 
 
 def table(lines: Sequence[Row]) -> str:
@@ -59,6 +65,16 @@ def table(lines: Sequence[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells)
     return "\n".join("  ".join(line).rstrip() for line in padded)
+
+
+def _proxy_row(found: tuple[str, str]) -> Row:
+    name, container = found
+    reason = (
+        None
+        if container.startswith("Up") and "unhealthy" not in container
+        else "nothing outside can be reached through it"
+    )
+    return Row(name, container, reason=reason)
 
 
 def _row(project: str, container: str, report: Mapping[str, Any] | None) -> Row:

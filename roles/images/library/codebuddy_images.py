@@ -38,10 +38,11 @@ options:
       base: {description: Distribution and CA certificates., type: path, required: true}
       runtime: {description: Python and the libraries of hub and agent., type: path, required: true}
       hub: {description: The hub., type: path, required: true}
+      proxy: {description: The proxy of a project with an egress., type: path, required: true}
       spoke: {description: What every spoke adds to its toolchain., type: path, required: true}
       toolchains: {description: One folder a profile., type: path, required: true}
   projects:
-    description: The declared projects; of each, C(id), C(profile), C(base_image) and C(packages) count here.
+    description: The declared projects; of each, C(id), C(profile), C(base_image), C(packages) and C(egress) count here.
     type: list
     elements: dict
     default: []
@@ -67,7 +68,9 @@ author:
 
 RETURN = r"""
 refs:
-  description: The hub's image, and each project's by id. Computed without an engine.
+  description:
+    - The hub's image, each project's by id, and that of the proxies (none where no project has an egress).
+    - Computed without an engine.
   type: dict
   returned: always
   sample: {hub: "codebuddy/hub:0123456789abcdef", projects: {project-b: "codebuddy/spoke-python:0123456789abcdef"}}
@@ -105,7 +108,7 @@ except ImportError as error:
 else:
     LIBRARY_MISSING = None
 
-RECIPE_NAMES = ("base", "runtime", "hub", "spoke", "toolchains")
+RECIPE_NAMES = ("base", "runtime", "hub", "spoke", "proxy", "toolchains")
 ARGUMENTS: dict[str, Any] = {
     "docker_host": {"type": "str", "required": True},
     "namespace": {"type": "str", "default": "codebuddy"},
@@ -128,7 +131,13 @@ def plan(module: AnsibleModule) -> FleetImages:
     """Compute the fleet's images from the module's parameters; a bad one ends the module with a sentence."""
     params = module.params
     projects = [
-        Project(one["id"], one.get("profile"), one.get("base_image") or None, one.get("packages") or ())
+        Project(
+            one["id"],
+            one.get("profile"),
+            one.get("base_image") or None,
+            one.get("packages") or (),
+            one.get("egress", "none") not in ("none", []),
+        )
         for one in params["projects"]
     ]
     sources = Sources(
@@ -176,6 +185,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "refs": {
             "hub": images.hub.reference,
+            "proxy": None if images.proxy is None else images.proxy.reference,
             "projects": {project: image.reference for project, image in images.projects.items()},
         },
         "changed": bool(missing),

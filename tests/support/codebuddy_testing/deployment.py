@@ -20,11 +20,12 @@ import requests
 from ansible.module_utils.codebuddy_tokens import load_private_key, request_from, sign
 from docker.models.containers import Container
 
-__all__ = ["PROJECTS", "ROOT", "SPOKE_PYTHON", "Deployment", "Finished", "host_addresses"]
+__all__ = ["PROJECTS", "PROXIES", "ROOT", "SPOKE_PYTHON", "Deployment", "Finished", "host_addresses"]
 
 ROOT = Path(__file__).parents[3]
 SPOKE_PYTHON = "/opt/codebuddy/bin/python"
 PROJECTS = {"project-a": "typescript-app", "project-b": "python-service", "project-c": "rust-cli"}
+PROXIES = {project: f"{project}.egress" for project in ("project-b", "project-c")}  # of those that reach out
 
 
 def host_addresses() -> set[str]:
@@ -78,12 +79,12 @@ class Deployment:
 
     @cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
-        """What the engine says of each of its containers, by ``hub`` or project id; read once."""
+        """What the engine says of each of its containers, by ``hub``, project id or name of a proxy; read once."""
         found = self.engine.containers.list(all=True, filters={"label": f"codebuddy.fleet={self.name}"})
         return {container.name.removeprefix(f"{self.name}-"): container.attrs for container in found if container.name}
 
     def container(self, part: str) -> Container:
-        """Give the container of ``hub`` or of a project."""
+        """Give the container of ``hub``, of a project or of a proxy."""
         return self.engine.containers.get(f"{self.name}-{part}")
 
     def run(self, part: str, *command: str) -> Finished:

@@ -19,14 +19,11 @@ def test_no_two_networks_overlap_even_in_a_full_pool() -> None:
     assert networks[0].network_address == pool.network_address
 
 
-def test_gateway_hub_and_spoke_are_the_first_three_hosts_of_the_subnet() -> None:
+def test_gateway_hub_spoke_and_proxy_are_the_first_four_hosts_of_the_subnet() -> None:
     _, subnets = allocate(POOL, ["api"])
     base = ipaddress.ip_network(subnets["api"].cidr).network_address
-    assert (subnets["api"].gateway, subnets["api"].hub, subnets["api"].spoke) == (
-        str(base + 1),
-        str(base + 2),
-        str(base + 3),
-    )
+    api = subnets["api"]
+    assert [api.gateway, api.hub, api.spoke, api.proxy] == [str(base + n) for n in (1, 2, 3, 4)]
 
 
 def test_the_order_of_the_declaration_does_not_matter() -> None:
@@ -41,7 +38,7 @@ def test_a_new_project_leaves_the_addresses_of_the_others_alone() -> None:
 
 
 def test_a_pool_that_is_too_small_is_refused_with_the_number_that_is_needed() -> None:
-    with pytest.raises(PoolError, match=r"holds 2 networks, but the hub and 2 projects need 3"):
+    with pytest.raises(PoolError, match=r"holds 2 networks, but 3 are needed"):
         allocate(parse_pool("10.213.0.0/28"), ["a", "b"])
 
 

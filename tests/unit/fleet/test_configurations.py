@@ -9,9 +9,10 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
+from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
+from ansible.module_utils.codebuddy_fleet.tasks import REPORT_FORMATS
 
 from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
 from codebuddy.language import config as language

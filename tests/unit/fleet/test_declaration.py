@@ -102,7 +102,14 @@ def test_a_good_project_has_no_problem() -> None:
         ({"language_servers": [{**SERVER, "idle_stop": 30}]}, "language server pylsp: idle_stop 30 is not a time"),
         ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),
         ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
-        ({"unsupported": ["egress 'any'"]}, "host api: egress 'any' is not supported yet"),
+        ({"unsupported": ["cache_paths"]}, "host api: cache_paths is not supported yet"),
+        ({"egress": "packages.example.org"}, "host api: egress 'packages.example.org' must be none, any, or a list of"),
+        ({"egress": None}, "host api: egress must be none, any, or a list of host names"),
+        (
+            {"egress": ["https://packages.example.org/x"]},
+            "has 'https://packages.example.org/x', which is not a host name",
+        ),
+        ({"egress": ["-x.example.org"]}, "has '-x.example.org', which is not a host name"),
     ],
 )
 def test_a_bad_value_is_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
@@ -211,7 +218,7 @@ def test_numbers_in_the_environment_become_strings() -> None:
         ("journal_age", "0d", "codebuddy_journal_age '0d' is not a time"),
         ("journal_age", 30, "codebuddy_journal_age 30 is not a time"),
         ("journal_age", "3651d", "codebuddy_journal_age '3651d' is too long: give at most ten years"),
-        ("address_pool", "10.0.0.0/28", "holds 2 networks, but the hub and 2 projects need 3"),
+        ("address_pool", "10.0.0.0/28", "holds 2 networks, but 3 are needed"),
         ("hub", {"image": "x", "memory": "tiny"}, "hub: memory 'tiny' is not a size"),
         ("hub", {}, "hub.image is missing"),
     ],

@@ -30,6 +30,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
         "max_jobs": None,
         "max_output": None,
         "format_on_write": False,
+        "egress": "none",
         "unsupported": [],
         "allow_root_owned": False,
         "groups": [],
@@ -68,9 +69,7 @@ def test_an_empty_list_of_the_project_is_not_replaced_by_the_one_of_the_profile(
 @pytest.mark.parametrize(
     ("variables", "names"),
     [
-        ({"egress": "none", "secrets": []}, []),
-        ({"egress": "any"}, ["egress 'any'"]),
-        ({"egress": ["pypi.example"]}, ["egress ['pypi.example']"]),
+        ({"egress": "any", "secrets": []}, []),
         (
             {"secrets": ["a"], "read_only_paths": ["b"], "cache_paths": ["c"]},
             ["secrets", "read_only_paths", "cache_paths"],
@@ -82,6 +81,25 @@ def test_what_is_not_supported_yet_is_named_and_not_ignored(
 ) -> None:
     (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **variables}}, ["api"])
     assert project["unsupported"] == names
+
+
+@pytest.mark.parametrize(
+    ("egress", "environment"),
+    [
+        ({}, {"OFFLINE": "1", "A": "1"}),
+        ({"egress": "none"}, {"OFFLINE": "1", "A": "1"}),
+        ({"egress": []}, {"OFFLINE": "1", "A": "1"}),
+        ({"egress": "any"}, {"A": "1"}),
+        ({"profile_egress": ["packages.example.org"]}, {"A": "1"}),
+        ({"environment": {"OFFLINE": "0"}}, {"OFFLINE": "0", "A": "1"}),
+    ],
+)
+def test_what_keeps_tools_from_trying_is_laid_under_the_environment_where_nothing_can_be_reached(
+    filter_plugin: ModuleType, egress: dict[str, Any], environment: dict[str, str]
+) -> None:
+    profile = {"profile_environment": {"A": "1"}, "profile_offline_environment": {"OFFLINE": "1"}}
+    (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **profile, **egress}}, ["api"])
+    assert project["environment"] == environment
 
 
 def test_the_groups_of_a_host_reach_the_check_of_its_profile(filter_plugin: ModuleType) -> None:

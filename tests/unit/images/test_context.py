@@ -75,6 +75,7 @@ def sources(**changed: Path) -> Sources:
         "runtime": ROOT / "roles/images/files/runtime",
         "hub": ROOT / "roles/hub/files/image",
         "spoke": ROOT / "roles/spokes/files/spoke",
+        "proxy": ROOT / "roles/spokes/files/proxy",
         "toolchains": ROOT / "roles/spokes/files/toolchains",
         "hub_source": ROOT / "hub",
         "certificates": ROOT / "none",
@@ -99,7 +100,7 @@ def test_no_recipe_names_a_registry() -> None:
             assert b"--index-url" not in file.content, path
 
 
-@pytest.mark.parametrize("name", ["base", "runtime", "hub", "spoke"])
+@pytest.mark.parametrize("name", ["base", "runtime", "hub", "spoke", "proxy"])
 def test_a_missing_recipe_is_named(name: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as raised:
         read_recipes(sources(**{name: tmp_path}))

@@ -28,6 +28,7 @@ RECIPES = Recipes(
     runtime=recipe(requirements="mcp"),
     hub=recipe(program="1"),
     spoke=recipe(program="1", agent="1"),
+    proxy=recipe(squid="6"),
     toolchains={"python": recipe(python="3.13"), "rust": recipe(rust="1.85")},
 )
 PROJECTS = [Project("service", "python"), Project("cli", "rust")]
@@ -48,6 +49,16 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
 
 
 EVERYTHING = {"base", "runtime", "hub", "toolchain-python", "toolchain-rust", "spoke-python", "spoke-rust"}
+
+
+def test_the_image_of_the_proxies_is_wanted_where_a_project_has_an_egress() -> None:
+    assert plan().proxy is None
+    images = plan(projects=[*PROJECTS, Project("shop", "rust", has_egress=True)])
+    assert images.proxy is not None
+    assert images.proxy.reference in images.wanted
+    assert images.users(images.proxy.reference) == ["proxies"]
+    assert set(lineage(images)) - set(lineage(plan())) == {"codebuddy/proxy"}
+    assert images.users(images.proxy.parent_reference) == ["hub", "proxies", "service", "cli", "shop"]
 
 
 def test_the_same_recipes_give_the_same_references() -> None:

@@ -24,6 +24,13 @@ def test_each_project_has_a_line_with_the_word_of_engine_and_hub() -> None:
     assert b == Row("b", "Exited (137)", "offline", reason="The spoke of b is not connected.")
 
 
+def test_a_proxy_has_a_line_after_its_project_and_is_no_project_that_the_hub_should_know() -> None:
+    found = {"hub": "Up", "a": "Up", "b": "Up", "b.egress": "Up 1 minute (unhealthy)", "a.egress": "Up (healthy)"}
+    lines = rows(found, HEALTH, "")
+    assert [(row.name, row.ready) for row in lines[1:3]] == [("a", True), ("a.egress", True)]
+    assert lines[-1] == Row("b.egress", "Up 1 minute (unhealthy)", reason="nothing outside can be reached through it")
+
+
 def test_only_what_has_no_reason_against_it_is_ready() -> None:
     assert [row.ready for row in rows({"hub": "Up", "a": "Up", "b": "Up"}, HEALTH, "")] == [True, True, False]
     assert [row.ready for row in rows({"hub": "Up", "a": "Up"}, None, "connection refused")] == [False, False]

@@ -1,7 +1,8 @@
-"""Why a run failed, where its words show that it wanted the network and the project has none."""
+"""Why a run failed, where its words show that it wanted the network and did not get what it asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 __all__ = ["network_advice"]
@@ -16,6 +17,7 @@ _NO_NETWORK: Final = (
     "EAI_AGAIN",
     "ENOTFOUND",
     "ENETUNREACH",
+    "ENOTCACHED",
     "ECONNREFUSED 127.0.0.1:53",
     "failed to lookup address information",
     "dial tcp: lookup",
@@ -25,19 +27,41 @@ _NO_NETWORK: Final = (
     "you may need to run without --offline",
     "NewConnectionError",
 )
+# What curl, git and cargo, older curl, Python, npm, Go, and the proxy itself say when the proxy refuses.
+_REFUSED: Final = (
+    "CONNECT tunnel failed, response 403",
+    "HTTP code 403 from proxy",
+    "Tunnel connection failed: 403",
+    "Proxy response (403)",
+    "403 Forbidden - GET",
+    ": Forbidden",
+    "ERR_ACCESS_DENIED",
+)
+_SEE: Final = 'see docs/projects.md, "Reaching the network"'
 
 
-def network_advice(output: str, egress: str, project: str) -> str | None:
+def network_advice(output: str, egress: str | Sequence[str], project: str) -> str | None:
     """Give a sentence when a run's output shows that it lacked the network.
 
     Args:
         output: what a run that failed printed.
-        egress: what the project declares.
+        egress: what the project declares: ``none``, ``any``, or host names.
         project: its id.
     """
-    if egress != "none" or not any(words in output for words in _NO_NETWORK):
+    if egress != "none" and any(words in output for words in _REFUSED):
+        declared = egress if isinstance(egress, str) else ", ".join(egress)
+        return (
+            f"The proxy of {project} refused what it asked for: egress is {declared}, of which ports 80 and 443 of "
+            f"public addresses can be reached; {_SEE}."
+        )
+    if not any(words in output for words in _NO_NETWORK):
         return None
+    if egress == "none":
+        return (
+            f"It wanted the network, and egress is none for {project}: declare the hosts that it needs, or put what it "
+            f"fetches into the project's directory or its image; {_SEE}."
+        )
     return (
-        f"It wanted the network, and egress is none for {project}: put what it needs into the project's directory or "
-        'its image; see docs/projects.md, "Installing packages".'
+        f"It looked for the network past the proxy, which is the only way out of {project}: have it use HTTP_PROXY and "
+        f"HTTPS_PROXY; {_SEE}."
     )

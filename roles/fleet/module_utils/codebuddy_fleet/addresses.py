@@ -1,7 +1,8 @@
-"""Which subnet each network gets from the declared pool: a pure function of the pool and the project ids.
+"""Which subnet each network gets from the declared pool: a pure function of the pool and the ids of the networks.
 
-Every network is a /29: .0 network, .1 gateway, .2 hub, .3 spoke. The hub's front network is the first /29 of the pool.
-A project's place comes from the hash of its id, so that adding a project leaves the addresses of the others alone.
+Every network is a /29: .0 network, .1 gateway, .2 hub, .3 spoke, .4 proxy. The hub's front network is the first /29 of
+the pool. Another's place comes from the hash of its name, so that adding a project leaves the addresses of the others
+alone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ class Subnet:
     gateway: str
     hub: str
     spoke: str
+    proxy: str
 
 
 def parse_pool(text: str) -> ipaddress.IPv4Network:
@@ -53,32 +55,32 @@ def parse_pool(text: str) -> ipaddress.IPv4Network:
     return pool
 
 
-def allocate(pool: ipaddress.IPv4Network, project_ids: Iterable[str]) -> tuple[Subnet, dict[str, Subnet]]:
-    """Give the front subnet, and one for each project id.
+def allocate(pool: ipaddress.IPv4Network, network_ids: Iterable[str]) -> tuple[Subnet, dict[str, Subnet]]:
+    """Give the front subnet, and one for each id of another network.
 
     Two ids with the same hash place are told apart by linear probing in sorted order.
 
     Raises:
         PoolError: the pool has fewer /29 networks than the fleet needs.
     """
-    ids = sorted(project_ids)
+    ids = sorted(network_ids)
     count = 2 ** (PREFIX - pool.prefixlen)
     if len(ids) + 1 > count:
         raise PoolError(
-            f"codebuddy_address_pool {pool} holds {count} networks, but the hub and {len(ids)} projects need "
-            f"{len(ids) + 1}: declare a larger one, like 10.213.0.0/16."
+            f"codebuddy_address_pool {pool} holds {count} networks, but {len(ids) + 1} are needed (the hub's, one for "
+            "each project, one more for each egress): declare a larger one, like 10.213.0.0/16."
         )
     taken = {0}
     places: dict[str, Subnet] = {}
-    for project_id in ids:
-        index = int.from_bytes(hashlib.sha256(project_id.encode()).digest(), "big") % count
+    for network_id in ids:
+        index = int.from_bytes(hashlib.sha256(network_id.encode()).digest(), "big") % count
         while index in taken:
             index = (index + 1) % count
         taken.add(index)
-        places[project_id] = _subnet(pool, index)
+        places[network_id] = _subnet(pool, index)
     return _subnet(pool, 0), places
 
 
 def _subnet(pool: ipaddress.IPv4Network, index: int) -> Subnet:
     base = pool.network_address + index * _SIZE
-    return Subnet(f"{base}/{PREFIX}", str(base + 1), str(base + 2), str(base + 3))
+    return Subnet(f"{base}/{PREFIX}", str(base + 1), str(base + 2), str(base + 3), str(base + 4))

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import addresses, values
+from . import addresses, egress, values
 from .errors import FleetError
 from .reading import Reader
 from .servers import read_language_servers
+from .tasks import Task, read_tasks
 
 __all__ = [
     "Fleet",
@@ -20,8 +21,8 @@ __all__ = [
     "Limits",
     "Project",
     "RunLimits",
-    "Task",
     "fleet_problems",
+    "network_ids",
     "parse_fleet",
     "project_problems",
     "read_project",
@@ -30,10 +31,6 @@ __all__ = [
 RESERVED_IDS = frozenset({"hub"})
 DEFAULT_LIMITS = {"memory": "2g", "cpus": 2, "pids": 512}
 DEFAULT_RUN_LIMITS = {"max_run_time": "1h", "max_job_time": "7d", "max_jobs": 8, "max_output": "64m"}
-REPORT = "{report}"  # in a task's argument: the file that it writes its report to
-REPORT_FORMATS = (
-    "junit", "go-test", "cargo-test", "tap", "pytest", "tsc", "mypy", "ruff", "cargo", "go", "gcc", "pyflakes", "black",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,14 +40,6 @@ class Limits:
     memory: int
     cpus: float
     pids: int
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task: its command line, and the format in which it reports, if it has one."""
-
-    argv: list[str]
-    format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +66,7 @@ class Project:
     limits: Limits
     run_limits: RunLimits
     format_on_write: bool = False
+    egress: egress.Egress = egress.NONE
 
 
 @dataclass(frozen=True)
@@ -98,10 +88,19 @@ class Fleet:
     pool: ipaddress.IPv4Network
     port: int
     hub_image: str
+    proxy_image: str
     hub_limits: Limits
     journal: Journal
     run_width: int
+    egress_networks: tuple[str, ...]
     projects: tuple[Project, ...]
+
+
+def network_ids(projects: Iterable[Project]) -> list[str]:
+    """Give what each network but the hub's is for: a project, or the way out of its proxy."""
+    declared = list(projects)
+    ways_out = [egress.proxy_id(project.id) for project in declared if project.egress != egress.NONE]
+    return [project.id for project in declared] + ways_out
 
 
 def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
@@ -132,11 +131,12 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         language_servers=read_language_servers(
             reader, declared.get("language_servers"), declared.get("known_language_servers")
         ),
-        tasks=_tasks(reader, declared.get("tasks") or {}),
+        tasks=read_tasks(reader, declared.get("tasks") or {}),
         environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
         limits=_limits(reader, declared),
         run_limits=_run_limits(reader, declared),
         format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
+        egress=_egress(reader, declared.get("egress", egress.NONE)),
     )
     return project, reader.problems
 
@@ -189,6 +189,8 @@ def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]])
                 f"host {project.id}: image is missing: it is the reference that the images role gives."
             )
     result = _read_fleet(reader, fleet, typed)
+    if not result.proxy_image and any(project.egress != egress.NONE for project in typed):
+        reader.say("proxy_image is missing: it is the reference that the images role gives for the proxies.")
     if reader.problems:
         raise FleetError("\n".join(reader.problems))
     return result
@@ -209,15 +211,19 @@ def _read_fleet(reader: Reader, fleet: Mapping[str, Any], projects: Sequence[Pro
         state_dir=reader.read("codebuddy_state_dir", _absolute, fleet.get("state_dir"), ""),
         uid=reader.read("codebuddy_uid", _user, fleet.get("uid"), 0),
         gid=reader.read("codebuddy_gid", _user, fleet.get("gid"), 0),
-        pool=_pool(reader, str(fleet.get("address_pool")), [project.id for project in projects]),
+        pool=_pool(reader, str(fleet.get("address_pool")), network_ids(projects)),
         port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
         hub_image=str(hub.get("image") or ""),
+        proxy_image=str(fleet.get("proxy_image") or ""),
         hub_limits=_limits(hub_reader, hub),
         journal=Journal(
             max_bytes=reader.read("codebuddy_journal_size", values.journal_bytes, fleet.get("journal_size"), 0),
             max_age=reader.read("codebuddy_journal_age", values.duration_seconds, fleet.get("journal_age"), 0),
         ),
         run_width=reader.read("codebuddy_run_width", values.small_count, fleet.get("run_width", 8), 0),
+        egress_networks=reader.read(
+            "codebuddy_egress_networks", egress.networks, fleet.get("egress_networks") or [], ()
+        ),
         projects=tuple(sorted(projects, key=lambda project: project.id)),
     )
     reader.problems += hub_reader.problems
@@ -261,6 +267,11 @@ def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
     )
 
 
+def _egress(reader: Reader, value: Any) -> egress.Egress:
+    nothing: egress.Egress = egress.NONE
+    return reader.read("egress", egress.host_names, value, nothing)
+
+
 def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:
     given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_RUN_LIMITS.items()}
     return RunLimits(
@@ -269,33 +280,3 @@ def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:
         max_jobs=reader.read("max_jobs", values.small_count, given["max_jobs"], 0),
         max_output=reader.read("max_output", values.output_bytes, given["max_output"], 0),
     )
-
-
-def _tasks(reader: Reader, value: Any) -> dict[str, Task]:
-    if not isinstance(value, dict):
-        reader.say("project_tasks must map the name of a task to its command.")
-        return {}
-    for name in value:
-        reader.read("the name of task", values.identifier, name, "")
-    return {str(name): _task(reader, str(name), item) for name, item in value.items()}
-
-
-def _task(reader: Reader, name: str, value: Any) -> Task:
-    """Read a task: a command line, or a mapping that has one as ``argv`` and says in which format it reports."""
-    if not isinstance(value, dict):
-        return Task(reader.read(f"task {name}", values.command, value, []))
-    for key in sorted(set(map(str, value)) - {"argv", "format"}):
-        reader.say(f"task {name} has the key {key!r}: a task has argv and format.")
-    argv: list[str] = reader.read(f"task {name}: argv", values.command, value.get("argv"), [])
-    known = value.get("format")
-    if known is None:
-        return Task(argv)
-    if known not in REPORT_FORMATS:
-        reader.say(f"task {name}: format {known!r} is unknown: use one of {', '.join(REPORT_FORMATS)}.")
-    elif (known == "junit") != any(REPORT in word for word in argv):
-        told = "needs" if known == "junit" else "has no use for"
-        reader.say(
-            f"task {name}: the format {known} {told} the file {REPORT}: junit is read from the file that the task "
-            f"writes there, like --junitxml={REPORT}; all others are read from what it prints."
-        )
-    return Task(argv, str(known))

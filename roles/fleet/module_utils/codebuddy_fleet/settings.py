@@ -14,8 +14,8 @@ __all__ = ["FLEET", "PROJECT", "setting_doubts", "setting_problems"]
 FLEET = frozenset(
     f"codebuddy_{name}"
     for name in (
-        "address_pool", "certificates_dir", "docker_host", "fleet_name", "gid", "health_timeout", "journal_age",
-        "journal_size", "link_token_ttl", "port", "profiles", "run_width", "state_dir", "uid",
+        "address_pool", "certificates_dir", "docker_host", "egress_networks", "fleet_name", "gid", "health_timeout",
+        "journal_age", "journal_size", "link_token_ttl", "port", "profiles", "run_width", "state_dir", "uid",
     )
 )  # fmt: skip
 # What the wiring makes of them: nothing to set, but nothing to complain about either.
@@ -25,14 +25,14 @@ _DERIVED = frozenset(
 )
 _OF_PROFILES = frozenset(
     (
-        "base_image", "cpus", "environment", "format_on_write", "known_language_servers", "language_servers",
+        "base_image", "cpus", "egress", "environment", "format_on_write", "known_language_servers", "language_servers",
         "max_job_time", "max_jobs", "max_output", "max_run_time", "memory", "packages", "pids", "tasks",
     )
 )  # fmt: skip
 PROJECT = (
     (_OF_PROFILES | {f"profile_{name}" for name in _OF_PROFILES})
     | {f"project_{name}" for name in ("environment", "path", "profile", "tasks")}
-    | {"allow_root_owned", "cache_paths", "egress", "read_only_paths", "secrets"}
+    | {"allow_root_owned", "cache_paths", "profile_offline_environment", "read_only_paths", "secrets"}
 )
 _OURS = ("codebuddy_", "project_")
 _CLOSE = 0.8  # of difflib's ratio: "memmory" and "memroy" are, "memory_limit" is not

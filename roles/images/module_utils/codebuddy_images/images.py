@@ -72,6 +72,7 @@ class Recipes:
         runtime: Python and the libraries of hub and agent.
         hub: the hub's program on the runtime.
         spoke: a project's packages and the agent's program on a toolchain.
+        proxy: what lets a project with an egress out, on the base.
         toolchains: by profile, compilers and language servers on the runtime.
     """
 
@@ -79,6 +80,7 @@ class Recipes:
     runtime: Context
     hub: Context
     spoke: Context
+    proxy: Context
     toolchains: Mapping[str, Context]
 
 
@@ -90,24 +92,33 @@ class Project:
     profile: str | None
     base_image: str | None = None
     packages: Sequence[str] = ()
+    has_egress: bool = False
 
 
 @dataclass(frozen=True)
 class FleetImages:
-    """The hub's image and each project's, by id; projects that declare the same share one."""
+    """The hub's image and each project's, by id; projects that declare the same share one.
+
+    The proxy's is None where no project has an egress.
+    """
 
     hub: Image
     projects: Mapping[str, Image]
+    proxy: Image | None = None
 
     @property
     def wanted(self) -> dict[str, Image]:
         """Give the images that containers run, by reference."""
-        return {image.reference: image for image in (self.hub, *self.projects.values())}
+        return {image.reference: image for image in self._by_user().values()}
 
     def users(self, reference: str) -> list[str]:
-        """Give whose images are, or stand on, the one of this reference: ``hub`` and ids of projects."""
-        everyone = {"hub": self.hub, **self.projects}
-        return [name for name, image in everyone.items() if reference in {one.reference for one in image.lineage()}]
+        """Give whose images are, or stand on, the one of this reference: ``hub``, ``proxies``, ids of projects."""
+        everyone = self._by_user().items()
+        return [name for name, image in everyone if reference in {one.reference for one in image.lineage()}]
+
+    def _by_user(self) -> dict[str, Image]:
+        proxy = {} if self.proxy is None else {"proxies": self.proxy}
+        return {"hub": self.hub, **proxy, **self.projects}
 
 
 def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[Project]) -> FleetImages:
@@ -123,8 +134,11 @@ def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[
         DeclarationError: an unknown profile or a value that is no package name.
     """
 
+    def foundation(distribution: str) -> Image:
+        return Image(f"{namespace}/base", distribution, recipes.base)
+
     def runtime(distribution: str) -> Image:
-        return Image(f"{namespace}/runtime", Image(f"{namespace}/base", distribution, recipes.base), recipes.runtime)
+        return Image(f"{namespace}/runtime", foundation(distribution), recipes.runtime)
 
     def spoke(project: Project) -> Image:
         profile = _known_profile(project, recipes)
@@ -135,7 +149,9 @@ def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[
         return Image(f"{namespace}/spoke-{profile}", toolchain, recipes.spoke, arguments)
 
     hub = Image(f"{namespace}/hub", runtime(base), recipes.hub)
-    return FleetImages(hub, {project.id: spoke(project) for project in projects})
+    has_egress = any(project.has_egress for project in projects)
+    proxy = Image(f"{namespace}/proxy", foundation(base), recipes.proxy) if has_egress else None
+    return FleetImages(hub, {project.id: spoke(project) for project in projects}, proxy)
 
 
 def _known_profile(project: Project, recipes: Recipes) -> str:

@@ -18,7 +18,7 @@ class Sources:
     """Directories that recipes are read from.
 
     Args:
-        base, runtime, hub, spoke: one recipe each.
+        base, runtime, hub, spoke, proxy: one recipe each.
         toolchains: one folder a profile, named after it.
         hub_source: the hub's package, with ``requirements.txt`` and ``src``.
         certificates: the host's extra CA certificates, as ``*.crt``; need not exist.
@@ -28,6 +28,7 @@ class Sources:
     runtime: Path
     hub: Path
     spoke: Path
+    proxy: Path
     toolchains: Path
     hub_source: Path
     certificates: Path
@@ -50,6 +51,7 @@ def read_recipes(sources: Sources) -> Recipes:
         runtime={**_read_recipe(sources.runtime), **libraries},
         hub={**_read_recipe(sources.hub), **program},
         spoke={**_read_recipe(sources.spoke), **program},
+        proxy=_read_recipe(sources.proxy),
         toolchains={path.name: _read_recipe(path) for path in profiles},
     )
 

@@ -1,0 +1,100 @@
+"""What hub, spokes and proxies have in common: names, labels, files, and the settings that make a container safe."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from .declaration import Fleet, Limits
+from .plan import FLEET_LABEL, PROJECT_LABEL, File
+
+__all__ = [
+    "CONFIG",
+    "SCRATCH",
+    "add_file",
+    "bind",
+    "config_dir",
+    "hardened",
+    "hashes",
+    "health_check",
+    "labels",
+    "part_name",
+]
+
+_PROGRAM = "/usr/local/bin/codebuddy"
+CONFIG = "/etc/codebuddy"
+SCRATCH = "/tmp"  # noqa: S108  a tmpfs of the container, not the host's
+_NO_RESOLVER = "192.0.2.1"
+
+
+def part_name(fleet: Fleet, suffix: str) -> str:
+    """Name a container, with its network and volume: after the fleet, and the hub, a project or a project's proxy."""
+    return f"{fleet.name}-{suffix}"
+
+
+def labels(fleet: Fleet, project: str) -> dict[str, str]:
+    """Give the labels of what belongs to a project, or with "" to the fleet as a whole."""
+    return {FLEET_LABEL: fleet.name, PROJECT_LABEL: project}
+
+
+def config_dir(fleet: Fleet, suffix: str) -> str:
+    """Give the directory on the host that a container has as ``/etc/codebuddy``."""
+    return f"{fleet.state_dir}/config/{suffix}"
+
+
+def add_file(files: dict[str, File], fleet: Fleet, path: str, content: str) -> None:
+    """Plan a file that the containers' user may read."""
+    files[path] = File(path=path, content=content, mode="0640", uid=fleet.uid, gid=fleet.gid)
+
+
+def bind(source: str, *, read_only: bool) -> dict[str, Any]:
+    """Mount a directory or file of the host."""
+    return {"type": "bind", "source": source, "read_only": read_only}
+
+
+def hashes(files: dict[str, File], *paths: str) -> dict[str, str]:
+    """Give what makes a container differ when one of its files does."""
+    return {path: hashlib.sha256(files[path].content.encode()).hexdigest() for path in paths}
+
+
+def health_check(command: list[str]) -> dict[str, Any]:
+    """Ask a container with this command how it is."""
+    return {"command": command, "interval": 15, "timeout": 10, "start_period": 30, "retries": 3}
+
+
+def hardened(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
+    """Give the settings that all containers share.
+
+    ``/tmp`` may hold programs: compilers and test runners start what they build there. Its size counts as memory.
+    The limits of open files stay below what a plainly started engine may set itself.
+    """
+    owner = f"uid={fleet.uid},gid={fleet.gid}"
+    return {
+        "entrypoint": [_PROGRAM],
+        "user": f"{fleet.uid}:{fleet.gid}",
+        "tmpfs": {
+            "/run": f"rw,noexec,nosuid,nodev,size=16m,mode=0755,{owner}",
+            SCRATCH: f"rw,exec,nosuid,nodev,size={scratch},mode=1777",
+        },
+        "memory": limits.memory,
+        "memory_swap": limits.memory,
+        "cpus": limits.cpus,
+        "pids": limits.pids,
+        "ulimits": {"core": [0, 0], "nofile": [16384, 16384]},
+        "cap_drop": ["ALL"],
+        "security_options": ["no-new-privileges:true"],
+        "read_only": True,
+        "init": True,
+        "ipc": "private",
+        "cgroup_namespace": "private",
+        "sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"},
+        "restart": "unless-stopped",
+        # The engine's own resolver answers in every container, whatever resolv.conf says, and would ask the host's name
+        # server (CVE-2024-29018). This one is nobody's (RFC 5737), and the engine asks it from inside the container.
+        "dns": [_NO_RESOLVER],
+        "log_driver": "json-file",
+        "log_options": {"max-file": "3", "max-size": "10m"},
+        "health_check": health_check([_PROGRAM, "health"]),
+        "stop_signal": "SIGTERM",
+        "stop_timeout": 15,
+    }

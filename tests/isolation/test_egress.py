@@ -1,0 +1,143 @@
+"""What a project with an egress reaches: what it declares, through its proxy, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from codebuddy_testing.deployment import PROXIES, Deployment, host_addresses
+
+LISTED, ANY = "project-b", "project-c"
+# Asks a proxy, each in a connection of its own; prints its status for each.
+ASK = """
+import json, socket, sys
+statuses = {}
+for line in sys.argv[3:]:
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as proxy:
+        host = line.split()[1].removeprefix("http://").split("/")[0]
+        proxy.sendall(f"{line} HTTP/1.1\\r\\nHost: {host}\\r\\nConnection: close\\r\\n\\r\\n".encode())
+        statuses[line] = int(proxy.makefile("rb").readline().split()[1])
+print(json.dumps(statuses))
+"""
+REACH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)
+except OSError as error:
+    print(type(error).__name__)
+else:
+    print("connected")
+"""
+
+
+def ask(fleet: Deployment, part: str, *lines: str, proxy: str = "egress") -> dict[str, int]:
+    done = fleet.python(part, ASK, proxy, "3128", *lines)
+    assert done.code == 0, done.output
+    statuses: dict[str, int] = json.loads(done.output)
+    return statuses
+
+
+def tunnels(fleet: Deployment, part: str, *targets: str) -> dict[str, int]:
+    """Ask for a tunnel to each target."""
+    statuses = ask(fleet, part, *(f"CONNECT {target}" for target in targets))
+    return {line.split()[1]: status for line, status in statuses.items()}
+
+
+def listed(fleet: Deployment) -> list[str]:
+    document = json.loads((fleet.state / f"config/{LISTED}/config.json").read_text())
+    return list(document["egress"])
+
+
+def address(fleet: Deployment, part: str, network: str) -> str:
+    return str(fleet.inspected[part]["NetworkSettings"]["Networks"][f"{fleet.name}-{network}"]["IPAddress"])
+
+
+@pytest.fixture
+def service_on_the_host() -> Iterator[int]:
+    """A web server's port on every address of the host."""
+    with socket.create_server(("0.0.0.0", 80)):
+        yield 80
+
+
+def test_the_listed_names_are_reached(fleet: Deployment) -> None:
+    # Without this, a proxy that refuses everything would make the others pass.
+    targets = [f"{name}:443" for name in listed(fleet)]
+    assert targets
+    assert set(tunnels(fleet, LISTED, *targets, *map(str.upper, targets)).values()) == {200}
+
+
+def test_no_other_name_is_reached_and_none_that_looks_alike(fleet: Deployment) -> None:
+    names = [
+        other
+        for name in listed(fleet)
+        for other in (f"x{name}", f"{name}.example.com", f"www.{name}", f"{name}x", name.partition(".")[2])
+    ]
+    targets = [f"{name}:443" for name in (*names, "example.com", "localhost", "codebuddy")]
+    assert set(tunnels(fleet, LISTED, *targets).values()) == {403}
+
+
+def test_an_address_is_not_its_name(fleet: Deployment) -> None:
+    addresses = {info[4][0] for name in listed(fleet) for info in socket.getaddrinfo(name, 443, socket.AF_INET)}
+    assert set(tunnels(fleet, LISTED, *(f"{one}:443" for one in addresses)).values()) == {403}
+
+
+@pytest.mark.parametrize("project", [LISTED, ANY])
+def test_only_the_web_is_spoken(fleet: Deployment, project: str) -> None:
+    name = listed(fleet)[0]
+    lines = [f"CONNECT {name}:22", f"CONNECT {name}:80", f"GET http://{name}:8080/", f"GET ftp://{name}/"]
+    assert set(ask(fleet, project, *lines).values()) == {403}
+
+
+def test_any_name_is_reached_but_no_address_that_is_not_public(fleet: Deployment, service_on_the_host: int) -> None:
+    name = listed(fleet)[0]
+    assert tunnels(fleet, ANY, f"{name}:443") == {f"{name}:443": 200}
+    own = {one for one in host_addresses() if not one.startswith("127.")}
+    for one in own:
+        socket.create_connection((one, service_on_the_host), timeout=1).close()  # it does listen there
+    inside = [address(fleet, part, part) for part in (*fleet.projects, *PROXIES.values())]
+    others = ["127.0.0.1", "0.0.0.0", "169.254.169.254", "10.0.0.1", "192.168.1.1", "[::1]", "[::ffff:127.0.0.1]"]
+    lines = [f"GET http://{one}/" for one in (*own, *inside, *others)]
+    assert set(ask(fleet, ANY, *lines).values()) == {403}
+    tunnelled = [f"{one}:443" for one in (*own, *inside, *others, "2130706433", "0x7f000001", "0177.0.0.1")]
+    assert 200 not in tunnels(fleet, ANY, *tunnelled).values()
+
+
+def test_a_name_that_leads_inside_is_refused(fleet: Deployment) -> None:
+    # The proxy can look it up: the engine knows the hub by it on the project's network.
+    resolved = fleet.run(PROXIES[ANY], "getent", "hosts", "codebuddy")
+    assert resolved.output.split()[0] == address(fleet, "hub", ANY)
+    assert tunnels(fleet, ANY, "codebuddy:443") == {"codebuddy:443": 403}
+
+
+def test_the_way_out_is_the_proxy_alone(fleet: Deployment) -> None:
+    for project, proxy in PROXIES.items():
+        outside = address(fleet, proxy, proxy)
+        gateway = fleet.inspected[proxy]["NetworkSettings"]["Networks"][f"{fleet.name}-{proxy}"]["Gateway"]
+        for target in (outside, gateway, "1.1.1.1"):
+            for port in ("3128", "443"):
+                assert fleet.python(project, REACH, target, port).output.strip() not in (
+                    "connected",
+                    "ConnectionRefusedError",
+                )
+
+
+def test_a_proxy_serves_its_own_spoke_alone(fleet: Deployment) -> None:
+    name = listed(fleet)[0]
+    for project, proxy in PROXIES.items():
+        inside = address(fleet, proxy, project)
+        assert ask(fleet, "hub", f"CONNECT {name}:443", proxy=inside) == {f"CONNECT {name}:443": 403}
+        for other in fleet.projects:
+            if other != project:
+                assert fleet.python(other, REACH, inside, "3128").output.strip() not in (
+                    "connected",
+                    "ConnectionRefusedError",
+                )
+    assert fleet.python("project-a", "import socket; socket.gethostbyname('egress')").code == 1
+
+
+def test_a_proxys_own_pages_are_closed(fleet: Deployment) -> None:
+    lines = [f"GET http://egress:3128/squid-internal-mgr/{page}" for page in ("menu", "config", "shutdown")]
+    assert set(ask(fleet, ANY, *lines, "GET /squid-internal-mgr/menu").values()) == {403}

@@ -1,0 +1,166 @@
+"""Egress: what is declared, who gets a proxy for it, and what the proxy lets through."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible.module_utils.codebuddy_fleet.declaration import fleet_problems, parse_fleet
+from ansible.module_utils.codebuddy_fleet.egress import environment, host_names, networks
+from ansible.module_utils.codebuddy_fleet.errors import FleetError
+from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
+from ansible.module_utils.codebuddy_fleet.squid import proxy_config
+
+PlanOf = Callable[[dict[str, Any]], Plan]
+
+
+@pytest.fixture
+def before(declared: dict[str, Any], plan_of: PlanOf) -> Plan:
+    return plan_of(declared)
+
+
+@pytest.fixture
+def after(declared: dict[str, Any], plan_of: PlanOf, before: Plan) -> Plan:
+    """The same with an egress for ``api``."""
+    declared["fleet"]["proxy_image"] = "codebuddy/proxy:1"
+    declared["projects"][0]["egress"] = ["packages.example.org"]
+    return plan_of(declared)
+
+
+@pytest.mark.parametrize(
+    ("declared", "read"),
+    [
+        ("none", "none"),
+        ("any", "any"),
+        ([], "none"),
+        (["b.example.org", "A.Example.org", "a.example.org"], ("a.example.org", "b.example.org")),
+        (["*.example.org"], ("*.example.org",)),
+        (["xn--bcher-kva.example"], ("xn--bcher-kva.example",)),
+    ],
+)
+def test_an_egress_is_read(declared: Any, read: Any) -> None:
+    assert host_names(declared) == read
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "all", "example.org", True, None, 5, {"example.org": True}, [5], [""], ["localhost"], ["*"], ["*.org"],
+        ["example.org:443"], ["https://example.org"], ["example.org/x"], ["example.org."], [".example.org"],
+        ["1.2.3.4"], ["[::1]"], ["a b.org"], ["a.org\nacl x"], ["-a.org"], ["a..org"], ["a." * 130 + "org"],
+        ["*.*.org"],
+        ["b\u00fccher.example"], ["a*.example.org"],
+    ],
+)  # fmt: skip
+def test_what_is_no_egress_is_refused(declared: Any) -> None:
+    with pytest.raises(ValueError, match=r"must be none, any, or a list of host names|is not a host name"):
+        host_names(declared)
+
+
+@pytest.mark.parametrize("declared", ["10.0.0.0/8", [10], ["10.0.0.1/8"], ["example.org"], ["fd00::/8"]])
+def test_what_is_no_list_of_networks_is_refused(declared: Any) -> None:
+    with pytest.raises(ValueError, match=r"like \[?10\.20\.0\.0/16"):
+        networks(declared)
+
+
+def test_a_project_with_an_egress_gets_a_proxy_and_a_network_for_it(before: Plan, after: Plan) -> None:
+    name = "unitfleet-api.egress"
+    assert set(after.containers) - set(before.containers) == {name}
+    assert set(after.networks) - set(before.networks) == {name}
+    assert after.volumes == before.volumes
+    proxy = after.containers[name]
+    assert set(proxy.networks) == {name, "unitfleet-api"}
+    assert (proxy.image, proxy.project) == ("codebuddy/proxy:1", "api")
+    assert list(proxy.mounts) == ["/etc/codebuddy"]
+    assert not proxy.environment
+
+
+def test_only_its_own_spoke_is_made_anew_and_stays_sealed(before: Plan, after: Plan) -> None:
+    changed = [n for n, one in before.containers.items() if spec_hash(after.containers[n]) != spec_hash(one)]
+    assert changed == ["unitfleet-api"]
+    assert after.containers["unitfleet-api"].networks == before.containers["unitfleet-api"].networks
+    assert all(after.networks[name] == network for name, network in before.networks.items())
+    proxy = after.containers["unitfleet-api.egress"]
+    assert f"egress:{proxy.networks['unitfleet-api']['address']}" in after.containers["unitfleet-api"].extra_hosts
+
+
+def test_a_proxy_is_held_as_every_container_is(after: Plan) -> None:
+    proxy, spoke = after.containers["unitfleet-api.egress"], after.containers["unitfleet-api"]
+    for setting in (
+        "user", "ulimits", "cap_drop", "security_options", "read_only", "init", "ipc", "cgroup_namespace", "sysctls",
+        "restart", "log_driver", "log_options",
+    ):  # fmt: skip
+        assert getattr(proxy, setting) == getattr(spoke, setting), setting
+    assert proxy.memory == proxy.memory_swap > 0
+
+
+def test_runs_and_servers_are_told_of_the_proxy_and_may_be_told_otherwise(
+    declared: dict[str, Any], after: Plan, plan_of: PlanOf
+) -> None:
+    def told(plan: Plan) -> dict[str, str]:
+        environment: dict[str, str] = json.loads(plan.files["/srv/state/config/api/config.json"].content)["environment"]
+        return environment
+
+    assert told(after)["https_proxy"] == told(after)["HTTP_PROXY"] == "http://egress:3128"
+    assert not [name for name in after.containers["unitfleet-api"].environment if "proxy" in name.lower()]
+    declared["projects"][0]["environment"] = {"HTTP_PROXY": ""}
+    assert told(plan_of(declared))["HTTP_PROXY"] == ""
+    assert environment("none") == {}
+
+
+def test_a_fleet_that_lacks_the_image_of_the_proxies_is_refused(declared: dict[str, Any]) -> None:
+    declared["projects"][0]["egress"] = "any"
+    with pytest.raises(FleetError, match="proxy_image is missing"):
+        parse_fleet(declared["fleet"], declared["projects"])
+
+
+def test_a_bad_network_is_told_of_the_fleet(declared: dict[str, Any]) -> None:
+    declared["fleet"]["egress_networks"] = ["10.0.0.1/8"]
+    (problem,) = fleet_problems(declared["fleet"], declared["projects"])
+    assert problem.startswith("fleet: codebuddy_egress_networks has what is not a network")
+
+
+def rules(*names: str, exempt: tuple[str, ...] = ()) -> list[str]:
+    text: str = proxy_config(names or "any", listen="10.213.0.12", client="10.213.0.11", exempt=exempt)
+    return text.splitlines()
+
+
+def reserved(lines: list[str]) -> list[ipaddress.IPv4Network]:
+    prefix = "acl reserved dst "
+    return [ipaddress.IPv4Network(line.removeprefix(prefix)) for line in lines if line.startswith(prefix)]
+
+
+def test_what_is_not_declared_is_denied_before_it_is_looked_up() -> None:
+    order = [line for line in rules("a.example.org") if line.startswith("http_access")]
+    assert order.index("http_access deny !declared") < order.index("http_access deny reserved")
+    assert order[0] == "http_access deny !spoke"
+    assert order[-1] == "http_access allow all"
+    assert "http_access deny !declared" not in rules()
+
+
+def test_a_name_and_all_below_one_are_told_apart() -> None:
+    lines = rules("a.example.org", "*.b.example.org")
+    assert "acl exact dstdomain -n a.example.org" in lines
+    assert r"acl below dstdom_regex -n -i \.b\.example\.org$" in lines
+    assert "acl declared any-of exact below" in lines
+
+
+def test_no_address_that_is_not_public_can_be_reached() -> None:
+    networks = reserved(rules())
+    for text in ("10.1.2.3", "127.0.0.1", "169.254.169.254", "172.17.0.1", "192.168.0.1", "100.64.0.1", "0.0.0.0"):
+        assert any(ipaddress.IPv4Address(text) in network for network in networks), text
+    assert not any(ipaddress.IPv4Address("93.184.215.14") in network for network in networks)
+
+
+def test_an_exempt_network_is_taken_out_and_nothing_beside_it() -> None:
+    networks = reserved(rules(exempt=("10.20.0.0/16",)))
+    inside = [
+        text for text in ("10.20.0.1", "10.20.255.255") if any(ipaddress.IPv4Address(text) in n for n in networks)
+    ]
+    assert not inside
+    for text in ("10.19.255.255", "10.21.0.0", "127.0.0.1"):
+        assert any(ipaddress.IPv4Address(text) in network for network in networks), text
+    assert reserved(rules(exempt=("93.0.0.0/8",))) == reserved(rules())
