@@ -415,6 +415,11 @@ async def test_what_lacks_the_network_is_told_so(client: Client) -> None:
     assert "which is the only way out of project-b" in result["message"]
     failed = await run(client, "npm", "install", "no-such-package-a", project="project-a")
     assert "egress is none for project-a" in failed["message"]
+    job = await run(client, "npm", "install", "no-such-package-a", project="project-a", background=True)
+    told = await call(client, "job_output", job_id=job["job_id"], wait_seconds=30)
+    while told["reason"] is None:
+        told = await call(client, "job_output", job_id=job["job_id"], wait_seconds=5, cursor=told["cursor"])
+    assert "egress is none for project-a" in told["message"]
 
 
 async def test_an_install_fetches_what_is_declared_and_has_it_in_the_cache_the_second_time(

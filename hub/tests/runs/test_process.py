@@ -190,12 +190,12 @@ DAEMON = (
     "    os.setsid()\n"
     "    if os.fork() == 0:\n"
     "        os.environ.clear()\n"
-    "        print(os.getpid(), flush=True)\n"
+    "        os.write(1, b'%d\\n' % os.getpid())\n"
     "        ignore = 'import signal, time\\nsignal.signal(15, signal.SIG_IGN)\\ntime.sleep(600)'\n"
     "        os.execve(sys.executable, [sys.executable, '-c', ignore], {})\n"
     "    os._exit(0)\n"
     "os.wait()\n"
-    "print(os.getpid(), flush=True)\n"
+    "os.write(1, b'%d\\n' % os.getpid())\n"
 )
 
 
@@ -239,7 +239,7 @@ async def test_what_forks_as_fast_as_it_can_is_ended(run: Run) -> None:
     bomb = (
         "import os, resource, signal, time\n"
         "signal.signal(15, signal.SIG_IGN)\n"
-        "print(os.getpid(), flush=True)\n"
+        "os.write(1, b'%d\\n' % os.getpid())\n"
         "end = time.monotonic() + 20\n"  # whatever happens, it ends by itself
         "count = 0\n"
         "while time.monotonic() < end:\n"
@@ -262,7 +262,7 @@ def command_of(pid: int) -> str:
 
 
 async def test_a_run_that_kills_its_supervisor_ends_all_the_same(run: Run) -> None:
-    ran = await run("sh", "-c", "sleep 600 & echo $!; echo $$; kill -9 $PPID; sleep 600")
+    ran = await run("sh", "-c", "sleep 600 & echo $!; echo $$; sleep 0.3; kill -9 $PPID; sleep 600")
     assert (ran.ended.exit_code, ran.ended.signal) == (None, "SIGKILL")
     pids = [int(line) for line in ran.output.split()]
     await until(lambda: all(gone(pid) for pid in pids))

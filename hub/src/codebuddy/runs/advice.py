@@ -34,7 +34,7 @@ _REFUSED: Final = (
     "Tunnel connection failed: 403",
     "Proxy response (403)",
     "403 Forbidden - GET",
-    ": Forbidden",
+    '": Forbidden',
     "ERR_ACCESS_DENIED",
 )
 _SEE: Final = 'see docs/projects.md, "Reaching the network"'

@@ -14,6 +14,7 @@ from codebuddy.configuration import RunLimits
 from codebuddy.errors import ToolError
 from codebuddy.memory import memory_limit, oom_kills
 from codebuddy.runs.models import EndReason, Reported
+from codebuddy.runs.output import excerpt_of
 from codebuddy.runs.pipes import Stream
 from codebuddy.runs.process import Ended, ForkServer, run_process
 from codebuddy.runs.records import load_runs, save_run
@@ -24,6 +25,9 @@ __all__ = ["Runs", "Watcher"]
 
 _AT_ONCE: Final = 64
 """So many runs that somebody waits for go on at the same time; more wait for their turn."""
+
+_ADVICE_BYTES: Final = 32 * 1024
+"""So much of the end of a failed run's output is looked at for advice."""
 
 _MAX_ENDED: Final = 50
 _KEPT_SHARE: Final = 4
@@ -53,12 +57,20 @@ class Runs:
         project: its id.
         directory: where jobs and long output are kept.
         limits: the project's.
+        advise: gives a sentence where the last output of a run that failed shows what it lacked.
     """
 
-    def __init__(self, project: str, directory: Path, limits: RunLimits) -> None:
+    def __init__(
+        self,
+        project: str,
+        directory: Path,
+        limits: RunLimits,
+        advise: Callable[[str], str | None] = lambda _output: None,
+    ) -> None:
         self.limits = limits
         self._project = project
         self._directory = directory
+        self._advise = advise
         self._forks = ForkServer()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._runs: dict[str, Run] = {}
@@ -208,7 +220,7 @@ class Runs:
             duration_seconds=run.duration_seconds,
             exit_code=ended.exit_code if ended.why is None else None,
             signal=ended.signal if ended.why is None else None,
-            message=_sentence(reason, order),
+            message=_sentence(reason, order) or await self._advice(run, reason, ended),
             cpu_seconds=ended.cpu_seconds,
             peak_memory_bytes=ended.peak_bytes,
         )
@@ -222,6 +234,12 @@ class Runs:
             stop=run.stop,
             on_output=on_output,
         )
+
+    async def _advice(self, run: Run, reason: EndReason, ended: Ended) -> str | None:
+        if reason != "exited" or ended.exit_code == 0:
+            return None
+        page = await run.transcript.read(run.transcript.total - _ADVICE_BYTES, _ADVICE_BYTES)
+        return self._advise(excerpt_of(page.pieces)[0])
 
     def _why_not(self, program: str, error: OSError | ValueError) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

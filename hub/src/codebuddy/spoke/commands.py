@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +51,6 @@ RUNS_DIRECTORY: Final = Path("/home/codebuddy/.cache/codebuddy/runs")
 REPORT: Final = "{report}"
 """In an argument of a task: the path of a file that the task is to write its report to."""
 
-_ADVICE_BYTES: Final = 32 * 1024
-
 
 class Commands:
     """Runs programs in one project's directory.
@@ -67,8 +66,8 @@ class Commands:
         self._tree = tree
         self._tasks = configuration.tasks
         self._environment = {**os.environ, **configuration.environment}
-        self._egress = configuration.egress
-        self.runs = Runs(configuration.project, directory, configuration.runs)
+        advise = partial(network_advice, egress=configuration.egress, project=configuration.project)
+        self.runs = Runs(configuration.project, directory, configuration.runs, advise)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -170,16 +169,13 @@ class Commands:
     def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
         end, (text, streams) = run.end, buffer.excerpt()
         assert end is not None
-        message = end.message
-        if message is None and end.reason == "exited" and end.exit_code != 0:
-            message = network_advice(text[-_ADVICE_BYTES:], self._egress, self._project)
         return RunResult(
             project=self._project,
             task=run.task,
             reason=end.reason,
             exit_code=end.exit_code,
             signal=end.signal,
-            message=message,
+            message=end.message,
             output=text,
             streams=streams,
             truncated=buffer.omitted > 0,

@@ -39,8 +39,8 @@ def _host_name(value: Any) -> str:
     name = value.lower() if isinstance(value, str) else ""
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.rpartition(".")[2].isdecimal():
         raise ValueError(
-            f"has {value!r}, which is not a host name: write it without scheme, port and path, like registry.example.org "
-            "(or *.example.org for every name below)"
+            f"has {value!r}, which is not a host name: write it without scheme, port and path, like "
+            "registry.example.org (or *.example.org for every name below)"
         )
     return name
 

@@ -1,0 +1,46 @@
+"""What a run that lacked the network is told, by the words that its tools have for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from codebuddy.runs.advice import network_advice
+
+SEALED = [
+    "curl: (6) Could not resolve host: packages.example.org",
+    "npm error code ENOTCACHED\nnpm error request to https://example.org/x failed: cache mode is 'only-if-cached'",
+    "warning: spurious network error: failed to lookup address information: Temporary failure in name resolution",
+    "go: example.org/x@v1.0.0: module lookup disabled by GOPROXY=off",
+    "error: failed to get `x`\n\nCaused by:\n  attempting to make an HTTP request, but --offline was specified",
+    "urllib.error.URLError: <urlopen error [Errno -2] Name or service not known>",
+]
+REFUSED = [
+    "fatal: unable to access 'https://example.org/x/': CONNECT tunnel failed, response 403",
+    "curl: (56) Received HTTP code 403 from proxy after CONNECT",
+    "urllib.error.URLError: <urlopen error Tunnel connection failed: 403 Forbidden>",
+    "npm error 403 403 Forbidden - GET https://packages.example.org/x",
+    'go: example.org/x@v1.0.0: Get "https://example.org/x/@v/v1.0.0.mod": Forbidden',
+]
+
+
+@pytest.mark.parametrize("output", SEALED)
+def test_without_an_egress_it_is_said_that_there_is_none(output: str) -> None:
+    assert "egress is none for api" in str(network_advice(f"before\n{output}\nafter", "none", "api"))
+
+
+@pytest.mark.parametrize("output", REFUSED)
+def test_what_the_proxy_refused_is_told_with_what_it_lets_through(output: str) -> None:
+    advice = str(network_advice(output, ["a.example.org", "*.b.example.org"], "api"))
+    assert advice.startswith("The proxy of api refused what it asked for: egress is a.example.org, *.b.example.org")
+    assert "egress is any" in str(network_advice(output, "any", "api"))
+
+
+@pytest.mark.parametrize("output", SEALED[:1])
+def test_what_goes_past_the_proxy_is_told_of_it(output: str) -> None:
+    assert "past the proxy, which is the only way out of api" in str(network_advice(output, "any", "api"))
+
+
+@pytest.mark.parametrize("output", ["", "AssertionError: 403 != 200", "HTTP error: Forbidden", "1 failed"])
+@pytest.mark.parametrize("egress", ["none", "any", ["a.example.org"]])
+def test_any_other_failure_is_told_nothing(output: str, egress: str | list[str]) -> None:
+    assert network_advice(output, egress, "api") is None
