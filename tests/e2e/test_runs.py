@@ -274,7 +274,7 @@ async def test_a_hundred_runs_at_once(client: Client) -> None:
 
 
 async def test_a_run_for_a_client_that_goes_away_ends(fleet: Deployment, connect: Connect) -> None:
-    for transport in ("websocket", "stdio"):
+    for transport in ("websocket", "stdio", "http"):
         with anyio.move_on_after(60) as scope:
             async with connect(transport) as client, anyio.create_task_group() as tasks:
 

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
 from websockets.asyncio.client import connect
@@ -115,8 +116,41 @@ async def test_a_dropped_connection_cancels_its_calls() -> None:
             await door.probe.cancelled.wait()
 
 
+async def test_a_dropped_http_connection_cancels_its_call_and_leaves_the_session() -> None:
+    async with (
+        open_door() as door,
+        httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{door.port}",
+            headers={**_headers(), "Accept": "application/json, text/event-stream"},
+            trust_env=False,
+        ) as client,
+    ):
+        opened = await client.post("/mcp", json=_request(1, "initialize", HANDSHAKE))
+        client.headers["Mcp-Session-Id"] = opened.headers["Mcp-Session-Id"]
+        await client.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_call_echo, client, {"text": "x", "wait": True})
+            await door.probe.started.wait()
+            tasks.cancel_scope.cancel()
+        with anyio.fail_after(5):
+            await door.probe.cancelled.wait()
+            await door.in_flight.idle()
+        assert "still here" in (await _call_echo(client, {"text": "still here"})).text
+
+
+async def _call_echo(client: httpx2.AsyncClient, arguments: dict[str, Any]) -> httpx2.Response:
+    return await client.post("/mcp", json=_request(2, "tools/call", {"name": "echo", "arguments": arguments}))
+
+
+def _request(number: int, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+
 def _headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token()}"}
+
+
+HANDSHAKE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
 
 
 STATELESS_META = {
@@ -128,23 +162,18 @@ STATELESS_META = {
 
 async def test_one_connection_may_speak_both_eras() -> None:
     """As Copilot CLI does: server/discover first, then initialize, on the same connection."""
-
-    def request(number: int, method: str, params: dict[str, Any]) -> str:
-        return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
-
-    handshake = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
     async with (
         open_door() as door,
         connect(f"ws://127.0.0.1:{door.port}/mcp", additional_headers=_headers(), proxy=None) as socket,
     ):
-        await socket.send(request(1, "server/discover", {"_meta": STATELESS_META}))
+        await socket.send(json.dumps(_request(1, "server/discover", {"_meta": STATELESS_META})))
         discovered = json.loads(await socket.recv())
-        await socket.send(request(2, "initialize", handshake))
+        await socket.send(json.dumps(_request(2, "initialize", HANDSHAKE)))
         initialized = json.loads(await socket.recv())
         await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
-        await socket.send(request(3, "tools/list", {}))
+        await socket.send(json.dumps(_request(3, "tools/list", {})))
         handshake_era = json.loads(await socket.recv())
-        await socket.send(request(4, "tools/list", {"_meta": STATELESS_META}))
+        await socket.send(json.dumps(_request(4, "tools/list", {"_meta": STATELESS_META})))
         stateless_era = json.loads(await socket.recv())
     assert discovered["result"]["supportedVersions"] == ["2026-07-28"]
     assert initialized["result"]["protocolVersion"] == "2025-11-25"

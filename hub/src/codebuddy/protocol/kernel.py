@@ -31,6 +31,7 @@ from codebuddy import __version__
 from codebuddy.principal import Principal
 from codebuddy.protocol.calling import describe, run_tool
 from codebuddy.protocol.channel import Channel
+from codebuddy.protocol.disconnects import answered_while_there
 from codebuddy.protocol.messages import INVALID_PARAMS, RemoteError, is_id
 from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Progress, Tool
@@ -103,8 +104,10 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
             known = ", ".join(by_name)
             raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
         progress = context.session.report_progress
-        result = await server.run_tool(tool, _principal(context), progress, params.arguments)
-        return types.CallToolResult.model_validate(result)
+        answer = server.run_tool(tool, _principal(context), progress, params.arguments)
+        if context.request is not None:
+            answer = answered_while_there(context.request, answer)
+        return types.CallToolResult.model_validate(await answer)
 
     server = ToolsServer(
         name,
