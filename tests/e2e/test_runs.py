@@ -438,7 +438,7 @@ async def test_an_install_fetches_what_is_declared_and_keeps_it_on_the_volume(
         origin = (await run(client, *python("import six, pytest; print(six.__file__, pytest.__file__)")))["output"]
         assert origin.split()[0].startswith("/home/codebuddy/.venv/")
         assert origin.split()[1].startswith("/opt/python/")
-        refused = await install("--index-url", "https://packages.example.org/simple", "--retries", "0", "x", code=1)
+        refused = await install("--index-url", "https://packages.example.org/simple", "--retries", "1", "x", code=1)
         assert "The proxy of project-b refused what it asked for" in refused["message"]
     finally:
         fleet.run("project-b", *forget)
