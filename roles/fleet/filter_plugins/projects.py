@@ -12,7 +12,7 @@ __all__ = ["FilterModule", "declared_projects", "variable_names", "with_images"]
 
 _RUN_LIMITS = ("max_run_time", "max_job_time", "max_jobs", "max_output")
 # Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
-_NOT_SUPPORTED = ("secrets", "read_only_paths", "cache_paths")
+_NOT_SUPPORTED = ("read_only_paths", "cache_paths")
 
 
 def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[dict[str, Any]]:
@@ -25,8 +25,8 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
     Returns:
         One dict for each host: id, path, profile, base_image, packages, language_servers (as chosen),
         known_language_servers (to choose from), tasks, environment, memory, cpus, pids, max_run_time, max_job_time,
-        max_jobs, max_output, format_on_write, egress, unsupported, allow_root_owned, groups. Absent limits, profile and
-        base_image are None. Nothing is checked.
+        max_jobs, max_output, format_on_write, egress, secrets, unsupported, allow_root_owned, groups. Absent limits,
+        profile and base_image are None. Nothing is checked.
 
     A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
     """
@@ -74,6 +74,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             **{name: first(name, f"profile_{name}") for name in _RUN_LIMITS},
             "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
             "egress": egress,
+            "secrets": _expanded(first("secrets", default={})),
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)],
             "allow_root_owned": bool(first("allow_root_owned", default=False)),
             "groups": list(first("group_names", default=[])),
@@ -83,6 +84,13 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     except Exception as error:  # a file or template of the inventory may be wrong in any way: say whose it is
         where = "its variables (in the inventory, host_vars or group_vars)"
         raise AnsibleFilterError(f"host {host}: {where} cannot be read: {error}") from error
+
+
+def _expanded(files: Any) -> Any:
+    """Expand ``~`` in the paths of a dict; what is no dict is passed on and refused later."""
+    if not isinstance(files, Mapping):
+        return files
+    return {name: os.path.expanduser(path) if isinstance(path, str) else path for name, path in files.items()}
 
 
 def _merged(variables: Mapping[str, Any], *names: str) -> Any:

@@ -104,6 +104,11 @@ def test_a_good_project_has_no_problem() -> None:
         ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
         ({"unsupported": ["cache_paths"]}, "host api: cache_paths is not supported yet"),
         ({"egress": "packages.example.org"}, "host api: egress 'packages.example.org' must be none, any, or a list of"),
+        ({"secrets": ["/etc/key"]}, "host api: secrets must map names to files"),
+        ({"secrets": {"../key": "/etc/key"}}, "host api: secrets has the name '../key', which is not one of a file"),
+        ({"secrets": {"a/b": "/etc/key"}}, "secrets has the name 'a/b', which is not one of a file"),
+        ({"secrets": {".hidden": "/etc/key"}}, "secrets has the name '.hidden', which is not one of a file"),
+        ({"secrets": {"key": "etc/key"}}, "host api: secrets gives key no absolute path"),
         ({"egress": None}, "host api: egress must be none, any, or a list of host names"),
         (
             {"egress": ["https://packages.example.org/x"]},

@@ -31,6 +31,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
         "max_output": None,
         "format_on_write": False,
         "egress": "none",
+        "secrets": {},
         "unsupported": [],
         "allow_root_owned": False,
         "groups": [],
@@ -69,10 +70,10 @@ def test_an_empty_list_of_the_project_is_not_replaced_by_the_one_of_the_profile(
 @pytest.mark.parametrize(
     ("variables", "names"),
     [
-        ({"egress": "any", "secrets": []}, []),
+        ({"egress": "any", "secrets": {"a": "/a"}}, []),
         (
-            {"secrets": ["a"], "read_only_paths": ["b"], "cache_paths": ["c"]},
-            ["secrets", "read_only_paths", "cache_paths"],
+            {"read_only_paths": ["b"], "cache_paths": ["c"]},
+            ["read_only_paths", "cache_paths"],
         ),
     ],
 )
@@ -100,6 +101,14 @@ def test_what_keeps_tools_from_trying_is_laid_under_the_environment_where_nothin
     profile = {"profile_environment": {"A": "1"}, "profile_offline_environment": {"OFFLINE": "1"}}
     (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **profile, **egress}}, ["api"])
     assert project["environment"] == environment
+
+
+def test_the_home_directory_is_expanded_in_the_paths_of_secrets(filter_plugin: ModuleType) -> None:
+    variables = {"project_path": "/a", "secrets": {"npmrc": "~/npmrc", "key": "/etc/key", "odd": 5}}
+    (project,) = filter_plugin.declared_projects({"api": variables}, ["api"])
+    assert project["secrets"] == {"npmrc": str(Path.home() / "npmrc"), "key": "/etc/key", "odd": 5}
+    (odd,) = filter_plugin.declared_projects({"api": {"project_path": "/a", "secrets": ["x"]}}, ["api"])
+    assert odd["secrets"] == ["x"]
 
 
 def test_the_groups_of_a_host_reach_the_check_of_its_profile(filter_plugin: ModuleType) -> None:

@@ -177,7 +177,7 @@ def _require_sources(docker_host: str, plan: Plan) -> None:
         return
     missing = {
         f"{name}: {mount['source']}, which it mounts at {target}, does not exist: create it "
-        "(project directories, keys, tokens and the journal come from the other roles)."
+        "(project directories, keys, tokens, secrets and the journal come from the other roles)."
         for name, container in plan.containers.items()
         for target, mount in container.mounts.items()
         if mount["type"] == "bind" and not _written_by_us(plan, mount["source"]) and not os.path.exists(mount["source"])

@@ -12,6 +12,7 @@ from typing import Any
 from . import addresses, egress, values
 from .errors import FleetError
 from .reading import Reader
+from .secret_files import read_secrets
 from .servers import read_language_servers
 from .tasks import Task, read_tasks
 
@@ -67,6 +68,7 @@ class Project:
     run_limits: RunLimits
     format_on_write: bool = False
     egress: egress.Egress = egress.NONE
+    secrets: tuple[str, ...] = ()  # names; what is in them is nobody's business here
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         run_limits=_run_limits(reader, declared),
         format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
         egress=_egress(reader, declared.get("egress", egress.NONE)),
+        secrets=_secrets(reader, declared.get("secrets") or {}),
     )
     return project, reader.problems
 
@@ -270,6 +273,11 @@ def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
 def _egress(reader: Reader, value: Any) -> egress.Egress:
     nothing: egress.Egress = egress.NONE
     return reader.read("egress", egress.host_names, value, nothing)
+
+
+def _secrets(reader: Reader, value: Any) -> tuple[str, ...]:
+    nothing: dict[str, str] = {}
+    return tuple(sorted(reader.read("secrets", read_secrets, value, nothing)))
 
 
 def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:

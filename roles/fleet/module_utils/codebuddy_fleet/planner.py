@@ -12,6 +12,7 @@ from .egress import NONE, PROXY_NAME, environment, proxy_id
 from .ground import JOURNAL, Ground
 from .plan import Container, File, Network, Plan, Volume
 from .proxies import add_config, proxied, proxy, proxy_network
+from .secret_files import SECRETS
 
 __all__ = ["HUB_ID", "PORT", "render"]
 
@@ -19,10 +20,12 @@ HUB_ID = "hub"  # what names the hub's container, network and directories; no pr
 PORT = 3000  # of the hub inside its container: for clients and for links
 _ALIAS = "codebuddy"
 _SECRETS = "/run/secrets/codebuddy"
+_PROJECT_SECRETS = "/run/secrets/project"
 _JOURNAL = "/var/lib/codebuddy/journal"  # of the hub's edits
 _SPOKE_HOME = "/home/codebuddy"
 _DIRECTORY_LABEL = "codebuddy.directory"  # with the project's id: the inode of its directory
 _KEY_LABEL = "codebuddy.signing-key"
+_SECRETS_LABEL = "codebuddy.secrets"  # the inode of their directory
 _JOURNAL_LABEL = "codebuddy.journal"  # the inode of its directory
 # To look a name up on a sealed network takes 20 s to fail; with nobody listening at the name server it takes 2 ms.
 _RESOLVER = "nameserver 127.0.0.1\noptions ndots:0 timeout:1 attempts:1\n"
@@ -70,6 +73,11 @@ def _stands_on(ground: Ground, *projects: str) -> dict[str, str]:
     return {
         f"{_DIRECTORY_LABEL}.{project}": str(ground.inodes[project]) for project in projects if project in ground.inodes
     }
+
+
+def _spoke_stands_on(ground: Ground, project: str) -> dict[str, str]:
+    secrets = {_SECRETS_LABEL: str(ground.secrets[project])} if project in ground.secrets else {}
+    return {**_stands_on(ground, project), **secrets}
 
 
 def _hub_stands_on(ground: Ground) -> dict[str, str]:
@@ -185,6 +193,8 @@ def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[st
 
 def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File], ground: Ground) -> Container:
     config, resolver = config_dir(fleet, project.id), _resolver_path(fleet)
+    # The directory, not the files in it: one that is replaced is seen at once.
+    secrets = bind(f"{fleet.state_dir}/{SECRETS}/{project.id}", read_only=True)
     return Container(
         name=part_name(fleet, project.id),
         project=project.id,
@@ -202,13 +212,14 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
             CONFIG: bind(config, read_only=True),
             "/etc/resolv.conf": bind(resolver, read_only=True),
             _SECRETS: bind(f"{fleet.state_dir}/tokens/{project.id}", read_only=True),
+            **({_PROJECT_SECRETS: secrets} if project.secrets else {}),
             "/workspace": bind(project.path, read_only=False),
             _SPOKE_HOME: {"type": "volume", "source": part_name(fleet, project.id), "read_only": False},
         },
         networks={part_name(fleet, project.id): {"address": subnet.spoke, "aliases": []}},
         ports={},
         extra_hosts=[f"{_ALIAS}:{subnet.hub}"] + ([] if project.egress == NONE else [f"{PROXY_NAME}:{subnet.proxy}"]),
-        labels={**labels(fleet, project.id), **_stands_on(ground, project.id)},
+        labels={**labels(fleet, project.id), **_spoke_stands_on(ground, project.id)},
         files=hashes(files, f"{config}/config.json", resolver),
         **hardened(fleet, project.limits, scratch="1g"),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .declaration import fleet_problems, project_problems
+from .secret_files import secret_problems
 from .settings import setting_problems
 from .sites import Site, site_problems
 
@@ -28,7 +29,9 @@ def declaration_problems(
     """One sentence for each problem, each with the host (or variable) and what to do; empty when all is well."""
     problems = setting_problems(variables) + ([] if projects else [_NO_PROJECT])
     problems += fleet_problems(fleet, projects) + project_problems(projects, profiles)
-    return problems + site_problems(_sites(projects), Path(str(fleet["state_dir"])), int(fleet["uid"]), Path.home())
+    sites, state_dir = _sites(projects), Path(str(fleet["state_dir"]))
+    problems += site_problems(sites, state_dir, int(fleet["uid"]), Path.home())
+    return problems + secret_problems(projects, sites, state_dir)
 
 
 def _sites(projects: Sequence[Mapping[str, Any]]) -> list[Site]:

@@ -1,0 +1,89 @@
+"""Secrets: which files can be some, and who mounts them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
+from ansible.module_utils.codebuddy_fleet.ground import Ground, look
+from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
+from ansible.module_utils.codebuddy_fleet.planner import render
+from ansible.module_utils.codebuddy_fleet.secret_files import secret_problems
+from ansible.module_utils.codebuddy_fleet.sites import Site
+
+PlanOf = Callable[[dict[str, Any]], Plan]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return directory
+
+
+def problems(tmp_path: Path, path: Path) -> list[str]:
+    declared = [{"id": "api", "secrets": {"key": str(path)}}, {"id": "web"}]
+    found: list[str] = secret_problems(declared, [Site("web", tmp_path / "project")], tmp_path / "state")
+    return found
+
+
+def written(path: Path, content: bytes = b"secret") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_a_file_that_can_be_read_is_well(tmp_path: Path) -> None:
+    file = written(tmp_path / "key")
+    (tmp_path / "link").symlink_to(file)
+    assert problems(tmp_path, file) == problems(tmp_path, tmp_path / "link") == []
+
+
+def test_each_file_that_cannot_be_a_secret_is_told_with_what_to_do(tmp_path: Path, project: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * (2**20 + 1))
+    inside = written(project / "key")
+    (tmp_path / "to-inside").symlink_to(inside)
+    (project / "to-outside").symlink_to(written(tmp_path / "key"))
+    os.mkfifo(tmp_path / "fifo")
+    for path, why in {
+        tmp_path / "none": "cannot be read (No such file or directory): create the file or correct the path.",
+        project: "is no file",
+        tmp_path / "fifo": "is no file",
+        tmp_path / "large": "is larger than 1 MiB",
+        inside: "lies in the project web, whose spoke could read and replace it",
+        tmp_path / "to-inside": "lies in the project web",
+        project / "to-outside": "lies in the project web",
+        written(tmp_path / "state/key"): "lies in codebuddy_state_dir",
+    }.items():
+        found = problems(tmp_path, path)
+        assert found[0].startswith(f"host api: the secret key, {path}, ")
+        assert why in " ".join(found)
+
+
+def test_only_its_own_spoke_mounts_a_secret_and_only_to_read(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    before = plan_of(declared)
+    declared["projects"][0]["secrets"] = {"key": "/home/me/key"}
+    after = plan_of(declared)
+    changed = [name for name, one in after.containers.items() if spec_hash(before.containers[name]) != spec_hash(one)]
+    assert changed == ["unitfleet-api"]
+    mount = {"type": "bind", "source": "/srv/state/secrets/api", "read_only": True}
+    assert after.containers["unitfleet-api"].mounts["/run/secrets/project"] == mount
+    assert "/home/me/key" not in json.dumps(after.as_dict())
+
+
+def test_a_directory_of_secrets_that_was_made_anew_renews_its_spoke(declared: dict[str, Any], tmp_path: Path) -> None:
+    declared["projects"][0]["secrets"] = {"key": "/home/me/key"}
+    fleet = parse_fleet(declared["fleet"], declared["projects"])
+    one, other = (render(fleet, Ground(secrets={"api": inode})).containers["unitfleet-api"] for inode in (1, 2))
+    assert one.labels["codebuddy.secrets"] == "1"
+    assert spec_hash(one) != spec_hash(other)
+    declared["fleet"]["state_dir"] = str(tmp_path)
+    assert look(parse_fleet(declared["fleet"], declared["projects"])).secrets == {}
+    (tmp_path / "secrets/api").mkdir(parents=True)
+    inode = (tmp_path / "secrets/api").stat().st_ino
+    assert look(parse_fleet(declared["fleet"], declared["projects"])).secrets == {"api": inode}
