@@ -108,7 +108,12 @@ def test_a_good_project_has_no_problem() -> None:
         ({"secrets": {"../key": "/etc/key"}}, "host api: secrets has the name '../key', which is not one of a file"),
         ({"secrets": {"a/b": "/etc/key"}}, "secrets has the name 'a/b', which is not one of a file"),
         ({"secrets": {".hidden": "/etc/key"}}, "secrets has the name '.hidden', which is not one of a file"),
+        ({"secrets": {"..": "/etc/key"}}, "secrets has the name '..', which is not one of a file"),
+        ({"secrets": {"a" * 64: "/etc/key"}}, "which is not one of a file: use at most 63 letters"),
+        ({"secrets": {5: "/etc/key"}}, "secrets has the name 5, which is not one of a file"),
         ({"secrets": {"key": "etc/key"}}, "host api: secrets gives key no absolute path"),
+        ({"secrets": {"key": ["/etc/key"]}}, "host api: secrets gives key no absolute path"),
+        ({"secrets": {"key": "/etc/a\nb"}}, "host api: secrets gives key a path with a line break or NUL character"),
         ({"egress": None}, "host api: egress must be none, any, or a list of host names"),
         (
             {"egress": ["https://packages.example.org/x"]},
@@ -121,6 +126,17 @@ def test_a_bad_value_is_refused_with_a_sentence(changes: dict[str, Any], sentenc
     found = problems(**changes)
     assert any(sentence in problem for problem in found), found
     assert all(problem.startswith("host ") and problem.endswith(".") for problem in found)
+
+
+@pytest.mark.parametrize("secrets", ["s3cr3t", {"key": "s3cr3t"}, ["s3cr3t"], {"key": {"value": "s3cr3t"}}])
+def test_a_secret_that_stands_where_its_path_belongs_is_not_told(secrets: Any) -> None:
+    (problem,) = problems(secrets=secrets)
+    assert "s3cr3t" not in problem
+
+
+def test_each_wrong_secret_is_told() -> None:
+    assert len(problems(secrets={"a/b": "/etc/key", "key": "", "good": "/etc/key"})) == 2
+    assert read_project({**GOOD, "secrets": {"b": "/etc/b", "a": "/etc/a"}})[0].secrets == ("a", "b")
 
 
 def test_all_problems_of_all_projects_are_told_at_once() -> None:

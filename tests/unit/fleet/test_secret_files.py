@@ -44,25 +44,70 @@ def test_a_file_that_can_be_read_is_well(tmp_path: Path) -> None:
     assert problems(tmp_path, file) == problems(tmp_path, tmp_path / "link") == []
 
 
-def test_each_file_that_cannot_be_a_secret_is_told_with_what_to_do(tmp_path: Path, project: Path) -> None:
+def test_each_file_that_cannot_be_a_secret_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"x" * (2**20 + 1))
-    inside = written(project / "key")
-    (tmp_path / "to-inside").symlink_to(inside)
-    (project / "to-outside").symlink_to(written(tmp_path / "key"))
+    (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "fifo")
     for path, why in {
         tmp_path / "none": "cannot be read (No such file or directory): create the file or correct the path.",
-        project: "is no file",
-        tmp_path / "fifo": "is no file",
-        tmp_path / "large": "is larger than 1 MiB",
-        inside: "lies in the project web, whose spoke could read and replace it",
-        tmp_path / "to-inside": "lies in the project web",
-        project / "to-outside": "lies in the project web",
-        written(tmp_path / "state/key"): "lies in codebuddy_state_dir",
+        written(tmp_path / "key") / "x": "cannot be read (Not a directory): create the file or correct the path.",
+        tmp_path / "loop": "cannot be read (",
+        tmp_path: "is no file: give the path of one.",
+        tmp_path / "fifo": "is no file: give the path of one.",
+        tmp_path / "large": "is larger than 1 MiB: give a file with the secret alone.",
     }.items():
-        found = problems(tmp_path, path)
-        assert found[0].startswith(f"host api: the secret key, {path}, ")
-        assert why in " ".join(found)
+        (found,) = problems(tmp_path, path)
+        assert found.startswith(f"host api: the secret key, {path}, {why}")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root can read every file")
+def test_a_file_that_the_deploying_user_cannot_read_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "key").chmod(0)
+    (found,) = problems(tmp_path, tmp_path / "key")
+    assert "cannot be read by you: change its mode, or deploy as a user who can" in found
+
+
+def test_what_lies_in_a_project_is_refused_also_through_links_and_of_whichever_project(
+    tmp_path: Path, project: Path
+) -> None:
+    inside = written(project / "key")
+    (tmp_path / "to-file").symlink_to(inside)
+    (tmp_path / "to-directory").symlink_to("project")
+    for path in (inside, tmp_path / "to-file", tmp_path / "to-directory/key", project / "not-there"):
+        (found,) = problems(tmp_path, path)
+        assert found.endswith("lies in the project web, which containers use: move it out of there.")
+    (found,) = problems(tmp_path, written(tmp_path / "state/key"))
+    assert found.endswith("lies in codebuddy_state_dir, which containers use: move it out of there.")
+
+
+def test_a_path_that_a_spoke_could_lead_to_another_file_is_refused_though_the_file_lies_elsewhere(
+    tmp_path: Path, project: Path
+) -> None:
+    elsewhere = written(tmp_path / "elsewhere/key")
+    (project / "sub").mkdir()
+    (project / "link").symlink_to(elsewhere)
+    (project / "directory").symlink_to(elsewhere.parent)
+    (tmp_path / "chain").symlink_to("project/link")
+    (tmp_path / "chain-of-directories").symlink_to(project / "directory")
+    for path in (
+        project / "link",
+        project / "directory/key",
+        tmp_path / "chain",
+        tmp_path / "chain-of-directories/key",
+        project / "sub/../../elsewhere/key",  # with a link in the place of sub, this is another file
+    ):
+        assert path.read_bytes() == b"secret"
+        (found,) = problems(tmp_path, path)
+        assert "is reached through the project web, which containers use and could make lead to any file" in found
+
+
+def test_links_that_enter_no_project_are_followed(tmp_path: Path, project: Path) -> None:
+    elsewhere = written(tmp_path / "elsewhere/key")
+    written(tmp_path / "project-of-old/key")
+    (tmp_path / "one").symlink_to("elsewhere/../elsewhere")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for path in (tmp_path / "two/key", elsewhere.parent / "../project-of-old/key", tmp_path / "./elsewhere//key"):
+        assert problems(tmp_path, path) == []
 
 
 def test_only_its_own_spoke_mounts_a_secret_and_only_to_read(declared: dict[str, Any], plan_of: PlanOf) -> None:

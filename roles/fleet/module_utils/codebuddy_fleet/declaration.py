@@ -139,7 +139,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         run_limits=_run_limits(reader, declared),
         format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
         egress=_egress(reader, declared.get("egress", egress.NONE)),
-        secrets=_secrets(reader, declared.get("secrets") or {}),
+        secrets=tuple(sorted(read_secrets(reader, declared.get("secrets") or {}))),
     )
     return project, reader.problems
 
@@ -273,11 +273,6 @@ def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
 def _egress(reader: Reader, value: Any) -> egress.Egress:
     nothing: egress.Egress = egress.NONE
     return reader.read("egress", egress.host_names, value, nothing)
-
-
-def _secrets(reader: Reader, value: Any) -> tuple[str, ...]:
-    nothing: dict[str, str] = {}
-    return tuple(sorted(reader.read("secrets", read_secrets, value, nothing)))
 
 
 def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:
