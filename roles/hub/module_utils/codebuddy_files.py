@@ -27,13 +27,13 @@ def read_if_there(path: Path) -> bytes | None:
         return None
 
 
-def ensure_directory(module: Any, path: Path, ownership: Ownership) -> bool:
+def ensure_directory(module: Any, path: Path, ownership: Ownership, mode: str | None = None) -> bool:
     """Make a directory that only its owner can enter, and its missing parents; gives whether something changes.
-
-    The mode of a directory that is already there stays: it may be one that others need, such as ``/tmp``.
 
     Args:
         module: the AnsibleModule that runs; in check mode nothing is made.
+        mode: of a directory that is already there too; None: that one keeps its own, since it may be one that others
+            need, such as ``/tmp``.
     """
     missing = not path.is_dir()
     if missing and not module.check_mode:
@@ -41,7 +41,7 @@ def ensure_directory(module: Any, path: Path, ownership: Ownership) -> bool:
             directory.mkdir(mode=0o700, exist_ok=True)
     if missing and module.check_mode:
         return True
-    return _set_attributes(module, path, None, ownership) or missing
+    return _set_attributes(module, path, mode, ownership) or missing
 
 
 def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: Ownership) -> bool:

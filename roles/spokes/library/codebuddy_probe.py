@@ -67,7 +67,8 @@ ENGINE_SOCKETS = (
     "/run/podman/podman.sock",
     "/run/crio/crio.sock",
 )
-READ_ONLY = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", "/run/secrets/codebuddy")
+SECRETS = ("/run/secrets/codebuddy", "/run/secrets/project")  # of the link, and of a project that has some
+READ_ONLY = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", *SECRETS)
 NO_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 Breaches = Iterator[str | None]

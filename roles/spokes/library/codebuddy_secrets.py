@@ -9,7 +9,8 @@ short_description: Keep copies of the files that projects declare as their secre
 description:
   - Copies each file into a directory of its project, where only the spoke's user can read it; in one step, so that no
     reader ever sees half of one.
-  - Removes what is no longer declared. Tells names only, never what is in a file.
+  - Removes those that are no longer declared; the directories stay, since spokes that still run mount them.
+  - Tells names only, never what is in a file.
 options:
   directory:
     description: What holds a directory for each project.
@@ -41,7 +42,7 @@ attributes:
     description: Exact.
   diff_mode:
     support: full
-    description: Names what is written and removed.
+    description: Names what is added, changed and removed.
 author: CodeBuddy
 """
 
@@ -55,16 +56,13 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-written:
-  description: Project and name of each that was written, or in check mode would be.
+secrets:
+  description: >-
+    Each that was changed, or in check mode would be: its C(project), its C(name) (none: their directory) and what
+    became of it as C(change).
   returned: always
   type: list
-  elements: str
-removed:
-  description: Project and name, or project alone, of each that went.
-  returned: always
-  type: list
-  elements: str
+  elements: dict
 """
 
 import os
@@ -74,7 +72,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file
+from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there
+from ansible.module_utils.codebuddy_fleet.secret_files import read_secret
+
+Contents = dict[str, dict[str, bytes]]
+"""What is in the secrets: project, then name."""
 
 ARGUMENTS: dict[str, Any] = {
     "directory": {"type": "path", "required": True},
@@ -96,47 +98,61 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     directory = Path(module.params["directory"])
-    declared = {project["id"]: project["secrets"] for project in module.params["projects"]}
     try:
-        contents = {
-            (project, name): Path(path).read_bytes()
-            for project, secrets in declared.items()
-            for name, path in secrets.items()
-        }
-        written = [f"{project}/{name}" for project, name in _write(module, directory, contents)]
-        removed = list(_remove(module, directory, declared))
+        # All are read before any is written, so one that cannot be leaves the others as they are.
+        contents = _read(module.params["projects"])
+        changes = [*_remove(module, directory, contents), *_write(module, directory, contents)]
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+        return
     except OSError as error:
-        module.fail_json(msg=f"A secret cannot be kept: {error.strerror}: {error.filename}.")
+        remedy = "deploy as a user that may write there, or remove what is in the way"
+        module.fail_json(msg=f"{error.filename or directory} cannot be changed ({error.strerror}): {remedy}.")
         return
-    diff = {
-        "before": "".join(f"{one}\n" for one in removed),
-        "after": "".join(f"{one}: written\n" for one in written),
-    }
-    module.exit_json(changed=bool(written or removed), written=written, removed=removed, diff=diff)
+    lines = [f"{directory}/{change['project']}/{change['name']}: {change['change']}\n" for change in changes]
+    module.exit_json(changed=bool(changes), secrets=changes, diff={"before": "", "after": "".join(lines)})
 
 
-def _write(module: Any, directory: Path, contents: dict[tuple[str, str], bytes]) -> Iterator[tuple[str, str]]:
+def _read(projects: list[dict[str, Any]]) -> Contents:
+    contents: Contents = {project["id"]: {} for project in projects}
+    for project in projects:
+        for name, path in project["secrets"].items():
+            try:
+                contents[project["id"]][name] = read_secret(Path(path))
+            except ValueError as error:
+                raise ValueError(f"host {project['id']}: the secret {name}, {path}, {error}.") from error
+    return contents
+
+
+def _remove(module: Any, directory: Path, declared: Contents) -> Iterator[dict[str, str]]:
+    """Remove what is not declared, also what a run that was killed left half written, and what is no plain file.
+
+    The directories stay: a spoke that still mounts one could not start again without it.
+    """
+    for kept in sorted(directory.iterdir()) if directory.is_dir() else ():
+        if kept.is_symlink():  # what it leads to is not ours to remove
+            raise NotADirectoryError(20, "It is a link", str(kept))
+        names = declared.get(kept.name, {})
+        for entry in sorted(os.scandir(kept), key=lambda entry: entry.name):
+            if entry.name in names and entry.is_file(follow_symlinks=False):
+                continue
+            if not module.check_mode:
+                (shutil.rmtree if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
+            yield {"project": kept.name, "name": entry.name, "change": "removed"}
+
+
+def _write(module: Any, directory: Path, contents: Contents) -> Iterator[dict[str, str]]:
     ownership = Ownership(module.params["owner"], module.params["group"])
-    for (project, name), content in contents.items():
-        changed = ensure_directory(module, directory / project, ownership)
-        if ensure_file(module, directory / project / name, content, "0400", ownership) or changed:
-            yield project, name
-
-
-def _remove(module: Any, directory: Path, declared: dict[str, dict[str, str]]) -> Iterator[str]:
-    """Remove what is not declared, also what a run that was killed left half written."""
-    if not directory.is_dir():
-        return
-    for project in sorted(directory.iterdir()):
-        if project.name not in declared:
-            yield project.name
-            if not module.check_mode:
-                shutil.rmtree(project)
-            continue
-        for name in sorted(set(os.listdir(project)) - set(declared[project.name])):
-            yield f"{project.name}/{name}"
-            if not module.check_mode:
-                (project / name).unlink()
+    for project, files in contents.items():
+        there = (directory / project).is_dir()
+        if ensure_directory(module, directory / project, ownership, "0700") and there:
+            yield {"project": project, "name": "", "change": "owner or mode changed"}
+        for name, content in files.items():
+            path = directory / project / name
+            before = read_if_there(path)
+            if ensure_file(module, path, content, "0400", ownership):
+                change = "added" if before is None else "changed" if before != content else "owner or mode changed"
+                yield {"project": project, "name": name, "change": change}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import json
 import os
 import runpy
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,32 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "state/secrets"
 
 
+def told(result: dict[str, Any]) -> dict[str, str]:
+    """What became of each secret; the difference that Ansible shows says the same."""
+    changes = {f"{one['project']}/{one['name']}": one["change"] for one in result["secrets"]}
+    assert result["changed"] == bool(changes)
+    shown = dict(line.rsplit(": ", 1) for line in result["diff"]["after"].splitlines())
+    assert {"/".join(path.split("/")[-2:]): change for path, change in shown.items()} == changes
+    return changes
+
+
 def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 def test_a_copy_is_exact_and_for_its_owner_alone(kept: Path, key: Path) -> None:
     result = run(kept, {"api": {"key": key}}, owner=str(os.getuid()), group=str(os.getgid()))
-    assert result["changed"]
-    assert result["written"] == ["api/key"]
+    assert told(result) == {"api/key": "added"}
     assert files(kept) == {"api/key": key.read_bytes()}
     assert stat.S_IMODE((kept / "api/key").stat().st_mode) == 0o400
     assert {stat.S_IMODE(path.stat().st_mode) for path in (kept, kept / "api")} == {0o700}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
+def test_copies_and_directories_belong_to_the_spokes_user(kept: Path, key: Path) -> None:
+    run(kept, {"api": {"key": key}}, owner="4242", group="4243")
+    for path in (kept / "api", kept / "api/key"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (4242, 4243)
 
 
 def test_a_second_run_changes_nothing_and_a_changed_file_is_replaced_in_the_same_directory(
@@ -58,42 +74,87 @@ def test_a_second_run_changes_nothing_and_a_changed_file_is_replaced_in_the_same
 ) -> None:
     run(kept, {"api": {"key": key}})
     directory, file = (path.stat().st_ino for path in (kept / "api", kept / "api/key"))
-    assert not run(kept, {"api": {"key": key}})["changed"]
+    assert told(run(kept, {"api": {"key": key}})) == {}
     key.write_bytes(b"HUSH again")
-    assert run(kept, {"api": {"key": key}}, check=True)["written"] == ["api/key"]
+    assert told(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "changed"}
     assert (kept / "api/key").stat().st_ino == file
-    assert run(kept, {"api": {"key": key}})["written"] == ["api/key"]
+    assert told(run(kept, {"api": {"key": key}})) == {"api/key": "changed"}
     assert files(kept) == {"api/key": b"HUSH again"}
     assert (kept / "api").stat().st_ino == directory
 
 
-def test_what_is_not_declared_goes(kept: Path, key: Path) -> None:
+def test_what_is_not_declared_goes_and_its_directory_which_a_spoke_may_still_mount_stays(kept: Path, key: Path) -> None:
     run(kept, {"api": {"key": key, "other": key}, "web": {"key": key}})
+    directory = (kept / "web").stat().st_ino
     (kept / "api/.new-abc").write_bytes(b"half")
-    told = run(kept, {"api": {"key": key}}, check=True)
-    assert told["removed"] == ["api/.new-abc", "api/other", "web"]
+    expected = dict.fromkeys(("api/.new-abc", "api/other", "web/key"), "removed")
+    assert told(run(kept, {"api": {"key": key}}, check=True)) == expected
     assert len(files(kept)) == 4
-    assert run(kept, {"api": {"key": key}})["removed"] == told["removed"]
+    assert told(run(kept, {"api": {"key": key}})) == expected
     assert list(files(kept)) == ["api/key"]
-    assert run(kept, {})["removed"] == ["api"]
-    assert not list(kept.iterdir())
-    assert not run(kept, {})["changed"]
+    assert (kept / "web").stat().st_ino == directory
+    assert told(run(kept, {})) == {"api/key": "removed"}
+    assert files(kept) == {}
+    assert told(run(kept, {})) == {}
 
 
-def test_a_changed_mode_is_mended(kept: Path, key: Path) -> None:
+def test_what_is_no_plain_file_goes_and_what_it_leads_to_stays(kept: Path, key: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    (kept / "api").mkdir(0o700, parents=True)
+    (kept / "api/directory").mkdir()
+    (kept / "api/link").symlink_to(outside)
+    (kept / "api/key").symlink_to(key)
+    expected = {"api/directory": "removed", "api/link": "removed", "api/key": "added"}
+    assert told(run(kept, {"api": {"key": key}})) == expected
+    assert (outside / "mine").read_text() == "mine"
+    assert not (kept / "api/key").is_symlink()
+    assert files(kept) == {"api/key": key.read_bytes()} == {"api/key": b"HUSH\0\xff\n"}
+
+
+@pytest.mark.parametrize("name", ["key", ""])
+def test_a_changed_mode_is_mended(kept: Path, key: Path, name: str) -> None:
     run(kept, {"api": {"key": key}})
-    (kept / "api/key").chmod(0o644)
-    assert run(kept, {"api": {"key": key}})["written"] == ["api/key"]
+    (kept / "api" / name).chmod(0o755)
+    assert told(run(kept, {"api": {"key": key}}, check=True)) == {f"api/{name}": "owner or mode changed"}
+    assert told(run(kept, {"api": {"key": key}})) == {f"api/{name}": "owner or mode changed"}
     assert stat.S_IMODE((kept / "api/key").stat().st_mode) == 0o400
+    assert stat.S_IMODE((kept / "api").stat().st_mode) == 0o700
 
 
 def test_a_dry_run_makes_nothing(kept: Path, key: Path) -> None:
-    assert run(kept, {"api": {"key": key}}, check=True)["written"] == ["api/key"]
+    assert told(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "added"}
     assert not kept.exists()
 
 
-def test_a_file_that_is_gone_fails_with_its_name_and_nothing_is_written(kept: Path, key: Path, tmp_path: Path) -> None:
-    result = run(kept, {"api": {"key": key, "gone": tmp_path / "gone"}})
+@pytest.mark.parametrize("make", [lambda path: None, Path.mkdir, os.mkfifo])
+def test_a_file_that_cannot_be_read_fails_with_a_sentence_and_nothing_is_written(
+    kept: Path, key: Path, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "other")
+    result = run(kept, {"api": {"key": key, "other": tmp_path / "other"}})
     assert result["failed"]
-    assert str(tmp_path / "gone") in result["msg"]
+    assert result["msg"].startswith(f"host api: the secret other, {tmp_path}/other, ")
+    assert result["msg"].endswith(".")
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_link_in_the_place_of_a_directory_is_refused_and_what_it_leads_to_stays(
+    kept: Path, key: Path, tmp_path: Path, declared: bool
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    kept.mkdir(parents=True)
+    (kept / "api").symlink_to(outside)
+    assert run(kept, {"api": {"key": key}} if declared else {})["msg"].startswith(f"{kept}/api cannot be changed")
+    assert files(outside) == {"mine": b"mine"}
+
+
+def test_what_is_in_the_way_of_a_directory_fails_with_its_name(kept: Path, key: Path) -> None:
+    kept.mkdir(parents=True)
+    (kept / "api").write_text("")
+    result = run(kept, {"api": {"key": key}})
+    assert result["msg"].startswith(f"{kept}/api cannot be changed (Not a directory): deploy as a user")
