@@ -56,8 +56,9 @@ def test_a_symlink_to_a_sibling_leads_nowhere(fleet: Deployment, project: str) -
 
 @each_project
 def test_only_workspace_home_and_temporary_directories_can_be_written(fleet: Deployment, project: str) -> None:
-    refused = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", "/run/secrets/codebuddy", "/var/tmp")
-    assert fleet.python(project, WRITE, *refused).output == ""
+    refused = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", "/var/tmp")
+    secrets = ("/run/secrets/codebuddy", "/run/secrets/project")
+    assert fleet.python(project, WRITE, *refused, *secrets).output == ""
     allowed = ("/workspace", "/home/codebuddy", "/tmp", "/run")
     done = fleet.python(project, WRITE, *allowed)
     assert done.output.split() == list(allowed), done
