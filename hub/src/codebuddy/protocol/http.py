@@ -65,7 +65,8 @@ class AccessGuard:
 def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:
     """Make the Streamable HTTP side of a server; run it around the application's life.
 
-    The guard has checked Host and Origin already, so the SDK's own check, which knows fewer cases, stays off.
+    The guard has checked Host and Origin already, so the SDK's own check, which knows fewer cases, stays off. No event
+    is stored: an answer that its connection did not take cannot be fetched on another, so its call is cancelled.
     """
     return StreamableHTTPSessionManager(server, max_request_body_size=MAX_MESSAGE_BYTES, max_sessions=1000)
 
