@@ -78,13 +78,13 @@ class HubConfiguration(_Document):
 
 
 class Task(_Document):
-    """A declared task: its command line, and the format in which it reports, if it has one (see `codebuddy.reports`).
+    """A declared task: its command line, and the formats in which it reports, if it has some (see `codebuddy.reports`).
 
     ``{report}`` in an argument stands for the path of a file that the task writes its report to.
     """
 
     argv: Annotated[list[str], Field(min_length=1)]
-    format: str | None = None
+    formats: list[str] = []
 
 
 class RunLimits(_Document):

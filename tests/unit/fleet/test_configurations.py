@@ -67,7 +67,7 @@ def test_the_agent_reads_what_a_run_may_take(declared: dict[str, Any], plan_of: 
     declared["projects"][0]["tasks"] = {"test": {"argv": ["pytest"], "format": "pytest"}}
     read = SpokeConfiguration.model_validate(written(plan_of(declared), "api"))
     assert read.runs == RunLimits(max_run_seconds=7200, max_job_seconds=86400, max_jobs=3, output_bytes=8 * 2**20)
-    assert read.tasks == {"test": Task(argv=["pytest"], format="pytest")}
+    assert read.tasks == {"test": Task(argv=["pytest"], formats=["pytest"])}
     declared["fleet"]["run_width"] = 2
     assert HubConfiguration.model_validate(written(plan_of(declared), "hub")).run_width == 2
 

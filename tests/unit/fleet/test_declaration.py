@@ -59,6 +59,11 @@ def test_a_good_project_has_no_problem() -> None:
             "task test: format 'xml' is unknown: use one of junit,",
         ),
         ({"tasks": {"test": {"argv": ["x"], "fromat": "tap"}}}, "task test has the key 'fromat'"),
+        (
+            {"tasks": {"test": {"argv": ["x"], "format": ["tap", "xml"]}}},
+            "task test: format 'xml' is unknown: use",
+        ),
+        ({"tasks": {"test": {"argv": ["x"], "format": ["junit", "gcc"]}}}, "the format junit needs the file {report}"),
         ({"tasks": {"test": {"argv": ["x"], "format": "junit"}}}, "the format junit needs the file {report}"),
         ({"tasks": {"test": {"argv": ["x", "{report}"], "format": "tap"}}}, "tap has no use for the file {report}"),
         ({"max_jobs": 0}, "max_jobs 0 is not a number of things at a time: give a whole number from 1 to 1000"),

@@ -115,7 +115,7 @@ def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
     assert hub["journal"] == {"max_bytes": 64 * 2**20, "max_age_seconds": 7 * 86400}
     spoke = json.loads(plan.files["/srv/state/config/api/config.json"].content)
     assert set(spoke) == {"project", "profile", "tasks", "environment", "language_servers", "runs", "egress"}
-    assert spoke["tasks"] == {"test": {"argv": ["pytest"], "format": None}}
+    assert spoke["tasks"] == {"test": {"argv": ["pytest"], "formats": []}}
     assert spoke["runs"]["max_run_seconds"] == 3600
     assert spoke["language_servers"][0]["ready"] == "immediate"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Counts", "Failure", "Finding", "Report", "Severity", "Unit"]
+__all__ = ["Counts", "Failure", "Finding", "Report", "Severity", "Unit", "joined"]
 
 Severity = Literal["error", "warning", "information", "hint"]
 Unit = Literal["codepoint", "utf16", "byte", "display"]
@@ -87,3 +88,20 @@ class Report:
     more_failures: int = 0
     more_findings: int = 0
     problem: str | None = None
+
+
+def joined(reports: Sequence[Report]) -> Report:
+    """Put together what was read in several formats of one run: a test run that did not compile has findings only.
+
+    That one of them could not be read is worth a word only where no other tells how it went.
+    """
+    errors = any(finding.severity == "error" for report in reports for finding in report.findings)
+    told = errors or any(report.counts is not None for report in reports)
+    return Report(
+        counts=next((report.counts for report in reports if report.counts is not None), None),
+        failures=[failure for report in reports for failure in report.failures],
+        findings=[finding for report in reports for finding in report.findings],
+        more_failures=sum(report.more_failures for report in reports),
+        more_findings=sum(report.more_findings for report in reports),
+        problem=None if told and len(reports) > 1 else next((one.problem for one in reports if one.problem), None),
+    )

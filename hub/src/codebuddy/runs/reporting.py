@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,8 +12,8 @@ from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, clean, from_lsp
 from codebuddy.language.tree import Tree
 from codebuddy.reports.columns import from_display
-from codebuddy.reports.formats import Reader, read_file_report, reader_for
-from codebuddy.reports.models import Failure, Finding, Report
+from codebuddy.reports.formats import FILE_FORMATS, read_file_report, reader_for
+from codebuddy.reports.models import Failure, Finding, Report, joined
 from codebuddy.runs.models import Reported, TestCounts, TestFailure
 from codebuddy.runs.pipes import Stream
 
@@ -30,23 +31,23 @@ class ReportReader:
     """Reads one run's report.
 
     Args:
-        format_name: the format that the task declares.
+        formats: those that the task declares; what each finds is put together.
         file: where the task writes its report; None: it is in what it prints.
         tree: the project.
         cwd: the run's working directory.
     """
 
-    def __init__(self, format_name: str, file: Path | None, tree: Tree, cwd: Path) -> None:
-        self._format = format_name
+    def __init__(self, formats: Sequence[str], file: Path | None, tree: Tree, cwd: Path) -> None:
+        self._file_formats = [one for one in formats if one in FILE_FORMATS]
         self._file = file
         self._tree = tree
         self._cwd = cwd
-        self._reader: Reader | None = None if file is not None else reader_for(format_name, cwd)
+        self._readers = [reader_for(one, cwd) for one in formats if one not in FILE_FORMATS]
         self._lines: dict[Stream, bytes] = {}
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Take the next output."""
-        if self._reader is None:
+        if not self._readers:
             return
         *lines, rest = (self._lines.get(stream, b"") + data).split(b"\n")
         for line in lines:
@@ -55,18 +56,18 @@ class ReportReader:
 
     def finish(self) -> Reported:
         """Give the report; reads files, so call it in a thread."""
-        if self._reader is None:
-            return self._told(self._read_file())
         for rest in self._lines.values():
             if rest:
                 self._feed(rest)
-        return self._told(self._reader.finish())
+        files = [self._read_file(one) for one in self._file_formats]
+        return self._told(joined([*files, *(reader.finish() for reader in self._readers)]))
 
     def _feed(self, line: bytes) -> None:
-        assert self._reader is not None
-        self._reader.feed(line[:_MAX_LINE].decode("utf-8", "replace").rstrip("\r"))
+        text = line[:_MAX_LINE].decode("utf-8", "replace").rstrip("\r")
+        for reader in self._readers:
+            reader.feed(text)
 
-    def _read_file(self) -> Report:
+    def _read_file(self, format_name: str) -> Report:
         assert self._file is not None
         try:
             descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -75,7 +76,7 @@ class ReportReader:
         except OSError as error:
             return Report(None, [], [], problem=f"The task's report cannot be read: {error.strerror}.")
         with open(descriptor, "rb") as file:
-            return read_file_report(self._format, file, self._cwd)
+            return read_file_report(format_name, file, self._cwd)
 
     def _told(self, report: Report) -> Reported:
         failures, diagnostics, room = list[TestFailure](), list[Diagnostic](), _ROOM

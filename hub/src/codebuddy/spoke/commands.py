@@ -162,9 +162,9 @@ class Commands:
         return self._result(run, observer.buffer)
 
     def _reader(self, order: Order, task: Task | None, file: Path | None) -> ReportReader | None:
-        if task is None or task.format is None:
+        if task is None or not task.formats:
             return None
-        return ReportReader(task.format, file, self._tree, order.program.cwd)
+        return ReportReader(task.formats, file, self._tree, order.program.cwd)
 
     def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
         end, (text, streams) = run.end, buffer.excerpt()

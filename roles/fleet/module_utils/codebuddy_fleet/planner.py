@@ -150,7 +150,7 @@ def _spoke_config(project: Project) -> dict[str, Any]:
     return {
         "project": project.id,
         "profile": project.profile,
-        "tasks": {name: {"argv": task.argv, "format": task.format} for name, task in project.tasks.items()},
+        "tasks": {name: {"argv": task.argv, "formats": list(task.formats)} for name, task in project.tasks.items()},
         "runs": {
             "max_run_seconds": project.run_limits.max_run_time,
             "max_job_seconds": project.run_limits.max_job_time,

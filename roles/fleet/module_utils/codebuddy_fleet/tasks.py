@@ -18,10 +18,10 @@ REPORT_FORMATS = (
 
 @dataclass(frozen=True)
 class Task:
-    """A task: its command line, and the format in which it reports, if it has one."""
+    """A task: its command line, and the formats in which it reports, if it has some."""
 
     argv: list[str]
-    format: str | None = None
+    formats: tuple[str, ...] = ()
 
 
 def read_tasks(reader: Reader, value: Any) -> dict[str, Task]:
@@ -35,21 +35,20 @@ def read_tasks(reader: Reader, value: Any) -> dict[str, Task]:
 
 
 def _task(reader: Reader, name: str, value: Any) -> Task:
-    """Read a task: a command line, or a mapping that has one as ``argv`` and says in which format it reports."""
+    """Read a task: a command line, or a mapping that has one as ``argv`` and says in which formats it reports."""
     if not isinstance(value, dict):
         return Task(reader.read(f"task {name}", values.command, value, []))
     for key in sorted(set(map(str, value)) - {"argv", "format"}):
         reader.say(f"task {name} has the key {key!r}: a task has argv and format.")
     argv: list[str] = reader.read(f"task {name}: argv", values.command, value.get("argv"), [])
-    known = value.get("format")
-    if known is None:
-        return Task(argv)
-    if known not in REPORT_FORMATS:
-        reader.say(f"task {name}: format {known!r} is unknown: use one of {', '.join(REPORT_FORMATS)}.")
-    elif (known == "junit") != any(REPORT in word for word in argv):
-        told = "needs" if known == "junit" else "has no use for"
+    given = value.get("format")
+    formats = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    if unknown := [one for one in formats if one not in REPORT_FORMATS]:
+        reader.say(f"task {name}: format {unknown[0]!r} is unknown: use one of {', '.join(REPORT_FORMATS)}.")
+    elif ("junit" in formats) != any(REPORT in word for word in argv) and formats:
+        told = "junit needs" if "junit" in formats else f"{formats[0]} has no use for"
         reader.say(
-            f"task {name}: the format {known} {told} the file {REPORT}: junit is read from the file that the task "
+            f"task {name}: the format {told} the file {REPORT}: junit is read from the file that the task "
             f"writes there, like --junitxml={REPORT}; all others are read from what it prints."
         )
-    return Task(argv, str(known))
+    return Task(argv, formats)

@@ -1,0 +1,59 @@
+"""Reports of one run in several formats, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from codebuddy.language.tree import Tree
+from codebuddy.reports.models import Counts, Finding, Report, Severity, joined
+from codebuddy.runs.reporting import ReportReader
+
+
+def finding(severity: Severity) -> Finding:
+    return Finding("a.c", 1, 1, None, None, severity, "said", None, "gcc", "codepoint")
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        (Report(), "no report"),
+        (Report(findings=[finding("warning")]), "no report"),
+        (Report(findings=[finding("error")]), None),
+        (Report(counts=Counts(passed=1)), None),
+        (Report(problem="another"), "no report"),
+    ],
+)
+def test_what_could_not_be_read_is_told_unless_another_tells_how_it_went(other: Report, problem: str | None) -> None:
+    report = joined([Report(problem="no report"), other])
+    assert report.problem == problem
+    assert (report.counts, report.findings) == (other.counts, other.findings)
+
+
+def test_one_report_stays_as_it_is() -> None:
+    report = Report(counts=Counts(1, 2, 3), findings=[finding("error")], more_findings=4, problem="cut")
+    assert joined([report]) == report
+
+
+OUTPUT = b"main.c: In function 'main':\nmain.c:1:12: error: expected ';' before '}' token\n"
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_tests_that_do_not_compile_are_told_as_what_the_compiler_found(tmp_path: Path, compiles: bool) -> None:
+    (tmp_path / "main.c").write_text("int main() {\n}\n")
+    file = tmp_path / "report.xml"
+    reader = ReportReader(["junit", "gcc"], file, Tree("p", tmp_path), tmp_path)
+    if compiles:
+        file.write_text('<testsuite name="s" tests="1"><testcase name="one" time="0.1"/></testsuite>')
+    else:
+        reader.add("stderr", OUTPUT)
+    told = reader.finish()
+    assert told.report_problem is None
+    if compiles:
+        assert told.counts is not None
+        assert told.counts.passed == 1
+        assert told.diagnostics is None
+    else:
+        assert told.counts is None
+        assert [(one.path, one.line, one.severity) for one in told.diagnostics or []] == [("p/main.c", 1, "error")]
