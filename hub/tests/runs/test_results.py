@@ -34,3 +34,23 @@ def test_a_job_is_told_with_how_to_read_it() -> None:
     told = RunResults.of([RunResult(project="a", job_id="a:0123456789ab")])
     assert "a:0123456789ab" in told.text()
     assert told.results[0].reason is None
+
+
+def test_of_several_that_ended_well_each_tells_its_output_unless_its_report_says_all() -> None:
+    told = RunResults.of(
+        [
+            good("a", task=None, output="v24.1\n"),
+            good("b", task=None),
+            good("c", output="7 passed\n", counts=TestCounts(passed=7)),
+            good("d", output="checked\n", diagnostics=[]),
+        ]
+    ).text()
+    assert "a: ok (0.0 s)\n  output:\n    v24.1" in told
+    assert "passed\n" not in told
+    assert "checked" not in told
+    assert not [line for line in told.split("\n") if line.startswith(("b:", "c:", "d:"))]
+
+
+def test_a_column_in_which_nobody_has_anything_is_left_out() -> None:
+    told = RunResults.of([good("a", task=None), good("b", task=None, exit_code=3)]).text()
+    assert told.split("\n")[0].split() == ["PROJECT", "RESULT", "TIME"]

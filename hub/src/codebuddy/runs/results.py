@@ -19,6 +19,7 @@ _SHOWN_DIAGNOSTICS: Final = 50
 _SHOWN_OUTPUT: Final = 16 * 1024  # characters, over all projects: the structure has what was asked for
 _LEAST_OUTPUT: Final = 500
 _INDENT: Final = 4
+_LEFT: Final = ("PROJECT", "TASK", "RESULT")  # columns of words; all others are of numbers
 
 
 class RunResults(Result):
@@ -44,8 +45,8 @@ class RunResults(Result):
         lines = _table(self.results) if len(self.results) > 1 else []
         share = max(_LEAST_OUTPUT, _SHOWN_OUTPUT // max(1, len(self.results)))
         for result in self.results:
-            if lines and result.ended_well and not result.diagnostics and len(self.results) > 1:
-                continue  # its row says it all
+            if len(self.results) > 1 and _row_says_all(result):
+                continue
             lines += [*([""] if lines else []), *_told(result, share)]
         return "\n".join(lines)
 
@@ -68,6 +69,12 @@ def report_lines(report: Reported) -> list[str]:
 
 def _runs_on(result: RunResult) -> bool:
     return result.reason is None
+
+
+def _row_says_all(result: RunResult) -> bool:
+    """Whether a result ended well, and its report found nothing or it printed nothing."""
+    reported = result.counts is not None or result.diagnostics is not None
+    return result.ended_well and not result.diagnostics and (reported or not result.output.strip("\n"))
 
 
 def _how(result: RunResult) -> str:
@@ -135,11 +142,13 @@ def _table(results: Sequence[RunResult]) -> list[str]:
                 f"{result.duration_seconds:.1f} s",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    # A column in which nobody has anything is none.
+    columns = [one for one in zip(*rows, strict=True) if any(cell != "-" for cell in one[1:])]
+    widths = [max(map(len, column)) for column in columns]
     return [
         "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column[0] in _LEFT else cell.rjust(width)
+            for cell, width, column in zip(row, widths, columns, strict=True)
         ).rstrip()
-        for row in rows
+        for row in zip(*columns, strict=True)
     ]
