@@ -243,9 +243,12 @@ class Runs:
 
     def _why_not(self, program: str, error: OSError | ValueError) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        told = f"{program[:200]!r} could not be started in {self._project}: {why}."
+        if not isinstance(error, FileNotFoundError):
+            return told
         return (
-            f"{program[:200]!r} could not be started in {self._project}: {why}. Programs are those of the project's "
-            "image; add distribution packages with `packages` in the inventory."
+            f"{told} Programs are those of the project's image; add distribution packages with `packages` in the "
+            "inventory."
         )
 
     def _forget(self) -> None:
