@@ -19,12 +19,12 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from codebuddy.configuration import SECRETS
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, Channel
-from codebuddy.protocol.dialled import SUBPROTOCOL, DialledChannel
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel
 from codebuddy.protocol.link import greet
 from codebuddy.protocol.messages import RemoteError
 from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
+from codebuddy.protocol.websocket_client import ClientChannel
 from codebuddy.protocol.wire import Wire
 
 __all__ = ["call"]
@@ -85,7 +85,7 @@ async def _channel() -> AsyncIterator[Channel]:
         compression=None,
         proxy=None,
     ) as connection:
-        yield DialledChannel(connection)
+        yield ClientChannel(connection)
 
 
 def _cannot(why: str) -> int:

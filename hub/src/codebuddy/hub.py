@@ -96,6 +96,7 @@ class Hub:
             ],
             INSTRUCTIONS,
             self.in_flight,
+            "the hub's log",
         )
         self.stopping = anyio.Event()
 

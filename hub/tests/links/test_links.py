@@ -20,10 +20,9 @@ from codebuddy.errors import ToolError
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
-from codebuddy.protocol.dialled import LINK_PATH
 from codebuddy.protocol.door import MAX_SPOKE_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.link import LINK_PATH, LinkServer
 from codebuddy.spoke.dial import dial_for_ever, waits
 from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
 
@@ -58,7 +57,7 @@ async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
         port = listener.getsockname()[1]
         listeners.append(listener)
     links, stopping = Links(ADDRESSES.values()), anyio.Event()
-    server = build_server("hub", [echo_tool(Probe())], "", InFlight())
+    server = build_server("hub", [echo_tool(Probe())], "", InFlight(), "its log")
     policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
     door = open_door(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
     async with anyio.create_task_group() as tasks:
@@ -74,7 +73,7 @@ class Agent:
     def __init__(self, project: str, folder: Path) -> None:
         self.project = project
         self.probe = Probe()
-        self.server = ToolServer(project, [echo_tool(self.probe)])
+        self.server = LinkServer(project, [echo_tool(self.probe)], "its log")
         self.token_path = folder / f"{project}.token"
         self.token_path.write_text(link_token(project))
         self.states: list[tuple[str, str | None]] = []

@@ -21,7 +21,7 @@ from mcp.shared.message import SessionMessage
 import codebuddy
 from codebuddy.principal import LOCAL
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.link import LinkServer
 from codebuddy.protocol.stdio import LineChannel
 from codebuddy_testing.doors import Probe, echo_tool
 
@@ -40,7 +40,7 @@ def anyio_backend() -> str:
 @asynccontextmanager
 async def served(folder: Path, probe: Probe) -> AsyncIterator[Streams]:
     """Serve the fixture tool on a local socket; give a connection to it."""
-    server = ToolServer("test", [echo_tool(probe)])
+    server = LinkServer("test", [echo_tool(probe)], "its log")
 
     ended = anyio.Event()
 
@@ -94,7 +94,7 @@ async def exchange(streams: Streams, *messages: dict[str, Any] | bytes) -> list[
         return [json.loads(line) async for line in reader]
 
 
-def call(ident: int, **arguments: Any) -> dict[str, Any]:
+def call(ident: int | str, **arguments: Any) -> dict[str, Any]:
     params = {"name": "echo", "arguments": arguments}
     return {"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params}
 
@@ -117,6 +117,33 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
     assert seen == ["half"]
     assert failed.is_error
     assert failed.structured_content["code"] == "asked_to_fail"
+
+
+async def test_who_does_not_answer_a_ping_while_a_call_is_served_is_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codebuddy.protocol.liveness.SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr("codebuddy.protocol.liveness.PING_SECONDS", 0.05)
+    probe = Probe()
+    async with served(tmp_path, probe) as (reader, writer):
+        writer.write(json.dumps(call(1, text="x", wait=True)).encode() + b"\n")
+        with anyio.fail_after(5):
+            assert json.loads(await reader.readline())["method"] == "ping"
+            await probe.cancelled.wait()
+            while await reader.readline():
+                continue  # what was under way; then the end
+
+
+async def test_who_answers_pings_is_served_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codebuddy.protocol.liveness.SILENCE_SECONDS", 0.01)
+    probe = Probe()
+    async with served(tmp_path, probe) as (reader, writer):
+        writer.write(json.dumps(call("mine", text="x", wait=True)).encode() + b"\n")
+        with anyio.fail_after(5):
+            for _ in range(5):
+                ping = json.loads(await reader.readline())
+                writer.write(json.dumps({"jsonrpc": "2.0", "id": ping["id"], "result": {}}).encode() + b"\n")
+        assert not probe.cancelled.is_set()
 
 
 async def test_cancelling_a_call_cancels_its_work(tmp_path: Path) -> None:

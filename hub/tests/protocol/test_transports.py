@@ -72,6 +72,7 @@ async def test_what_breaks_inside_is_not_told_outside(transport: str, mode: str)
     async with open_door() as door, connected(transport, door.port, token(), mode) as client:
         result = await client.call_tool("echo", {"text": "x", "crash": True})
     assert result.structured_content["code"] == "internal_error"
+    assert "the test's log has it as incident" in result.structured_content["message"]
     assert "secret" not in json.dumps(result.model_dump(mode="json"))
 
 

@@ -95,8 +95,23 @@ async def test_a_job_that_had_not_ended_ended_with_its_agent(tmp_path: Path) -> 
         assert again.end.reason == "agent_restart"
 
 
+ENDED = '{"argv": [], "background": true, "started": %s, "end": {"reason": "exited", "duration_seconds": %s}}'
+
+
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"argv": 1}', '{"argv": [], "background": true, "started": 1e308}']
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"argv": 1}',
+        '{"argv": [], "background": true, "started": 1e308}',
+        ENDED % ("1e300", "1"),
+        ENDED % ("NaN", "1"),
+        ENDED % ("1", "Infinity"),
+        ENDED % ("1", "1e999"),
+        ENDED.replace("exited", "unheard of") % ("1", "1"),
+    ],
 )
 async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: str) -> None:
     (tmp_path / "0123456789ab").mkdir()
@@ -104,6 +119,17 @@ async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: 
     (tmp_path / "0123456789ab/000000000000000.out").write_bytes(os.urandom(1000))
     (tmp_path / "file").write_text("x")
     assert load_runs(tmp_path, "p", LIMIT) == []
+
+
+def test_of_a_long_command_line_the_beginning_is_told(tmp_path: Path) -> None:
+    run = job(Transcript(tmp_path / "run", LIMIT))
+    run.argv = ["cc", *["-DX"] * 1000]
+    told = run.describe().argv
+    assert told[:2] == ["cc", "-DX"]
+    assert told[-1].endswith("…")
+    assert len(" ".join(told)) < 2010
+    run.argv = ["sh", "-c", "x" * 100_000]
+    assert [len(word) for word in run.describe().argv] == [2, 2, 1995]
 
 
 async def test_lines_are_found_and_the_search_goes_on_with_the_cursor(tmp_path: Path) -> None:

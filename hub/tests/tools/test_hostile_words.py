@@ -83,7 +83,7 @@ def require_harmless(text: str) -> None:
 async def test_an_answer_speaks_for_its_own_project_alone(name: str, asked: Any, said: Any, whole: Any) -> None:
     spokes = Spokes({**said, **whole})
     tools = {tool.name: tool for tool in code_tools(spokes, frozenset({"project-a", "project-b"}))}
-    result = await run_tool(tools[name], Call(LOCAL), asked)
+    result = await run_tool(tools[name], Call(LOCAL), asked, "its log")
     assert "isError" not in result
     require_harmless(result["content"][0]["text"])
     assert "ok" in result["content"][0]["text"]
@@ -129,7 +129,7 @@ async def failed(says: Any) -> str:
     links = Links(["project-a"])
     await links.add(Link("project-a", cast(Any, _Wire(says)), cast(Any, None)))
     tools = {tool.name: tool for tool in code_tools(links, frozenset({"project-a"}))}
-    result = await run_tool(tools["hover"], Call(LOCAL), HERE)
+    result = await run_tool(tools["hover"], Call(LOCAL), HERE, "its log")
     assert result["isError"] is True
     return str(result["content"][0]["text"])
 

@@ -97,7 +97,7 @@ async def open_door() -> AsyncIterator[Door]:
     listener.listen()
     port = listener.getsockname()[1]
     probe, stopping, in_flight = Probe(), anyio.Event(), InFlight()
-    server = build_server("test", [echo_tool(probe)], "Test.", in_flight)
+    server = build_server("test", [echo_tool(probe)], "Test.", in_flight, "the test's log")
 
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}

@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessPolicy, Principal
-from codebuddy.links.registry import Link, Links, watch
-from codebuddy.protocol.dialled import LINK_PATH
+from codebuddy.links.registry import Link, Links
 from codebuddy.protocol.http import AccessGuard
-from codebuddy.protocol.kernel import PRINCIPAL_KEY, ToolsServer
-from codebuddy.protocol.link import greet
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
+from codebuddy.protocol.link import LINK_PATH, greet
+from codebuddy.protocol.liveness import until_silent
 from codebuddy.protocol.messages import RemoteError
 from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def link_app(
-    server: ToolsServer, links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
+    server: McpServer, links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
 ) -> ASGIApp:
     """Make the application behind the link listeners.
 
@@ -99,9 +99,15 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
             return
         link = Link(project, wire, close)
         await links.add(link)
-        tasks.start_soon(watch, link)
+        tasks.start_soon(_close_when_silent, link)
         try:
             await closed.wait()
         finally:
             links.remove(link)
             tasks.cancel_scope.cancel()
+
+
+async def _close_when_silent(link: Link) -> None:
+    await until_silent(link.wire)
+    log.warning("link %s: no answer to a ping; closing it", link.project)
+    await link.close("no answer to a ping")

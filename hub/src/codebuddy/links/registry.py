@@ -19,13 +19,7 @@ from codebuddy.protocol.wire import Wire
 from codebuddy.readable import one_line
 from codebuddy.tool import Progress
 
-__all__ = ["Link", "Links", "watch"]
-
-SILENCE_SECONDS = 1.0
-"""After so long without an answer or progress, a spoke is asked whether it is still there."""
-
-PING_SECONDS = 2.0
-"""So long it may take to say so; the agent answers between two lines of output, however busy its project is."""
+__all__ = ["Link", "Links"]
 
 log = logging.getLogger(__name__)
 
@@ -117,23 +111,6 @@ class Links:
         except (BadAnswer, RemoteError) as error:
             log.warning("link %s: %s: %s", project, tool, one_line(str(error), 500))  # no line of the log is forged
             raise _bad_answer(project, tool) from None
-
-
-async def watch(link: Link) -> None:
-    """Close a link whose spoke no longer answers; return then. A paused container or a cut network closes nothing."""
-    while True:
-        await link.wire.silent(SILENCE_SECONDS)
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await link.wire.request("ping", None)
-        except RemoteError:
-            continue  # nonsense is an answer too
-        except WireClosed:
-            return
-        except TimeoutError:
-            log.warning("link %s: no answer to a ping; closing it", link.project)
-            await link.close("no answer to a ping")
-            return
 
 
 def _bad_answer(project: str, tool: str) -> ToolError:

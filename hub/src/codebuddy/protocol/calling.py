@@ -45,13 +45,14 @@ def describe(tool: Tool[Any]) -> Json:
     }
 
 
-async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, with_text: bool = True) -> Json:
+async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str, with_text: bool = True) -> Json:
     """Run a tool; give the result of ``tools/call``. A failure is a result too.
 
     Args:
         tool: the tool.
         call: who asks.
         raw: the arguments as they came.
+        log_name: where what is logged here is found, as a caller is told.
         with_text: whether the readable form is wanted beside the structure.
     """
     try:
@@ -67,9 +68,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, with_text: boo
     except Exception:
         incident = uuid.uuid4().hex[:8]
         log.exception("tool %s failed (incident %s)", tool.name, incident)
-        return _failure(
-            ToolError("internal_error", f"{tool.name} failed inside; the hub's log has it as incident {incident}.")
-        )
+        sentence = f"{tool.name} failed inside; {log_name} has it as incident {incident}."
+        return _failure(ToolError("internal_error", sentence))
 
 
 async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None) -> R:

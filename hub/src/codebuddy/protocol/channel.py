@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["MAX_MESSAGE_BYTES", "Channel", "ChannelClosed", "InputEnded", "MessageTooLong"]
+__all__ = [
+    "MAX_MESSAGE_BYTES",
+    "SUBPROTOCOL",
+    "UNSUPPORTED_DATA",
+    "Channel",
+    "ChannelClosed",
+    "InputEnded",
+    "MessageTooLong",
+]
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """The longest message that any transport takes, in bytes."""
+
+SUBPROTOCOL = "mcp"
+"""What a WebSocket that carries MCP is opened for."""
+
+UNSUPPORTED_DATA = 1003
+"""Close code of a WebSocket for a frame that is no text; RFC 6455, section 7.4.1."""
 
 
 class ChannelClosed(Exception):

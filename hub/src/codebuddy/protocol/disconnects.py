@@ -11,12 +11,12 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from starlette.requests import Request
 
-__all__ = ["answered_while_there"]
+__all__ = ["cancel_on_disconnect"]
 
 T = TypeVar("T")
 
 
-async def answered_while_there(request: Request, answer: Awaitable[T]) -> T:
+async def cancel_on_disconnect(request: Request, answer: Awaitable[T]) -> T:
     """Give the answer to a request; when its connection goes, it is cancelled, as if the client had asked for that.
 
     The protocol of the handshake era does not take a lost connection for a cancellation, because the answer could be

@@ -20,7 +20,7 @@ from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessDenied, AccessPolicy, Principal
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.kernel import PRINCIPAL_KEY, ToolsServer
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
 from codebuddy.protocol.websocket import serve_websocket
 
 __all__ = ["AccessGuard", "HealthReport", "client_app", "http_sessions"]
@@ -72,7 +72,7 @@ def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:
 
 
 def client_app(
-    server: ToolsServer,
+    server: McpServer,
     sessions: StreamableHTTPSessionManager,
     health: HealthReport,
     policy: AccessPolicy,

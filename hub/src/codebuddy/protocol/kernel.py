@@ -31,12 +31,12 @@ from codebuddy import __version__
 from codebuddy.principal import Principal
 from codebuddy.protocol.calling import describe, run_tool
 from codebuddy.protocol.channel import Channel
-from codebuddy.protocol.disconnects import answered_while_there
+from codebuddy.protocol.disconnects import cancel_on_disconnect
 from codebuddy.protocol.messages import INVALID_PARAMS, RemoteError, is_id
 from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Progress, Tool
 
-__all__ = ["PRINCIPAL_KEY", "InFlight", "ToolsServer", "build_server", "serve_channel"]
+__all__ = ["PRINCIPAL_KEY", "InFlight", "McpServer", "build_server", "serve_channel"]
 
 PRINCIPAL_KEY = "codebuddy.principal"
 """Where the access layer leaves the principal in an ASGI scope."""
@@ -68,21 +68,24 @@ class InFlight:
         await self._idle.wait()
 
 
-class ToolsServer(Server[Any]):
+class McpServer(Server[Any]):
     """The SDK's server, which also runs its tools for those who do without the SDK."""
 
     tools: Mapping[str, Tool[Any]]
     in_flight: InFlight
+    log_name: str
 
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
         """Run a tool of ours; give the result of ``tools/call``."""
         with self.in_flight:
-            return await run_tool(tool, Call(principal, progress), arguments)
+            return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
 
 
-def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_flight: InFlight) -> ToolsServer:
+def build_server(
+    name: str, tools: Sequence[Tool[Any]], instructions: str, in_flight: InFlight, log_name: str
+) -> McpServer:
     """Make the SDK server that offers these tools, in this order.
 
     Args:
@@ -90,6 +93,7 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
         tools: what it offers.
         instructions: told to the client's model.
         in_flight: counts the calls.
+        log_name: where what it logs is found, as a caller is told.
     """
     by_name = {tool.name: tool for tool in tools}
     listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe(tool)) for tool in tools])
@@ -106,10 +110,10 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
         progress = context.session.report_progress
         answer = server.run_tool(tool, _principal(context), progress, params.arguments)
         if context.request is not None:
-            answer = answered_while_there(context.request, answer)
+            answer = cancel_on_disconnect(context.request, answer)
         return types.CallToolResult.model_validate(await answer)
 
-    server = ToolsServer(
+    server = McpServer(
         name,
         version=__version__,
         instructions=instructions,
@@ -117,12 +121,12 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, in_fl
         on_call_tool=call_tool,
         get_tool_input_schema=input_schemas.get,
     )
-    server.tools, server.in_flight = by_name, in_flight
+    server.tools, server.in_flight, server.log_name = by_name, in_flight, log_name
     server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
     return server
 
 
-async def serve_channel(server: ToolsServer, channel: Channel, principal: Principal) -> None:
+async def serve_channel(server: McpServer, channel: Channel, principal: Principal) -> None:
     """Serve one connection until it ends.
 
     Args:
@@ -154,7 +158,7 @@ async def serve_channel(server: ToolsServer, channel: Channel, principal: Princi
 
 
 async def _serve(
-    server: ToolsServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
+    server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
 ) -> dict[str, Any]:
     method, params = incoming.method, incoming.params
     if method == "tools/call" and runner.connection.initialize_accepted and _is_plain_call(params):

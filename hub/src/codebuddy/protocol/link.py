@@ -18,36 +18,36 @@ from codebuddy import __version__
 from codebuddy.principal import Principal
 from codebuddy.protocol.calling import describe, run_tool
 from codebuddy.protocol.channel import Channel
+from codebuddy.protocol.liveness import until_silent
 from codebuddy.protocol.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RemoteError
-from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Tool
 
-__all__ = ["HANDSHAKE_SECONDS", "ToolServer", "greet"]
+__all__ = ["HANDSHAKE_SECONDS", "LINK_PATH", "LinkServer", "greet"]
+
+LINK_PATH: Final = "/link"
+"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
 
 HANDSHAKE_SECONDS: Final = 10.0
-
-_LOOK_SECONDS: Final = 0.25
-_SILENCE_SECONDS: Final = 1.0
-_PING_SECONDS: Final = 2.0
 
 _VERSION: Final = "2025-11-25"
 _VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", _VERSION})
 
-
 log = logging.getLogger(__name__)
 
 
-class ToolServer:
+class LinkServer:
     """Serves tools, in their order.
 
     Args:
         name: the server's name in the protocol.
         tools: what it offers.
+        log_name: where what it logs is found, as a caller is told.
     """
 
-    def __init__(self, name: str, tools: Sequence[Tool[Any]]) -> None:
+    def __init__(self, name: str, tools: Sequence[Tool[Any]], log_name: str) -> None:
         self._name = name
+        self._log_name = log_name
         self._tools = {tool.name: tool for tool in tools}
 
     async def serve(self, channel: Channel, principal: Principal) -> None:
@@ -63,7 +63,7 @@ class ToolServer:
 
         wire = Wire(channel, answer, most=None)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_when_gone, wire, tasks.cancel_scope)
+            tasks.start_soon(_end_when_silent, wire, tasks.cancel_scope)
             await wire.run()
             tasks.cancel_scope.cancel()
 
@@ -96,27 +96,15 @@ class ToolServer:
         if arguments is not None and not isinstance(arguments, dict):
             raise RemoteError(INVALID_PARAMS, "The arguments of a tool are an object.")
         # The readable form would be made for nobody: who calls here makes it from the structure.
-        return await run_tool(tool, Call(principal, incoming.progress), arguments, with_text=False)
+        call = Call(principal, incoming.progress)
+        return await run_tool(tool, call, arguments, self._log_name, with_text=False)
 
 
-async def _end_when_gone(wire: Wire, serving: anyio.CancelScope) -> None:
-    """End a connection whose other side no longer answers although it waits for us: a network that is cut closes
-    nothing, and what runs for nobody is to end.
-    """
-    loop = asyncio.get_running_loop()
-    while True:
-        await asyncio.sleep(_LOOK_SECONDS)
-        if not wire.serving or loop.time() - wire.heard_at < _SILENCE_SECONDS:
-            continue
-        try:
-            async with asyncio.timeout(_PING_SECONDS):
-                await wire.request("ping", None)
-        except RemoteError:
-            continue  # an answer all the same
-        except (TimeoutError, WireClosed):
-            log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
-            serving.cancel()
-            return
+async def _end_when_silent(wire: Wire, serving: anyio.CancelScope) -> None:
+    """End a connection whose other side waits for us and is gone: what runs for nobody is to end."""
+    await until_silent(wire)
+    log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
+    serving.cancel()
 
 
 async def greet(wire: Wire, name: str) -> None:

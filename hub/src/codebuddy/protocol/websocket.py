@@ -10,9 +10,8 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.principal import Principal
-from codebuddy.protocol.channel import ChannelClosed
-from codebuddy.protocol.dialled import SUBPROTOCOL, UNSUPPORTED_DATA
-from codebuddy.protocol.kernel import PRINCIPAL_KEY, ToolsServer, serve_channel
+from codebuddy.protocol.channel import SUBPROTOCOL, UNSUPPORTED_DATA, ChannelClosed
+from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer, serve_channel
 
 __all__ = ["POLICY_VIOLATION", "AcceptedChannel", "accept", "lifetime", "serve_websocket"]
 
@@ -81,7 +80,7 @@ async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: any
         tasks.cancel_scope.cancel()
 
 
-async def serve_websocket(server: ToolsServer, socket: WebSocket, stopping: anyio.Event) -> None:
+async def serve_websocket(server: McpServer, socket: WebSocket, stopping: anyio.Event) -> None:
     """Serve MCP on one upgraded connection until the client leaves, its token expires, or the hub stops.
 
     Args:

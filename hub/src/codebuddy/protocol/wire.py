@@ -107,8 +107,8 @@ class Wire:
         self._closed = False
         self.heard_at = 0.0
         """When the other side was last heard, in the loop's time."""
-        self._waiting_since = 0.0
-        self._waits = asyncio.Event()
+        self._busy_since = 0.0
+        self._busy = asyncio.Event()
 
     async def run(self) -> None:
         """Read until the channel closes. What is being served is cancelled then, and what we asked fails.
@@ -149,9 +149,7 @@ class Wire:
         if on_progress is not None:
             params = {**(params or {}), "_meta": {"progressToken": ident}}
         pending = Pending(on_progress)
-        if not self._pending:
-            self._waiting_since = asyncio.get_running_loop().time()
-            self._waits.set()
+        self._begin()
         self._pending[ident] = pending
         try:
             await self._send(message_of(ident, method=method, params=params))
@@ -166,16 +164,10 @@ class Wire:
             raise
         finally:
             del self._pending[ident]
-            if not self._pending:
-                self._waits.clear()
+            self._done()
             if pending.telling is not None:
                 pending.telling.cancel()
         return answered
-
-    @property
-    def serving(self) -> bool:
-        """Whether a request of the other side is being answered."""
-        return bool(self._serving)
 
     async def notify(self, method: str, params: Params | None = None) -> None:
         """Send a notification; it is dropped when the other side is gone."""
@@ -185,14 +177,23 @@ class Wire:
             return
 
     async def silent(self, seconds: float) -> None:
-        """Return when an answer has been waited for, and nothing heard, for so long."""
+        """Return when one side has waited for the other, and nothing was heard, for so long."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._waits.wait()
-            quiet = loop.time() - max(self.heard_at, self._waiting_since)
+            await self._busy.wait()
+            quiet = loop.time() - max(self.heard_at, self._busy_since)
             if quiet >= seconds:
                 return
             await asyncio.sleep(seconds - quiet)
+
+    def _begin(self) -> None:
+        if not self._busy.is_set():
+            self._busy_since = asyncio.get_running_loop().time()
+            self._busy.set()
+
+    def _done(self) -> None:
+        if not self._pending and not self._serving:
+            self._busy.clear()
 
     async def _receive(self) -> str | None:
         try:
@@ -257,6 +258,7 @@ class Wire:
             problem = error_of(INVALID_REQUEST, f"{self._most} requests are being answered; wait for one of them.")
             await self._send(message_of(incoming.request_id, error=problem))
             return
+        self._begin()
         task = asyncio.create_task(self._answer(incoming))
         self._serving[key] = incoming, task
         self._tasks.add(task)
@@ -267,6 +269,7 @@ class Wire:
     def _ended(self, key: int | str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         del self._serving[key]
+        self._done()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("answering failed", exc_info=error)
 

@@ -172,7 +172,7 @@ class Job(Result):
 
     job_id: str
     project: str
-    argv: list[str]
+    argv: list[str] = Field(description="The command line; of a long one the beginning, with … at its end.")
     task: str | None = None
     background: bool
     started_at: str = Field(description="In UTC, like 2026-01-31T12:00:00Z.")

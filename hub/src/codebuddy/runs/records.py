@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     argv: list[str]
     task: str | None = None
@@ -95,16 +95,14 @@ def _load(directory: Path, project: str, limit: int) -> Run | None:
             transcript=Transcript.load(directory, limit),
             report=record.report,
         )
-        if record.end is not None:
-            run.end = record.end
-            return run
-        run.end = RunEnd(
+        run.end = record.end or RunEnd(
             "agent_restart",
             max(0.0, path.stat().st_mtime - record.started),
             message="The spoke was started anew while it ran; start it again.",
         )
-        run.describe()  # whatever was written there can be told, or it is not taken
+        run.describe().text()  # whatever was written there can be told, or it is not taken
     except (OSError, ValidationError, ValueError, OverflowError):
         return None
-    save_run(directory, run)
+    if record.end is None:
+        save_run(directory, run)
     return run

@@ -6,12 +6,16 @@ import secrets
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Final
 
 from codebuddy.runs.models import EndReason, Job, Reported
 from codebuddy.runs.process import Program, Stop
 from codebuddy.runs.transcript import Transcript
 
 __all__ = ["Order", "Run", "RunEnd", "new_id", "utc"]
+
+_TOLD_ARGV: Final = 2000
+"""So many characters of a command line are told in a list of jobs."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Run:
         return Job(
             job_id=self.job_id,
             project=self.project,
-            argv=self.argv,
+            argv=_beginning(self.argv),
             task=self.task,
             background=self.background,
             started_at=utc(self.started),
@@ -96,6 +100,17 @@ class Run:
             message=end.message if end else None,
             output_bytes=self.transcript.total,
         )
+
+
+def _beginning(argv: list[str]) -> list[str]:
+    """Give the beginning of a command line; ``…`` is where something is left out."""
+    room, told = _TOLD_ARGV, list[str]()
+    for word in argv:
+        if len(word) >= room:
+            return [*told, f"{word[:room]}…"]
+        told.append(word)
+        room -= len(word) + 1
+    return told
 
 
 def new_id(project: str) -> str:

@@ -30,7 +30,8 @@ _ADVICE_BYTES: Final = 32 * 1024
 """So much of the end of a failed run's output is looked at for advice."""
 
 _MAX_ENDED: Final = 50
-_KEPT_SHARE: Final = 4
+_KEPT_LIMITS: Final = 4
+"""The output of ended runs is kept up to so many times the limit of one."""
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +255,7 @@ class Runs:
     def _forget(self) -> None:
         """Let go of the oldest ended runs, when they are many or their output is much."""
         ended = [run for run in self._runs.values() if run.end is not None]
-        room = _KEPT_SHARE * self.limits.output_bytes
+        room = _KEPT_LIMITS * self.limits.output_bytes
         for number, run in enumerate(reversed(ended)):
             room -= run.transcript.size
             if number >= _MAX_ENDED or (room < 0 and number > 0):

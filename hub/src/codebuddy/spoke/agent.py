@@ -14,8 +14,7 @@ import anyio
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
-from codebuddy.protocol.dialled import LINK_PATH
-from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.link import LINK_PATH, LinkServer
 from codebuddy.protocol.stdio import AGENT_SOCKET
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.commands import Commands, run_tools
@@ -54,7 +53,9 @@ class Agent:
             *server_tools(self.servers),
             _status_tool(self),
         ]
-        self.server = ToolServer(f"codebuddy-{configuration.project}", self.tools)
+        self.server = LinkServer(
+            f"codebuddy-{configuration.project}", self.tools, f"the log of the spoke of {configuration.project}"
+        )
 
     def status(self) -> SpokeStatus:
         """Tell how the spoke is."""

@@ -13,9 +13,9 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.dialled import SUBPROTOCOL, DialledChannel
-from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from codebuddy.protocol.link import LinkServer
+from codebuddy.protocol.websocket_client import ClientChannel
 
 __all__ = ["dial_for_ever", "read_token", "waits"]
 
@@ -44,7 +44,7 @@ def read_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-async def dial_for_ever(url: str, token_path: Path, server: ToolServer, project: str, on_state: OnState) -> None:
+async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
     """Keep a link to the hub: connect, serve until it ends, wait, again. Returns only when cancelled.
 
     Args:
@@ -72,7 +72,7 @@ async def dial_for_ever(url: str, token_path: Path, server: ToolServer, project:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
                 pauses = waits()
-                await server.serve(DialledChannel(connection), hub)
+                await server.serve(ClientChannel(connection), hub)
                 why = connection.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
             body = error.response.body or b""

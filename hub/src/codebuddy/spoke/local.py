@@ -9,7 +9,7 @@ from pathlib import Path
 
 from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.link import ToolServer
+from codebuddy.protocol.link import LinkServer
 from codebuddy.protocol.stdio import LineChannel
 
 __all__ = ["listen_locally", "local_principal"]
@@ -22,7 +22,7 @@ def local_principal(project: str) -> Principal:
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 
-async def listen_locally(server: ToolServer, project: str, path: Path) -> None:
+async def listen_locally(server: LinkServer, project: str, path: Path) -> None:
     """Serve on a local socket that only this user can open, until cancelled.
 
     Args:

@@ -67,7 +67,8 @@ async def serve_stdio(
 
 async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
     offered = [tool for tool in tools if not tool.for_hub]
-    server = build_server(f"codebuddy-{project}", offered, INSTRUCTIONS.format(project=project), InFlight())
+    instructions = INSTRUCTIONS.format(project=project)
+    server = build_server(f"codebuddy-{project}", offered, instructions, InFlight(), "its standard error")
     await serve_channel(server, channel, local_principal(project))
 
 

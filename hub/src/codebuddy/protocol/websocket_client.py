@@ -5,18 +5,12 @@ from __future__ import annotations
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from codebuddy.protocol.channel import ChannelClosed
+from codebuddy.protocol.channel import UNSUPPORTED_DATA, ChannelClosed
 
-__all__ = ["LINK_PATH", "SUBPROTOCOL", "UNSUPPORTED_DATA", "DialledChannel"]
-
-SUBPROTOCOL = "mcp"
-LINK_PATH = "/link"
-"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
-
-UNSUPPORTED_DATA = 1003  # RFC 6455, section 7.4.1
+__all__ = ["ClientChannel"]
 
 
-class DialledChannel:
+class ClientChannel:
     """Text messages on a WebSocket that we opened."""
 
     def __init__(self, connection: ClientConnection) -> None:
