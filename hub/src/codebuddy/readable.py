@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_LINE", "one_line", "paragraph", "printable"]
+__all__ = ["MAX_LINE", "label_lines", "one_line", "paragraph", "printable"]
 
 MAX_LINE = 2000
 MAX_PARAGRAPH = 5000
@@ -53,3 +53,10 @@ def paragraph(text: str, indent: int = 2, longest: int = MAX_PARAGRAPH) -> str:
     first, *rest = _LINE_END.split(text[:longest])
     shown = [printable(line.expandtabs(4), _SPACES) for line in (first, *(" " * indent + line for line in rest))]
     return "\n".join(line.rstrip() for line in shown) + (_CUT if len(text) > longest else "")
+
+
+def label_lines(text: str, label: str) -> str:
+    r"""Put a label before each line; nothing is escaped. Only ``\n`` ends a line, as in a terminal."""
+    lines = text.split("\n")
+    last = [lines.pop()] if text.endswith("\n") else []
+    return "\n".join([*(label + line for line in lines), *last])

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.runs.job_output import read_job
 from codebuddy.runs.models import JobOutputArguments
-from codebuddy.runs.reading import read_job
 from codebuddy.runs.records import load_runs, save_run
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.segments import SEGMENT_BYTES

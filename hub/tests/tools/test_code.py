@@ -11,32 +11,13 @@ from codebuddy.access import LOCAL, Principal
 from codebuddy.code.models import DiagnosticsArguments, LocationsResult, PlaceArguments
 from codebuddy.code.symbol_models import ReferencesArguments
 from codebuddy.errors import ToolError
-from codebuddy.links.registry import Links
 from codebuddy.tool import Call, parse_arguments
 from codebuddy.tools.code import code_tools
+from codebuddy_testing.spokes import Spokes
 
 pytestmark = pytest.mark.anyio
 
 PLACE: dict[str, Any] = {"line": 1, "column": 1, "end_line": 1, "end_column": 2}
-
-
-class Spokes(Links):
-    """Links whose spokes say what they are told to say."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        super().__init__(answers)
-        self.answers = answers
-
-        self.asked: list[tuple[str, dict[str, Any]]] = []
-
-    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
-        self.asked.append((project, arguments))
-        said = self.answers[project]
-        if callable(said):
-            said = await said(arguments, more)
-        if isinstance(said, ToolError):
-            raise said
-        return answer.model_validate(said)
 
 
 async def ask(name: str, answers: dict[str, Any] | Spokes, arguments: Any, call: Call | None = None) -> Any:
@@ -235,7 +216,7 @@ async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers
 
     with anyio.fail_after(5):
         await ask("find_symbols", {"a": spoke("a"), "b": spoke("b")}, {"query": "x"}, Call(LOCAL, report))
-    assert sorted(told) == [(1.0, "a: loading"), (2.0, "b: loading")]
+    assert sorted(told) == [(1.0, "[a] loading"), (2.0, "[b] loading")]
 
 
 async def test_what_makes_an_answer_too_long_comes_with_the_next_pages() -> None:

@@ -18,6 +18,8 @@ from codebuddy.readable import one_line, paragraph
 from codebuddy.tool import Call
 from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools
+from codebuddy.tools.jobs import job_tools
+from codebuddy.tools.runs import run_tools
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio
@@ -38,6 +40,12 @@ FINDING = {**PLACE, "severity": "error", "message": EVIL, "code": EVIL, "source"
 OFFER = {"id": EVIL, "title": EVIL, "kind": EVIL, "server": EVIL, "disabled": EVIL}
 HERE = {"path": "project-a/x.ts", "line": 1, "column": 1}
 CARET = {"path": "project-a/x.ts", "line": 1, "column": 1}
+FAILURE = {"name": EVIL, "message": EVIL, "path": f"project-a/{EVIL}", "line_text": EVIL}
+REPORT = {"failures": [FAILURE], "diagnostics": [FINDING], "report_problem": EVIL}
+RUN = {"reason": "signaled", "signal": EVIL, "task": EVIL, "message": EVIL, "output": EVIL, "job_id": EVIL, **REPORT}
+JOB_ID = "project-a:0123456789ab"
+JOB = {"job_id": JOB_ID, "project": "project-a", "argv": [EVIL], "task": EVIL, "background": True, "started_at": EVIL}
+JOB |= {"duration_seconds": 1.0, "output_bytes": 1, "reason": "signaled", "signal": EVIL, "message": EVIL}
 SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("find_definition", HERE, {"locations": [PLACE]}),
     ("find_implementations", HERE, {"locations": [PLACE]}),
@@ -52,7 +60,26 @@ SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("type_hierarchy", {**HERE, "direction": "subtypes"}, {"direction": EVIL, "items": [ITEM]}),
     ("diagnostics", {}, {"diagnostics": [FINDING], "checked_files": 1}),
 ]
-QUIET: dict[str, Any] = {"find_symbols": {"symbols": []}, "find_references": {"locations": [], "symbols": []}}
+MATCH = {"offset": 1, "stream": "stdout", "line_text": EVIL}
+RUN_SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("run_command", {"argv": ["x"]}, {**RUN, "project": "project-a"}),
+    ("run_command", {"argv": ["x"], "projects": ["project-a"]}, {"project": EVIL, "job_id": EVIL}),
+    ("list_jobs", {}, {"jobs": [JOB]}),
+    ("job_output", {"job_id": JOB_ID}, {**JOB, **REPORT, "output": EVIL, "complete": False, "cursor": EVIL}),
+    (
+        "job_output",
+        {"job_id": JOB_ID},
+        {**JOB, "complete": True, "matches": [{"offset": 1, "stream": "stdout", "line_text": EVIL}]},
+    ),
+    ("cancel_job", {"job_id": JOB_ID}, JOB),
+]
+QUIET: dict[str, Any] = {
+    "find_symbols": {"complete": True, "symbols": []},
+    "find_references": {"complete": True, "locations": [], "symbols": []},
+    "diagnostics": {"complete": True, "diagnostics": [], "checked_files": 0},
+    "run_command": {"project": "project-b", "reason": "exited", "exit_code": 0},
+    "list_jobs": {"jobs": []},
+}
 INCOMPLETE = {"complete": False, "reason": "indexing", "message": EVIL}
 
 
@@ -65,14 +92,13 @@ class Spokes(Links):
 
     async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
         if project == "project-b":
-            quiet = QUIET.get(tool, {"diagnostics": [], "checked_files": 0})
-            return answer.model_validate({"complete": True, **quiet})
+            return answer.model_validate(QUIET[tool])
         return answer.model_validate(self.says)
 
 
 def require_harmless(text: str) -> None:
     assert [char for char in text if char != "\n" and unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")] == []
-    assert [line for line in text.split("\n") if line.startswith("project-b")] == []
+    assert [line for line in text.split("\n") if line.startswith("project-b/")] == []
     assert [line for line in text.split("\n") if line.startswith("  1:1  forged")] == []
 
 
@@ -81,8 +107,20 @@ def require_harmless(text: str) -> None:
     ("name", "asked", "said"), SAID, ids=[f"{name}-{number}" for number, (name, *_) in enumerate(SAID)]
 )
 async def test_an_answer_speaks_for_its_own_project_alone(name: str, asked: Any, said: Any, whole: Any) -> None:
-    spokes = Spokes({**said, **whole})
-    tools = {tool.name: tool for tool in code_tools(spokes, frozenset({"project-a", "project-b"}))}
+    await require_harmless_answer(name, asked, {**said, **whole})
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "said"), RUN_SAID, ids=[f"{name}-{number}" for number, (name, *_) in enumerate(RUN_SAID)]
+)
+async def test_a_run_speaks_for_its_own_project_alone(name: str, asked: Any, said: Any) -> None:
+    await require_harmless_answer(name, asked, said)
+
+
+async def require_harmless_answer(name: str, asked: Any, said: Any) -> None:
+    spokes, projects = Spokes(said), frozenset({"project-a", "project-b"})
+    every = [*code_tools(spokes, projects), *run_tools(spokes, projects, 8), *job_tools(spokes, projects)]
+    tools = {tool.name: tool for tool in every}
     result = await run_tool(tools[name], Call(LOCAL), asked, "its log")
     assert "isError" not in result
     require_harmless(result["content"][0]["text"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
+from codebuddy.errors import ToolError
 from codebuddy.readable import one_line, paragraph
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.changes import FileChange
@@ -36,11 +37,13 @@ __all__ = [
     "TextRange",
     "grouped",
     "paths_in",
+    "reason_of",
 ]
 
 L = TypeVar("L", bound="Location")
 
 Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
+_REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
 Severity = Literal["error", "warning", "information", "hint"]
 
 TIMEOUT = Field(
@@ -259,6 +262,11 @@ def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
             lines.append(one_line(path, MAX_PATH_SHOWN))
         lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
     return lines
+
+
+def reason_of(error: ToolError) -> Reason:
+    """Give why an answer lacks the part of a project that could not be asked."""
+    return _REASONS.get(error.code, "server_error")
 
 
 def paths_in(answer: Any) -> Iterator[str]:

@@ -12,15 +12,16 @@ from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
+from codebuddy.readable import label_lines
 from codebuddy.tool import Progress
 
-__all__ = ["ANSWER_SECONDS", "ask_each", "ask_spoke", "require_own", "together"]
+__all__ = ["ask_each", "ask_spoke", "require_own", "together"]
 
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 
-ANSWER_SECONDS = 10.0
-"""So long after its time-out a spoke may take to say that it timed out."""
+ANSWER_SECONDS = 15.0
+"""So long after its time-out a spoke may take to end what timed out, and to say so."""
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ async def ask_spoke(
     sent: dict[str, Any],
     answer: type[R],
     *,
-    seconds: float,
-    paths: Callable[[R], Iterable[str]],
+    seconds: float = 0.0,
+    paths: Callable[[R], Iterable[str]] = lambda _answer: (),
     report: Progress | None = None,
 ) -> R:
     """Ask one spoke, and see that it speaks for its own project only.
@@ -45,7 +46,7 @@ async def ask_spoke(
         sent: its arguments.
         answer: the model that the answer must fit.
         seconds: the time-out that the spoke was given.
-        paths: gives the workspace paths in an answer.
+        paths: gives the workspace paths in an answer; left out: there are none.
         report: is told what the spoke tells.
 
     Raises:
@@ -73,26 +74,31 @@ def require_own(project: str, paths: Iterable[str]) -> None:
 
 
 def together(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
-    """Join what several spokes tell of how far they are: MCP wants numbers that grow.
+    """Join what several spokes tell of how far they are; of several, each line says whose it is.
 
     Args:
-        report: is told all of it.
+        report: is told all of it, with the sum of what they told. MCP wants numbers that grow, so each is one more at
+            least.
         projects: ids.
 
     Returns:
         Project → what is told by its spoke.
     """
-    count = 0
+    so_far = dict.fromkeys(projects, 0.0)
+    if len(so_far) == 1:
+        return dict.fromkeys(so_far, report)
+    last = 0.0
 
     def of(project: str) -> Progress:
-        async def tell(_progress: float, _total: float | None = None, message: str | None = None, /) -> None:
-            nonlocal count
-            count += 1
-            await report(float(count), None, project if message is None else f"{project}: {message}")
+        async def tell(progress: float, _total: float | None = None, message: str | None = None, /) -> None:
+            nonlocal last
+            so_far[project] = max(so_far[project], progress)
+            last = max(last + 1, sum(so_far.values()))
+            await report(last, None, f"[{project}]" if message is None else label_lines(message, f"[{project}] "))
 
         return tell
 
-    return {project: of(project) for project in projects}
+    return {project: of(project) for project in so_far}
 
 
 async def ask_each(

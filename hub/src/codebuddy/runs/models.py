@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from codebuddy.code.models import Diagnostic
+from codebuddy.code.models import Diagnostic, paths_in
 from codebuddy.tool import Arguments, Result
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "TaskArguments",
     "TestCounts",
     "TestFailure",
+    "reported_paths",
 ]
 
 MAX_SECONDS = 30 * 86400.0
@@ -47,11 +49,13 @@ EndReason = Literal[
     "oom",
     "agent_restart",
     "spoke_offline",
+    "no_answer",
     "not_started",
     "refused",
 ]
 """How a run ended. ``oom``: the kernel ended it, or a part of it, for want of memory; ``agent_restart``: the spoke was
-started anew; ``not_started``: the program could not be started; ``refused``: the spoke would not run it."""
+started anew; ``no_answer``: the spoke did not say how it ended, or not so that it could be
+understood; ``not_started``: the program could not be started; ``refused``: the spoke would not run it."""
 
 StretchOf = Literal["stdout", "stderr", "omitted"]
 JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80)]
@@ -138,6 +142,12 @@ class Reported(Result):
     report_problem: str | None = Field(
         default=None, description="Why there are no failures or diagnostics, or not all."
     )
+
+
+def reported_paths(report: Reported) -> Iterator[str]:
+    """Give every workspace path that a report names."""
+    yield from (failure.path for failure in report.failures or [] if failure.path is not None)
+    yield from paths_in(report.diagnostics)
 
 
 class RunResult(Reported):

@@ -17,9 +17,9 @@ from codebuddy.language.servers import LanguageServers
 from codebuddy.protocol.link import LINK_PATH, LinkServer
 from codebuddy.protocol.stdio import AGENT_SOCKET
 from codebuddy.spoke.code import code_tools
-from codebuddy.spoke.commands import Commands, run_tools
 from codebuddy.spoke.dial import dial_for_ever
 from codebuddy.spoke.local import listen_locally
+from codebuddy.spoke.runs import Commands, run_tools
 from codebuddy.spoke.servers import server_tools
 from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state

@@ -7,19 +7,17 @@ from typing import Any, Final, TypeVar
 from pydantic import Field
 
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each
+from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.readable import one_line, paragraph
-from codebuddy.runs.models import CancelJobArguments, Job, JobOutput, JobOutputArguments, Jobs
+from codebuddy.runs.models import CancelJobArguments, Job, JobOutput, JobOutputArguments, Jobs, reported_paths
 from codebuddy.runs.results import report_lines
 from codebuddy.tool import Arguments, Call, Result, Tool
-from codebuddy.tools.runs import require_own_places
 
 __all__ = ["JobList", "JobText", "job_tools"]
 
 J = TypeVar("J", bound=Job)
 
-_ANSWER_SECONDS: Final = 15.0
 _MAX_JOBS: Final = 500
 _SHOWN: Final = 64 * 1024
 
@@ -76,20 +74,23 @@ class JobText(JobOutput):
         return "\n".join(lines)
 
 
-def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
-    """Give the hub's tools for jobs.
+class _Jobs:
+    """Asks the spokes for their jobs.
 
     Args:
-        links: the links to the spokes.
+        links: the links to them.
         projects: ids of all configured projects.
     """
 
-    async def list_jobs(call: Call, arguments: ListJobsInProjects) -> JobList:
+    def __init__(self, links: Links, projects: frozenset[str]) -> None:
+        self._links, self._projects = links, projects
+
+    async def list_jobs(self, call: Call, arguments: ListJobsInProjects) -> JobList:
         async def ask(project: str) -> list[Job]:
-            said = await links.call(project, "list_jobs", {}, Jobs, timeout_seconds=_ANSWER_SECONDS)
+            said = await ask_spoke(self._links, project, "list_jobs", {}, Jobs)
             return [_own(project, job) for job in said.jobs[:_MAX_JOBS]]
 
-        answers = await ask_each(call.principal.choose(arguments.projects, projects), ask)
+        answers = await ask_each(call.principal.choose(arguments.projects, self._projects), ask)
         missing = [
             Unasked(project=project, code=answer.code, message=answer.message)
             for project, answer in answers.items()
@@ -99,24 +100,31 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
         jobs.sort(key=lambda job: job.started_at, reverse=True)
         return JobList(jobs=jobs, complete=not missing, missing=missing or None)
 
-    async def job_output(call: Call, arguments: JobOutputArguments) -> JobText:
-        project = _project_of(call, arguments.job_id)
-        sent = arguments.model_dump(exclude_unset=True)
-        patience = arguments.wait_seconds + _ANSWER_SECONDS
-        said = await links.call(project, "job_output", sent, JobText, timeout_seconds=patience)
-        require_own_places(project, said)
+    async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobText:
+        project, sent = self._project_of(call, arguments.job_id), arguments.model_dump(exclude_unset=True)
+        said = await ask_spoke(
+            self._links, project, "job_output", sent, JobText, seconds=arguments.wait_seconds, paths=reported_paths
+        )
         return _own(project, said)
 
-    async def cancel_job(call: Call, arguments: CancelJobArguments) -> JobEnd:
-        project = _project_of(call, arguments.job_id)
-        sent = arguments.model_dump()
-        return _own(project, await links.call(project, "cancel_job", sent, JobEnd, timeout_seconds=_ANSWER_SECONDS))
+    async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> JobEnd:
+        project = self._project_of(call, arguments.job_id)
+        return _own(project, await ask_spoke(self._links, project, "cancel_job", arguments.model_dump(), JobEnd))
 
-    def _project_of(call: Call, job_id: str) -> str:
+    def _project_of(self, call: Call, job_id: str) -> str:
         project = job_id.partition(":")[0]
-        call.principal.require_project(project, projects)
+        call.principal.require_project(project, self._projects)
         return project
 
+
+def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
+    """Give the hub's tools for jobs.
+
+    Args:
+        links: the links to the spokes.
+        projects: ids of all configured projects.
+    """
+    jobs = _Jobs(links, projects)
     return [
         Tool(
             "list_jobs",
@@ -124,7 +132,7 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             "List the jobs of one or many projects: what runs now, and what ended and can still be read.",
             ListJobsInProjects,
             JobList,
-            list_jobs,
+            jobs.list_jobs,
         ),
         Tool(
             "job_output",
@@ -134,9 +142,9 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             "tests and compilers reported.",
             JobOutputArguments,
             JobText,
-            job_output,
+            jobs.job_output,
         ),
-        Tool("cancel_job", "run", "End a job and all that it started.", CancelJobArguments, JobEnd, cancel_job),
+        Tool("cancel_job", "run", "End a job and all that it started.", CancelJobArguments, JobEnd, jobs.cancel_job),
     ]
 
 

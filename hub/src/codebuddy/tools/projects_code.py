@@ -19,10 +19,10 @@ from codebuddy.code.symbol_models import (
     ReferencesResult,
     SymbolLocation,
 )
-from codebuddy.links.combining import Combining, ProjectPart
 from codebuddy.links.registry import Links
 from codebuddy.readable import one_line
 from codebuddy.tool import Call
+from codebuddy.tools.combining import Combining, ProjectPart
 
 __all__ = ["Diagnostics", "FoundIn", "Many", "References"]
 

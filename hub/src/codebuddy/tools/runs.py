@@ -7,25 +7,21 @@ from typing import Any, Final
 from pydantic import Field
 
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ask_each, require_own
+from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
 from codebuddy.runs.models import (
     DEFAULT_TIMEOUT_SECONDS,
     CommandArguments,
     EndReason,
-    Reported,
     RunArguments,
     RunResult,
     TaskArguments,
+    reported_paths,
 )
 from codebuddy.runs.results import RunResults
-from codebuddy.runs.telling import label_lines
-from codebuddy.tool import Call, Progress, Tool
+from codebuddy.tool import Call, Tool
 
-__all__ = ["CommandInProjects", "TaskInProjects", "require_own_places", "run_tools"]
-
-END_SECONDS: Final = 15.0
-"""So long after its time-out a run may take to end and be told."""
+__all__ = ["CommandInProjects", "TaskInProjects", "run_tools"]
 
 OUTPUT_BYTES: Final = 256 * 1024
 """The output that one answer has, over all projects."""
@@ -33,6 +29,9 @@ OUTPUT_BYTES: Final = 256 * 1024
 _LEAST_OUTPUT: Final = 2048
 
 PROJECTS: Final = "Ids of the projects to run in; left out: every project that the token covers."
+
+# What the hub says of an answer that did not come, or was none; all other refusals are the spoke's own.
+_NO_ANSWER: Final = frozenset({"timed_out", "bad_answer", "too_large", "internal_error"})
 
 
 class CommandInProjects(CommandArguments):
@@ -47,6 +46,53 @@ class TaskInProjects(TaskArguments):
     projects: list[str] | None = Field(default=None, min_length=1, description=PROJECTS)
 
 
+class _Runner:
+    """Runs the same in the spokes of several projects.
+
+    Args:
+        links: the links to them.
+        projects: ids of all configured projects.
+        width: in so many projects at a time what one call asks for is run.
+    """
+
+    def __init__(self, links: Links, projects: frozenset[str], width: int) -> None:
+        self._links, self._projects, self._width = links, projects, width
+
+    async def run_command(self, call: Call, arguments: CommandInProjects) -> RunResults:
+        return await self._run(call, "run_command", arguments, arguments.projects)
+
+    async def run_task(self, call: Call, arguments: TaskInProjects) -> RunResults:
+        return await self._run(call, "run_task", arguments, arguments.projects)
+
+    async def _run(self, call: Call, tool: str, arguments: RunArguments, wanted: list[str] | None) -> RunResults:
+        chosen = call.principal.choose(wanted, self._projects)
+        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
+        sent["output_limit"] = _share(arguments.output_limit, len(chosen))
+        reports = together(call.progress, chosen)
+
+        async def ask(project: str) -> RunResult:
+            result = await ask_spoke(
+                self._links,
+                project,
+                tool,
+                sent,
+                RunResult,
+                seconds=_longest(arguments),
+                paths=reported_paths,
+                report=reports[project],
+            )
+            return result.model_copy(update={"project": project})  # whatever a spoke says of whom it speaks
+
+        answers = await ask_each(chosen, ask, self._width)
+        for answer in answers.values():
+            # A refusal concerns the call, and where nothing ran at all it is the answer: spoke_offline is a result.
+            if isinstance(answer, ToolError) and len(chosen) == 1 and answer.code != "spoke_offline":
+                raise answer
+        return RunResults.of(
+            [_without(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
+        )
+
+
 def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[Any]]:
     """Give the hub's run tools.
 
@@ -55,35 +101,7 @@ def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[A
         projects: ids of all configured projects.
         width: in so many projects at a time what one call asks for is run.
     """
-
-    async def run(call: Call, tool: str, arguments: RunArguments, wanted: list[str] | None) -> RunResults:
-        chosen = call.principal.choose(wanted, projects)
-        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
-        sent["output_limit"] = _share(arguments.output_limit, len(chosen))
-        progress = _joined(call.progress, chosen)
-
-        async def ask(project: str) -> RunResult:
-            result = await links.call(
-                project, tool, sent, RunResult, report=progress[project], timeout_seconds=_patience(arguments)
-            )
-            require_own_places(project, result)
-            return result.model_copy(update={"project": project})  # whatever a spoke says of whom it speaks
-
-        answers = await ask_each(chosen, ask, width)
-        for answer in answers.values():
-            # A refusal concerns the call, and where nothing ran at all it is the answer: spoke_offline is a result.
-            if isinstance(answer, ToolError) and len(chosen) == 1 and answer.code != "spoke_offline":
-                raise answer
-        return RunResults.of(
-            [_refused(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
-        )
-
-    async def run_command(call: Call, arguments: CommandInProjects) -> RunResults:
-        return await run(call, "run_command", arguments, arguments.projects)
-
-    async def run_task(call: Call, arguments: TaskInProjects) -> RunResults:
-        return await run(call, "run_task", arguments, arguments.projects)
-
+    runner = _Runner(links, projects, width)
     return [
         Tool(
             "run_command",
@@ -93,7 +111,7 @@ def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[A
             "ended. With background it starts a job and answers at once.",
             CommandInProjects,
             RunResults,
-            run_command,
+            runner.run_command,
         ),
         Tool(
             "run_task",
@@ -103,47 +121,27 @@ def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[A
             "linters as diagnostics, all with the output.",
             TaskInProjects,
             RunResults,
-            run_task,
+            runner.run_task,
         ),
     ]
-
-
-def require_own_places(project: str, report: Reported) -> None:
-    """Refuse what a spoke reports of another project's files.
-
-    Raises:
-        ToolError: ``bad_answer``.
-    """
-    require_own(project, (failure.path for failure in report.failures or [] if failure.path is not None))
-    require_own(project, (found.path for found in report.diagnostics or []))
 
 
 def _share(limit: int, projects: int) -> int:
     return min(limit, max(_LEAST_OUTPUT, OUTPUT_BYTES // max(1, projects)))
 
 
-def _patience(arguments: RunArguments) -> float | None:
-    """Say how long a spoke is waited for: a run without a time-out of its own has one that its project declares."""
-    if arguments.background:
-        return END_SECONDS
-    return (arguments.timeout_seconds or DEFAULT_TIMEOUT_SECONDS) + END_SECONDS
+def _longest(arguments: RunArguments) -> float:
+    """Say how long the spoke may run it before it answers: where the call gives no time-out, the project's own is not
+    longer than the default. One that waits for its turn among many may not come to its whole time.
+    """
+    return 0.0 if arguments.background else arguments.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
 
 
-def _joined(progress: Progress, projects: list[str]) -> dict[str, Progress]:
-    """Join what several spokes tell: MCP wants numbers that grow, and each line is to say whose it is."""
-    said = dict.fromkeys(projects, 0.0)
-
-    def of(project: str) -> Progress:
-        async def report(value: float, _total: float | None = None, message: str | None = None, /) -> None:
-            said[project] = max(said[project], value)
-            whose = message if len(projects) == 1 or message is None else label_lines(message, f"[{project}] ")
-            await progress(sum(said.values()), None, whose)
-
-        return report
-
-    return {project: of(project) for project in projects}
-
-
-def _refused(project: str, error: ToolError) -> RunResult:
-    reason: EndReason = "spoke_offline" if error.code == "spoke_offline" else "refused"
+def _without(project: str, error: ToolError) -> RunResult:
+    """Give the row of a project whose spoke gave no result."""
+    reason: EndReason = "refused"
+    if error.code == "spoke_offline":
+        reason = "spoke_offline"
+    elif error.code in _NO_ANSWER:
+        reason = "no_answer"
     return RunResult(project=project, reason=reason, message=error.message)

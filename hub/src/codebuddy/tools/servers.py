@@ -8,7 +8,7 @@ from pydantic import Field
 
 from codebuddy.code.server_models import RestartArguments, ServerStates
 from codebuddy.errors import ToolError
-from codebuddy.links.fanout import ANSWER_SECONDS, ask_each
+from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
 from codebuddy.readable import one_line
 from codebuddy.telemetry.models import LanguageServerState
@@ -58,11 +58,17 @@ def server_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
     async def restart(call: Call, arguments: RestartInProjects) -> Restarted:
         chosen = call.principal.choose(arguments.projects, projects)
         sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
+        reports = together(call.progress, chosen)
 
         async def ask(project: str) -> ServerStates:
-            patience = arguments.timeout_seconds + ANSWER_SECONDS
-            return await links.call(
-                project, "restart_language_server", sent, ServerStates, report=call.progress, timeout_seconds=patience
+            return await ask_spoke(
+                links,
+                project,
+                "restart_language_server",
+                sent,
+                ServerStates,
+                seconds=arguments.timeout_seconds,
+                report=reports[project],
             )
 
         answers = await ask_each(chosen, ask)

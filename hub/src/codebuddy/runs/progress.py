@@ -8,12 +8,13 @@ from typing import Final
 
 import anyio
 
+from codebuddy.readable import label_lines
 from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece, excerpt_of, whole_characters
 from codebuddy.runs.pipes import Stream
 from codebuddy.tool import Progress
 
-__all__ = ["OutputTeller", "label_lines"]
+__all__ = ["OutputTeller"]
 
 TELL_SECONDS: Final = 0.1
 """How often output is told while it appears."""
@@ -98,10 +99,3 @@ def _told(pieces: list[Piece]) -> str:
         at += stretch.characters
         told.append(label_lines(text, "[stderr] ") if stretch.stream == "stderr" else text)
     return "".join(told)
-
-
-def label_lines(text: str, label: str) -> str:
-    r"""Put a label before each line. Only ``\n`` ends a line, as in a terminal."""
-    lines = text.split("\n")
-    last = [lines.pop()] if text.endswith("\n") else []
-    return "\n".join([*(label + line for line in lines), *last])

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from codebuddy.code.models import CodeResult, Reason, paths_in
+from codebuddy.code.models import CodeResult, Reason, paths_in, reason_of
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
@@ -15,7 +15,7 @@ from codebuddy.tool import Call, Result
 from codebuddy.workspace.cursors import seal, unseal
 from codebuddy.workspace.paths import WorkspacePath
 
-__all__ = ["Combining", "ProjectPart", "reason_of"]
+__all__ = ["Combining", "ProjectPart"]
 
 C = TypeVar("C", bound=CodeResult)
 
@@ -25,7 +25,6 @@ ANSWER_CHARACTERS = 600_000
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects"}
 _LATER = "Given with the next pages; give the cursor back."
 _WHERE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
-_REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
 
 
 class ProjectPart(Result):
@@ -40,11 +39,6 @@ class ProjectPart(Result):
     message: str | None = None
     cursor: str | None = None
     checked_files: int | None = None
-
-
-def reason_of(error: ToolError) -> Reason:
-    """Give why an answer lacks the part of a project that could not be asked."""
-    return _REASONS.get(error.code, "server_error")
 
 
 class Combining:
@@ -82,7 +76,7 @@ class Combining:
         sent = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})
         # Each gives its share: what one gives in vain would have to be asked for again.
         share = max(1, arguments.limit // max(1, len(starts)))
-        reports = together(call.progress, starts) if len(starts) > 1 else dict.fromkeys(starts, call.progress)
+        reports = together(call.progress, starts)
 
         async def ask(project: str) -> C:
             cursor = {"cursor": starts[project]} if starts[project] else {}

@@ -19,6 +19,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree
 from codebuddy.runs.advice import network_advice
 from codebuddy.runs.directories import directory_in
+from codebuddy.runs.job_output import read_job
 from codebuddy.runs.models import (
     DEFAULT_TIMEOUT_SECONDS,
     CancelJobArguments,
@@ -36,11 +37,10 @@ from codebuddy.runs.models import (
 from codebuddy.runs.output import OutputBuffer
 from codebuddy.runs.pipes import Stream
 from codebuddy.runs.process import Program
-from codebuddy.runs.reading import read_job
+from codebuddy.runs.progress import OutputTeller
 from codebuddy.runs.reporting import ReportReader
 from codebuddy.runs.run import Order, Run
 from codebuddy.runs.runs import Runs, Watcher
-from codebuddy.runs.telling import OutputTeller
 from codebuddy.tool import Call, Progress, Tool
 
 __all__ = ["RUNS_DIRECTORY", "Commands", "run_tools"]

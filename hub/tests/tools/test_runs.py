@@ -1,0 +1,109 @@
+"""The hub's run and job tools: each project has its row, and no spoke speaks for another or ends the answer of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from codebuddy.access import LOCAL
+from codebuddy.errors import ToolError
+from codebuddy.runs.results import RunResults
+from codebuddy.tool import Call, parse_arguments
+from codebuddy.tools.jobs import JobList, job_tools
+from codebuddy.tools.runs import run_tools
+from codebuddy_testing.spokes import Spokes
+
+pytestmark = pytest.mark.anyio
+
+WELL = {"project": "a", "reason": "exited", "exit_code": 0}
+SPAN: dict[str, Any] = {"line": 1, "column": 1, "end_line": 1, "end_column": 2}
+FINDING = {"path": "a/x.py", **SPAN, "severity": "error", "message": "m"}
+FAILURE = {"name": "t", "message": "m"}
+FOREIGN: dict[str, dict[str, Any]] = {
+    "failure": {"failures": [{**FAILURE, "path": "b/x.py"}]},
+    "failure that climbs": {"failures": [{**FAILURE, "path": "a/../b/x.py"}]},
+    "diagnostic": {"diagnostics": [{**FINDING, "path": "b/x.py"}]},
+}
+ID = "a:0123456789ab"
+JOB = {"job_id": ID, "project": "a", "argv": ["true"], "background": True, "started_at": "2026-01-31T12:00:00Z"}
+JOB |= {"duration_seconds": 1.0, "output_bytes": 0}
+OUTPUT = {**JOB, "complete": True}
+
+
+async def ask(name: str, spokes: Spokes, arguments: dict[str, Any], report: Any = None) -> Any:
+    projects = frozenset(spokes.answers)
+    tools = {tool.name: tool for tool in [*run_tools(spokes, projects, 8), *job_tools(spokes, projects)]}
+    call = Call(LOCAL) if report is None else Call(LOCAL, report)
+    return await tools[name].handler(call, parse_arguments(tools[name], arguments))
+
+
+async def rows(answers: dict[str, Any]) -> dict[str, tuple[str | None, str | None]]:
+    told = await ask("run_command", Spokes(answers), {"argv": ["true"]})
+    assert isinstance(told, RunResults)
+    return {row.project: (row.reason, row.message) for row in told.results}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("spoke_offline", "spoke_offline"),
+        ("timed_out", "no_answer"),
+        ("bad_answer", "no_answer"),
+        ("too_large", "no_answer"),
+        ("internal_error", "no_answer"),
+        ("unknown_task", "refused"),
+        ("too_many_jobs", "refused"),
+    ],
+)
+async def test_a_project_without_a_result_has_a_row_that_says_why(code: str, reason: str) -> None:
+    told = await rows({"a": WELL, "b": ToolError(code, "Why.")})
+    assert told == {"a": ("exited", None), "b": (reason, "Why.")}
+
+
+async def test_of_one_project_a_refusal_is_the_answer_and_an_absent_spoke_a_result() -> None:
+    with pytest.raises(ToolError, match=r"Why\."):
+        await rows({"a": ToolError("unknown_task", "Why.")})
+    assert await rows({"a": ToolError("spoke_offline", "Away.")}) == {"a": ("spoke_offline", "Away.")}
+
+
+@pytest.mark.parametrize("report", FOREIGN.values(), ids=FOREIGN.keys())
+async def test_a_spoke_reports_of_no_other_project(report: dict[str, Any]) -> None:
+    told = await rows({"a": {**WELL, **report}, "b": {**WELL, "project": "b"}})
+    assert [told["a"][0], told["b"][0]] == ["no_answer", "exited"]
+    with pytest.raises(ToolError, match="another project"):
+        await ask("job_output", Spokes({"a": {**OUTPUT, **report}, "b": OUTPUT}), {"job_id": ID})
+
+
+async def test_a_spoke_runs_under_its_own_name_whatever_it_says() -> None:
+    assert (await rows({"a": {**WELL, "project": "b"}, "b": {**WELL, "project": "a"}})).keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize("foreign", [{"project": "b"}, {"job_id": "b:0123456789ab"}])
+async def test_a_job_of_another_project_is_refused(foreign: dict[str, Any]) -> None:
+    spokes = Spokes({"a": {"jobs": [{**JOB, **foreign}]}, "b": {"jobs": []}})
+    listed = await ask("list_jobs", spokes, {})
+    assert isinstance(listed, JobList)
+    assert (listed.jobs, [part.project for part in listed.missing or []]) == ([], ["a"])
+    for name, said in (("job_output", OUTPUT), ("cancel_job", JOB)):
+        with pytest.raises(ToolError, match="not its own"):
+            await ask(name, Spokes({"a": {**said, **foreign}, "b": said}), {"job_id": ID})
+
+
+async def test_progress_of_several_grows_and_each_line_says_whose_it_is() -> None:
+    told: list[tuple[float, str | None]] = []
+
+    async def report(progress: float, _total: float | None = None, message: str | None = None, /) -> None:
+        told.append((progress, message))
+
+    async def talks(_arguments: Any, more: dict[str, Any]) -> Any:
+        for size, text in [(10, "one\ntwo\n"), (10, "three"), (3, None)]:
+            await more["report"](float(size), None, text)
+        return WELL
+
+    await ask("run_command", Spokes({"a": talks, "b": talks}), {"argv": ["true"]}, report)
+    assert [number for number, _ in told] == sorted({number for number, _ in told})
+    assert [text for _, text in told if text and text.startswith("[a]")] == ["[a] one\n[a] two\n", "[a] three", "[a]"]
+    told.clear()
+    await ask("run_command", Spokes({"a": talks}), {"argv": ["true"]}, report)
+    assert told == [(10.0, "one\ntwo\n"), (10.0, "three"), (3.0, None)]
