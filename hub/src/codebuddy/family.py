@@ -30,14 +30,14 @@ _numbers = itertools.count(1)
 
 
 class Family:
-    """The processes of one family. Start it with :attr:`mark` in its environment, then :meth:`found`."""
+    """The processes of one family. Start it with :attr:`mark` in its environment, then :meth:`add_root`."""
 
     def __init__(self) -> None:
         owner = _owner_of(os.getpid())
         self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
         self._known: set[ProcessId] = set()
 
-    def found(self, pid: int) -> None:
+    def add_root(self, pid: int) -> None:
         """Note the first of the family."""
         if (stat := stat_of(pid)) is not None and is_living(stat):
             self._known.add(ProcessId(pid, stat.started))

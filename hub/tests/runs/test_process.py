@@ -15,8 +15,10 @@ import pytest
 
 from codebuddy.family import MARK
 from codebuddy.processes import processes
+from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import Stream
-from codebuddy.runs.process import Ended, ForkServer, Program, Stop, run_process
+from codebuddy.runs.process import run_process
+from codebuddy.runs.program import Ended, Program, Stop
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,8 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
         max_jobs, max_output, format_on_write, egress, secrets, unsupported, allow_root_owned, groups. Absent limits,
         profile and base_image are None. Nothing is checked.
 
-    A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole.
+    A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole. An empty list
+    of host names to reach is ``none``.
     """
     return [_project(host, hostvars) for host in hosts]
 
@@ -56,8 +57,9 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         variables = hostvars[host]
         path = first("project_path")
         egress = first("egress", "profile_egress", default="none")
+        egress = "none" if egress == [] else egress
         # What tells package managers that they need not try.
-        offline = ("profile_offline_environment",) if egress in ("none", []) else ()
+        offline = ("profile_offline_environment",) if egress == "none" else ()
         return {
             "id": host,
             "path": os.path.normpath(os.path.expanduser(path)) if isinstance(path, str) and path else path,

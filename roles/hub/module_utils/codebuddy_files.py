@@ -1,14 +1,19 @@
-"""Small secret files, written so that no reader ever sees half of one or one with the wrong mode."""
+"""Small secret files: read only where they are some, written so that no reader ever sees half of one or one with the
+wrong mode.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ownership", "ensure_directory", "ensure_file", "read_if_there"]
+__all__ = ["Ownership", "ensure_directory", "ensure_file", "read_if_there", "read_secret"]
+
+_LARGEST_SECRET = 2**20
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,27 @@ def read_if_there(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
+
+
+def read_secret(path: Path) -> bytes:
+    """Give what is in a file that is a secret.
+
+    Raises:
+        ValueError: it cannot be one, with the end of a sentence that says why and what to do.
+    """
+    try:
+        # Before it is opened: to open a FIFO would be to wait, and to open a device may be to use it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("is no file: give the path of one")
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_SECRET + 1)
+    except PermissionError as error:
+        raise ValueError("cannot be read by you: change its mode, or deploy as a user who can") from error
+    except OSError as error:
+        raise ValueError(f"cannot be read ({error.strerror}): create the file or correct the path") from error
+    if len(content) > _LARGEST_SECRET:
+        raise ValueError("is larger than 1 MiB: give a file with the secret alone")
+    return content
 
 
 def ensure_directory(module: Any, path: Path, ownership: Ownership, mode: str | None = None) -> bool:

@@ -136,7 +136,7 @@ def plan(module: AnsibleModule) -> FleetImages:
             one.get("profile"),
             one.get("base_image") or None,
             one.get("packages") or (),
-            one.get("egress", "none") not in ("none", []),
+            one.get("egress", "none") != "none",
         )
         for one in params["projects"]
     ]

@@ -72,8 +72,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there
-from ansible.module_utils.codebuddy_fleet.secret_files import read_secret
+from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there, read_secret
 
 Contents = dict[str, dict[str, bytes]]
 """What is in the secrets: project, then name."""

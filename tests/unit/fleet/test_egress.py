@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.codebuddy_fleet.declaration import fleet_problems, parse_fleet
-from ansible.module_utils.codebuddy_fleet.egress import environment, host_names, networks
+from ansible.module_utils.codebuddy_fleet.egress import proxy_environment, read_egress, read_networks
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
 from ansible.module_utils.codebuddy_fleet.squid import proxy_config
@@ -42,7 +42,7 @@ def after(declared: dict[str, Any], plan_of: PlanOf, before: Plan) -> Plan:
     ],
 )
 def test_an_egress_is_read(declared: Any, read: Any) -> None:
-    assert host_names(declared) == read
+    assert read_egress(declared) == read
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_an_egress_is_read(declared: Any, read: Any) -> None:
 )  # fmt: skip
 def test_what_is_no_egress_is_refused(declared: Any) -> None:
     with pytest.raises(ValueError, match=r"must be none, any, or a list of host names|is not a host name"):
-        host_names(declared)
+        read_egress(declared)
 
 
 @pytest.mark.parametrize("declared", ["10.0.0.0/8", [10], ["10.0.0.1/8"], ["example.org"], ["fd00::/8"]])
 def test_what_is_no_list_of_networks_is_refused(declared: Any) -> None:
     with pytest.raises(ValueError, match=r"like \[?10\.20\.0\.0/16"):
-        networks(declared)
+        read_networks(declared)
 
 
 def test_a_project_with_an_egress_gets_a_proxy_and_a_network_for_it(before: Plan, after: Plan) -> None:
@@ -108,7 +108,7 @@ def test_runs_and_servers_are_told_of_the_proxy_and_may_be_told_otherwise(
     assert not [name for name in after.containers["unitfleet-api"].environment if "proxy" in name.lower()]
     declared["projects"][0]["environment"] = {"HTTP_PROXY": ""}
     assert told(plan_of(declared))["HTTP_PROXY"] == ""
-    assert environment("none") == {}
+    assert proxy_environment("none") == {}
 
 
 def test_a_fleet_that_lacks_the_image_of_the_proxies_is_refused(declared: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def run(tmp_path: Path) -> Run:
             **os.environ,
             "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
             "ANSIBLE_LIBRARY": str(ROOT / "roles/fleet/library"),
-            "ANSIBLE_MODULE_UTILS": str(ROOT / "roles/fleet/module_utils"),
+            "ANSIBLE_MODULE_UTILS": f"{ROOT}/roles/fleet/module_utils:{ROOT}/roles/hub/module_utils",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_HOME": str(tmp_path / "ansible"),

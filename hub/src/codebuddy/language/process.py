@@ -87,7 +87,7 @@ class Process:
             _Exit, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
         process = cls(transport, exit_, family)
-        family.found(process.pid)
+        family.add_root(process.pid)
         offer_to_oom(process.pid)
         return process
 

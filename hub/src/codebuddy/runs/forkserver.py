@@ -1,6 +1,6 @@
 """Forks a supervisor for each run: a small process, so that a run costs a fork of it and no start of Python.
 
-It is started once by the agent (see :mod:`codebuddy.runs.process`), and gets on a socket, with each message, the
+It is started once by the agent (see :mod:`codebuddy.runs.forks`), and gets on a socket, with each message, the
 descriptors of one run: control socket, standard input, output and error. When the socket closes, it ends.
 """
 

@@ -6,145 +6,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
-import codebuddy
-from codebuddy.family import MARK, Family
+from codebuddy.family import Family
+from codebuddy.runs.child import LOST_SECONDS, Child, Input
+from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import OutputPipes, Stream
-from codebuddy.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
+from codebuddy.runs.program import Ended, Program, Stop, Why
+from codebuddy.runs.shielding import finish
 
-__all__ = ["Ended", "ForkServer", "OnOutput", "Program", "Stop", "run_process"]
+__all__ = ["OnOutput", "run_process"]
 
-_SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
 _DRAIN_SECONDS: Final = 1.0
-_LOST_SECONDS: Final = GRACE_SECONDS + 2.5
-"""A supervisor that has not ended what it was told to end by then is taken for lost."""
-
-_ABOVE_FLOOR: Final = 2.0
-
-log = logging.getLogger(__name__)
 
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
-Why = Literal["timeout", "idle_timeout", "cancelled"]
-"""Why a run was ended from here."""
-
-
-@dataclass(frozen=True)
-class Program:
-    """What to run.
-
-    Args:
-        argv: program and arguments; no shell.
-        cwd: working directory.
-        environment: the whole environment of the process.
-        stdin: what it reads; None: end of file at once.
-    """
-
-    argv: Sequence[str]
-    cwd: Path
-    environment: Mapping[str, str]
-    stdin: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a process ended.
-
-    Args:
-        why: why it was ended from here; None when it ended by itself.
-        exit_code: its status when it exited.
-        signal: name of the signal that ended it, like ``SIGSEGV``.
-        cpu_seconds: processor time of the whole run.
-        peak_bytes: the most memory that one process of it had; None when that is too little to tell.
-    """
-
-    why: Why | None
-    exit_code: int | None
-    signal: str | None
-    cpu_seconds: float | None
-    peak_bytes: int | None
-
-
-class Stop:
-    """Ends a run from elsewhere: once it is set, the run ends as ``cancelled``."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._tell: Callable[[], None] | None = None
-
-    def set(self) -> None:
-        """End the run."""
-        self.wanted = True
-        if self._tell is not None:
-            self._tell()
-
-    def heard_by(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when it is set."""
-        self._tell = tell
-
-
-class ForkServer:
-    """The process that forks the supervisors; started when it is needed, and again when it was killed."""
-
-    def __init__(self) -> None:
-        self._socket: socket.socket | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def send(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
-        """Have a supervisor forked that gets these descriptors.
-
-        Raises:
-            OSError: it cannot be.
-        """
-        descriptors = [control.fileno(), stdin, stdout, stderr]
-        for last in (False, True):
-            try:
-                socket.send_fds(self._connected(), [b"run"], descriptors)
-                return
-            except OSError:
-                self.close()
-                if last:
-                    raise
-
-    def close(self) -> None:
-        """End it; the runs that are under way end too."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _connected(self) -> socket.socket:
-        if self._process is not None and self._process.poll() is not None:
-            log.warning("the process that starts runs was killed; there is another one now")
-            self.close()
-        if self._socket is None:
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            # Neither the project's modules nor site-packages: it needs none, and stays small.
-            code = f"import sys; sys.path.insert(0, {_SOURCE!r}); from codebuddy.runs.forkserver import serve; "
-            code += f"serve({theirs.fileno()})"
-            with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", code],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
-            self._socket = ours
-        return self._socket
 
 
 async def run_process(
@@ -176,11 +52,11 @@ async def run_process(
     pipes = OutputPipes(news.set)
     family = Family()
     feeding: asyncio.Task[None] | None = None
-    child: _Child | None = None
+    child: Child | None = None
     try:
-        stdin = _Input(program.stdin)
+        stdin = Input(program.stdin)
         try:
-            child = await _Child.start(forks, program, stdin, pipes, family)
+            child = await Child.start(forks, program, stdin, pipes, family)
         finally:
             stdin.started()
         child.on_end(news.set)
@@ -189,7 +65,7 @@ async def run_process(
         return await _follow(child, pipes, news, limits, on_output)
     except asyncio.CancelledError:
         if child is not None:
-            await _shielded(child.end())
+            await finish(child.end())
         raise
     finally:
         if feeding is not None:
@@ -199,9 +75,7 @@ async def run_process(
         pipes.close()
 
 
-async def _follow(
-    child: _Child, pipes: OutputPipes, news: asyncio.Event, limits: _Limits, on_output: OnOutput
-) -> Ended:
+async def _follow(child: Child, pipes: OutputPipes, news: asyncio.Event, limits: _Limits, on_output: OnOutput) -> Ended:
     """Pass on what is printed until all of the run has ended; end it when it is time."""
     loop = asyncio.get_running_loop()
     started = heard = loop.time()
@@ -226,7 +100,7 @@ async def _follow(
             if why is not None:
                 ending = asyncio.create_task(child.end())
         else:
-            until = now + _LOST_SECONDS
+            until = now + LOST_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await news.wait()
@@ -255,152 +129,3 @@ class _Limits(NamedTuple):
             return None, None
         until, why = min(times)
         return until, why if until <= now else None
-
-
-class _Input:
-    """What a program reads: nothing, or a text that is written into a pipe beside it."""
-
-    def __init__(self, data: bytes | None) -> None:
-        self._data = data
-        self._writing: int | None = None
-        if data is None:
-            self.reading_end = os.open(os.devnull, os.O_RDONLY)
-        else:
-            self.reading_end, self._writing = os.pipe()
-
-    def started(self) -> None:
-        """Give up the reading end: the program has its own."""
-        os.close(self.reading_end)
-
-    def feed(self) -> asyncio.Task[None] | None:
-        """Write it, and close the pipe then."""
-        return None if self._writing is None else asyncio.create_task(self._feed(self._writing))
-
-    async def _feed(self, descriptor: int) -> None:
-        loop = asyncio.get_running_loop()
-        pipe = os.fdopen(descriptor, "wb", 0)
-        transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
-        writer = asyncio.StreamWriter(transport, protocol, None, loop)
-        try:
-            with contextlib.suppress(ConnectionError):
-                writer.write(self._data or b"")
-                await writer.drain()
-        finally:
-            writer.close()
-
-
-class _Child:
-    """A program under its supervisor."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, family: Family) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._family = family
-        self.ended: asyncio.Task[dict[str, Any] | None] = asyncio.create_task(self._read_end())
-
-    @classmethod
-    async def start(
-        cls, forks: ForkServer, program: Program, stdin: _Input, pipes: OutputPipes, family: Family
-    ) -> _Child:
-        """Start it.
-
-        Raises:
-            OSError: it could not be started; ValueError: its arguments cannot be given to a program.
-        """
-        ours, theirs = socket.socketpair()
-        try:
-            with theirs:
-                forks.send(theirs, stdin.reading_end, *pipes.writing_ends)
-            pipes.started()
-            reader, writer = await asyncio.open_unix_connection(sock=ours)
-        except BaseException:
-            ours.close()
-            raise
-        environment = {**program.environment, MARK: family.mark}
-        try:
-            writer.write(pack_request(list(program.argv), str(program.cwd), environment))
-            await writer.drain()
-            said = _message(await reader.readline())
-        except BaseException:
-            writer.close()
-            raise
-        if said is None or "pid" not in said:
-            writer.close()
-            raise _not_started(said, program)
-        family.found(said["pid"])
-        return cls(reader, writer, family)
-
-    def on_end(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when all of it has ended."""
-        self.ended.add_done_callback(lambda _: tell())
-
-    async def end(self) -> None:
-        """End all of it, and return when nothing is left."""
-        with contextlib.suppress(ConnectionError):
-            self._writer.write(TERMINATE)
-        done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
-        if not done:
-            self._writer.close()
-            await asyncio.to_thread(self._family.kill)
-
-    def close(self) -> None:
-        """Let go of it; what still runs of it is ended."""
-        self._writer.close()
-        self.ended.cancel()
-
-    def how(self, why: Why | None) -> Ended:
-        """Tell how it ended."""
-        said = self.ended.result()
-        if said is None:
-            # Somebody killed the supervisor. Most likely that was the run itself, so it counts as ended by a signal.
-            return Ended(why, None, signal.SIGKILL.name, None, None)
-        code = os.waitstatus_to_exitcode(said["status"]) if said["status"] is not None else -signal.SIGKILL
-        peak = said["peak_kilobytes"] * 1024
-        return Ended(
-            why=why,
-            exit_code=code if code >= 0 else None,
-            signal=_name_of(-code) if code < 0 else None,
-            cpu_seconds=round(said["cpu_seconds"], 3),
-            # A fork begins with its parent's memory, so less than the supervisor's own is not seen (getrusage(2)).
-            peak_bytes=peak if peak > _ABOVE_FLOOR * said["floor_kilobytes"] * 1024 else None,
-        )
-
-    async def _read_end(self) -> dict[str, Any] | None:
-        try:
-            said = _message(await self._reader.readline())
-        except ConnectionError:
-            said = None
-        if said is None:
-            await asyncio.to_thread(self._family.kill)
-        return said
-
-
-def _message(line: bytes) -> dict[str, Any] | None:
-    if not line.endswith(b"\n"):
-        return None
-    message: dict[str, Any] = json.loads(line)
-    return message
-
-
-def _not_started(said: dict[str, Any] | None, program: Program) -> OSError | ValueError:
-    if said is None:
-        return OSError(None, "the process that starts it was killed")
-    if said["errno"] is None:
-        return ValueError("an argument has a NUL character in it, or a variable's name is none")
-    of = {"cwd": str(program.cwd), "program": program.argv[0]}.get(said["of"])
-    return OSError(said["errno"], os.strerror(said["errno"]), of)
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"SIGRT{number - signal.SIGRTMIN:+d}"
-
-
-async def _shielded(work: Any) -> None:
-    """Finish something although we are cancelled, however often."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from codebuddy.runs.models import EndReason, Job, Reported
-from codebuddy.runs.process import Program, Stop
+from codebuddy.runs.program import Program, Stop
 from codebuddy.runs.transcript import Transcript
 
 __all__ = ["Order", "Run", "RunEnd", "new_id", "utc"]

@@ -13,12 +13,15 @@ from typing import Final
 from codebuddy.configuration import RunLimits
 from codebuddy.errors import ToolError
 from codebuddy.memory import memory_limit, oom_kills
+from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.models import EndReason, Reported
 from codebuddy.runs.output import excerpt_of
 from codebuddy.runs.pipes import Stream
-from codebuddy.runs.process import Ended, ForkServer, run_process
+from codebuddy.runs.process import run_process
+from codebuddy.runs.program import Ended
 from codebuddy.runs.records import load_runs, save_run
 from codebuddy.runs.run import Order, Run, RunEnd, new_id
+from codebuddy.runs.shielding import finish
 from codebuddy.runs.transcript import Transcript
 
 __all__ = ["Runs", "Watcher"]
@@ -94,11 +97,7 @@ class Runs:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             run.stop.set()
-            while not task.done():
-                try:
-                    await asyncio.shield(task)
-                except asyncio.CancelledError:
-                    continue
+            await finish(task)
             raise
         return run
 

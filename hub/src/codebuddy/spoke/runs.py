@@ -36,7 +36,7 @@ from codebuddy.runs.models import (
 )
 from codebuddy.runs.output import OutputBuffer
 from codebuddy.runs.pipes import Stream
-from codebuddy.runs.process import Program
+from codebuddy.runs.program import Program
 from codebuddy.runs.progress import OutputTeller
 from codebuddy.runs.reporting import ReportReader
 from codebuddy.runs.run import Order, Run

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import addresses, egress, values
+from .declared_secrets import read_secrets
 from .errors import FleetError
 from .reading import Reader
-from .secret_files import read_secrets
 from .servers import read_language_servers
 from .tasks import Task, read_tasks
 
@@ -225,7 +225,7 @@ def _read_fleet(reader: Reader, fleet: Mapping[str, Any], projects: Sequence[Pro
         ),
         run_width=reader.read("codebuddy_run_width", values.small_count, fleet.get("run_width", 8), 0),
         egress_networks=reader.read(
-            "codebuddy_egress_networks", egress.networks, fleet.get("egress_networks") or [], ()
+            "codebuddy_egress_networks", egress.read_networks, fleet.get("egress_networks") or [], ()
         ),
         projects=tuple(sorted(projects, key=lambda project: project.id)),
     )
@@ -272,7 +272,7 @@ def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
 
 def _egress(reader: Reader, value: Any) -> egress.Egress:
     nothing: egress.Egress = egress.NONE
-    return reader.read("egress", egress.host_names, value, nothing)
+    return reader.read("egress", egress.read_egress, value, nothing)
 
 
 def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:

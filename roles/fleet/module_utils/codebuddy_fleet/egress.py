@@ -10,7 +10,17 @@ import ipaddress
 import re
 from typing import Any, Final
 
-__all__ = ["ANY", "NONE", "PROXY_NAME", "PROXY_PORT", "Egress", "environment", "host_names", "networks", "proxy_id"]
+__all__ = [
+    "ANY",
+    "NONE",
+    "PROXY_NAME",
+    "PROXY_PORT",
+    "Egress",
+    "proxy_environment",
+    "proxy_id",
+    "read_egress",
+    "read_networks",
+]
 
 #: ``none``, ``any``, or the host names: in lower case, ``*.`` for every name below one.
 Egress = str | tuple[str, ...]
@@ -24,7 +34,7 @@ _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
 _LONGEST_NAME = 253
 
 
-def host_names(value: Any) -> Egress:
+def read_egress(value: Any) -> Egress:
     """Read a declared egress; as the functions of :mod:`values`, it raises ValueError with the end of a sentence."""
     if value in (NONE, ANY):
         return str(value)
@@ -45,7 +55,7 @@ def _host_name(value: Any) -> str:
     return name
 
 
-def networks(value: Any) -> tuple[str, ...]:
+def read_networks(value: Any) -> tuple[str, ...]:
     """Read the networks that may be reached although they are not public."""
     if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of networks, like [10.20.0.0/16]")
@@ -66,7 +76,7 @@ def proxy_id(project_id: str) -> str:
     return f"{project_id}.{PROXY_NAME}"
 
 
-def environment(egress: Egress) -> dict[str, str]:
+def proxy_environment(egress: Egress) -> dict[str, str]:
     """Give what tells programs of the proxy; nothing where there is none."""
     if egress == NONE:
         return {}

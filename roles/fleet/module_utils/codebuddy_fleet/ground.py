@@ -13,12 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .declaration import Fleet
-from .secret_files import SECRETS
+from .state import JOURNAL, PUBLIC_KEY, SECRETS
 
-__all__ = ["JOURNAL", "PUBLIC_KEY", "Ground", "look"]
-
-JOURNAL = "hub/journal"  # below the state directory; the hub keeps there what it needs to undo edits
-PUBLIC_KEY = "hub/keys/signing.pub"  # below the state directory too; the hub mounts its directory
+__all__ = ["Ground", "look"]
 
 
 @dataclass(frozen=True)

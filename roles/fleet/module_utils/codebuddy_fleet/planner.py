@@ -6,23 +6,24 @@ import json
 from typing import Any
 
 from .addresses import Subnet, allocate
-from .common import CONFIG, SCRATCH, add_file, bind, config_dir, hardened, hashes, labels, part_name
 from .declaration import Fleet, Project, network_ids
-from .egress import NONE, PROXY_NAME, environment, proxy_id
-from .ground import JOURNAL, Ground
+from .egress import NONE, PROXY_NAME, proxy_environment, proxy_id
+from .ground import Ground
+from .hardening import SCRATCH, hardened
+from .parts import CONFIG_MOUNT, add_file, bind, config_dir, hashes, labels, part_name
 from .plan import Container, File, Network, Plan, Volume
 from .proxies import add_config, proxied, proxy, proxy_network
-from .secret_files import SECRETS
+from .state import CONFIG, HUB_KEYS, JOURNAL, SECRETS, TOKENS
 
 __all__ = ["HUB_ID", "PORT", "render"]
 
 HUB_ID = "hub"  # what names the hub's container, network and directories; no project may have this id
 PORT = 3000  # of the hub inside its container: for clients and for links
 _ALIAS = "codebuddy"
-_SECRETS = "/run/secrets/codebuddy"
-_PROJECT_SECRETS = "/run/secrets/project"
-_JOURNAL = "/var/lib/codebuddy/journal"  # of the hub's edits
-_SPOKE_HOME = "/home/codebuddy"
+_CREDENTIALS_MOUNT = "/run/secrets/codebuddy"  # of the hub its keys, of a spoke its token
+_SECRETS_MOUNT = "/run/secrets/project"
+_JOURNAL_MOUNT = "/var/lib/codebuddy/journal"
+_HOME_MOUNT = "/home/codebuddy"
 _DIRECTORY_LABEL = "codebuddy.directory"  # with the project's id: the inode of its directory
 _KEY_LABEL = "codebuddy.signing-key"
 _SECRETS_LABEL = "codebuddy.secrets"  # the inode of their directory
@@ -87,7 +88,7 @@ def _hub_stands_on(ground: Ground) -> dict[str, str]:
 
 
 def _resolver_path(fleet: Fleet) -> str:
-    return f"{fleet.state_dir}/config/resolv.conf"
+    return f"{fleet.state_dir}/{CONFIG}/resolv.conf"
 
 
 def _json(value: Any) -> str:
@@ -158,7 +159,7 @@ def _spoke_config(project: Project) -> dict[str, Any]:
             "output_bytes": project.run_limits.max_output,
         },
         "egress": project.egress,
-        "environment": {**environment(project.egress), **project.environment},
+        "environment": {**proxy_environment(project.egress), **project.environment},
         "language_servers": list(project.language_servers),
     }
 
@@ -177,9 +178,9 @@ def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[st
         working_dir="/workspaces",
         environment={"HOME": SCRATCH, "USER": "codebuddy"},
         mounts={
-            CONFIG: bind(config, read_only=True),
-            _SECRETS: bind(f"{fleet.state_dir}/hub/keys", read_only=True),
-            _JOURNAL: bind(f"{fleet.state_dir}/{JOURNAL}", read_only=False),
+            CONFIG_MOUNT: bind(config, read_only=True),
+            _CREDENTIALS_MOUNT: bind(f"{fleet.state_dir}/{HUB_KEYS}", read_only=True),
+            _JOURNAL_MOUNT: bind(f"{fleet.state_dir}/{JOURNAL}", read_only=False),
             **{f"/workspaces/{project.id}": bind(project.path, read_only=False) for project in fleet.projects},
         },
         networks=networks,
@@ -204,17 +205,17 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
         working_dir="/workspace",
         environment={
             "CODEBUDDY_URL": f"ws://{_ALIAS}:{PORT}",
-            "HOME": _SPOKE_HOME,
+            "HOME": _HOME_MOUNT,
             "PROJECT_ID": project.id,
             "USER": "codebuddy",
         },
         mounts={
-            CONFIG: bind(config, read_only=True),
+            CONFIG_MOUNT: bind(config, read_only=True),
             "/etc/resolv.conf": bind(resolver, read_only=True),
-            _SECRETS: bind(f"{fleet.state_dir}/tokens/{project.id}", read_only=True),
-            **({_PROJECT_SECRETS: secrets} if project.secrets else {}),
+            _CREDENTIALS_MOUNT: bind(f"{fleet.state_dir}/{TOKENS}/{project.id}", read_only=True),
+            **({_SECRETS_MOUNT: secrets} if project.secrets else {}),
             "/workspace": bind(project.path, read_only=False),
-            _SPOKE_HOME: {"type": "volume", "source": part_name(fleet, project.id), "read_only": False},
+            _HOME_MOUNT: {"type": "volume", "source": part_name(fleet, project.id), "read_only": False},
         },
         networks={part_name(fleet, project.id): {"address": subnet.spoke, "aliases": []}},
         ports={},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from .addresses import Subnet
-from .common import CONFIG, add_file, bind, config_dir, hardened, hashes, health_check, labels, part_name
 from .declaration import Fleet, Limits, Project
 from .egress import NONE, PROXY_NAME, PROXY_PORT, proxy_id
+from .hardening import hardened, health_check
+from .parts import CONFIG_MOUNT, add_file, bind, config_dir, hashes, labels, part_name
 from .plan import Container, File, Network
 from .squid import proxy_config
 
@@ -50,11 +51,11 @@ def proxy(fleet: Fleet, project: Project, inside: Subnet, outside: Subnet, files
         name=name,
         project=project.id,
         image=fleet.proxy_image,
-        command=["-N", "-f", f"{CONFIG}/squid.conf"],
+        command=["-N", "-f", f"{CONFIG_MOUNT}/squid.conf"],
         hostname=PROXY_NAME,
         working_dir="/",
         environment={},
-        mounts={CONFIG: bind(config_dir(fleet, proxy_id(project.id)), read_only=True)},
+        mounts={CONFIG_MOUNT: bind(config_dir(fleet, proxy_id(project.id)), read_only=True)},
         networks={
             name: {"address": outside.proxy, "aliases": []},
             part_name(fleet, project.id): {"address": inside.proxy, "aliases": []},

@@ -1,68 +1,22 @@
-"""The declared secrets: files of the host that a spoke gets copies of. Which can be some, and how they are read.
-
-A value that is wrong is never shown: it may be the secret itself, written where its path belongs.
-"""
+"""Which files of the host can be secrets: a spoke gets copies of them, and must not choose which."""
 
 from __future__ import annotations
 
 import os
-import re
-import stat
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.codebuddy_files import read_secret
+
+from .declared_secrets import read_secrets
 from .reading import Reader
 from .sites import Site, inside
 
-__all__ = ["SECRETS", "read_secret", "read_secrets", "secret_problems"]
+__all__ = ["secret_problems"]
 
-SECRETS = "secrets"  # below the state directory; in it a directory for each project that has some
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
-_LARGEST = 2**20
 _MOST_LINKS = 40  # as the kernel has it: a path with more is refused (path_resolution(7))
-
-
-def read_secrets(reader: Reader, value: Any) -> dict[str, str]:
-    """Give the name of each secret in the spoke, and its file on the host; those that are wrong are left out."""
-    if not isinstance(value, dict):
-        reader.say("secrets must map names to files, like {npmrc: ~/.config/my-service/npmrc}.")
-        return {}
-    found: dict[str, str] = {}
-    for name, path in value.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            what = f"has the name {name!r}, which is not one of a file"
-            reader.say(f"secrets {what}: use at most 63 letters, digits, '.', '_' and '-', and no '.' or '-' first.")
-        elif not isinstance(path, str) or not os.path.isabs(path):
-            what = "that of the file that holds it (or one that begins with ~), not the secret itself"
-            reader.say(f"secrets gives {name} no absolute path: write {what}.")
-        elif "\0" in path or "\n" in path:
-            reader.say(f"secrets gives {name} a path with a line break or NUL character in it: rename the file.")
-        else:
-            found[name] = path
-    return found
-
-
-def read_secret(path: Path) -> bytes:
-    """Give what is in a file that is a secret.
-
-    Raises:
-        ValueError: it cannot be one, with the end of a sentence that says why and what to do.
-    """
-    try:
-        # Before it is opened: to open a FIFO would be to wait, and to open a device may be to use it.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("is no file: give the path of one")
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
-    except PermissionError as error:
-        raise ValueError("cannot be read by you: change its mode, or deploy as a user who can") from error
-    except OSError as error:
-        raise ValueError(f"cannot be read ({error.strerror}): create the file or correct the path") from error
-    if len(content) > _LARGEST:
-        raise ValueError("is larger than 1 MiB: give a file with the secret alone")
-    return content
 
 
 def secret_problems(projects: Sequence[Mapping[str, Any]], sites: Sequence[Site], state_dir: Path) -> list[str]:

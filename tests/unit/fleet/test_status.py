@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.codebuddy_status import Row, rows, table
+from ansible.module_utils.codebuddy_fleet.status import Row, rows, table
 
 HEALTH = {
     "projects": {

@@ -76,7 +76,7 @@ from urllib.error import HTTPError
 import docker
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.codebuddy_files import read_if_there
-from ansible.module_utils.codebuddy_status import rows, table
+from ansible.module_utils.codebuddy_fleet.status import rows, table
 from ansible.module_utils.codebuddy_tokens import EVERY_PROJECT, TokenError, load_private_key, request_from, sign
 from ansible.module_utils.urls import open_url
 from docker.errors import DockerException
@@ -107,7 +107,7 @@ def main() -> None:
 
 
 def containers(docker_host: str, fleet: str) -> dict[str, str]:
-    """Give the engine's word for each container of the fleet, by ``hub`` or project id."""
+    """Give the engine's word for each container of the fleet, by ``hub``, project id, or `proxy_id`."""
     tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
     client = docker.APIClient(base_url=docker_host, version="auto", timeout=10, tls=tls)
     found = client.containers(all=True, filters={"label": f"codebuddy.fleet={fleet}"})

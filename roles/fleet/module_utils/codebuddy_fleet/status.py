@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .egress import proxy_id
+
 __all__ = ["Row", "rows", "table"]
 
-PROXY = ".egress"  # ends the name of a proxy, which begins with its project's id
+_PROXY = proxy_id("")  # ends the name of a proxy, which begins with its project's id
 _HEADINGS = ("", "CONTAINER", "LINK", "LANGUAGE SERVERS", "MOUNT", "READY")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: the hub, or a project with its spoke.
+    """One line: the hub, a project with its spoke, or a project's proxy.
 
     Args:
-        name: ``hub`` or the project's id.
+        name: ``hub``, the project's id, or the proxy's.
         container: what the engine says of it, e.g. ``Up 3 minutes (healthy)``.
         reason: why it is not ready; None when it is.
     """
@@ -46,12 +48,12 @@ def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, silenc
     A project is told whether one side or both know of it.
 
     Args:
-        containers: the engine's word for each container, by ``hub``, project id, or project id and ``.egress``.
+        containers: the engine's word for each container, by ``hub``, project id, or `proxy_id`.
         health: the hub's ``/health`` document as one sees it who may read all projects; None when it does not answer.
         silence: why it does not.
     """
     projects: Mapping[str, Mapping[str, Any]] = (health or {}).get("projects", {})
-    proxies = {name: state for name, state in containers.items() if name.endswith(PROXY)}
+    proxies = {name: state for name, state in containers.items() if name.endswith(_PROXY)}
     containers = {name: state for name, state in containers.items() if name not in proxies}
     hub = Row("hub", containers.get("hub", "none"), reason=silence if health is None else None)
     ids = sorted((set(containers) | set(projects)) - {"hub"})
