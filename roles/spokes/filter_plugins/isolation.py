@@ -17,7 +17,7 @@ def foreign_addresses(gathered: Mapping[str, Any], own: str) -> list[str]:
 
     Returns:
         The gateways of all networks, and the addresses of all containers on other networks than its own. What is left
-        out is the spoke itself and the hub on their common network.
+        out is who is on the spoke's own network: itself, the hub, and its proxy where it has one.
     """
     gateways = {network["gateway"] for network in gathered["networks"].values()}
     attached = [entry for container in gathered["containers"].values() for entry in container["networks"].items()]
