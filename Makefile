@@ -65,8 +65,9 @@ lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	mypy hub/src
 	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' \) -prune -o -name '*.py' -print)
 
+# They wait more than they compute: one process more than there are cores.
 unit: $(READY) ## the unit tests, which need no engine
-	pytest -m 'not engine'
+	pytest -m 'not engine' -n $$(($$(nproc) + 1))
 
 # A fleet under another name, on another port and address pool: one that you use is not touched.
 scenarios: $(READY) ## every Molecule scenario; one alone: molecule test -s isolation
