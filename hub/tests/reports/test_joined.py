@@ -39,6 +39,19 @@ def test_one_report_stays_as_it_is() -> None:
 OUTPUT = b"main.c: In function 'main':\nmain.c:1:12: error: expected ';' before '}' token\n"
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "problem"),
+    [(0, None), (None, None), (1, "It ended with exit code 1, but the report (mypy) has nothing that failed")],
+)
+def test_a_report_that_does_not_account_for_a_failure_says_so(
+    tmp_path: Path, exit_code: int | None, problem: str | None
+) -> None:
+    reader = ReportReader(["mypy"], None, Tree("p", tmp_path), tmp_path)
+    reader.add("stdout", b"1 failed in 0.1 s\n")
+    told = reader.finish(exit_code).report_problem
+    assert told is None if problem is None else str(told).startswith(problem)
+
+
 @pytest.mark.parametrize("compiles", [True, False])
 def test_tests_that_do_not_compile_are_told_as_what_the_compiler_found(tmp_path: Path, compiles: bool) -> None:
     (tmp_path / "main.c").write_text("int main() {\n}\n")

@@ -31,8 +31,28 @@ def test_without_an_egress_it_is_said_that_there_is_none(output: str) -> None:
 @pytest.mark.parametrize("output", REFUSED)
 def test_what_the_proxy_refused_is_told_with_what_it_lets_through(output: str) -> None:
     advice = str(network_advice(output, ["a.example.org", "*.b.example.org"], "api"))
-    assert advice.startswith("The proxy of api refused what it asked for: egress is a.example.org, *.b.example.org")
+    assert advice.startswith("The proxy of api refused what it asked for: ")
+    assert "egress is a.example.org, *.b.example.org" in advice
     assert "egress is any" in str(network_advice(output, "any", "api"))
+
+
+def test_the_host_is_named_that_is_not_declared() -> None:
+    output = (
+        "WARNING: Retrying after connection broken by 'OSError('Tunnel connection failed: 403 Forbidden')'\n"
+        "HTTPSConnectionPool(host='files.example.org', port=443): Max retries exceeded\n"
+        "see https://a.example.org/simple and https://deep.b.example.org"
+    )
+    advice = str(network_advice(output, ["a.example.org", "*.b.example.org"], "api"))
+    assert ": its output names files.example.org, and egress is a.example.org, *.b.example.org; see" in advice
+    declared = str(network_advice(output, ["a.example.org", "*.b.example.org", "files.example.org"], "api"))
+    assert "(of others when their network is in codebuddy_egress_networks)" in declared
+    assert "the container that ends in api.egress" in declared
+
+
+def test_a_refusal_that_may_be_anybodys_is_told_as_that() -> None:
+    output = "curl: (22) The requested URL returned error: 403"
+    assert str(network_advice(output, ["a.example.org"], "api")).startswith("If it was the proxy of api that answered")
+    assert network_advice(output, "none", "api") is None
 
 
 @pytest.mark.parametrize("output", SEALED[:1])

@@ -37,10 +37,17 @@ def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable
 def variable_names(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> dict[str, list[str]]:
     """Give the names of each host's own variables; under ``all`` those that every host has, as ``localhost`` has them.
 
-    Ansible's own (``ansible_*``) are left out. No value is read, so no template is rendered.
+    A host's own are those that ``localhost`` does not have, and the fleet's settings (``codebuddy_*``) that it has in
+    another form. Ansible's own (``ansible_*``) are left out. No template is rendered.
     """
-    everywhere = set(hostvars["localhost"])
-    found = {"all": everywhere, **{host: set(hostvars[host]) - everywhere for host in hosts if host != "localhost"}}
+    # HostVars gives values as they are written; a plain mapping has no others.
+    written = getattr(hostvars, "raw_get", hostvars.__getitem__)
+    everywhere = written("localhost")
+    found = {"all": set(everywhere)}
+    for host in hosts:
+        if host != "localhost":
+            own = written(host)
+            found[host] = {name for name in own if name not in everywhere or _differs(name, own, everywhere)}
     return {host: sorted(name for name in names if not name.startswith("ansible_")) for host, names in found.items()}
 
 
@@ -78,7 +85,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "egress": egress,
             "secrets": _expanded(first("secrets", default={})),
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)],
-            "allow_root_owned": bool(first("allow_root_owned", default=False)),
+            "allow_root_owned": first("allow_root_owned", default=False),
             "groups": list(first("group_names", default=[])),
         }
     except AnsibleFilterError:
@@ -86,6 +93,10 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
     except Exception as error:  # a file or template of the inventory may be wrong in any way: say whose it is
         where = "its variables (in the inventory, host_vars or group_vars)"
         raise AnsibleFilterError(f"host {host}: {where} cannot be read: {error}") from error
+
+
+def _differs(name: str, own: Mapping[str, Any], everywhere: Mapping[str, Any]) -> bool:
+    return name.startswith("codebuddy_") and own[name] != everywhere[name]
 
 
 def _expanded(files: Any) -> Any:

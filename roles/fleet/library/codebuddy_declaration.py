@@ -42,11 +42,11 @@ options:
         required: true
       uid:
         description: The user that the containers run as.
-        type: int
+        type: raw
         default: 1000
       gid:
         description: The group that the containers run as.
-        type: int
+        type: raw
         default: 1000
       address_pool:
         description: A private IPv4 network that must hold one /29 for each project and one for the hub.
@@ -54,7 +54,7 @@ options:
         default: 10.213.0.0/16
       port:
         description: Where clients reach the hub, on 127.0.0.1.
-        type: int
+        type: raw
         default: 3000
       journal_size:
         description: How large the hub's journal of edits may grow, such as V(256m).
@@ -66,7 +66,7 @@ options:
         default: 30d
       run_width:
         description: In so many projects at a time what one call asks for is run.
-        type: int
+        type: raw
         default: 8
       egress_networks:
         description: Networks that may be reached through an egress although they are not public.
@@ -101,6 +101,11 @@ problems:
   description: The sentences, one a line; empty when all is well.
   type: str
   returned: always
+doubts:
+  description: What was warned of, for who wants to say it once more where it is seen.
+  type: list
+  elements: str
+  returned: when all is well
 """
 
 from typing import Any
@@ -119,13 +124,13 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "name": {"default": "codebuddy"},
             "state_dir": {"type": "path", "required": True},
-            "uid": {"type": "int", "default": 1000},
-            "gid": {"type": "int", "default": 1000},
+            "uid": {"type": "raw", "default": 1000},
+            "gid": {"type": "raw", "default": 1000},
             "address_pool": {"default": "10.213.0.0/16"},
-            "port": {"type": "int", "default": 3000},
+            "port": {"type": "raw", "default": 3000},
             "journal_size": {"default": "256m"},
             "journal_age": {"default": "30d"},
-            "run_width": {"type": "int", "default": 8},
+            "run_width": {"type": "raw", "default": 8},
             "egress_networks": {"type": "list", "elements": "str", "default": []},
             "proxy_image": {"type": "str"},
             "hub": {"type": "dict", "default": {}},
@@ -137,14 +142,15 @@ ARGUMENTS: dict[str, Any] = {
 def main() -> None:
     """Run as an Ansible module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    for doubt in setting_doubts(module.params["variables"]):
+    doubts = setting_doubts(module.params["variables"])
+    for doubt in doubts:
         module.warn(doubt)
     problems = declaration_problems(**module.params)
     if problems:
         # Ansible prints the message of a failure twice and every other value once; lines that end, as they are.
         sentences = "".join(f"{problem}\n" for problem in problems)
         module.fail_json(msg="The declaration is wrong, and nothing was changed.", problems=sentences)
-    module.exit_json(changed=False, problems="")
+    module.exit_json(changed=False, problems="", doubts=doubts)
 
 
 if __name__ == "__main__":

@@ -40,11 +40,11 @@ options:
         required: true
       uid:
         description: The user that the containers run as.
-        type: int
+        type: raw
         default: 1000
       gid:
         description: The group that the containers run as.
-        type: int
+        type: raw
         default: 1000
       address_pool:
         description: A private IPv4 network; each project and the hub get a /29 of it.
@@ -52,7 +52,7 @@ options:
         default: 10.213.0.0/16
       port:
         description: Where clients reach the hub, on 127.0.0.1.
-        type: int
+        type: raw
         default: 3000
       journal_size:
         description: How large the hub's journal of edits may grow, such as V(256m).
@@ -64,7 +64,7 @@ options:
         default: 30d
       run_width:
         description: In so many projects at a time what one call asks for is run.
-        type: int
+        type: raw
         default: 8
       egress_networks:
         description: Networks that may be reached through an egress although they are not public.
@@ -170,13 +170,13 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "name": {"default": "codebuddy"},
             "state_dir": {"type": "path", "required": True},
-            "uid": {"type": "int", "default": 1000},
-            "gid": {"type": "int", "default": 1000},
+            "uid": {"type": "raw", "default": 1000},
+            "gid": {"type": "raw", "default": 1000},
             "address_pool": {"default": "10.213.0.0/16"},
-            "port": {"type": "int", "default": 3000},
+            "port": {"type": "raw", "default": 3000},
             "journal_size": {"default": "256m"},
             "journal_age": {"default": "30d"},
-            "run_width": {"type": "int", "default": 8},
+            "run_width": {"type": "raw", "default": 8},
             "egress_networks": {"type": "list", "elements": "str", "default": []},
             "proxy_image": {"type": "str"},
             "hub": {
@@ -225,7 +225,7 @@ def main() -> None:
     try:
         result = run(module.params, check_mode=module.check_mode)
     except FleetError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), changed=error.changed)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'A file'} cannot be read or changed: {error.strerror or error}.")
     except ModuleNotFoundError as error:

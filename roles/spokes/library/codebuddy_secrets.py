@@ -63,6 +63,10 @@ secrets:
   returned: always
   type: list
   elements: dict
+summary:
+  description: The same in one line; empty when nothing is changed.
+  returned: always
+  type: str
 """
 
 import os
@@ -109,7 +113,14 @@ def main() -> None:
         module.fail_json(msg=f"{error.filename or directory} cannot be changed ({error.strerror}): {remedy}.")
         return
     lines = [f"{directory}/{change['project']}/{change['name']}: {change['change']}\n" for change in changes]
-    module.exit_json(changed=bool(changes), secrets=changes, diff={"before": "", "after": "".join(lines)})
+    module.exit_json(
+        changed=bool(changes), secrets=changes, summary=_summary(changes), diff={"before": "", "after": "".join(lines)}
+    )
+
+
+def _summary(changes: list[dict[str, str]]) -> str:
+    told = [f"{change['project']}/{change['name']} {change['change']}" for change in changes]
+    return f"Secrets: {', '.join(told)}." if told else ""
 
 
 def _read(projects: list[dict[str, Any]]) -> Contents:

@@ -106,6 +106,8 @@ def test_a_good_project_has_no_problem() -> None:
         ({"language_servers": [{**SERVER, "memory": "1k"}]}, "language server pylsp: memory '1k' is too little"),
         ({"language_servers": [{**SERVER, "idle_stop": 30}]}, "language server pylsp: idle_stop 30 is not a time"),
         ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),
+        ({"allow_root_owned": "false"}, "host api: allow_root_owned 'false' is neither true nor false"),
+        ({"environment": {"A": "1", "L": ["a"], "T": True}}, "environment gives T a value that is not a string"),
         ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
         ({"unsupported": ["cache_paths"]}, "host api: cache_paths is not supported yet"),
         ({"egress": "packages.example.org"}, "host api: egress 'packages.example.org' must be none, any, or a list of"),
@@ -226,6 +228,12 @@ def test_numbers_in_the_environment_become_strings() -> None:
     assert read_project({**GOOD, "environment": {"PORT": 8080}})[0].environment == {"PORT": "8080"}
 
 
+def test_a_number_that_is_written_as_text_counts(declared: dict[str, Any]) -> None:
+    fleet = {**declared["fleet"], "port": "3001", "uid": "1001", "run_width": "3"}
+    typed = parse_fleet(fleet, declared["projects"])
+    assert (typed.port, typed.uid, typed.run_width) == (3001, 1001, 3)
+
+
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
@@ -233,6 +241,8 @@ def test_numbers_in_the_environment_become_strings() -> None:
         ("uid", 0, "codebuddy_uid 0 must be the number of a user or group other than root"),
         ("gid", -5, "codebuddy_gid -5 must be"),
         ("port", 70000, "codebuddy_port 70000 must be a port"),
+        ("port", "http", "codebuddy_port 'http' must be a port"),
+        ("port", True, "codebuddy_port True must be a port"),
         ("state_dir", "state", "codebuddy_state_dir 'state' must be an absolute path"),
         ("journal_size", "much", "codebuddy_journal_size 'much' is not a size: write it like 512m or 2g"),
         (

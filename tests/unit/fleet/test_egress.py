@@ -56,8 +56,27 @@ def test_an_egress_is_read(declared: Any, read: Any) -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_egress_is_refused(declared: Any) -> None:
-    with pytest.raises(ValueError, match=r"must be none, any, or a list of host names|is not a host name"):
+    with pytest.raises(ValueError, match=r"must be none, any, or a list|has .*: (write|declare|name|give) "):
         read_egress(declared)
+
+
+@pytest.mark.parametrize(
+    ("declared", "advice"),
+    [
+        ("*", "is every host: write egress: any"),
+        ("*.com", "is a whole top-level domain"),
+        ("pypi", "has no dot: give the full name"),
+        ("10.0.0.1", "is an address: declare the host's name"),
+        ("127.1", "is an address"),
+        ("https://a.example.org", "write it without scheme"),
+    ],
+)
+def test_a_name_that_is_none_is_told_what_to_write_and_all_of_them_at_once(declared: str, advice: str) -> None:
+    with pytest.raises(ValueError, match="which") as raised:
+        read_egress([declared, "good.example.org", "bad_name:443"])
+    first, second = raised.value.args
+    assert advice in first
+    assert "'bad_name:443'" in second
 
 
 @pytest.mark.parametrize("declared", ["10.0.0.0/8", [10], ["10.0.0.1/8"], ["example.org"], ["fd00::/8"]])

@@ -18,7 +18,6 @@ import docker.errors
 import pytest
 from ansible.module_utils.codebuddy_fleet import converge
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
-from ansible.module_utils.codebuddy_fleet.generations import Generations
 
 from codebuddy_testing.stand_in import import_stand_in
 
@@ -223,17 +222,23 @@ def test_a_container_of_others_with_a_name_of_the_fleet_stops_the_run_before_any
         fleet.client.remove_container("unitfleet-api", force=True)
 
 
-def test_a_taken_port_is_told_with_the_variable_and_the_spokes_run_nevertheless(fleet: Fleet) -> None:
+def test_a_taken_port_is_told_with_the_variable_before_anything_is_changed(fleet: Fleet) -> None:
+    fleet.up()
+    before, own = fleet.containers(), fleet.fleet["port"]
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", fleet.fleet["port"]))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(FleetError, match=r"Container unitfleet-hub: its port is taken .* set codebuddy_port"):
+        fleet.fleet["port"] = taken.getsockname()[1]
+        with pytest.raises(FleetError, match=r"Container unitfleet-hub: its port \d+ is taken .* Nothing was changed"):
             fleet.up()
-    states = {c["Names"][0]: c["State"] for c in fleet.client.containers(filters={"label": f"codebuddy.fleet={NAME}"})}
-    assert states == {"/unitfleet-api": "running", "/unitfleet-web": "running"}
-    assert Generations(fleet.home / "state").latest() is None
-    assert fleet.up()["changes"][0] == "start container unitfleet-hub"
+        assert fleet.containers() == before
+    states = [c["State"] for c in fleet.client.containers(all=True, filters={"label": f"codebuddy.fleet={NAME}"})]
+    assert states == ["running"] * 3
+    fleet.fleet["port"] = own
+    assert fleet.up()["changed"] is False
+    # A hub that is renewed for another reason has its own port, which is no reason to stop.
+    fleet.fleet["hub"]["pids"] = 65
+    assert fleet.up()["changes"][0] == "recreate container unitfleet-hub"
 
 
 def test_a_pool_in_use_is_told_before_anything_is_changed(fleet: Fleet) -> None:

@@ -123,6 +123,22 @@ def test_names_that_all_hosts_have_are_told_once_and_those_of_ansible_never(filt
     assert names == {"all": ["codebuddy_port"], "api": ["memory"], "web": []}
 
 
+def test_a_setting_of_the_fleet_that_a_host_has_in_another_form_is_its_own(filter_plugin: ModuleType) -> None:
+    class Written(dict[str, Any]):
+        """As Ansible's, which renders what is asked for and gives what is written on request only."""
+
+        def raw_get(self, host: str) -> Any:
+            return super().__getitem__(host)
+
+        def __getitem__(self, host: str) -> Any:
+            raise AssertionError(f"a template of {host} would be rendered")
+
+    everywhere = {"codebuddy_port": 3000, "codebuddy_endpoint": "127.0.0.1:{{ codebuddy_port }}"}
+    hostvars = Written({"localhost": everywhere, "api": {**everywhere, "codebuddy_port": 3001}, "web": everywhere})
+    names = filter_plugin.variable_names(hostvars, ["api", "web"])
+    assert names == {"all": ["codebuddy_endpoint", "codebuddy_port"], "api": ["codebuddy_port"], "web": []}
+
+
 def test_a_variable_that_cannot_be_read_is_told_with_its_host(filter_plugin: ModuleType) -> None:
     class Broken(dict[str, Any]):
         def get(self, _key: str, _default: Any = None) -> Any:

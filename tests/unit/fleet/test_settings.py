@@ -37,6 +37,7 @@ def test_no_variable_of_ours_is_complained_about() -> None:
         ours[path.stem] = list(read(path))
     for path in (ROOT / "molecule/inventory.yml", ROOT / "molecule/languages/inventory.yml"):
         groups = read(path)
+        ours["all"] += groups.pop("all", {}).get("vars", {})
         for name, group in groups.items():
             ours[f"{path.parent.name} {name}"] = [*group.get("vars", {})]
             ours |= {f"{path.parent.name} {host}": list(own or {}) for host, own in group.get("hosts", {}).items()}
@@ -97,4 +98,14 @@ def test_a_name_is_told_once_with_all_whose_it_is() -> None:
     assert setting_doubts({"all": [], "api": ["memmory"], "web": ["memmory"]})[0].startswith("hosts api, web: memmory")
     assert setting_problems({"all": ["codebuddy_prot"], "api": ["codebuddy_prot"]}) == [
         "fleet: codebuddy_prot is not a setting; did you mean codebuddy_port?"
+    ]
+
+
+def test_a_setting_of_the_fleet_at_a_project_is_refused_with_where_it_belongs() -> None:
+    variables = {"all": ["codebuddy_port"], "api": ["codebuddy_port"], "web": ["codebuddy_egress_networks", "memory"]}
+    assert setting_problems(variables) == [
+        "host web: codebuddy_egress_networks is a setting of the fleet, and changes nothing for one project: "
+        "move it to all: {vars: {codebuddy_egress_networks: ...}}.",
+        "host api: codebuddy_port is a setting of the fleet, and changes nothing for one project: "
+        "move it to all: {vars: {codebuddy_port: ...}}.",
     ]

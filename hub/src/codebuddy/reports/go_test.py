@@ -76,7 +76,8 @@ class GoTestReader:
 
     def finish(self) -> Report:
         if self._counts is None and self._found.nothing:
-            self._found.problem(self._unread or "The output has no event of a test.")
+            said = f" It says: {self._unread}" if self._unread else ""
+            self._found.problem(f"The output has no event of a test; the task is to call go test with -json.{said}")
         elif any(test for package in self._packages.values() for test in package.tests):
             self._found.problem("The output ends while tests run.")
         return self._found.report(self._counts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -37,6 +38,10 @@ _REFUSED: Final = (
     '": Forbidden',
     "ERR_ACCESS_DENIED",
 )
+# It may be the proxy's, or that of the server behind it.
+_PERHAPS_REFUSED: Final = ("The requested URL returned error: 403",)
+_HOST: Final = re.compile(r"(?:https?://|host='|\bhost: ?)((?:[A-Za-z0-9_-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62})")
+_MOST_NAMED: Final = 5
 _SEE: Final = 'see docs/projects.md, "Reaching the network"'
 
 
@@ -48,12 +53,12 @@ def network_advice(output: str, egress: str | Sequence[str], project: str) -> st
         egress: what the project declares: ``none``, ``any``, or host names.
         project: its id.
     """
-    if egress != "none" and any(words in output for words in _REFUSED):
-        declared = egress if isinstance(egress, str) else ", ".join(egress)
-        return (
-            f"The proxy of {project} refused what it asked for: egress is {declared}, of which ports 80 and 443 of "
-            f"public addresses can be reached; {_SEE}."
-        )
+    if egress != "none":
+        if any(words in output for words in _REFUSED):
+            return f"The proxy of {project} refused what it asked for: {_why_refused(output, egress, project)}; {_SEE}."
+        if any(words in output for words in _PERHAPS_REFUSED):
+            why = _why_refused(output, egress, project)
+            return f"If it was the proxy of {project} that answered 403: {why}; {_SEE}."
     if not any(words in output for words in _NO_NETWORK):
         return None
     if egress == "none":
@@ -63,5 +68,23 @@ def network_advice(output: str, egress: str | Sequence[str], project: str) -> st
         )
     return (
         f"It looked for the network past the proxy, which is the only way out of {project}: have it use HTTP_PROXY and "
-        f"HTTPS_PROXY; {_SEE}."
+        f"HTTPS_PROXY, which are set; {_SEE}."
     )
+
+
+def _why_refused(output: str, egress: str | Sequence[str], project: str) -> str:
+    """Say what may have been refused: hosts that the output names and nobody declared; else what else it can be."""
+    named = list(dict.fromkeys(host.lower() for host in _HOST.findall(output)))
+    declared = egress if isinstance(egress, str) else ", ".join(egress)
+    strange = [] if isinstance(egress, str) else [host for host in named if not _is_declared(host, egress)]
+    if strange:
+        return f"its output names {', '.join(strange[:_MOST_NAMED])}, and egress is {declared}"
+    return (
+        f"egress is {declared}, of which ports 80 and 443 of public addresses can be reached (of others when their "
+        f"network is in codebuddy_egress_networks); the log of its proxy, the container that ends in {project}.egress, "
+        "names what was refused"
+    )
+
+
+def _is_declared(host: str, egress: Sequence[str]) -> bool:
+    return any(host.endswith(name[1:]) if name.startswith("*.") else host == name for name in egress)

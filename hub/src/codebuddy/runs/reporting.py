@@ -38,6 +38,7 @@ class ReportReader:
     """
 
     def __init__(self, formats: Sequence[str], file: Path | None, tree: Tree, cwd: Path) -> None:
+        self._formats = list(formats)
         self._file_formats = [one for one in formats if one in FILE_FORMATS]
         self._file = file
         self._tree = tree
@@ -54,13 +55,24 @@ class ReportReader:
             self._feed(line)
         self._lines[stream] = rest[: 2 * _MAX_LINE]
 
-    def finish(self) -> Reported:
-        """Give the report; reads files, so call it in a thread."""
+    def finish(self, exit_code: int | None = 0) -> Reported:
+        """Give the report; reads files, so call it in a thread.
+
+        Args:
+            exit_code: of the run: a report that does not account for a failure says so. None: it did not exit.
+        """
         for rest in self._lines.values():
             if rest:
                 self._feed(rest)
         files = [self._read_file(one) for one in self._file_formats]
-        return self._told(joined([*files, *(reader.finish() for reader in self._readers)]))
+        told = self._told(joined([*files, *(reader.finish() for reader in self._readers)]))
+        if exit_code and told.report_problem is None and not told.failures and not told.diagnostics:
+            formats = " and ".join(self._formats)
+            told.report_problem = (
+                f"It ended with exit code {exit_code}, but the report ({formats}) has nothing that failed: its output "
+                "tells why, or the task declares a format that it does not print."
+            )
+        return told
 
     def _feed(self, line: bytes) -> None:
         text = line[:_MAX_LINE].decode("utf-8", "replace").rstrip("\r")

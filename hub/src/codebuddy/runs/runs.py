@@ -45,12 +45,12 @@ class Watcher:
 
     Args:
         on_output: awaited with each piece of output.
-        on_end: awaited when all was printed; gives what is to be told of it beside how it ended.
+        on_end: awaited with how it ended when all was printed; gives what is to be told of it beside how it ended.
         keep: says, then, whether the output is to be kept for `job_output`.
     """
 
     on_output: Callable[[Stream, bytes], Awaitable[None]]
-    on_end: Callable[[], Awaitable[Reported]]
+    on_end: Callable[[RunEnd], Awaitable[Reported]]
     keep: Callable[[], bool]
 
 
@@ -182,7 +182,7 @@ class Runs:
         try:
             run.end = await self._end_of(run, order, on_output)
             try:
-                run.report = await watcher.on_end()
+                run.report = await watcher.on_end(run.end)
             except Exception:
                 log.exception("the report of %s cannot be read", run.job_id)
                 run.report = Reported(report_problem="Its report could not be read; the agent's log says why.")

@@ -39,7 +39,7 @@ from codebuddy.runs.pipes import Stream
 from codebuddy.runs.program import Program
 from codebuddy.runs.progress import OutputTeller
 from codebuddy.runs.reporting import ReportReader
-from codebuddy.runs.run import Order, Run
+from codebuddy.runs.run import Order, Run, RunEnd
 from codebuddy.runs.runs import Runs, Watcher
 from codebuddy.tool import Call, Progress, Tool
 
@@ -212,12 +212,12 @@ class _Observer:
             self.buffer.add(stream, data)
             self.teller.add(stream, data)
 
-    async def _report(self) -> Reported:
+    async def _report(self, end: RunEnd) -> Reported:
         try:
             if self.progress is not None:
                 await self.teller.tell(last=True)
             self.buffer.excerpt()  # so that it is known whether anything fell out
-            return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish)
+            return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish, end.exit_code)
         finally:
             if self.file is not None:
                 self.file.unlink(missing_ok=True)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from . import engine
 from .declaration import Fleet, parse_fleet
+from .diff_text import diff_text
 from .differ import Change, Observed, changes, conflicts, rendered_diff
 from .errors import EngineUnreachable, FleetError
 from .executor import Executor, missing_images
@@ -29,6 +30,8 @@ from .summary import removal_summary, summary
 __all__ = ["delete", "gather_fleet", "override"]
 
 Result = dict[str, Any]
+
+_HOLDING = frozenset({"running", "paused", "restarting"})  # the states in which a container has its ports
 
 
 def gather_fleet(docker_host: str, fleet: Mapping[str, Any]) -> Result:
@@ -78,6 +81,7 @@ def override(
         if check_mode:
             return {**result, "generation": generations.latest()}
         _require_sources(docker_host, plan)
+        _require_ports(docker_host, plan, observed, todo)
         _apply(client, plan, observed, state_dir, todo)
         if new:
             generations.keep(plan)
@@ -122,12 +126,8 @@ def _result(todo: list[Change]) -> Result:
     return {
         "changed": bool(todo),
         "changes": [f"{change.action} {change.kind} {change.name}" for change in todo],
-        "diff": {"before": _yaml(before), "after": _yaml(after)},
+        "diff": {"before": diff_text(before), "after": diff_text(after)},
     }
-
-
-def _yaml(data: dict[str, Any]) -> str:
-    return yaml.safe_dump(data, default_flow_style=False, allow_unicode=True, width=120) if data else ""
 
 
 def _state_dir(fleet: Mapping[str, Any]) -> Path:
@@ -186,6 +186,33 @@ def _require_sources(docker_host: str, plan: Plan) -> None:
         raise FleetError("\n".join(sorted(missing)))
 
 
+def _require_ports(docker_host: str, plan: Plan, observed: Observed, todo: list[Change]) -> None:
+    """Nothing is changed while another program has a port: the old hub would be gone before the engine said so."""
+    if engine.socket_of(docker_host) is None:
+        return
+    for change in todo:
+        if change.kind != "container" or change.name not in plan.containers:
+            continue
+        found = observed.containers.get(change.name)
+        own = found.own.ports.values() if found is not None and found.state in _HOLDING else ()
+        for published in plan.containers[change.name].ports.values():
+            if published not in own and _is_taken(published):
+                sentence = "its port {} is taken by another program on this machine: set codebuddy_port to a free one."
+                number = published.rpartition(":")[2]
+                raise FleetError(f"Container {change.name}: {sentence.format(number)} Nothing was changed.")
+
+
+def _is_taken(published: str) -> bool:
+    address, _, port = published.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just gone hold no port
+        try:
+            probe.bind((address, int(port)))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
 def _written_by_us(plan: Plan, source: str) -> bool:
     return any(path == source or os.path.dirname(path) == source for path in plan.files)
 
@@ -199,7 +226,7 @@ def _apply(client: Any, plan: Plan, observed: Observed, state_dir: Path, todo: l
             "\n".join(f"Image {image} is not there: build it first (the images role does)." for image in missing)
         )
     if failures := Executor(client, plan, observed, state_dir).apply(todo):
-        raise FleetError("\n".join(failures))
+        raise FleetError("\n".join(failures), changed=True)
 
 
 def _require_health(client: Any, plan: Plan, todo: list[Change], timeout: float) -> None:
@@ -207,7 +234,7 @@ def _require_health(client: Any, plan: Plan, todo: list[Change], timeout: float)
     hub_touched = any(plan.containers[name].project == "" for name in touched & plan.containers.keys())
     commands = {name: list(container.health_check["command"]) for name, container in plan.containers.items()}
     if unhealthy := wait_for_health(client, commands, timeout, ask_anyway=commands if hub_touched else touched):
-        raise FleetError("\n".join(str(item) for item in unhealthy))
+        raise FleetError("\n".join(str(item) for item in unhealthy), changed=bool(todo))
 
 
 def _require_own_directory(state_dir: Path, projects: list[Path]) -> None:

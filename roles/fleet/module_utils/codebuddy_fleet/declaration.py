@@ -121,6 +121,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         reader.say(f"project_path {path!r} has a line break or NUL character in it: rename the directory.")
     for key in declared.get("unsupported") or []:
         reader.say(f"{key} is not supported yet: remove it from the inventory.")
+    reader.read("allow_root_owned", values.flag, declared.get("allow_root_owned", False), False)
     for item in reader.items("packages", declared.get("packages")):
         reader.read("packages", values.package, item, "")
     if declared.get("base_image") is not None:
@@ -240,15 +241,17 @@ def _absolute(value: Any) -> str:
 
 
 def _user(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+    number = values.whole(value)
+    if number is None or not 0 < number < 2**31:
         raise ValueError("must be the number of a user or group other than root, like 1000")
-    return value
+    return number
 
 
 def _port(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+    number = values.whole(value)
+    if number is None or not 0 < number < 65536:
         raise ValueError("must be a port, 1 to 65535")
-    return value
+    return number
 
 
 def _pool(reader: Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:

@@ -30,6 +30,7 @@ ANY: Final = "any"
 PROXY_NAME: Final = "egress"  # of the proxy, in its spoke
 PROXY_PORT: Final = 3128
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
+_LABEL_ALONE = re.compile(_LABEL)
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
 _LONGEST_NAME = 253
 
@@ -42,17 +43,36 @@ def read_egress(value: Any) -> Egress:
         return NONE
     if not isinstance(value, (list, tuple)):
         raise ValueError("must be none, any, or a list of host names, like [registry.example.org]")
-    return tuple(sorted({_host_name(name) for name in value}))
+    if problems := [problem for name in value if (problem := _host_problem(name))]:
+        raise ValueError(*problems)
+    return tuple(sorted({name.lower() for name in value}))
 
 
-def _host_name(value: Any) -> str:
+def _host_problem(value: Any) -> str | None:
     name = value.lower() if isinstance(value, str) else ""
-    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name) or name.rpartition(".")[2].isdecimal():
-        raise ValueError(
-            f"has {value!r}, which is not a host name: write it without scheme, port and path, like "
-            "registry.example.org (or *.example.org for every name below)"
+    says = f"has {value!r}, which"
+    if name == "*":
+        return f"{says} is every host: write egress: any"
+    if _is_address(name):
+        return f"{says} is an address: declare the host's name, and its network in codebuddy_egress_networks"
+    if name.startswith("*.") and _LABEL_ALONE.fullmatch(name[2:]):
+        return f"{says} is a whole top-level domain: name the hosts, or one level more, like *.example.org"
+    if _LABEL_ALONE.fullmatch(name):
+        return f"{says} has no dot: give the full name, like registry.example.org"
+    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
+        return (
+            f"{says} is not a host name: write it without scheme, port and path, like registry.example.org (or "
+            "*.example.org for every name below)"
         )
-    return name
+    return None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_network(name.strip("[]"), strict=False)
+    except ValueError:
+        return name.rpartition(".")[2].isdecimal()  # 127.1 is one too, for programs that are generous
+    return True
 
 
 def read_networks(value: Any) -> tuple[str, ...]:
@@ -83,4 +103,5 @@ def proxy_environment(egress: Egress) -> dict[str, str]:
     address, local = f"http://{PROXY_NAME}:{PROXY_PORT}", "localhost,127.0.0.1,::1"
     # In both spellings: curl reads HTTP_PROXY in lower case only, others in upper case only.
     names = {"HTTP_PROXY": address, "HTTPS_PROXY": address, "NO_PROXY": local}
-    return names | {name.lower(): value for name, value in names.items()}
+    # Node.js reads them when it is told to (its version 24 and later).
+    return names | {name.lower(): value for name, value in names.items()} | {"NODE_USE_ENV_PROXY": "1"}

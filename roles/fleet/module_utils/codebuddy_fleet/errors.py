@@ -6,7 +6,16 @@ __all__ = ["EngineUnreachable", "FleetError"]
 
 
 class FleetError(Exception):
-    """A failure to show to the user: one or more sentences, one a line."""
+    """A failure to show to the user: one or more sentences, one a line.
+
+    Args:
+        sentences: what to show.
+        changed: whether something was changed before.
+    """
+
+    def __init__(self, sentences: str, *, changed: bool = False) -> None:
+        super().__init__(sentences)
+        self.changed = changed
 
 
 class EngineUnreachable(FleetError):

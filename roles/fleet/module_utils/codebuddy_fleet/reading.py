@@ -26,12 +26,13 @@ class Reader:
         self.problems.append(f"{self.subject}: {sentence}")
 
     def read(self, name: str, parse: Callable[[Any], T], value: Any, otherwise: T) -> T:
-        """Give the typed value; where ``parse`` refuses it (ValueError), keep a sentence and give ``otherwise``."""
+        """Give the typed value; where ``parse`` refuses it (ValueError), keep what it says and give ``otherwise``."""
         try:
             return parse(value)
         except ValueError as error:
             shown = f" {value!r}" if isinstance(value, (str, int, float)) else ""
-            self.say(f"{name}{shown} {error}.")
+            for problem in error.args:
+                self.say(f"{name}{shown} {problem}.")
             return otherwise
 
     def items(self, name: str, value: Any) -> list[Any]:

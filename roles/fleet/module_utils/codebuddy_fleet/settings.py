@@ -6,7 +6,7 @@ a variable of the user's own: one that is nearly a setting is only asked about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 
 __all__ = ["FLEET", "PROJECT", "setting_doubts", "setting_problems"]
@@ -39,15 +39,20 @@ _CLOSE = 0.8  # of difflib's ratio: "memmory" and "memroy" are, "memory_limit" i
 
 
 def setting_problems(variables: Mapping[str, Sequence[str]]) -> list[str]:
-    """One sentence for each unknown name that begins like a setting.
+    """One sentence for each unknown name that begins like a setting, and each setting of the fleet at a project.
 
     Args:
         variables: host to the names of its variables; ``all`` to those that every host has.
     """
-    return [
+    unknown = [
         f"{subject}: {name} is not a setting{_advice(name)}"
         for name, subject in _unknown(variables)
         if name.startswith(_OURS)
+    ]
+    return unknown + [
+        f"{subject}: {name} is a setting of the fleet, and changes nothing for one project: move it to "
+        f"all: {{vars: {{{name}: ...}}}}."
+        for name, subject in _named(variables, lambda host, name: host != "all" and name in FLEET | _DERIVED)
     ]
 
 
@@ -61,11 +66,15 @@ def setting_doubts(variables: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def _unknown(variables: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-    """Give each unknown name once, with whose it is."""
+    return _named(variables, lambda _, name: name not in FLEET | _DERIVED | PROJECT)
+
+
+def _named(variables: Mapping[str, Sequence[str]], wanted: Callable[[str, str], bool]) -> Iterator[tuple[str, str]]:
+    """Give each name that is wanted once, with whose it is."""
     owners: dict[str, list[str]] = {}
     for host, names in variables.items():
         for name in names:
-            if name not in FLEET | _DERIVED | PROJECT:
+            if wanted(host, name):
                 owners.setdefault(name, []).append(host)
     for name, hosts in sorted(owners.items()):
         yield name, "fleet" if "all" in hosts else f"host{'s' if hosts[1:] else ''} {', '.join(hosts)}"

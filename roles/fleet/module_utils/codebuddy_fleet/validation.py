@@ -37,7 +37,7 @@ def declaration_problems(
 def _sites(projects: Sequence[Mapping[str, Any]]) -> list[Site]:
     """Pick the projects whose path can be looked at; the check of the values speaks of the others."""
     return [
-        Site(str(project.get("id")), Path(path), bool(project.get("allow_root_owned")))
+        Site(str(project.get("id")), Path(path), project.get("allow_root_owned") is True)
         for project in projects
         if isinstance(path := project.get("path"), str) and os.path.isabs(path) and "\0" not in path
     ]

@@ -1,4 +1,6 @@
-"""Reads the values of a declaration: each function gives the typed value, or ValueError with the end of a sentence."""
+"""Reads the values of a declaration: each function gives the typed value, or ValueError with the end of a sentence, or
+of several: one in each of its arguments.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,7 @@ __all__ = [
     "process_count",
     "seconds",
     "small_count",
+    "whole",
 ]
 
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
@@ -30,6 +33,7 @@ _LEAST_MEMORY = 64 * 2**20
 _LEAST_JOURNAL = 2**20
 _LEAST_OUTPUT = 4 * 2**20
 _SMALL = 1000
+_DIGITS = 20
 _DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 10 * 365 * 86400
@@ -99,20 +103,26 @@ def cpu_count(value: Any) -> float:
     return round(cpus, 3)
 
 
+def whole(value: Any) -> int | None:
+    """Read a number that is not negative, also as text, as ``--extra-vars`` gives it; None: it is none."""
+    text = "" if isinstance(value, bool) else str(value).strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else None
+
+
 def process_count(value: Any) -> int:
     """Read a limit on the number of processes and threads."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or not _LEAST_PROCESSES <= int(text) <= 4_194_304:
+    number = whole(value)
+    if number is None or not _LEAST_PROCESSES <= number <= 4_194_304:
         raise ValueError(f"is not a limit of processes: give a whole number of at least {_LEAST_PROCESSES}")
-    return int(text)
+    return number
 
 
 def small_count(value: Any) -> int:
     """Read a number of things that are under way at the same time."""
-    text = str(value).strip()
-    if isinstance(value, bool) or not text.isdecimal() or not 1 <= int(text) <= _SMALL:
+    number = whole(value)
+    if number is None or not 1 <= number <= _SMALL:
         raise ValueError(f"is not a number of things at a time: give a whole number from 1 to {_SMALL}")
-    return int(text)
+    return number
 
 
 def command(value: Any) -> list[str]:
@@ -132,16 +142,18 @@ def environment(value: Any) -> dict[str, str]:
     """Read environment variables: strings, or numbers that become strings."""
     if not isinstance(value, dict):
         raise ValueError("must map names to strings")
-    result: dict[str, str] = {}
-    for name, item in value.items():
-        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
-            raise ValueError(f"has the name {name!r}, which is not one of a variable: use letters, digits and '_'")
-        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-            raise ValueError(f"gives {name} a value that is not a string: put it in quotes")
-        if "\0" in str(item):
-            raise ValueError(f"gives {name} a value with a NUL character in it: remove it")
-        result[str(name)] = str(item)
-    return result
+    problems = [problem for name, item in value.items() if (problem := _variable_problem(name, item))]
+    if problems:
+        raise ValueError(*problems)
+    return {str(name): str(item) for name, item in value.items()}
+
+
+def _variable_problem(name: Any, item: Any) -> str | None:
+    if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+        return f"has the name {name!r}, which is not one of a variable: use letters, digits and '_'"
+    if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+        return f"gives {name} a value that is not a string: put it in quotes"
+    return f"gives {name} a value with a NUL character in it: remove it" if "\0" in str(item) else None
 
 
 def pattern(value: Any) -> str:
