@@ -52,10 +52,10 @@ TELL_SECONDS = 5.0
 """So long a write waits for the spoke to have told its language servers of the change."""
 
 INSTRUCTIONS = """\
-Every path begins with a project's id: project-a/src/utils.ts. list_projects tells which projects there are. Lines and
-columns are 1-based, columns count Unicode code points. Each project's commands and tests run in that project's own
-container. An answer with complete=false may lack something; its reason says why. Every write is an edit that undo_edit
-takes back."""
+Every path begins with a project's id: project-a/src/utils.ts (but cwd is relative to the project). list_projects tells
+which projects there are. Lines and columns are 1-based, columns count Unicode code points. Each project's commands and
+tests run in that project's own container, which has no network unless its project declares an egress. An answer with
+complete=false may lack something; its reason says why. Every write is an edit that undo_edit takes back."""
 
 log = logging.getLogger(__name__)
 

@@ -63,6 +63,7 @@ class Tool(Generic[A]):
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
         handler: does the work; raises ToolError for what the caller can mend.
+        looks_only: whether it changes nothing, although it needs another scope than ``read``.
         for_hub: whether it is a spoke's and of use only to the hub; clients of a spoke are not offered it.
     """
 
@@ -72,6 +73,7 @@ class Tool(Generic[A]):
     arguments: type[A]
     result: type[Result]
     handler: Callable[[Call, A], Awaitable[Result]]
+    looks_only: bool = False
     for_hub: bool = False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 
 from codebuddy.errors import ToolError
@@ -145,6 +146,53 @@ async def test_lines_are_found_and_the_search_goes_on_with_the_cursor(tmp_path: 
         if told.complete:
             break
     assert found == [line(n).decode().rstrip() for n in range(5000) if n % 10 == 7]
+
+
+async def test_with_a_pattern_a_line_that_fits_is_waited_for(tmp_path: Path) -> None:
+    run = job(Transcript(tmp_path / "run", LIMIT), ended=False)
+    await run.transcript.add("stdout", b"tick\nLis")
+
+    async def prints() -> None:
+        for data in (b"tening on no port\n", b"tick\n", b"Listening on 80", b"80\n"):
+            await anyio.sleep(0.1)
+            await run.transcript.add("stdout", data)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(prints)
+        with anyio.fail_after(20):
+            asked = JobOutputArguments(job_id=ID, pattern="on 8080", wait_seconds=60)
+            told = await read_job(run, asked)
+    assert [match.line_text for match in told.matches or []] == ["Listening on 8080"]
+    assert not told.complete
+
+
+async def test_with_a_pattern_the_end_of_the_job_is_waited_for_and_not_longer(tmp_path: Path) -> None:
+    run = job(Transcript(tmp_path / "run", LIMIT), ended=False)
+    await run.transcript.add("stdout", b"rest")
+
+    async def ends() -> None:
+        await anyio.sleep(0.3)
+        run.end = RunEnd("exited", 1.0, exit_code=0)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ends)
+        with anyio.fail_after(20):
+            told = await read_job(run, JobOutputArguments(job_id=ID, pattern="rest", wait_seconds=60))
+    assert [match.line_text for match in told.matches or []] == ["rest"]
+    assert told.complete
+
+
+async def test_a_search_that_takes_long_ends_and_its_cursor_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codebuddy.runs.job_output._SEARCH_SECONDS", 0.0)
+    transcript = Transcript(tmp_path / "run", LIMIT)
+    await transcript.add("stdout", b"\n" * 1400 + b"here\n")
+    rounds, cursor, found = 0, None, list[int]()
+    while rounds == 0 or cursor is not None:
+        told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="here", cursor=cursor))
+        rounds, cursor, found = rounds + 1, told.cursor, found + [match.offset for match in told.matches or []]
+    assert (rounds, found) == (3, [1400])
 
 
 async def test_a_line_in_two_pieces_and_between_another_streams_is_one(tmp_path: Path) -> None:

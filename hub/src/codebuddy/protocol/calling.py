@@ -41,7 +41,7 @@ def describe(tool: Tool[Any]) -> Json:
         "description": tool.description,
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
-        "annotations": {"readOnlyHint": tool.scope == "read"},
+        "annotations": {"readOnlyHint": tool.scope == "read" or tool.looks_only},
     }
 
 

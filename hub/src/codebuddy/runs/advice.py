@@ -1,4 +1,4 @@
-"""Why a run failed, where its words show that it wanted the network and did not get what it asked for."""
+"""What to do about a run that could not be started, or that shows in its words that it lacked the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-__all__ = ["network_advice"]
+__all__ = ["network_advice", "start_advice"]
 
 # What package managers and resolvers say; those that were told to stay offline say so in words of their own.
 _NO_NETWORK: Final = (
@@ -42,7 +42,19 @@ _REFUSED: Final = (
 _PERHAPS_REFUSED: Final = ("The requested URL returned error: 403",)
 _HOST: Final = re.compile(r"(?:https?://|host='|\bhost: ?)((?:[A-Za-z0-9_-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62})")
 _MOST_NAMED: Final = 5
+_SHELL_WORDS: Final = frozenset({"cd", "source", ".", "export", "set", "unset", "alias", "ulimit", "umask"})
+_SHELL_SIGNS: Final = re.compile(r"[\s|&;<>$`]")
 _SEE: Final = 'see docs/projects.md, "Reaching the network"'
+
+
+def start_advice(program: str) -> str:
+    """Say what to do where there is no such program."""
+    word = program.split(maxsplit=1)[0] if program.split() else ""
+    if word in _SHELL_WORDS:
+        return f"{word} is a word of the shell: give cwd or environment, or run [sh, -c, ...]."
+    if _SHELL_SIGNS.search(program):
+        return "No shell reads argv: give one word an item, like [ls, -l], or run [sh, -c, ...]."
+    return "Programs are those of the project's image; add distribution packages with `packages` in the inventory."
 
 
 def network_advice(output: str, egress: str | Sequence[str], project: str) -> str | None:

@@ -154,7 +154,7 @@ def _not_started(said: dict[str, Any] | None, program: Program) -> OSError | Val
     if said is None:
         return OSError(None, "the process that starts it was killed")
     if said["errno"] is None:
-        return ValueError("an argument has a NUL character in it, or a variable's name is none")
+        return ValueError("an argument has a NUL character in it, or the name of a program or variable is none")
     of = {"cwd": str(program.cwd), "program": program.argv[0]}.get(said["of"])
     return OSError(said["errno"], os.strerror(said["errno"]), of)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -18,11 +19,15 @@ __all__ = ["read_job"]
 
 _WHERE: TypeAdapter[int] = TypeAdapter(int)
 _POLL_SECONDS: Final = 0.05
+_SEARCH_AGAIN_SECONDS: Final = 0.2
 _MAX_MATCHES: Final = 200
 _MAX_LINE: Final = 2000
 _LONGEST_LINE: Final = 64 * 1024
 _SEARCH_BYTES: Final = 32 * 1024 * 1024
-"""So much is searched for one answer; the cursor goes on."""
+_SEARCH_SECONDS: Final = 3.0
+"""So much is searched for one answer, and for so long; the cursor goes on."""
+
+_LINES_A_LOOK: Final = 500  # at the clock
 
 
 async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
@@ -33,9 +38,10 @@ async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
     """
     question = (arguments.job_id, arguments.pattern, arguments.regex, arguments.case_sensitive)
     start = _start(run, arguments, question)
-    await _wait(run, start, arguments.wait_seconds)
-    ended = run.end is not None  # looked at first: what comes after that look is not taken for the end
+    deadline = asyncio.get_running_loop().time() + arguments.wait_seconds
     if arguments.pattern is None:
+        await _wait(run, start, deadline)
+        ended = run.end is not None  # looked at first: what comes after that look is not taken for the end
         page = await run.transcript.read(start, arguments.limit)
         text, streams = excerpt_of(page.pieces)
         answer = _answer(run, page.end, ended, question)
@@ -43,10 +49,17 @@ async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
         answer.omitted_bytes = page.start - start or None
         return answer
     pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
-    pieces = run.transcript.snapshot()
-    matches, end = await asyncio.to_thread(_search, pieces, pattern, start, arguments.limit, ended)
-    answer = _answer(run, end, ended, question)
-    answer.matches = matches
+    while True:
+        seen, ended = run.transcript.total, run.end is not None
+        pieces = run.transcript.snapshot(start)
+        found = await asyncio.to_thread(_search, pieces, pattern, start, arguments.limit, ended)
+        if found.matches or not found.searched_all or ended or asyncio.get_running_loop().time() >= deadline:
+            break
+        start = found.resume
+        await asyncio.sleep(_SEARCH_AGAIN_SECONDS)
+        await _wait(run, seen, deadline)
+    answer = _answer(run, found.resume, ended, question)
+    answer.matches = found.matches
     return answer
 
 
@@ -57,9 +70,8 @@ def _start(run: Run, arguments: JobOutputArguments, question: object) -> int:
     return max(0, run.transcript.total + offset) if offset < 0 else offset
 
 
-async def _wait(run: Run, start: int, seconds: float) -> None:
+async def _wait(run: Run, start: int, deadline: float) -> None:
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
     while run.end is None and run.transcript.total <= start and loop.time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -77,23 +89,30 @@ def _answer(run: Run, end: int, ended: bool, question: object) -> JobOutput:
     return answer
 
 
-def _search(
-    pieces: Iterator[tuple[int, Piece]], pattern: SearchPattern, start: int, limit: int, ended: bool
-) -> tuple[list[Match], int]:
-    """Give the lines that fit from a place on, and where a later search goes on."""
+class _Found(NamedTuple):
+    """The lines that fit from a place on, where a later search goes on, and whether all that is there was looked at."""
+
+    matches: list[Match]
+    resume: int
+    searched_all: bool
+
+
+def _search(pieces: Iterator[tuple[int, Piece]], pattern: SearchPattern, start: int, limit: int, ended: bool) -> _Found:
     matches: list[Match] = []
-    room, resume = limit, start
-    for line in _lines(pieces, start, ended):
+    room, resume, until = limit, start, time.monotonic() + _SEARCH_SECONDS
+    for number, line in enumerate(_lines(pieces, start, ended), 1):
         if line.begin - start > _SEARCH_BYTES or len(matches) >= _MAX_MATCHES:
-            break
+            return _Found(matches, resume, False)
+        if number % _LINES_A_LOOK == 0 and time.monotonic() > until:
+            return _Found(matches, resume, False)
         if next((span for span in pattern.spans(line.text) if span is not None), None) is not None:
             room -= min(len(line.text), _MAX_LINE)
             if room < 0 and matches:
-                break
+                return _Found(matches, resume, False)
             told = line.text.decode("utf-8", "replace")[:_MAX_LINE]
             matches.append(Match(offset=line.begin, stream=line.stream, line_text=told))
         resume = line.resume
-    return matches, resume
+    return _Found(matches, resume, True)
 
 
 class _Line(NamedTuple):

@@ -89,7 +89,9 @@ class CommandArguments(RunArguments):
     """A command line, as a list: no shell reads it unless the list names one."""
 
     argv: list[str] = Field(min_length=1, description="Program and arguments, e.g. ['npm', 'test']. No shell is used.")
-    cwd: str = Field(default="", description="Directory to run in, relative to the project's root.")
+    cwd: str = Field(
+        default="", description="Directory to run in, relative to the project's root: src, not my-project/src."
+    )
     environment: dict[str, str] = Field(default_factory=dict, description="Variables added to the project's own.")
     stdin: str | None = Field(default=None, description="Text given on standard input, which is closed after it.")
 
@@ -222,7 +224,7 @@ class JobOutputArguments(Arguments):
         default=0.0,
         ge=0,
         le=MAX_WAIT_SECONDS,
-        description="Where there is no more output yet, wait so long for some, or for the job's end.",
+        description="Wait so long for more output (with a pattern: for a line with it), or for the job's end.",
     )
 
 

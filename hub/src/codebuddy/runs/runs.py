@@ -13,6 +13,7 @@ from typing import Final
 from codebuddy.configuration import RunLimits
 from codebuddy.errors import ToolError
 from codebuddy.memory import memory_limit, oom_kills
+from codebuddy.runs.advice import start_advice
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.models import EndReason, Reported
 from codebuddy.runs.output import excerpt_of
@@ -244,12 +245,7 @@ class Runs:
     def _why_not(self, program: str, error: OSError | ValueError) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         told = f"{program[:200]!r} could not be started in {self._project}: {why}."
-        if not isinstance(error, FileNotFoundError):
-            return told
-        return (
-            f"{told} Programs are those of the project's image; add distribution packages with `packages` in the "
-            "inventory."
-        )
+        return f"{told} {start_advice(program)}" if isinstance(error, FileNotFoundError) else told
 
     def _forget(self) -> None:
         """Let go of the oldest ended runs, when they are many or their output is much."""

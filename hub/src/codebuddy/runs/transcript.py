@@ -119,10 +119,10 @@ class Transcript:
         segments, rest = self._snapshot()
         return await asyncio.to_thread(_read, segments, rest, max(0, start), most)
 
-    def snapshot(self) -> Iterator[tuple[int, Piece]]:
-        """Give all that is kept, with where it begins, for a thread to read while more comes."""
+    def snapshot(self, start: int = 0) -> Iterator[tuple[int, Piece]]:
+        """Give what is kept from about a place on, with where it begins, for a thread to read while more comes."""
         segments, rest = self._snapshot()
-        return _pieces(segments, rest)
+        return _pieces([segment for segment in segments if segment.end > start], rest)
 
     def _snapshot(self) -> tuple[list[Segment], list[tuple[int, Piece]]]:
         waiting = [*self._writing, *self._pending]

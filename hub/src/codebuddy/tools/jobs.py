@@ -70,7 +70,7 @@ class JobText(JobOutput):
         elif self.output:
             lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN))
         if self.cursor is not None:
-            lines.append("  Give the cursor back for more." if self.reason else "  It runs on; give the cursor back.")
+            lines.append(f"  {'' if self.reason else 'It runs on; '}for more give the cursor {one_line(self.cursor)}")
         return "\n".join(lines)
 
 
@@ -133,6 +133,7 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             ListJobsInProjects,
             JobList,
             jobs.list_jobs,
+            looks_only=True,
         ),
         Tool(
             "job_output",
@@ -143,6 +144,7 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
             JobOutputArguments,
             JobText,
             jobs.job_output,
+            looks_only=True,
         ),
         Tool("cancel_job", "run", "End a job and all that it started.", CancelJobArguments, JobEnd, jobs.cancel_job),
     ]
