@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_LINE", "label_lines", "one_line", "paragraph", "printable"]
+__all__ = ["MAX_LINE", "label_lines", "labelled", "one_line", "paragraph", "printable"]
 
 MAX_LINE = 2000
 MAX_PARAGRAPH = 5000
@@ -60,3 +60,15 @@ def label_lines(text: str, label: str) -> str:
     lines = text.split("\n")
     last = [lines.pop()] if text.endswith("\n") else []
     return "\n".join([*(label + line for line in lines), *last])
+
+
+def labelled(text: str, label: str) -> str:
+    """Put a label before each line, whatever ends it, and escape what a terminal would obey: no line is forged.
+
+    Args:
+        text: anything; that it ends with a line's end, or does not, stays so.
+        label: whose words they are.
+    """
+    *lines, last = _LINE_END.split(text)
+    shown = [label + printable(line.expandtabs(4), _SPACES) for line in (*lines, *([last] if last else []))]
+    return "\n".join(shown) + ("" if last else "\n" if lines else "")

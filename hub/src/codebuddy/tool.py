@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from codebuddy.arguments import problems_of
 from codebuddy.errors import ToolError
 from codebuddy.principal import Principal
 
-__all__ = ["Arguments", "Call", "Progress", "Result", "Scope", "Tool", "parse_arguments"]
+__all__ = ["Arguments", "Call", "Count", "Progress", "Result", "Scope", "Tool", "parse_arguments"]
 
 Scope = Literal["read", "write", "run"]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""A number in an answer. A spoke may say any: here it is one that every reader of JSON can read, and can be added."""
+
 A = TypeVar("A", bound="Arguments")
 
 
@@ -27,7 +30,7 @@ class Arguments(BaseModel):
 class Result(BaseModel):
     """Base of every tool's answer; fields that are None are left out on the wire."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def text(self) -> str:
         """Give the short readable form that stands beside the structured content."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 
-from codebuddy.protocol.channel import ChannelClosed
-from codebuddy.protocol.messages import MAX_ID_CHARACTERS, is_id
+from codebuddy.protocol.budget import Budget
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, ChannelClosed
+from codebuddy.protocol.messages import ANSWER_TOO_LONG, MAX_ID_CHARACTERS, RemoteError, is_id
 from codebuddy.protocol.pending import MAX_PROGRESS_CHARACTERS, Pending
-from codebuddy.protocol.wire import MAX_SERVED, Wire
+from codebuddy.protocol.wire import MAX_SERVED, Incoming, Wire
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +59,78 @@ async def test_who_asks_and_does_not_listen_is_soon_not_read_any_more() -> None:
     channel.reads.set()
     await running
     assert channel.asked == 10 * MAX_SERVED
+
+
+class Pair:
+    """One end of two channels that are joined in memory."""
+
+    def __init__(self, reads: asyncio.Queue[str], writes: asyncio.Queue[str]) -> None:
+        self._reads, self._writes = reads, writes
+
+    async def receive(self) -> str:
+        return await self._reads.get()
+
+    async def send(self, text: str) -> None:
+        await self._writes.put(text)
+
+    async def close(self, code: int, reason: str) -> None:
+        return None
+
+
+@asynccontextmanager
+async def joined(serve: Any, budget: Budget | None = None) -> AsyncIterator[Wire]:
+    """Give a wire to one that serves."""
+    there, back = asyncio.Queue[str](), asyncio.Queue[str]()
+    server, client = Wire(Pair(there, back), serve, budget=budget), Wire(Pair(back, there))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.run)
+        tasks.start_soon(client.run)
+        yield client
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_answer_that_no_transport_takes_is_refused_and_the_connection_lives() -> None:
+    async def serve(incoming: Incoming) -> Any:
+        return {"text": "x" * (MAX_MESSAGE_BYTES if incoming.method == "long" else 1)}
+
+    async with joined(serve) as wire:
+        with pytest.raises(RemoteError, match="too long to be sent") as raised:
+            await wire.request("long", None)
+        assert raised.value.code == ANSWER_TOO_LONG
+        assert (await wire.request("short", None)).result == {"text": "x"}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_an_answer_with_what_is_no_number_in_json_arrives(number: float) -> None:
+    async def serve(_incoming: Incoming) -> Any:
+        return {"seconds": number}
+
+    async with joined(serve) as wire:
+        with anyio.fail_after(5):
+            assert (await wire.request("any", None)).result == {"seconds": None}
+
+
+async def test_requests_that_are_large_together_are_refused_until_some_are_answered() -> None:
+    go_on, served = asyncio.Event(), 0
+
+    async def serve(_incoming: Incoming) -> Any:
+        nonlocal served
+        served += 1
+        await go_on.wait()
+        return {}
+
+    budget = Budget(3 * 2**20)
+    async with joined(serve, budget) as one, joined(serve, budget) as other, anyio.create_task_group() as tasks:
+        large = {"text": "x" * 2**20}
+        tasks.start_soon(one.request, "a", large)
+        tasks.start_soon(other.request, "b", large)
+        while served < 2:
+            await asyncio.sleep(0)
+        with pytest.raises(RemoteError, match="Requests of nearly 3 MiB are being answered; wait for one of them"):
+            await other.request("c", large)
+        go_on.set()
+        await asyncio.sleep(0.05)
+        assert (await other.request("c", large)).result == {}
 
 
 async def test_requests_beyond_the_most_are_refused_with_a_sentence() -> None:

@@ -53,6 +53,20 @@ def test_much_output_is_kept_in_bounded_memory() -> None:
     assert buffer.total == 20_000_000
 
 
+def test_where_the_streams_take_turns_with_each_byte_memory_and_answer_are_bounded() -> None:
+    buffer = OutputBuffer(100_000)
+    for number in range(200_000):
+        buffer.add("stdout" if number % 2 else "stderr", b"%d" % (number % 10))
+    assert len(buffer._head) + len(buffer._tail) < 2500
+    text, streams = buffer.excerpt()
+    assert sum(stretch.characters for stretch in streams) == len(text)
+    assert len(streams) < 1010
+    assert {stretch.stream for stretch in streams} == {"stdout", "stderr", "mixed", "omitted"}
+    assert text.endswith("0123456789")
+    many = [Piece("stdout" if number % 2 else "stderr", b"x") for number in range(50_000)]
+    assert len(excerpt_of(many).streams) == 500
+
+
 def test_a_character_that_another_streams_output_cuts_in_two_is_whole() -> None:
     first, second = "ü".encode()[:1], "ü".encode()[1:]
     text, streams = excerpt_of([Piece("stdout", first), Piece("stderr", b"e"), Piece("stdout", second)])

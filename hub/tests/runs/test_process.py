@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from codebuddy.processes import processes
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import Stream
 from codebuddy.runs.process import run_process
-from codebuddy.runs.program import Ended, Program, Stop
+from codebuddy.runs.program import Ended, Program
 
 pytestmark = pytest.mark.anyio
 
@@ -172,7 +173,7 @@ async def test_silence_ends_a_run_that_may_otherwise_go_on(run: Run) -> None:
 
 
 async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
-    stop = Stop()
+    stop = asyncio.Event()
     async with anyio.create_task_group() as tasks:
 
         async def end() -> None:
@@ -182,6 +183,21 @@ async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
         tasks.start_soon(end)
         ran = await run("sleep", "600", stop=stop)
     assert ran.ended.why == "cancelled"
+
+
+async def test_its_time_ends_a_run_whose_output_nobody_takes_any_more(run: Run) -> None:
+    stuck = asyncio.Event()
+
+    async def take(_stream: Stream, _data: bytes) -> None:
+        if not stuck.is_set():
+            stuck.set()
+            await asyncio.sleep(3)  # longer than it may run
+
+    begun = asyncio.get_running_loop().time()
+    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    ran = await run(*python(program), timeout_seconds=0.5, on_output=take)
+    assert ran.ended.why == "timeout"
+    assert asyncio.get_running_loop().time() - begun < 5
 
 
 STUBBORN = "trap '' TERM; echo $$; sleep 600 & echo $!; wait; wait; sleep 600"

@@ -122,6 +122,36 @@ async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: 
     assert load_runs(tmp_path, "p", LIMIT) == []
 
 
+async def test_what_lies_in_the_way_is_neither_waited_for_nor_written_to(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    os.mkfifo(tmp_path / "run/000000000000000.out")
+    with anyio.fail_after(20):
+        transcript = await filled(tmp_path / "run", 10_000)
+        await transcript.close(keep=True)
+        assert transcript.problem is not None
+        (tmp_path / "run/run.json.new").symlink_to(tmp_path / "elsewhere")
+        save_run(tmp_path / "run", job(transcript))
+    assert not (tmp_path / "elsewhere").exists()
+    assert (tmp_path / "run/run.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["run.json", "000000000000000.out", "000000000000000.out link"])
+async def test_a_new_agent_waits_for_nothing_that_a_project_put_there(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / "0123456789ab"
+    transcript = await filled(directory, 20_000)
+    await transcript.close(keep=True)
+    save_run(directory, job(transcript))
+    file, _, link = name.partition(" ")
+    (directory / file).unlink()
+    if link:
+        (directory / file).symlink_to("/dev/zero")
+    else:
+        os.mkfifo(directory / file)
+    with anyio.fail_after(20):
+        loaded = await anyio.to_thread.run_sync(load_runs, tmp_path, "p", LIMIT)
+    assert len(loaded) == (0 if file == "run.json" else 1)
+
+
 def test_of_a_long_command_line_the_beginning_is_told(tmp_path: Path) -> None:
     run = job(Transcript(tmp_path / "run", LIMIT))
     run.argv = ["cc", *["-DX"] * 1000]

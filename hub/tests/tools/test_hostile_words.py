@@ -42,7 +42,15 @@ HERE = {"path": "project-a/x.ts", "line": 1, "column": 1}
 CARET = {"path": "project-a/x.ts", "line": 1, "column": 1}
 FAILURE = {"name": EVIL, "message": EVIL, "path": f"project-a/{EVIL}", "line_text": EVIL}
 REPORT = {"failures": [FAILURE], "diagnostics": [FINDING], "report_problem": EVIL}
-RUN = {"reason": "signaled", "signal": EVIL, "task": EVIL, "message": EVIL, "output": EVIL, "job_id": EVIL, **REPORT}
+RUN = {
+    "reason": "signaled",
+    "signal": EVIL,
+    "task": EVIL,
+    "message": EVIL,
+    "output": EVIL,
+    "job_id": f"project-a:{EVIL}",
+    **REPORT,
+}
 JOB_ID = "project-a:0123456789ab"
 JOB = {"job_id": JOB_ID, "project": "project-a", "argv": [EVIL], "task": EVIL, "background": True, "started_at": EVIL}
 JOB |= {"duration_seconds": 1.0, "output_bytes": 1, "reason": "signaled", "signal": EVIL, "message": EVIL}
@@ -63,7 +71,7 @@ SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 MATCH = {"offset": 1, "stream": "stdout", "line_text": EVIL}
 RUN_SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("run_command", {"argv": ["x"]}, {**RUN, "project": "project-a"}),
-    ("run_command", {"argv": ["x"], "projects": ["project-a"]}, {"project": EVIL, "job_id": EVIL}),
+    ("run_command", {"argv": ["x"], "projects": ["project-a"]}, {"project": EVIL, "job_id": f"project-a:{EVIL}"}),
     ("list_jobs", {}, {"jobs": [JOB]}),
     ("job_output", {"job_id": JOB_ID}, {**JOB, **REPORT, "output": EVIL, "complete": False, "cursor": EVIL}),
     (

@@ -9,6 +9,7 @@ from pydantic import Field
 from codebuddy.code.models import CURSOR, MAX_PATH_SHOWN, TIMEOUT, CodeResult, Location, Place
 from codebuddy.code.symbol_models import MAX_DEPTH_SHOWN, SymbolLocation
 from codebuddy.readable import one_line
+from codebuddy.tool import Count
 
 __all__ = ["CallHierarchyArguments", "Hierarchy", "HierarchyItem", "TypeHierarchyArguments"]
 
@@ -41,9 +42,9 @@ class TypeHierarchyArguments(Place):
 class HierarchyItem(SymbolLocation):
     """A function or type in a hierarchy; the place is that of its name."""
 
-    id: int = Field(description="Its number in this answer.")
-    parent: int | None = Field(default=None, description="The id of the item that led to it.")
-    depth: int = Field(description="How many steps away it is.")
+    id: Count = Field(description="Its number in this answer.")
+    parent: Count | None = Field(default=None, description="The id of the item that led to it.")
+    depth: Count = Field(description="How many steps away it is.")
     calls: list[Location] | None = Field(default=None, description="Where the calls are.")
     repeated: bool | None = Field(default=None, description="True where the way goes on as above.")
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.code.models import CURSOR, TIMEOUT, CodeResult, Place, TextRange
 from codebuddy.readable import one_line, paragraph
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Count, Result
 
 __all__ = [
     "CaretArguments",
@@ -110,14 +110,14 @@ class Signature(Result):
     label: str
     documentation: str | None = None
     parameters: list[Parameter]
-    active_parameter: int | None = Field(default=None, description="Index of the parameter at the place.")
+    active_parameter: Count | None = Field(default=None, description="Index of the parameter at the place.")
 
 
 class SignatureHelp(CodeResult):
     """The ways to call what is being called at a place."""
 
     signatures: list[Signature]
-    active_signature: int | None = Field(default=None, description="Index of the one that fits so far.")
+    active_signature: Count | None = Field(default=None, description="Index of the one that fits so far.")
 
     def text(self) -> str:
         """Give a line a signature, the active one marked, and whether that is all."""

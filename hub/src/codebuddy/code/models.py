@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from codebuddy.errors import ToolError
 from codebuddy.readable import one_line, paragraph
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Count, Result
 from codebuddy.workspace.changes import FileChange
 
 __all__ = [
@@ -148,10 +148,10 @@ class FilesChangedArguments(Arguments):
 class TextRange(Result):
     """A stretch of text. Columns count Unicode code points; ``end_column`` is the one after the last character."""
 
-    line: int
-    column: int
-    end_line: int
-    end_column: int
+    line: Count
+    column: Count
+    end_line: Count
+    end_column: Count
 
 
 class Location(TextRange):
@@ -225,7 +225,7 @@ class DiagnosticsResult(CodeResult):
     """Diagnostics, sorted by path and place."""
 
     diagnostics: list[Diagnostic]
-    checked_files: int = Field(description="How many files were checked for this answer.")
+    checked_files: Count = Field(description="How many files were checked for this answer.")
 
     def text(self) -> str:
         """Give the diagnostics by file, and whether that is all."""
@@ -291,4 +291,4 @@ def paths_in(answer: Any) -> Iterator[str]:
 class FilesChangedResult(Result):
     """The language servers were told."""
 
-    told: int = Field(description="How many language servers were told.")
+    told: Count = Field(description="How many language servers were told.")

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessPolicy, Principal
 from codebuddy.links.registry import Link, Links
+from codebuddy.protocol.budget import SPOKE_BYTES, Budget
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
 from codebuddy.protocol.link import LINK_PATH, greet
@@ -44,8 +45,11 @@ def link_app(
     async def serve_link(socket: WebSocket) -> None:
         await _serve_link(socket, links, stopping)
 
+    budgets = {project: Budget(SPOKE_BYTES) for project in projects.values()}
+
     async def serve_client(socket: WebSocket) -> None:
-        await serve_websocket(server, socket, stopping)
+        project = projects[socket.scope["server"][0]]
+        await serve_websocket(server, socket, stopping, budgets[project])
 
     app = Starlette(routes=[WebSocketRoute(LINK_PATH, serve_link), WebSocketRoute("/", serve_client)])
     return AccessGuard(_OwnNetworkOnly(app, projects), policy)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.readable import label_lines
+from codebuddy.readable import labelled
 from codebuddy.tool import Progress
 
 __all__ = ["ask_each", "ask_spoke", "require_own", "together"]
@@ -94,7 +94,7 @@ def together(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
             nonlocal last
             so_far[project] = max(so_far[project], progress)
             last = max(last + 1, sum(so_far.values()))
-            await report(last, None, f"[{project}]" if message is None else label_lines(message, f"[{project}] "))
+            await report(last, None, f"[{project}]" if message is None else labelled(message, f"[{project}] "))
 
         return tell
 

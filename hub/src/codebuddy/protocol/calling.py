@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
+from codebuddy.protocol.messages import ANSWER_TOO_LONG, RemoteError
 from codebuddy.protocol.pending import OnProgress
 from codebuddy.protocol.schemas import input_schema, output_schema
 from codebuddy.protocol.wire import Wire
@@ -88,9 +89,14 @@ async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], rep
         RemoteError: the other side refuses the request.
         WireClosed: it is gone.
     """
-    result, characters = await wire.request("tools/call", {"name": tool, "arguments": arguments}, report)
+    try:
+        result, characters = await wire.request("tools/call", {"name": tool, "arguments": arguments}, report)
+    except RemoteError as error:
+        if error.code == ANSWER_TOO_LONG:
+            raise _too_large(tool) from None
+        raise
     if characters > MAX_ANSWER_CHARACTERS:
-        raise ToolError("too_large", f"The answer to {tool} is too long to pass on; ask for less at once.")
+        raise _too_large(tool)
     if not isinstance(result, dict):
         raise BadAnswer("the result is no object")
     structured, failed = result.get("structuredContent"), result.get("isError", False)
@@ -102,6 +108,10 @@ async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], rep
     if failed is not True or not isinstance(structured, dict):
         raise BadAnswer("a failure without a code")
     raise _read_failure(structured)
+
+
+def _too_large(tool: str) -> ToolError:
+    return ToolError("too_large", f"The answer to {tool} is too long to pass on; ask for less at once.")
 
 
 def _read_failure(structured: Json) -> ToolError:

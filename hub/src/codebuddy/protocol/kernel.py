@@ -29,6 +29,7 @@ from pydantic import ValidationError
 
 from codebuddy import __version__
 from codebuddy.principal import Principal
+from codebuddy.protocol.budget import Budget
 from codebuddy.protocol.calling import describe, run_tool
 from codebuddy.protocol.channel import Channel
 from codebuddy.protocol.disconnects import cancel_on_disconnect
@@ -126,13 +127,16 @@ def build_server(
     return server
 
 
-async def serve_channel(server: McpServer, channel: Channel, principal: Principal) -> None:
+async def serve_channel(
+    server: McpServer, channel: Channel, principal: Principal, budget: Budget | None = None
+) -> None:
     """Serve one connection until it ends.
 
     Args:
         server: what ``build_server`` made.
         channel: carries the messages; it is left to the caller to close.
         principal: whom every request on this connection is from.
+        budget: how many bytes of requests are answered at a time; None: those of one client.
     """
 
     async def serve(incoming: Incoming) -> dict[str, Any]:
@@ -146,7 +150,7 @@ async def serve_channel(server: McpServer, channel: Channel, principal: Principa
         except ValidationError:
             raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
 
-    wire = Wire(channel, serve, in_order=frozenset({"initialize"}))
+    wire = Wire(channel, serve, in_order=frozenset({"initialize"}), budget=budget)
     back = _Back(wire)
     outbound = NotifyOnlyOutbound(back)
     handshake = Connection.for_loop(back)

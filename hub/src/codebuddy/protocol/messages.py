@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeGuard
 
 __all__ = [
+    "ANSWER_TOO_LONG",
     "INTERNAL_ERROR",
     "INVALID_PARAMS",
     "INVALID_REQUEST",
@@ -24,12 +25,16 @@ Params = dict[str, Any]
 MAX_ID_CHARACTERS: Final = 200
 """An id is given back with the answer: a longer one would have us keep what it holds."""
 
+_MAX_ID: Final = 2**63
+
 # JSON-RPC 2.0, section 5.1.
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
+# Ours, of those that are left to servers.
+ANSWER_TOO_LONG: Final = -32050
 
 
 class RemoteError(Exception):
@@ -70,7 +75,7 @@ def is_id(value: object) -> TypeGuard[int | str]:
     """Say whether a value can be the id of a request."""
     if isinstance(value, str):
         return len(value) <= MAX_ID_CHARACTERS
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_ID
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

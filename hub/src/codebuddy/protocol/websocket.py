@@ -10,6 +10,7 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.principal import Principal
+from codebuddy.protocol.budget import Budget
 from codebuddy.protocol.channel import SUBPROTOCOL, UNSUPPORTED_DATA, ChannelClosed
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer, serve_channel
 
@@ -80,15 +81,18 @@ async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: any
         tasks.cancel_scope.cancel()
 
 
-async def serve_websocket(server: McpServer, socket: WebSocket, stopping: anyio.Event) -> None:
+async def serve_websocket(
+    server: McpServer, socket: WebSocket, stopping: anyio.Event, budget: Budget | None = None
+) -> None:
     """Serve MCP on one upgraded connection until the client leaves, its token expires, or the hub stops.
 
     Args:
         server: the kernel's server object.
         socket: not yet accepted; the access layer has put the principal into its scope.
         stopping: set when the hub shuts down; the connection is then closed with 1001.
+        budget: how many bytes of requests are answered at a time; None: those of one client.
     """
     principal: Principal = socket.scope[PRINCIPAL_KEY]
     channel = await accept(socket)
     async with lifetime(channel, principal, stopping):
-        await serve_channel(server, channel, principal)
+        await serve_channel(server, channel, principal, budget)

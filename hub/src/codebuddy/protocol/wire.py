@@ -7,6 +7,7 @@ anything else that is large: the agent in each spoke is to stay small.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -14,8 +15,10 @@ from typing import Any, Final
 import anyio
 from pydantic_core import from_json, to_json
 
-from codebuddy.protocol.channel import Channel, ChannelClosed, InputEnded, MessageTooLong
+from codebuddy.protocol.budget import CLIENT_BYTES, Budget
+from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, Channel, ChannelClosed, InputEnded, MessageTooLong
 from codebuddy.protocol.messages import (
+    ANSWER_TOO_LONG,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
@@ -87,6 +90,7 @@ class Wire:
             other side may only ask whether we are there.
         in_order: methods that are answered before the next message is looked at.
         most: how many requests are answered at a time; None: any number, for one that is trusted.
+        budget: how many bytes of requests are; None: those of one client.
     """
 
     def __init__(
@@ -95,11 +99,13 @@ class Wire:
         serve: Serve | None = None,
         in_order: frozenset[str] = frozenset(),
         most: int | None = MAX_SERVED,
+        budget: Budget | None = None,
     ) -> None:
         self._channel = channel
         self._serve = serve or _serve_ping
         self._in_order = in_order
         self._most = most
+        self._budget = budget or Budget(CLIENT_BYTES)
         self._pending: dict[int | str, Pending] = {}
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
@@ -203,7 +209,7 @@ class Wire:
             return None
 
     async def _send(self, message: Params) -> None:
-        await self._channel.send(to_json(message).decode())
+        await self._channel.send(_text_of(message))
 
     async def _take(self, text: str) -> None:
         try:
@@ -219,7 +225,7 @@ class Wire:
                 await self._notified(method, params)
                 return
             if is_id(ident):
-                await self._asked(Incoming(self, method, params, ident))
+                await self._asked(Incoming(self, method, params, ident), len(text))
                 return
         elif method is None and ("result" in message or "error" in message):
             pending = self._pending.get(key_of(ident)) if is_id(ident) else None
@@ -246,28 +252,37 @@ class Wire:
             except Exception:
                 log.exception("taking %s failed", method)
 
-    async def _asked(self, incoming: Incoming) -> None:
+    async def _asked(self, incoming: Incoming, size: int) -> None:
         assert incoming.request_id is not None
         key = key_of(incoming.request_id)
         if key in self._serving:
             problem = error_of(INVALID_REQUEST, "A request with this id is still being answered; give each its own.")
             await self._send(message_of(incoming.request_id, error=problem))
             return
+        # A refusal is sent before more is read: who does not read answers is not read either.
         if self._most is not None and len(self._serving) >= self._most:
-            # Sent before more is read: who does not read answers is not read either.
             problem = error_of(INVALID_REQUEST, f"{self._most} requests are being answered; wait for one of them.")
+            await self._send(message_of(incoming.request_id, error=problem))
+            return
+        if self._most is not None and not self._budget.take(size):
+            problem = error_of(
+                INVALID_REQUEST,
+                f"Requests of nearly {self._budget.most // 2**20} MiB are being answered; wait for one of them.",
+            )
             await self._send(message_of(incoming.request_id, error=problem))
             return
         self._begin()
         task = asyncio.create_task(self._answer(incoming))
         self._serving[key] = incoming, task
         self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(key, done))
+        task.add_done_callback(lambda done: self._ended(key, done, size))
         if incoming.method in self._in_order:
             await asyncio.wait([task])
 
-    def _ended(self, key: int | str, task: asyncio.Task[None]) -> None:
+    def _ended(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
         self._tasks.discard(task)
+        if self._most is not None:
+            self._budget.give_back(size)
         del self._serving[key]
         self._done()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -284,13 +299,16 @@ class Wire:
         if incoming.cancelled:
             return  # nobody waits for it
         try:
-            await self._send(message)
+            text = _text_of(message)
         except ValueError:
             log.exception("the answer to %s cannot be written as JSON", incoming.method)
-            problem = error_of(INTERNAL_ERROR, "Internal server error")
-            await self._send(message_of(incoming.request_id, error=problem))
-        except ChannelClosed:
-            return
+            text = _text_of(message_of(incoming.request_id, error=error_of(INTERNAL_ERROR, "Internal server error")))
+        if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
+            # The other side would not take it, and would close the connection for it, with all that runs on it.
+            problem = error_of(ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
+            text = _text_of(message_of(incoming.request_id, error=problem))
+        with contextlib.suppress(ChannelClosed):
+            await self._channel.send(text)
 
     async def _close(self) -> None:
         self._closed = True
@@ -308,3 +326,9 @@ async def _serve_ping(incoming: Incoming) -> dict[str, Any]:
     if incoming.request_id is not None and incoming.method != "ping":
         raise RemoteError(METHOD_NOT_FOUND, f"Nothing here answers {incoming.method[:100]}.")
     return {}
+
+
+def _text_of(message: Params) -> str:
+    # What is no number in JSON is null, which no model takes for a number: an answer that cannot be read would be
+    # waited for.
+    return to_json(message, inf_nan_mode="null").decode()

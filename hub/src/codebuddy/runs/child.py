@@ -17,9 +17,9 @@ from codebuddy.runs.pipes import OutputPipes
 from codebuddy.runs.program import Ended, Program, Why
 from codebuddy.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
 
-__all__ = ["LOST_SECONDS", "Child", "Input"]
+__all__ = ["Child", "Input"]
 
-LOST_SECONDS: Final = GRACE_SECONDS + 2.5
+_LOST_SECONDS: Final = GRACE_SECONDS + 2.5
 """A supervisor that has not ended what it was told to end by then is taken for lost."""
 
 _ABOVE_FLOOR: Final = 2.0
@@ -106,7 +106,7 @@ class Child:
         """End all of it, and return when nothing is left."""
         with contextlib.suppress(ConnectionError):
             self._writer.write(TERMINATE)
-        done, _ = await asyncio.wait([self.ended], timeout=LOST_SECONDS)
+        done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
         if not done:
             self._writer.close()
             await asyncio.to_thread(self._family.kill)

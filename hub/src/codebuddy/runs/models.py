@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from codebuddy.code.models import Diagnostic, paths_in
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Count, Result
 
 __all__ = [
     "DEFAULT_OUTPUT_BYTES",
@@ -57,7 +57,7 @@ EndReason = Literal[
 started anew; ``no_answer``: the spoke did not say how it ended, or not so that it could be
 understood; ``not_started``: the program could not be started; ``refused``: the spoke would not run it."""
 
-StretchOf = Literal["stdout", "stderr", "omitted"]
+StretchOf = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80)]
 
 
@@ -104,10 +104,13 @@ class TaskArguments(RunArguments):
 
 
 class Stretch(Result):
-    """So many characters of an output are from this stream; ``omitted``: they tell what was left out."""
+    """So many characters of an output are from this stream.
+
+    ``omitted``: they tell what was left out. ``mixed``: they are of both, which took turns too often to tell each.
+    """
 
     stream: StretchOf
-    characters: int
+    characters: Count
 
 
 class TestCounts(Result):
@@ -115,9 +118,9 @@ class TestCounts(Result):
 
     __test__ = False  # for pytest, which takes any class of such a name for tests
 
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
+    passed: Count = 0
+    failed: Count = 0
+    skipped: Count = 0
 
 
 class TestFailure(Result):
@@ -128,7 +131,7 @@ class TestFailure(Result):
     name: str
     message: str
     path: str | None = None
-    line: int | None = None
+    line: Count | None = None
     line_text: str | None = None
     duration_seconds: float | None = None
 
@@ -139,8 +142,8 @@ class Reported(Result):
     counts: TestCounts | None = None
     failures: list[TestFailure] | None = Field(default=None, description="Of a task that tests: what failed.")
     diagnostics: list[Diagnostic] | None = Field(default=None, description="What compilers and linters found.")
-    more_failures: int | None = Field(default=None, description="So many more failed; the output has them.")
-    more_diagnostics: int | None = Field(default=None, description="So many more were found; the output has them.")
+    more_failures: Count | None = Field(default=None, description="So many more failed; the output has them.")
+    more_diagnostics: Count | None = Field(default=None, description="So many more were found; the output has them.")
     report_problem: str | None = Field(
         default=None, description="Why there are no failures or diagnostics, or not all."
     )
@@ -162,7 +165,7 @@ class RunResult(Reported):
     project: str
     task: str | None = None
     reason: EndReason | None = None
-    exit_code: int | None = None
+    exit_code: Count | None = None
     signal: str | None = None
     message: str | None = None
     output: str = ""
@@ -171,7 +174,7 @@ class RunResult(Reported):
     job_id: str | None = None
     duration_seconds: float = 0.0
     cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
+    peak_memory_bytes: Count | None = None
 
     @property
     def ended_well(self) -> bool:
@@ -190,10 +193,10 @@ class Job(Result):
     started_at: str = Field(description="In UTC, like 2026-01-31T12:00:00Z.")
     duration_seconds: float
     reason: EndReason | None = None
-    exit_code: int | None = None
+    exit_code: Count | None = None
     signal: str | None = None
     message: str | None = None
-    output_bytes: int = Field(description="How much it has printed.")
+    output_bytes: Count = Field(description="How much it has printed.")
 
 
 class ListJobsArguments(Arguments):
@@ -231,7 +234,7 @@ class JobOutputArguments(Arguments):
 class Match(Result):
     """A line of a job's output: where it begins, in bytes, to be given as ``offset``."""
 
-    offset: int
+    offset: Count
     stream: StretchOf
     line_text: str
 
@@ -247,7 +250,7 @@ class JobOutput(Job, Reported):
     matches: list[Match] | None = None
     complete: bool
     cursor: str | None = Field(default=None, description="Give this back for what comes next.")
-    omitted_bytes: int | None = None
+    omitted_bytes: Count | None = None
 
 
 class CancelJobArguments(Arguments):

@@ -14,6 +14,15 @@ _HEAD_SHARE: Final = 4
 """A quarter of what is kept is from the beginning: how it began matters, how it ended matters more."""
 
 
+_MOST_PIECES: Final = 1000
+"""So often a change of the stream is kept, at the beginning and at the end; after that both are one, ``mixed``."""
+
+_MOST_STRETCHES: Final = 500
+"""So many stretches are told; the last is of what is left."""
+
+_SMALL: Final = 2048
+
+
 class Piece(NamedTuple):
     """Some output: of which stream, and the bytes."""
 
@@ -93,6 +102,8 @@ def excerpt_of(pieces: Iterable[Piece]) -> Excerpt:
         texts.append(text)
         if streams and streams[-1].stream == stream:
             streams[-1].characters += len(text)
+        elif len(streams) >= _MOST_STRETCHES and "omitted" not in (stream, streams[-1].stream):
+            streams[-1] = Stretch(stream="mixed", characters=streams[-1].characters + len(text))
         else:
             streams.append(Stretch(stream=stream, characters=len(text)))
     return Excerpt("".join(texts), streams)
@@ -123,7 +134,9 @@ def whole_characters(data: bytes) -> int:
 
 def _append(pieces: list[Piece], piece: Piece) -> None:
     # Small neighbours are joined: a program that prints byte by byte must not cost an object for each.
-    if pieces and pieces[-1].stream == piece.stream and len(pieces[-1].data) + len(piece.data) <= 2048:
+    if len(pieces) >= _MOST_PIECES:
+        piece = Piece("mixed", piece.data)
+    if pieces and pieces[-1].stream == piece.stream and len(pieces[-1].data) + len(piece.data) <= _SMALL:
         pieces[-1] = Piece(piece.stream, pieces[-1].data + piece.data)
     elif piece.data:
         pieces.append(piece)

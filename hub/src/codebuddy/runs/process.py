@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from codebuddy.family import Family
-from codebuddy.runs.child import LOST_SECONDS, Child, Input
+from codebuddy.runs.child import Child, Input
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import OutputPipes, Stream
-from codebuddy.runs.program import Ended, Program, Stop, Why
+from codebuddy.runs.program import Ended, Program, Why
 from codebuddy.runs.shielding import finish
 
 __all__ = ["OnOutput", "run_process"]
@@ -29,7 +30,7 @@ async def run_process(
     *,
     timeout_seconds: float | None,
     idle_timeout_seconds: float | None = None,
-    stop: Stop | None = None,
+    stop: asyncio.Event | None = None,
     on_output: OnOutput,
 ) -> Ended:
     """Run a program to its end. When the caller is cancelled, all of the run is ended first.
@@ -39,7 +40,7 @@ async def run_process(
         program: what to run.
         timeout_seconds: wall time after which it is ended; None: never.
         idle_timeout_seconds: time without output after which it is ended.
-        stop: ends it from elsewhere.
+        stop: once it is set, the run is ended, as ``cancelled``.
         on_output: awaited with each piece of output as it appears.
 
     Raises:
@@ -47,8 +48,6 @@ async def run_process(
         ValueError: an argument or variable cannot be given to a program.
     """
     news = asyncio.Event()
-    stop = stop or Stop()
-    stop.heard_by(news.set)
     pipes = OutputPipes(news.set)
     family = Family()
     feeding: asyncio.Task[None] | None = None
@@ -61,7 +60,7 @@ async def run_process(
             stdin.started()
         child.on_end(news.set)
         feeding = stdin.feed()
-        limits = _Limits(timeout_seconds, idle_timeout_seconds, stop)
+        limits = _Limits(timeout_seconds, idle_timeout_seconds, stop or asyncio.Event())
         return await _follow(child, pipes, news, limits, on_output)
     except asyncio.CancelledError:
         if child is not None:
@@ -76,37 +75,54 @@ async def run_process(
 
 
 async def _follow(child: Child, pipes: OutputPipes, news: asyncio.Event, limits: _Limits, on_output: OnOutput) -> Ended:
-    """Pass on what is printed until all of the run has ended; end it when it is time."""
+    """Pass on what is printed until all of the run has ended."""
     loop = asyncio.get_running_loop()
-    started = heard = loop.time()
+    course = _Course(started=loop.time(), heard=loop.time())
+    # On its own: who takes the output may have to wait for a disk, and its time is the run's all the same.
+    ending = asyncio.create_task(_end_in_time(child, limits, course))
     ended_at: float | None = None
-    why: Why | None = None
-    until: float | None
-    ending: asyncio.Task[None] | None = None
-    while True:
-        news.clear()
-        for stream, data in pipes.take():
-            heard = loop.time()
-            await on_output(stream, data)
-        now = loop.time()
-        if child.ended.done():
-            ended_at = now if ended_at is None else ended_at
-            # Who holds a pipe open now is none of this run.
-            if pipes.ended or now - ended_at >= _DRAIN_SECONDS:
-                break
-            until = ended_at + _DRAIN_SECONDS
-        elif why is None:
-            until, why = limits.due(started, heard, now)
-            if why is not None:
-                ending = asyncio.create_task(child.end())
-        else:
-            until = now + LOST_SECONDS
+    until: float | None = None
+    try:
+        while True:
+            news.clear()
+            for stream, data in pipes.take():
+                course.heard = loop.time()
+                await on_output(stream, data)
+            if child.ended.done():
+                ended_at = loop.time() if ended_at is None else ended_at
+                # Who holds a pipe open now is none of this run.
+                if pipes.ended or loop.time() - ended_at >= _DRAIN_SECONDS:
+                    break
+                until = ended_at + _DRAIN_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await news.wait()
+        if course.why is not None:
+            await ending
+        return child.how(course.why)
+    finally:
+        ending.cancel()
+
+
+async def _end_in_time(child: Child, limits: _Limits, course: _Course) -> None:
+    loop = asyncio.get_running_loop()
+    while not child.ended.done():
+        until, course.why = limits.due(course, loop.time())
+        if course.why is not None:
+            await child.end()
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
-                await news.wait()
-    if ending is not None:
-        await ending
-    return child.how(why)
+                await limits.stop.wait()
+
+
+@dataclass
+class _Course:
+    """How a run went so far: when it started and was heard last, in the loop's time, and why it is being ended."""
+
+    started: float
+    heard: float
+    why: Why | None = None
 
 
 class _Limits(NamedTuple):
@@ -114,17 +130,17 @@ class _Limits(NamedTuple):
 
     whole: float | None
     idle: float | None
-    stop: Stop
+    stop: asyncio.Event
 
-    def due(self, started: float, heard: float, now: float) -> tuple[float | None, Why | None]:
+    def due(self, course: _Course, now: float) -> tuple[float | None, Why | None]:
         """Give when to look again, if ever, and why it is to be ended now, if it is."""
-        if self.stop.wanted:
+        if self.stop.is_set():
             return now, "cancelled"
         times: list[tuple[float, Why]] = []
         if self.whole is not None:
-            times.append((started + self.whole, "timeout"))
+            times.append((course.started + self.whole, "timeout"))
         if self.idle is not None:
-            times.append((heard + self.idle, "idle_timeout"))
+            times.append((course.heard + self.idle, "idle_timeout"))
         if not times:
             return None, None
         until, why = min(times)

@@ -1,13 +1,13 @@
-"""What a run starts, how that ended, and how it is ended from elsewhere."""
+"""What a run starts, and how that ended."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Ended", "Program", "Stop", "Why"]
+__all__ = ["Ended", "Program", "Why"]
 
 Why = Literal["timeout", "idle_timeout", "cancelled"]
 """Why a run was ended from here."""
@@ -47,21 +47,3 @@ class Ended:
     signal: str | None
     cpu_seconds: float | None
     peak_bytes: int | None
-
-
-class Stop:
-    """Ends a run from elsewhere: once it is set, the run ends as ``cancelled``."""
-
-    def __init__(self) -> None:
-        self.wanted = False
-        self._tell: Callable[[], None] | None = None
-
-    def set(self) -> None:
-        """End the run."""
-        self.wanted = True
-        if self._tell is not None:
-            self._tell()
-
-    def heard_by(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when it is set."""
-        self._tell = tell

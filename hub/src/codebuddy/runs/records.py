@@ -15,6 +15,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from codebuddy.runs.files import create_file, open_file
 from codebuddy.runs.models import Reported
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.transcript import Transcript
@@ -52,7 +53,9 @@ def save_run(directory: Path, run: Run) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = directory / f"{_NAME}.new"
-        new.write_text(json.dumps(record))
+        new.unlink(missing_ok=True)
+        with create_file(new) as file:
+            file.write(json.dumps(record).encode())
         os.replace(new, directory / _NAME)
     except OSError as error:
         log.warning("the job %s cannot be noted in %s: %s", run.job_id, directory, error.strerror)
@@ -83,9 +86,9 @@ def load_runs(parent: Path, project: str, limit: int) -> list[Run]:
 def _load(directory: Path, project: str, limit: int) -> Run | None:
     path = directory / _NAME
     try:
-        if path.stat().st_size > _MAX_RECORD:
-            return None
-        record = _Record.model_validate_json(path.read_bytes())
+        with open_file(path, _MAX_RECORD) as file:
+            written = os.fstat(file.fileno()).st_mtime
+            record = _Record.model_validate_json(file.read())
         run = Run(
             job_id=f"{project}:{directory.name}",
             argv=record.argv,
@@ -97,7 +100,7 @@ def _load(directory: Path, project: str, limit: int) -> Run | None:
         )
         run.end = record.end or RunEnd(
             "agent_restart",
-            max(0.0, path.stat().st_mtime - record.started),
+            max(0.0, written - record.started),
             message="The spoke was started anew while it ran; start it again.",
         )
         run.describe().text()  # whatever was written there can be told, or it is not taken

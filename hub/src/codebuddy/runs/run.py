@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from codebuddy.runs.models import EndReason, Job, Reported
-from codebuddy.runs.program import Program, Stop
+from codebuddy.runs.program import Program
 from codebuddy.runs.transcript import Transcript
 
 __all__ = ["Order", "Run", "RunEnd", "new_id", "utc"]
@@ -70,7 +71,7 @@ class Run:
     transcript: Transcript
     end: RunEnd | None = None
     report: Reported = field(default_factory=Reported)
-    stop: Stop = field(default_factory=Stop)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
     clock: float = field(default_factory=time.monotonic)
 
     @property

@@ -6,13 +6,13 @@ which it begins, so that what was kept can be read after a restart.
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from codebuddy.runs.files import create_file, open_file
 from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece
 
@@ -24,6 +24,7 @@ _FRAME: Final = struct.Struct(">cI")
 _MARKS: Final[dict[StretchOf, bytes]] = {"stdout": b"o", "stderr": b"e"}
 _STREAMS: Final = {mark: stream for stream, mark in _MARKS.items()}
 _MAX_FRAME: Final = 16 * 1024 * 1024
+_MAX_FILE: Final = 16 * SEGMENT_BYTES  # where the stream changes with each byte, there is a frame for each
 _SUFFIX: Final = ".out"
 
 
@@ -63,7 +64,10 @@ class SegmentStore:
             OSError: it cannot be read.
         """
         store = cls(directory, limit)
+        most = store._limit // SEGMENT_BYTES + 1
         for entry in sorted(directory.iterdir()):
+            if len(store.segments) == most:
+                break  # not written here
             if entry.name.endswith(_SUFFIX) and entry.stem.isdecimal():
                 segment = Segment(entry, int(entry.stem))
                 segment.size = sum(len(piece.data) for piece in read_segment(segment))
@@ -97,7 +101,7 @@ class SegmentStore:
             self.close()
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._directory / f"{at:015d}{_SUFFIX}"
-            self._file = open(path, "wb")  # noqa: SIM115  it stays open until the next one, or close()
+            self._file = create_file(path)  # it stays open until the next one, or close()
             self.segments = [*self.segments, Segment(path, at)]  # a reader in another thread keeps the old list
             self._drop_oldest()
         return self.segments[-1]
@@ -118,12 +122,10 @@ class SegmentStore:
 def read_segment(segment: Segment) -> Iterator[Piece]:
     """Give what is in a segment; nothing of one that is gone, and of one that is spoilt what comes before that."""
     try:
-        file = open(segment.path, "rb")  # noqa: SIM115
+        file = open_file(segment.path, _MAX_FILE)
     except OSError:
         return
     with file:
-        if os.fstat(file.fileno()).st_size > 64 * SEGMENT_BYTES:  # not written here
-            return
         while len(header := file.read(_FRAME.size)) == _FRAME.size:
             mark, length = _FRAME.unpack(header)
             if mark not in _STREAMS or length > _MAX_FRAME:

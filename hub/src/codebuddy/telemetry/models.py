@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel
 
 from codebuddy.language.readiness import State
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Count, Result
 
 __all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
 
@@ -38,7 +38,7 @@ class LanguageServerState(BaseModel):
     name: Shown
     state: State
     reason: Shown | None = None
-    percent: int | None = None
+    percent: Count | None = None
 
 
 class SpokeStatus(Result):

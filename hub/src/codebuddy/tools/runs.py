@@ -81,6 +81,8 @@ class _Runner:
                 paths=reported_paths,
                 report=reports[project],
             )
+            if result.job_id is not None and not result.job_id.startswith(f"{project}:"):
+                raise ToolError("bad_answer", f"The spoke of {project} told of a job that is not its own.")
             return result.model_copy(update={"project": project})  # whatever a spoke says of whom it speaks
 
         answers = await ask_each(chosen, ask, self._width)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from codebuddy.tool import Arguments
+from codebuddy.tool import Arguments, Count
 from codebuddy.workspace.models import EXPECTED, HASH, PATH
 
 __all__ = ["FileChange", "RangeEdit"]
@@ -16,10 +16,10 @@ class RangeEdit(Arguments):
     Columns count Unicode code points; ``end_column`` is the one after the last character. An empty stretch inserts.
     """
 
-    line: int = Field(ge=1)
-    column: int = Field(ge=1)
-    end_line: int = Field(ge=1)
-    end_column: int = Field(ge=1, description="The column after the last character.")
+    line: Count = Field(ge=1)
+    column: Count = Field(ge=1)
+    end_line: Count = Field(ge=1)
+    end_column: Count = Field(ge=1, description="The column after the last character.")
     new_text: str
 
     def covers(self, line: int, column: int) -> bool:
