@@ -22,6 +22,12 @@ for line in sys.argv[3:]:
         statuses[line] = int(proxy.makefile("rb").readline().split()[1])
 print(json.dumps(statuses))
 """
+ASK_WHOLE = """
+import socket, sys
+with socket.create_connection(("egress", 3128), timeout=20) as proxy:
+    proxy.sendall(f"{sys.argv[1]} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
+    print(proxy.makefile("rb").read().decode().partition("\\r\\n\\r\\n")[2])
+"""
 REACH = """
 import socket, sys
 try:
@@ -67,6 +73,27 @@ def test_the_listed_names_are_reached(fleet: Deployment) -> None:
     targets = [f"{name}:443" for name in listed(fleet)]
     assert targets
     assert set(tunnels(fleet, LISTED, *targets, *map(str.upper, targets)).values()) == {200}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "sentence"),
+    [
+        ("GET http://example.com/x", "example.com is not in the egress of this project: declare it in the inventory"),
+        ("CONNECT example.com:443", "example.com is not in the egress of this project"),
+        ("CONNECT example.com:8443", "HTTP can go to the ports 80 and 443 only, and TLS to 443"),
+        ("GET ftp://example.com/", "HTTP can go to the ports 80 and 443 only"),
+    ],
+)
+def test_who_reads_the_answer_to_what_is_refused_reads_why(fleet: Deployment, request_line: str, sentence: str) -> None:
+    done = fleet.python(LISTED, ASK_WHOLE, request_line)
+    assert done.output.startswith("CodeBuddy: ")
+    assert sentence in done.output
+    assert "<" not in done.output
+
+
+def test_a_name_that_leads_inside_is_told_as_that(fleet: Deployment) -> None:
+    done = fleet.python(ANY, ASK_WHOLE, "GET http://127.0.0.1/")
+    assert "127.0.0.1 leads to an address that is not public" in done.output
 
 
 def test_no_other_name_is_reached_and_none_that_looks_alike(fleet: Deployment) -> None:

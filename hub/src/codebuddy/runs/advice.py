@@ -36,7 +36,10 @@ _REFUSED: Final = (
     "Proxy response (403)",
     "403 Forbidden - GET",
     '": Forbidden',
-    "ERR_ACCESS_DENIED",
+    "is not in the egress of this project",
+    "leads to an address that is not public",
+    "can go to the ports 80 and 443 only",
+    "the proxy of this project refuses",
 )
 # It may be the proxy's, or that of the server behind it.
 _PERHAPS_REFUSED: Final = ("The requested URL returned error: 403",)

@@ -30,7 +30,10 @@ _QUIET = (
     "shutdown_lifetime 1 seconds",
     "coredump_dir /tmp",
     "cache_log /dev/stderr",
+    "error_directory /usr/share/codebuddy/errors",
 )
+# What is said where a rule refuses that ends with this list; the pages are in the image.
+_PAGES = {"web": "ERR_OTHER_PORT", "tls": "ERR_OTHER_PORT", "reserved": "ERR_NOT_PUBLIC"}
 
 
 def proxy_config(egress: Egress, *, listen: str, client: str, exempt: Sequence[str]) -> str:
@@ -57,6 +60,7 @@ def proxy_config(egress: Egress, *, listen: str, client: str, exempt: Sequence[s
         "acl version_6 dstdom_regex -n :",
         *(f"acl reserved dst {network}" for network in _reserved(exempt)),
         *_declared(egress),
+        *(f"deny_info {page} {name}" for name, page in _PAGES.items()),
         "",
         "acl request has request",  # the health check connects, and asks nothing
         "access_log stdio:/dev/stdout request",
@@ -100,4 +104,6 @@ def _declared(egress: Egress) -> list[str]:
         *(f"acl exact dstdomain -n {name}" for name in exact),
         *(f"acl below dstdom_regex -n -i {_escaped(name)}$" for name in below),
         *([f"acl declared any-of {' '.join(kinds)}"] if kinds else []),
+        # Of a list of lists, the last that was looked at counts.
+        *(f"deny_info ERR_NOT_DECLARED {kind}" for kind in kinds),
     ]
