@@ -242,6 +242,32 @@ async def test_a_daemon_that_ignores_sigterm_ends_with_its_run(fleet: Deployment
     assert not marked(fleet)
 
 
+# Hides from everything by which it could be found, then kills what would end it: its supervisor and the fork server.
+ESCAPES = (
+    "import os, signal, sys, time\n"
+    "supervisor = os.getppid()\n"
+    "forks = int(open(f'/proc/{supervisor}/stat').read().rpartition(')')[2].split()[1])\n"
+    "if os.fork() == 0:\n"
+    "    os.setsid()\n"
+    "    if os.fork(): os._exit(0)\n"
+    "    os.write(1, b'%d ' % os.getpid())\n"
+    "    os.execve(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)'], {})\n"
+    "os.wait()\n"
+    "time.sleep(0.2)\n"
+    "os.kill(forks, signal.SIGKILL)\n"
+    "os.kill(supervisor, signal.SIGKILL)\n"
+    "time.sleep(600)\n"
+)
+
+
+async def test_what_hides_and_kills_all_that_looks_after_runs_ends_too(fleet: Deployment, client: Client) -> None:
+    result = await run(client, *python(ESCAPES), project="project-a")
+    assert (result["reason"], result["signal"]) == ("signaled", "SIGKILL")
+    process = f"/proc/{int(result['output'])}"
+    await until(lambda: fleet.run("project-a", "test", "-e", process).code != 0)
+    assert (await run(client, "true", project="project-a"))["exit_code"] == 0
+
+
 async def test_a_fork_bomb_ends_and_the_link_stays_up(fleet: Deployment, client: Client) -> None:
     bomb = (
         "import os, time\nend = time.time() + 20\nwhile time.time() < end:\n  try: os.fork()\n  except OSError: pass\n"
@@ -388,6 +414,47 @@ async def test_a_job_ends_with_its_spoke_and_is_told_so(fleet: Deployment, conne
         assert told["reason"] == "agent_restart"
         assert told["complete"]
     assert not marked(fleet, "project-a")
+
+
+async def test_what_a_job_puts_in_the_way_of_its_own_output_keeps_nobody_waiting(
+    fleet: Deployment, client: Client
+) -> None:
+    spoils = (
+        "directory=$(ls -dt ~/.cache/codebuddy/runs/* | head -1); mkfifo $directory/000000000000000.out; "
+        "head -c 3000000 /dev/zero; sleep 600"
+    )
+    job = await run(client, "sh", "-c", spoils, project="project-a", background=True, timeout_seconds=3)
+    told = await call(client, "job_output", job_id=job["job_id"], pattern="no such line", wait_seconds=30)
+    assert told["reason"] == "timeout"
+    assert "Not all of its output could be kept" in (await call(client, "job_output", job_id=job["job_id"]))["message"]
+    # What is left of it does not keep the next agent from starting.
+    fleet.container("project-a").restart(timeout=5)
+    await _healthy(fleet)
+
+
+async def test_streams_that_take_turns_with_each_byte_end_no_link(client: Client, connect: Connect) -> None:
+    turns = "import os, time\nfor _ in range(20000): os.write(1, b'o'); time.sleep(1e-4); os.write(2, b'e')"
+    async with connect() as other, anyio.create_task_group() as tasks:
+        others = dict[str, Any]()
+
+        async def sleeps() -> None:
+            others.update(await run(other, "sleep", "5"))
+
+        tasks.start_soon(sleeps)
+        result = await run(client, *python(turns), output_limit=131_072)
+    assert (result["exit_code"], others["exit_code"]) == (0, 0)
+    assert result["output"].count("o") == result["output"].count("e") == 20_000
+    assert len(result["streams"]) <= 501
+
+
+async def test_jobs_with_long_command_lines_are_listed(client: Client) -> None:
+    long = ["true", *["x" * 100_000] * 8]
+    for _ in range(8):
+        job = await call(client, "run_command", argv=long, projects=["project-c"], background=True)
+        await call(client, "job_output", job_id=job["results"][0]["job_id"], wait_seconds=10)
+    listed = await call(client, "list_jobs", projects=["project-c"])
+    assert listed["complete"]
+    assert [job["argv"][0] for job in listed["jobs"]].count("true") >= 8
 
 
 async def test_more_jobs_than_declared_are_refused(client: Client) -> None:

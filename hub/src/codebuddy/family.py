@@ -13,12 +13,13 @@ import os
 import re
 import signal
 import time
+import weakref
 from collections.abc import Callable
 from typing import Final
 
 from codebuddy.processes import ProcessId, descendants, is_living, stat_of
 
-__all__ = ["MARK", "Family", "end_orphans"]
+__all__ = ["MARK", "Family", "end_orphans", "is_root"]
 
 MARK: Final = "CODEBUDDY_FAMILY"
 
@@ -27,6 +28,7 @@ _ENVIRONMENT_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 100
 _PAUSE: Final = 0.005
 _numbers = itertools.count(1)
+_families: weakref.WeakSet[Family] = weakref.WeakSet()
 
 
 class Family:
@@ -35,12 +37,15 @@ class Family:
     def __init__(self) -> None:
         owner = _owner_of(os.getpid())
         self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
+        self._roots: set[ProcessId] = set()
         self._known: set[ProcessId] = set()
+        _families.add(self)
 
     def add_root(self, pid: int) -> None:
         """Note the first of the family."""
         if (stat := stat_of(pid)) is not None and is_living(stat):
-            self._known.add(ProcessId(pid, stat.started))
+            self._roots.add(ProcessId(pid, stat.started))
+            self._known |= self._roots
 
     def members(self) -> list[int]:
         """Give the ids of all that live."""
@@ -53,6 +58,11 @@ class Family:
     def kill(self) -> None:
         """End all, and those that they start meanwhile; takes a moment, so call it in a thread."""
         _kill_all(self.members)
+
+
+def is_root(kin: ProcessId) -> bool:
+    """Say whether a process is the first of a family of ours."""
+    return any(kin in family._roots for family in _families)
 
 
 def end_orphans() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["ProcessId", "Stat", "descendants", "is_living", "processes", "stat_of"]
+__all__ = ["ProcessId", "Stat", "become_subreaper", "descendants", "is_living", "processes", "stat_of", "zombies"]
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ def stat_of(pid: int) -> Stat | None:
 def is_living(stat: Stat | None) -> bool:
     """Say whether a process runs or can run: it is there and has not ended."""
     return stat is not None and stat.state not in ("Z", "X")
+
+
+def become_subreaper() -> None:
+    """Have orphans among the descendants of this process become its children (prctl(2))."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def zombies() -> set[ProcessId]:
+    """Give the children of this process that have ended and were not reaped."""
+    found, own = set(), os.getpid()
+    for entry in os.scandir("/proc"):
+        stat = stat_of(int(entry.name)) if entry.name.isdecimal() else None
+        if stat is not None and stat.parent == own and stat.state == "Z":
+            found.add(ProcessId(int(entry.name), stat.started))
+    return found
 
 
 def processes() -> Iterator[tuple[int, Stat]]:

@@ -60,10 +60,19 @@ class Input:
 class Child:
     """A program under its supervisor."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, family: Family) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        family: Family,
+        forks: ForkServer,
+        supervisor: int,
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._family = family
+        self._forks, self._supervisor = forks, supervisor
+        forks.supervisors.add(supervisor)
         self.ended: asyncio.Task[dict[str, Any] | None] = asyncio.create_task(self._read_end())
 
     @classmethod
@@ -96,7 +105,7 @@ class Child:
             writer.close()
             raise _not_started(said, program)
         family.add_root(said["pid"])
-        return cls(reader, writer, family)
+        return cls(reader, writer, family, forks, said["supervisor"])
 
     def on_end(self, tell: Callable[[], None]) -> None:
         """Have somebody told when all of it has ended."""
@@ -138,6 +147,7 @@ class Child:
             said = _message(await self._reader.readline())
         except ConnectionError:
             said = None
+        self._forks.supervisors.discard(self._supervisor)
         if said is None:
             await asyncio.to_thread(self._family.kill)
         return said

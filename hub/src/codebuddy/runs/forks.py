@@ -24,6 +24,21 @@ class ForkServer:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self.was_killed = False
+        """Whether one was, at any time: what it would have ended may be left."""
+        self.supervisors: set[int] = set()
+        """The ids of those that are at work."""
+
+    def look(self) -> int | None:
+        """See whether it still runs; give its id."""
+        if self._process is None:
+            return None
+        if self._process.poll() is None:
+            return self._process.pid
+        log.warning("the process that starts runs was killed; the next run starts another one")
+        self.was_killed = True
+        self.close()
+        return None
 
     def send(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
         """Have a supervisor forked that gets these descriptors.
@@ -52,9 +67,7 @@ class ForkServer:
             self._process = None
 
     def _connected(self) -> socket.socket:
-        if self._process is not None and self._process.poll() is not None:
-            log.warning("the process that starts runs was killed; there is another one now")
-            self.close()
+        self.look()
         if self._socket is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # Neither the project's modules nor site-packages: it needs none, and stays small.

@@ -16,8 +16,8 @@ import sys
 import traceback
 from typing import Final
 
-from codebuddy.processes import ProcessId, Stat
-from codebuddy.runs.supervisor import become_subreaper, end_strays, fail, supervise
+from codebuddy.processes import ProcessId, Stat, become_subreaper
+from codebuddy.runs.supervisor import end_strays, fail, supervise
 
 __all__ = ["DESCRIPTORS", "serve"]
 

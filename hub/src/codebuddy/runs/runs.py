@@ -76,7 +76,7 @@ class Runs:
         self._project = project
         self._directory = directory
         self._advise = advise
-        self._forks = ForkServer()
+        self.forks = ForkServer()
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -157,7 +157,7 @@ class Runs:
             run.stop.set()
         if tasks:
             await asyncio.wait(tasks, timeout=4.0)
-        self._forks.close()
+        self.forks.close()
 
     def _add(self, order: Order) -> Run:
         job_id = new_id(self._project)
@@ -228,7 +228,7 @@ class Runs:
 
     async def _process(self, run: Run, order: Order, on_output: Callable[[Stream, bytes], Awaitable[None]]) -> Ended:
         return await run_process(
-            self._forks,
+            self.forks,
             order.program,
             timeout_seconds=order.timeout_seconds,
             idle_timeout_seconds=order.idle_timeout_seconds,

@@ -12,7 +12,6 @@ or wants no more of the run, and the run is ended at once.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -25,9 +24,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from codebuddy.processes import ProcessId, Stat, descendants
+from codebuddy.processes import ProcessId, Stat, become_subreaper, descendants
 
-__all__ = ["GRACE_SECONDS", "TERMINATE", "become_subreaper", "end_strays", "fail", "pack_request", "supervise"]
+__all__ = ["GRACE_SECONDS", "TERMINATE", "end_strays", "fail", "pack_request", "supervise"]
 
 GRACE_SECONDS: Final = 2.0
 """How long what is to end may take after SIGTERM before SIGKILL."""
@@ -35,7 +34,6 @@ GRACE_SECONDS: Final = 2.0
 TERMINATE: Final = b"T"
 """On the control socket: end the run."""
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
 _LENGTH: Final = struct.Struct(">I")
 _ROUNDS: Final = 200
 _PAUSE: Final = 0.01
@@ -44,13 +42,6 @@ _OOM_SCORE: Final = "1000"
 _OOM_FILE: Final = "/proc/self/oom_score_adj"
 # Python ignores these; a program expects them as the system sets them.
 _DEFAULT_SIGNALS: Final = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-
-_libc = ctypes.CDLL(None)
-
-
-def become_subreaper() -> None:
-    """Have orphans among the descendants of this process become its children."""
-    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def pack_request(argv: list[str], cwd: str, environment: dict[str, str]) -> bytes:
@@ -65,8 +56,9 @@ def pack_request(argv: list[str], cwd: str, environment: dict[str, str]) -> byte
 def supervise(control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
     """Start what is asked for and see it to its end, with all that it started.
 
-    It tells ``{"pid": …}``, then ``{"status": …, "cpu_seconds": …, "peak_kilobytes": …}`` with the status as wait(2)
-    gives it; or ``{"errno": …, "of": "cwd" | "program"}`` when nothing was started.
+    It tells ``{"pid": …, "supervisor": …}``, the ids of both processes; then ``{"status": …, "cpu_seconds": …,
+    "peak_kilobytes": …, "floor_kilobytes": …}`` with the status as wait(2) gives it. Or, when nothing was started,
+    ``{"errno": …, "of": "cwd" | "program"}``.
     """
     os.setsid()
     become_subreaper()
@@ -147,7 +139,7 @@ class _Supervisor:
             )
         finally:
             _swap_oom_score(score)
-        self.tell(pid=self._pid)
+        self.tell(pid=self._pid, supervisor=os.getpid())
 
     def run(self) -> None:
         asked = False

@@ -19,6 +19,7 @@ from codebuddy.protocol.stdio import AGENT_SOCKET
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.dial import dial_for_ever
 from codebuddy.spoke.local import listen_locally
+from codebuddy.spoke.orphans import Orphans
 from codebuddy.spoke.runs import Commands, run_tools
 from codebuddy.spoke.servers import server_tools
 from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
@@ -110,6 +111,7 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     async with agent.commands.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
+        tasks.start_soon(Orphans(agent.commands.runs.forks).run)
         tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)
         tasks.start_soon(dial_for_ever, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

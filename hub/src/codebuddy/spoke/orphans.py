@@ -1,0 +1,55 @@
+"""What loses its parent in a spoke comes to the agent: what has ended is reaped, and what a run left is ended.
+
+A run's own supervisor ends what it leaves, and the fork server what is left by one that killed its supervisor. Who
+kills both is still below the agent; and who kills the agent ends with the container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Final
+
+from codebuddy.family import is_root
+from codebuddy.processes import ProcessId, Stat, become_subreaper, zombies
+from codebuddy.runs.forks import ForkServer
+from codebuddy.runs.supervisor import end_strays
+
+__all__ = ["Orphans"]
+
+SWEEP_SECONDS: Final = 1.5
+
+
+class Orphans:
+    """Looks after them, again and again.
+
+    Args:
+        forks: what the agent starts runs with.
+    """
+
+    def __init__(self, forks: ForkServer) -> None:
+        self._forks = forks
+        self._ended: set[ProcessId] = set()
+
+    async def run(self) -> None:
+        """Take them in until cancelled."""
+        become_subreaper()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._reap()
+            self._forks.look()
+            if self._forks.was_killed:
+                end_strays(self._is_stray)  # not in a thread: nothing of ours is started meanwhile
+
+    def _reap(self) -> None:
+        """Reap what had ended at the last look too: whoever started a process here takes its status at once."""
+        ended = zombies()
+        for kin in ended & self._ended:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(kin.pid, os.WNOHANG)
+        self._ended = ended
+
+    def _is_stray(self, kin: ProcessId, stat: Stat) -> bool:
+        own = self._forks.supervisors | {self._forks.look()}
+        return stat.parent == os.getpid() and kin.pid not in own and not is_root(kin)
