@@ -39,6 +39,11 @@ def job(transcript: Transcript, ended: bool = True) -> Run:
     return run
 
 
+def started(directory: Path, *argv: str) -> Run:
+    transcript = Transcript(directory / "run", LIMIT)
+    return Run(ID, list(argv), None, background=True, started=1.0, transcript=transcript)
+
+
 async def text_of(transcript: Transcript, start: int, most: int) -> tuple[int, bytes, int]:
     page = await transcript.read(start, most)
     return page.start, b"".join(piece.data for piece in page.pieces), page.end
@@ -153,14 +158,11 @@ async def test_a_new_agent_waits_for_nothing_that_a_project_put_there(tmp_path: 
 
 
 def test_of_a_long_command_line_the_beginning_is_told(tmp_path: Path) -> None:
-    run = job(Transcript(tmp_path / "run", LIMIT))
-    run.argv = ["cc", *["-DX"] * 1000]
-    told = run.describe().argv
+    told = started(tmp_path, "cc", *["-DX"] * 1000).describe().argv
     assert told[:2] == ["cc", "-DX"]
     assert told[-1].endswith("…")
     assert len(" ".join(told)) < 2010
-    run.argv = ["sh", "-c", "x" * 100_000]
-    assert [len(word) for word in run.describe().argv] == [2, 2, 1995]
+    assert [len(word) for word in started(tmp_path, "sh", "-c", "x" * 100_000).argv] == [2, 2, 1995]
 
 
 async def test_lines_are_found_and_the_search_goes_on_with_the_cursor(tmp_path: Path) -> None:

@@ -82,8 +82,9 @@ def _answer(run: Run, end: int, ended: bool, question: object) -> JobOutput:
     answer = JobOutput(
         **dict(run.describe()), complete=complete, cursor=None if complete else seal(question, end), **dict(run.report)
     )
-    if problem is not None and answer.message is None:
-        answer.message = f"Not all of its output could be kept: {problem}."
+    if problem is not None:
+        lost = f"Not all of its output could be kept: {problem}."
+        answer.message = lost if answer.message is None else f"{answer.message} {lost}"
         if ended:  # what was not kept does not come later either
             answer.complete, answer.cursor = True, None
     return answer

@@ -16,7 +16,7 @@ from codebuddy.runs.transcript import Transcript
 __all__ = ["Order", "Run", "RunEnd", "new_id", "utc"]
 
 _TOLD_ARGV: Final = 2000
-"""So many characters of a command line are told in a list of jobs."""
+"""So many characters of a command line are kept."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Run:
 
     Args:
         job_id: its id, with the project's before it.
-        argv: its command line.
+        argv: its command line; of a long one the beginning is kept.
         task: the task's name, if it is one.
         background: whether it runs on without its caller.
         started: when, as `time.time` gives it.
@@ -74,6 +74,9 @@ class Run:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     clock: float = field(default_factory=time.monotonic)
 
+    def __post_init__(self) -> None:
+        self.argv = _beginning(self.argv)  # it is kept for long, and told in lists
+
     @property
     def project(self) -> str:
         """The id of its project."""
@@ -90,7 +93,7 @@ class Run:
         return Job(
             job_id=self.job_id,
             project=self.project,
-            argv=_beginning(self.argv),
+            argv=self.argv,
             task=self.task,
             background=self.background,
             started_at=utc(self.started),
