@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -94,6 +95,20 @@ def test_who_reads_the_answer_to_what_is_refused_reads_why(fleet: Deployment, re
 def test_a_name_that_leads_inside_is_told_as_that(fleet: Deployment) -> None:
     done = fleet.python(ANY, ASK_WHOLE, "GET http://127.0.0.1/")
     assert "127.0.0.1 leads to an address that is not public" in done.output
+
+
+def test_the_address_that_is_connected_to_is_looked_at_too(fleet: Deployment, service_on_the_host: int) -> None:
+    """A name may lead elsewhere between the two looks: without the first, the second refuses as well."""
+    network = fleet.inspected[f"{ANY}.egress"]["NetworkSettings"]["Networks"][f"{fleet.name}-{ANY}.egress"]
+    second = "sed -e s/:3128/:3129/ -e '/http_access deny reserved/d' /etc/codebuddy/squid.conf > /tmp/second.conf"
+    proxy = fleet.container(f"{ANY}.egress")
+    proxy.exec_run(["bash", "-c", f"{second}; timeout 20 squid -N -f /tmp/second.conf"], detach=True)
+    line = f"GET http://{network['Gateway']}:{service_on_the_host}/"
+    deadline = time.monotonic() + 15
+    while (done := fleet.python(ANY, ASK, "egress", "3129", line)).code != 0:
+        assert time.monotonic() < deadline, done.output
+        time.sleep(0.2)
+    assert json.loads(done.output) == {line: 503}
 
 
 def test_no_other_name_is_reached_and_none_that_looks_alike(fleet: Deployment) -> None:

@@ -32,6 +32,7 @@ _QUIET = (
     "cache_log /dev/stderr",
     "error_directory /usr/share/codebuddy/errors",
 )
+_NO_ADDRESS = "192.0.2.1"
 # What is said where a rule refuses that ends with this list; the pages are in the image.
 _PAGES = {"web": "ERR_OTHER_PORT", "tls": "ERR_OTHER_PORT", "reserved": "ERR_NOT_PUBLIC"}
 
@@ -72,6 +73,9 @@ def proxy_config(egress: Egress, *, listen: str, client: str, exempt: Sequence[s
         "http_access deny version_6",
         "http_access deny reserved",
         "http_access allow all",
+        # Looked at once more for the address that is connected to: a name may lead elsewhere by then. Nobody has this
+        # address (RFC 5737), so nothing can go out from it.
+        f"tcp_outgoing_address {_NO_ADDRESS} reserved",
     ]
     return "\n".join(lines) + "\n"
 
