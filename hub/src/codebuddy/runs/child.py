@@ -147,7 +147,8 @@ class Child:
             said = _message(await self._reader.readline())
         except ConnectionError:
             said = None
-        self._forks.supervisors.discard(self._supervisor)
+        finally:
+            self._forks.supervisors.discard(self._supervisor)
         if said is None:
             await asyncio.to_thread(self._family.kill)
         return said
