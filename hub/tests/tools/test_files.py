@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -364,9 +366,13 @@ async def test_links_swapped_in_during_the_call_give_nothing_to_any_tool(
 ) -> None:
     swapper = Swapper(p, _make_file, "../p-evil/secret") if what == "file" else Swapper(p, _make_directory, "../p-evil")
     path = "p/x" if what == "file" else "p/x/secret"
-    answers: list[str] = []
+    answers, deadline = list[str](), time.monotonic() + 60
     with swapper:
-        for number in range(25):
+        for number in itertools.count():
+            # Until the link was met, for on a busy machine the swapper may have no turn for long.
+            if number >= 25 and {"outside_project", "link_not_followed"} & set(answers):
+                break
+            assert time.monotonic() < deadline, "the race was not met"
             (p / "new").write_text("mine")
             os.replace(p / "new", p / "mine")
             with suppress(OSError):
@@ -381,7 +387,6 @@ async def test_links_swapped_in_during_the_call_give_nothing_to_any_tool(
                 except ToolError as error:
                     answers.append(error.code)
     assert not any("secret\\n" in answer for answer in answers)
-    assert any(answer in {"outside_project", "link_not_followed"} for answer in answers)  # the race was met
     assert (p.parent / "p-evil" / "secret").read_text() == "secret\n"
     assert os.listdir(p.parent / "p-evil") == ["secret"]
     if calls is calls_about:
