@@ -126,7 +126,8 @@ async def test_requests_that_are_large_together_are_refused_until_some_are_answe
         tasks.start_soon(other.request, "b", large)
         while served < 2:
             await asyncio.sleep(0)
-        with pytest.raises(RemoteError, match="Requests of nearly 3 MiB are being answered; wait for one of them"):
+        refused = pytest.raises(RemoteError, match="Requests of nearly 3 MiB are being answered; wait for one of them")
+        with anyio.fail_after(20), refused:
             await other.request("c", large)
         go_on.set()
         await asyncio.sleep(0.05)
