@@ -53,21 +53,21 @@ def become_subreaper() -> None:
 
 def zombies() -> set[ProcessId]:
     """Give the children of this process that have ended and were not reaped."""
-    found, own = set(), os.getpid()
-    for entry in os.scandir("/proc"):
-        stat = stat_of(int(entry.name)) if entry.name.isdecimal() else None
-        if stat is not None and stat.parent == own and stat.state == "Z":
-            found.add(ProcessId(int(entry.name), stat.started))
-    return found
+    own = os.getpid()
+    return {ProcessId(pid, stat.started) for pid, stat in _others() if stat.parent == own and stat.state == "Z"}
 
 
 def processes() -> Iterator[tuple[int, Stat]]:
     """Give every living process but this one."""
+    return ((pid, stat) for pid, stat in _others() if is_living(stat))
+
+
+def _others() -> Iterator[tuple[int, Stat]]:
     own = os.getpid()
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal() and int(entry.name) != own:
             stat = stat_of(int(entry.name))
-            if stat is not None and is_living(stat):
+            if stat is not None:
                 yield int(entry.name), stat
 
 

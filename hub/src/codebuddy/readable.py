@@ -51,7 +51,7 @@ def paragraph(text: str, indent: int = 2, longest: int = MAX_PARAGRAPH) -> str:
         longest: how many of its characters are shown.
     """
     first, *rest = _LINE_END.split(text[:longest])
-    shown = [printable(line.expandtabs(4), _SPACES) for line in (first, *(" " * indent + line for line in rest))]
+    shown = map(_escaped, (first, *(" " * indent + line for line in rest)))
     return "\n".join(line.rstrip() for line in shown) + (_CUT if len(text) > longest else "")
 
 
@@ -69,6 +69,8 @@ def labelled(text: str, label: str) -> str:
         text: anything; that it ends with a line's end, or does not, stays so.
         label: whose words they are.
     """
-    *lines, last = _LINE_END.split(text)
-    shown = [label + printable(line.expandtabs(4), _SPACES) for line in (*lines, *([last] if last else []))]
-    return "\n".join(shown) + ("" if last else "\n" if lines else "")
+    return label_lines("\n".join(map(_escaped, _LINE_END.split(text))), label) if text else ""
+
+
+def _escaped(line: str) -> str:
+    return printable(line.expandtabs(4), _SPACES)

@@ -112,6 +112,6 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
 
 
 async def _close_when_silent(link: Link) -> None:
-    await until_silent(link.wire)
-    log.warning("link %s: no answer to a ping; closing it", link.project)
-    await link.close("no answer to a ping")
+    if await until_silent(link.wire):
+        log.warning("link %s: no answer to a ping; closing it", link.project)
+        await link.close("no answer to a ping")

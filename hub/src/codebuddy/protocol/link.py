@@ -102,8 +102,8 @@ class LinkServer:
 
 async def _end_when_silent(wire: Wire, serving: anyio.CancelScope) -> None:
     """End a connection whose other side waits for us and is gone: what runs for nobody is to end."""
-    await until_silent(wire)
-    log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
+    if await until_silent(wire):
+        log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
     serving.cancel()
 
 

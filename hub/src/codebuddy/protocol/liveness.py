@@ -18,8 +18,8 @@ PING_SECONDS: Final = 2.0
 """So long it may take to say so; an agent answers between two lines of output, however busy its project is."""
 
 
-async def until_silent(wire: Wire) -> None:
-    """Return when the other side is gone, or does not answer a ping while something is under way."""
+async def until_silent(wire: Wire) -> bool:
+    """Return when the other side does not answer a ping while something is under way; False when the wire closed."""
     while True:
         await wire.silent(SILENCE_SECONDS)
         try:
@@ -27,5 +27,7 @@ async def until_silent(wire: Wire) -> None:
                 await wire.request("ping", None)
         except RemoteError:
             continue  # nonsense is an answer too
-        except (TimeoutError, WireClosed):
-            return
+        except WireClosed:
+            return False
+        except TimeoutError:
+            return True

@@ -105,7 +105,7 @@ class Wire:
         self._serve = serve or _serve_ping
         self._in_order = in_order
         self._most = most
-        self._budget = budget or Budget(CLIENT_BYTES)
+        self._budget = Budget(CLIENT_BYTES) if budget is None else budget
         self._pending: dict[int | str, Pending] = {}
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
@@ -255,21 +255,10 @@ class Wire:
     async def _asked(self, incoming: Incoming, size: int) -> None:
         assert incoming.request_id is not None
         key = key_of(incoming.request_id)
-        if key in self._serving:
-            problem = error_of(INVALID_REQUEST, "A request with this id is still being answered; give each its own.")
-            await self._send(message_of(incoming.request_id, error=problem))
-            return
-        # A refusal is sent before more is read: who does not read answers is not read either.
-        if self._most is not None and len(self._serving) >= self._most:
-            problem = error_of(INVALID_REQUEST, f"{self._most} requests are being answered; wait for one of them.")
-            await self._send(message_of(incoming.request_id, error=problem))
-            return
-        if self._most is not None and not self._budget.take(size):
-            problem = error_of(
-                INVALID_REQUEST,
-                f"Requests of nearly {self._budget.most // 2**20} MiB are being answered; wait for one of them.",
-            )
-            await self._send(message_of(incoming.request_id, error=problem))
+        problem = self._refusal(key, size)
+        if problem is not None:
+            # Sent before more is read: who does not read answers is not read either.
+            await self._send(message_of(incoming.request_id, error=error_of(INVALID_REQUEST, problem)))
             return
         self._begin()
         task = asyncio.create_task(self._answer(incoming))
@@ -278,6 +267,18 @@ class Wire:
         task.add_done_callback(lambda done: self._ended(key, done, size))
         if incoming.method in self._in_order:
             await asyncio.wait([task])
+
+    def _refusal(self, key: int | str, size: int) -> str | None:
+        """Say why a request is not served now; None: it is, and counts until `_ended`."""
+        if key in self._serving:
+            return "A request with this id is still being answered; give each its own."
+        if self._most is None:
+            return None
+        if len(self._serving) >= self._most:
+            return f"{self._most} requests are being answered; wait for one of them."
+        if not self._budget.take(size):
+            return f"Requests of nearly {self._budget.most // 2**20} MiB are being answered; wait for one of them."
+        return None
 
     def _ended(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
         self._tasks.discard(task)

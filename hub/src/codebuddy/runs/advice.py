@@ -52,7 +52,7 @@ _SEE: Final = 'see docs/projects.md, "Reaching the network"'
 
 def start_advice(program: str) -> str:
     """Say what to do where there is no such program."""
-    word = program.split(maxsplit=1)[0] if program.split() else ""
+    word = next(iter(program.split()), "")
     if word in _SHELL_WORDS:
         return f"{word} is a word of the shell: give cwd or environment, or run [sh, -c, ...]."
     if _SHELL_SIGNS.search(program):

@@ -14,6 +14,7 @@ from codebuddy.language.tree import Tree
 from codebuddy.reports.columns import from_display
 from codebuddy.reports.formats import FILE_FORMATS, read_file_report, reader_for
 from codebuddy.reports.models import Failure, Finding, Report, joined
+from codebuddy.runs.files import open_file
 from codebuddy.runs.models import Reported, TestCounts, TestFailure
 from codebuddy.runs.pipes import Stream
 
@@ -82,12 +83,12 @@ class ReportReader:
     def _read_file(self, format_name: str) -> Report:
         assert self._file is not None
         try:
-            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            file = open_file(self._file)
         except FileNotFoundError:
             return Report(None, [], [], problem="The task wrote no report; its output tells why.")
         except OSError as error:
             return Report(None, [], [], problem=f"The task's report cannot be read: {error.strerror}.")
-        with open(descriptor, "rb") as file:
+        with file:
             return read_file_report(format_name, file, self._cwd)
 
     def _told(self, report: Report) -> Reported:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 from codebuddy.family import is_root
@@ -38,9 +40,9 @@ class Orphans:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._reap()
-            self._forks.look()
+            own = {self._forks.look(), *self._forks.supervisors}
             if self._forks.was_killed:
-                end_strays(self._is_stray)  # not in a thread: nothing of ours is started meanwhile
+                end_strays(partial(_is_stray, own))  # not in a thread: nothing of ours is started meanwhile
 
     def _reap(self) -> None:
         """Reap what had ended at the last look too: whoever started a process here takes its status at once."""
@@ -55,6 +57,6 @@ class Orphans:
                 os.waitpid(kin.pid, os.WNOHANG)
         self._ended = ended
 
-    def _is_stray(self, kin: ProcessId, stat: Stat) -> bool:
-        own = self._forks.supervisors | {self._forks.look()}
-        return stat.parent == os.getpid() and kin.pid not in own and not is_root(kin)
+
+def _is_stray(own: Collection[int | None], kin: ProcessId, stat: Stat) -> bool:
+    return stat.parent == os.getpid() and kin.pid not in own and not is_root(kin)

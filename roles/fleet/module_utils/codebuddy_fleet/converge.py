@@ -24,6 +24,7 @@ from .ground import Ground, look
 from .health import wait_for_health
 from .plan import Plan
 from .planner import render
+from .sentences import port_taken
 from .sites import inside
 from .summary import removal_summary, summary
 
@@ -197,9 +198,8 @@ def _require_ports(docker_host: str, plan: Plan, observed: Observed, todo: list[
         own = found.own.ports.values() if found is not None and found.state in _HOLDING else ()
         for published in plan.containers[change.name].ports.values():
             if published not in own and _is_taken(published):
-                sentence = "its port {} is taken by another program on this machine: set codebuddy_port to a free one."
-                number = published.rpartition(":")[2]
-                raise FleetError(f"Container {change.name}: {sentence.format(number)} Nothing was changed.")
+                taken = port_taken(published.rpartition(":")[2])
+                raise FleetError(f"Container {change.name}: {taken}. Nothing was changed.")
 
 
 def _is_taken(published: str) -> bool:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["explain"]
+__all__ = ["explain", "port_taken"]
+
+
+def port_taken(number: str = "") -> str:
+    """Say that a port is taken, and what to do."""
+    which = f"its port {number}" if number else "its port"
+    return f"{which} is taken by another program on this machine: set codebuddy_port to a free one"
+
 
 # In this order: the engine says "address already in use" both for a taken port and for a taken address of a network.
 _KNOWN: tuple[tuple[str, str], ...] = (
@@ -15,7 +22,7 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (
         r"port is already allocated|ports are not available|bind: address already in use|exposing port|listen tcp",
-        "its port is taken by another program on this machine: set codebuddy_port to a free one",
+        port_taken(),
     ),
     (
         r"^Address already in use",
