@@ -140,6 +140,16 @@ async def test_what_lies_in_the_way_is_neither_waited_for_nor_written_to(tmp_pat
     assert (tmp_path / "run/run.json").is_file()
 
 
+async def test_output_is_not_written_through_a_link_that_lies_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "run/000000000000000.out").symlink_to(tmp_path / "elsewhere")
+    transcript = await filled(tmp_path / "run", 10_000)
+    await transcript.close(keep=True)
+    assert transcript.problem is not None
+    assert (tmp_path / "elsewhere").read_text() == "mine"
+
+
 @pytest.mark.parametrize("name", ["run.json", "000000000000000.out", "000000000000000.out link"])
 async def test_a_new_agent_waits_for_nothing_that_a_project_put_there(tmp_path: Path, name: str) -> None:
     directory = tmp_path / "0123456789ab"
