@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.branches import Bulk, differing
+from codebuddy_testing.branches import MANY, Bulk, differing
 from codebuddy_testing.case_projects import PROFILES, cases_of, folder_of, refill
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.judging import Answer, judge
@@ -128,32 +128,40 @@ class Repository:
         shutil.rmtree(self.root / self.bulk.folder, ignore_errors=True)
 
 
-def texts_of_branch(profile: str, texts: Mapping[str, str], other: bool) -> dict[str, str]:
+def texts_of_branch(profile: str, bulk: Bulk, texts: Mapping[str, str], other: bool) -> dict[str, str]:
     """Give the texts of a branch: the bulk, and the project's own files that name it."""
-    bulk = BULKS[profile].branch(other)
+    found = bulk.branch(other)
     if profile == "rust":
-        bulk["src/lib.rs"] = texts["src/lib.rs"] + "\npub mod bulk;\n"
+        found["src/lib.rs"] = texts["src/lib.rs"] + "\npub mod bulk;\n"
     if profile == "cpp":
         commands = json.loads(texts["compile_commands.json"])
-        files = [path for path in sorted(bulk) if path.endswith(".cpp")]
+        files = [path for path in sorted(found) if path.endswith(".cpp")]
         commands += [
             {"directory": "/workspace", "command": f"c++ -std=c++20 -Iwords -c {path} -o /tmp/bulk.o", "file": path}
             for path in files
         ]
-        bulk["compile_commands.json"] = json.dumps(commands, indent=1) + "\n"
-    return bulk
+        found["compile_commands.json"] = json.dumps(commands, indent=1) + "\n"
+    return found
 
 
-@pytest.fixture(params=chosen_projects())
+# 2,000 files of difference; and so few that a server has no time to find the new ones by itself meanwhile.
+COUNTS = {MANY: 2000, 60: 66}
+
+
+@pytest.fixture(
+    params=[pytest.param((name, count), id=f"{name}-{count}") for name in chosen_projects() for count in COUNTS]
+)
 def repository(
     request: pytest.FixtureRequest, fleet: Deployment, texts: dict[str, dict[str, str]]
 ) -> Iterator[tuple[str, Repository]]:
     """A project and the repository in its directory, which is as before afterwards."""
     assert shutil.which("git"), "git is missing on this machine: install it"
-    project, profile = request.param, PROFILES[request.param]
-    branches = {branch: texts_of_branch(profile, texts[profile], branch == OTHER) for branch in (MAIN, OTHER)}
-    assert differing(branches[MAIN], branches[OTHER]) >= 2000
-    made = Repository(fleet.path(project), BULKS[profile], branches)
+    project, count = request.param
+    profile = PROFILES[project]
+    bulk = replace(BULKS[profile], count=count)
+    branches = {branch: texts_of_branch(profile, bulk, texts[profile], branch == OTHER) for branch in (MAIN, OTHER)}
+    assert differing(branches[MAIN], branches[OTHER]) >= COUNTS[count]
+    made = Repository(fleet.path(project), bulk, branches)
     try:
         made.make()
         yield project, made

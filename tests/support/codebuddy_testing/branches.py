@@ -1,4 +1,4 @@
-"""Two branches of a project that differ in 2,000 small files: what tests of a checkout switch between.
+"""Two branches of a project that differ in many small files: what tests of a checkout switch between.
 
 It needs Python's library only, since some of these tests run in a spoke.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ["Bulk", "differing"]
+__all__ = ["MANY", "Bulk", "differing"]
 
-FILES = 1820
-# python-lsp-server looks for a name in a few of the files only that have it.
-EVERY = 182
+MANY = 1820
+"""So many files that the branches differ in 2,000."""
+
+KINDS = 10
 
 BROKEN = 1
 """The number of a file that is right in the one branch and, if the bulk says how, wrong in the other."""
@@ -29,6 +30,8 @@ class Bulk:
         plain: a file that uses nothing.
         comment: a line to put before either.
         wrong: a file with an error.
+        count: the number of files, a multiple of `KINDS`. One of each kind has the use: python-lsp-server looks for a
+            name in a few of the files only that have it.
     """
 
     folder: str
@@ -37,6 +40,7 @@ class Bulk:
     plain: str
     comment: str
     wrong: str | None = None
+    count: int = MANY
 
     def branch(self, other: bool) -> dict[str, str]:
         """Give the files of a branch by their path in the project.
@@ -44,8 +48,8 @@ class Bulk:
         Of ten, the two branches have five that are different, two each alone, and one elsewhere.
         """
         files = {}
-        for number in range(FILES):
-            kind = number // EVERY % 10
+        for number in range(self.count):
+            kind = number // self._every
             if (kind in (5, 6) and other) or (kind in (7, 8) and not other):
                 continue
             place = "b" if kind == 9 and other else "a"
@@ -56,16 +60,20 @@ class Bulk:
 
     def moved(self, other: bool) -> str:
         """Give the path of a file with a use, which is elsewhere in the other branch."""
-        return f"{self.folder}/{'b' if other else 'a'}/f{9 * EVERY}{self.suffix}"
+        return f"{self.folder}/{'b' if other else 'a'}/f{(KINDS - 1) * self._every}{self.suffix}"
 
     def broken(self) -> str:
         """Give the path of the file that may be wrong in the other branch."""
         return f"{self.folder}/a/f{BROKEN}{self.suffix}"
 
+    @property
+    def _every(self) -> int:
+        return self.count // KINDS
+
     def _form(self, number: int, other: bool) -> str:
         if number == BROKEN and other and self.wrong is not None:
             return self.wrong
-        return self.use if number % EVERY == 0 else self.plain
+        return self.use if number % self._every == 0 else self.plain
 
     def _modules(self, files: dict[str, str]) -> dict[str, str]:
         """Give the files that name the others, where a language needs them."""

@@ -105,6 +105,7 @@ def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_
         [{**SERVER, "refresh": "restart"}],
         [{**SERVER, "limits": {"searched_files": 2000, "parsed_files": 30, "shortest_name": 3}}],
         [{**SERVER, "ready": "log", "ready_log": "^loaded [0-9]+"}],
+        [{**SERVER, "ready": "log", "ready_log": "^loaded [0-9]+", "refresh": "search"}],
         [SERVER, {**SERVER, "name": "y"}],
     ],
 )
@@ -123,6 +124,7 @@ def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dic
         [{**SERVER, "initialization_options": "x"}],
         [{**SERVER, "ready": "soon"}],
         [{**SERVER, "refresh": "never"}],
+        [{**SERVER, "refresh": "search"}],
         [{**SERVER, "ready": "log"}],
         [{**SERVER, "ready_log": "loaded"}],
         [{**SERVER, "ready": "log", "ready_log": "("}],

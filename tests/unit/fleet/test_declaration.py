@@ -103,6 +103,7 @@ def test_a_good_project_has_no_problem() -> None:
         ({"language_servers": [{**SERVER, "load_seconds": "1m"}]}, "load_seconds '1m' is not a number of seconds"),
         ({"language_servers": [{**SERVER, "limits": {"files": 3}}]}, "pylsp: limits must map some of searched_files"),
         ({"language_servers": [{**SERVER, "refresh": "never"}]}, "refresh 'never' is unknown: use one of notify, show"),
+        ({"language_servers": [{**SERVER, "refresh": "search"}]}, "refresh: search needs ready: log, which tells when"),
         ({"language_servers": [{**SERVER, "memory": "1k"}]}, "language server pylsp: memory '1k' is too little"),
         ({"language_servers": [{**SERVER, "idle_stop": 30}]}, "language server pylsp: idle_stop 30 is not a time"),
         ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),

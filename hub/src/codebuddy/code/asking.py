@@ -243,8 +243,7 @@ async def _freshen(asked: Asked, connection: Connection) -> str | None:
                 asked.server.renew()
             if asked.server.connection is not connection:
                 raise _Replaced
-            await connection.showing.catch_up()
-            return gap
+            return await connection.showing.catch_up() or gap
     except TimeoutError:
         raise RequestTimedOut("no look at the changed files in time") from None
 

@@ -12,7 +12,7 @@ __all__ = ["FEATURES", "LIMITS", "LOAD_SECONDS", "Feature", "ReadyBy", "Refresh"
 
 ReadyBy = Literal["immediate", "progress", "server_status", "log"]
 
-Refresh = Literal["notify", "show", "reload", "restart"]
+Refresh = Literal["notify", "show", "search", "reload", "restart"]
 
 LOAD_SECONDS: Final = 300.0
 
@@ -47,8 +47,9 @@ class ServerConfig:
         memory: the most bytes of memory that it and all that it started may use; over it, it is restarted.
         idle_seconds: it is ended when it was asked nothing for so long, and started again when it is asked.
         refresh: what makes it know files that changed, before the next question: ``notify`` (being told of them),
-            ``show`` (their texts), ``reload`` (being told, or a new process when more than a few changed or a directory
-            is new), ``restart`` (a new process, when files are gone or more than a few changed).
+            ``show`` (their texts), ``search`` (their texts, and that a search of its own for new files has ended, which
+            it logs as ``ready_log`` says), ``reload`` (being told, or a new process when more than a few changed or a
+            directory is new), ``restart`` (a new process, when files are gone or more than a few changed).
         features: what it is asked for; left out: everything that it can.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
@@ -126,6 +127,8 @@ def _problem(item: dict[str, Any]) -> str | None:
         f"ready must be one of {', '.join(get_args(ReadyBy))}": ready in get_args(ReadyBy),
         f"refresh must be one of {', '.join(get_args(Refresh))}": item.get("refresh", "show") in get_args(Refresh),
         "ready: log and ready_log go together; give both or none": (ready == "log") == ("ready_log" in item),
+        "refresh: search needs ready: log, which says when a search has ended": item.get("refresh") != "search"
+        or ready == "log",
         "ready_log must be a regular expression": _is_pattern(item.get("ready_log", "")),
         f"features must be a list of some of {', '.join(FEATURES)}": _is_text_list(features)
         and set(features) <= set(FEATURES),

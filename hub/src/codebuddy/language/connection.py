@@ -17,6 +17,7 @@ from codebuddy.language.documents import Document, Documents
 from codebuddy.language.positions import Encoding, agreed_encoding
 from codebuddy.language.published import Published
 from codebuddy.language.readiness import Readiness
+from codebuddy.language.searches import Searches
 from codebuddy.language.session import RequestTimedOut, ServerError, Session, SessionClosed
 from codebuddy.language.showing import Showing
 from codebuddy.language.tree import Tree, uri_of
@@ -52,11 +53,13 @@ class Connection:
         self.readiness = readiness
         self.session = Session(reader, writer, self._answer, self._notice)
         self.documents = Documents(tree, config.language_of, self.session.notify)
+        self._searches = Searches(config, self.session, self.documents)
         self.showing = Showing(
             config.refresh,
             self.documents,
             lambda path: config.language_of(tree.relative(path)) is not None,
             self.session.flush,
+            self._searches,
         )
         self.published = Published()
         #: Every question goes on together with others; what a question must not see, alone.
@@ -85,6 +88,7 @@ class Connection:
             self.readiness.lost()
             self.published.close()
             self.checks.close()
+            self._searches.close()
 
     async def initialize(self, seconds: float) -> None:
         """Do the handshake.
@@ -220,6 +224,7 @@ class Connection:
         elif method in ("window/logMessage", "window/showMessage"):
             if isinstance(text := params.get("message"), str):
                 self.readiness.logged(text)
+                self._searches.logged(text)
         elif method == "textDocument/publishDiagnostics":
             self._take_diagnostics(params)
 

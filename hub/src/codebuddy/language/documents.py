@@ -174,6 +174,21 @@ class Documents:
         self._notify("textDocument/didClose", {"textDocument": {"uri": shown.uri}})
         return len(text)
 
+    def announce(self, path: Path) -> None:
+        """Tell the server once more of a file that is there, open at that moment: no server has nothing to do with it.
+
+        Raises:
+            ToolError: it cannot be read.
+        """
+        is_open = path in self._open or self._overlaid(path) is not None
+        if not is_open:
+            self._version += 1
+            shown = _overlaid(path, self._version, decode_text(self._tree.read(path)[0]))
+            self._send_open(shown)
+        self.tell_changed([(uri_of(path), CREATED)])
+        if not is_open:
+            self._notify("textDocument/didClose", {"textDocument": {"uri": uri_of(path)}})
+
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
         """Show the server another text of a file than the disk's, one file at a time; afterwards that of the disk.

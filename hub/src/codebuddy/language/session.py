@@ -121,11 +121,8 @@ class Session:
             ServerError: the server answered with an error.
             SessionClosed: the server went away before it answered.
         """
-        self._last_id += 1
+        future = self.ask(method, params)
         ident = self._last_id
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._write({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
-        self._pending[ident] = future
         try:
             async with asyncio.timeout(seconds):
                 await self.flush()
@@ -138,6 +135,20 @@ class Session:
         finally:
             if self._pending.pop(ident, None) is not None and self._closed is None:
                 self._write({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": ident}})
+
+    def ask(self, method: str, params: Any) -> asyncio.Future[Any]:
+        """Send a request, in order with all that was sent before, without waiting; see :meth:`flush`.
+
+        The future is done at the place that the answer has among what the server says: a notification after it finds
+        it done.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        self._write({"jsonrpc": "2.0", "id": self._last_id + 1, "method": method, "params": params})
+        self._last_id += 1
+        future = self._pending[self._last_id] = asyncio.get_running_loop().create_future()
+        return future
 
     def notify(self, method: str, params: Any) -> None:
         """Send a notification: it stands in order with all that was sent before, without waiting. See :meth:`flush`.

@@ -6,6 +6,7 @@ helps differs, so it is declared (``refresh``):
 notify    the notice is enough: the server acts on it before the next request
 show      every changed file is opened, and closed again: an open document's text is in the server's memory at once,
           and when it is closed the disk has the same
+search    as ``show``; what is in new files counts only after a search for them, which the server makes in its own time
 reload    the notice is enough for a few files where others were; what lies in a new directory, a package in Go, the
           server does not look for: a new one does
 restart   the server does not look at files again that it has read: a new one does
@@ -22,6 +23,7 @@ from typing import Final
 from codebuddy.errors import ToolError
 from codebuddy.language.config import Refresh
 from codebuddy.language.documents import Documents
+from codebuddy.language.searches import Searches
 from codebuddy.language.snapshot import CREATED, DELETED
 
 __all__ = ["Showing"]
@@ -39,6 +41,7 @@ class Showing:
         documents: the server's.
         serves: whether the server serves a file.
         flush: waits until the server has read what it was sent.
+        searches: the server's searches for new files.
     """
 
     def __init__(
@@ -47,12 +50,15 @@ class Showing:
         documents: Documents,
         serves: Callable[[Path], bool],
         flush: Callable[[], Awaitable[None]],
+        searches: Searches,
     ) -> None:
         self._refresh = refresh
         self._documents = documents
         self._serves = serves
         self._flush = flush
+        self._searches = searches
         self._waiting: dict[Path, bool] = {}
+        self._new: set[Path] = set()
         self._turn = asyncio.Lock()
         #: Whether only a new process of the server can know the files as they are.
         self.outdated = False
@@ -67,27 +73,38 @@ class Showing:
         if self._refresh == "reload" and (not few or self._has_new_directory(served)):
             self.outdated = True
         for path, kind in served.items():
-            if self._refresh == "show" or (few and kind != DELETED):
-                self._waiting[path] = few and kind != DELETED
+            keep = few and kind != DELETED
+            if keep or self._refresh in ("show", "search"):
+                self._waiting[path] = keep
+            if kind == CREATED and self._refresh == "search":
+                self._new.add(path)
+            elif kind == DELETED:
+                self._new.discard(path)
 
-    async def catch_up(self) -> None:
-        """Show all that waits; return when it is with the server.
+    async def catch_up(self) -> str | None:
+        """Show all that waits; return when it is with the server. Say in a sentence what it may not know all the same.
 
         Raises:
             SessionClosed: the server is gone.
         """
-        if not self._waiting and not self._turn.locked():
-            return
+        if not self._waiting and not self._new and not self._turn.locked():
+            return None
         async with self._turn:
             unsent = 0
             while self._waiting:
                 path, keep = self._waiting.popitem()
+                if keep:
+                    self._new.discard(path)  # what is open is in the answers
                 unsent += self._show(path, keep)
                 if unsent > _BYTES_AT_ONCE:
                     await self._flush()
                     await asyncio.sleep(0)
                     unsent = 0
             await self._flush()
+            sought = set(self._new)
+            gap = await self._searches.end(sought)
+            self._new -= sought
+            return gap
 
     def _has_new_directory(self, served: Mapping[Path, int]) -> bool:
         """Say whether all files of a kind in some directory are new."""

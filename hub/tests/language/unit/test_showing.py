@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from codebuddy.language import searches
 from codebuddy.language.config import read_server_configs
 
 pytestmark = pytest.mark.anyio
@@ -177,7 +178,90 @@ async def test_what_was_not_shown_in_time_is_shown_before_the_next_question(star
         assert seen[-1][0] == "definition"
 
 
-def test_an_unknown_way_is_refused() -> None:
-    raw = [{"name": "x", "command": ["x"], "languages": {"*": "x"}, "refresh": "pray"}]
-    with pytest.raises(ValueError, match="refresh must be one of notify, show, reload, restart"):
-        read_server_configs(raw)
+def found(count: int) -> dict[str, Any]:
+    return {"notify": ["window/logMessage", {"type": 3, "message": f"Found {count} files"}]}
+
+
+SEARCHES = {"refresh": "search", "ready": "log", "ready_log": "^Found"}
+SEARCH = "$/codebuddy/search"
+ANSWER = {"reply": None}
+
+
+async def test_new_files_are_looked_for_before_the_question(start: Any, root: Path) -> None:
+    async with start({"initialized": [[found(1)]], WATCHED: [[found(300)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 300, "x = 1\n")
+        answer = await fake.definition()
+        assert (answer.complete, answer.message) == (True, None)
+        methods = [json.loads(line)["message"].get("method") for line in fake._lines()]
+        asked = methods.index(SEARCH)
+        assert methods[asked + 1 : asked + 5] == ["textDocument/didOpen", WATCHED, "textDocument/didClose", DEFINITION]
+        *told, again = [len(message["params"]["changes"]) for message in fake.sent(WATCHED)]
+        assert (sum(told), again) == (300, 1)
+
+
+@pytest.mark.parametrize("too_soon", [{WATCHED: [[found(9)], []]}, {SEARCH: [[found(9), ANSWER]]}])
+async def test_a_search_that_may_have_begun_before_is_not_taken_for_it(
+    start: Any, root: Path, too_soon: dict[str, Any]
+) -> None:
+    async with start({"initialized": [[found(1)]], **too_soon}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 40, "x = 1\n")
+        assert (await fake.definition(timeout_seconds=1.0)).reason == "timed_out"
+        assert len(fake.sent(DEFINITION)) == 1
+        assert len(fake.sent(SEARCH)) == 1
+        # What could not be waited for in time is waited for by the next question.
+        assert (await fake.definition(timeout_seconds=1.0)).reason == "timed_out"
+        assert len(fake.sent(SEARCH)) == 2
+
+
+async def test_a_search_that_is_never_told_of_leaves_an_answer_that_says_so(
+    start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 40, "x = 1\n")
+        answer = await fake.definition()
+        assert (answer.complete, answer.message) == (
+            False,
+            "fake did not say that it looked for new files: what is in them may be missing.",
+        )
+        assert (await fake.definition()).complete
+
+
+async def test_a_server_that_ends_while_it_searches_is_asked_again(start: Any, root: Path) -> None:
+    async with start({"initialized": [[found(1)]], WATCHED: [[], [{"exit": 1}]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 40, "x = 1\n")
+        answer = await fake.definition()
+        assert answer.complete or answer.reason == "server_crashed"
+        assert (await fake.definition()).complete
+
+
+@pytest.mark.parametrize("what", ["few", "changed", "gone again"])
+async def test_nothing_is_looked_for_that_is_open_or_was_known_or_is_not_there(
+    start: Any, root: Path, what: str
+) -> None:
+    write(root, 40 if what == "changed" else 0, "x = 1\n")
+    async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 3 if what == "few" else 40, "y = 2\n")
+        if what == "gone again":
+            await fake.servers.freshen()
+            for number in range(40):
+                (root / f"f{number}.py").unlink()
+        assert (await fake.definition()).complete
+        assert not fake.sent(SEARCH)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"refresh": "pray"}, "refresh must be one of notify, show, search, reload, restart"),
+        ({"refresh": "search"}, "refresh: search needs ready: log"),
+    ],
+)
+def test_a_way_that_cannot_be_gone_is_refused(given: dict[str, str], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        read_server_configs([{"name": "x", "command": ["x"], "languages": {"*": "x"}, **given}])

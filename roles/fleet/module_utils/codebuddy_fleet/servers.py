@@ -17,7 +17,7 @@ __all__ = ["FEATURES", "LIMITS", "READINESS", "REFRESH", "read_language_servers"
 
 READINESS = ("immediate", "progress", "server_status", "log")
 LIMITS = ("searched_files", "parsed_files", "shortest_name")
-REFRESH = ("notify", "show", "reload", "restart")
+REFRESH = ("notify", "show", "search", "reload", "restart")
 FEATURES = ("navigation", "hover", "completion", "diagnostics", "format", "actions", "rename")
 Description = Mapping[str, Any]
 
@@ -97,6 +97,8 @@ def _server(reader: Reader, value: Description) -> dict[str, Any]:
             result[written] = reader.read(f"language server {name}: {key}", parse, value[key], None)
     if (result["ready"] == "log") != ("ready_log" in result):
         reader.say(f"language server {name}: ready: log and ready_log, the line that tells it, go together.")
+    if result.get("refresh") == "search" and result["ready"] != "log":
+        reader.say(f"language server {name}: refresh: search needs ready: log, which tells when a search has ended.")
     return result
 
 
