@@ -33,8 +33,8 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         lacks.clear()
         checks = connection.checks
         items: list[Any] | None = None
-        if connection.wants_saves and asked.server.readiness.state == "ready" and checks.take_stale():
-            connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
+        if connection.wants_saves and asked.server.readiness.state == "ready":
+            await _save(asked, connection, document)
         if not connection.pulls_diagnostics:
             items = await aside(
                 connection, document, published_for(connection, document, asked.deadline, asked.deadline)
@@ -77,6 +77,19 @@ async def published_for(connection: Connection, document: Document, until: float
     if items == [] and not connection.pulls_diagnostics:
         await connection.probe(remaining(deadline))
     return items
+
+
+async def _save(asked: Asked, connection: Connection, document: Document) -> None:
+    """Have the server make a compiler run if files changed since the last one.
+
+    Raises:
+        SessionClosed, StaleText: as `aside`.
+    """
+    checks = connection.checks
+    if checks.used and checks.stale:
+        await aside(connection, document, checks.begun(share_of(asked.deadline)))
+    if checks.take_stale():
+        connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
 
 
 async def _pull(asked: Asked, connection: Connection, document: Document) -> list[Any]:

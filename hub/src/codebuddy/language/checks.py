@@ -1,7 +1,8 @@
 """Compiler runs that a server starts when a file is saved, like rust-analyzer's ``cargo check``.
 
 Their findings are published whenever the run ends, so "no diagnostics" means nothing before that. A run is seen by its
-``$/progress`` token.
+``$/progress`` token. When rust-analyzer has loaded the project, also again because of changed files, it drops what was
+found and starts a run by itself: main_loop.rs, ``became_quiescent``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from codebuddy.language.config import ServerConfig
 __all__ = ["Checks"]
 
 _RUN: Final = "flycheck"
+_LOAD: Final = "rustAnalyzer/"
+_CACHES: Final = "rustAnalyzer/Indexing"  # comes after the project is loaded, and beside the run
 _MAX_TOKENS: Final = 50
+
+# A run that is asked for ends the one before and begins 50 ms later (flycheck.rs), on a machine that is not busy.
+_LINGER: Final = 0.3
 
 
 class Checks:
@@ -31,13 +37,24 @@ class Checks:
         self._changes = Changes()
         self._running: set[str | int] = set()
         self._begun = 0
-        self._awaited = 1  # the server runs one by itself when it has loaded the project
+        self._awaited = 1
         self._stale = False
+        self._perhaps_another = False
         self._closed = False
 
     def files_changed(self) -> None:
         """Note that what the last run found may no longer hold."""
         self._stale = True
+
+    @property
+    def stale(self) -> bool:
+        """Whether a new run must be asked for."""
+        return self._stale
+
+    async def begun(self, deadline: float) -> None:
+        """Wait until the awaited run has begun: only then a new one, which ends it, can be told from it."""
+        while self._begun < self._awaited and not self._closed and await self._changes.wait(remaining(deadline)):
+            pass
 
     def take_stale(self) -> bool:
         """Say whether a new run must be asked for, by a ``didSave`` that the caller sends now."""
@@ -48,21 +65,33 @@ class Checks:
 
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
         """Take a ``$/progress`` notification."""
-        if _RUN not in str(token):
+        name, kind = str(token), value.get("kind")
+        if _RUN not in name:
+            if kind == "end" and name.startswith(_LOAD) and name != _CACHES:
+                # Was another under way, it may yet be seen to begin, or to end, and not be the one.
+                self._perhaps_another = bool(self._running) or self._begun < self._awaited
+                self._awaited = self._begun + 1
             return
-        if value.get("kind") == "begin" and len(self._running) < _MAX_TOKENS:
+        if kind == "begin" and len(self._running) < _MAX_TOKENS:
             self._begun += 1
             self._running.add(token)
-        elif value.get("kind") == "end":
+        elif kind == "end":
             self._running.discard(token)
         self._changes.tell()
 
     async def wait(self, deadline: float) -> bool:
         """Wait until the awaited run has ended; say whether it has."""
-        while self._running or self._begun < self._awaited:
+        while self._running or self._begun < self._awaited or await self._another(deadline):
             if self._closed or not await self._changes.wait(remaining(deadline)):
                 return False
         return True
+
+    async def _another(self, deadline: float) -> bool:
+        """Wait a little for another run to begin, if one may; say whether one did."""
+        perhaps, self._perhaps_another = self._perhaps_another, False
+        if perhaps:
+            await self._changes.wait(min(_LINGER, remaining(deadline)))
+        return bool(self._running)
 
     def close(self) -> None:
         """Note that the server is gone: nobody needs to wait any more."""
