@@ -13,6 +13,7 @@ from typing import Any, Final
 from codebuddy.code.action_models import ActionPlace, PlannedAction
 from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.asking_diagnostics import aside, published_for
+from codebuddy.code.asking_tsserver import ask_tsserver, passes_on
 from codebuddy.code.known_texts import TICK_SECONDS, Known, Untold, sources_of, tell
 from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
@@ -160,7 +161,9 @@ class Actions:
     ) -> list[Any]:
         """Give the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
         items: list[Any] | None = None
-        if not connection.pulls_diagnostics:
+        if passes_on(connection):
+            items = await ask_tsserver(connection, document, self.asked.deadline)
+        elif not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
             items = await aside(connection, document, published_for(connection, document, until, self.asked.deadline))
         if connection.pulls_diagnostics:
@@ -207,9 +210,7 @@ class Actions:
         Once, whatever comes: it may have done something.
         """
         title = offer.shown.title
-        provider = connection.capabilities.announced.get("executeCommandProvider")
-        commands = provider.get("commands") if isinstance(provider, dict) else None
-        if not isinstance(commands, list) or command["command"] not in commands:
+        if not connection.capabilities.runs(command["command"]):
             name = command["command"][:200]
             message = f"{title!r} is a command for an editor ({name}), which changes nothing here."
             raise ToolError("needs_editor", message, self.place.path)

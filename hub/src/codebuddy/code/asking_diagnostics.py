@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from codebuddy.code.asking import Answer, Asked, request, settle, share_of
+from codebuddy.code.asking_tsserver import ask_tsserver, passes_on
 from codebuddy.code.models import Reason
 from codebuddy.code.questions import malformed
 from codebuddy.language.changes import remaining
@@ -33,8 +34,9 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         lacks.clear()
         checks = connection.checks
         items: list[Any] | None = None
-        if connection.wants_saves and asked.server.readiness.state == "ready":
-            await _save(asked, connection, document)
+        await _save(asked, connection, document)
+        if passes_on(connection):
+            return await ask_tsserver(connection, document, asked.deadline)
         if not connection.pulls_diagnostics:
             items = await aside(
                 connection, document, published_for(connection, document, asked.deadline, asked.deadline)
@@ -80,12 +82,14 @@ async def published_for(connection: Connection, document: Document, until: float
 
 
 async def _save(asked: Asked, connection: Connection, document: Document) -> None:
-    """Have the server make a compiler run if files changed since the last one.
+    """Have a server that wants to know of saved files make a compiler run, if files changed since the last one.
 
     Raises:
         SessionClosed, StaleText: as `aside`.
     """
     checks = connection.checks
+    if not connection.wants_saves or asked.server.readiness.state != "ready":
+        return
     if checks.used and checks.stale:
         await aside(connection, document, checks.begun(share_of(asked.deadline)))
     if checks.take_stale():

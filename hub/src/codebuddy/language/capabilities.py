@@ -62,6 +62,12 @@ class Capabilities:
             return announced
         return next((options for name, options in self._registered.values() if name == method), {})
 
+    def runs(self, command: str) -> bool:
+        """Say whether it announced a command."""
+        provider = self.announced.get("executeCommandProvider")
+        commands = provider.get("commands") if isinstance(provider, dict) else None
+        return isinstance(commands, list) and command in commands
+
     def register(self, params: Any) -> None:
         """Take ``client/registerCapability``."""
         for item in _items(params, "registrations"):

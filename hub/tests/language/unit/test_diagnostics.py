@@ -274,3 +274,47 @@ async def test_more_files_than_are_looked_at_are_told(start: Any, root: Path, mo
         assert "only 3 files" in (answer.message or "")
         named = await fake.references(symbol="no_such")
         assert (named.complete, named.reason) == (False, "truncated")
+
+
+PASSES_ON = {"executeCommandProvider": {"commands": ["typescript.tsserverRequest"]}}
+COMMAND = "workspace/executeCommand"
+
+
+def body(*items: Any) -> list[dict[str, Any]]:
+    return [{"reply": {"success": True, "body": list(items)}}]
+
+
+def of_tsserver(text: str, category: str) -> dict[str, Any]:
+    return {
+        "start": {"line": 2, "offset": 1},
+        "end": {"line": 2, "offset": 10},
+        "text": text,
+        "code": 2304,
+        "category": category,
+    }
+
+
+async def test_a_server_that_passes_requests_on_to_tsserver_is_not_waited_for_to_publish(start: Any) -> None:
+    on = {
+        OPENED: [[published()]],
+        COMMAND: [body(), body(of_tsserver("no such name", "error")), body(of_tsserver("unused", "suggestion"))],
+    }
+    async with start(on, PASSES_ON) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert answer.complete
+        found = {(one.message, one.severity, one.line, one.column, one.end_column) for one in answer.diagnostics}
+        assert found == {("no such name", "error", 2, 1, 10), ("unused", "hint", 2, 1, 10)}
+        asked = [(one["params"]["command"], one["params"]["arguments"][0]) for one in fake.sent(COMMAND)]
+        assert asked == [
+            ("typescript.tsserverRequest", f"{check}DiagnosticsSync")
+            for check in ("syntactic", "semantic", "suggestion")
+        ]
+
+
+@pytest.mark.parametrize(
+    "said", [None, {"body": "no"}, {"body": [1]}, {"body": [{"start": {}, "end": {}}]}, {"body": [{"text": "x"}]}]
+)
+async def test_what_such_a_server_says_without_sense_is_not_none(start: Any, said: Any) -> None:
+    async with start({COMMAND: [[{"reply": said}]]}, PASSES_ON) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, answer.reason) == (False, "server_error")
