@@ -142,7 +142,7 @@ async def _settle(asked: Asked, path: Path, exchange: Exchange, local: bool) -> 
         ready = await readiness.wait(share_of(asked.deadline), asked.report, local)
         loads = readiness.loads
         try:
-            answer = await _once(asked, path, exchange)
+            answer = await _once(asked, path, exchange, local)
         except _Replaced:
             continue
         if answer.reason is not None:
@@ -158,14 +158,14 @@ async def _settle(asked: Asked, path: Path, exchange: Exchange, local: bool) -> 
         local = False  # nothing, from a server that is still loading, is not "none"
 
 
-async def _once(asked: Asked, path: Path, exchange: Exchange) -> Answer:
+async def _once(asked: Asked, path: Path, exchange: Exchange, local: bool) -> Answer:
     gap: str | None = None
 
     async def attempt(connection: Connection) -> Answer:
         nonlocal gap
         await _take_turn(connection, asked.deadline)
         try:
-            gap = await _freshen(asked, connection)
+            gap = await _freshen(asked, connection, None if local else path)
             if connection.documents.sync_all():
                 connection.checks.files_changed()
             document = connection.documents.sync(path)
@@ -234,8 +234,14 @@ async def _told(asked: Asked, attempt: Callable[[Connection], Awaitable[Answer]]
         return Answer(None, reason="server_error", message=f"The language server answered: {error.message}")
 
 
-async def _freshen(asked: Asked, connection: Connection) -> str | None:
-    """Have the server know all that changed on the disk so far; say why that may not be all, if so."""
+async def _freshen(asked: Asked, connection: Connection, path: Path | None = None) -> str | None:
+    """Have the server know all that changed on the disk so far; say why that may not be all, if so.
+
+    Args:
+        asked: whom, and how long.
+        connection: to it.
+        path: what the question is about, if other files count for its answer.
+    """
     try:
         async with asyncio.timeout_at(asked.deadline):
             gap = await asked.server.freshen()
@@ -243,7 +249,7 @@ async def _freshen(asked: Asked, connection: Connection) -> str | None:
                 asked.server.renew()
             if asked.server.connection is not connection:
                 raise _Replaced
-            return await connection.showing.catch_up() or gap
+            return await connection.showing.catch_up(path) or gap
     except TimeoutError:
         raise RequestTimedOut("no look at the changed files in time") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Final
 from codebuddy.code.action_models import ActionPlace, PlannedAction
 from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.asking_diagnostics import aside, published_for
-from codebuddy.code.asking_tsserver import ask_tsserver, passes_on
+from codebuddy.code.asking_tsserver import ask_tsserver, has_all, passes_on
 from codebuddy.code.known_texts import TICK_SECONDS, Known, Untold, sources_of, tell
 from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
@@ -161,11 +161,11 @@ class Actions:
     ) -> list[Any]:
         """Give the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
         items: list[Any] | None = None
-        if passes_on(connection):
-            items = await ask_tsserver(connection, document, self.asked.deadline)
-        elif not connection.pulls_diagnostics:
+        if not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
-            items = await aside(connection, document, published_for(connection, document, until, self.asked.deadline))
+            enough = await self._enough(connection, document)
+            waiting = published_for(connection, document, until, self.asked.deadline, enough)
+            items = await aside(connection, document, waiting)
         if connection.pulls_diagnostics:
             params = {"textDocument": {"uri": document.uri}}
             report = await request(connection, "textDocument/diagnostic", params, self.asked.deadline)
@@ -176,6 +176,14 @@ class Actions:
             self.late[:] = [f"{name} published no diagnostics in time; fixes of them may lack."]
         touching = [item for item in items or [] if _overlaps(item, first, last)]
         return list({json.dumps(item, sort_keys=True): item for item in touching}.values())
+
+    async def _enough(self, connection: Connection, document: Document) -> Callable[[list[Any]], bool]:
+        """Give what says whether all diagnostics were published: actions are made from those that the server has."""
+        if not passes_on(connection):
+            return lambda published: True
+        settings = self.asked.server.config.settings
+        asked = await ask_tsserver(connection, document, settings, self.asked.deadline)
+        return lambda published: has_all(published, asked)
 
     async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
         """Find the action again, and have the server say all of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,7 +36,7 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         items: list[Any] | None = None
         await _save(asked, connection, document)
         if passes_on(connection):
-            return await ask_tsserver(connection, document, asked.deadline)
+            return await ask_tsserver(connection, document, asked.server.config.settings, asked.deadline)
         if not connection.pulls_diagnostics:
             items = await aside(
                 connection, document, published_for(connection, document, asked.deadline, asked.deadline)
@@ -61,7 +61,13 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
     return answer
 
 
-async def published_for(connection: Connection, document: Document, until: float, deadline: float) -> list[Any] | None:
+async def published_for(
+    connection: Connection,
+    document: Document,
+    until: float,
+    deadline: float,
+    enough: Callable[[list[Any]], bool] = lambda items: True,
+) -> list[Any] | None:
     """Wait for what a server publishes, or until it offers to be asked: some do only after they have begun.
 
     Such a one may have published a mere first glance before: nothing counts only after it had the time to offer it.
@@ -71,11 +77,12 @@ async def published_for(connection: Connection, document: Document, until: float
         document: what for.
         until: how long to wait, in the running loop's time; None is given then.
         deadline: when the server must have answered that it still answers.
+        enough: whether what was published is all of it.
 
     Raises:
         RequestTimedOut, SessionClosed: it did not.
     """
-    items = await connection.published.wait(document, until, lambda: connection.pulls_diagnostics)
+    items = await connection.published.wait(document, until, lambda: connection.pulls_diagnostics, enough)
     if items == [] and not connection.pulls_diagnostics:
         await connection.probe(remaining(deadline))
     return items

@@ -7,6 +7,8 @@ on, answer for the text that it has.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Any, Final
 
 from codebuddy.code.asking import request
@@ -14,7 +16,7 @@ from codebuddy.code.questions import malformed
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 
-__all__ = ["ask_tsserver", "passes_on"]
+__all__ = ["ask_tsserver", "has_all", "passes_on"]
 
 _COMMAND: Final = "typescript.tsserverRequest"
 _CHECKS: Final = ("syntacticDiagnosticsSync", "semanticDiagnosticsSync", "suggestionDiagnosticsSync")
@@ -26,8 +28,25 @@ def passes_on(connection: Connection) -> bool:
     return connection.capabilities.runs(_COMMAND)
 
 
-async def ask_tsserver(connection: Connection, document: Document, deadline: float) -> list[Any]:
+def has_all(published: list[Any], asked: list[Any]) -> bool:
+    """Say whether all diagnostics that tsserver answered are among those that were published."""
+    return {_place_of(item) for item in asked} <= {_place_of(item) for item in published if isinstance(item, dict)}
+
+
+def _place_of(item: dict[str, Any]) -> str:
+    return json.dumps([item.get("code"), item.get("range")], sort_keys=True)
+
+
+async def ask_tsserver(
+    connection: Connection, document: Document, settings: Mapping[str, Any], deadline: float
+) -> list[Any]:
     """Give the diagnostics of an open document as the protocol writes them.
+
+    Args:
+        connection: to the server.
+        document: the document.
+        settings: the server's, of which ``diagnostics.ignoredCodes`` counts.
+        deadline: until when, in the running loop's time.
 
     Raises:
         RequestTimedOut, ServerError, SessionClosed: there are none.
@@ -41,10 +60,16 @@ async def ask_tsserver(connection: Connection, document: Document, deadline: flo
         if not isinstance(body, list):
             raise malformed(ValueError(f"{check} without a list"))
         try:
-            found += [_translated(item) for item in body]
+            found += [_translated(item) for item in body if item.get("code") not in _ignored(settings)]
         except (AttributeError, KeyError, TypeError):
             raise malformed(ValueError(f"{check} with what is no diagnostic")) from None
     return found
+
+
+def _ignored(settings: Mapping[str, Any]) -> list[Any]:
+    diagnostics = settings.get("diagnostics")
+    codes = diagnostics.get("ignoredCodes") if isinstance(diagnostics, dict) else None
+    return codes if isinstance(codes, list) else []
 
 
 def _translated(item: dict[str, Any]) -> dict[str, Any]:

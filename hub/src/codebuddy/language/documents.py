@@ -175,10 +175,11 @@ class Documents:
         return len(text)
 
     def announce(self, path: Path) -> None:
-        """Tell the server once more of a file that is there, open at that moment: no server has nothing to do with it.
+        """Tell the server of a file as if it were new, open at that moment: it is then one that the server knows.
 
         Raises:
             ToolError: it cannot be read.
+            ValueError: the server does not serve it.
         """
         is_open = path in self._open or self._overlaid(path) is not None
         if not is_open:

@@ -71,7 +71,11 @@ class Published:
         return entry.items
 
     async def wait(
-        self, document: Document, deadline: float, needless: Callable[[], bool] = lambda: False
+        self,
+        document: Document,
+        deadline: float,
+        needless: Callable[[], bool] = lambda: False,
+        enough: Callable[[list[Any]], bool] = lambda items: True,
     ) -> list[Any] | None:
         """Wait for what is computed for the document's text; None when it did not come in time or the server is gone.
 
@@ -81,8 +85,9 @@ class Published:
             document: the document.
             deadline: until when, in the running loop's time.
             needless: looked at whenever `wake` is called: whether there is nothing to wait for any more.
+            enough: whether what was published is all of it, from a server that publishes in parts.
         """
-        while (items := self.of(document)) is None:
+        while (items := self.of(document)) is None or not enough(items):
             if self._closed or needless() or not await self._changes.wait(remaining(deadline)):
                 return None
         return items

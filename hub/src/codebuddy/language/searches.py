@@ -3,8 +3,8 @@
 Told of new files, such a server (basedpyright) starts a timer, and lists the project's directories when that runs out.
 Until then no answer has what is in them, though they were shown to it; and that it has looked is said in its log only.
 
-Which line of the log counts is told by the order of messages: the files are told, something is asked, and one of them
-is told again. A line after the answer is of a search that began after the files were told; and there will be one, for
+Which line of the log counts is told by the order of messages: the files are told, something is asked, and some of them
+are told again. A line after the answer is of a search that began after the files were told; and there will be one, for
 what was told again begins another.
 """
 
@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.errors import ToolError
+from codebuddy.language.changes import Changes
 from codebuddy.language.config import ServerConfig
 from codebuddy.language.documents import Documents
 from codebuddy.language.session import Session
+from codebuddy.language.tree import Tree
 
 __all__ = ["Searches"]
 
-_LONGEST: Final = 20.0
+_LONGEST: Final = 10.0
 _MAX_LOG_LINE: Final = 2000
+_MAX_ANNOUNCED: Final = 50
 
 
 class Searches:
@@ -32,59 +35,86 @@ class Searches:
 
     Args:
         config: the server.
+        tree: the project.
         session: the session with it.
         documents: its documents.
     """
 
-    def __init__(self, config: ServerConfig, session: Session, documents: Documents) -> None:
+    def __init__(self, config: ServerConfig, tree: Tree, session: Session, documents: Documents) -> None:
         self._name = config.name
-        self._ended = re.compile(config.ready_log) if config.refresh == "search" and config.ready_log else None
+        self._over = re.compile(config.ready_log) if config.refresh == "search" and config.ready_log else None
+        self._tree = tree
         self._session = session
         self._documents = documents
         self._question: asyncio.Future[Any] | None = None
-        self._line = asyncio.Event()
+        self._announced: set[str] = set()
+        self._until = 0.0
+        self._changes = Changes()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether there is a search that is not known to have ended."""
+        return self._question is not None
 
     def logged(self, text: str) -> None:
         """Take what the server logs, in its place among its answers."""
-        if self._ended is None or self._question is None or not self._question.done():
+        if self._over is None or self._question is None or not self._question.done():
             return
-        if self._ended.search(text[:_MAX_LOG_LINE]):
-            self._line.set()
+        if self._over.search(text[:_MAX_LOG_LINE]):
+            self._question = None
+            self._changes.tell()
 
     def close(self) -> None:
         """End all waiting, for the session is closed."""
-        self._line.set()
+        self._question = None
+        self._changes.tell()
 
-    async def end(self, created: Collection[Path]) -> str | None:
-        """Wait until a search has ended that began now or later; say in a sentence if that cannot be known.
+    def begin(self, created: Collection[Path], asked: Path | None) -> None:
+        """Have the server look for files that it was told of, and for those that it did not look for yet.
 
         Args:
-            created: new files that the server was told of.
+            created: new files.
+            asked: a file that the server is going to be asked about.
 
         Raises:
             SessionClosed: the server is gone.
         """
-        if self._ended is None or not created:
-            return None
-        self._line.clear()
-        self._question = self._session.ask("$/codebuddy/search", None)
-        self._question.add_done_callback(asyncio.Future.exception)  # it is an unknown request, which is what it is for
-        try:
-            if not any(map(self._announce, created)):
-                return None  # all of them are gone again
-            await self._session.flush()
-            async with asyncio.timeout(_LONGEST):
-                await self._line.wait()
-        except TimeoutError:
-            return f"{self._name} did not say that it looked for new files: what is in them may be missing."
-        finally:
-            self._question = None
+        if self._over is None or not (created or self.awaited):
+            return
+        if created:
+            self._question = self._session.ask("$/codebuddy/search", None)
+            # It is an unknown request, which is what it is for.
+            self._question.add_done_callback(asyncio.Future.exception)
+            self._until = asyncio.get_running_loop().time() + _LONGEST
+            self._announced.clear()
+        # A server ignores what is outside of what it was set to look at, which only it knows.
+        self._announce([*created, *([] if asked is None else [asked]), *reversed(self._documents.paths())])
+        if not self._announced:
+            self._question = None  # all that was new is gone again, and nothing else is there
+
+    async def end(self) -> str | None:
+        """Wait until the search has ended; say in a sentence if that cannot be known.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        while self.awaited:
+            left = self._until - asyncio.get_running_loop().time()
+            if left <= 0:
+                return f"{self._name} has not said yet that it looked for new files: what is in them may be missing."
+            await self._changes.wait(left)
         self._session.require_open()
         return None
 
-    def _announce(self, path: Path) -> bool:
-        try:
-            self._documents.announce(path)
-        except ToolError:
-            return False
-        return True
+    def _announce(self, paths: Iterable[Path]) -> None:
+        """Tell one file of each directory in the project's own."""
+        for path in paths:
+            inside = self._tree.relative(path)
+            directory = inside.partition("/")[0] if "/" in inside else ""
+            if directory in self._announced or len(self._announced) == _MAX_ANNOUNCED:
+                continue
+            try:
+                self._documents.announce(path)
+            except (ToolError, ValueError):
+                continue  # it is not there any more, or not the server's
+            self._announced.add(directory)

@@ -81,13 +81,16 @@ class Showing:
             elif kind == DELETED:
                 self._new.discard(path)
 
-    async def catch_up(self) -> str | None:
+    async def catch_up(self, asked: Path | None = None) -> str | None:
         """Show all that waits; return when it is with the server. Say in a sentence what it may not know all the same.
+
+        Args:
+            asked: the file that the server is going to be asked about; without it no search for files is waited for.
 
         Raises:
             SessionClosed: the server is gone.
         """
-        if not self._waiting and not self._new and not self._turn.locked():
+        if not self._waiting and not self._new and not self._searches.awaited and not self._turn.locked():
             return None
         async with self._turn:
             unsent = 0
@@ -100,11 +103,10 @@ class Showing:
                     await self._flush()
                     await asyncio.sleep(0)
                     unsent = 0
+            created, self._new = self._new, set()
+            self._searches.begin(created, asked)
             await self._flush()
-            sought = set(self._new)
-            gap = await self._searches.end(sought)
-            self._new -= sought
-            return gap
+        return None if asked is None else await self._searches.end()
 
     def _has_new_directory(self, served: Mapping[Path, int]) -> bool:
         """Say whether all files of a kind in some directory are new."""

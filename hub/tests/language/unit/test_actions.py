@@ -131,6 +131,30 @@ async def test_published_diagnostics_of_the_present_text_are_waited_for(start: A
         assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
 
 
+async def test_what_is_published_in_parts_is_waited_for_until_it_is_all(start: Any, wire: Any) -> None:
+    item = {"message": "a", "code": 1, "range": wire.span(1, 0, 9)}
+    parts = [
+        {"notify": ["textDocument/publishDiagnostics", {"uri": "@uri", "diagnostics": found}]} for found in ([], [item])
+    ]
+    ends = {"start": {"line": 2, "offset": 1}, "end": {"line": 2, "offset": 10}}
+    bodies = [[], [{"text": "a", "code": 1, **ends}], []]
+    on = {
+        "textDocument/didOpen": [[parts[0]]],
+        EXECUTE: [[{"reply": {"body": one}}] for one in bodies],
+        "$/codebuddy/probe": [[{"reply": None}]],
+        ACTION: [[{"reply": []}]],
+    }
+    on[EXECUTE][2].append(parts[1])
+    capabilities = {
+        **CAN,
+        "diagnosticProvider": None,
+        "executeCommandProvider": {"commands": ["typescript.tsserverRequest"]},
+    }
+    async with start(on, capabilities) as fake:
+        assert (await offered(fake)).complete
+        assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
+
+
 async def test_without_them_what_is_offered_may_not_be_all(start: Any, wire: Any) -> None:
     async with start({ACTION: [[{"reply": [fix(wire)]}]]}, {**CAN, "diagnosticProvider": None}) as fake:
         found = await offered(fake, timeout_seconds=0.5)

@@ -100,6 +100,36 @@ async def test_a_run_that_begins_by_itself_is_let_begin_before_another_is_asked_
     assert await ended(checks, *steps) == [False, False, False, True]
 
 
+async def test_several_who_wait_all_see_the_run_that_was_cut_off_for_what_it_is(checks: Checks) -> None:
+    assert await soon(checks)
+    checks.files_changed()
+    assert checks.take_stale()
+    say(checks, LOAD, "end")
+    say(checks, RUN, "begin", "end")
+    steps = [lambda: say(checks, RUN, "begin"), lambda: say(checks, RUN, "end")]
+    both = await asyncio.gather(ended(checks, *steps), ended(checks))
+    assert both == [[False, False, False], [False]]
+    assert await soon(checks)
+
+
+async def test_a_load_while_another_run_may_begin_is_waited_for_too(checks: Checks) -> None:
+    checks.files_changed()
+    assert checks.take_stale()
+    say(checks, LOAD, "end")
+    say(checks, RUN, "begin", "end")
+    steps = [lambda: say(checks, LOAD, "end"), lambda: say(checks, RUN, "begin"), lambda: say(checks, RUN, "end")]
+    assert (await ended(checks, *steps))[:3] == [False, False, False]
+    assert await soon(checks)
+
+
+async def test_a_load_that_no_run_comes_after_holds_up_no_new_one(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BEGINNING", 0.01)
+    say(checks, LOAD, "end")
+    await checks.begun(asyncio.get_running_loop().time() + 1000)
+
+
 async def test_nobody_waits_for_a_server_that_is_gone(checks: Checks) -> None:
     say(checks, LOAD, "begin", "end")
     checks.close()

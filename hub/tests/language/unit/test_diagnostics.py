@@ -311,6 +311,13 @@ async def test_a_server_that_passes_requests_on_to_tsserver_is_not_waited_for_to
         ]
 
 
+async def test_codes_that_are_to_be_ignored_are_also_in_what_it_passes_on(start: Any) -> None:
+    on = {COMMAND: [body(), body(of_tsserver("no such name", "error")), body()]}
+    async with start(on, PASSES_ON, settings={"diagnostics": {"ignoredCodes": [2304]}}) as fake:
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, answer.diagnostics) == (True, [])
+
+
 @pytest.mark.parametrize(
     "said", [None, {"body": "no"}, {"body": [1]}, {"body": [{"start": {}, "end": {}}]}, {"body": [{"text": "x"}]}]
 )

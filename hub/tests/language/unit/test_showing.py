@@ -11,6 +11,7 @@ import pytest
 
 from codebuddy.language import searches
 from codebuddy.language.config import read_server_configs
+from codebuddy.language.tree import uri_of
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"
@@ -184,6 +185,10 @@ def found(count: int) -> dict[str, Any]:
 
 SEARCHES = {"refresh": "search", "ready": "log", "ready_log": "^Found"}
 SEARCH = "$/codebuddy/search"
+HOVER = "textDocument/hover"
+SYMBOLS = "textDocument/documentSymbol"
+AT = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}}
+SYMBOL = {"name": "from", "kind": 13, "range": AT, "selectionRange": AT}
 ANSWER = {"reply": None}
 
 
@@ -202,40 +207,76 @@ async def test_new_files_are_looked_for_before_the_question(start: Any, root: Pa
 
 @pytest.mark.parametrize("too_soon", [{WATCHED: [[found(9)], []]}, {SEARCH: [[found(9), ANSWER]]}])
 async def test_a_search_that_may_have_begun_before_is_not_taken_for_it(
-    start: Any, root: Path, too_soon: dict[str, Any]
+    start: Any, root: Path, monkeypatch: pytest.MonkeyPatch, too_soon: dict[str, Any]
 ) -> None:
+    monkeypatch.setattr(searches, "_LONGEST", 0.2)
     async with start({"initialized": [[found(1)]], **too_soon}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
-        assert (await fake.definition(timeout_seconds=1.0)).reason == "timed_out"
-        assert len(fake.sent(DEFINITION)) == 1
+        assert not (await fake.definition()).complete
         assert len(fake.sent(SEARCH)) == 1
-        # What could not be waited for in time is waited for by the next question.
-        assert (await fake.definition(timeout_seconds=1.0)).reason == "timed_out"
-        assert len(fake.sent(SEARCH)) == 2
 
 
-async def test_a_search_that_is_never_told_of_leaves_an_answer_that_says_so(
+MISSING = "fake has not said yet that it looked for new files: what is in them may be missing."
+
+
+async def test_until_a_search_is_told_of_every_answer_says_so_and_none_asks_for_another(
+    start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    late = {HOVER: [[found(41), {"reply": None}]]}
+    async with start({"initialized": [[found(1)]], **late}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 40, "x = 1\n")
+        several = [asyncio.create_task(fake.definition()) for _ in range(3)]
+        answers = [await one for one in several] + [await fake.definition()]
+        assert [(one.complete, one.message) for one in answers] == 4 * [(False, MISSING)]
+        await fake.hover()
+        assert (await fake.definition()).complete
+        assert len(fake.sent(SEARCH)) == 1
+
+
+async def test_a_file_that_is_new_once_more_during_a_search_is_looked_for_by_the_next(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(searches, "_LONGEST", 0.2)
     async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
-        answer = await fake.definition()
-        assert (answer.complete, answer.message) == (
-            False,
-            "fake did not say that it looked for new files: what is in them may be missing.",
-        )
+        first = asyncio.create_task(fake.definition())
+        await fake.until(lambda: bool(fake.sent(SEARCH)))
+        for text in (None, "x = 1\n"):
+            for number in range(40):
+                (root / f"f{number}.py").write_text(text) if text else (root / f"f{number}.py").unlink()
+            await fake.servers.freshen()
+        await first
+        await fake.definition()
+        assert len(fake.sent(SEARCH)) == 2
+
+
+async def test_a_file_of_each_directory_is_told_again_and_what_is_asked_about(start: Any, root: Path) -> None:
+    (root / "outside").mkdir()
+    async with start({"initialized": [[found(1)]], WATCHED: [[found(40)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root / "outside", 40, "x = 1\n")
         assert (await fake.definition()).complete
+        told = [change["uri"] for one in fake.sent(WATCHED)[-2:] for change in one["params"]["changes"]]
+        assert [uri.removeprefix(uri_of(root) + "/").partition("/")[0] for uri in told] == ["outside", "main.py"]
+
+
+async def test_what_needs_no_other_file_does_not_wait_for_a_search(start: Any, root: Path) -> None:
+    async with start({"initialized": [[found(1)]], SYMBOLS: [[{"reply": [SYMBOL]}]]}, **SEARCHES) as fake:
+        await fake.definition()
+        write(root, 40, "x = 1\n")
+        assert (await fake.symbols(path="p/main.py")).complete
+        assert len(fake.sent(SEARCH)) == 1
 
 
 async def test_a_server_that_ends_while_it_searches_is_asked_again(start: Any, root: Path) -> None:
-    async with start({"initialized": [[found(1)]], WATCHED: [[], [{"exit": 1}]]}, **SEARCHES) as fake:
+    async with start({"initialized": [[found(1)]], SEARCH: [[{"exit": 1}]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
-        answer = await fake.definition()
-        assert answer.complete or answer.reason == "server_crashed"
+        assert (await fake.definition()).reason == "server_crashed"
         assert (await fake.definition()).complete
 
 

@@ -1,0 +1,38 @@
+"""A file that a server has not seen yet: what it offers to do is all there at the first question."""
+
+from __future__ import annotations
+
+import pytest
+from mcp.client.client import Client
+
+from codebuddy_testing.deployment import Deployment
+
+from .conftest import chosen_projects
+
+pytestmark = pytest.mark.anyio
+
+TIMES = 3
+TEXT = "const circle: Circle = new Circle(1);\nexport const area = circle.area();\n"
+
+
+@pytest.mark.parametrize("project", [name for name in ("ts-tsc", "ts-tls") if name in chosen_projects()])
+async def test_the_first_source_actions_know_what_is_wrong_with_the_file(
+    project: str, fleet: Deployment, client: Client
+) -> None:
+    def titles(content: dict[str, list[dict[str, str]]]) -> list[str]:
+        return sorted(action["title"] for action in content["actions"])
+
+    asked = {"line": 1, "column": 1, "kinds": ["source"]}
+    for number in range(TIMES):
+        path = f"{project}/src/first{number}.ts"
+        written = (await client.call_tool("write_file", {"path": path, "content": TEXT})).structured_content
+        assert written is not None
+        try:
+            first = (await client.call_tool("code_actions", {"path": path, **asked})).structured_content
+            assert first is not None
+            assert first["complete"], first
+            again = (await client.call_tool("code_actions", {"path": path, **asked})).structured_content
+            assert again is not None
+            assert titles(first) == titles(again) != []
+        finally:
+            await client.call_tool("undo_edit", {"edit_id": written["edit_id"]})
