@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -163,8 +163,11 @@ class Actions:
         items: list[Any] | None = None
         if not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
-            enough = await self._enough(connection, document)
-            waiting = published_for(connection, document, until, self.asked.deadline, enough)
+            # Where they are published in parts: actions are made from those that the server has.
+            all_of_them = await ask_tsserver(self.asked, connection, document) if passes_on(connection) else []
+            waiting = published_for(
+                connection, document, until, self.asked.deadline, lambda published: has_all(published, all_of_them)
+            )
             items = await aside(connection, document, waiting)
         if connection.pulls_diagnostics:
             params = {"textDocument": {"uri": document.uri}}
@@ -176,14 +179,6 @@ class Actions:
             self.late[:] = [f"{name} published no diagnostics in time; fixes of them may lack."]
         touching = [item for item in items or [] if _overlaps(item, first, last)]
         return list({json.dumps(item, sort_keys=True): item for item in touching}.values())
-
-    async def _enough(self, connection: Connection, document: Document) -> Callable[[list[Any]], bool]:
-        """Give what says whether all diagnostics were published: actions are made from those that the server has."""
-        if not passes_on(connection):
-            return lambda published: True
-        settings = self.asked.server.config.settings
-        asked = await ask_tsserver(connection, document, settings, self.asked.deadline)
-        return lambda published: has_all(published, asked)
 
     async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
         """Find the action again, and have the server say all of it."""

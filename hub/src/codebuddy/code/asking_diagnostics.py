@@ -36,7 +36,7 @@ async def ask_diagnostics(asked: Asked, path: Path) -> Answer:
         items: list[Any] | None = None
         await _save(asked, connection, document)
         if passes_on(connection):
-            return await ask_tsserver(connection, document, asked.server.config.settings, asked.deadline)
+            return await ask_tsserver(asked, connection, document)
         if not connection.pulls_diagnostics:
             items = await aside(
                 connection, document, published_for(connection, document, asked.deadline, asked.deadline)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from codebuddy.code.asking import request
+from codebuddy.code.asking import Asked, request
 from codebuddy.code.questions import malformed
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
@@ -37,30 +37,23 @@ def _place_of(item: dict[str, Any]) -> str:
     return json.dumps([item.get("code"), item.get("range")], sort_keys=True)
 
 
-async def ask_tsserver(
-    connection: Connection, document: Document, settings: Mapping[str, Any], deadline: float
-) -> list[Any]:
-    """Give the diagnostics of an open document as the protocol writes them.
-
-    Args:
-        connection: to the server.
-        document: the document.
-        settings: the server's, of which ``diagnostics.ignoredCodes`` counts.
-        deadline: until when, in the running loop's time.
+async def ask_tsserver(asked: Asked, connection: Connection, document: Document) -> list[Any]:
+    """Give the diagnostics of an open document as the protocol writes them, but for ``diagnostics.ignoredCodes``.
 
     Raises:
         RequestTimedOut, ServerError, SessionClosed: there are none.
         Unsettled: the answer is malformed.
     """
+    ignored = _ignored(asked.server.config.settings)
     found: list[Any] = []
     for check in _CHECKS:
         params = {"command": _COMMAND, "arguments": [check, {"file": str(document.path)}]}
-        result = await request(connection, "workspace/executeCommand", params, deadline)
+        result = await request(connection, "workspace/executeCommand", params, asked.deadline)
         body = result.get("body") if isinstance(result, dict) else None
         if not isinstance(body, list):
             raise malformed(ValueError(f"{check} without a list"))
         try:
-            found += [_translated(item) for item in body if item.get("code") not in _ignored(settings)]
+            found += [_translated(item) for item in body if item.get("code") not in ignored]
         except (AttributeError, KeyError, TypeError):
             raise malformed(ValueError(f"{check} with what is no diagnostic")) from None
     return found

@@ -41,7 +41,7 @@ class Checks:
         self._changes = Changes()
         self._running: set[str | int] = set()
         self._begun = 0
-        self._awaited = 1
+        self._awaited = 1  # the one that comes by itself when the project is loaded
         self._stale = False
         self._saved = 0
         self._doubts = self._settled = 0

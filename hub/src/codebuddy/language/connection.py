@@ -53,7 +53,7 @@ class Connection:
         self.readiness = readiness
         self.session = Session(reader, writer, self._answer, self._notice)
         self.documents = Documents(tree, config.language_of, self.session.notify)
-        self._searches = Searches(config, tree, self.session, self.documents)
+        self._searches = Searches(config.name, readiness.tells, tree, self.session, self.documents)
         self.showing = Showing(
             config.refresh,
             self.documents,

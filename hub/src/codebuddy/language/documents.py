@@ -168,11 +168,8 @@ class Documents:
             if error.code != "not_found":
                 raise
             text = ""
-        self._version += 1
-        shown = _overlaid(path, self._version, text)
-        self._send_open(shown)
-        self._notify("textDocument/didClose", {"textDocument": {"uri": shown.uri}})
-        return len(text)
+        with self._open_for_a_moment(path, text):
+            return len(text)
 
     def announce(self, path: Path) -> None:
         """Tell the server of a file as if it were new, open at that moment: it is then one that the server knows.
@@ -181,14 +178,10 @@ class Documents:
             ToolError: it cannot be read.
             ValueError: the server does not serve it.
         """
-        is_open = path in self._open or self._overlaid(path) is not None
-        if not is_open:
-            self._version += 1
-            shown = _overlaid(path, self._version, decode_text(self._tree.read(path)[0]))
-            self._send_open(shown)
-        self.tell_changed([(uri_of(path), CREATED)])
-        if not is_open:
-            self._notify("textDocument/didClose", {"textDocument": {"uri": uri_of(path)}})
+        with contextlib.ExitStack() as stack:
+            if path not in self._open and self._overlaid(path) is None:
+                stack.enter_context(self._open_for_a_moment(path, decode_text(self._tree.read(path)[0])))
+            self.tell_changed([(uri_of(path), CREATED)])
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
@@ -220,6 +213,14 @@ class Documents:
             self._overlay = None
             with contextlib.suppress(SessionClosed):
                 self._uncover(shown, known)
+
+    @contextlib.contextmanager
+    def _open_for_a_moment(self, path: Path, text: str) -> Iterator[None]:
+        self._version += 1
+        shown = _overlaid(path, self._version, text)
+        self._send_open(shown)
+        yield
+        self._notify("textDocument/didClose", {"textDocument": {"uri": shown.uri}})
 
     def _if_there(self, path: Path) -> Document | None:
         try:

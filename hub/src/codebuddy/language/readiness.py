@@ -153,9 +153,13 @@ class Readiness:
             self._enter("indexing", _text(value.get("title"), 200) or "loading the project")
         self._show(value)
 
+    def tells(self, text: str) -> bool:
+        """Say whether something that the server wrote is what it was declared to write."""
+        return self._ready_log is not None and self._ready_log.search(text[:_MAX_LOG_LINE]) is not None
+
     def logged(self, text: str) -> None:
         """Take what the server wrote, on its standard error output or as a message to show or to log."""
-        if self._ready_log is None or self._logged or not self._ready_log.search(text[:_MAX_LOG_LINE]):
+        if self._logged or not self.tells(text):
             return
         self._logged = True
         if self._stage == "indexing":

@@ -11,14 +11,12 @@ what was told again begins another.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import Changes
-from codebuddy.language.config import ServerConfig
 from codebuddy.language.documents import Documents
 from codebuddy.language.session import Session
 from codebuddy.language.tree import Tree
@@ -26,7 +24,6 @@ from codebuddy.language.tree import Tree
 __all__ = ["Searches"]
 
 _LONGEST: Final = 10.0
-_MAX_LOG_LINE: Final = 2000
 _MAX_ANNOUNCED: Final = 50
 
 
@@ -34,15 +31,18 @@ class Searches:
     """The searches of one process.
 
     Args:
-        config: the server.
+        name: the server's.
+        tells: says whether a line of its log tells the end of a search.
         tree: the project.
         session: the session with it.
         documents: its documents.
     """
 
-    def __init__(self, config: ServerConfig, tree: Tree, session: Session, documents: Documents) -> None:
-        self._name = config.name
-        self._over = re.compile(config.ready_log) if config.refresh == "search" and config.ready_log else None
+    def __init__(
+        self, name: str, tells: Callable[[str], bool], tree: Tree, session: Session, documents: Documents
+    ) -> None:
+        self._name = name
+        self._tells = tells
         self._tree = tree
         self._session = session
         self._documents = documents
@@ -58,9 +58,7 @@ class Searches:
 
     def logged(self, text: str) -> None:
         """Take what the server logs, in its place among its answers."""
-        if self._over is None or self._question is None or not self._question.done():
-            return
-        if self._over.search(text[:_MAX_LOG_LINE]):
+        if self._question is not None and self._question.done() and self._tells(text):
             self._question = None
             self._changes.tell()
 
@@ -79,7 +77,7 @@ class Searches:
         Raises:
             SessionClosed: the server is gone.
         """
-        if self._over is None or not (created or self.awaited):
+        if not created and not self.awaited:
             return
         if created:
             self._question = self._session.ask("$/codebuddy/search", None)
