@@ -131,7 +131,8 @@ async def test_published_diagnostics_of_the_present_text_are_waited_for(start: A
         assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
 
 
-async def test_what_is_published_in_parts_is_waited_for_until_it_is_all(start: Any, wire: Any) -> None:
+async def test_what_is_published_in_parts_is_waited_for_until_it_is_all(start: Any, wire: Any, tmp_path: Path) -> None:
+    go_on = tmp_path / "go-on"
     item = {"message": "a", "code": 1, "range": wire.span(1, 0, 9)}
     parts = [
         {"notify": ["textDocument/publishDiagnostics", {"uri": "@uri", "diagnostics": found}]} for found in ([], [item])
@@ -141,17 +142,20 @@ async def test_what_is_published_in_parts_is_waited_for_until_it_is_all(start: A
     on = {
         "textDocument/didOpen": [[parts[0]]],
         EXECUTE: [[{"reply": {"body": one}}] for one in bodies],
-        "$/codebuddy/probe": [[{"reply": None}]],
         ACTION: [[{"reply": []}]],
     }
-    on[EXECUTE][2].append(parts[1])
+    on[EXECUTE][2] += [{"wait": str(go_on)}, parts[1]]
     capabilities = {
         **CAN,
         "diagnosticProvider": None,
         "executeCommandProvider": {"commands": ["typescript.tsserverRequest"]},
     }
     async with start(on, capabilities) as fake:
-        assert (await offered(fake)).complete
+        offering = asyncio.create_task(offered(fake))
+        await fake.until(lambda: len(fake.sent(EXECUTE)) == 3)
+        await asyncio.sleep(0.2)  # so that one who takes the first part for all has the time to go on with it
+        go_on.touch()
+        assert (await offering).complete
         assert fake.sent(ACTION)[0]["params"]["context"]["diagnostics"] == [item]
 
 
