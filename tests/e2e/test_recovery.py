@@ -14,25 +14,11 @@ from websockets.asyncio.client import connect as websocket
 
 from codebuddy_testing.clients import Connect
 from codebuddy_testing.deployment import Deployment
+from codebuddy_testing.processes import kill, running
 
 pytestmark = pytest.mark.anyio
 
 HEALTHY_AGAIN_SECONDS = 20
-
-# Kills the processes that have a word on their command line; process 1 is immune to what runs beside it.
-KILL = """
-import os, signal, sys
-for name in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        command = open(f"/proc/{name}/cmdline", "rb").read().split(b"\\0")
-    except OSError:
-        continue
-    if sys.argv[1].encode() in command and int(name) not in (1, os.getpid()):
-        os.kill(int(name), signal.SIGKILL)
-        print(name)
-"""
-
-FIND = KILL.replace("os.kill(int(name), signal.SIGKILL)", "pass")
 
 
 def health(fleet: Deployment) -> dict[str, Any]:
@@ -71,7 +57,7 @@ async def test_a_killed_process_is_back_and_the_next_call_works(
     fleet: Deployment, connect: Connect, part: str, process: str
 ) -> None:
     before = started_at(fleet, part)
-    fleet.python(part, KILL, process)
+    kill(fleet, part, process)
     wait(lambda: started_at(fleet, part) != before, HEALTHY_AGAIN_SECONDS)
     wait(lambda: health(fleet)["status"] == "ok", HEALTHY_AGAIN_SECONDS)
     async with connect() as client:
@@ -85,8 +71,7 @@ async def test_a_killed_process_is_back_and_the_next_call_works(
 
 
 async def test_a_killed_language_server_is_back(fleet: Deployment, connect: Connect) -> None:
-    killed = fleet.python("project-a", KILL, "--lsp").output.split()
-    assert killed
+    killed = kill(fleet, "project-a", "--lsp")
     async with connect() as client:
         word = {"path": "project-a/src/index.ts", "symbol": "report"}
         with anyio.fail_after(HEALTHY_AGAIN_SECONDS):
@@ -98,15 +83,15 @@ async def test_a_killed_language_server_is_back(fleet: Deployment, connect: Conn
                 # While it is away, an answer never looks as if there were nothing.
                 assert answer["reason"] in ("server_crashed", "indexing")
     assert len(answer["locations"]) >= 2
-    successors = fleet.python("project-a", FIND, "--lsp").output.split()
+    successors = running(fleet, "project-a", "--lsp")
     assert successors
-    assert not set(successors) & set(killed)
+    assert not {one.identity for one in successors} & {one.identity for one in killed}
 
 
 async def test_a_language_server_that_is_restarted_is_another_process_and_answers(
     fleet: Deployment, connect: Connect
 ) -> None:
-    before = fleet.python("project-a", FIND, "--lsp").output.split()
+    before = running(fleet, "project-a", "--lsp")
     assert before
     async with connect() as client:
         restarted = await client.call_tool("restart_language_server", {"projects": ["project-a"]})
@@ -119,7 +104,8 @@ async def test_a_language_server_that_is_restarted_is_another_process_and_answer
     assert {server["state"] for server in part["language_servers"]} == {"ready"}
     assert answer is not None
     assert answer["complete"]
-    assert not set(fleet.python("project-a", FIND, "--lsp").output.split()) & set(before)
+    after = running(fleet, "project-a", "--lsp")
+    assert not {one.identity for one in after} & {one.identity for one in before}
     assert unknown.structured_content is not None
     assert unknown.structured_content["code"] == "unknown_server"
 
@@ -166,14 +152,10 @@ async def test_cancelling_ends_the_program_in_the_spoke(fleet: Deployment, conne
     async with connect() as client, anyio.create_task_group() as tasks:
         arguments = {"argv": ["sleep", "918273645"], "projects": ["project-a"]}
         tasks.start_soon(client.call_tool, "run_command", arguments)
-        while not running(fleet, "918273645"):
+        while not running(fleet, "project-a", "918273645"):
             await anyio.sleep(0.05)
         tasks.cancel_scope.cancel()
-    wait(lambda: not running(fleet, "918273645"), 5)
-
-
-def running(fleet: Deployment, word: str) -> bool:
-    return bool(fleet.python("project-a", FIND, word).output.strip())
+    wait(lambda: not running(fleet, "project-a", "918273645"), 5)
 
 
 async def test_a_hub_that_is_stopped_says_goodbye_ends_what_runs_and_is_gone_within_ten_seconds(
@@ -187,7 +169,7 @@ async def test_a_hub_that_is_stopped_says_goodbye_ends_what_runs_and_is_gone_wit
         await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
         call = {"name": "run_command", "arguments": {"argv": ["sleep", "817263549"], "projects": ["project-a"]}}
         await socket.send(json.dumps(_request(2, "tools/call", call)))
-        while not running(fleet, "817263549"):
+        while not running(fleet, "project-a", "817263549"):
             await anyio.sleep(0.05)
         before = time.monotonic()
         await anyio.to_thread.run_sync(lambda: hub.stop(timeout=10))
@@ -200,7 +182,7 @@ async def test_a_hub_that_is_stopped_says_goodbye_ends_what_runs_and_is_gone_wit
     assert code == 0, "it was killed, for it did not end by itself"
     assert took < 10
     assert socket.close_code == 1001
-    assert not running(fleet, "817263549")
+    assert not running(fleet, "project-a", "817263549")
 
 
 INITIALIZE = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}

@@ -19,6 +19,7 @@ from mcp.client.client import Client
 
 from codebuddy_testing.clients import Connect
 from codebuddy_testing.deployment import Deployment
+from codebuddy_testing.processes import kill
 
 pytestmark = pytest.mark.anyio
 
@@ -33,18 +34,6 @@ for name in filter(str.isdigit, os.listdir("/proc")):
             print(name)
     except OSError:
         pass
-"""
-# Kills the program of a container; process 1 is immune to what runs beside it.
-KILL = """
-import os, signal, sys
-for name in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        words = open(f"/proc/{name}/cmdline").read().split(chr(0))
-    except OSError:
-        continue
-    if sys.argv[1] in words and "-m" in words and int(name) not in (1, os.getpid()):
-        os.kill(int(name), signal.SIGKILL)
-        print(name)
 """
 RSS = """
 import os
@@ -359,7 +348,7 @@ async def test_a_run_ends_when_hub_or_agent_is_killed(fleet: Deployment, part: s
     fleet.container("hub").exec_run(["codebuddy", "call", "run_command", asked], detach=True)
     await until(lambda: len(marked(fleet)) >= 2, 20)
     before = fleet.container(part).attrs["State"]["StartedAt"]
-    assert fleet.python(part, KILL, "serve" if part == "hub" else "spoke").output.split()
+    kill(fleet, part, "serve" if part == "hub" else "spoke")
     await until(lambda: fleet.container(part).attrs["State"]["StartedAt"] != before, 30)
     await until(lambda: not marked(fleet))
     await _healthy(fleet)

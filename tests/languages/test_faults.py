@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import anyio
 import pytest
@@ -18,6 +17,7 @@ from codebuddy_testing.clients import connected
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.judging import Answer, judge
 from codebuddy_testing.language_cases import Case, arguments_of
+from codebuddy_testing.processes import Process, processes, send
 
 from .conftest import chosen_projects
 
@@ -28,22 +28,6 @@ SERVERS = pytest.mark.parametrize("project", chosen_projects())
 
 # What an answer may say of itself while something is on its way back.
 UNDERWAY = {"indexing", "server_crashed", "timed_out", "spoke_offline", "server_error"}
-
-PROCESSES = """
-import json, os
-found = []
-for name in filter(str.isdigit, os.listdir("/proc")):
-    try:
-        after = open(f"/proc/{name}/stat").read().rpartition(")")[2].split()
-        command = open(f"/proc/{name}/cmdline").read().replace(chr(0), " ").strip()
-    except OSError:
-        continue
-    if int(name) != os.getpid() and after[0] != "Z":
-        found.append([int(name), int(after[1]), int(after[19]), command])
-print(json.dumps(found))
-"""
-
-SIGNAL = "import os, sys\nfor pid in sys.argv[2:]: os.kill(int(pid), int(sys.argv[1]))"
 
 # Takes memory until one process is gone, which is made the one that the kernel takes first.
 HOG = """
@@ -69,41 +53,21 @@ print("there" if there() else "gone")
 """
 
 
-class Process(NamedTuple):
-    """A process in a spoke; pid and start together are never used again."""
-
-    pid: int
-    parent: int
-    started: int
-    command: str
-
-    @property
-    def identity(self) -> tuple[int, int]:
-        return self.pid, self.started
-
-
-def processes(fleet: Deployment, project: str) -> list[Process]:
-    """Give what runs in a spoke, but for what dies."""
-    done = fleet.python(project, PROCESSES)
-    assert done.code == 0, done.output
-    return [Process(*fields) for fields in json.loads(done.output)]
-
-
 def agent_in(found: list[Process]) -> Process:
-    return next(one for one in found if one.parent == 1 and "codebuddy" in one.command)
+    return next(one for one in found if one.parent == 1 and "codebuddy" in one.words)
 
 
 def servers_in(found: list[Process]) -> list[Process]:
-    """Give the language servers and all that they started: what descends from the agent."""
+    """Give the language servers: what the agent itself started."""
+    return [one for one in found if one.parent == agent_in(found).pid]
+
+
+def families_in(found: list[Process]) -> list[Process]:
+    """Give the language servers and all that they started, compilers that end by themselves among it."""
     family = {agent_in(found).pid}
     while len(grown := family | {one.pid for one in found if one.parent in family}) > len(family):
         family = grown
     return [one for one in found if one.pid in family and one != agent_in(found)]
-
-
-def send(fleet: Deployment, project: str, number: int, *targets: Process) -> None:
-    done = fleet.python(project, SIGNAL, str(number), *(str(one.pid) for one in targets))
-    assert done.code == 0, done.output
 
 
 def references_case(project: str) -> Case:
@@ -167,12 +131,11 @@ async def test_a_killed_server_is_back_and_right(
     project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
     await right_again(client, project, texts[PROFILES[project]])
-    before = servers_in(processes(fleet, project))
-    agent = agent_in(processes(fleet, project))
-    send(fleet, project, signal.SIGKILL, *(one for one in before if one.parent == agent.pid))
+    before = processes(fleet, project)
+    send(fleet, project, signal.SIGKILL, *servers_in(before))
     await right_again(client, project, texts[PROFILES[project]])
-    await come_true(none_of(fleet, project, before), 10)
-    assert agent_in(processes(fleet, project)).identity == agent.identity
+    await come_true(none_of(fleet, project, families_in(before)), 10)
+    assert agent_in(processes(fleet, project)).identity == agent_in(before).identity
 
 
 async def test_killed_agents_are_back_and_right(
@@ -204,14 +167,15 @@ async def test_servers_that_hang_are_told_and_replaced(
 ) -> None:
     async def hangs(project: str) -> None:
         await right_again(client, project, texts[PROFILES[project]])
-        before = servers_in(processes(fleet, project))
-        send(fleet, project, signal.SIGSTOP, *before)
+        before = processes(fleet, project)
+        send(fleet, project, signal.SIGSTOP, *families_in(before))
         answer, _ = await ask(client, project, texts[PROFILES[project]], timeout_seconds=2)
         assert (project, answer.content["complete"], answer.content["reason"]) == (project, False, "timed_out")
         await right_again(client, project, texts[PROFILES[project]])
-        asked = [one for one in before if one.identity not in {left.identity for left in processes(fleet, project)}]
-        assert asked, f"{project}: the server that hung is still there"
-        send(fleet, project, signal.SIGCONT, *(one for one in processes(fleet, project) if one in before))
+        after = processes(fleet, project)
+        left = {one.identity for one in after}
+        assert any(one.identity not in left for one in servers_in(before)), f"{project}: who hung is still there"
+        send(fleet, project, signal.SIGCONT, *(one for one in after if one in families_in(before)))
 
     # All at once: a server that hangs is waited for, and nine one after the other would be for minutes.
     async with anyio.create_task_group() as tasks:
@@ -224,7 +188,7 @@ async def test_a_server_that_the_kernel_kills_for_memory_is_back_and_right(
     project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
     await right_again(client, project, texts[PROFILES[project]])
-    before = servers_in(processes(fleet, project))
+    before = families_in(processes(fleet, project))
     largest = before[0]
     megabytes = fleet.container(project).attrs["HostConfig"]["Memory"] // 2**20
     # One that is killed is slow to give back what it had; meanwhile the kernel may take who asks for more, too.
