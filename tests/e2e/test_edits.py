@@ -115,7 +115,7 @@ async def test_no_kill_leaves_an_edit_half_applied(
     script = (ROOT / "tests/support/codebuddy_testing/crash_rounds.py").read_bytes()
     roots = [f"/workspaces/{project}/scratch-e2e" for project in ("project-a", "project-b")]
     arguments = ["--rounds", str(CRASHES), "--journal", "/var/lib/codebuddy/journal", "--root", *roots]
-    done = fleet.feed("hub", script, SPOKE_PYTHON, "-", *arguments)
+    done = fleet.run("hub", SPOKE_PYTHON, "-", *arguments, text=script)
     assert done.code == 0, done.output
     figures = json.loads(next(line for line in done.output.splitlines() if line.startswith("{")))
     print(f"\n{CRASHES} kills: {figures}")

@@ -32,7 +32,7 @@ def test_the_sample_of_a_profile_passes_its_tasks(profile: str) -> None:
     directory = os.environ.get("CODEBUDDY_TEST_DIR", "~/.cache/codebuddy-test-languages")
     fleet, spoke = Deployment("cblang", 3901, Path(directory).expanduser()), SPOKES[profile]
     unpack = f"rm -rf {PLACE} && mkdir {PLACE} && tar -x --no-same-owner -C {PLACE}"
-    assert fleet.feed(spoke, packed(SAMPLES / profile), "sh", "-c", unpack).code == 0
+    assert fleet.run(spoke, "sh", "-c", unpack, text=packed(SAMPLES / profile)).code == 0
     tasks: dict[str, dict[str, Any]] = json.loads(fleet.run(spoke, "cat", "/etc/codebuddy/config.json").output)["tasks"]
     assert "test" in tasks
     for name, task in sorted(tasks.items()):

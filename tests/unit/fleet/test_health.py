@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 from typing import Any
 
+import docker
 import docker.errors
 import pytest
+import requests
 from ansible.module_utils.codebuddy_fleet.health import Unhealthy, wait_for_health
 
 RUNNING = {"Status": "running", "ExitCode": 0, "Health": {"Status": "starting"}}
 HEALTHY = {**RUNNING, "Health": {"Status": "healthy"}}
 
 
+def framed(output: int, text: str) -> bytes:
+    """Pack what a command wrote to an output (1 or 2) as an engine does."""
+    content = text.encode()
+    return bytes([output, 0, 0, 0]) + len(content).to_bytes(4, "big") + content
+
+
 class Engine:
     """Answers inspections from a script (the last answer stays), and counts the questions inside the container."""
+
+    base_url, api_version, timeout = "http+docker://localhost", "1.41", 60
 
     def __init__(self, *inspections: dict[str, Any] | Exception, exit_code: int = 0, says: str = "") -> None:
         self._inspections = list(inspections)
@@ -31,8 +47,10 @@ class Engine:
         self.asked += 1
         return {"Id": "x"}
 
-    def exec_start(self, _id: str) -> bytes:
-        return self._says.encode()
+    def post(self, _url: str, **_more: Any) -> requests.Response:
+        answer = requests.Response()
+        answer.status_code, answer._content = 200, framed(1, self._says)
+        return answer
 
     def exec_inspect(self, _id: str) -> dict[str, int]:
         return {"ExitCode": self._exit_code}
@@ -48,7 +66,7 @@ def clock() -> Callable[[], float]:
     return lambda: float(next(seconds))
 
 
-def wait(engine: Engine, clock: Callable[[], float], **more: Any) -> list[Unhealthy]:
+def wait(engine: Engine | docker.APIClient, clock: Callable[[], float], **more: Any) -> list[Unhealthy]:
     found: list[Unhealthy] = wait_for_health(engine, {"api": ["codebuddy", "health"]}, 3, now=clock, **more)
     return found
 
@@ -89,3 +107,48 @@ def test_a_container_that_comes_up_late_but_in_time_is_healthy(clock: Callable[[
 
 def test_old_restarts_do_not_make_a_restart_loop(clock: Callable[[], float]) -> None:
     assert wait(Engine({**RUNNING, "RestartCount": 100}), clock) == []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as an engine that runs a container whose health check fails, each answer in one piece."""
+
+    def do_GET(self) -> None:
+        if "/logs" in self.path:
+            self._answer(framed(2, "line\n"))
+            return
+        sick = {"State": RUNNING, "RestartCount": 0, "Config": {"Tty": False}}
+        self._answer(json.dumps({"ExitCode": 3} if "/exec/" in self.path else sick).encode())
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/start"):
+            self._answer(framed(1, "looking\n") + framed(2, "no link ") + framed(2, "to the hub.\n"))
+        else:
+            self._answer(b'{"Id": "x"}')
+
+    def _answer(self, content: bytes) -> None:
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + content)
+
+    def log_message(self, format: str, *_arguments: object) -> None:  # noqa: A002
+        """Say nothing; whoever asks over such a socket has no address."""
+
+
+@contextmanager
+def answering(path: Path) -> Iterator[docker.APIClient]:
+    with ThreadingUnixStreamServer(str(path), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        client = docker.APIClient(base_url=f"unix://{path}", version="1.41", timeout=5)
+        try:
+            yield client
+        finally:
+            client.close()
+            server.shutdown()
+
+
+def test_what_a_health_check_says_is_not_lost_when_it_comes_with_the_head_of_the_answer(
+    clock: Callable[[], float], tmp_path: Path
+) -> None:
+    with answering(tmp_path / "engine.sock") as client:
+        (sick,) = wait(client, clock)
+    assert sick.log == ["line"]
+    assert sick.reason == "no link to the hub"

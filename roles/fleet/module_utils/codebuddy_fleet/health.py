@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +18,7 @@ __all__ = ["LOG_LINES", "Unhealthy", "wait_for_health"]
 
 LOG_LINES = 20
 _RESTART_LOOP = 5  # restarts within one wait; the engine doubles its pause each time, so this takes some seconds
+_FRAME_HEAD = 8  # bytes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two looks
 
 
@@ -115,15 +116,41 @@ class _Probe:
 
     def _ask(self) -> bool:
         try:
-            run = self._client.exec_create(self._name, self._command)
-            output = self._client.exec_start(run["Id"])
-            code = self._client.exec_inspect(run["Id"])["ExitCode"]
+            code, output = _execute(self._client, self._name, self._command)
         except docker.errors.NotFound:  # what was executed went with the process that it was executed beside
             self.reason = "it stopped while it was asked"
             return False
         said = output.decode(errors="replace").strip().splitlines()
         self.reason = said[-1].rstrip(".") if said else f"its health check ended with exit code {code}"
         return bool(code == 0)
+
+
+def _execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[int, bytes]:
+    """Run a command in a container; give its exit code, and what it wrote to both outputs.
+
+    Not with the client's ``exec_start``: that takes the connection over, and loses what the engine sent together with
+    the head of its answer. On a busy machine this is all of a short output (docker/docker-py 2042).
+
+    Raises:
+        docker.errors.APIError: the engine refused it.
+        requests.exceptions.RequestException: it did not answer in time.
+    """
+    run = client.exec_create(name, command)["Id"]
+    start = f"{client.base_url}/v{client.api_version}/exec/{run}/start"
+    answer = client.post(start, json={"Detach": False, "Tty": False}, timeout=client.timeout)
+    try:
+        answer.raise_for_status()
+    except requests.exceptions.HTTPError as error:
+        raise docker.errors.create_api_error_from_http_exception(error) from error
+    return client.exec_inspect(run)["ExitCode"], b"".join(_frames(answer.content))
+
+
+def _frames(stream: bytes) -> Iterator[bytes]:
+    """Give the contents of the frames that an engine packs outputs into: which of them, three zeros, size, content."""
+    while stream:
+        size = int.from_bytes(stream[4:_FRAME_HEAD], "big")
+        yield stream[_FRAME_HEAD : _FRAME_HEAD + size]
+        stream = stream[_FRAME_HEAD + size :]
 
 
 def _last_log_lines(client: docker.APIClient, name: str) -> list[str]:
