@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
@@ -16,6 +15,7 @@ import pytest
 
 from codebuddy.edits.engine import EditEngine
 from codebuddy.errors import ToolError
+from codebuddy_testing.descriptors import open_below
 
 from .bench import Bench, around_disk, path
 from .scenarios import APPLIED, UNDONE, WRITES, Scenario, plant, several_files
@@ -148,13 +148,6 @@ def test_an_edit_that_cannot_even_be_taken_back_is_ended_by_the_next_start(bench
         bench.apply(lambda draft: [draft.write(path(name), b"new") for name in ("a/1", "a/2", "b/3")])
     bench.restart()
     assert bench.tree() == before, "it was told as failed"
-
-
-def open_below(base: Path) -> Counter[str]:
-    """What this process has open below a directory."""
-    links = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
-    places = [os.readlink(link) for link in links if os.path.lexists(link)]
-    return Counter(place for place in places if place.startswith(str(base)))
 
 
 def test_nothing_is_left_open_by_edits_that_succeed_or_fail(quick_path: Path) -> None:

@@ -18,6 +18,7 @@ from codebuddy.workspace.confinement import Opener, ProjectRoot, default_opener,
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.reading import read_bytes
 from codebuddy.workspace.syscalls import openat2_beneath, openat2_works
+from codebuddy_testing.descriptors import open_below
 
 Plant = Callable[[Path], None]
 
@@ -290,9 +291,8 @@ def test_a_path_that_races_with_renames_for_ever_ends_in_busy(directory: Path) -
 def test_descriptors_are_closed_whatever_happens(directory: Path, opener: Opener) -> None:
     (directory / "a").write_text("A")
     (directory / "out").symlink_to("../secret")
-    gc.collect()  # roots of earlier tests
-    before = len(os.listdir("/proc/self/fd"))
     root = ProjectRoot("p", str(directory), opener)
+    assert open_below(directory.parent)
     for path in ("a", "out", "missing", "a/b", "."):
         for use in (root.file, root.directory, root.place):
             try:
@@ -302,7 +302,7 @@ def test_descriptors_are_closed_whatever_happens(directory: Path, opener: Opener
                 pass
     del root, use
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not open_below(directory.parent)
 
 
 @contextmanager
