@@ -21,7 +21,8 @@ from pathlib import Path
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
-from codebuddy.workspace import WorkspacePath, Workspaces
+from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.workspaces import Workspaces
 
 JOURNAL = Path("/var/lib/codebuddy/journal")
 SIZE = 4096

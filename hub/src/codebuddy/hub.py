@@ -13,8 +13,7 @@ from pathlib import Path
 import anyio
 from anyio.to_thread import run_sync
 
-from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, LOCAL, AccessPolicy, TokenVerifier
-from codebuddy.code.models import FilesChangedResult
+from codebuddy.access import CLIENT_AUDIENCE, LINK_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.editor.diagnostics import link_check
 from codebuddy.editor.editor import Editor
@@ -25,11 +24,13 @@ from codebuddy.edits.recovery import recover
 from codebuddy.errors import ToolError
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
+from codebuddy.principal import LOCAL
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 from codebuddy.protocol.door import DRAIN_SECONDS, Door, listen, open_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
+from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools
@@ -41,7 +42,7 @@ from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy.tools.servers import server_tools
-from codebuddy.workspace import Workspaces
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["Hub", "open_journal", "serve"]
 

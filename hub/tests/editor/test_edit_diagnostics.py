@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.code.models import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.editor import diagnostics
 from codebuddy.editor.diagnostics import link_check
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
+from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, Reason
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.code.change_models import FormattedText
-from codebuddy.code.models import Reason
 from codebuddy.editor import formatting
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import FormattedText, Reason
 from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 

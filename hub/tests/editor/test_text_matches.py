@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.models import Place, PlannedRename
 from codebuddy.editor.text_matches import require_meant, without_renamed
 from codebuddy.errors import ToolError
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.schemas.code import Place, PlannedRename
+from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.words import WordFile, WordPlace
 

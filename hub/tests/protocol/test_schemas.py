@@ -9,8 +9,8 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import Field
 
-from codebuddy.code.models import LocationsResult
 from codebuddy.protocol.schemas import input_schema, output_schema
+from codebuddy.schemas.code import LocationsResult
 from codebuddy.tool import Arguments, Result
 
 PLACE = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 2}

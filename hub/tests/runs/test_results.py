@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from codebuddy.runs.models import RunResult, TestCounts, TestFailure
-from codebuddy.runs.results import RunResults
+from codebuddy.schemas.runs import RunResult, RunResults, TestCounts, TestFailure
 
 
 def good(project: str, **more: object) -> RunResult:

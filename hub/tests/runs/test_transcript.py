@@ -10,11 +10,11 @@ import pytest
 
 from codebuddy.errors import ToolError
 from codebuddy.runs.job_output import read_job
-from codebuddy.runs.models import JobOutputArguments
 from codebuddy.runs.records import load_runs, save_run
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.segments import SEGMENT_BYTES
 from codebuddy.runs.transcript import Transcript
+from codebuddy.schemas.runs import JobOutputArguments
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from codebuddy.links.registry import Links
+from codebuddy.schemas.status import SpokeStatus
 from codebuddy.telemetry.health import Fleet
-from codebuddy.telemetry.models import SpokeStatus
 
 pytestmark = pytest.mark.anyio
 

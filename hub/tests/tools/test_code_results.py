@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from codebuddy.code.models import LocationsResult
+from codebuddy.schemas.code import LocationsResult
 
 
 def read(**said: Any) -> LocationsResult:

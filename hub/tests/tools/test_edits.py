@@ -16,9 +16,9 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.access import ALL_SCOPES, Principal
 from codebuddy.edits import disk
 from codebuddy.errors import ToolError
+from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.workspace.text import content_hash
 from codebuddy.workspace.text_edits import TextEdit, apply_edits
 from codebuddy_testing.calling import ToolClient, everything

@@ -17,8 +17,8 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.access import ALL_SCOPES, Principal
 from codebuddy.errors import ToolError
+from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.workspace.confinement import open_without_links
 from codebuddy.workspace.syscalls import openat2_beneath
 from codebuddy_testing.calling import ToolClient, everything

@@ -13,8 +13,8 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.access import ALL_SCOPES, Principal
 from codebuddy.errors import ToolError
+from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from codebuddy.access import LOCAL
-from codebuddy.code.models import Diagnostic
-from codebuddy.edits.answers import DiagnosticsChange, EditResult
 from codebuddy.links.registry import Link, Links
+from codebuddy.principal import LOCAL
 from codebuddy.protocol.calling import run_tool
 from codebuddy.protocol.messages import RemoteError
 from codebuddy.readable import one_line, paragraph
+from codebuddy.schemas.code import Diagnostic
+from codebuddy.schemas.edits import DiagnosticsChange, EditResult
 from codebuddy.tool import Call
 from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.access import LOCAL
 from codebuddy.errors import ToolError
-from codebuddy.runs.models import RunResult
-from codebuddy.runs.results import RunResults
+from codebuddy.principal import LOCAL
+from codebuddy.schemas.runs import RunResult, RunResults
 from codebuddy.tool import Call, parse_arguments
 from codebuddy.tools.jobs import JobList, job_tools
 from codebuddy.tools.runs import run_tools

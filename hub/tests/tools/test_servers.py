@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.access import LOCAL, Principal
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
+from codebuddy.principal import LOCAL, Principal
 from codebuddy.tool import Call
 from codebuddy.tools.servers import Restarted, RestartInProjects, server_tools
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.failures import about
+from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.reading import read_bytes
+from codebuddy.workspace.workspaces import Workspaces
 
 FILE = WorkspacePath("p", ("f",))
 

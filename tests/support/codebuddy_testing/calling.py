@@ -11,19 +11,19 @@ import anyio.lowlevel
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from codebuddy.access import ALL_SCOPES, Principal
-from codebuddy.code.change_models import FormattedText
-from codebuddy.code.models import DiagnosticsResult
 from codebuddy.editor.editor import Editor
 from codebuddy.editor.formatting import WriteFormatter
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.errors import ToolError
+from codebuddy.principal import ALL_SCOPES, Principal
+from codebuddy.schemas.code import DiagnosticsResult, FormattedText
 from codebuddy.tool import Call, Tool, parse_arguments
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
-from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.confinement import Opener
+from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["Answer", "ToolClient", "everything"]
 

@@ -15,8 +15,9 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, Principal, TokenVerifier
+from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.errors import ToolError
+from codebuddy.principal import Principal
 from codebuddy.protocol.door import open_door as make_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server

@@ -7,21 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from codebuddy.code.action_models import (
+from codebuddy.code.asking import Answer, Asked, Unsettled
+from codebuddy.code.asking_actions import METHOD, Actions, gone
+from codebuddy.code.choosing import choose, choose_of
+from codebuddy.code.offers import Offer
+from codebuddy.code.questions import Pointer, Question, point_at
+from codebuddy.language.readiness import Report
+from codebuddy.language.server import LanguageServer
+from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
     ActionPlace,
     CodeActions,
     CodeActionsArguments,
+    Place,
     PlanActionArguments,
     PlannedAction,
 )
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled
-from codebuddy.code.asking_actions import METHOD, Actions, gone
-from codebuddy.code.choosing import choose, choose_of
-from codebuddy.code.models import Place
-from codebuddy.code.offers import Offer
-from codebuddy.code.questions import Pointer, Question, point_at
-from codebuddy.language.server import LanguageServer
-from codebuddy.language.servers import LanguageServers
 
 __all__ = ["list_actions", "plan_action"]
 

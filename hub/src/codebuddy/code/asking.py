@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from codebuddy.code.models import Reason
 from codebuddy.code.reading import have_read
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
@@ -18,6 +17,7 @@ from codebuddy.language.positions import Encoding
 from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.session import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
+from codebuddy.schemas.code import Reason
 
 __all__ = [
     "Answer",

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.code.action_models import ActionPlace, PlannedAction
 from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.asking_diagnostics import aside, published_for
 from codebuddy.code.asking_tsserver import ask_tsserver, has_all, passes_on
@@ -25,6 +24,7 @@ from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, Position, to_lsp
 from codebuddy.language.tree import Tree
+from codebuddy.schemas.code import ActionPlace, PlannedAction
 
 __all__ = ["METHOD", "Actions", "gone"]
 

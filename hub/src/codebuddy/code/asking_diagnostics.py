@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from codebuddy.code.asking import Answer, Asked, request, settle, share_of
 from codebuddy.code.asking_tsserver import ask_tsserver, passes_on
-from codebuddy.code.models import Reason
 from codebuddy.code.questions import malformed
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
+from codebuddy.schemas.code import Reason
 
 __all__ = ["aside", "ask_diagnostics", "published_for"]
 

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from codebuddy.code.asking import Answer, Asked, request, settle
+from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.known_texts import Known, Untold, sources_of, tell
 from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
-from codebuddy.code.questions import MALFORMED, Pointer, Unsettled, malformed
+from codebuddy.code.questions import MALFORMED, Pointer, malformed
 from codebuddy.code.wanted import Expected, changes_of
 from codebuddy.code.workspace_edits import Range, read_steps
 from codebuddy.errors import ToolError
@@ -23,7 +23,7 @@ from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, from_lsp
 from codebuddy.language.quirks import GIVE_WHOLE_TEXTS
 from codebuddy.language.session import METHOD_NOT_FOUND, ServerError
-from codebuddy.workspace.changes import FileChange
+from codebuddy.schemas.files import FileChange
 
 __all__ = ["Renamed", "ask_rename", "word_at"]
 

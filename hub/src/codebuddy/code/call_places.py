@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from codebuddy.code.models import Location
 from codebuddy.code.results import Reader, sorted_unique
+from codebuddy.schemas.code import Location
 
 __all__ = ["call_places"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, absent, share_of
+from codebuddy.code.asking import Answer, Asked, Unsettled, absent, share_of
 from codebuddy.language.capabilities import CAPABILITY, FEATURE
+from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.servers import LanguageServers
 

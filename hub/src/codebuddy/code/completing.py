@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Asked, Report, request, settle
-from codebuddy.code.hint_models import Completion, CompletionArguments, Completions
+from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.markup import text_of
 from codebuddy.code.pages import offset_of, paged
-from codebuddy.code.questions import Pointer, Question, Unsettled, malformed
+from codebuddy.code.questions import Pointer, Question, malformed
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import clean
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.session import RequestTimedOut, ServerError
+from codebuddy.schemas.code import Completion, CompletionArguments, Completions
 
 __all__ = ["completions"]
 

@@ -13,8 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask_of_text, request, settle
-from codebuddy.code.change_models import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
+from codebuddy.code.asking import Answer, Asked, Unsettled, ask_of_text, request, settle
 from codebuddy.code.choosing import choose_of
 from codebuddy.code.questions import MALFORMED, Question
 from codebuddy.code.wanted import Expected, Source, changes_of, range_edits, read_source, source_of
@@ -23,8 +22,10 @@ from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
-from codebuddy.workspace.changes import FileChange
+from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
+from codebuddy.schemas.files import FileChange
 from codebuddy.workspace.range_edits import apply_range_edits
 
 __all__ = ["format_text", "indentation", "plan_format"]

@@ -8,10 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Asked, Report, request, settle
+from codebuddy.code.asking import Answer, Asked, request, settle
 from codebuddy.code.call_places import call_places
-from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, HierarchyItem, TypeHierarchyArguments
-from codebuddy.code.models import Location, TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
 from codebuddy.code.questions import Pointer, Question, malformed, point_at
@@ -19,7 +17,16 @@ from codebuddy.code.results import Reader
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import clean
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
+    CallHierarchyArguments,
+    Hierarchy,
+    HierarchyItem,
+    Location,
+    TextRange,
+    TypeHierarchyArguments,
+)
 
 __all__ = ["call_hierarchy", "type_hierarchy"]
 

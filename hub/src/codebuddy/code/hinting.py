@@ -5,21 +5,22 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Report, ask
-from codebuddy.code.hint_models import (
+from codebuddy.code.asking import Answer, Unsettled, ask
+from codebuddy.code.markup import clipped, markdown, text_of
+from codebuddy.code.questions import Pointer, Question, malformed, point_at
+from codebuddy.code.results import Reader
+from codebuddy.language.positions import clean
+from codebuddy.language.readiness import Report
+from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
     CaretArguments,
     HoverArguments,
     HoverResult,
     Parameter,
     Signature,
     SignatureHelp,
+    TextRange,
 )
-from codebuddy.code.markup import clipped, markdown, text_of
-from codebuddy.code.models import TextRange
-from codebuddy.code.questions import Pointer, Question, Unsettled, malformed, point_at
-from codebuddy.code.results import Reader
-from codebuddy.language.positions import clean
-from codebuddy.language.servers import LanguageServers
 
 __all__ = ["hover", "signature_help"]
 

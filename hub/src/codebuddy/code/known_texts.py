@@ -14,7 +14,8 @@ from codebuddy.code.wanted import Source, read_source
 from codebuddy.code.workspace_edits import Step, TextEdits
 from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
-from codebuddy.language.documents import CHANGED, Document, StaleText
+from codebuddy.language.documents import Document, StaleText
+from codebuddy.language.snapshot import CHANGED
 from codebuddy.language.tree import Tree, uri_of
 
 __all__ = ["TICK_SECONDS", "Known", "Untold", "sources_of", "tell"]

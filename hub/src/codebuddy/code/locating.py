@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from codebuddy.code.asking import Answer, Report
-from codebuddy.code.models import (
+from codebuddy.code.asking import Answer, Unsettled
+from codebuddy.code.naming import REFERENCES, ask_references, find_named
+from codebuddy.code.pages import paged
+from codebuddy.code.questions import Question, ask_at, point_at
+from codebuddy.language.readiness import Report
+from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
     Location,
     LocationsResult,
     Place,
     PlaceArguments,
+    ReferencesArguments,
+    ReferencesResult,
 )
-from codebuddy.code.naming import REFERENCES, ask_references, find_named
-from codebuddy.code.pages import paged
-from codebuddy.code.questions import Question, Unsettled, ask_at, point_at
-from codebuddy.code.symbol_models import ReferencesArguments, ReferencesResult
-from codebuddy.language.servers import LanguageServers
 
 __all__ = ["find_definition", "find_implementations", "find_references"]
 

@@ -10,17 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Asked
+from codebuddy.code.asking import Answer, Asked, Unsettled
 from codebuddy.code.asking_renames import word_at
 from codebuddy.code.limits import beyond_limits
-from codebuddy.code.models import Location, Reason, TextRange
 from codebuddy.code.places import Symbol, ends_with
-from codebuddy.code.questions import Pointer, Question, Unsettled, ask_at, file_symbols
+from codebuddy.code.questions import Pointer, Question, ask_at, file_symbols
 from codebuddy.code.results import MAX_LINE_TEXT, sorted_unique
-from codebuddy.code.symbol_models import SymbolLocation
 from codebuddy.code.words import look_for_word
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
+from codebuddy.schemas.code import Location, Reason, SymbolLocation, TextRange
 
 __all__ = ["REFERENCES", "Named", "ask_references", "find_named", "symbol_location"]
 

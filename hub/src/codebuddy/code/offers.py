@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from codebuddy.code.action_models import CodeAction
 from codebuddy.language.positions import clean
+from codebuddy.schemas.code import CodeAction
 
 __all__ = ["Offer", "command_of", "edit_of", "read_offers"]
 

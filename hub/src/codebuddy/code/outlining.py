@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from codebuddy.code.asking import Answer, Report
+from codebuddy.code.asking import Answer
 from codebuddy.code.naming import symbol_location
 from codebuddy.code.pages import paged
 from codebuddy.code.questions import Question, file_symbols
-from codebuddy.code.symbol_models import DocumentSymbolsArguments, SymbolLocation, SymbolsOfFile
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import DocumentSymbolsArguments, SymbolLocation, SymbolsOfFile
 
 __all__ = ["document_symbols"]
 

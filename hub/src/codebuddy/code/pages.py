@@ -8,8 +8,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from codebuddy.code.asking import Answer
-from codebuddy.code.models import Location
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import Location
 from codebuddy.tool import Arguments, Result
 from codebuddy.workspace.cursors import digest, seal, unseal
 

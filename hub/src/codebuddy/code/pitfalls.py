@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.changes import RangeEdit
+from codebuddy.schemas.files import RangeEdit
 
 __all__ = ["require_no_shorthand", "require_not_reserved"]
 

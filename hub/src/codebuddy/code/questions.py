@@ -10,16 +10,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from codebuddy.code.asking import Answer, Asked, Report, Unsettled, ask
+from codebuddy.code.asking import Answer, Asked, Unsettled, ask
 from codebuddy.code.choosing import choose
-from codebuddy.code.models import Location, Place
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.code.results import Reader, StaleLocation, Unshown
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, Position, to_lsp
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import Location, Place
 
 __all__ = [
     "MALFORMED",

@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Final
 
 from codebuddy.language.positions import split_lines
-from codebuddy.workspace.changes import RangeEdit
+from codebuddy.schemas.files import RangeEdit
 
 __all__ = ["differs_only_in_name", "reduced"]
 

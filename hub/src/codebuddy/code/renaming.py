@@ -10,20 +10,21 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Final
 
-from codebuddy.code.asking import Answer, Asked, Report, ask
+from codebuddy.code.asking import Answer, Asked, Unsettled, ask
 from codebuddy.code.asking_renames import Renamed, ask_rename, word_at
 from codebuddy.code.limits import beyond_limits
-from codebuddy.code.models import Location, Place, PlannedRename, RenameArguments
 from codebuddy.code.places import Symbol
-from codebuddy.code.questions import Pointer, Question, Unsettled, file_symbols, malformed, point_at
+from codebuddy.code.questions import Pointer, Question, file_symbols, malformed, point_at
 from codebuddy.code.results import MAX_LINE_TEXT, Reader, StaleLocation, Unshown
 from codebuddy.code.wanted import covers, merged
 from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import StaleText
 from codebuddy.language.quirks import CHANGE_TEXT_ONLY
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
-from codebuddy.workspace.changes import FileChange
+from codebuddy.schemas.code import Location, Place, PlannedRename, RenameArguments
+from codebuddy.schemas.files import FileChange
 
 __all__ = ["plan_rename"]
 

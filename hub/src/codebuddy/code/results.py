@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
 from codebuddy.code.markup import clipped
-from codebuddy.code.models import Diagnostic, Location, Severity
 from codebuddy.code.places import Span, name_at
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 from codebuddy.language.tree import Tree
+from codebuddy.schemas.code import Diagnostic, Location, Severity
 
 __all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "Unshown", "sorted_unique"]
 

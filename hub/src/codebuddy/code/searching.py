@@ -8,22 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.code.asking import Answer, Asked, Report, request, settle
+from codebuddy.code.asking import Answer, Asked, Unsettled, request, settle
 from codebuddy.code.choosing import choose_of
-from codebuddy.code.models import TextRange
 from codebuddy.code.pages import paged
 from codebuddy.code.places import kind_of
-from codebuddy.code.questions import Question, Unsettled, malformed
+from codebuddy.code.questions import Question, malformed
 from codebuddy.code.results import Reader
-from codebuddy.code.symbol_models import FindSymbolsArguments, FoundSymbols, SymbolLocation
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.positions import clean
+from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.session import ServerError
 from codebuddy.language.tree import IGNORED_DIRECTORIES, Tree
+from codebuddy.schemas.code import FindSymbolsArguments, FoundSymbols, SymbolLocation, TextRange
 
 __all__ = ["find_symbols"]
 

@@ -6,8 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from codebuddy.code.asking import Answer, Report, Unsettled
-from codebuddy.code.change_models import PlannedChanges, SymbolEditArguments
+from codebuddy.code.asking import Answer, Unsettled
 from codebuddy.code.declarations import Declaration, find_declaration, indent_of, is_comment, is_leader
 from codebuddy.code.places import Symbol, find_symbol
 from codebuddy.code.questions import Question, file_symbols
@@ -15,8 +14,10 @@ from codebuddy.code.reducing import reduced
 from codebuddy.code.wanted import read_source
 from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
+from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.schemas.code import PlannedChanges, SymbolEditArguments
+from codebuddy.schemas.files import FileChange, RangeEdit
 
 __all__ = ["fitted", "inserted", "plan_symbol_edit", "replaced"]
 

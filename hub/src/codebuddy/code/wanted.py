@@ -15,7 +15,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding, from_lsp, split_lines
 from codebuddy.language.tree import Tree
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.workspace.text import Text, content_hash, decode
 
 __all__ = ["Expected", "Source", "changes_of", "covers", "merged", "range_edits", "read_source", "source_of"]

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import Position
 from codebuddy.language.tree import Tree
-from codebuddy.workspace.paths import printable
+from codebuddy.readable import printable
 
 __all__ = ["Operation", "Range", "Step", "TextEdit", "TextEdits", "origin_of", "read_steps"]
 

@@ -15,15 +15,14 @@ from anyio.to_thread import run_sync
 
 from codebuddy.editor.diagnostics import Check, compare, places, survey
 from codebuddy.editor.formatting import Formatted, WriteFormatter
-from codebuddy.edits.answers import DiagnosticsChange, EditResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine, Outcome
-from codebuddy.edits.models import Extent
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.summaries import summarise
 from codebuddy.errors import ToolError
+from codebuddy.schemas.edits import DiagnosticsChange, EditResult, Extent
 from codebuddy.tool import Call
-from codebuddy.workspace import WorkspacePath
+from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["ATTEMPTS", "Editor", "Made", "OnChange", "tell"]
 

@@ -13,11 +13,12 @@ from typing import Final
 
 import anyio
 
-from codebuddy.code.change_models import FormattedText
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.workspace.paths import WorkspacePath, printable
+from codebuddy.readable import printable
+from codebuddy.schemas.code import FormattedText
+from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text import Text, decode, encode
 
 __all__ = ["AskFormat", "Formatted", "WriteFormatter", "link_format"]

@@ -7,9 +7,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 
-from codebuddy.code.models import Place, PlannedRename
 from codebuddy.errors import ToolError
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.schemas.code import Place, PlannedRename
+from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.workspace.words import WordFile, WordPlace
 
 __all__ = ["require_meant", "with_matches", "without_renamed"]

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from codebuddy.edits.images import Images
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
 from codebuddy.errors import ToolError
-from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.failures import about
+from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.reading import MAX_FILE_BYTES
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["Draft"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.plan import ABSENT, Node
 from codebuddy.errors import ToolError
-from codebuddy.workspace.changes import FileChange
+from codebuddy.schemas.files import FileChange
 from codebuddy.workspace.failures import about
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.range_edits import apply_range_edits

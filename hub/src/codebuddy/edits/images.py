@@ -7,8 +7,9 @@ import os
 from codebuddy.edits.plan import Node
 from codebuddy.edits.spots import MAX_ENTRIES, Spot, look, walk
 from codebuddy.errors import ToolError
-from codebuddy.workspace import WorkspacePath, Workspaces
 from codebuddy.workspace.failures import about
+from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["Images"]
 

@@ -17,7 +17,8 @@ from codebuddy.edits.records import Contents, read_path, read_renames, read_step
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.steps import RevertIncomplete, Step
 from codebuddy.errors import ToolError
-from codebuddy.workspace import WorkspacePath, Workspaces
+from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["recover"]
 

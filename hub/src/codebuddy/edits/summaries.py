@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from codebuddy.edits.answers import Action, DiagnosticsChange, EditedFile, EditResult, TouchedFile, WriteResult
 from codebuddy.edits.drafting import Drafted
 from codebuddy.edits.engine import Outcome
 from codebuddy.edits.plan import Change, Node
 from codebuddy.errors import ToolError
+from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditResult, TouchedFile, WriteResult
 from codebuddy.workspace.diff import unified_diff
 from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text import content_hash, decode

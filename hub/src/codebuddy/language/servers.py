@@ -11,10 +11,11 @@ from typing import Final
 from codebuddy.errors import ToolError
 from codebuddy.family import end_orphans
 from codebuddy.language.config import Feature, ServerConfig
-from codebuddy.language.documents import CREATED, DELETED
 from codebuddy.language.freshness import Freshness
+from codebuddy.language.patience import DEFAULT_PATIENCE, Patience
 from codebuddy.language.readiness import Report, ServerState
-from codebuddy.language.server import DEFAULT_PATIENCE, LanguageServer, Patience
+from codebuddy.language.server import LanguageServer
+from codebuddy.language.snapshot import CREATED, DELETED
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
 

@@ -12,8 +12,9 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from codebuddy.access import AccessPolicy, Principal
+from codebuddy.access import AccessPolicy
 from codebuddy.links.registry import Link, Links
+from codebuddy.principal import Principal
 from codebuddy.protocol.budget import SPOKE_BYTES, Budget
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer

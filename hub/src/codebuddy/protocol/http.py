@@ -18,7 +18,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from codebuddy.access import AccessDenied, AccessPolicy, Principal
+from codebuddy.access import AccessDenied, AccessPolicy
+from codebuddy.principal import Principal
 from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
 from codebuddy.protocol.websocket import serve_websocket

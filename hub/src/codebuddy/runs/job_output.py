@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from pydantic import TypeAdapter
 
-from codebuddy.runs.models import JobOutput, JobOutputArguments, Match, StretchOf
 from codebuddy.runs.output import Piece, excerpt_of
 from codebuddy.runs.run import Run
+from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, StretchOf
 from codebuddy.workspace.cursors import seal, unseal
 from codebuddy.workspace.patterns import SearchPattern, compile_search
 

@@ -6,7 +6,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from codebuddy.runs.models import Stretch, StretchOf
+from codebuddy.schemas.runs import Stretch, StretchOf
 
 __all__ = ["Excerpt", "OutputBuffer", "Piece", "excerpt_of", "whole_characters"]
 

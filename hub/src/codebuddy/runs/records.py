@@ -16,9 +16,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from codebuddy.runs.files import create_file, open_file
-from codebuddy.runs.models import Reported
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.transcript import Transcript
+from codebuddy.schemas.runs import Reported
 
 __all__ = ["load_runs", "save_run"]
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from codebuddy.code.models import Diagnostic
 from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, clean, from_lsp
 from codebuddy.language.tree import Tree
@@ -15,8 +14,9 @@ from codebuddy.reports.columns import from_display
 from codebuddy.reports.formats import FILE_FORMATS, read_file_report, reader_for
 from codebuddy.reports.models import Failure, Finding, Report, joined
 from codebuddy.runs.files import open_file
-from codebuddy.runs.models import Reported, TestCounts, TestFailure
 from codebuddy.runs.pipes import Stream
+from codebuddy.schemas.code import Diagnostic
+from codebuddy.schemas.runs import Reported, TestCounts, TestFailure
 
 __all__ = ["ReportReader"]
 

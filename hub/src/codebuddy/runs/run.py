@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from codebuddy.runs.models import EndReason, Job, Reported
 from codebuddy.runs.program import Program
 from codebuddy.runs.transcript import Transcript
+from codebuddy.schemas.runs import EndReason, Job, Reported
 
 __all__ = ["Order", "Run", "RunEnd", "new_id", "utc"]
 

@@ -15,7 +15,6 @@ from codebuddy.errors import ToolError
 from codebuddy.memory import memory_limit, oom_kills
 from codebuddy.runs.advice import start_advice
 from codebuddy.runs.forks import ForkServer
-from codebuddy.runs.models import EndReason, Reported
 from codebuddy.runs.output import excerpt_of
 from codebuddy.runs.pipes import Stream
 from codebuddy.runs.process import run_process
@@ -24,6 +23,7 @@ from codebuddy.runs.records import load_runs, save_run
 from codebuddy.runs.run import Order, Run, RunEnd, new_id
 from codebuddy.runs.shielding import finish
 from codebuddy.runs.transcript import Transcript
+from codebuddy.schemas.runs import EndReason, Reported
 
 __all__ = ["Runs", "Watcher"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from codebuddy.runs.files import create_file, open_file
-from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece
+from codebuddy.schemas.runs import StretchOf
 
 __all__ = ["Segment", "SegmentStore", "read_segment"]
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from codebuddy.runs.models import StretchOf
 from codebuddy.runs.output import Piece, whole_characters
 from codebuddy.runs.segments import Segment, SegmentStore, read_segment
+from codebuddy.schemas.runs import StretchOf
 
 __all__ = ["Page", "Transcript"]
 

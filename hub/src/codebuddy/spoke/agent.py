@@ -16,13 +16,13 @@ from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
 from codebuddy.protocol.link import LINK_PATH, LinkServer
 from codebuddy.protocol.stdio import AGENT_SOCKET
+from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.dial import dial_for_ever
 from codebuddy.spoke.local import listen_locally
 from codebuddy.spoke.orphans import Orphans
 from codebuddy.spoke.runs import Commands, run_tools
 from codebuddy.spoke.servers import server_tools
-from codebuddy.telemetry.models import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state
 from codebuddy.tool import Call, Tool
 

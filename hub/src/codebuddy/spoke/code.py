@@ -5,54 +5,53 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from codebuddy.code.action_models import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
 from codebuddy.code.actions import list_actions, plan_action
-from codebuddy.code.asking import Report
-from codebuddy.code.change_models import (
-    FormattedText,
-    FormatTextArguments,
-    PlanFormatArguments,
-    PlannedChanges,
-    SymbolEditArguments,
-)
 from codebuddy.code.completing import completions
 from codebuddy.code.diagnosing import diagnose
 from codebuddy.code.formatting import format_text, plan_format
 from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
-from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
-from codebuddy.code.hint_models import (
-    CaretArguments,
-    CompletionArguments,
-    Completions,
-    HoverArguments,
-    HoverResult,
-    SignatureHelp,
-)
 from codebuddy.code.hinting import hover, signature_help
 from codebuddy.code.locating import find_definition, find_implementations, find_references
-from codebuddy.code.models import (
-    DiagnosticsArguments,
-    DiagnosticsResult,
-    FilesChangedArguments,
-    FilesChangedResult,
-    LocationsResult,
-    PlaceArguments,
-    PlannedRename,
-    RenameArguments,
-)
 from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
 from codebuddy.code.searching import find_symbols
 from codebuddy.code.symbol_edits import plan_symbol_edit
-from codebuddy.code.symbol_models import (
+from codebuddy.language.readiness import Report
+from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
+    CallHierarchyArguments,
+    CaretArguments,
+    CodeActions,
+    CodeActionsArguments,
+    CompletionArguments,
+    Completions,
+    DiagnosticsArguments,
+    DiagnosticsResult,
     DocumentSymbolsArguments,
+    FilesChangedArguments,
+    FilesChangedResult,
     FindSymbolsArguments,
+    FormattedText,
+    FormatTextArguments,
     FoundSymbols,
+    Hierarchy,
+    HoverArguments,
+    HoverResult,
+    LocationsResult,
+    PlaceArguments,
+    PlanActionArguments,
+    PlanFormatArguments,
+    PlannedAction,
+    PlannedChanges,
+    PlannedRename,
     ReferencesArguments,
     ReferencesResult,
+    RenameArguments,
+    SignatureHelp,
+    SymbolEditArguments,
     SymbolsOfFile,
+    TypeHierarchyArguments,
 )
-from codebuddy.language.servers import LanguageServers
 from codebuddy.tool import Call, Result, Scope, Tool
 
 __all__ = ["code_tools", "reporter"]

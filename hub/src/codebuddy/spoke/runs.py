@@ -20,7 +20,14 @@ from codebuddy.language.tree import Tree
 from codebuddy.runs.advice import network_advice
 from codebuddy.runs.directories import directory_in
 from codebuddy.runs.job_output import read_job
-from codebuddy.runs.models import (
+from codebuddy.runs.output import OutputBuffer
+from codebuddy.runs.pipes import Stream
+from codebuddy.runs.program import Program
+from codebuddy.runs.progress import OutputTeller
+from codebuddy.runs.reporting import ReportReader
+from codebuddy.runs.run import Order, Run, RunEnd
+from codebuddy.runs.runs import Runs, Watcher
+from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
     CancelJobArguments,
     CommandArguments,
@@ -34,13 +41,6 @@ from codebuddy.runs.models import (
     RunResult,
     TaskArguments,
 )
-from codebuddy.runs.output import OutputBuffer
-from codebuddy.runs.pipes import Stream
-from codebuddy.runs.program import Program
-from codebuddy.runs.progress import OutputTeller
-from codebuddy.runs.reporting import ReportReader
-from codebuddy.runs.run import Order, Run, RunEnd
-from codebuddy.runs.runs import Runs, Watcher
 from codebuddy.tool import Call, Progress, Tool
 
 __all__ = ["RUNS_DIRECTORY", "Commands", "run_tools"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from codebuddy.code.server_models import RestartArguments, ServerStates
 from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import RestartArguments, ServerStates
+from codebuddy.schemas.status import LanguageServerState
 from codebuddy.spoke.code import reporter
-from codebuddy.telemetry.models import LanguageServerState
 from codebuddy.tool import Call, Tool
 
 __all__ = ["server_tools"]

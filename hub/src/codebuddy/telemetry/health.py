@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol
 import anyio
 from pydantic import BaseModel
 
-from codebuddy.access import Principal
 from codebuddy.configuration import HubProject
 from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.telemetry.models import LanguageServerState, SpokeStatus
+from codebuddy.principal import Principal
+from codebuddy.schemas.status import LanguageServerState, SpokeStatus
 
 __all__ = ["Fleet", "ProjectHealth"]
 

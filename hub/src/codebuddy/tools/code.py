@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
-from codebuddy.code.hint_models import (
-    CaretArguments,
-    CompletionArguments,
-    Completions,
-    HoverArguments,
-    HoverResult,
-    SignatureHelp,
-)
-from codebuddy.code.models import CodeResult, DiagnosticsArguments, LocationsResult, PlaceArguments, paths_in
-from codebuddy.code.symbol_models import (
-    DocumentSymbolsArguments,
-    FindSymbolsArguments,
-    ReferencesArguments,
-    SymbolsOfFile,
-)
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
+from codebuddy.schemas.code import (
+    CallHierarchyArguments,
+    CaretArguments,
+    CodeResult,
+    CompletionArguments,
+    Completions,
+    DiagnosticsArguments,
+    DocumentSymbolsArguments,
+    FindSymbolsArguments,
+    Hierarchy,
+    HoverArguments,
+    HoverResult,
+    LocationsResult,
+    PlaceArguments,
+    ReferencesArguments,
+    SignatureHelp,
+    SymbolsOfFile,
+    TypeHierarchyArguments,
+    paths_in,
+)
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.projects_code import Diagnostics, FoundIn, Many, References
 from codebuddy.workspace.paths import WorkspacePath

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from codebuddy.code.models import CodeResult, Reason, paths_in, reason_of
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
+from codebuddy.schemas.code import CodeResult, Reason, paths_in, reason_of
 from codebuddy.tool import Call, Result
 from codebuddy.workspace.cursors import seal, unseal
 from codebuddy.workspace.paths import WorkspacePath

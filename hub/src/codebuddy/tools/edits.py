@@ -9,24 +9,27 @@ from anyio.to_thread import run_sync
 
 from codebuddy.configuration import JournalLimits
 from codebuddy.editor.editor import ATTEMPTS, Editor, Made, tell
-from codebuddy.edits.answers import CreateDirectoryResult, EditList, EditResult, WriteResult
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.drafting import Drafted, Rewrite, draft_change, draft_text, edited, paths_of, written
-from codebuddy.edits.models import (
+from codebuddy.edits.summaries import summarise, summarise_write
+from codebuddy.errors import ToolError
+from codebuddy.schemas.edits import (
     CreateDirectoryArguments,
+    CreateDirectoryResult,
     DeleteArguments,
     EditArguments,
+    EditList,
+    EditResult,
     ListEditsArguments,
     MoveArguments,
     UndoArguments,
     WorkspaceEditArguments,
     WriteArguments,
+    WriteResult,
 )
-from codebuddy.edits.summaries import summarise, summarise_write
-from codebuddy.errors import ToolError
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.history import History
-from codebuddy.workspace import WorkspacePath
+from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.text_edits import TextEdit, apply_edits
 
 __all__ = ["edit_tools"]

@@ -13,10 +13,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from codebuddy.errors import ToolError
-from codebuddy.tool import Call, Tool
-from codebuddy.workspace import ProjectRoot, WorkspacePath, Workspaces
-from codebuddy.workspace.cursors import decode_cursor, encode_cursor, merge
-from codebuddy.workspace.models import (
+from codebuddy.schemas.files import (
     FindArguments,
     FindResult,
     ListArguments,
@@ -27,10 +24,15 @@ from codebuddy.workspace.models import (
     SearchResult,
     Unavailable,
 )
+from codebuddy.tool import Call, Tool
+from codebuddy.workspace.confinement import ProjectRoot
+from codebuddy.workspace.cursors import decode_cursor, encode_cursor, merge
+from codebuddy.workspace.paths import WorkspacePath
 from codebuddy.workspace.patterns import compile_glob, compile_search
 from codebuddy.workspace.reading import MAX_FILE_BYTES, read_excerpt
 from codebuddy.workspace.search import Page, Position, Query, find_files, list_directory, search_text
 from codebuddy.workspace.walking import Bounds
+from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["file_tools"]
 

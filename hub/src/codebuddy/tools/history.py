@@ -10,14 +10,13 @@ from anyio.to_thread import run_sync
 
 from codebuddy.configuration import JournalLimits
 from codebuddy.editor.editor import Editor
-from codebuddy.edits.answers import EditList, EditResult, ListedEdit, TouchedFile
 from codebuddy.edits.images import Images
 from codebuddy.edits.journal import Entry
-from codebuddy.edits.models import ListEditsArguments, UndoArguments
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.summaries import MAX_CHILDREN, summarise, touched
 from codebuddy.edits.undo import read_changes, undo_plan
 from codebuddy.errors import ToolError
+from codebuddy.schemas.edits import EditList, EditResult, ListedEdit, ListEditsArguments, TouchedFile, UndoArguments
 from codebuddy.tool import Call
 
 __all__ = ["History"]

@@ -10,8 +10,15 @@ from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.readable import one_line, paragraph
-from codebuddy.runs.models import CancelJobArguments, Job, JobOutput, JobOutputArguments, Jobs, reported_paths
-from codebuddy.runs.results import report_lines
+from codebuddy.schemas.runs import (
+    CancelJobArguments,
+    Job,
+    JobOutput,
+    JobOutputArguments,
+    Jobs,
+    report_lines,
+    reported_paths,
+)
 from codebuddy.tool import Arguments, Call, Result, Tool
 
 __all__ = ["JobList", "JobText", "job_tools"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field
 
+from codebuddy.schemas.status import LanguageServerState
 from codebuddy.telemetry.health import Fleet
-from codebuddy.telemetry.models import LanguageServerState
 from codebuddy.tool import Arguments, Call, Result, Tool
 
 __all__ = ["ListProjectsArguments", "Project", "ProjectList", "project_tools"]

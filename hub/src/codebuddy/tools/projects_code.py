@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from codebuddy.code.models import (
+from codebuddy.links.registry import Links
+from codebuddy.readable import one_line
+from codebuddy.schemas.code import (
     CodeResult,
     Diagnostic,
     DiagnosticsArguments,
     DiagnosticsResult,
-    Location,
-    grouped,
-)
-from codebuddy.code.symbol_models import (
     FindSymbolsArguments,
     FoundSymbols,
+    Location,
     ReferencesArguments,
     ReferencesResult,
     SymbolLocation,
+    grouped,
 )
-from codebuddy.links.registry import Links
-from codebuddy.readable import one_line
 from codebuddy.tool import Call
 from codebuddy.tools.combining import Combining, ProjectPart
 

@@ -10,18 +10,17 @@ from typing import Any
 from anyio.to_thread import run_sync
 from pydantic import Field
 
-from codebuddy.code.models import NewName, Place, PlannedRename
 from codebuddy.editor.editor import Editor, tell
 from codebuddy.editor.text_matches import require_meant, with_matches, without_renamed
-from codebuddy.edits.answers import EditResult
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.edits.models import Diagnosed
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.readable import MAX_LINE, one_line, printable
+from codebuddy.schemas.code import NewName, Place, PlannedRename
+from codebuddy.schemas.edits import Diagnosed, EditResult
+from codebuddy.schemas.files import FileChange
 from codebuddy.tool import Call, Result, Tool
-from codebuddy.workspace.changes import FileChange
 from codebuddy.workspace.walking import Bounds
 from codebuddy.workspace.words import WordFile, find_word
 

@@ -9,16 +9,16 @@ from pydantic import Field
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
-from codebuddy.runs.models import (
+from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
     CommandArguments,
     EndReason,
     RunArguments,
     RunResult,
+    RunResults,
     TaskArguments,
     reported_paths,
 )
-from codebuddy.runs.results import RunResults
 from codebuddy.tool import Call, Tool
 
 __all__ = ["CommandInProjects", "TaskInProjects", "run_tools"]

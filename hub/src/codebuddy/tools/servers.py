@@ -6,12 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from codebuddy.code.server_models import RestartArguments, ServerStates
 from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
 from codebuddy.readable import one_line
-from codebuddy.telemetry.models import LanguageServerState
+from codebuddy.schemas.code import RestartArguments, ServerStates
+from codebuddy.schemas.status import LanguageServerState
 from codebuddy.tool import Call, Result, Tool
 
 __all__ = ["RestartInProjects", "Restarted", "server_tools"]

@@ -25,10 +25,15 @@ import pytest
 
 from codebuddy.code.diagnosing import diagnose
 from codebuddy.code.locating import find_definition, find_references
-from codebuddy.code.models import DiagnosticsArguments, DiagnosticsResult, LocationsResult, PlaceArguments
-from codebuddy.code.symbol_models import ReferencesArguments
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
+from codebuddy.schemas.code import (
+    DiagnosticsArguments,
+    DiagnosticsResult,
+    LocationsResult,
+    PlaceArguments,
+    ReferencesArguments,
+)
 
 PROFILE = os.environ.get("CODEBUDDY_SERVER_PROFILE")
 CONFIG = Path(os.environ.get("CODEBUDDY_SPOKE_CONFIG", "/etc/codebuddy/config.json"))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.models import PlannedRename, RenameArguments
 from codebuddy.code.renaming import plan_rename
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import PlannedRename, RenameArguments
 from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio

@@ -16,40 +16,39 @@ import pytest
 from codebuddy.code.completing import completions
 from codebuddy.code.diagnosing import diagnose
 from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
-from codebuddy.code.hierarchy_models import CallHierarchyArguments, Hierarchy, TypeHierarchyArguments
-from codebuddy.code.hint_models import (
-    CaretArguments,
-    CompletionArguments,
-    Completions,
-    HoverArguments,
-    HoverResult,
-    SignatureHelp,
-)
 from codebuddy.code.hinting import hover, signature_help
 from codebuddy.code.locating import find_definition, find_implementations, find_references
-from codebuddy.code.models import (
-    DiagnosticsArguments,
-    DiagnosticsResult,
-    LocationsResult,
-    PlaceArguments,
-    PlannedRename,
-    RenameArguments,
-)
 from codebuddy.code.outlining import document_symbols
 from codebuddy.code.renaming import plan_rename
 from codebuddy.code.searching import find_symbols
-from codebuddy.code.symbol_models import (
+from codebuddy.language.config import ReadyBy, read_server_configs
+from codebuddy.language.patience import Patience
+from codebuddy.language.server import LanguageServer
+from codebuddy.language.servers import LanguageServers
+from codebuddy.language.tree import Tree, uri_of
+from codebuddy.schemas.code import (
+    CallHierarchyArguments,
+    CaretArguments,
+    CompletionArguments,
+    Completions,
+    DiagnosticsArguments,
+    DiagnosticsResult,
     DocumentSymbolsArguments,
     FindSymbolsArguments,
     FoundSymbols,
+    Hierarchy,
+    HoverArguments,
+    HoverResult,
+    LocationsResult,
+    PlaceArguments,
+    PlannedRename,
     ReferencesArguments,
     ReferencesResult,
+    RenameArguments,
+    SignatureHelp,
     SymbolsOfFile,
+    TypeHierarchyArguments,
 )
-from codebuddy.language.config import ReadyBy, read_server_configs
-from codebuddy.language.server import LanguageServer, Patience
-from codebuddy.language.servers import LanguageServers
-from codebuddy.language.tree import Tree, uri_of
 
 #: What the fake server announces unless a test says otherwise; None in a test takes one away.
 CAPABILITIES: dict[str, Any] = {

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.change_models import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
 from codebuddy.code.formatting import format_text, indentation, plan_format
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
 from codebuddy.workspace.range_edits import apply_range_edits
 from codebuddy.workspace.text import content_hash
 

@@ -6,7 +6,7 @@ import pytest
 
 from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.errors import ToolError
-from codebuddy.workspace.changes import RangeEdit
+from codebuddy.schemas.files import RangeEdit
 
 
 def edit(text: str, old: str = "name", new: str = "label") -> tuple[list[str], list[RangeEdit]]:

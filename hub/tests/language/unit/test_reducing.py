@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from codebuddy.code.reducing import differs_only_in_name, reduced
 from codebuddy.code.wanted import read_source
-from codebuddy.workspace.changes import RangeEdit
+from codebuddy.schemas.files import RangeEdit
 
 LINES = st.lists(st.sampled_from(["", "a", "b b", "old", "x(old, 👋)", "  }", "\u2028", "\f"]), max_size=12)
 # A lone CR among others is not here: where the line after it is emptied, it becomes a part of the next line end.

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.models import PlannedRename
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import PlannedRename
 from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio

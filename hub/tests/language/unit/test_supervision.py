@@ -12,14 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.access import LOCAL
-from codebuddy.code.server_models import RestartArguments
 from codebuddy.errors import ToolError
 from codebuddy.family import MARK, end_orphans
+from codebuddy.language.patience import Patience
 from codebuddy.language.process import Process
-from codebuddy.language.server import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
+from codebuddy.principal import LOCAL
+from codebuddy.schemas.code import RestartArguments
 from codebuddy.spoke.servers import server_tools
 from codebuddy.tool import Call
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.change_models import SymbolEditArguments
 from codebuddy.code.declarations import find_declaration
 from codebuddy.code.symbol_edits import fitted, inserted, plan_symbol_edit, replaced
 from codebuddy.errors import ToolError
+from codebuddy.schemas.code import SymbolEditArguments
 from codebuddy.workspace.range_edits import apply_range_edits
 from codebuddy.workspace.text import content_hash
 

@@ -12,7 +12,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import split_lines
 from codebuddy.language.tree import Tree
-from codebuddy.workspace.changes import FileChange
+from codebuddy.schemas.files import FileChange
 from codebuddy.workspace.text import content_hash
 
 

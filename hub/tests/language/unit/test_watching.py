@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from codebuddy.access import Principal
 from codebuddy.language.inotify import Inotify
 from codebuddy.language.snapshot import CHANGED, CREATED, DELETED, Differences, Snapshot
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
+from codebuddy.principal import Principal
 from codebuddy.spoke.code import code_tools
 from codebuddy.tool import Call, parse_arguments
 

@@ -16,7 +16,7 @@ from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding
 from codebuddy.language.tree import Tree, uri_of
-from codebuddy.workspace.changes import FileChange, RangeEdit
+from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.workspace.text import content_hash
 
 ENDINGS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}

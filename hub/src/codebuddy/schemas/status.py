@@ -9,8 +9,6 @@ from pydantic import AfterValidator, BaseModel
 from codebuddy.language.readiness import State
 from codebuddy.tool import Arguments, Count, Result
 
-__all__ = ["LanguageServerState", "SpokeStatus", "StatusArguments"]
-
 
 class StatusArguments(Arguments):
     """None are needed."""
