@@ -21,8 +21,8 @@ from pathlib import Path
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces
+from codebuddy.files.paths import WorkspacePath
 
 JOURNAL = Path("/var/lib/codebuddy/journal")
 SIZE = 4096

@@ -22,6 +22,7 @@ from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.edits.recovery import recover
 from codebuddy.errors import ToolError
+from codebuddy.files.confinement import Workspaces
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
 from codebuddy.principal import LOCAL
@@ -42,7 +43,6 @@ from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy.tools.servers import server_tools
-from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["Hub", "open_journal", "serve"]
 

@@ -11,8 +11,8 @@ import pytest
 
 from codebuddy.editor import formatting
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import FormattedText, Reason
-from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,10 @@ import pytest
 
 from codebuddy.editor.text_matches import require_meant, without_renamed
 from codebuddy.errors import ToolError
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import WordFile, WordPlace
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.words import WordFile, WordPlace
 
 
 def word_file(*places: tuple[int, int], path: str = "p/a") -> WordFile:

@@ -20,9 +20,9 @@ from codebuddy.edits.images import Images
 from codebuddy.edits.journal import Entry, Journal
 from codebuddy.edits.recovery import recover
 from codebuddy.edits.undo import undo_plan
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import MAX_FILE_BYTES
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import MAX_FILE_BYTES
 
 PROJECTS = ("a", "b")
 MEMORY = "/dev/shm"

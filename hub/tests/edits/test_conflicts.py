@@ -13,7 +13,7 @@ import pytest
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.plan import ABSENT
 from codebuddy.errors import ToolError
-from codebuddy.workspace.text import content_hash
+from codebuddy.files.text import content_hash
 
 from .bench import Bench, Write, around_disk, path
 from .scenarios import plant, several_files

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.paths import WorkspacePath
 
 from .bench import Bench, path
 from .scenarios import NEW, plant

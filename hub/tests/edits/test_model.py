@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from codebuddy.edits.draft import Draft
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.paths import WorkspacePath
 from codebuddy_testing.crash_rounds import DIRECTORY, Impossible, Names, Trees
 
 from .bench import MEMORY, PROJECTS, Bench

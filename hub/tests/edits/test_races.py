@@ -10,7 +10,7 @@ import pytest
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import Outcome
 from codebuddy.errors import ToolError
-from codebuddy.workspace.text import content_hash
+from codebuddy.files.text import content_hash
 
 from .bench import Bench, Write, path
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.links.registry import Links
 from codebuddy.tools.actions import action_tools
-from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

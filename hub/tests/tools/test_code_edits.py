@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import FormattedText
 from codebuddy.tools.code_edits import code_edit_tools
-from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

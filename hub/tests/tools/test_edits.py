@@ -18,9 +18,8 @@ import pytest
 
 from codebuddy.edits import disk
 from codebuddy.errors import ToolError
+from codebuddy.files.text import TextEdit, apply_edits, content_hash
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.workspace.text import content_hash
-from codebuddy.workspace.text_edits import TextEdit, apply_edits
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -18,9 +18,8 @@ import anyio
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.files.confinement import open_without_links, openat2_beneath
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.workspace.confinement import open_without_links
-from codebuddy.workspace.syscalls import openat2_beneath
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -14,8 +14,8 @@ import anyio
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.workspace.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

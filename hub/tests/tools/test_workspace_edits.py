@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.workspace.text import content_hash
+from codebuddy.files.text import content_hash
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

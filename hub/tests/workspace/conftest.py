@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.workspace.confinement import Opener, ProjectRoot, open_without_links
-from codebuddy.workspace.syscalls import openat2_beneath
+from codebuddy.files.confinement import Opener, ProjectRoot, open_without_links, openat2_beneath
 
 
 @pytest.fixture

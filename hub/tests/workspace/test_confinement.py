@@ -14,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.confinement import Opener, ProjectRoot, default_opener, open_without_links
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import read_bytes
-from codebuddy.workspace.syscalls import openat2_beneath, openat2_works
+from codebuddy.files.confinement import (
+    Opener,
+    ProjectRoot,
+    default_opener,
+    open_without_links,
+    openat2_beneath,
+    openat2_works,
+)
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import read_bytes
 from codebuddy_testing.descriptors import open_below
 
 Plant = Callable[[Path], None]

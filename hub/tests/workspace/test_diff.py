@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.workspace.diff import unified_diff
+from codebuddy.files.text import unified_diff
 
 texts = st.lists(st.sampled_from(["a", "b", "c", "\r", "é"]), max_size=30).flatmap(
     lambda lines: st.sampled_from(["\n".join(lines), "\n".join(lines) + "\n"])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
+from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
 from codebuddy.readable import printable
-from codebuddy.workspace.paths import WorkspacePath, from_wire, to_wire
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.range_edits import apply_range_edits
-from codebuddy.workspace.text import decode, encode, fit_line_breaks
+from codebuddy.files.text import apply_range_edits, decode, encode, fit_line_breaks
 
 
 @dataclass

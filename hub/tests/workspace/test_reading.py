@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.confinement import ProjectRoot
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import read_bytes, read_excerpt
+from codebuddy.files.confinement import ProjectRoot
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import read_bytes, read_excerpt
 
 PATH = WorkspacePath("p", ("f",))
 

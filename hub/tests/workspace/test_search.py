@@ -16,12 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.confinement import ProjectRoot
-from codebuddy.workspace.matches import LineFinder
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.patterns import Glob, compile_glob, compile_search
-from codebuddy.workspace.search import Page, Position, Query, find_files, list_directory, search_text
-from codebuddy.workspace.walking import Bounds
+from codebuddy.files.confinement import ProjectRoot
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import (
+    Glob,
+    LineFinder,
+    Page,
+    Position,
+    Query,
+    compile_glob,
+    compile_search,
+    find_files,
+    list_directory,
+    search_text,
+)
+from codebuddy.files.walking import Bounds
 
 PROJECT = WorkspacePath("p")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.text import Encoding, Text, decode, encode, encode_like, line_ending_of, split_lines
+from codebuddy.files.text import Encoding, Text, decode, encode, encode_like, line_ending_of, split_lines
 
 texts = st.text(
     st.one_of(

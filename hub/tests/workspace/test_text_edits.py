@@ -7,8 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.text import line_ending_of
-from codebuddy.workspace.text_edits import TextEdit, apply_edits
+from codebuddy.files.text import TextEdit, apply_edits, line_ending_of
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import read_bytes
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces, about
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import read_bytes
 
 FILE = WorkspacePath("p", ("f",))
 

@@ -34,8 +34,8 @@ from codebuddy.edits.plan import Plan
 from codebuddy.edits.recovery import recover
 from codebuddy.edits.undo import undo_plan
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["DIRECTORY", "Impossible", "Names", "Thing", "Trees", "main"]
 

@@ -19,6 +19,7 @@ from codebuddy.code.questions import MALFORMED, Question
 from codebuddy.code.wanted import Expected, Source, changes_of, range_edits, read_source, source_of
 from codebuddy.code.workspace_edits import TextEdit, TextEdits
 from codebuddy.errors import ToolError
+from codebuddy.files.text import apply_range_edits
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding
@@ -26,7 +27,6 @@ from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
 from codebuddy.schemas.files import FileChange
-from codebuddy.workspace.range_edits import apply_range_edits
 
 __all__ = ["format_text", "indentation", "plan_format"]
 

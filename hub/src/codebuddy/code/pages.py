@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 
 from codebuddy.code.asking import Answer
 from codebuddy.errors import ToolError
+from codebuddy.files.cursors import digest, seal, unseal
 from codebuddy.schemas.code import Location
 from codebuddy.tool import Arguments, Result
-from codebuddy.workspace.cursors import digest, seal, unseal
 
 __all__ = ["PAGE_CHARACTERS", "Page", "offset_of", "paged", "question_of"]
 

@@ -15,11 +15,11 @@ import anyio
 
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.errors import ToolError
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.text import Text, decode, encode
 from codebuddy.links.registry import Links
 from codebuddy.readable import printable
 from codebuddy.schemas.code import FormattedText
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.text import Text, decode, encode
 
 __all__ = ["AskFormat", "Formatted", "WriteFormatter", "link_format"]
 

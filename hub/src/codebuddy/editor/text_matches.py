@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from codebuddy.errors import ToolError
+from codebuddy.files.search import WordFile, WordPlace
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
-from codebuddy.workspace.words import WordFile, WordPlace
 
 __all__ = ["require_meant", "with_matches", "without_renamed"]
 

@@ -15,8 +15,8 @@ from codebuddy.edits.staging import Stage
 from codebuddy.edits.steps import RevertFailed, RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.confinement import about
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["apply_all", "build_steps", "revert_all"]
 

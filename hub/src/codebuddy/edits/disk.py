@@ -11,8 +11,8 @@ import stat
 from contextlib import suppress
 
 from codebuddy.edits.names import spare_name
-from codebuddy.workspace.syscalls import exchange as _exchange
-from codebuddy.workspace.syscalls import rename_new as _rename_new
+from codebuddy.files.confinement import exchange as _exchange
+from codebuddy.files.confinement import rename_new as _rename_new
 
 __all__ = [
     "append",

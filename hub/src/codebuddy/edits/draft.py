@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from codebuddy.edits.images import Images
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import MAX_FILE_BYTES
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces, about
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import MAX_FILE_BYTES
 
 __all__ = ["Draft"]
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.plan import ABSENT, Node
 from codebuddy.errors import ToolError
+from codebuddy.files.confinement import about
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.text import apply_range_edits, decode, encode, encode_like
 from codebuddy.schemas.files import FileChange
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.range_edits import apply_range_edits
-from codebuddy.workspace.text import decode, encode, encode_like
 
 __all__ = ["Drafted", "Rewrite", "draft_change", "draft_text", "edited", "paths_of", "written"]
 

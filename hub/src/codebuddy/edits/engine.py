@@ -19,10 +19,9 @@ from codebuddy.edits.staging import Stage
 from codebuddy.edits.steps import RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import as_tool_error
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import MAX_FILE_BYTES
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces, as_tool_error
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import MAX_FILE_BYTES
 
 __all__ = ["EditEngine", "Outcome"]
 

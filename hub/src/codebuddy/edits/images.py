@@ -7,9 +7,8 @@ import os
 from codebuddy.edits.plan import Node
 from codebuddy.edits.spots import MAX_ENTRIES, Spot, look, walk
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces, about
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["Images"]
 

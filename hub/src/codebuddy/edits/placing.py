@@ -12,7 +12,7 @@ from codebuddy.edits.plan import ABSENT
 from codebuddy.edits.spots import MAX_ENTRIES, Spot, walk
 from codebuddy.edits.steps import Conflict, RevertIncomplete, State, Step, hash_at
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["Create", "Move", "Remove", "mark"]
 

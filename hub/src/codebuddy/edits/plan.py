@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.text import content_hash
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.text import content_hash
 
 __all__ = ["ABSENT", "Change", "Kind", "Node", "Plan"]
 

@@ -12,7 +12,7 @@ from codebuddy.edits.plan import Change, Node
 from codebuddy.edits.rewriting import Chmod, Overwrite, Replace
 from codebuddy.edits.spots import Spot
 from codebuddy.edits.steps import Step
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = [
     "Contents",

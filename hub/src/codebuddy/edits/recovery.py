@@ -17,8 +17,8 @@ from codebuddy.edits.records import Contents, read_path, read_renames, read_step
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.steps import RevertIncomplete, Step
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["recover"]
 

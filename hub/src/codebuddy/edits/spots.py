@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from codebuddy.edits.names import is_temporary
 from codebuddy.edits.plan import Node
 from codebuddy.errors import ToolError
-from codebuddy.workspace.confinement import DIRECTORY_FLAGS, READ_FLAGS, require_regular
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.reading import read_limited
+from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, about, require_regular
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.walking import read_limited
 
 __all__ = ["MAX_EDIT_BYTES", "MAX_ENTRIES", "NOWHERE", "Found", "Spot", "look", "walk"]
 

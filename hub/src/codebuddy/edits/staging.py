@@ -13,9 +13,8 @@ from codebuddy.edits.plan import Node
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.steps import Step
 from codebuddy.edits.worksite import Site, Worksite
-from codebuddy.workspace.confinement import DIRECTORY_FLAGS
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.confinement import DIRECTORY_FLAGS, about
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["Stage"]
 

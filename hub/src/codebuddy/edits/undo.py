@@ -11,7 +11,7 @@ from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.records import Contents, read_change
 from codebuddy.edits.spots import MAX_ENTRIES
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import WorkspacePath
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["read_changes", "undo_plan"]
 

@@ -10,9 +10,8 @@ from codebuddy.edits.placing import mark
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
 from codebuddy.edits.spots import MAX_EDIT_BYTES, MAX_ENTRIES, Found, Spot, look, walk
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.workspaces import Workspaces
+from codebuddy.files.confinement import Workspaces, about
+from codebuddy.files.paths import WorkspacePath
 
 __all__ = ["Site", "Worksite"]
 

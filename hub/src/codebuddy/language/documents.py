@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.language.positions import decode_text, split_lines
 from codebuddy.language.session import SessionClosed
 from codebuddy.language.snapshot import CHANGED, CREATED, DELETED
 from codebuddy.language.tree import Stamp, Tree, uri_of
-from codebuddy.workspace.text import content_hash
 
 __all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents", "StaleText"]
 

@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 
 from pydantic import TypeAdapter
 
+from codebuddy.files.cursors import seal, unseal
+from codebuddy.files.search import SearchPattern, compile_search
 from codebuddy.runs.output import Piece, excerpt_of
 from codebuddy.runs.run import Run
 from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, StretchOf
-from codebuddy.workspace.cursors import seal, unseal
-from codebuddy.workspace.patterns import SearchPattern, compile_search
 
 __all__ = ["read_job"]
 

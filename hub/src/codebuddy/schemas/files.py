@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
+from codebuddy.files.search import Listed, Match
+from codebuddy.files.text import Encoding, LineEnding
 from codebuddy.readable import printable
 from codebuddy.tool import Arguments, Count, Result
-from codebuddy.workspace.matches import Match
-from codebuddy.workspace.search import Listed
-from codebuddy.workspace.text import Encoding, LineEnding
 
 PATH = "Workspace path: <project>/<path in the project>, like project-a/src/main.ts."
 PROJECTS = "Ids of the projects to look in; left out: every project that the token covers."

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from codebuddy.errors import ToolError
+from codebuddy.files.paths import WorkspacePath
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import (
@@ -30,7 +31,6 @@ from codebuddy.schemas.code import (
 )
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.projects_code import Diagnostics, FoundIn, Many, References
-from codebuddy.workspace.paths import WorkspacePath
 
 __all__ = ["code_tools"]
 

@@ -13,6 +13,8 @@ from codebuddy.edits.draft import Draft
 from codebuddy.edits.drafting import Drafted, Rewrite, draft_change, draft_text, edited, paths_of, written
 from codebuddy.edits.summaries import summarise, summarise_write
 from codebuddy.errors import ToolError
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.text import TextEdit, apply_edits
 from codebuddy.schemas.edits import (
     CreateDirectoryArguments,
     CreateDirectoryResult,
@@ -29,8 +31,6 @@ from codebuddy.schemas.edits import (
 )
 from codebuddy.tool import Call, Tool
 from codebuddy.tools.history import History
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.text_edits import TextEdit, apply_edits
 
 __all__ = ["edit_tools"]
 

@@ -13,6 +13,20 @@ import anyio
 from anyio.to_thread import run_sync
 
 from codebuddy.errors import ToolError
+from codebuddy.files.confinement import ProjectRoot, Workspaces
+from codebuddy.files.cursors import decode_cursor, encode_cursor, merge
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import (
+    Page,
+    Position,
+    Query,
+    compile_glob,
+    compile_search,
+    find_files,
+    list_directory,
+    search_text,
+)
+from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, read_excerpt
 from codebuddy.schemas.files import (
     FindArguments,
     FindResult,
@@ -25,14 +39,6 @@ from codebuddy.schemas.files import (
     Unavailable,
 )
 from codebuddy.tool import Call, Tool
-from codebuddy.workspace.confinement import ProjectRoot
-from codebuddy.workspace.cursors import decode_cursor, encode_cursor, merge
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.patterns import compile_glob, compile_search
-from codebuddy.workspace.reading import MAX_FILE_BYTES, read_excerpt
-from codebuddy.workspace.search import Page, Position, Query, find_files, list_directory, search_text
-from codebuddy.workspace.walking import Bounds
-from codebuddy.workspace.workspaces import Workspaces
 
 __all__ = ["file_tools"]
 

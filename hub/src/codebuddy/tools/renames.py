@@ -14,6 +14,8 @@ from codebuddy.editor.editor import Editor, tell
 from codebuddy.editor.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.edits.drafting import draft_change, paths_of
 from codebuddy.errors import ToolError
+from codebuddy.files.search import WordFile, find_word
+from codebuddy.files.walking import Bounds
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.readable import MAX_LINE, one_line, printable
@@ -21,8 +23,6 @@ from codebuddy.schemas.code import NewName, Place, PlannedRename
 from codebuddy.schemas.edits import Diagnosed, EditResult
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import Call, Result, Tool
-from codebuddy.workspace.walking import Bounds
-from codebuddy.workspace.words import WordFile, find_word
 
 __all__ = ["RenameResult", "RenameSymbolArguments", "rename_tools"]
 

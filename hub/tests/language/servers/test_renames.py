@@ -10,8 +10,8 @@ import pytest
 
 from codebuddy.code.renaming import plan_rename
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import PlannedRename, RenameArguments
-from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio
 Running = AbstractAsyncContextManager[Any]

@@ -13,11 +13,11 @@ import pytest
 
 from codebuddy.code.actions import list_actions, plan_action
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.patience import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
-from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio
 

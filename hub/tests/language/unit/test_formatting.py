@@ -9,9 +9,8 @@ import pytest
 
 from codebuddy.code.formatting import format_text, indentation, plan_format
 from codebuddy.errors import ToolError
+from codebuddy.files.text import apply_range_edits, content_hash
 from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
-from codebuddy.workspace.range_edits import apply_range_edits
-from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio
 

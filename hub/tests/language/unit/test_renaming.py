@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from codebuddy.errors import ToolError
+from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import PlannedRename
-from codebuddy.workspace.text import content_hash
 
 pytestmark = pytest.mark.anyio
 RENAME, PREPARE = "textDocument/rename", "textDocument/prepareRename"

@@ -12,10 +12,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.paths import from_wire, to_wire
-from codebuddy.workspace.search import Page, Position
-
-__all__ = ["decode_cursor", "digest", "encode_cursor", "merge", "seal", "unseal"]
+from codebuddy.files.paths import from_wire, to_wire
+from codebuddy.files.search import Page, Position
 
 T = TypeVar("T")
 

@@ -3,19 +3,211 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import threading
 import time
+import warnings
 from collections.abc import Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
-from codebuddy.workspace.confinement import DIRECTORY_FLAGS, ProjectRoot
-from codebuddy.workspace.ignore import IgnoreRules
-from codebuddy.workspace.paths import WorkspacePath
+import re2
+from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore import GitIgnorePatternError
 
-__all__ = ["Bounds", "Entry", "Kind", "StopReason", "Walk"]
+from codebuddy.errors import ToolError
+from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, ProjectRoot, about
+from codebuddy.files.paths import WorkspacePath, to_wire
+from codebuddy.files.text import Encoding, LineEnding, content_hash, decode, split_lines
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A whole file or a range of its lines.
+
+    Args:
+        content: the text with its real line endings, without byte order mark.
+        hash: of the whole file's raw bytes.
+        start_line: first line given, 1-based.
+        end_line: last line given, inclusive; start_line - 1 when there is none.
+        total_lines: of the whole file; a final line break does not begin another line.
+        truncated: the answer ends before what was asked for; go on at end_line + 1.
+    """
+
+    content: str
+    hash: str
+    start_line: int
+    end_line: int
+    total_lines: int
+    truncated: bool
+    encoding: Encoding
+    line_ending: LineEnding
+
+
+def read_limited(fd: int, limit: int) -> bytes:
+    """Read all of an open file, at most ``limit`` bytes of it, whatever its size claims to be.
+
+    Raises:
+        ToolError: ``too_large``.
+    """
+    size = os.fstat(fd).st_size
+    chunks: list[bytes] = []
+    got = 0
+    while size <= limit and got <= limit:
+        chunk = os.read(fd, min(_CHUNK, limit + 1 - got))
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        got += len(chunk)
+    raise ToolError(
+        "too_large",
+        f"The file has {max(size, got)} bytes and the limit is {limit}; look into it with run_command (head, sed).",
+    )
+
+
+def read_bytes(root: ProjectRoot, path: WorkspacePath, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a regular file whole.
+
+    Raises:
+        ToolError: ``too_large``, and as `ProjectRoot.file`.
+    """
+    with root.file(path) as fd, about(path):
+        return read_limited(fd, limit)
+
+
+def read_excerpt(
+    root: ProjectRoot,
+    path: WorkspacePath,
+    start_line: int | None = None,
+    end_line: int | None = None,
+    *,
+    limit: int = MAX_FILE_BYTES,
+    answer_bytes: int = 256 * 1024,
+) -> Excerpt:
+    """Read a text file, or lines start_line to end_line of it (1-based, inclusive; an end beyond the last line is
+    fine).
+
+    Raises:
+        ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
+            `ProjectRoot.file`.
+    """
+    data = read_bytes(root, path, limit)
+    with about(path):
+        text = decode(data)
+        lines = split_lines(text.content)
+        first, last = _range(start_line, end_line, len(lines))
+    chosen = lines[first - 1 : last]
+    kept = _fitting(chosen, answer_bytes)
+    return Excerpt(
+        content="".join(kept),
+        hash=content_hash(data),
+        start_line=first,
+        end_line=first + len(kept) - 1,
+        total_lines=len(lines),
+        truncated=len(kept) < len(chosen) or kept != chosen,
+        encoding=text.encoding,
+        line_ending=text.line_ending,
+    )
+
+
+def _range(start: int | None, end: int | None, total: int) -> tuple[int, int]:
+    first, last = start or 1, total if end is None else min(end, total)
+    if first > max(total, 1):
+        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is behind its end.")
+    if end is not None and end < first:
+        raise ToolError("invalid_range", f"end_line {end} is before start_line {first}.")
+    return first, last
+
+
+def _fitting(lines: list[str], room: int) -> list[str]:
+    """Keep whole lines up to so many bytes; of a first line that alone is too long, its beginning."""
+    kept: list[str] = []
+    for line in lines:
+        size = len(line) if line.isascii() else len(line.encode())
+        if size > room:
+            return kept or [line.encode()[:room].decode("utf-8", "ignore")]
+        kept.append(line)
+        room -= size
+    return kept
+
+
+# Compiling a rule takes some 50 µs, and a project may have such a file in every directory.
+_MAX_BYTES = 64 * 1024
+_MAX_RULES = 1000
+_MAX_RULE_CHARS = 256
+_REFUSED = (GitIgnorePatternError, re.error, re2.error, UnicodeEncodeError)
+
+
+@dataclass(frozen=True)
+class IgnoreRules:
+    """The rules that hold in a directory: one set for each directory above it that has a ``.gitignore``, outermost
+    first.
+
+    Args:
+        levels: (number of path parts of the directory that the rules belong to, the rules).
+    """
+
+    levels: tuple[tuple[int, GitIgnoreSpec], ...] = ()
+
+    def entering(self, directory: int, depth: int) -> IgnoreRules:
+        """Add the rules of a directory.
+
+        Args:
+            directory: its descriptor.
+            depth: number of its path parts, counted from the project's root.
+        """
+        spec = _read(directory)
+        return self if spec is None else IgnoreRules((*self.levels, (depth, spec)))
+
+    def hides(self, parts: tuple[str, ...], is_directory: bool) -> bool:
+        """Say whether a path is ignored, assuming that the directories above it are not."""
+        for depth, spec in reversed(self.levels):
+            relative = "/".join(to_wire(part) for part in parts[depth:])
+            verdict = spec.check_file(relative + "/" if is_directory else relative).include
+            if verdict is not None:
+                return verdict
+        return False
+
+
+def _read(directory: int) -> GitIgnoreSpec | None:
+    try:
+        # git itself does not follow a .gitignore that is a link.
+        fd = os.open(".gitignore", READ_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        return _rules(os.read(fd, _MAX_BYTES))
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+@lru_cache(maxsize=16)  # few: a compiled set may hold 8 MB
+def _rules(data: bytes) -> GitIgnoreSpec | None:
+    lines = data.decode("utf-8", "replace").split("\n")
+    if len(data) == _MAX_BYTES:
+        lines.pop()  # probably cut, and so another rule than was meant
+    lines = [line.rstrip("\r") for line in lines if len(line) <= _MAX_RULE_CHARS][:_MAX_RULES]
+    return _compile(lines) or _compile([line for line in lines if _compile([line])])
+
+
+def _compile(lines: list[str]) -> GitIgnoreSpec | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Python's re about sets like [[a]; RE2 does the matching
+            return GitIgnoreSpec.from_lines(lines, backend="re2")
+    except _REFUSED:
+        return None
+
 
 Kind = Literal["file", "directory", "link", "other"]
 StopReason = Literal["limit", "timed_out", "too_many_entries", "too_much_text"]

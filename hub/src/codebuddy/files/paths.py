@@ -12,9 +12,6 @@ import re
 from dataclasses import dataclass
 
 from codebuddy.errors import ToolError
-from codebuddy.readable import printable
-
-__all__ = ["WorkspacePath", "from_wire", "printable", "to_wire"]
 
 MAX_NAME_BYTES = 255  # NAME_MAX of every file system in use
 MAX_PATH_BYTES = 4095  # PATH_MAX counts the final NUL

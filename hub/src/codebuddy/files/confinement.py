@@ -6,29 +6,163 @@ kernel resolves every path relative to the project's directory descriptor, and r
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import stat
+import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from codebuddy.errors import ToolError
-from codebuddy.workspace.failures import about
-from codebuddy.workspace.paths import WorkspacePath
-from codebuddy.workspace.syscalls import openat2_beneath, openat2_works
+from codebuddy.files.paths import WorkspacePath
 
-__all__ = [
-    "DIRECTORY_FLAGS",
-    "READ_FLAGS",
-    "Opener",
-    "Place",
-    "ProjectRoot",
-    "default_opener",
-    "open_without_links",
-    "require_regular",
-]
+# openat2(2), linux/openat2.h. The number is the same on every architecture (unified since 5.x).
+_OPENAT2 = 437
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_RENAME_EXCHANGE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+_syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t]
+
+
+def openat2_beneath(directory: int, path: str, flags: int) -> int:
+    """Open an existing path such that no step of its resolution, through ``..`` or a link, leaves the directory.
+
+    Args:
+        directory: descriptor of the directory that confines.
+        path: relative path, as `os.fsdecode` gives it.
+        flags: as for `os.open`; ``O_CREAT`` is not supported.
+
+    Returns:
+        A new descriptor, which the caller closes.
+
+    Raises:
+        OSError: ``EXDEV`` when the path would leave, ``EAGAIN`` when a rename raced with ``..`` (try again), and as
+            open(2).
+    """
+    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    name = os.fsencode(path)
+    while True:
+        descriptor = int(_syscall(_OPENAT2, directory, name, ctypes.byref(how), ctypes.sizeof(how)))
+        if descriptor >= 0:
+            return descriptor
+        number = ctypes.get_errno()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number), path)
+
+
+@lru_cache(maxsize=1)
+def openat2_works() -> bool:
+    """Say whether kernel (5.6 or newer) and seccomp profile allow openat2."""
+    try:
+        os.close(openat2_beneath(_AT_FDCWD, ".", os.O_PATH | os.O_DIRECTORY))
+    except OSError as error:
+        return error.errno not in (errno.ENOSYS, errno.EPERM, errno.EINVAL)
+    return True
+
+
+def rename_new(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename, within a directory or between two, but never over something that exists.
+
+    Raises:
+        OSError: ``EEXIST`` when the new name is taken; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
+    """
+    _renameat2(source, name, target, new_name, _RENAME_NOREPLACE)
+
+
+def exchange(one: int, name: str, other: int, other_name: str) -> None:
+    """Swap what two names stand for, in one step.
+
+    Raises:
+        OSError: ``ENOENT`` when one of them is not there; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
+    """
+    _renameat2(one, name, other, other_name, _RENAME_EXCHANGE)
+
+
+def _renameat2(source: int, name: str, target: int, new_name: str, flags: int) -> None:
+    try:
+        renameat2 = _libc.renameat2  # glibc 2.28 and newer; musl has none
+    except AttributeError:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
+    if renameat2(source, os.fsencode(name), target, os.fsencode(new_name), flags) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), new_name)
+
+
+_LINK_OUT = (
+    "outside_project",
+    "The path leads through a link that leaves the project; "
+    "only relative links that stay inside are followed. Name the file itself.",
+)
+_FULL = ("disk_full", "There is no room left for the file (disk, quota or size limit); the old content is untouched.")
+_FORBIDDEN = ("permission_denied", "The hub's user may not do this; check the owner and mode of the path.")
+
+_BY_ERRNO = {
+    errno.ENOENT: ("not_found", "There is nothing at this path; list its directory or use find_files."),
+    errno.EXDEV: _LINK_OUT,
+    errno.ELOOP: ("too_many_links", "The path leads through a link that cannot be followed, or in a circle."),
+    errno.ENOTDIR: ("not_a_directory", "A part of the path that should be a directory is not one."),
+    errno.EISDIR: ("is_a_directory", "This is a directory; give the path of a file."),
+    errno.EACCES: _FORBIDDEN,
+    errno.EPERM: _FORBIDDEN,
+    errno.ENAMETOOLONG: ("name_too_long", "A name in the path, or the path itself, is too long for the file system."),
+    errno.EROFS: ("read_only", "This part of the project is mounted read-only."),
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: _FULL,
+    errno.ENXIO: ("not_a_file", "This is a socket or a device, not a regular file."),
+    errno.ENODEV: ("not_a_file", "This is a device, not a regular file."),
+    errno.EINVAL: ("invalid_path", "The file system does not accept this name."),
+    errno.EILSEQ: ("invalid_path", "The file system does not accept this name."),
+    errno.EAGAIN: ("busy", "Another process holds this file or keeps moving it; try again."),
+    errno.EBUSY: ("busy", "Another process or mount holds this path; try again."),
+    errno.ETXTBSY: ("busy", "The file is a program that is running; stop it and try again."),
+    errno.EMFILE: ("busy", "The hub has too many files open; try again."),
+    errno.ENFILE: ("busy", "The machine has too many files open; try again."),
+}
+
+
+def as_tool_error(error: OSError, path: WorkspacePath) -> ToolError:
+    """Say what an operating system error means for the caller."""
+    number = error.errno or 0
+    unknown = ("io_error", f"The operating system refused: {error.strerror or error} ({errno.errorcode.get(number)}).")
+    code, message = _BY_ERRNO.get(number, unknown)
+    return ToolError(code, message, str(path))
+
+
+class about:  # noqa: N801  reads as what it is in a with statement; a class, for it is on the path of every call
+    """Turn what goes wrong inside into a ToolError that names the path."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: WorkspacePath) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            raise as_tool_error(error, self._path) from error
+        if isinstance(error, ToolError):
+            error.path = error.path or str(self._path)
+
 
 # O_NONBLOCK: opening a FIFO, a device or a leased file returns at once. O_NOCTTY: opening a terminal adopts none.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -251,4 +385,66 @@ def _links_not_followed() -> ToolError:
         "link_not_followed",
         "The path leads through a symbolic link, and this kernel or its seccomp profile has no openat2, without which "
         "links cannot be followed safely; name the file itself.",
+    )
+
+
+class Workspaces:
+    """Gives each project's root, opened when first asked for and again when another directory was mounted in its place.
+
+    Args:
+        roots: project id → path of its root directory.
+        opener: how paths are resolved; the default is openat2 where there is one.
+    """
+
+    def __init__(self, roots: Mapping[str, str | Path], opener: Opener | None = None) -> None:
+        self._paths = {project: os.fspath(path) for project, path in roots.items()}
+        self._opener = opener
+        self._open: dict[str, ProjectRoot] = {}
+        self._guard = threading.Lock()
+
+    @property
+    def projects(self) -> list[str]:
+        """The ids, sorted."""
+        return sorted(self._paths)
+
+    def root(self, project: str) -> ProjectRoot:
+        """Give a project's root; safe to use until the last reference is dropped, from any thread.
+
+        Raises:
+            ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there.
+        """
+        path = self._path(project)
+        try:
+            status = os.stat(path)
+            with self._guard:
+                root = self._open.get(project)
+                if root is None or root.identity != (status.st_dev, status.st_ino):
+                    root = self._open[project] = ProjectRoot(project, path, self._opener)
+        except OSError as error:
+            raise _unavailable(project, error) from error
+        return root
+
+    def identity(self, project: str) -> str:
+        """Give ``st_dev:st_ino`` of the directory that is mounted now; a spoke that sees another is on a stale mount.
+
+        Raises:
+            ToolError: as `root`.
+        """
+        device, inode = self.root(project).identity
+        return f"{device}:{inode}"
+
+    def _path(self, project: str) -> str:
+        try:
+            return self._paths[project]
+        except KeyError:
+            known = ", ".join(self.projects) or "none"
+            raise ToolError("unknown_project", f"There is no project {project!r}; there are: {known}.") from None
+
+
+def _unavailable(project: str, error: OSError) -> ToolError:
+    return ToolError(
+        "project_unavailable",
+        f"The directory of project {project!r} cannot be opened in the hub ({error.strerror}); "
+        "check its mount and deploy again.",
+        project,
     )

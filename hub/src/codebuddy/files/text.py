@@ -1,0 +1,435 @@
+"""Text as bytes and back, exactly: encodings, byte order marks, line endings, lines. Pure; opens nothing.
+
+A client sees the real line endings and never the byte order mark, so that writing back what was read gives the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import codecs
+import difflib
+import hashlib
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise, takewhile
+from typing import Literal, Protocol
+
+from codebuddy.errors import ToolError
+
+Encoding = Literal["utf-8", "utf-8-bom", "utf-16-le", "utf-16-be"]
+LineEnding = Literal["lf", "crlf", "cr", "mixed", "none"]
+
+_CODECS: dict[Encoding, tuple[bytes, str]] = {
+    "utf-8-bom": (codecs.BOM_UTF8, "utf-8"),
+    "utf-16-le": (codecs.BOM_UTF16_LE, "utf-16-le"),
+    "utf-16-be": (codecs.BOM_UTF16_BE, "utf-16-be"),
+    "utf-8": (b"", "utf-8"),  # last: the empty mark is a prefix of everything
+}
+_UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+# The line breaks of the Language Server Protocol (3.17, "Text Documents"); str.splitlines() knows many more.
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
+_BREAK = re.compile(r"\r\n|\n|\r")
+_ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A decoded file: its text without byte order mark, with its real line endings, and the encoding to write it
+    back.
+    """
+
+    content: str
+    encoding: Encoding
+
+    @property
+    def line_ending(self) -> LineEnding:
+        """How the lines end."""
+        return line_ending_of(self.content)
+
+
+def content_hash(data: bytes) -> str:
+    """Give the hash by which contents are compared: SHA-256 of the raw bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def decode(data: bytes) -> Text:
+    """Decode UTF-8, or UTF-16 with its mark; ``encode(text.content, text.encoding)`` gives the same bytes again.
+
+    Raises:
+        ToolError: ``binary_file`` or ``unsupported_encoding``.
+    """
+    if data.startswith(_UTF32_MARKS):
+        raise _unsupported("UTF-32")
+    encoding = next(name for name, (mark, _) in _CODECS.items() if data.startswith(mark))
+    mark, codec = _CODECS[encoding]
+    try:
+        content = data[len(mark) :].decode(codec)
+    except UnicodeDecodeError:
+        raise _binary() if b"\0" in data and encoding == "utf-8" else _unsupported("neither UTF-8 nor UTF-16") from None
+    if "\0" in content:
+        raise _binary()
+    return Text(content, encoding)
+
+
+def encode(content: str, encoding: Encoding = "utf-8") -> bytes:
+    """Encode text for a file, with the encoding's mark.
+
+    Raises:
+        ToolError: ``invalid_text`` for NUL or lone surrogates, which no text file can hold.
+    """
+    if "\0" in content:
+        raise ToolError("invalid_text", "The text contains NUL, which would make it a binary file; leave it out.")
+    mark, codec = _CODECS[encoding]
+    try:
+        return mark + content.encode(codec)
+    except UnicodeEncodeError:
+        raise ToolError("invalid_text", "The text contains a lone surrogate, which cannot be encoded.") from None
+
+
+def encode_like(content: str, old: Text) -> bytes:
+    """Encode new content for a file that holds old text: its encoding and mark stay, and so does a uniform line ending.
+
+    Content whose breaks are all LF takes a uniform CRLF (or CR) of the old text; content with any CR is written as it
+    is.
+
+    Raises:
+        ToolError: ``invalid_text``.
+    """
+    if old.encoding != "utf-8":
+        content = content.removeprefix("\ufeff")  # the mark is written by the encoding; never two of them
+    if line_ending_of(content) == "lf" and old.line_ending in ("crlf", "cr"):
+        content = content.replace("\n", _ENDINGS[old.line_ending])
+    return encode(content, old.encoding)
+
+
+def line_ending_of(content: str) -> LineEnding:
+    """Say how the lines of a text end; ``none`` when it has no line break."""
+    crlf = content.count("\r\n")
+    found: list[LineEnding] = []
+    if crlf:
+        found.append("crlf")
+    if content.count("\n") > crlf:
+        found.append("lf")
+    if content.count("\r") > crlf:
+        found.append("cr")
+    if not found:
+        return "none"
+    return found[0] if len(found) == 1 else "mixed"
+
+
+def fit_line_breaks(new: str, content: str, at: int) -> str:
+    """Give new text the line break of the place it goes to: the first one in or after it, else the last one before.
+
+    Args:
+        new: the new text; with a carriage return in it, it stays as it is.
+        content: the text that it goes into.
+        at: where in that.
+    """
+    if "\r" in new or "\n" not in new or "\r" not in content:
+        return new
+    after = _BREAK.search(content, at)
+    if after is not None:
+        return new.replace("\n", after[0])
+    end = max(content.rfind("\n", 0, at), content.rfind("\r", 0, at)) + 1
+    ending = "\r\n" if content.endswith("\r\n", 0, end) else content[end - 1 : end]
+    return new.replace("\n", ending or "\n")
+
+
+def split_lines(content: str) -> list[str]:
+    """Split into lines that keep their breaks, so that joining them gives the text again; no last empty line."""
+    return _LINE.findall(content)
+
+
+def _binary() -> ToolError:
+    return ToolError(
+        "binary_file", "This is a binary file; only text is read and edited. Use run_command to inspect it."
+    )
+
+
+def _unsupported(what: str) -> ToolError:
+    return ToolError(
+        "unsupported_encoding",
+        f"The file is {what}; only UTF-8, and UTF-16 with a byte order mark, are read. Convert it first.",
+    )
+
+
+_TEXT_EDITS_BREAK = re.compile(r"\r\n|\n|\r")
+_SHOWN = 10  # line numbers in a message
+
+
+@dataclass(frozen=True)
+class TextEdit:
+    """Replace a text that occurs exactly ``count`` times.
+
+    Args:
+        old_text: what is there. Without a carriage return in it, its line breaks match those of the file whatever they
+            are; with one, it is matched character by character.
+        new_text: what comes in its place. Without a carriage return, its line breaks become those of the place it goes
+            to.
+        count: how often old_text must occur; all occurrences are replaced.
+    """
+
+    old_text: str
+    new_text: str
+    count: int = 1
+
+
+def apply_edits(content: str, edits: Sequence[TextEdit]) -> str:
+    """Apply replacements in order, each to the result of the one before.
+
+    Raises:
+        ToolError: ``no_match`` or ``ambiguous_match``, with the lines; nothing is applied then.
+    """
+    for number, edit in enumerate(edits, 1):
+        content = _apply(content, edit, f"edits[{number - 1}]")
+    return content
+
+
+def _apply(content: str, edit: TextEdit, name: str) -> str:
+    if not edit.old_text:
+        raise ToolError("invalid_arguments", f"{name}.old_text is empty; use write_file to write a whole file.")
+    spans = _find(content, edit.old_text, name)
+    if not spans:
+        raise ToolError("no_match", f"{name}.old_text does not occur in the file{_hint(content, edit.old_text)}.")
+    if len(spans) != edit.count:
+        lines = _listed([_line_at(content, start) for start, _ in spans])
+        raise ToolError(
+            "ambiguous_match",
+            f"{name}.old_text occurs {len(spans)} times, not {edit.count} (lines {lines}); "
+            f"add surrounding text to make it unique, or set count to {len(spans)} to replace all.",
+        )
+    pieces, done = [], 0
+    for start, end in spans:
+        pieces += [content[done:start], fit_line_breaks(edit.new_text, content, start)]
+        done = end
+    return "".join([*pieces, content[done:]])
+
+
+def _find(content: str, old: str, name: str) -> list[tuple[int, int]]:
+    """Give the (start, end) of every occurrence."""
+    if "\r" in old or "\r" not in content or "\n" not in old:
+        return _occurrences(content, old, name)
+    plain, shifts = _without_carriage_returns(content)
+    return [(_real(start, shifts), _real(end, shifts)) for start, end in _occurrences(plain, old, name)]
+
+
+def _occurrences(content: str, old: str, name: str) -> list[tuple[int, int]]:
+    spans = []
+    start = content.find(old)
+    while start >= 0:
+        end = start + len(old)
+        spans.append((start, end))
+        overlapping = content.find(old, start + 1, end + len(old) - 1)
+        if overlapping >= 0:
+            lines = _listed([_line_at(content, start), _line_at(content, overlapping)])
+            raise ToolError(
+                "ambiguous_match",
+                f"{name}.old_text occurs at places that overlap (lines {lines}); add surrounding text.",
+            )
+        start = content.find(old, end)
+    return spans
+
+
+def _without_carriage_returns(content: str) -> tuple[str, list[int]]:
+    """Turn every break into LF; with it come the plain offsets after which one more real character was dropped."""
+    shifts = [found.start() + 1 - index for index, found in enumerate(re.finditer("\r\n", content))]
+    return _TEXT_EDITS_BREAK.sub("\n", content), shifts
+
+
+def _real(offset: int, shifts: list[int]) -> int:
+    return offset + bisect_right(shifts, offset)
+
+
+def _line_at(content: str, offset: int) -> int:
+    return 1 + sum(1 for _ in _TEXT_EDITS_BREAK.finditer(content, 0, offset))
+
+
+def _hint(content: str, old: str) -> str:
+    if "\r" in old and "\r" not in content:
+        return "; it has carriage returns and the file has none"
+    first = next((line.strip() for line in old.splitlines() if line.strip()), "")
+    near = [number for number, line in enumerate(split_lines(content), 1) if first and line.strip() == first]
+    if not near:
+        return "; read the file again and copy the text exactly"
+    return f"; its first line occurs with other white space or another continuation at lines {_listed(near)}"
+
+
+def _listed(lines: list[int]) -> str:
+    more = ", ..." if len(lines) > _SHOWN else ""
+    return ", ".join(str(line) for line in lines[:_SHOWN]) + more
+
+
+class Range(Protocol):
+    """New text for a stretch; 1-based, columns in code points, the end is where the first character stays."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    new_text: str
+
+
+@dataclass(frozen=True)
+class _Span:
+    """An edit by offsets into the text.
+
+    Args:
+        start: where it begins.
+        end: where it ends.
+        number: its place in the list of edits.
+        new_text: what comes there.
+    """
+
+    start: int
+    end: int
+    number: int
+    new_text: str
+
+
+def apply_range_edits(content: str, edits: Sequence[Range]) -> str:
+    """Apply edits whose positions all refer to the text as it is before any of them.
+
+    Lines end at CR LF, LF or CR, as in the Language Server Protocol (3.17, "Text Documents"). Edits that insert at one
+    place keep their order, and come before one that replaces what begins there ("TextEdit[]"). New text without a
+    carriage return gets the line break of its place.
+
+    Raises:
+        ToolError: ``invalid_range``, saying what the text has there; ``overlapping_edits``; nothing is applied then.
+    """
+    lines = _Lines(content)
+    spans = [_Span(*lines.span(edit, f"edits[{number}]"), number, edit.new_text) for number, edit in enumerate(edits)]
+    spans.sort(key=lambda span: (span.start, span.end))  # a stable sort: insertions at one place keep their order
+    for one, other in pairwise(spans):
+        if other.start < one.end:
+            first, second = sorted((one.number, other.number))
+            raise ToolError(
+                "overlapping_edits",
+                f"edits[{first}] and edits[{second}] overlap, and all positions refer to the text before any of them; "
+                "make one edit of them.",
+            )
+    pieces, done = [], 0
+    for span in spans:
+        pieces += [content[done : span.start], fit_line_breaks(span.new_text, content, span.start)]
+        done = span.end
+    return "".join([*pieces, content[done:]])
+
+
+class _Lines:
+    """Where the lines of a text are."""
+
+    def __init__(self, content: str) -> None:
+        lines = split_lines(content)
+        if not lines or lines[-1].endswith(("\r", "\n")):
+            lines.append("")  # a position may be behind the last line break
+        self._starts = [0, *accumulate(map(len, lines))]
+        self._widths = [len(line.rstrip("\r\n")) for line in lines]
+
+    def span(self, edit: Range, name: str) -> tuple[int, int]:
+        """Give where an edit begins and ends.
+
+        Raises:
+            ToolError: ``invalid_range``.
+        """
+        start = self._offset(edit.line, edit.column, name)
+        end = self._offset(edit.end_line, edit.end_column, name)
+        if end < start:
+            raise ToolError(
+                "invalid_range",
+                f"{name} ends at {edit.end_line}:{edit.end_column}, before it begins at {edit.line}:{edit.column}.",
+            )
+        return start, end
+
+    def _offset(self, line: int, column: int, name: str) -> int:
+        count = len(self._widths)
+        if not 1 <= line <= count:
+            raise ToolError(
+                "invalid_range",
+                f"{name} names line {line}; the file has lines 1 to {count}. Read it again.",
+            )
+        last = self._widths[line - 1] + 1
+        if not 1 <= column <= last:
+            raise ToolError(
+                "invalid_range",
+                f"{name} names column {column} of line {line}, which has columns 1 to {last}; they count Unicode code "
+                "points. Read the file again.",
+            )
+        return self._starts[line - 1] + column - 1
+
+
+_EXACT_LINES = 1000  # difflib is quadratic: above this many differing lines a side, one block replaces the other
+_CONTEXT = 3
+
+
+def unified_diff(
+    path: str, before: str | None, after: str | None, max_bytes: int = 32 * 1024, old_path: str | None = None
+) -> str:
+    """Show what changed.
+
+    Lines end at LF only, as in git, so that a patch program can apply it and a changed carriage return is seen.
+
+    Args:
+        path: name in the headers.
+        before: None when the file is new.
+        after: None when it was deleted.
+        max_bytes: where the diff is cut, with a last line that says so.
+        old_path: its name before, when it was moved.
+    """
+    old, new = (before or "").split("\n"), (after or "").split("\n")
+    old, new = [line + "\n" for line in old], [line + "\n" for line in new]
+    old, new = _mark_end(old), _mark_end(new)
+    head = [
+        f"--- {'/dev/null' if before is None else 'a/' + (old_path or path)}\n",
+        f"+++ {'/dev/null' if after is None else 'b/' + path}\n",
+    ]
+    if old == new:
+        return ""
+    return _cut("".join(head + _hunks(old, new)), max_bytes)
+
+
+def _mark_end(lines: list[str]) -> list[str]:
+    """Drop the empty rest behind a final newline; mark a last line that has none."""
+    if lines[-1] == "\n":
+        return lines[:-1]
+    return [*lines[:-1], lines[-1] + "\\ No newline at end of file\n"]
+
+
+def _hunks(old: list[str], new: list[str]) -> list[str]:
+    """Diff only what lies between the common beginning and end."""
+    head = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    rest = zip(reversed(old[head:]), reversed(new[head:]), strict=False)
+    tail = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], rest))
+    first = max(0, head - _CONTEXT)
+    old_part = old[first : len(old) - max(0, tail - _CONTEXT)]
+    new_part = new[first : len(new) - max(0, tail - _CONTEXT)]
+    if max(len(old_part), len(new_part)) > _EXACT_LINES:
+        return _one_hunk(old_part, new_part, first, head - first, min(tail, _CONTEXT))
+    lines = list(difflib.unified_diff(old_part, new_part, n=_CONTEXT))[2:]
+    return [_shift(line, first) if line.startswith("@@") else line for line in lines]
+
+
+def _one_hunk(old: list[str], new: list[str], first: int, lead: int, trail: int) -> list[str]:
+    header = f"@@ -{first + bool(old)},{len(old)} +{first + bool(new)},{len(new)} @@\n"
+    gone, come = old[lead : len(old) - trail], new[lead : len(new) - trail]
+    kept = [" " + line for line in old[:lead]], [" " + line for line in old[len(old) - trail :]]
+    return [header, *kept[0], *("-" + line for line in gone), *("+" + line for line in come), *kept[1]]
+
+
+def _shift(header: str, lines: int) -> str:
+    """Move a hunk header down by the lines that were cut off before it."""
+    _, old, new, _ = header.split(" ", 3)
+    return f"@@ {_moved(old, lines)} {_moved(new, lines)} @@\n"
+
+
+def _moved(part: str, lines: int) -> str:
+    start, comma, count = part[1:].partition(",")
+    return f"{part[0]}{int(start) + lines}{comma}{count}"
+
+
+def _cut(diff: str, max_bytes: int) -> str:
+    if len(diff.encode()) <= max_bytes:
+        return diff
+    kept = diff.encode()[:max_bytes].decode("utf-8", "ignore")
+    kept = kept[: kept.rfind("\n") + 1]
+    return f"{kept}... diff cut after {kept.count(chr(10))} of {diff.count(chr(10))} lines\n"
