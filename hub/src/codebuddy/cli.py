@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "start":
-        from codebuddy.protocol.stdio import bridge_stdio
+        from codebuddy.wire.stdio import bridge_stdio
 
         return asyncio.run(bridge_stdio())
     if arguments.command == "health":

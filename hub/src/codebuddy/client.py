@@ -19,13 +19,10 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from codebuddy.configuration import SECRETS
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel
-from codebuddy.protocol.link import greet
-from codebuddy.protocol.messages import RemoteError
-from codebuddy.protocol.pending import WireClosed
-from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
-from codebuddy.protocol.websocket_client import ClientChannel
-from codebuddy.protocol.wire import Wire
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel, RemoteError, Wire, WireClosed
+from codebuddy.wire.link import greet
+from codebuddy.wire.stdio import HUB_SOCKET, LineChannel
+from codebuddy.wire.websocket_client import ClientChannel
 
 __all__ = ["call"]
 

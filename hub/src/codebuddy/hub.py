@@ -26,11 +26,9 @@ from codebuddy.files.confinement import Workspaces
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
 from codebuddy.principal import LOCAL
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 from codebuddy.protocol.door import DRAIN_SECONDS, Door, listen, open_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
-from codebuddy.protocol.stdio import HUB_SOCKET, LineChannel
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.telemetry.health import Fleet
 from codebuddy.tools.actions import action_tools
@@ -43,6 +41,8 @@ from codebuddy.tools.projects import project_tools
 from codebuddy.tools.renames import rename_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy.tools.servers import server_tools
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.stdio import HUB_SOCKET, LineChannel
 
 __all__ = ["Hub", "open_journal", "serve"]
 

@@ -22,8 +22,8 @@ from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.protocol.door import MAX_SPOKE_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.protocol.link import LINK_PATH, LinkServer
 from codebuddy.spoke.dial import dial_for_ever, waits
+from codebuddy.wire.link import LINK_PATH, LinkServer
 from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
 
 pytestmark = pytest.mark.anyio

@@ -20,9 +20,9 @@ from mcp.shared.message import SessionMessage
 
 import codebuddy
 from codebuddy.principal import LOCAL
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.link import LinkServer
-from codebuddy.protocol.stdio import LineChannel
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.link import LinkServer
+from codebuddy.wire.stdio import LineChannel
 from codebuddy_testing.doors import Probe, echo_tool
 
 pytestmark = pytest.mark.anyio
@@ -122,8 +122,8 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
 async def test_who_does_not_answer_a_ping_while_a_call_is_served_is_taken_for_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.protocol.liveness.SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr("codebuddy.protocol.liveness.PING_SECONDS", 0.05)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.PING_SECONDS", 0.05)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call(1, text="x", wait=True)).encode() + b"\n")
@@ -135,7 +135,7 @@ async def test_who_does_not_answer_a_ping_while_a_call_is_served_is_taken_for_go
 
 
 async def test_who_answers_pings_is_served_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebuddy.protocol.liveness.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.01)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call("mine", text="x", wait=True)).encode() + b"\n")

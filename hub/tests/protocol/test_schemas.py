@@ -9,9 +9,9 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import Field
 
-from codebuddy.protocol.schemas import input_schema, output_schema
 from codebuddy.schemas.code import LocationsResult
 from codebuddy.tool import Arguments, Result
+from codebuddy.wire.calls import input_schema, output_schema
 
 PLACE = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 2}
 

@@ -11,11 +11,20 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.protocol.budget import Budget
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, ChannelClosed
-from codebuddy.protocol.messages import ANSWER_TOO_LONG, MAX_ID_CHARACTERS, RemoteError, is_id
-from codebuddy.protocol.pending import MAX_PROGRESS_CHARACTERS, Pending
-from codebuddy.protocol.wire import MAX_SERVED, Incoming, Wire
+from codebuddy.wire.jsonrpc import (
+    ANSWER_TOO_LONG,
+    MAX_ID_CHARACTERS,
+    MAX_MESSAGE_BYTES,
+    MAX_PROGRESS_CHARACTERS,
+    MAX_SERVED,
+    Budget,
+    ChannelClosed,
+    Incoming,
+    Pending,
+    RemoteError,
+    Wire,
+    is_id,
+)
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,6 @@ import pytest
 
 from codebuddy.links.registry import Link, Links
 from codebuddy.principal import LOCAL
-from codebuddy.protocol.calling import run_tool
-from codebuddy.protocol.messages import RemoteError
 from codebuddy.readable import one_line, paragraph
 from codebuddy.schemas.code import Diagnostic
 from codebuddy.schemas.edits import DiagnosticsChange, EditResult
@@ -20,6 +18,8 @@ from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools
 from codebuddy.tools.jobs import job_tools
 from codebuddy.tools.runs import run_tools
+from codebuddy.wire.calls import run_tool
+from codebuddy.wire.jsonrpc import RemoteError
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio

@@ -15,15 +15,11 @@ from starlette.websockets import WebSocket
 from codebuddy.access import AccessPolicy
 from codebuddy.links.registry import Link, Links
 from codebuddy.principal import Principal
-from codebuddy.protocol.budget import SPOKE_BYTES, Budget
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
-from codebuddy.protocol.link import LINK_PATH, greet
-from codebuddy.protocol.liveness import until_silent
-from codebuddy.protocol.messages import RemoteError
-from codebuddy.protocol.pending import WireClosed
 from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
-from codebuddy.protocol.wire import Wire
+from codebuddy.wire.jsonrpc import SPOKE_BYTES, Budget, RemoteError, Wire, WireClosed, until_silent
+from codebuddy.wire.link import LINK_PATH, greet
 
 __all__ = ["link_app"]
 

@@ -12,12 +12,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from codebuddy.errors import ToolError
-from codebuddy.protocol.calling import BadAnswer, call_tool
-from codebuddy.protocol.messages import RemoteError
-from codebuddy.protocol.pending import WireClosed
-from codebuddy.protocol.wire import Wire
 from codebuddy.readable import one_line
 from codebuddy.tool import Progress
+from codebuddy.wire.calls import BadAnswer, call_tool
+from codebuddy.wire.jsonrpc import RemoteError, Wire, WireClosed
 
 __all__ = ["Link", "Links"]
 

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 
 __all__ = ["DRAIN_SECONDS", "Door", "listen", "open_door"]
 

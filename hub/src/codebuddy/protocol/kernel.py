@@ -29,13 +29,10 @@ from pydantic import ValidationError
 
 from codebuddy import __version__
 from codebuddy.principal import Principal
-from codebuddy.protocol.budget import Budget
-from codebuddy.protocol.calling import describe, run_tool
-from codebuddy.protocol.channel import Channel
 from codebuddy.protocol.disconnects import cancel_on_disconnect
-from codebuddy.protocol.messages import INVALID_PARAMS, RemoteError, is_id
-from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Progress, Tool
+from codebuddy.wire.calls import describe, run_tool
+from codebuddy.wire.jsonrpc import INVALID_PARAMS, Budget, Channel, Incoming, RemoteError, Wire, is_id
 
 __all__ = ["PRINCIPAL_KEY", "InFlight", "McpServer", "build_server", "serve_channel"]
 

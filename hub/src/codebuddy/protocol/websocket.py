@@ -10,9 +10,8 @@ import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.principal import Principal
-from codebuddy.protocol.budget import Budget
-from codebuddy.protocol.channel import SUBPROTOCOL, UNSUPPORTED_DATA, ChannelClosed
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer, serve_channel
+from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, Budget, ChannelClosed
 
 __all__ = ["POLICY_VIOLATION", "AcceptedChannel", "accept", "lifetime", "serve_websocket"]
 

@@ -14,8 +14,6 @@ import anyio
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
-from codebuddy.protocol.link import LINK_PATH, LinkServer
-from codebuddy.protocol.stdio import AGENT_SOCKET
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.spoke.code import code_tools
 from codebuddy.spoke.dial import dial_for_ever
@@ -25,6 +23,8 @@ from codebuddy.spoke.runs import Commands, run_tools
 from codebuddy.spoke.servers import server_tools
 from codebuddy.telemetry.state import WRITE_SECONDS, write_state
 from codebuddy.tool import Call, Tool
+from codebuddy.wire.link import LINK_PATH, LinkServer
+from codebuddy.wire.stdio import AGENT_SOCKET
 
 __all__ = ["Agent", "serve_project"]
 

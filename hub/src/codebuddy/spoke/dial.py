@@ -13,9 +13,9 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, SUBPROTOCOL
-from codebuddy.protocol.link import LinkServer
-from codebuddy.protocol.websocket_client import ClientChannel
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
+from codebuddy.wire.link import LinkServer
+from codebuddy.wire.websocket_client import ClientChannel
 
 __all__ = ["dial_for_ever", "read_token", "waits"]
 

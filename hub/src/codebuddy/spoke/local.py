@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 from codebuddy.principal import ALL_SCOPES, Principal
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
-from codebuddy.protocol.link import LinkServer
-from codebuddy.protocol.stdio import LineChannel
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.link import LinkServer
+from codebuddy.wire.stdio import LineChannel
 
 __all__ = ["listen_locally", "local_principal"]
 

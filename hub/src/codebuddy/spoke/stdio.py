@@ -20,17 +20,14 @@ from pydantic import ValidationError
 
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
 from codebuddy.errors import ToolError
-from codebuddy.protocol.calling import BadAnswer, call_tool
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
-from codebuddy.protocol.link import greet
-from codebuddy.protocol.messages import RemoteError
-from codebuddy.protocol.pending import WireClosed
-from codebuddy.protocol.stdio import AGENT_SOCKET, LineChannel, standard_streams
-from codebuddy.protocol.wire import Wire
 from codebuddy.spoke.agent import WORKSPACE, Agent
 from codebuddy.spoke.local import local_principal
 from codebuddy.tool import Arguments, Call, Result, Tool
+from codebuddy.wire.calls import BadAnswer, call_tool
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, RemoteError, Wire, WireClosed
+from codebuddy.wire.link import greet
+from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
 
 __all__ = ["serve_stdio"]
 

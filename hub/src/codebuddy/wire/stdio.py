@@ -17,9 +17,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from codebuddy.protocol.channel import ChannelClosed, InputEnded, MessageTooLong
-
-__all__ = ["AGENT_SOCKET", "HUB_SOCKET", "LineChannel", "bridge_stdio", "standard_streams"]
+from codebuddy.wire.jsonrpc import ChannelClosed, InputEnded, MessageTooLong
 
 HUB_SOCKET = Path("/run/codebuddy/hub.sock")
 """The hub's local socket, in its container; only the hub's own user can open it."""

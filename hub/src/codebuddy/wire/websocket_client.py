@@ -5,9 +5,7 @@ from __future__ import annotations
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from codebuddy.protocol.channel import UNSUPPORTED_DATA, ChannelClosed
-
-__all__ = ["ClientChannel"]
+from codebuddy.wire.jsonrpc import UNSUPPORTED_DATA, ChannelClosed
 
 
 class ClientChannel:

@@ -1,38 +1,240 @@
-"""JSON-RPC 2.0 on a channel, both ways: requests with progress and cancellation, as MCP uses them.
-
-It stands below the MCP SDK's server (``kernel``) and below our own two ends of a link, and imports neither the SDK nor
-anything else that is large: the agent in each spoke is to stay small.
-"""
+"""JSON-RPC 2.0 messages: what they are made of. Nothing here sends or waits."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 import anyio
 from pydantic_core import from_json, to_json
 
-from codebuddy.protocol.budget import CLIENT_BYTES, Budget
-from codebuddy.protocol.channel import MAX_MESSAGE_BYTES, Channel, ChannelClosed, InputEnded, MessageTooLong
-from codebuddy.protocol.messages import (
-    ANSWER_TOO_LONG,
-    INTERNAL_ERROR,
-    INVALID_REQUEST,
-    METHOD_NOT_FOUND,
-    NOT_A_MESSAGE,
-    Params,
-    RemoteError,
-    error_of,
-    is_id,
-    key_of,
-    message_of,
-)
-from codebuddy.protocol.pending import Answered, OnProgress, Pending, WireClosed
+Params = dict[str, Any]
 
-__all__ = ["Incoming", "Wire"]
+MAX_ID_CHARACTERS: Final = 200
+"""An id is given back with the answer: a longer one would have us keep what it holds."""
+
+_MAX_ID: Final = 2**63
+
+# JSON-RPC 2.0, section 5.1.
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+METHOD_NOT_FOUND: Final = -32601
+INVALID_PARAMS: Final = -32602
+INTERNAL_ERROR: Final = -32603
+# Ours, of those that are left to servers.
+ANSWER_TOO_LONG: Final = -32050
+
+
+class RemoteError(Exception):
+    """An error in place of a result; what the other side answered, or what it is to be answered.
+
+    Args:
+        code: of JSON-RPC or MCP.
+        message: a sentence.
+        data: more, if there is more.
+    """
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+
+def message_of(request_id: int | str | None = None, **members: Any) -> Params:
+    """Give a message with an id (an error has one in any case) and members, of which absent ``params`` are left out."""
+    message: Params = {"jsonrpc": "2.0"}
+    if request_id is not None or "error" in members:
+        message["id"] = request_id
+    if members.get("params", ...) is None:
+        del members["params"]
+    return message | members
+
+
+def error_of(code: int, message: str, data: Any = None) -> Params:
+    """Give the ``error`` member of a message."""
+    return {"code": code, "message": message} | ({} if data is None else {"data": data})
+
+
+NOT_A_MESSAGE: Final = message_of(error=error_of(PARSE_ERROR, "This is not a JSON-RPC 2.0 message."))
+
+
+def is_id(value: object) -> TypeGuard[int | str]:
+    """Say whether a value can be the id of a request."""
+    if isinstance(value, str):
+        return len(value) <= MAX_ID_CHARACTERS
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_ID
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Say whether a value is a number; in Python, true and false are too."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def key_of(value: int | str) -> int | str:
+    """Give what an id is known by: some clients give a number back as a string."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""The longest message that any transport takes, in bytes."""
+
+SUBPROTOCOL = "mcp"
+"""What a WebSocket that carries MCP is opened for."""
+
+UNSUPPORTED_DATA = 1003
+"""Close code of a WebSocket for a frame that is no text; RFC 6455, section 7.4.1."""
+
+
+class ChannelClosed(Exception):
+    """The other side is gone; nothing more can be sent or received."""
+
+
+class InputEnded(ChannelClosed):
+    """Nothing more will be received, but the other side may still take what is sent."""
+
+
+class MessageTooLong(Exception):
+    """A message was left out, for it is longer than any transport takes; the next one can be received.
+
+    Args:
+        request_id: the id of the request that it is, where that can be seen.
+    """
+
+    def __init__(self, request_id: int | str | None) -> None:
+        super().__init__(f"A message may have {MAX_MESSAGE_BYTES} bytes; send less at once.")
+        self.request_id = request_id
+
+
+class Channel(Protocol):
+    """A carrier of whole text messages, one JSON-RPC message each."""
+
+    async def receive(self) -> str:
+        """Give the next message; raise ChannelClosed when there is none to come, MessageTooLong for one left out."""
+
+    async def send(self, text: str) -> None:
+        """Send one message; raise ChannelClosed when nobody is there to take it."""
+
+
+CLIENT_BYTES: Final = 32 * 1024 * 1024
+"""Of one connection of a client."""
+
+SPOKE_BYTES: Final = 8 * 1024 * 1024
+"""Of all connections from one spoke, whose programs may be hostile: two requests of the largest size."""
+
+
+class Budget:
+    """Counts the bytes of requests that are being answered, on one or several connections.
+
+    Args:
+        most: how many there may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._taken = 0
+
+    def take(self, size: int) -> bool:
+        """Count a request, unless it would be too much."""
+        if self._taken + size > self.most:
+            return False
+        self._taken += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Take it that a request was answered."""
+        self._taken -= size
+
+
+# What a caller that does not listen may make us keep.
+_MAX_NOTICES: Final = 1000
+_MAX_KEPT: Final = 1024 * 1024
+
+MAX_PROGRESS_CHARACTERS: Final = 32 * 1024
+"""The longest message of a progress that is told; more is cut."""
+
+log = logging.getLogger(__name__)
+
+OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+
+class WireClosed(Exception):
+    """The other side is gone, or went before it answered."""
+
+
+class Answered(NamedTuple):
+    """A result, and how long the message was that brought it, in characters."""
+
+    result: Any
+    characters: int
+
+
+class Pending:
+    """A request of ours that is not answered yet.
+
+    Args:
+        on_progress: is told what the other side tells, in order.
+    """
+
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self.answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        self.telling: asyncio.Task[None] | None = None
+        self._on_progress = on_progress
+        self._progress: deque[tuple[float, float | None, str | None]] = deque()
+        self._kept = 0
+
+    def take_progress(self, params: Params) -> None:
+        """Have the caller told how far it is; if there is too much to tell, the oldest is left out."""
+        progress, total, message = params.get("progress"), params.get("total"), params.get("message")
+        if self._on_progress is None or not is_number(progress):
+            return
+        try:
+            done, whole = float(progress), float(total) if is_number(total) else None
+        except OverflowError:
+            return
+        said = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
+        self._progress.append((done, whole, said))
+        self._kept += len(said or "")
+        while len(self._progress) > _MAX_NOTICES or self._kept > _MAX_KEPT:
+            self._next()
+        if self.telling is None or self.telling.done():
+            self.telling = asyncio.create_task(self._tell(self._on_progress))
+
+    async def _tell(self, on_progress: OnProgress) -> None:
+        while self._progress:
+            try:
+                await on_progress(*self._next())
+            except Exception:
+                log.exception("progress could not be told")
+
+    def _next(self) -> tuple[float, float | None, str | None]:
+        notice = self._progress.popleft()
+        self._kept -= len(notice[2] or "")
+        return notice
+
+    def settle(self, message: Params, characters: int) -> None:
+        """Take the answer, as long as the message that it came in."""
+        if self.answer.done():
+            return
+        error = message.get("error")
+        if error is None:
+            self.answer.set_result(Answered(message.get("result"), characters))
+            return
+        details = error if isinstance(error, dict) else {}
+        code = details.get("code")
+        text = str(details.get("message", "an error without a message"))[:2000]
+        self.answer.set_exception(RemoteError(code if isinstance(code, int) else 0, text, details.get("data")))
+
+    def fail(self) -> None:
+        """Take it that there will be no answer."""
+        if not self.answer.done():
+            self.answer.set_exception(WireClosed("the other side is gone"))
+            self.answer.exception()  # seen: a caller that was cancelled meanwhile leaves no "never retrieved" warning
+
 
 FINISH_SECONDS: Final = 3.0
 """A client that has ended its input gets the answers that are ready by then; what runs for it still is ended."""
@@ -41,8 +243,6 @@ MAX_SERVED: Final = 256
 """So many requests of one connection are answered at a time; more are refused, which stops a flood."""
 
 _CANCEL_SECONDS: Final = 2.0
-
-log = logging.getLogger(__name__)
 
 
 class Incoming:
@@ -333,3 +533,25 @@ def _text_of(message: Params) -> str:
     # What is no number in JSON is null, which no model takes for a number: an answer that cannot be read would be
     # waited for.
     return to_json(message, inf_nan_mode="null").decode()
+
+
+SILENCE_SECONDS: Final = 1.0
+"""After so long without a word, while one side waits for the other, it is asked whether it is still there."""
+
+PING_SECONDS: Final = 2.0
+"""So long it may take to say so; an agent answers between two lines of output, however busy its project is."""
+
+
+async def until_silent(wire: Wire) -> bool:
+    """Return when the other side does not answer a ping while something is under way; False when the wire closed."""
+    while True:
+        await wire.silent(SILENCE_SECONDS)
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await wire.request("ping", None)
+        except RemoteError:
+            continue  # nonsense is an answer too
+        except WireClosed:
+            return False
+        except TimeoutError:
+            return True

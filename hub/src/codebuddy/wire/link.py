@@ -16,14 +16,9 @@ import anyio
 
 from codebuddy import __version__
 from codebuddy.principal import Principal
-from codebuddy.protocol.calling import describe, run_tool
-from codebuddy.protocol.channel import Channel
-from codebuddy.protocol.liveness import until_silent
-from codebuddy.protocol.messages import INVALID_PARAMS, METHOD_NOT_FOUND, RemoteError
-from codebuddy.protocol.wire import Incoming, Wire
 from codebuddy.tool import Call, Tool
-
-__all__ = ["HANDSHAKE_SECONDS", "LINK_PATH", "LinkServer", "greet"]
+from codebuddy.wire.calls import describe, run_tool
+from codebuddy.wire.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Channel, Incoming, RemoteError, Wire, until_silent
 
 LINK_PATH: Final = "/link"
 """Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
