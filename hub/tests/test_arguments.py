@@ -7,8 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, model_validator
 
-from codebuddy.errors import ToolError
-from codebuddy.tool import Arguments, Result, Tool, parse_arguments
+from codebuddy.tool import Arguments, Result, Tool, ToolError, parse_arguments
 
 
 class Piece(Arguments):

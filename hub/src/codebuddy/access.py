@@ -9,7 +9,7 @@ from typing import Any
 
 import jwt
 
-from codebuddy.principal import ALL_SCOPES, LOCAL, Principal
+from codebuddy.tool import ALL_SCOPES, LOCAL, Principal
 
 __all__ = [
     "ALL_SCOPES",

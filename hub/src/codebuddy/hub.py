@@ -21,16 +21,15 @@ from codebuddy.editor.formatting import WriteFormatter, link_format
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
 from codebuddy.edits.recovery import recover
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.registry import Links
-from codebuddy.principal import LOCAL
 from codebuddy.protocol.door import DRAIN_SECONDS, Door, listen, open_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.telemetry.health import Fleet
+from codebuddy.tool import LOCAL, ToolError
 from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools
 from codebuddy.tools.code_edits import code_edit_tools

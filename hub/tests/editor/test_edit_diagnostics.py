@@ -11,9 +11,9 @@ import pytest
 
 from codebuddy.editor import diagnostics
 from codebuddy.editor.diagnostics import link_check
-from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, Reason
+from codebuddy.tool import ToolError
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio

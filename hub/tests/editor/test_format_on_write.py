@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from codebuddy.editor import formatting
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import FormattedText, Reason
+from codebuddy.tool import ToolError
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from codebuddy.editor.text_matches import require_meant, without_renamed
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.search import WordFile, WordPlace
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
 
 
 def word_file(*places: tuple[int, int], path: str = "p/a") -> WordFile:

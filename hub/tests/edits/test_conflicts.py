@@ -12,8 +12,8 @@ import pytest
 
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.plan import ABSENT
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
+from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, around_disk, path
 from .scenarios import plant, several_files

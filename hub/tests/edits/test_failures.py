@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from codebuddy.edits.engine import EditEngine
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 from codebuddy_testing.descriptors import open_below
 
 from .bench import Bench, around_disk, path

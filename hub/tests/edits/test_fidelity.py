@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 from .bench import Bench, path
 from .scenarios import NEW, plant

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path
 

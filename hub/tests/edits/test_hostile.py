@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codebuddy.edits import disk
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, path
 

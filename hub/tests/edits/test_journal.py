@@ -12,7 +12,7 @@ import pytest
 
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, around_disk, die, path, survives
 from .scenarios import delete_directories, edit_in_moved_directory, plant, several_files

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from codebuddy.edits.draft import Draft
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 from codebuddy_testing.crash_rounds import DIRECTORY, Impossible, Names, Trees
 
 from .bench import MEMORY, PROJECTS, Bench

@@ -9,8 +9,8 @@ import pytest
 
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import Outcome
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
+from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path
 

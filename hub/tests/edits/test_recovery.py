@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from codebuddy.edits import disk
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, Countdown, Thing, Write, around_disk, die, path, survives
 from .scenarios import WRITES, delete_files, move_files, nested_directories, plant, several_files, swap

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, around_disk, path
 

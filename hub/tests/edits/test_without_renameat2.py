@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from codebuddy.edits import disk
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 from .bench import Bench, around_disk
 from .scenarios import APPLIED, UNDONE, Scenario, several_files

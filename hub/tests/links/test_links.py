@@ -16,13 +16,13 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from codebuddy.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.errors import ToolError
 from codebuddy.links.endpoint import link_app
 from codebuddy.links.fanout import ask_each
 from codebuddy.links.registry import Links
 from codebuddy.protocol.door import MAX_SPOKE_CONNECTIONS, open_door
 from codebuddy.protocol.kernel import InFlight, build_server
 from codebuddy.spoke.dial import dial_for_ever, waits
+from codebuddy.tool import ToolError
 from codebuddy.wire.link import LINK_PATH, LinkServer
 from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
 

@@ -19,7 +19,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import SessionMessage
 
 import codebuddy
-from codebuddy.principal import LOCAL
+from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.link import LinkServer
 from codebuddy.wire.stdio import LineChannel

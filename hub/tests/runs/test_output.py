@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.readable import label_lines
 from codebuddy.runs.output import OutputBuffer, Piece, excerpt_of, whole_characters
+from codebuddy.text_safety import label_lines
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from codebuddy.family import MARK
-from codebuddy.processes import processes
+from codebuddy.process_tree import MARK, processes
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import Stream
 from codebuddy.runs.process import run_process

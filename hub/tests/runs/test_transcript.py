@@ -8,13 +8,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.runs.job_output import read_job
 from codebuddy.runs.records import load_runs, save_run
 from codebuddy.runs.run import Run, RunEnd
 from codebuddy.runs.segments import SEGMENT_BYTES
 from codebuddy.runs.transcript import Transcript
 from codebuddy.schemas.runs import JobOutputArguments
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 

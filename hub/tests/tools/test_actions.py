@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.links.registry import Links
+from codebuddy.tool import ToolError
 from codebuddy.tools.actions import action_tools
 from codebuddy_testing.calling import ToolClient, everything
 

@@ -7,10 +7,8 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.errors import ToolError
-from codebuddy.principal import LOCAL, Principal
 from codebuddy.schemas.code import DiagnosticsArguments, LocationsResult, PlaceArguments, ReferencesArguments
-from codebuddy.tool import Call, parse_arguments
+from codebuddy.tool import LOCAL, Call, Principal, ToolError, parse_arguments
 from codebuddy.tools.code import code_tools
 from codebuddy_testing.spokes import Spokes
 

@@ -17,9 +17,8 @@ import anyio
 import pytest
 
 from codebuddy.edits import disk
-from codebuddy.errors import ToolError
 from codebuddy.files.text import TextEdit, apply_edits, content_hash
-from codebuddy.principal import ALL_SCOPES, Principal
+from codebuddy.tool import ALL_SCOPES, Principal, ToolError
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -17,9 +17,8 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import open_without_links, openat2_beneath
-from codebuddy.principal import ALL_SCOPES, Principal
+from codebuddy.tool import ALL_SCOPES, Principal, ToolError
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

@@ -9,11 +9,10 @@ from typing import Any, cast
 import pytest
 
 from codebuddy.links.registry import Link, Links
-from codebuddy.principal import LOCAL
-from codebuddy.readable import one_line, paragraph
 from codebuddy.schemas.code import Diagnostic
 from codebuddy.schemas.edits import DiagnosticsChange, EditResult
-from codebuddy.tool import Call
+from codebuddy.text_safety import one_line, paragraph
+from codebuddy.tool import LOCAL, Call
 from codebuddy.tools.actions import action_tools
 from codebuddy.tools.code import code_tools
 from codebuddy.tools.jobs import job_tools

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
-from codebuddy.principal import LOCAL
 from codebuddy.schemas.runs import RunResult, RunResults
-from codebuddy.tool import Call, parse_arguments
+from codebuddy.tool import LOCAL, Call, ToolError, parse_arguments
 from codebuddy.tools.jobs import JobList, job_tools
 from codebuddy.tools.runs import run_tools
 from codebuddy_testing.spokes import Spokes

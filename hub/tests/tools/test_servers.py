@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.principal import LOCAL, Principal
-from codebuddy.tool import Call
+from codebuddy.tool import LOCAL, Call, Principal, ToolError
 from codebuddy.tools.servers import Restarted, RestartInProjects, server_tools
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import (
     Opener,
     ProjectRoot,
@@ -24,6 +23,7 @@ from codebuddy.files.confinement import (
 )
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import read_bytes
+from codebuddy.tool import ToolError
 from codebuddy_testing.descriptors import open_below
 
 Plant = Callable[[Path], None]

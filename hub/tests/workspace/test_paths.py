@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
-from codebuddy.readable import printable
+from codebuddy.text_safety import printable
+from codebuddy.tool import ToolError
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import apply_range_edits, decode, encode, fit_line_breaks
+from codebuddy.tool import ToolError
 
 
 @dataclass

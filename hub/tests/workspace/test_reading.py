@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import ProjectRoot
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import read_bytes, read_excerpt
+from codebuddy.tool import ToolError
 
 PATH = WorkspacePath("p", ("f",))
 

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import ProjectRoot
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.search import (
@@ -31,6 +30,7 @@ from codebuddy.files.search import (
     search_text,
 )
 from codebuddy.files.walking import Bounds
+from codebuddy.tool import ToolError
 
 PROJECT = WorkspacePath("p")
 

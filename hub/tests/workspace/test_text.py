@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import Encoding, Text, decode, encode, encode_like, line_ending_of, split_lines
+from codebuddy.tool import ToolError
 
 texts = st.text(
     st.one_of(

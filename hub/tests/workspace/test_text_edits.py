@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import TextEdit, apply_edits, line_ending_of
+from codebuddy.tool import ToolError
 
 
 @pytest.mark.parametrize(

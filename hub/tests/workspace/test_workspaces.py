@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import read_bytes
+from codebuddy.tool import ToolError
 
 FILE = WorkspacePath("p", ("f",))
 

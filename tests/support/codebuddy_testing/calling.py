@@ -15,12 +15,10 @@ from codebuddy.editor.editor import Editor
 from codebuddy.editor.formatting import WriteFormatter
 from codebuddy.edits.engine import EditEngine
 from codebuddy.edits.journal import Journal
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Opener, Workspaces
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.principal import ALL_SCOPES, Principal
 from codebuddy.schemas.code import DiagnosticsResult, FormattedText
-from codebuddy.tool import Call, Tool, parse_arguments
+from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool, ToolError, parse_arguments
 from codebuddy.tools.edits import edit_tools
 from codebuddy.tools.files import file_tools
 

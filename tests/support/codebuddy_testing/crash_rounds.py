@@ -33,9 +33,9 @@ from codebuddy.edits.journal import Journal
 from codebuddy.edits.plan import Plan
 from codebuddy.edits.recovery import recover
 from codebuddy.edits.undo import undo_plan
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["DIRECTORY", "Impossible", "Names", "Thing", "Trees", "main"]
 

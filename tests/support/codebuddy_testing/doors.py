@@ -16,12 +16,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.errors import ToolError
-from codebuddy.principal import Principal
 from codebuddy.protocol.door import open_door as make_door
 from codebuddy.protocol.http import client_app, http_sessions
 from codebuddy.protocol.kernel import InFlight, build_server
-from codebuddy.tool import Arguments, Call, Result, Tool
+from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

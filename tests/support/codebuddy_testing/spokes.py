@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
+from codebuddy.tool import ToolError
 
 __all__ = ["Spokes"]
 

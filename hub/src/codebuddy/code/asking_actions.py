@@ -18,13 +18,13 @@ from codebuddy.code.offers import Offer, command_of, edit_of, read_offers
 from codebuddy.code.questions import Pointer, malformed
 from codebuddy.code.wanted import Expected, changes_of
 from codebuddy.code.workspace_edits import Operation, Step, TextEdits, read_steps
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, Position, to_lsp
 from codebuddy.language.tree import Tree
 from codebuddy.schemas.code import ActionPlace, PlannedAction
+from codebuddy.tool import ToolError
 
 __all__ = ["METHOD", "Actions", "gone"]
 

@@ -17,13 +17,13 @@ from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
 from codebuddy.code.questions import MALFORMED, Pointer, malformed
 from codebuddy.code.wanted import Expected, changes_of
 from codebuddy.code.workspace_edits import Range, read_steps
-from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, from_lsp
 from codebuddy.language.quirks import GIVE_WHOLE_TEXTS
 from codebuddy.language.session import METHOD_NOT_FOUND, ServerError
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 __all__ = ["Renamed", "ask_rename", "word_at"]
 

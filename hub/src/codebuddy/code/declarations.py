@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 __all__ = ["Declaration", "find_declaration", "indent_of", "is_comment", "is_leader"]
 

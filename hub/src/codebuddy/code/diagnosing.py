@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 
 from codebuddy.code.pages import PAGE_CHARACTERS, question_of
 from codebuddy.code.panel import Found, Panel
-from codebuddy.errors import ToolError
 from codebuddy.files.cursors import digest, seal, unseal
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree
 from codebuddy.schemas.code import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
+from codebuddy.tool import ToolError
 
 __all__ = ["diagnose"]
 

@@ -18,7 +18,6 @@ from codebuddy.code.choosing import choose_of
 from codebuddy.code.questions import MALFORMED, Question
 from codebuddy.code.wanted import Expected, Source, changes_of, range_edits, read_source, source_of
 from codebuddy.code.workspace_edits import TextEdit, TextEdits
-from codebuddy.errors import ToolError
 from codebuddy.files.text import apply_range_edits
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
@@ -27,6 +26,7 @@ from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 __all__ = ["format_text", "indentation", "plan_format"]
 

@@ -12,11 +12,11 @@ from typing import Final
 from codebuddy.code.asking import Asked
 from codebuddy.code.wanted import Source, read_source
 from codebuddy.code.workspace_edits import Step, TextEdits
-from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.snapshot import CHANGED
 from codebuddy.language.tree import Tree, uri_of
+from codebuddy.tool import ToolError
 
 __all__ = ["TICK_SECONDS", "Known", "Untold", "sources_of", "tell"]
 

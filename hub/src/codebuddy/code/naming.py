@@ -17,9 +17,9 @@ from codebuddy.code.places import Symbol, ends_with
 from codebuddy.code.questions import Pointer, Question, ask_at, file_symbols
 from codebuddy.code.results import MAX_LINE_TEXT, sorted_unique
 from codebuddy.code.words import look_for_word
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.schemas.code import Location, Reason, SymbolLocation, TextRange
+from codebuddy.tool import ToolError
 
 __all__ = ["REFERENCES", "Named", "ask_references", "find_named", "symbol_location"]
 

@@ -8,10 +8,9 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from pydantic import TypeAdapter
 
 from codebuddy.code.asking import Answer
-from codebuddy.errors import ToolError
 from codebuddy.files.cursors import digest, seal, unseal
 from codebuddy.schemas.code import Location
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Result, ToolError
 
 __all__ = ["PAGE_CHARACTERS", "Page", "offset_of", "paged", "question_of"]
 

@@ -12,12 +12,12 @@ from codebuddy.code.asking import Asked, Unsettled
 from codebuddy.code.asking_diagnostics import ask_diagnostics
 from codebuddy.code.questions import MALFORMED
 from codebuddy.code.results import Reader, StaleLocation, sorted_unique
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.readiness import Report
 from codebuddy.language.server import LanguageServer
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import Diagnostic, Reason
+from codebuddy.tool import ToolError
 
 __all__ = ["Found", "Panel"]
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from codebuddy.errors import ToolError
 from codebuddy.schemas.files import RangeEdit
+from codebuddy.tool import ToolError
 
 __all__ = ["require_no_shorthand", "require_not_reserved"]
 

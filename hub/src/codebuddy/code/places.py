@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, from_lsp, told_lines
+from codebuddy.tool import ToolError
 
 __all__ = [
     "KINDS",

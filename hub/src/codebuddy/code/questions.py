@@ -14,13 +14,13 @@ from codebuddy.code.asking import Answer, Asked, Unsettled, ask
 from codebuddy.code.choosing import choose
 from codebuddy.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.code.results import Reader, StaleLocation, Unshown
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import Document, StaleText
 from codebuddy.language.positions import Encoding, Position, to_lsp
 from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import Location, Place
+from codebuddy.tool import ToolError
 
 __all__ = [
     "MALFORMED",

@@ -17,7 +17,6 @@ from codebuddy.code.places import Symbol
 from codebuddy.code.questions import Pointer, Question, file_symbols, malformed, point_at
 from codebuddy.code.results import MAX_LINE_TEXT, Reader, StaleLocation, Unshown
 from codebuddy.code.wanted import covers, merged
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import remaining
 from codebuddy.language.documents import StaleText
 from codebuddy.language.quirks import CHANGE_TEXT_ONLY
@@ -25,6 +24,7 @@ from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import Location, Place, PlannedRename, RenameArguments
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 __all__ = ["plan_rename"]
 

@@ -10,10 +10,10 @@ from urllib.parse import unquote
 
 from codebuddy.code.markup import clipped
 from codebuddy.code.places import Span, name_at
-from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, Position, clean, from_lsp
 from codebuddy.language.tree import Tree
 from codebuddy.schemas.code import Diagnostic, Location, Severity
+from codebuddy.tool import ToolError
 
 __all__ = ["MAX_LINE_TEXT", "Reader", "StaleLocation", "Unshown", "sorted_unique"]
 

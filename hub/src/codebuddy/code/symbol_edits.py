@@ -12,12 +12,12 @@ from codebuddy.code.places import Symbol, find_symbol
 from codebuddy.code.questions import Question, file_symbols
 from codebuddy.code.reducing import reduced
 from codebuddy.code.wanted import read_source
-from codebuddy.errors import ToolError
 from codebuddy.language.documents import StaleText
 from codebuddy.language.readiness import Report
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import PlannedChanges, SymbolEditArguments
 from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
 
 __all__ = ["fitted", "inserted", "plan_symbol_edit", "replaced"]
 

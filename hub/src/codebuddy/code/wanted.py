@@ -11,12 +11,12 @@ from typing import Any, Final
 
 from codebuddy.code.reducing import differs_only_in_name, reduced
 from codebuddy.code.workspace_edits import Operation, Step, TextEdit, TextEdits, origin_of
-from codebuddy.errors import ToolError
 from codebuddy.files.text import Text, content_hash, decode
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding, from_lsp, split_lines
 from codebuddy.language.tree import Tree
 from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
 
 __all__ = ["Expected", "Source", "changes_of", "covers", "merged", "range_edits", "read_source", "source_of"]
 

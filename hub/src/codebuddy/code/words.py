@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 __all__ = ["Looked", "look_for_word"]
 

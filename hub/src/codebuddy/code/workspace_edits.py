@@ -15,10 +15,10 @@ from urllib.parse import unquote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 
-from codebuddy.errors import ToolError
 from codebuddy.language.positions import Position
 from codebuddy.language.tree import Tree
-from codebuddy.readable import printable
+from codebuddy.text_safety import printable
+from codebuddy.tool import ToolError
 
 __all__ = ["Operation", "Range", "Step", "TextEdit", "TextEdits", "origin_of", "read_steps"]
 

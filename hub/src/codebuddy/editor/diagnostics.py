@@ -9,11 +9,11 @@ from typing import Any
 import anyio
 
 from codebuddy.edits.plan import Change
-from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, Reason, paths_in, reason_of
 from codebuddy.schemas.edits import DiagnosticsChange, Extent
+from codebuddy.tool import ToolError
 
 __all__ = ["Check", "compare", "link_check", "places", "survey"]
 

@@ -19,10 +19,9 @@ from codebuddy.edits.draft import Draft
 from codebuddy.edits.engine import EditEngine, Outcome
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.summaries import summarise
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.schemas.edits import DiagnosticsChange, EditResult, Extent
-from codebuddy.tool import Call
+from codebuddy.tool import Call, ToolError
 
 __all__ = ["ATTEMPTS", "Editor", "Made", "OnChange", "tell"]
 

@@ -14,12 +14,12 @@ from typing import Final
 import anyio
 
 from codebuddy.edits.plan import Change, Plan
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import Text, decode, encode
 from codebuddy.links.registry import Links
-from codebuddy.readable import printable
 from codebuddy.schemas.code import FormattedText
+from codebuddy.text_safety import printable
+from codebuddy.tool import ToolError
 
 __all__ = ["AskFormat", "Formatted", "WriteFormatter", "link_format"]
 

@@ -7,10 +7,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 
-from codebuddy.errors import ToolError
 from codebuddy.files.search import WordFile, WordPlace
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
 
 __all__ = ["require_meant", "with_matches", "without_renamed"]
 

@@ -14,9 +14,9 @@ from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.staging import Stage
 from codebuddy.edits.steps import RevertFailed, RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import about
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["apply_all", "build_steps", "revert_all"]
 

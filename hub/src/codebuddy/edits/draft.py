@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 from codebuddy.edits.images import Images
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.tool import ToolError
 
 __all__ = ["Draft"]
 

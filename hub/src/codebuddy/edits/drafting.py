@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.plan import ABSENT, Node
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import about
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import apply_range_edits, decode, encode, encode_like
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 __all__ = ["Drafted", "Rewrite", "draft_change", "draft_text", "edited", "paths_of", "written"]
 

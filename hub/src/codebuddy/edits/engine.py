@@ -18,10 +18,10 @@ from codebuddy.edits.settling import Settler
 from codebuddy.edits.staging import Stage
 from codebuddy.edits.steps import RevertIncomplete, Step
 from codebuddy.edits.worksite import Site, Worksite
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces, as_tool_error
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.tool import ToolError
 
 __all__ = ["EditEngine", "Outcome"]
 

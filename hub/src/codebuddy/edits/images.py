@@ -6,9 +6,9 @@ import os
 
 from codebuddy.edits.plan import Node
 from codebuddy.edits.spots import MAX_ENTRIES, Spot, look, walk
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["Images"]
 

@@ -11,8 +11,8 @@ from codebuddy.edits import disk
 from codebuddy.edits.plan import ABSENT
 from codebuddy.edits.spots import MAX_ENTRIES, Spot, walk
 from codebuddy.edits.steps import Conflict, RevertIncomplete, State, Step, hash_at
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["Create", "Move", "Remove", "mark"]
 

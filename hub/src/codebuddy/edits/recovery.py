@@ -16,9 +16,9 @@ from codebuddy.edits.placing import Move
 from codebuddy.edits.records import Contents, read_path, read_renames, read_step
 from codebuddy.edits.spots import NOWHERE, Spot
 from codebuddy.edits.steps import RevertIncomplete, Step
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["recover"]
 

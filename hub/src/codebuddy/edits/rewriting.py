@@ -11,11 +11,11 @@ from codebuddy.edits.names import spare_name
 from codebuddy.edits.plan import ABSENT
 from codebuddy.edits.spots import MAX_EDIT_BYTES
 from codebuddy.edits.steps import Conflict, RevertFailed, State, Step, hash_at
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import READ_FLAGS, about, require_regular
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash
 from codebuddy.files.walking import read_limited
+from codebuddy.tool import ToolError
 
 __all__ = ["Chmod", "Overwrite", "Replace", "identity_of"]
 

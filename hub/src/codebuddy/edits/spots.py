@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from codebuddy.edits.names import is_temporary
 from codebuddy.edits.plan import Node
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, about, require_regular
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import read_limited
+from codebuddy.tool import ToolError
 
 __all__ = ["MAX_EDIT_BYTES", "MAX_ENTRIES", "NOWHERE", "Found", "Spot", "look", "walk"]
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from codebuddy.edits.plan import ABSENT
 from codebuddy.edits.spots import MAX_EDIT_BYTES, Spot, look
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["Conflict", "RevertFailed", "RevertIncomplete", "State", "Step", "hash_at"]
 

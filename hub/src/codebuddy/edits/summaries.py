@@ -9,10 +9,10 @@ from typing import Any
 from codebuddy.edits.drafting import Drafted
 from codebuddy.edits.engine import Outcome
 from codebuddy.edits.plan import Change, Node
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash, decode, unified_diff
 from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditResult, TouchedFile, WriteResult
+from codebuddy.tool import ToolError
 
 __all__ = ["MAX_CHILDREN", "summarise", "summarise_write", "touched"]
 

@@ -10,8 +10,8 @@ from codebuddy.edits.journal import Entry, Journal
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.records import Contents, read_change
 from codebuddy.edits.spots import MAX_ENTRIES
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["read_changes", "undo_plan"]
 

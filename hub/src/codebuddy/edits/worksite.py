@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from codebuddy.edits.placing import mark
 from codebuddy.edits.plan import ABSENT, Change, Node, Plan
 from codebuddy.edits.spots import MAX_EDIT_BYTES, MAX_ENTRIES, Found, Spot, look, walk
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 __all__ = ["Site", "Worksite"]
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.tool import ToolError
 
 # openat2(2), linux/openat2.h. The number is the same on every architecture (unified since 5.x).
 _OPENAT2 = 437

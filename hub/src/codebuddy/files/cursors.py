@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.files.search import Page, Position
+from codebuddy.tool import ToolError
 
 T = TypeVar("T")
 

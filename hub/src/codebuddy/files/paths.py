@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 MAX_NAME_BYTES = 255  # NAME_MAX of every file system in use
 MAX_PATH_BYTES = 4095  # PATH_MAX counts the final NUL

@@ -13,11 +13,11 @@ from typing import Any, Generic, TypeVar
 
 import re2
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import READ_FLAGS, ProjectRoot, require_regular
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash, decode, split_lines
 from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, StopReason, Walk, read_bytes, read_limited
+from codebuddy.tool import ToolError
 
 # Where its automaton does not fit in memory, RE2 steps through up to its whole program for every byte: some 60 million
 # steps a second. The clock can be looked at between two stretches of text only, so a stretch is bounded by its steps.

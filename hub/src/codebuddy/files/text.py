@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import Literal, Protocol
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 Encoding = Literal["utf-8", "utf-8-bom", "utf-16-le", "utf-16-be"]
 LineEnding = Literal["lf", "crlf", "cr", "mixed", "none"]

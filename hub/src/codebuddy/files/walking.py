@@ -18,10 +18,10 @@ import re2
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, ProjectRoot, about
 from codebuddy.files.paths import WorkspacePath, to_wire
 from codebuddy.files.text import Encoding, LineEnding, content_hash, decode, split_lines
+from codebuddy.tool import ToolError
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 _CHUNK = 256 * 1024

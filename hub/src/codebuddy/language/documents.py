@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.language.positions import decode_text, split_lines
 from codebuddy.language.session import SessionClosed
 from codebuddy.language.snapshot import CHANGED, CREATED, DELETED
 from codebuddy.language.tree import Stamp, Tree, uri_of
+from codebuddy.tool import ToolError
 
 __all__ = ["CHANGED", "CREATED", "DELETED", "Document", "Documents", "StaleText"]
 

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.family import MARK, Family
-from codebuddy.memory import memory_of, offer_to_oom, oom_kills
+from codebuddy.process_tree import MARK, Family, memory_of, offer_to_oom, oom_kills
 
 __all__ = ["Process", "ServerCommandMissing"]
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import Changes
 from codebuddy.language.documents import Documents
 from codebuddy.language.session import Session
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 __all__ = ["Searches"]
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
-from codebuddy.errors import ToolError
 from codebuddy.language.changes import first_of
 from codebuddy.language.config import ServerConfig
 from codebuddy.language.connection import Connection
@@ -25,6 +24,7 @@ from codebuddy.language.pulse import Pulse
 from codebuddy.language.readiness import Readiness, ServerState
 from codebuddy.language.session import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 __all__ = ["DEFAULT_PATIENCE", "LanguageServer", "Patience"]
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.errors import ToolError
-from codebuddy.family import end_orphans
 from codebuddy.language.config import Feature, ServerConfig
 from codebuddy.language.freshness import Freshness
 from codebuddy.language.patience import DEFAULT_PATIENCE, Patience
@@ -18,6 +16,8 @@ from codebuddy.language.server import LanguageServer
 from codebuddy.language.snapshot import CREATED, DELETED
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
+from codebuddy.process_tree import end_orphans
+from codebuddy.tool import ToolError
 
 __all__ = ["LanguageServers"]
 

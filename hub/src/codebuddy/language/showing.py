@@ -20,11 +20,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from codebuddy.errors import ToolError
 from codebuddy.language.config import Refresh
 from codebuddy.language.documents import Documents
 from codebuddy.language.searches import Searches
 from codebuddy.language.snapshot import CREATED, DELETED
+from codebuddy.tool import ToolError
 
 __all__ = ["Showing"]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.language.texts import Texts
+from codebuddy.tool import ToolError
 
 __all__ = ["IGNORED_DIRECTORIES", "MAX_ENTRIES", "MAX_FILE", "Stamp", "Tree", "uri_of"]
 

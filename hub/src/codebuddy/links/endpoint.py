@@ -14,10 +14,10 @@ from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessPolicy
 from codebuddy.links.registry import Link, Links
-from codebuddy.principal import Principal
 from codebuddy.protocol.http import AccessGuard
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
 from codebuddy.protocol.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
+from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import SPOKE_BYTES, Budget, RemoteError, Wire, WireClosed, until_silent
 from codebuddy.wire.link import LINK_PATH, greet
 

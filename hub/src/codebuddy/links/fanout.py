@@ -10,10 +10,9 @@ from typing import Any, TypeVar
 import anyio
 from pydantic import BaseModel
 
-from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.readable import labelled
-from codebuddy.tool import Progress
+from codebuddy.text_safety import labelled
+from codebuddy.tool import Progress, ToolError
 
 __all__ = ["ask_each", "ask_spoke", "require_own", "together"]
 

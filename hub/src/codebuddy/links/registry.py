@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from codebuddy.errors import ToolError
-from codebuddy.readable import one_line
-from codebuddy.tool import Progress
+from codebuddy.text_safety import one_line
+from codebuddy.tool import Progress, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import RemoteError, Wire, WireClosed
 

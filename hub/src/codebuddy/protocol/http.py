@@ -19,9 +19,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from codebuddy.access import AccessDenied, AccessPolicy
-from codebuddy.principal import Principal
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer
 from codebuddy.protocol.websocket import serve_websocket
+from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 
 __all__ = ["AccessGuard", "HealthReport", "client_app", "http_sessions"]

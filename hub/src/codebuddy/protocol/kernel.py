@@ -28,15 +28,14 @@ from mcp.shared.transport_context import TransportContext
 from pydantic import ValidationError
 
 from codebuddy import __version__
-from codebuddy.principal import Principal
 from codebuddy.protocol.disconnects import cancel_on_disconnect
-from codebuddy.tool import Call, Progress, Tool
+from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import describe, run_tool
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, Budget, Channel, Incoming, RemoteError, Wire, is_id
 
 __all__ = ["PRINCIPAL_KEY", "InFlight", "McpServer", "build_server", "serve_channel"]
 
-PRINCIPAL_KEY = "codebuddy.principal"
+PRINCIPAL_KEY = "codebuddy.tool"
 """Where the access layer leaves the principal in an ASGI scope."""
 
 _TRANSPORT = TransportContext(kind="channel", can_send_request=False)

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from codebuddy.principal import Principal
 from codebuddy.protocol.kernel import PRINCIPAL_KEY, McpServer, serve_channel
+from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, Budget, ChannelClosed
 
 __all__ = ["POLICY_VIOLATION", "AcceptedChannel", "accept", "lifetime", "serve_websocket"]

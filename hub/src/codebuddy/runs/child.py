@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, Final
 
-from codebuddy.family import MARK, Family
+from codebuddy.process_tree import MARK, Family
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import OutputPipes
 from codebuddy.runs.program import Ended, Program, Why

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 __all__ = ["directory_in"]
 

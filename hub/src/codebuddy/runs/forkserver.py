@@ -16,7 +16,7 @@ import sys
 import traceback
 from typing import Final
 
-from codebuddy.processes import ProcessId, Stat, become_subreaper
+from codebuddy.process_tree import ProcessId, Stat, become_subreaper
 from codebuddy.runs.supervisor import end_strays, fail, supervise
 
 __all__ = ["DESCRIPTORS", "serve"]

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from codebuddy.family import Family
+from codebuddy.process_tree import Family
 from codebuddy.runs.child import Child, Input
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.pipes import OutputPipes, Stream

@@ -8,10 +8,10 @@ from typing import Final
 
 import anyio
 
-from codebuddy.readable import label_lines
 from codebuddy.runs.output import Piece, excerpt_of, whole_characters
 from codebuddy.runs.pipes import Stream
 from codebuddy.schemas.runs import StretchOf
+from codebuddy.text_safety import label_lines
 from codebuddy.tool import Progress
 
 __all__ = ["OutputTeller"]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from codebuddy.errors import ToolError
 from codebuddy.language.positions import Encoding, clean, from_lsp
 from codebuddy.language.tree import Tree
 from codebuddy.reports.columns import from_display
@@ -17,6 +16,7 @@ from codebuddy.runs.files import open_file
 from codebuddy.runs.pipes import Stream
 from codebuddy.schemas.code import Diagnostic
 from codebuddy.schemas.runs import Reported, TestCounts, TestFailure
+from codebuddy.tool import ToolError
 
 __all__ = ["ReportReader"]
 

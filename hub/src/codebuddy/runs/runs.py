@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from codebuddy.configuration import RunLimits
-from codebuddy.errors import ToolError
-from codebuddy.memory import memory_limit, oom_kills
+from codebuddy.process_tree import memory_limit, oom_kills
 from codebuddy.runs.advice import start_advice
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.output import excerpt_of
@@ -24,6 +23,7 @@ from codebuddy.runs.run import Order, Run, RunEnd, new_id
 from codebuddy.runs.shielding import finish
 from codebuddy.runs.transcript import Transcript
 from codebuddy.schemas.runs import EndReason, Reported
+from codebuddy.tool import ToolError
 
 __all__ = ["Runs", "Watcher"]
 

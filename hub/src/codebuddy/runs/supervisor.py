@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from codebuddy.processes import ProcessId, Stat, become_subreaper, descendants
+from codebuddy.process_tree import ProcessId, Stat, become_subreaper, descendants
 
 __all__ = ["GRACE_SECONDS", "TERMINATE", "end_strays", "fail", "pack_request", "supervise"]
 

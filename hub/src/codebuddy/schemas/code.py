@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from codebuddy.code.places import SymbolKind
-from codebuddy.errors import ToolError
-from codebuddy.readable import one_line, paragraph
 from codebuddy.schemas.files import PATH, FileChange
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.tool import Arguments, Count, Result
+from codebuddy.text_safety import one_line, paragraph
+from codebuddy.tool import Arguments, Count, Result, ToolError
 
 L = TypeVar("L", bound="Location")
 

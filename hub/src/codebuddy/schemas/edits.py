@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from codebuddy.readable import one_line, paragraph, printable
 from codebuddy.schemas.code import Diagnostic, Reason
 from codebuddy.schemas.files import EXPECTED, HASH, PATH, FileChange
+from codebuddy.text_safety import one_line, paragraph, printable
 from codebuddy.tool import Arguments, Result
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"

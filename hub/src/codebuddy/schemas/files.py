@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
-from codebuddy.readable import printable
+from codebuddy.text_safety import printable
 from codebuddy.tool import Arguments, Count, Result
 
 PATH = "Workspace path: <project>/<path in the project>, like project-a/src/main.ts."

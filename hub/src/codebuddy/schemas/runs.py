@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from codebuddy.readable import one_line, paragraph
 from codebuddy.schemas.code import Diagnostic, grouped, paths_in
+from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import Arguments, Count, Result
 
 MAX_SECONDS = 30 * 86400.0

@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from codebuddy.principal import ALL_SCOPES, Principal
+from codebuddy.tool import ALL_SCOPES, Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
 from codebuddy.wire.link import LinkServer
 from codebuddy.wire.websocket_client import ClientChannel

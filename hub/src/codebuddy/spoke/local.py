@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from codebuddy.principal import ALL_SCOPES, Principal
+from codebuddy.tool import ALL_SCOPES, Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.link import LinkServer
 from codebuddy.wire.stdio import LineChannel

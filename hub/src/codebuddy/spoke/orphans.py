@@ -13,8 +13,7 @@ from collections.abc import Collection
 from functools import partial
 from typing import Final
 
-from codebuddy.family import is_root
-from codebuddy.processes import ProcessId, Stat, become_subreaper, zombies
+from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
 from codebuddy.runs.forks import ForkServer
 from codebuddy.runs.supervisor import end_strays
 

@@ -15,7 +15,6 @@ from typing import Any, Final
 import anyio
 
 from codebuddy.configuration import SpokeConfiguration, Task
-from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree
 from codebuddy.runs.advice import network_advice
 from codebuddy.runs.directories import directory_in
@@ -41,7 +40,7 @@ from codebuddy.schemas.runs import (
     RunResult,
     TaskArguments,
 )
-from codebuddy.tool import Call, Progress, Tool
+from codebuddy.tool import Call, Progress, Tool, ToolError
 
 __all__ = ["RUNS_DIRECTORY", "Commands", "run_tools"]
 

@@ -19,11 +19,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
-from codebuddy.errors import ToolError
 from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
 from codebuddy.spoke.agent import WORKSPACE, Agent
 from codebuddy.spoke.local import local_principal
-from codebuddy.tool import Arguments, Call, Result, Tool
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, RemoteError, Wire, WireClosed
 from codebuddy.wire.link import greet

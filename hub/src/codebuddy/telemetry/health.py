@@ -9,10 +9,9 @@ import anyio
 from pydantic import BaseModel
 
 from codebuddy.configuration import HubProject
-from codebuddy.errors import ToolError
 from codebuddy.links.registry import Links
-from codebuddy.principal import Principal
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus
+from codebuddy.tool import Principal, ToolError
 
 __all__ = ["Fleet", "ProjectHealth"]
 

@@ -8,14 +8,13 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from codebuddy.editor.editor import Editor
-from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.readable import one_line
 from codebuddy.schemas.code import ActionPlace, CodeAction, CodeActions, PlannedAction, Reason, paths_in
 from codebuddy.schemas.edits import Diagnosed, EditResult, Extent
 from codebuddy.schemas.files import EXPECTED, HASH
-from codebuddy.tool import Call, Tool
+from codebuddy.text_safety import one_line
+from codebuddy.tool import Call, Tool, ToolError
 from codebuddy.tools.code_edits import CodeEdits, paths_planned, require_whole
 
 __all__ = ["CodeActionsResult", "CodeActionsToolArguments", "action_tools"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
@@ -29,7 +28,7 @@ from codebuddy.schemas.code import (
     TypeHierarchyArguments,
     paths_in,
 )
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Tool, ToolError
 from codebuddy.tools.projects_code import Diagnostics, FoundIn, Many, References
 
 __all__ = ["code_tools"]

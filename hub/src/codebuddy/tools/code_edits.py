@@ -10,14 +10,13 @@ from pydantic import Field
 from codebuddy.editor.editor import Editor, Made, tell
 from codebuddy.edits.draft import Draft, check_hash
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import about
 from codebuddy.links.fanout import ask_spoke
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import PlannedChanges
 from codebuddy.schemas.edits import Diagnosed, EditResult, Extent
 from codebuddy.schemas.files import EXPECTED, HASH, PATH
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Tool, ToolError
 
 __all__ = ["CodeEdits", "EditsCode", "code_edit_tools", "paths_planned", "require_whole"]
 

@@ -7,13 +7,12 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
-from codebuddy.errors import ToolError
 from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
 from codebuddy.schemas.code import CodeResult, Reason, paths_in, reason_of
-from codebuddy.tool import Call, Result
+from codebuddy.tool import Call, Result, ToolError
 
 __all__ = ["Combining", "ProjectPart"]
 

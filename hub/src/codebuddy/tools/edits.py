@@ -12,7 +12,6 @@ from codebuddy.editor.editor import ATTEMPTS, Editor, Made, tell
 from codebuddy.edits.draft import Draft
 from codebuddy.edits.drafting import Drafted, Rewrite, draft_change, draft_text, edited, paths_of, written
 from codebuddy.edits.summaries import summarise, summarise_write
-from codebuddy.errors import ToolError
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import TextEdit, apply_edits
 from codebuddy.schemas.edits import (
@@ -29,7 +28,7 @@ from codebuddy.schemas.edits import (
     WriteArguments,
     WriteResult,
 )
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Tool, ToolError
 from codebuddy.tools.history import History
 
 __all__ = ["edit_tools"]

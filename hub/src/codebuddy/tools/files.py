@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import anyio
 from anyio.to_thread import run_sync
 
-from codebuddy.errors import ToolError
 from codebuddy.files.confinement import ProjectRoot, Workspaces
 from codebuddy.files.cursors import decode_cursor, encode_cursor, merge
 from codebuddy.files.paths import WorkspacePath
@@ -38,7 +37,7 @@ from codebuddy.schemas.files import (
     SearchResult,
     Unavailable,
 )
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Tool, ToolError
 
 __all__ = ["file_tools"]
 

@@ -15,9 +15,8 @@ from codebuddy.edits.journal import Entry
 from codebuddy.edits.plan import Change, Plan
 from codebuddy.edits.summaries import MAX_CHILDREN, summarise, touched
 from codebuddy.edits.undo import read_changes, undo_plan
-from codebuddy.errors import ToolError
 from codebuddy.schemas.edits import EditList, EditResult, ListedEdit, ListEditsArguments, TouchedFile, UndoArguments
-from codebuddy.tool import Call
+from codebuddy.tool import Call, ToolError
 
 __all__ = ["History"]
 

@@ -6,10 +6,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import Field
 
-from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.readable import one_line, paragraph
 from codebuddy.schemas.runs import (
     CancelJobArguments,
     Job,
@@ -19,7 +17,8 @@ from codebuddy.schemas.runs import (
     report_lines,
     reported_paths,
 )
-from codebuddy.tool import Arguments, Call, Result, Tool
+from codebuddy.text_safety import one_line, paragraph
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 
 __all__ = ["JobList", "JobText", "job_tools"]
 

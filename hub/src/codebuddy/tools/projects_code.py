@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import Field
 
 from codebuddy.links.registry import Links
-from codebuddy.readable import one_line
 from codebuddy.schemas.code import (
     CodeResult,
     Diagnostic,
@@ -19,6 +18,7 @@ from codebuddy.schemas.code import (
     SymbolLocation,
     grouped,
 )
+from codebuddy.text_safety import one_line
 from codebuddy.tool import Call
 from codebuddy.tools.combining import Combining, ProjectPart
 

@@ -13,16 +13,15 @@ from pydantic import Field
 from codebuddy.editor.editor import Editor, tell
 from codebuddy.editor.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.edits.drafting import draft_change, paths_of
-from codebuddy.errors import ToolError
 from codebuddy.files.search import WordFile, find_word
 from codebuddy.files.walking import Bounds
 from codebuddy.links.fanout import ask_each, ask_spoke
 from codebuddy.links.registry import Links
-from codebuddy.readable import MAX_LINE, one_line, printable
 from codebuddy.schemas.code import NewName, Place, PlannedRename
 from codebuddy.schemas.edits import Diagnosed, EditResult
 from codebuddy.schemas.files import FileChange
-from codebuddy.tool import Call, Result, Tool
+from codebuddy.text_safety import MAX_LINE, one_line, printable
+from codebuddy.tool import Call, Result, Tool, ToolError
 
 __all__ = ["RenameResult", "RenameSymbolArguments", "rename_tools"]
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
 from codebuddy.schemas.runs import (
@@ -19,7 +18,7 @@ from codebuddy.schemas.runs import (
     TaskArguments,
     reported_paths,
 )
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Tool, ToolError
 
 __all__ = ["CommandInProjects", "TaskInProjects", "run_tools"]
 

@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from codebuddy.errors import ToolError
 from codebuddy.links.fanout import ask_each, ask_spoke, together
 from codebuddy.links.registry import Links
-from codebuddy.readable import one_line
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.tool import Call, Result, Tool
+from codebuddy.text_safety import one_line
+from codebuddy.tool import Call, Result, Tool, ToolError
 
 __all__ = ["RestartInProjects", "Restarted", "server_tools"]
 

@@ -12,9 +12,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from codebuddy.errors import ToolError
-from codebuddy.readable import one_line, paragraph
-from codebuddy.tool import Call, Tool, parse_arguments
+from codebuddy.text_safety import one_line, paragraph
+from codebuddy.tool import Call, Tool, ToolError, parse_arguments
 from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, Wire
 
 _PREFIX: Final = "#/$defs/"

@@ -15,8 +15,7 @@ from typing import Any, Final
 import anyio
 
 from codebuddy import __version__
-from codebuddy.principal import Principal
-from codebuddy.tool import Call, Tool
+from codebuddy.tool import Call, Principal, Tool
 from codebuddy.wire.calls import describe, run_tool
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Channel, Incoming, RemoteError, Wire, until_silent
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from codebuddy.code.renaming import plan_rename
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import PlannedRename, RenameArguments
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 Running = AbstractAsyncContextManager[Any]

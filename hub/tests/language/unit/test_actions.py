@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from codebuddy.code.actions import list_actions, plan_action
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.patience import Patience
 from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 

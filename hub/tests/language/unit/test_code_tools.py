@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
-from codebuddy.principal import Principal
 from codebuddy.spoke.code import code_tools
-from codebuddy.tool import Call, Tool, parse_arguments
+from codebuddy.tool import Call, Principal, Tool, ToolError, parse_arguments
 
 
 @pytest.fixture

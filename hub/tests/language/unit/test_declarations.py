@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from codebuddy.code.declarations import Declaration, find_declaration
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 PYTHON = """\
 import os

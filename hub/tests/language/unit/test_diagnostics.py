@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 PULL: dict[str, Any] = {"diagnosticProvider": {}}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.documents import Documents
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 Sent = list[tuple[str, Any]]
 

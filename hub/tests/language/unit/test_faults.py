@@ -11,9 +11,9 @@ import pytest
 
 from codebuddy.code.asking import Asked
 from codebuddy.code.questions import ask_symbols
-from codebuddy.errors import ToolError
 from codebuddy.language.framing import encode
 from codebuddy.language.tree import Tree, uri_of
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

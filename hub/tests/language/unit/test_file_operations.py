@@ -10,10 +10,10 @@ import pytest
 
 from codebuddy.code.wanted import Expected, changes_of, read_source
 from codebuddy.code.workspace_edits import TextEdits, read_steps
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.language.tree import Tree, uri_of
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language import tree as tree_module
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 WATCHED = "workspace/didChangeWatchedFiles"

@@ -9,7 +9,7 @@ import pytest
 
 from codebuddy.code import completing
 from codebuddy.code.markup import markdown
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 HOVER, COMPLETION, SIGNATURE = "textDocument/hover", "textDocument/completion", "textDocument/signatureHelp"

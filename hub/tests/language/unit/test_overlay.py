@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.connection import Connection
 from codebuddy.language.documents import Document
 from codebuddy.language.session import RequestTimedOut, SessionClosed
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

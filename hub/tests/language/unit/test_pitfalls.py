@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
-from codebuddy.errors import ToolError
 from codebuddy.schemas.files import RangeEdit
+from codebuddy.tool import ToolError
 
 
 def edit(text: str, old: str = "name", new: str = "label") -> tuple[list[str], list[RangeEdit]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import PlannedRename
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 RENAME, PREPARE = "textDocument/rename", "textDocument/prepareRename"

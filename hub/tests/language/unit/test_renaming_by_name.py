@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.config import read_server_configs
 from codebuddy.language.servers import LanguageServers
 from codebuddy.spoke.code import code_tools
-from codebuddy.tool import Tool, parse_arguments
+from codebuddy.tool import Tool, ToolError, parse_arguments
 
 pytestmark = pytest.mark.anyio
 RENAME, DEFINITION, SYMBOLS = "textDocument/rename", "textDocument/definition", "textDocument/documentSymbol"

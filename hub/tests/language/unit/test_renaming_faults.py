@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.errors import ToolError
+from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 RENAME, PREPARE, DEFINITION = "textDocument/rename", "textDocument/prepareRename", "textDocument/definition"

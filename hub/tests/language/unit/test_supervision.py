@@ -12,16 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.errors import ToolError
-from codebuddy.family import MARK, end_orphans
 from codebuddy.language.patience import Patience
 from codebuddy.language.process import Process
 from codebuddy.language.servers import LanguageServers
 from codebuddy.language.tree import Tree, uri_of
-from codebuddy.principal import LOCAL
+from codebuddy.process_tree import MARK, end_orphans
 from codebuddy.schemas.code import RestartArguments
 from codebuddy.spoke.servers import server_tools
-from codebuddy.tool import Call
+from codebuddy.tool import LOCAL, Call, ToolError
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

@@ -8,9 +8,9 @@ import pytest
 
 from codebuddy.code.declarations import find_declaration
 from codebuddy.code.symbol_edits import fitted, inserted, plan_symbol_edit, replaced
-from codebuddy.errors import ToolError
 from codebuddy.files.text import apply_range_edits, content_hash
 from codebuddy.schemas.code import SymbolEditArguments
+from codebuddy.tool import ToolError
 
 SYMBOLS = "textDocument/documentSymbol"
 CAN = {"documentSymbolProvider": True}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.tree import Tree
+from codebuddy.tool import ToolError
 
 LONG_AGO = 1_000_000_000
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.errors import ToolError
 from codebuddy.language.tree import MAX_FILE, Tree, uri_of
+from codebuddy.tool import ToolError
 
 
 @pytest.mark.parametrize("path", ["p/../x", "p/a/../../x", "q/a", "", "/etc/passwd", "p/\0", "../p/a", "p/.."])

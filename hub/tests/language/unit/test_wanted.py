@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from codebuddy.code.wanted import Source, covers, merged, read_source
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import split_lines
 from codebuddy.language.tree import Tree
 from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
 
 
 @pytest.fixture

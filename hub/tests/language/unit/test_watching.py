@@ -16,9 +16,8 @@ from codebuddy.language.inotify import Inotify
 from codebuddy.language.snapshot import CHANGED, CREATED, DELETED, Differences, Snapshot
 from codebuddy.language.tree import Tree
 from codebuddy.language.watching import Watcher
-from codebuddy.principal import Principal
 from codebuddy.spoke.code import code_tools
-from codebuddy.tool import Call, parse_arguments
+from codebuddy.tool import Call, Principal, parse_arguments
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

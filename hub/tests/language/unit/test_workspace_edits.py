@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from codebuddy.code.wanted import Expected, changes_of, read_source
 from codebuddy.code.workspace_edits import TextEdits, read_steps
-from codebuddy.errors import ToolError
 from codebuddy.files.text import content_hash
 from codebuddy.language.documents import StaleText
 from codebuddy.language.positions import Encoding
 from codebuddy.language.tree import Tree, uri_of
 from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
 
 ENDINGS = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 

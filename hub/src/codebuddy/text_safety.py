@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["MAX_LINE", "label_lines", "labelled", "one_line", "paragraph", "printable"]
-
 MAX_LINE = 2000
 MAX_PARAGRAPH = 5000
 

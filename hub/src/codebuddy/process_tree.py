@@ -1,0 +1,243 @@
+"""The processes of this PID namespace, as ``/proc`` shows them. Of the standard library only: small programs use it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import signal
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process: its id and the time at which it started, which tells it from an earlier one with the same id."""
+
+    pid: int
+    started: int
+
+
+class Stat(NamedTuple):
+    """What ``/proc/<pid>/stat`` tells of a process (proc(5): fields 3, 4, 5 and 22)."""
+
+    state: str
+    parent: int
+    group: int
+    started: int
+
+
+def stat_of(pid: int) -> Stat | None:
+    """Give what is known of a process, also of one that ended and was not reaped; None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return Stat(fields[0].decode(), int(fields[1]), int(fields[2]), int(fields[19]))
+
+
+def is_living(stat: Stat | None) -> bool:
+    """Say whether a process runs or can run: it is there and has not ended."""
+    return stat is not None and stat.state not in ("Z", "X")
+
+
+def become_subreaper() -> None:
+    """Have orphans among the descendants of this process become its children (prctl(2))."""
+    _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def zombies() -> set[ProcessId]:
+    """Give the children of this process that have ended and were not reaped."""
+    own = os.getpid()
+    return {ProcessId(pid, stat.started) for pid, stat in _others() if stat.parent == own and stat.state == "Z"}
+
+
+def processes() -> Iterator[tuple[int, Stat]]:
+    """Give every living process but this one."""
+    return ((pid, stat) for pid, stat in _others() if is_living(stat))
+
+
+def _others() -> Iterator[tuple[int, Stat]]:
+    own = os.getpid()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and int(entry.name) != own:
+            stat = stat_of(int(entry.name))
+            if stat is not None:
+                yield int(entry.name), stat
+
+
+def descendants(belongs: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, Stat]:
+    """Give the living processes that belong, with all that descend from them; never this one.
+
+    Args:
+        belongs: says it of a process.
+    """
+    known = {ProcessId(pid, stat.started): stat for pid, stat in processes()}
+    found = {kin for kin, stat in known.items() if belongs(kin, stat)}
+    more: Iterable[ProcessId] = found
+    while more:
+        pids = {kin.pid for kin in more}
+        more = {kin for kin, stat in known.items() if stat.parent in pids} - found
+        found |= more
+    return {kin: known[kin] for kin in found}
+
+
+MARK: Final = "CODEBUDDY_FAMILY"
+
+_OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.(\d+)\.".encode())
+_ENVIRONMENT_BYTES: Final = 256 * 1024
+_ROUNDS: Final = 100
+_PAUSE: Final = 0.005
+_numbers = itertools.count(1)
+_families: weakref.WeakSet[Family] = weakref.WeakSet()
+
+
+class Family:
+    """The processes of one family. Start it with :attr:`mark` in its environment, then :meth:`add_root`."""
+
+    def __init__(self) -> None:
+        owner = _owner_of(os.getpid())
+        self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
+        self._roots: set[ProcessId] = set()
+        self._known: set[ProcessId] = set()
+        _families.add(self)
+
+    def add_root(self, pid: int) -> None:
+        """Note the first of the family."""
+        if (stat := stat_of(pid)) is not None and is_living(stat):
+            self._roots.add(ProcessId(pid, stat.started))
+            self._known |= self._roots
+
+    def members(self) -> list[int]:
+        """Give the ids of all that live."""
+        marked = f"\0{MARK}={self.mark}\0".encode()
+        self._known = set(
+            descendants(lambda kin, _: kin in self._known or marked in b"\0" + _environment(kin.pid) + b"\0")
+        )
+        return [kin.pid for kin in self._known]
+
+    def kill(self) -> None:
+        """End all, and those that they start meanwhile; takes a moment, so call it in a thread."""
+        _kill_all(self.members)
+
+
+def is_root(kin: ProcessId) -> bool:
+    """Say whether a process is the first of a family of ours."""
+    return any(kin in family._roots for family in _families)
+
+
+def end_orphans() -> None:
+    """End what agents that are gone have left behind; takes a moment, so call it in a thread.
+
+    Only of agents in this PID namespace: who looks from outside of a container sees its processes, under other ids.
+    """
+    here = _namespace()
+
+    def left_behind(kin: ProcessId, _stat: object) -> bool:
+        match = _OWNER.search(_environment(kin.pid))
+        if match is None or int(match[1]) != here:
+            return False
+        owner = ProcessId(int(match[2]), int(match[3]))
+        return _owner_of(owner.pid) != owner
+
+    _kill_all(lambda: [kin.pid for kin in descendants(left_behind)])
+
+
+def _kill_all(members: Callable[[], list[int]]) -> None:
+    for _ in range(_ROUNDS):
+        living = members()
+        if not living:
+            return
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE)
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read(_ENVIRONMENT_BYTES)
+    except OSError:  # gone, or somebody else's
+        return b""
+
+
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
+def _owner_of(pid: int) -> ProcessId:
+    stat = stat_of(pid)
+    return ProcessId(pid, stat.started if stat is not None and is_living(stat) else 0)
+
+
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+
+# Of this container: cgroup v2, and v1.
+_OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
+_OOM_SCORE: Final = "500"
+_OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+
+
+def memory_of(pids: Iterable[int], limit: int) -> int:
+    """Give the bytes that these processes use together.
+
+    What they share counts once (each counts its proportional share), but that takes a walk over all pages: it is done
+    only when the plain sum is over the limit.
+    """
+    pids = list(pids)
+    resident = sum(_resident(pid) for pid in pids)
+    return resident if resident <= limit else sum(_proportional(pid) for pid in pids)
+
+
+def oom_kills() -> int:
+    """Give how many processes of this container the kernel has ended for want of memory; 0 where it does not tell."""
+    for name in _OOM_FILES:
+        if match := _OOM_KILLS.search(_read(name)):
+            return int(match[1])
+    return 0
+
+
+def memory_limit() -> int | None:
+    """Give the limit of this container in bytes; None where there is none, or it is not told."""
+    for name in _LIMIT_FILES:
+        text = _read(name).strip()
+        if text.isdecimal() and int(text) < _NO_LIMIT:
+            return int(text)
+    return None
+
+
+def offer_to_oom(pid: int) -> None:
+    """Have the kernel end this process, and what it starts from now on, rather than others when memory runs out."""
+    with contextlib.suppress(OSError):  # it may have ended
+        Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE)
+
+
+def _resident(pid: int) -> int:
+    fields = _read(f"/proc/{pid}/statm").split()
+    return int(fields[1]) * _PAGE if fields else 0
+
+
+def _proportional(pid: int) -> int:
+    match = _PROPORTIONAL.search(_read(f"/proc/{pid}/smaps_rollup"))
+    return int(match[1]) * 1024 if match else _resident(pid)
+
+
+def _read(name: str) -> str:
+    try:
+        return Path(name).read_text()
+    except OSError:
+        return ""
