@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from codebuddy.configuration import HubConfiguration, JournalLimits
-from codebuddy.edits import disk
-from codebuddy.edits.journal import Journal
-from codebuddy.hub import Hub, open_journal
+from codebuddy.hub.app import Hub, open_journal
+from codebuddy.hub.edits import disk
+from codebuddy.hub.edits.journal import Journal
 from codebuddy_testing.calling import ToolClient
 
 pytestmark = pytest.mark.anyio

@@ -18,11 +18,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.engine import EditEngine
-from codebuddy.edits.journal import Journal
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.hub.edits.draft import Draft
+from codebuddy.hub.edits.engine import EditEngine
+from codebuddy.hub.edits.journal import Journal
 
 JOURNAL = Path("/var/lib/codebuddy/journal")
 SIZE = 4096

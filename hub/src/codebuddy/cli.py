@@ -48,7 +48,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     _log_to_stderr()
     if arguments.command == "serve":
-        from codebuddy.hub import serve
+        from codebuddy.hub.app import serve
 
         asyncio.run(serve())
         return 0

@@ -9,9 +9,9 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.editor import diagnostics
-from codebuddy.editor.diagnostics import link_check
-from codebuddy.links.registry import Links
+from codebuddy.hub.edits import editor as diagnostics
+from codebuddy.hub.edits.editor import link_check
+from codebuddy.hub.spokes import Links
 from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.tool import ToolError
 from codebuddy_testing.calling import ToolClient

@@ -9,8 +9,8 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.editor import formatting
 from codebuddy.files.text import content_hash
+from codebuddy.hub.edits import editor as formatting
 from codebuddy.schemas.code import FormattedText, Reason
 from codebuddy.tool import ToolError
 from codebuddy_testing.calling import ToolClient, everything

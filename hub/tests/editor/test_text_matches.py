@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.editor.text_matches import require_meant, without_renamed
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.search import WordFile, WordPlace
+from codebuddy.hub.edits.text_matches import require_meant, without_renamed
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.tool import ToolError

@@ -13,16 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from codebuddy.edits import disk
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.engine import EditEngine, Outcome
-from codebuddy.edits.images import Images
-from codebuddy.edits.journal import Entry, Journal
-from codebuddy.edits.recovery import recover
-from codebuddy.edits.undo import undo_plan
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.hub.edits import disk
+from codebuddy.hub.edits.draft import Draft, Images
+from codebuddy.hub.edits.engine import EditEngine, Outcome
+from codebuddy.hub.edits.journal import Entry, Journal
+from codebuddy.hub.edits.recovery import recover, undo_plan
 
 PROJECTS = ("a", "b")
 MEMORY = "/dev/shm"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from codebuddy.edits.draft import Draft
+from codebuddy.hub.edits.draft import Draft
 
 from .bench import Bench, Write, path
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.plan import ABSENT
 from codebuddy.files.text import content_hash
+from codebuddy.hub.edits.draft import ABSENT, Draft
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, around_disk, path

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits import disk
+from codebuddy.hub.edits import disk
 
 from .bench import Around, Bench, Countdown, Moment, Thing, around_disk, die, survives
 from .scenarios import APPLIED, UNDONE, Scenario, named

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits.engine import EditEngine
+from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.tool import ToolError
 from codebuddy_testing.descriptors import open_below
 

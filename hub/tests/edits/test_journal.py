@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.edits.engine import EditEngine
-from codebuddy.edits.journal import Journal
+from codebuddy.hub.edits.engine import EditEngine
+from codebuddy.hub.edits.journal import Journal
 from codebuddy.tool import ToolError
 
 from .bench import Bench, around_disk, die, path, survives

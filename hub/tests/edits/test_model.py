@@ -13,8 +13,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from codebuddy.edits.draft import Draft
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.tool import ToolError
 from codebuddy_testing.crash_rounds import DIRECTORY, Impossible, Names, Trees
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits import disk, settling
-from codebuddy.edits.journal import Journal
+from codebuddy.hub.edits import disk
+from codebuddy.hub.edits import engine as settling
+from codebuddy.hub.edits.journal import Journal
 
 from .bench import Bench, around_disk, die, survives
 from .scenarios import APPLIED, UNDONE, Scenario, several_files

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.engine import Outcome
 from codebuddy.files.text import content_hash
+from codebuddy.hub.edits.draft import Draft
+from codebuddy.hub.edits.engine import Outcome
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path

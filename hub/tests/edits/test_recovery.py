@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits import disk
+from codebuddy.hub.edits import disk
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Countdown, Thing, Write, around_disk, die, path, survives

@@ -7,9 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.plan import ABSENT
 from codebuddy.files.text import content_hash
+from codebuddy.hub.edits.draft import ABSENT, Draft
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.edits import disk
+from codebuddy.hub.edits import disk
 from codebuddy.tool import ToolError
 
 from .bench import Bench, around_disk

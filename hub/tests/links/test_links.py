@@ -15,12 +15,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from codebuddy.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.links.endpoint import link_app
-from codebuddy.links.fanout import ask_each
-from codebuddy.links.registry import Links
-from codebuddy.protocol.door import MAX_SPOKE_CONNECTIONS, open_door
-from codebuddy.protocol.kernel import InFlight, build_server
+from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
+from codebuddy.hub.endpoint import link_app
+from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, open_door
+from codebuddy.hub.mcp_server import InFlight, build_server
+from codebuddy.hub.spokes import Links, ask_each
 from codebuddy.spoke.dial import dial_for_ever, waits
 from codebuddy.tool import ToolError
 from codebuddy.wire.link import LINK_PATH, LinkServer

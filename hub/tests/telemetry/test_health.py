@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.links.registry import Links
+from codebuddy.hub.health import Fleet
+from codebuddy.hub.spokes import Links
 from codebuddy.schemas.status import SpokeStatus
-from codebuddy.telemetry.health import Fleet
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from typing import Any
 import anyio
 import pytest
 
+from codebuddy.hub.tools.code import code_tools
 from codebuddy.schemas.code import DiagnosticsArguments, LocationsResult, PlaceArguments, ReferencesArguments
 from codebuddy.tool import LOCAL, Call, Principal, ToolError, parse_arguments
-from codebuddy.tools.code import code_tools
 from codebuddy_testing.spokes import Spokes
 
 pytestmark = pytest.mark.anyio

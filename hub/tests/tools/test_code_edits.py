@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from codebuddy.files.text import content_hash
-from codebuddy.links.registry import Links
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.code_edits import code_edit_tools
 from codebuddy.schemas.code import FormattedText
 from codebuddy.tool import ToolError
-from codebuddy.tools.code_edits import code_edit_tools
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

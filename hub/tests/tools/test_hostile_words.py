@@ -8,15 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from codebuddy.links.registry import Link, Links
+from codebuddy.hub.spokes import Link, Links
+from codebuddy.hub.tools.code import code_tools
+from codebuddy.hub.tools.code_edits import action_tools
+from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.schemas.code import Diagnostic
 from codebuddy.schemas.edits import DiagnosticsChange, EditResult
 from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import LOCAL, Call
-from codebuddy.tools.actions import action_tools
-from codebuddy.tools.code import code_tools
-from codebuddy.tools.jobs import job_tools
-from codebuddy.tools.runs import run_tools
 from codebuddy.wire.calls import run_tool
 from codebuddy.wire.jsonrpc import RemoteError
 from codebuddy_testing.calling import ToolClient

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.links.registry import Links
-from codebuddy.tools.renames import RenamedProject, RenameResult, rename_tools
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.code_edits import RenamedProject, RenameResult, rename_tools
 from codebuddy_testing.calling import ToolClient
 
 

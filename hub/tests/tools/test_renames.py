@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.links.registry import Links
-from codebuddy.tools import renames
-from codebuddy.tools.renames import rename_tools
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools import code_edits as renames
+from codebuddy.hub.tools.code_edits import rename_tools
 from codebuddy_testing.calling import ToolClient, everything
 
 pytestmark = pytest.mark.anyio

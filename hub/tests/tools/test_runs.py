@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from codebuddy.hub.tools.runs import JobList, job_tools, run_tools
 from codebuddy.schemas.runs import RunResult, RunResults
 from codebuddy.tool import LOCAL, Call, ToolError, parse_arguments
-from codebuddy.tools.jobs import JobList, job_tools
-from codebuddy.tools.runs import run_tools
 from codebuddy_testing.spokes import Spokes
 
 pytestmark = pytest.mark.anyio

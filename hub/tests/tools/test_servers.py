@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.links.registry import Links
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.projects import Restarted, RestartInProjects, server_tools
 from codebuddy.tool import LOCAL, Call, Principal, ToolError
-from codebuddy.tools.servers import Restarted, RestartInProjects, server_tools
 
 pytestmark = pytest.mark.anyio
 

@@ -11,16 +11,15 @@ import anyio.lowlevel
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from codebuddy.editor.editor import Editor
-from codebuddy.editor.formatting import WriteFormatter
-from codebuddy.edits.engine import EditEngine
-from codebuddy.edits.journal import Journal
 from codebuddy.files.confinement import Opener, Workspaces
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.hub.edits.editor import Editor, WriteFormatter
+from codebuddy.hub.edits.engine import EditEngine
+from codebuddy.hub.edits.journal import Journal
+from codebuddy.hub.tools.edits import edit_tools
+from codebuddy.hub.tools.files import file_tools
 from codebuddy.schemas.code import DiagnosticsResult, FormattedText
 from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool, ToolError, parse_arguments
-from codebuddy.tools.edits import edit_tools
-from codebuddy.tools.files import file_tools
 
 __all__ = ["Answer", "ToolClient", "everything"]
 

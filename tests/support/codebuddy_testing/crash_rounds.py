@@ -26,15 +26,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from codebuddy.edits.draft import Draft
-from codebuddy.edits.engine import EditEngine
-from codebuddy.edits.images import Images
-from codebuddy.edits.journal import Journal
-from codebuddy.edits.plan import Plan
-from codebuddy.edits.recovery import recover
-from codebuddy.edits.undo import undo_plan
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.hub.edits.draft import Draft, Images, Plan
+from codebuddy.hub.edits.engine import EditEngine
+from codebuddy.hub.edits.journal import Journal
+from codebuddy.hub.edits.recovery import recover, undo_plan
 from codebuddy.tool import ToolError
 
 __all__ = ["DIRECTORY", "Impossible", "Names", "Thing", "Trees", "main"]

@@ -15,10 +15,10 @@ import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from codebuddy.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.protocol.door import open_door as make_door
-from codebuddy.protocol.http import client_app, http_sessions
-from codebuddy.protocol.kernel import InFlight, build_server
+from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
+from codebuddy.hub.http import client_app, http_sessions
+from codebuddy.hub.http import open_door as make_door
+from codebuddy.hub.mcp_server import InFlight, build_server
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 
 KEY = Ed25519PrivateKey.generate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from codebuddy.links.registry import Links
+from codebuddy.hub.spokes import Links
 from codebuddy.tool import ToolError
 
 __all__ = ["Spokes"]

@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
-from codebuddy.protocol.kernel import InFlight, build_server, serve_channel
+from codebuddy.hub.mcp_server import InFlight, build_server, serve_channel
 from codebuddy.spoke.agent import WORKSPACE, Agent
 from codebuddy.spoke.local import local_principal
 from codebuddy.tool import Arguments, Call, Result, Tool, ToolError

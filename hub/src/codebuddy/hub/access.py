@@ -1,0 +1,137 @@
+"""Who may do what: a token becomes a principal; Host and Origin are checked before anything else is looked at."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from codebuddy.tool import ALL_SCOPES, Principal
+
+CLIENT_AUDIENCE = "codebuddy:client"
+LINK_AUDIENCE = "codebuddy:link"
+MAX_TOKEN_BYTES = 4096
+
+log = logging.getLogger(__name__)
+
+
+class AccessDenied(Exception):
+    """A request that is refused before any protocol is spoken.
+
+    Args:
+        status: the HTTP status, 401 for a token that is missing or bad, 403 for a wrong Host or Origin.
+        message: one sentence for the person who set up the client.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class TokenVerifier:
+    """Turns a signed token into a principal. It holds only the public key, so the hub can check tokens, not make them.
+
+    Args:
+        public_key: PEM of the Ed25519 key.
+        fleet: name of the fleet; tokens of another fleet are refused even when the key is shared.
+    """
+
+    def __init__(self, public_key: bytes, fleet: str) -> None:
+        self._key = public_key
+        self._issuer = f"codebuddy:{fleet}"
+
+    @classmethod
+    def load(cls, path: Path, fleet: str) -> TokenVerifier:
+        """Read the public key; raise OSError when it is not there."""
+        return cls(path.read_bytes(), fleet)
+
+    def verify(self, token: str, audience: str) -> Principal:
+        """Check signature, algorithm, issuer, audience and times (RFC 7519, section 7.2; leeway 5 s).
+
+        Raises:
+            AccessDenied: 401, with the reason in words that hold nothing of the token.
+        """
+        remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
+        if len(token) > MAX_TOKEN_BYTES:
+            raise AccessDenied(401, f"The token is too long to be one of ours; {remedy}.")
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=["EdDSA"],  # named here, never taken from the token's own header
+                audience=audience,
+                issuer=self._issuer,
+                leeway=5,
+                options={"require": ["exp", "iat", "nbf", "aud", "iss", "sub", "projects", "scopes"]},
+            )
+        except jwt.ExpiredSignatureError:
+            raise AccessDenied(401, f"The token has expired; {remedy}.") from None
+        except jwt.PyJWTError as error:
+            log.info("refused a token: %s", error)
+            raise AccessDenied(401, f"The token is not valid here; {remedy}.") from None
+        return _principal_from(claims)
+
+
+def _principal_from(claims: Mapping[str, Any]) -> Principal:
+    projects, scopes = claims["projects"], claims["scopes"]
+    if not (_is_names(projects) and _is_names(scopes)):
+        raise AccessDenied(401, "The token's projects and scopes are not lists of names; make one with: make token.")
+    return Principal(
+        subject=str(claims["sub"]),
+        projects=None if projects == ["*"] else frozenset(projects),
+        scopes=frozenset(scopes) & ALL_SCOPES,
+        expires_at=float(claims["exp"]),
+    )
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+class AccessPolicy:
+    """Decides on a request from its headers alone: Host, then Origin, then token.
+
+    Args:
+        verifier: checks tokens.
+        audience: ``codebuddy:client`` or ``codebuddy:link``.
+        hosts: the values of Host that are ours, port included; any other is a rebound DNS name (CVE-2025-66414).
+        origins: the values of Origin that are let in; a program sends none, a web page always does.
+    """
+
+    def __init__(
+        self, verifier: TokenVerifier, audience: str, hosts: Iterable[str], origins: Iterable[str] = ()
+    ) -> None:
+        self._verifier = verifier
+        self._audience = audience
+        self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
+
+    def check_source(self, headers: Mapping[str, str]) -> None:
+        """Refuse a request that did not come to us by our own name, or that a web page sent.
+
+        Raises:
+            AccessDenied: 403.
+        """
+        host = headers.get("host", "").lower()
+        if host not in self._hosts:
+            raise AccessDenied(
+                403, f"This hub does not answer to that Host; use one of: {', '.join(sorted(self._hosts))}."
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin not in self._origins:
+            raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")
+
+    def authenticate(self, headers: Mapping[str, str]) -> Principal:
+        """Give the principal of a request whose source is checked.
+
+        Raises:
+            AccessDenied: 401.
+        """
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise AccessDenied(401, "Send a token: Authorization: Bearer <token>; make one with: make token.")
+        return self._verifier.verify(token.strip(), self._audience)

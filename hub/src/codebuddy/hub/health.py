@@ -1,0 +1,123 @@
+"""The hub's view of the fleet: each project's link, language servers and mount, with a reason for what is not ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Protocol
+
+import anyio
+from pydantic import BaseModel
+
+from codebuddy.configuration import HubProject
+from codebuddy.hub.spokes import Links
+from codebuddy.schemas.status import LanguageServerState, SpokeStatus
+from codebuddy.tool import Principal, ToolError
+
+STATUS_SECONDS = 2.0
+"""So long a spoke may take to tell how it is."""
+
+
+class Mounts(Protocol):
+    """Says which directory stands behind a project in the hub."""
+
+    def identity(self, project: str) -> str:
+        """Give ``st_dev:st_ino`` of the project's directory; raise ToolError when it is not there."""
+
+
+class ProjectHealth(BaseModel):
+    """One project's part of the health document.
+
+    Args:
+        ready: whether everything works; when not, ``reason`` says why. A degraded language server counts as not
+            working: whoever relies on its answers must know that they may lack something. One that still loads, or was
+            stopped until it is asked, does what it should.
+        link: ``connected``, ``offline`` (no spoke dialled in) or ``silent`` (it does not answer).
+        mount: ``same`` when hub and spoke see one directory, ``differs`` or ``missing``.
+        watching: how the spoke notices changes.
+    """
+
+    ready: bool
+    link: Literal["connected", "offline", "silent"]
+    mount: Literal["same", "differs", "missing"] | None = None
+    watching: str | None = None
+    language_servers: list[LanguageServerState] = []
+    reason: str | None = None
+
+
+class Fleet:
+    """Asks every spoke how it is.
+
+    Args:
+        projects: the configured projects.
+        links: the links to their spokes.
+        mounts: the hub's own view of their directories.
+    """
+
+    def __init__(self, projects: Mapping[str, HubProject], links: Links, mounts: Mounts) -> None:
+        self.projects = projects
+        self._links = links
+        self._mounts = mounts
+
+    async def health(self, principal: Principal | None) -> dict[str, Any]:
+        """Give the health document: overall status for everybody, the projects that the principal covers for it."""
+        reports = await self.project_health(self.projects)
+        ready = all(report.ready for report in reports.values())
+        document: dict[str, Any] = {"status": "ok" if ready else "degraded"}
+        if principal is not None:
+            document["hub"] = "ok"
+            document["projects"] = {
+                project: reports[project].model_dump(mode="json", exclude_none=True)
+                for project in principal.visible(reports)
+            }
+        return document
+
+    async def project_health(self, projects: Iterable[str]) -> dict[str, ProjectHealth]:
+        """Ask the spokes of these projects, all at once; none waits for another."""
+        reports: dict[str, ProjectHealth] = {}
+
+        async def ask(project: str) -> None:
+            reports[project] = await self._ask(project)
+
+        async with anyio.create_task_group() as tasks:
+            for project in projects:
+                tasks.start_soon(ask, project)
+        return dict(sorted(reports.items()))
+
+    async def _ask(self, project: str) -> ProjectHealth:
+        try:
+            with anyio.fail_after(STATUS_SECONDS):
+                status = await self._links.call(project, "spoke_status", {}, SpokeStatus)
+        except ToolError as error:
+            return _not_ready("offline", error.message)
+        except TimeoutError:
+            return _not_ready("silent", f"The spoke of {project} does not say how it is; see its log.")
+        return self._judge(project, status)
+
+    def _judge(self, project: str, status: SpokeStatus) -> ProjectHealth:
+        reasons = [
+            f"language server {server.name}: {server.reason or server.state}"
+            for server in status.language_servers
+            if server.state in ("dead", "degraded")
+        ]
+        mount: Literal["same", "differs", "missing"] = "same"
+        try:
+            if self._mounts.identity(project) != status.mount:
+                mount = "differs"
+                reasons.append(
+                    "hub and spoke see different directories: the project's was moved or replaced; run: make up"
+                )
+        except ToolError as error:
+            mount = "missing"
+            reasons.append(error.message)
+        return ProjectHealth(
+            ready=not reasons,
+            link="connected",
+            mount=mount,
+            watching=status.watching,
+            language_servers=status.language_servers,
+            reason="; ".join(reasons) or None,
+        )
+
+
+def _not_ready(link: Literal["offline", "silent"], reason: str) -> ProjectHealth:
+    return ProjectHealth(ready=False, link=link, reason=reason)

@@ -1,0 +1,254 @@
+"""What becomes of a call over HTTP whose client is gone: it is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeGuard, TypeVar
+
+import anyio
+import mcp_types as types
+from mcp.server import Server
+from mcp.server.connection import Connection, NotifyOnlyOutbound
+from mcp.server.context import ServerRequestContext
+from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
+from mcp.shared.dispatcher import CallOptions
+from mcp.shared.exceptions import MCPError, NoBackChannelError
+from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
+from mcp.shared.transport_context import TransportContext
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from codebuddy import __version__
+from codebuddy.tool import Call, Principal, Progress, Tool
+from codebuddy.wire.calls import describe, run_tool
+from codebuddy.wire.jsonrpc import INVALID_PARAMS, Budget, Channel, Incoming, RemoteError, Wire, is_id
+
+T = TypeVar("T")
+
+
+async def cancel_on_disconnect(request: Request, answer: Awaitable[T]) -> T:
+    """Give the answer to a request; when its connection goes, it is cancelled, as if the client had asked for that.
+
+    The protocol of the handshake era does not take a lost connection for a cancellation, because the answer could be
+    fetched on another one. Here it could not: no event is stored, so nobody would ever see it.
+
+    Raises:
+        MCPError: the connection is gone; nobody hears of it.
+    """
+    with anyio.CancelScope() as scope:
+        watch = asyncio.create_task(_cancel_when_gone(request, scope))
+        try:
+            return await answer
+        finally:
+            watch.cancel()
+    raise MCPError(code=types.INTERNAL_ERROR, message="The client closed its connection.")
+
+
+async def _cancel_when_gone(request: Request, scope: anyio.CancelScope) -> None:
+    # The body has been read, so all that is still to come is the end; it is told to everybody who asks for it.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+PRINCIPAL_KEY = "codebuddy.tool"
+"""Where the access layer leaves the principal in an ASGI scope."""
+
+_TRANSPORT = TransportContext(kind="channel", can_send_request=False)
+
+Context = ServerRequestContext[Any, Any]
+
+
+class InFlight:
+    """Counts the tool calls that are being answered, so that a server that stops can let them finish."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __enter__(self) -> None:
+        self._idle.clear()
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no call is being answered."""
+        await self._idle.wait()
+
+
+class McpServer(Server[Any]):
+    """The SDK's server, which also runs its tools for those who do without the SDK."""
+
+    tools: Mapping[str, Tool[Any]]
+    in_flight: InFlight
+    log_name: str
+
+    async def run_tool(
+        self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Run a tool of ours; give the result of ``tools/call``."""
+        with self.in_flight:
+            return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
+
+
+def build_server(
+    name: str, tools: Sequence[Tool[Any]], instructions: str, in_flight: InFlight, log_name: str
+) -> McpServer:
+    """Make the SDK server that offers these tools, in this order.
+
+    Args:
+        name: the server's name in the protocol.
+        tools: what it offers.
+        instructions: told to the client's model.
+        in_flight: counts the calls.
+        log_name: where what it logs is found, as a caller is told.
+    """
+    by_name = {tool.name: tool for tool in tools}
+    listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe(tool)) for tool in tools])
+    input_schemas = {tool.name: tool.input_schema for tool in listing.tools}
+
+    async def list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return listing
+
+    async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool = by_name.get(params.name)
+        if tool is None:
+            known = ", ".join(by_name)
+            raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
+        progress = context.session.report_progress
+        answer = server.run_tool(tool, _principal(context), progress, params.arguments)
+        if context.request is not None:
+            answer = cancel_on_disconnect(context.request, answer)
+        return types.CallToolResult.model_validate(await answer)
+
+    server = McpServer(
+        name,
+        version=__version__,
+        instructions=instructions,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        get_tool_input_schema=input_schemas.get,
+    )
+    server.tools, server.in_flight, server.log_name = by_name, in_flight, log_name
+    server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
+    return server
+
+
+async def serve_channel(
+    server: McpServer, channel: Channel, principal: Principal, budget: Budget | None = None
+) -> None:
+    """Serve one connection until it ends.
+
+    Args:
+        server: what ``build_server`` made.
+        channel: carries the messages; it is left to the caller to close.
+        principal: whom every request on this connection is from.
+        budget: how many bytes of requests are answered at a time; None: those of one client.
+    """
+
+    async def serve(incoming: Incoming) -> dict[str, Any]:
+        try:
+            if incoming.request_id is None:
+                await runner.on_notify(_Dispatched(incoming), incoming.method, incoming.params)
+                return {}
+            return await _serve(server, runner, outbound, incoming)
+        except MCPError as error:
+            raise RemoteError(error.error.code, error.error.message, error.error.data) from None
+        except ValidationError:
+            raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
+
+    wire = Wire(channel, serve, in_order=frozenset({"initialize"}), budget=budget)
+    back = _Back(wire)
+    outbound = NotifyOnlyOutbound(back)
+    handshake = Connection.for_loop(back)
+    runner = ServerRunner(server, handshake, principal)
+    try:
+        await wire.run()
+    finally:
+        await aclose_shielded(handshake)
+
+
+async def _serve(
+    server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
+) -> dict[str, Any]:
+    method, params = incoming.method, incoming.params
+    if method == "tools/call" and runner.connection.initialize_accepted and _is_plain_call(params):
+        tool = server.tools.get(params["name"])
+        if tool is not None:
+            result = await server.run_tool(tool, runner.lifespan_state, incoming.progress, params.get("arguments"))
+            return {"isError": False, **result}
+    context = _Dispatched(incoming)
+    if method == "initialize" or not _is_stateless(params):
+        return await runner.on_request(context, method, params)
+    route = classify_inbound_request({"method": method, "params": params})
+    if isinstance(route, InboundLadderRejection):
+        raise MCPError(code=route.code, message=route.message, data=route.data)
+    connection = Connection.from_envelope(
+        route.protocol_version, route.client_info, route.client_capabilities, outbound=outbound
+    )
+    return await serve_one(server, context, method, params, connection=connection, lifespan_state=runner.lifespan_state)
+
+
+class _Back:
+    """The way back to the client as the SDK wants it. Our tools ask a client nothing: it carries notifications."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        raise NoBackChannelError(method)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._wire.notify(method, None if params is None else dict(params))
+
+
+class _Dispatched(_Back):
+    """A message of the client as the SDK wants it."""
+
+    transport = _TRANSPORT
+    can_send_request = False
+    message_metadata = None
+
+    def __init__(self, incoming: Incoming) -> None:
+        super().__init__(incoming.wire)
+        self.request_id = incoming.request_id
+        self.progress = incoming.progress
+
+    @property
+    def cancel_requested(self) -> anyio.Event:
+        """Never set: what the client cancels is cancelled."""
+        return anyio.Event()
+
+
+def _is_plain_call(params: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
+    """Say whether all that the SDK would check of a call is right, and there is nothing in it for the SDK to see to."""
+    if params is None or not params.keys() <= {"name", "arguments", "_meta"}:
+        return False
+    meta = params.get("_meta", {})
+    return (
+        isinstance(params.get("name"), str)
+        and isinstance(params.get("arguments", {}), dict)
+        and isinstance(meta, dict)
+        and (not meta or (meta.keys() == {"progressToken"} and is_id(meta["progressToken"])))
+    )
+
+
+def _is_stateless(params: Mapping[str, Any] | None) -> bool:
+    meta = (params or {}).get("_meta")
+    return isinstance(meta, Mapping) and types.PROTOCOL_VERSION_META_KEY in meta
+
+
+def _principal(context: Context) -> Principal:
+    """Find who asks: in the HTTP request when there is one, for one HTTP server serves many; else on the connection."""
+    source = context.request.scope[PRINCIPAL_KEY] if context.request is not None else context.lifespan_context
+    if not isinstance(source, Principal):
+        raise TypeError("a request reached the kernel without a principal")
+    return source

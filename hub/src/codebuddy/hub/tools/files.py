@@ -1,0 +1,196 @@
+"""The file tools that look: list, find, read, search. The work is done in threads by ``workspace``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+
+from codebuddy.files.confinement import ProjectRoot, Workspaces
+from codebuddy.files.cursors import decode_cursor, encode_cursor, merge
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import (
+    Page,
+    Position,
+    Query,
+    compile_glob,
+    compile_search,
+    find_files,
+    list_directory,
+    search_text,
+)
+from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, read_excerpt
+from codebuddy.schemas.files import (
+    FindArguments,
+    FindResult,
+    ListArguments,
+    ListResult,
+    ReadArguments,
+    ReadResult,
+    SearchArguments,
+    SearchResult,
+    Unavailable,
+)
+from codebuddy.tool import Call, Tool, ToolError
+
+T = TypeVar("T")
+_Many = ListArguments | FindArguments | SearchArguments
+_Look = Callable[[ProjectRoot, Bounds, Position], Page[T]]
+
+_NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects", "context_lines"}
+_WALKERS = 4  # walks at a time; a waiting one takes no thread from reads and writes
+
+
+def file_tools(workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> list[Tool[Any]]:
+    """Give the hub's file tools that look.
+
+    Args:
+        workspaces: the projects.
+        max_file_bytes: larger files are neither read nor searched.
+    """
+    tools = _FileTools(workspaces, max_file_bytes)
+    return [
+        Tool("list_directory", "read", _LIST, ListArguments, ListResult, tools.list_directory),
+        Tool("find_files", "read", _FIND, FindArguments, FindResult, tools.find_files),
+        Tool("read_file", "read", _READ, ReadArguments, ReadResult, tools.read_file),
+        Tool("search_text", "read", _SEARCH, SearchArguments, SearchResult, tools.search_text),
+    ]
+
+
+_LIST = "List a directory, or a tree to a depth, without what .gitignore hides. Links are shown and not followed."
+_FIND = "Find files by glob in one or many projects."
+_READ = (
+    "Read a text file, or lines of it. The hash in the answer, given as expected_hash to a write, makes sure that "
+    "nothing is overwritten that was changed since."
+)
+_SEARCH = (
+    "Search the contents of the text files of one or many projects for a text or a regular expression. Lines and "
+    "columns are 1-based; columns count Unicode code points."
+)
+
+
+class _FileTools:
+    def __init__(self, workspaces: Workspaces, max_file_bytes: int) -> None:
+        self._workspaces, self._max_bytes = workspaces, max_file_bytes
+        self._walkers = anyio.CapacityLimiter(_WALKERS)
+
+    async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
+        path = self._path(call, arguments.path)
+
+        def read() -> ReadResult:
+            root = self._workspaces.root(path.project)
+            excerpt = read_excerpt(root, path, arguments.start_line, arguments.end_line, limit=self._max_bytes)
+            return ReadResult(path=str(path), **vars(excerpt))
+
+        return await run_sync(read, abandon_on_cancel=True)
+
+    async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
+        path = self._path(call, arguments.path)
+
+        def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[Any]:
+            return list_directory(
+                root,
+                path,
+                bounds,
+                depth=arguments.depth,
+                limit=arguments.limit,
+                after=after,
+                include_ignored=arguments.include_ignored,
+            )
+
+        entries, rest = await self._look(call, arguments, [path.project], look)
+        return ListResult(path=str(path), entries=entries, **rest)
+
+    async def find_files(self, call: Call, arguments: FindArguments) -> FindResult:
+        glob = compile_glob(arguments.pattern)
+
+        def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[str]:
+            ignored = arguments.include_ignored
+            return find_files(root, glob, bounds, limit=arguments.limit, after=after, include_ignored=ignored)
+
+        projects = call.principal.choose(arguments.projects, self._workspaces.projects)
+        paths, rest = await self._look(call, arguments, projects, look)
+        return FindResult(paths=paths, **rest)
+
+    async def search_text(self, call: Call, arguments: SearchArguments) -> SearchResult:
+        pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
+        query = Query(
+            pattern,
+            None if arguments.include is None else compile_glob(arguments.include),
+            arguments.limit,
+            arguments.context_lines,
+            self._max_bytes,
+            include_ignored=arguments.include_ignored,
+        )
+
+        def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[Any]:
+            return search_text(root, query, bounds, after)
+
+        projects = call.principal.choose(arguments.projects, self._workspaces.projects)
+        matches, rest = await self._look(call, arguments, projects, look)
+        return SearchResult(matches=matches, **rest)
+
+    def _path(self, call: Call, text: str) -> WorkspacePath:
+        path = WorkspacePath.parse(text)
+        call.principal.require_project(path.project, self._workspaces.projects)
+        return path
+
+    async def _look(
+        self, call: Call, arguments: _Many, projects: list[str], look: _Look[T]
+    ) -> tuple[list[T], dict[str, Any]]:
+        """Look into several projects at once; give the items and what all answers with many items have in common."""
+        question = (type(arguments).__name__, arguments.model_dump(exclude=_NOT_THE_QUESTION))
+        starts = {project: Position() for project in projects}
+        if arguments.cursor is not None:
+            starts = decode_cursor(question, arguments.cursor)
+            for project in starts:
+                call.principal.require_project(project, projects)
+        pages, unavailable = await self._pages(starts, arguments.timeout_seconds, look)
+        items, unfinished = merge(pages, starts, arguments.limit)
+        reasons: list[str] = [page.reason for page in pages.values() if page.reason]
+        reasons += ["limit"] if unfinished else []
+        reasons += ["project_unavailable"] if unavailable else []
+        skipped = sum((page.skipped for page in pages.values()), Counter[str]())
+        return items, {
+            "truncated": bool(reasons),
+            "reason": reasons[0] if reasons else None,
+            "cursor": encode_cursor(question, unfinished) if unfinished else None,
+            "skipped": dict(skipped) or None,
+            "unavailable": unavailable or None,
+        }
+
+    async def _pages(
+        self, starts: dict[str, Position], seconds: float, look: _Look[T]
+    ) -> tuple[dict[str, Page[T]], list[Unavailable]]:
+        pages: dict[str, Page[T]] = {}
+        failed: list[Unavailable] = []
+        bounds = Bounds(time.monotonic() + seconds, stop=threading.Event())
+
+        def walk(project: str, start: Position) -> Page[T]:
+            return look(self._workspaces.root(project), bounds, start)
+
+        async def one(project: str, start: Position) -> None:
+            try:
+                work = partial(walk, project, start)
+                pages[project] = await run_sync(work, abandon_on_cancel=True, limiter=self._walkers)
+            except ToolError as error:
+                if len(starts) == 1:
+                    raise
+                failed.append(Unavailable(project=project, code=error.code, message=error.message))
+
+        try:
+            if len(starts) == 1:
+                await one(*next(iter(starts.items())))
+            else:
+                async with anyio.create_task_group() as group:
+                    for project, start in starts.items():
+                        group.start_soon(one, project, start)
+        finally:
+            bounds.stop.set()  # a walk that nobody waits for ends at its next step
+        return pages, failed

@@ -1,0 +1,166 @@
+"""list_projects: what there is to work on, and how it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from codebuddy.hub.health import Fleet
+from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.schemas.code import RestartArguments, ServerStates
+from codebuddy.schemas.status import LanguageServerState
+from codebuddy.text_safety import one_line
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+
+
+class RestartInProjects(RestartArguments):
+    """Which language servers to restart."""
+
+    projects: list[str] | None = Field(
+        None, min_length=1, description="Ids of the projects; left out: all that the token covers."
+    )
+
+
+class ProjectServers(Result):
+    """One project's servers after the restart; ``reason`` and ``message`` say why there was none."""
+
+    project: str
+    language_servers: list[LanguageServerState] = Field(default_factory=list)
+    reason: str | None = None
+    message: str | None = None
+
+    def text(self) -> str:
+        states = [f"{server.name} {server.state}" + _because(server.reason) for server in self.language_servers]
+        return f"{self.project}: {one_line(self.message or ', '.join(states)) or 'no language servers'}"
+
+
+class Restarted(Result):
+    """How each project's servers are now."""
+
+    projects: list[ProjectServers]
+
+    def text(self) -> str:
+        return "\n".join(part.text() for part in self.projects)
+
+
+def server_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
+    """Give the hub's tools about language servers.
+
+    Args:
+        links: the links to the spokes.
+        projects: ids of all configured projects.
+    """
+
+    async def restart(call: Call, arguments: RestartInProjects) -> Restarted:
+        chosen = call.principal.choose(arguments.projects, projects)
+        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
+        reports = together(call.progress, chosen)
+
+        async def ask(project: str) -> ServerStates:
+            return await ask_spoke(
+                links,
+                project,
+                "restart_language_server",
+                sent,
+                ServerStates,
+                seconds=arguments.timeout_seconds,
+                report=reports[project],
+            )
+
+        answers = await ask_each(chosen, ask)
+        refusals = [answer for answer in answers.values() if isinstance(answer, ToolError)]
+        # Where it failed for all in the same way it is no result: one project, or a name that none of them knows.
+        if len(refusals) == len(chosen) and len({refusal.code for refusal in refusals}) == 1:
+            raise refusals[0]
+        return Restarted(projects=[_part(project, answer) for project, answer in answers.items()])
+
+    return [
+        Tool(
+            "restart_language_server",
+            "run",
+            "Restart the language servers of one or many projects, or the one that is named, and wait until they have "
+            "loaded. They are restarted by themselves when they fail; this is for one whose answers look wrong.",
+            RestartInProjects,
+            Restarted,
+            restart,
+        )
+    ]
+
+
+def _part(project: str, answer: ServerStates | ToolError) -> ProjectServers:
+    if isinstance(answer, ToolError):
+        return ProjectServers(project=project, reason=answer.code, message=answer.message)
+    return ProjectServers(project=project, language_servers=answer.language_servers)
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""
+
+
+class ListProjectsArguments(Arguments):
+    """Which projects."""
+
+    projects: list[str] | None = Field(None, min_length=1, description="Ids; left out: all that the token covers.")
+
+
+class Project(Result):
+    """One project and its state."""
+
+    id: str
+    profile: str
+    path: str = Field(description="Its directory on the host.")
+    ready: bool
+    link: str = Field(description="connected, offline or silent.")
+    reason: str | None = Field(None, description="Why it is not ready.")
+    language_servers: list[LanguageServerState]
+    tasks: list[str]
+    languages: list[str]
+
+
+class ProjectList(Result):
+    """The projects that the token covers."""
+
+    projects: list[Project]
+
+    def text(self) -> str:
+        return "\n".join(
+            f"{p.id} ({p.profile}): {'ready' if p.ready else p.reason}; tasks: {', '.join(p.tasks) or 'none'}"
+            for p in self.projects
+        )
+
+
+def project_tools(fleet: Fleet) -> list[Tool[Any]]:
+    """Give the tools of this family."""
+
+    async def list_projects(call: Call, arguments: ListProjectsArguments) -> ProjectList:
+        chosen = call.principal.choose(arguments.projects, fleet.projects)
+        health = await fleet.project_health(chosen)
+        return ProjectList(
+            projects=[
+                Project(
+                    id=project,
+                    profile=fleet.projects[project].profile,
+                    path=fleet.projects[project].host_path,
+                    ready=health[project].ready,
+                    link=health[project].link,
+                    reason=health[project].reason,
+                    language_servers=health[project].language_servers,
+                    tasks=fleet.projects[project].tasks,
+                    languages=fleet.projects[project].languages,
+                )
+                for project in chosen
+            ]
+        )
+
+    return [
+        Tool(
+            "list_projects",
+            "read",
+            "List the projects: id, language profile, state of the container's link and language servers, declared "
+            "tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.",
+            ListProjectsArguments,
+            ProjectList,
+            list_projects,
+        )
+    ]

@@ -1,0 +1,95 @@
+"""MCP over WebSocket, the server's side, under Starlette."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from codebuddy.hub.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
+from codebuddy.tool import Principal
+from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, Budget, ChannelClosed
+
+# Close codes of RFC 6455, section 7.4.1.
+GOING_AWAY = 1001
+POLICY_VIOLATION = 1008
+
+
+class AcceptedChannel:
+    """Text messages on a WebSocket that a client opened to us."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+
+    async def receive(self) -> str:
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise ChannelClosed
+        text = message.get("text")
+        if text is None:
+            await self.close(UNSUPPORTED_DATA, "text frames only")
+            raise ChannelClosed
+        return str(text)
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._socket.send_text(text)
+        except (WebSocketDisconnect, RuntimeError) as error:  # RuntimeError: a send after the close frame
+            raise ChannelClosed from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a code and a reason; nothing happens when it is closed already."""
+        if self._socket.application_state is WebSocketState.CONNECTED:
+            try:
+                await self._socket.close(code, reason)
+            except (WebSocketDisconnect, RuntimeError):
+                return
+
+
+async def accept(socket: WebSocket) -> AcceptedChannel:
+    """Accept an upgrade, selecting the subprotocol ``mcp`` when the client offers it and none when it offers none."""
+    offered = socket.scope.get("subprotocols", [])
+    await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    return AcceptedChannel(socket)
+
+
+@asynccontextmanager
+async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: anyio.Event) -> AsyncIterator[None]:
+    """End the body, and close the connection with the right code, when the hub stops or the token expires."""
+
+    async def at_stop() -> None:
+        await stopping.wait()
+        await channel.close(GOING_AWAY, "the hub is shutting down")
+        tasks.cancel_scope.cancel()
+
+    async def at_expiry(expires_at: float) -> None:
+        await anyio.sleep(max(0.0, expires_at - time.time()))
+        await channel.close(POLICY_VIOLATION, "the token has expired")
+        tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(at_stop)
+        if principal.expires_at is not None:
+            tasks.start_soon(at_expiry, principal.expires_at)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def serve_websocket(
+    server: McpServer, socket: WebSocket, stopping: anyio.Event, budget: Budget | None = None
+) -> None:
+    """Serve MCP on one upgraded connection until the client leaves, its token expires, or the hub stops.
+
+    Args:
+        server: the kernel's server object.
+        socket: not yet accepted; the access layer has put the principal into its scope.
+        stopping: set when the hub shuts down; the connection is then closed with 1001.
+        budget: how many bytes of requests are answered at a time; None: those of one client.
+    """
+    principal: Principal = socket.scope[PRINCIPAL_KEY]
+    channel = await accept(socket)
+    async with lifetime(channel, principal, stopping):
+        await serve_channel(server, channel, principal, budget)
