@@ -38,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return asyncio.run(bridge_stdio())
     if arguments.command == "health":
-        from codebuddy.telemetry.check import check
+        from codebuddy.health_check import check
 
         return check()
     if arguments.command == "call":
@@ -53,10 +53,10 @@ def _run(arguments: argparse.Namespace) -> int:
         asyncio.run(serve())
         return 0
     if arguments.stdio:
-        from codebuddy.spoke.stdio import serve_stdio
+        from codebuddy.agent.stdio import serve_stdio
 
         return asyncio.run(serve_stdio())
-    from codebuddy.spoke.agent import serve_project
+    from codebuddy.agent.app import serve_project
 
     asyncio.run(serve_project())
     return 0

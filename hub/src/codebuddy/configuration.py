@@ -78,7 +78,7 @@ class HubConfiguration(_Document):
 
 
 class Task(_Document):
-    """A declared task: its command line, and the formats in which it reports, if it has some (see `codebuddy.reports`).
+    """A declared task: its command line, and the formats of its reports, if any (see `codebuddy.agent.reports`).
 
     ``{report}`` in an argument stands for the path of a file that the task writes its report to.
     """
@@ -109,4 +109,4 @@ class SpokeConfiguration(_Document):
     runs: RunLimits = RunLimits()
     egress: Literal["none", "any"] | list[str] = "none"  # or host names, `*.` for all below one
     environment: dict[str, str] = {}
-    language_servers: list[dict[str, Any]] = []  # checked by codebuddy.language.config
+    language_servers: list[dict[str, Any]] = []  # checked by codebuddy.agent.lsp.config

@@ -140,7 +140,11 @@ def _thing(place: str, status: os.stat_result, names: tuple[str, ...]) -> Thing:
 @contextmanager
 def around_disk(around: Around) -> Iterator[None]:
     """Have every disk call go through a function."""
-    calls = {name: getattr(disk, name) for name in disk.__all__}
+    calls = {
+        name: call
+        for name, call in vars(disk).items()
+        if getattr(call, "__module__", "") == disk.__name__ and name[0].islower()
+    }
     try:
         for name, call in calls.items():
             setattr(disk, name, _wrapped(name, call, around))

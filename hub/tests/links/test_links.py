@@ -15,14 +15,14 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from codebuddy.agent.app import dial_for_ever, waits
 from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, open_door
-from codebuddy.hub.mcp_server import InFlight, build_server
 from codebuddy.hub.spokes import Links, ask_each
-from codebuddy.spoke.dial import dial_for_ever, waits
 from codebuddy.tool import ToolError
 from codebuddy.wire.link import LINK_PATH, LinkServer
+from codebuddy.wire.mcp_server import InFlight, build_server
 from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
 
 pytestmark = pytest.mark.anyio

@@ -200,7 +200,7 @@ async def test_what_is_no_message_is_answered(tmp_path: Path, text: bytes) -> No
 
 
 def test_the_agent_loads_neither_the_sdk_nor_a_web_server_nor_cryptography() -> None:
-    program = "import codebuddy.spoke.agent, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import codebuddy.agent.app, sys; print(*{name.partition('.')[0] for name in sys.modules})"
     source = {"PYTHONPATH": str(Path(codebuddy.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=source)
     assert not UNWANTED & set(run.stdout.split())

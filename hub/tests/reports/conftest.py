@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.reports.formats import FILE_FORMATS, read_file_report, reader_for
-from codebuddy.reports.models import Report
+from codebuddy.agent.reports.collector import Report
+from codebuddy.agent.reports.formats import FILE_FORMATS, read_file_report, reader_for
 
 RECORDED = Path(__file__).parent / "recorded"
 RAN_IN = {"files.txt": "files", "node-files.xml": "files", "node-nested.xml": "short", "passing.txt": "passing"}

@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, Reader, read_file_report, reader_for
-from codebuddy.reports.gathered import MAX_FAILURES, MAX_FINDINGS
-from codebuddy.reports.lines import plain
-from codebuddy.reports.models import Report
+from codebuddy.agent.reports.collector import MAX_FAILURES, MAX_FINDINGS, Report, plain
+from codebuddy.agent.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, Reader, read_file_report, reader_for
 
 RECORDED = Path(__file__).parent / "recorded"
 PRINTED = sorted(path for path in RECORDED.glob("*/*.txt") if path.stat().st_size)
@@ -296,11 +294,12 @@ def test_json_that_is_no_event_is_passed_over(line: str) -> None:
 
 
 def test_the_readers_import_the_standard_library_only() -> None:
-    loads = "import sys; import codebuddy.reports.formats; print(*sys.modules)"
+    loads = "import sys; import codebuddy.agent.reports.formats; print(*sys.modules)"
     environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", loads], env=environment, capture_output=True, text=True, check=True)
     names = done.stdout.split()
-    assert [name for name in names if name.startswith("codebuddy.") and ".reports" not in name] == []
+    assert [name for name in names if name.startswith("codebuddy.agent.") and ".reports" not in name] == []
+    assert [name for name in names if name.startswith("codebuddy.") and not name.startswith("codebuddy.agent")] == []
     assert {"pydantic", "asyncio", "xml.dom"}.isdisjoint(names)
 
 

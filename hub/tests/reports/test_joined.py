@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.language.tree import Tree
-from codebuddy.reports.models import Counts, Finding, Report, Severity, joined
-from codebuddy.runs.reporting import ReportReader
+from codebuddy.agent.lsp.tree import Tree
+from codebuddy.agent.reports.collector import Counts, Finding, Report, Severity, joined
+from codebuddy.agent.runs.reporting import ReportReader
 
 
 def finding(severity: Severity) -> Finding:

@@ -6,8 +6,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from codebuddy.reports.formats import read_file_report
-from codebuddy.reports.models import Counts, Report
+from codebuddy.agent.reports.collector import Counts, Report
+from codebuddy.agent.reports.formats import read_file_report
 
 Read = Callable[..., Report]
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.reports.columns import from_display
-from codebuddy.reports.models import Finding, Report
+from codebuddy.agent.reports.collector import Finding, Report, from_display
 
 # By recording: place, severity, code, source and first line of each finding.
 CASES: list[tuple[str, list[tuple[str, str, str | None, str, str]]]] = [

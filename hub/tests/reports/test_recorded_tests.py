@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from codebuddy.reports.models import Report
+from codebuddy.agent.reports.collector import Report
 
 
 class Case(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codebuddy.runs.advice import network_advice
+from codebuddy.agent.runs.runs import network_advice
 
 SEALED = [
     "curl: (6) Could not resolve host: packages.example.org",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.runs.output import OutputBuffer, Piece, excerpt_of, whole_characters
+from codebuddy.agent.runs.output import OutputBuffer, Piece, excerpt_of, whole_characters
 from codebuddy.text_safety import label_lines
 
 

@@ -14,11 +14,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from codebuddy.agent.runs.process import Ended, ForkServer, Program, Stream, run_process
 from codebuddy.process_tree import MARK, processes
-from codebuddy.runs.forks import ForkServer
-from codebuddy.runs.pipes import Stream
-from codebuddy.runs.process import run_process
-from codebuddy.runs.program import Ended, Program
 
 pytestmark = pytest.mark.anyio
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from codebuddy.runs.job_output import read_job
-from codebuddy.runs.records import load_runs, save_run
-from codebuddy.runs.run import Run, RunEnd
-from codebuddy.runs.segments import SEGMENT_BYTES
-from codebuddy.runs.transcript import Transcript
+from codebuddy.agent.runs.job_output import read_job
+from codebuddy.agent.runs.output import SEGMENT_BYTES, Transcript
+from codebuddy.agent.runs.runs import Run, RunEnd, load_runs, save_run
 from codebuddy.schemas.runs import JobOutputArguments
 from codebuddy.tool import ToolError
 
@@ -227,7 +225,7 @@ async def test_with_a_pattern_the_end_of_the_job_is_waited_for_and_not_longer(tm
 async def test_a_search_that_takes_long_ends_and_its_cursor_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.runs.job_output._SEARCH_SECONDS", 0.0)
+    monkeypatch.setattr("codebuddy.agent.runs.job_output._SEARCH_SECONDS", 0.0)
     transcript = Transcript(tmp_path / "run", LIMIT)
     await transcript.add("stdout", b"\n" * 1400 + b"here\n")
     rounds, cursor, found = 0, None, list[int]()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from codebuddy.agent import app as module
+from codebuddy.agent.app import Agent
 from codebuddy.configuration import SpokeConfiguration
-from codebuddy.spoke import agent as module
-from codebuddy.spoke.agent import Agent
 
 
 @pytest.fixture

@@ -31,12 +31,12 @@ time.sleep(600)
 AGENT = """
 import asyncio, json, os, sys
 from pathlib import Path
-from codebuddy.family import Family
-from codebuddy.processes import is_living, stat_of, zombies
-from codebuddy.runs.forks import ForkServer
-from codebuddy.runs.process import run_process
-from codebuddy.runs.program import Program
-from codebuddy.spoke import orphans
+from codebuddy.process_tree import Family
+from codebuddy.process_tree import is_living, stat_of, zombies
+from codebuddy.agent.runs.process import ForkServer
+from codebuddy.agent.runs.process import run_process
+from codebuddy.agent.runs.process import Program
+from codebuddy.agent import app as orphans
 
 orphans.SWEEP_SECONDS = 0.05
 living = lambda pid: is_living(stat_of(pid))

@@ -27,8 +27,8 @@ AGENT = """
 import asyncio, sys
 from pathlib import Path
 from codebuddy.configuration import SpokeConfiguration
-from codebuddy.spoke.agent import Agent
-from codebuddy.spoke.local import listen_locally
+from codebuddy.agent.app import Agent
+from codebuddy.agent.app import listen_locally
 folder = Path(sys.argv[1])
 agent = Agent(SpokeConfiguration.load(folder / "config.json"), folder)
 print(flush=True)
@@ -38,7 +38,7 @@ asyncio.run(listen_locally(agent.server, "p", folder / "agent.sock"))
 STDIO = """
 import asyncio, sys
 from pathlib import Path
-from codebuddy.spoke.stdio import serve_stdio
+from codebuddy.agent.stdio import serve_stdio
 folder = Path(sys.argv[1])
 sys.exit(asyncio.run(serve_stdio(folder / "config.json", folder, folder / "agent.sock")))
 """

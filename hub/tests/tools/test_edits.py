@@ -267,7 +267,7 @@ async def test_no_change_of_concurrent_editors_is_lost(
         time.sleep(0.003)  # so that all who read now read the same
         return apply_edits(content, edits)
 
-    monkeypatch.setattr("codebuddy.hub.app.tools.edits.apply_edits", take_long)
+    monkeypatch.setattr("codebuddy.hub.tools.edits.apply_edits", take_long)
     (p / "a").write_text("end\n")
     (p / "link").symlink_to("a")
 
@@ -286,7 +286,7 @@ class Interference:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *interferences: Any) -> None:
         self.left, self.count = list(interferences), 0
-        monkeypatch.setattr("codebuddy.hub.app.tools.edits.apply_edits", self)
+        monkeypatch.setattr("codebuddy.hub.tools.edits.apply_edits", self)
 
     def __call__(self, content: str, edits: Sequence[TextEdit]) -> str:
         self.count += 1
@@ -441,7 +441,7 @@ async def test_the_spokes_of_all_projects_are_told_at_the_same_time(p: Path, cli
 async def test_very_many_paths_are_told_in_several_messages(
     client: ToolClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.hub.app.edits.editor._PATHS_AT_ONCE", 2)
+    monkeypatch.setattr("codebuddy.hub.edits.editor._PATHS_AT_ONCE", 2)
     changes = [{"path": f"p/f{number}", "content": ""} for number in range(5)]
     await client("apply_workspace_edit", changes=changes)
     assert client.told == [("p", ["f0", "f1"]), ("p", ["f2", "f3"]), ("p", ["f4"])]

@@ -486,7 +486,7 @@ async def test_a_search_whose_caller_is_gone_stops(
         assert bounds.stop.wait(30)
         ended.set()
 
-    monkeypatch.setattr("codebuddy.hub.app.tools.files.search_text", endless)
+    monkeypatch.setattr("codebuddy.hub.tools.files.search_text", endless)
     async with anyio.create_task_group() as group:
 
         async def search() -> None:

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.http import client_app, http_sessions
 from codebuddy.hub.http import open_door as make_door
-from codebuddy.hub.mcp_server import InFlight, build_server
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
+from codebuddy.wire.mcp_server import InFlight, build_server
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

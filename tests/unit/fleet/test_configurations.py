@@ -14,10 +14,10 @@ from ansible.module_utils.codebuddy_fleet.plan import Plan
 from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
 from ansible.module_utils.codebuddy_fleet.tasks import REPORT_FORMATS
 
+from codebuddy.agent.lsp import config as language
+from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.reports.formats import FILE_FORMATS, KNOWN_FORMATS
 from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
-from codebuddy.language import config as language
-from codebuddy.language.config import read_server_configs
-from codebuddy.reports.formats import FILE_FORMATS, KNOWN_FORMATS
 
 ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]

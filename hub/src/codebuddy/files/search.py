@@ -495,7 +495,6 @@ def _searchable(entry: Entry, limit: int) -> bytes:
 
 _MAX_MATCHES = 20_000
 _MAX_FILES = 2000
-_WORDS_LINE_CHARS = 400
 
 
 @dataclass(frozen=True)
@@ -548,7 +547,7 @@ def _look(root: ProjectRoot, path: WorkspacePath, word: re.Pattern[str]) -> Word
     except ToolError:
         return None  # it went, or changed into what is no text, since it was searched
     places = [
-        WordPlace(number, match.start() + 1, line.rstrip("\r\n")[:_WORDS_LINE_CHARS])
+        WordPlace(number, match.start() + 1, line.rstrip("\r\n")[:_LINE_CHARS])
         for number, line in enumerate(lines, 1)
         for match in word.finditer(line)
     ]

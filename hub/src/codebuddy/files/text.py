@@ -155,7 +155,6 @@ def _unsupported(what: str) -> ToolError:
     )
 
 
-_TEXT_EDITS_BREAK = re.compile(r"\r\n|\n|\r")
 _SHOWN = 10  # line numbers in a message
 
 
@@ -235,7 +234,7 @@ def _occurrences(content: str, old: str, name: str) -> list[tuple[int, int]]:
 def _without_carriage_returns(content: str) -> tuple[str, list[int]]:
     """Turn every break into LF; with it come the plain offsets after which one more real character was dropped."""
     shifts = [found.start() + 1 - index for index, found in enumerate(re.finditer("\r\n", content))]
-    return _TEXT_EDITS_BREAK.sub("\n", content), shifts
+    return _BREAK.sub("\n", content), shifts
 
 
 def _real(offset: int, shifts: list[int]) -> int:
@@ -243,7 +242,7 @@ def _real(offset: int, shifts: list[int]) -> int:
 
 
 def _line_at(content: str, offset: int) -> int:
-    return 1 + sum(1 for _ in _TEXT_EDITS_BREAK.finditer(content, 0, offset))
+    return 1 + sum(1 for _ in _BREAK.finditer(content, 0, offset))
 
 
 def _hint(content: str, old: str) -> str:

@@ -23,7 +23,6 @@ from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.health import Fleet
 from codebuddy.hub.http import DRAIN_SECONDS, Door, client_app, http_sessions, listen, open_door
-from codebuddy.hub.mcp_server import InFlight, build_server, serve_channel
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code import code_tools
 from codebuddy.hub.tools.code_edits import action_tools, code_edit_tools, rename_tools
@@ -34,6 +33,7 @@ from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.tool import LOCAL, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.mcp_server import InFlight, build_server, serve_channel
 from codebuddy.wire.stdio import HUB_SOCKET, LineChannel
 
 WORKSPACES = Path("/workspaces")

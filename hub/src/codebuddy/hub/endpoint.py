@@ -14,12 +14,12 @@ from starlette.websockets import WebSocket
 
 from codebuddy.hub.access import AccessPolicy
 from codebuddy.hub.http import AccessGuard
-from codebuddy.hub.mcp_server import PRINCIPAL_KEY, McpServer
 from codebuddy.hub.spokes import Link, Links
 from codebuddy.hub.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import SPOKE_BYTES, Budget, RemoteError, Wire, WireClosed, until_silent
 from codebuddy.wire.link import LINK_PATH, greet
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 log = logging.getLogger(__name__)
 

@@ -24,10 +24,10 @@ from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from codebuddy.hub.access import AccessDenied, AccessPolicy
-from codebuddy.hub.mcp_server import PRINCIPAL_KEY, McpServer
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 DRAIN_SECONDS = 3
 """After SIGTERM, requests that are being answered have so long to finish; then they are cancelled."""

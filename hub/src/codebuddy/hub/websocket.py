@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from codebuddy.hub.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, Budget, ChannelClosed
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 
 # Close codes of RFC 6455, section 7.4.1.
 GOING_AWAY = 1001

@@ -8,11 +8,40 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from codebuddy.code.places import SymbolKind
 from codebuddy.schemas.files import PATH, FileChange
 from codebuddy.schemas.status import LanguageServerState
 from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import Arguments, Count, Result, ToolError
+
+SymbolKind = Literal[
+    "file",
+    "module",
+    "namespace",
+    "package",
+    "class",
+    "method",
+    "property",
+    "field",
+    "constructor",
+    "enum",
+    "interface",
+    "function",
+    "variable",
+    "constant",
+    "string",
+    "number",
+    "boolean",
+    "array",
+    "object",
+    "key",
+    "null",
+    "enum_member",
+    "struct",
+    "event",
+    "operator",
+    "type_parameter",
+]
+"""What a symbol is; in the order of the protocol's numbers, from 1 on (LSP 3.17, "SymbolKind")."""
 
 L = TypeVar("L", bound="Location")
 

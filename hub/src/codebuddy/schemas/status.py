@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel
 
-from codebuddy.language.readiness import State
 from codebuddy.tool import Arguments, Count, Result
+
+State = Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
 
 
 class StatusArguments(Arguments):

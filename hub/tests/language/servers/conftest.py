@@ -23,10 +23,10 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.diagnosing import diagnose
-from codebuddy.code.locating import find_definition, find_references
-from codebuddy.language.config import read_server_configs
-from codebuddy.language.servers import LanguageServers
+from codebuddy.agent.code.diagnostics import diagnose
+from codebuddy.agent.code.navigation import find_definition, find_references
+from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.schemas.code import (
     DiagnosticsArguments,
     DiagnosticsResult,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.renaming import plan_rename
+from codebuddy.agent.code.rename import plan_rename
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import PlannedRename, RenameArguments
 from codebuddy.tool import ToolError

@@ -13,19 +13,22 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.completing import completions
-from codebuddy.code.diagnosing import diagnose
-from codebuddy.code.hierarchies import call_hierarchy, type_hierarchy
-from codebuddy.code.hinting import hover, signature_help
-from codebuddy.code.locating import find_definition, find_implementations, find_references
-from codebuddy.code.outlining import document_symbols
-from codebuddy.code.renaming import plan_rename
-from codebuddy.code.searching import find_symbols
-from codebuddy.language.config import ReadyBy, read_server_configs
-from codebuddy.language.patience import Patience
-from codebuddy.language.server import LanguageServer
-from codebuddy.language.servers import LanguageServers
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.agent.code.diagnostics import diagnose
+from codebuddy.agent.code.hover import completions, hover, signature_help
+from codebuddy.agent.code.navigation import (
+    call_hierarchy,
+    document_symbols,
+    find_definition,
+    find_implementations,
+    find_references,
+    find_symbols,
+    type_hierarchy,
+)
+from codebuddy.agent.code.rename import plan_rename
+from codebuddy.agent.lsp.config import ReadyBy, read_server_configs
+from codebuddy.agent.lsp.server import LanguageServer, Patience
+from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.schemas.code import (
     CallHierarchyArguments,
     CaretArguments,

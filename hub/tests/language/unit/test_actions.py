@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.actions import list_actions, plan_action
+from codebuddy.agent.code.actions import list_actions, plan_action
+from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.lsp.server import Patience
+from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.files.text import content_hash
-from codebuddy.language.config import read_server_configs
-from codebuddy.language.patience import Patience
-from codebuddy.language.servers import LanguageServers
 from codebuddy.schemas.code import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
 from codebuddy.tool import ToolError
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language import checks as module
-from codebuddy.language.checks import Checks
-from codebuddy.language.config import ServerConfig
+from codebuddy.agent.lsp import connection as module
+from codebuddy.agent.lsp.config import ServerConfig
+from codebuddy.agent.lsp.connection import Checks
 
 pytestmark = pytest.mark.anyio
 CONFIG = ServerConfig("rust-analyzer", ["rust-analyzer"], {"*.rs": "rust"}, ready="server_status")

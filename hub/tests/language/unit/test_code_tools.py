@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.config import read_server_configs
-from codebuddy.language.servers import LanguageServers
-from codebuddy.spoke.code import code_tools
+from codebuddy.agent.code_tools import code_tools
+from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.tool import Call, Principal, Tool, ToolError, parse_arguments
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codebuddy.code.declarations import Declaration, find_declaration
+from codebuddy.agent.code.symbol_edits import Declaration, find_declaration
 from codebuddy.tool import ToolError
 
 PYTHON = """\

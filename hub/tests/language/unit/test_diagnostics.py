@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.tree import Tree
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
@@ -252,7 +252,7 @@ async def test_more_than_is_kept_of_what_is_published_is_told(start: Any) -> Non
 
 
 def test_a_walk_through_directories_without_files_ends_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebuddy.language.tree.MAX_ENTRIES", 20)
+    monkeypatch.setattr("codebuddy.agent.lsp.tree.MAX_ENTRIES", 20)
     for number in range(30):
         (root / "aa" / f"d{number:02}").mkdir(parents=True)
     (root / "zz").mkdir()
@@ -265,7 +265,7 @@ def test_a_walk_through_directories_without_files_ends_too(root: Path, monkeypat
 
 
 async def test_more_files_than_are_looked_at_are_told(start: Any, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebuddy.language.tree.MAX_ENTRIES", 3)
+    monkeypatch.setattr("codebuddy.agent.lsp.tree.MAX_ENTRIES", 3)
     for number in range(10):
         (root / f"f{number}.py").write_text("x = 1\n")
     async with start({DIAGNOSTIC: [[{"reply": {"kind": "full", "items": []}}]]}, PULL) as fake:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.documents import Documents
-from codebuddy.language.tree import Tree
+from codebuddy.agent.lsp.documents import Documents
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
 
 Sent = list[tuple[str, Any]]

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.asking import Asked
-from codebuddy.code.questions import ask_symbols
-from codebuddy.language.framing import encode
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.agent.code.asking import Asked, ask_symbols
+from codebuddy.agent.lsp.transport import encode
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.wanted import Expected, changes_of, read_source
-from codebuddy.code.workspace_edits import TextEdits, read_steps
+from codebuddy.agent.code.workspace_edits import Expected, TextEdits, changes_of, read_source, read_steps
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.files.text import content_hash
-from codebuddy.language.tree import Tree, uri_of
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.formatting import format_text, indentation, plan_format
+from codebuddy.agent.code.formatting import format_text, indentation, plan_format
 from codebuddy.files.text import apply_range_edits, content_hash
 from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
 from codebuddy.tool import ToolError

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.language.framing import MAX_HEADER, BadFrame, Decoder, encode
+from codebuddy.agent.lsp.transport import MAX_HEADER, BadFrame, Decoder, encode
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language import tree as tree_module
-from codebuddy.language.tree import Tree
+from codebuddy.agent.lsp import tree as tree_module
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio

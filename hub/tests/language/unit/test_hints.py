@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code import completing
-from codebuddy.code.markup import markdown
+from codebuddy.agent.code import hover as completing
+from codebuddy.agent.code.decoding import markdown
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio

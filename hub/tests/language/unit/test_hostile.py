@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.code.places import read_symbols
-from codebuddy.code.results import Reader, StaleLocation
-from codebuddy.language.config import ServerConfig
-from codebuddy.language.connection import Connection
-from codebuddy.language.framing import encode
-from codebuddy.language.readiness import Readiness
-from codebuddy.language.tree import Tree
+from codebuddy.agent.code.decoding import Reader, StaleLocation
+from codebuddy.agent.code.places import read_symbols
+from codebuddy.agent.lsp.config import ServerConfig
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.readiness import Readiness
+from codebuddy.agent.lsp.transport import encode
+from codebuddy.agent.lsp.tree import Tree
 
 TEXT = st.text(max_size=5) | st.sampled_from(
     ["begin", "report", "end", "file:///", "file:///etc/passwd", "x/flycheck/0"]

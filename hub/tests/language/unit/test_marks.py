@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.results import Reader, Unshown
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.agent.code.decoding import Reader, Unshown
+from codebuddy.agent.lsp.tree import Tree, uri_of
 
 pytestmark = pytest.mark.anyio
 REFERENCES, OPENED = "textDocument/references", "textDocument/didOpen"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.connection import Connection
-from codebuddy.language.documents import Document
-from codebuddy.language.session import RequestTimedOut, SessionClosed
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.documents import Document
+from codebuddy.agent.lsp.transport import RequestTimedOut, SessionClosed
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from codebuddy.code.pitfalls import require_no_shorthand, require_not_reserved
+from codebuddy.agent.code.rename import require_no_shorthand, require_not_reserved
 from codebuddy.schemas.files import RangeEdit
 from codebuddy.tool import ToolError
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.places import Span, Symbol, find_symbol, find_word, read_symbols
-from codebuddy.language.positions import split_lines, to_lsp
+from codebuddy.agent.code.places import Span, Symbol, find_symbol, find_word, read_symbols
+from codebuddy.agent.lsp.positions import split_lines, to_lsp
 from codebuddy.tool import ToolError
 
 LINES = ["class Cart:", "    @cached", "    def add(self, added):", "        return add", "def add(): ..."]

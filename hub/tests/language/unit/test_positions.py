@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.language.positions import Encoding, agreed_encoding, decode_text, from_lsp, split_lines, to_lsp
+from codebuddy.agent.lsp.positions import Encoding, agreed_encoding, decode_text, from_lsp, split_lines, to_lsp
 
 FIXED = settings(derandomize=True, deadline=None)
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codebuddy.language.documents import Document
-from codebuddy.language.published import Published
-from codebuddy.language.tree import Stamp
+from codebuddy.agent.lsp.connection import Published
+from codebuddy.agent.lsp.documents import Document
+from codebuddy.agent.lsp.tree import Stamp
 
 
 def document(number: int) -> Document:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.pulse import Pulse
-from codebuddy.language.session import SessionClosed
+from codebuddy.agent.lsp.server import Pulse
+from codebuddy.agent.lsp.transport import SessionClosed
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.readiness import Readiness
+from codebuddy.agent.lsp.readiness import Readiness
 
 pytestmark = pytest.mark.anyio
 BEGIN = {"kind": "begin", "title": "Loading"}

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.reading import have_read
-from codebuddy.language.session import RequestTimedOut, SessionClosed
+from codebuddy.agent.code.asking import have_read
+from codebuddy.agent.lsp.transport import RequestTimedOut, SessionClosed
 
 pytestmark = pytest.mark.anyio
 

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codebuddy.code.reducing import differs_only_in_name, reduced
-from codebuddy.code.wanted import read_source
+from codebuddy.agent.code.workspace_edits import differs_only_in_name, read_source, reduced
 from codebuddy.schemas.files import RangeEdit
 
 LINES = st.lists(st.sampled_from(["", "a", "b b", "old", "x(old, 👋)", "  }", "\u2028", "\f"]), max_size=12)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.results import Reader, StaleLocation
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.agent.code.decoding import Reader, StaleLocation
+from codebuddy.agent.lsp.tree import Tree, uri_of
 
 RANGE = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 13}}
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language import searches
-from codebuddy.language.config import read_server_configs
-from codebuddy.language.tree import uri_of
+from codebuddy.agent.lsp import documents as searches
+from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.lsp.tree import uri_of
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"

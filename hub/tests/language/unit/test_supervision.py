@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 import pytest
 
-from codebuddy.language.patience import Patience
-from codebuddy.language.process import Process
-from codebuddy.language.servers import LanguageServers
-from codebuddy.language.tree import Tree, uri_of
+from codebuddy.agent.app import server_tools
+from codebuddy.agent.lsp.process import Process
+from codebuddy.agent.lsp.server import Patience
+from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.process_tree import MARK, end_orphans
 from codebuddy.schemas.code import RestartArguments
-from codebuddy.spoke.servers import server_tools
 from codebuddy.tool import LOCAL, Call, ToolError
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.declarations import find_declaration
-from codebuddy.code.symbol_edits import fitted, inserted, plan_symbol_edit, replaced
+from codebuddy.agent.code.symbol_edits import find_declaration, fitted, inserted, plan_symbol_edit, replaced
 from codebuddy.files.text import apply_range_edits, content_hash
 from codebuddy.schemas.code import SymbolEditArguments
 from codebuddy.tool import ToolError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.language.tree import Tree
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
 
 LONG_AGO = 1_000_000_000

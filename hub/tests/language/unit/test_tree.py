@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.language.tree import MAX_FILE, Tree, uri_of
+from codebuddy.agent.lsp.tree import MAX_FILE, Tree, uri_of
 from codebuddy.tool import ToolError
 
 

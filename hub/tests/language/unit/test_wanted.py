@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from codebuddy.code.wanted import Source, covers, merged, read_source
+from codebuddy.agent.code.workspace_edits import Source, covers, merged, read_source
+from codebuddy.agent.lsp.documents import StaleText
+from codebuddy.agent.lsp.positions import split_lines
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.text import content_hash
-from codebuddy.language.documents import StaleText
-from codebuddy.language.positions import split_lines
-from codebuddy.language.tree import Tree
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError
 

@@ -12,11 +12,9 @@ from typing import Any
 
 import pytest
 
-from codebuddy.language.inotify import Inotify
-from codebuddy.language.snapshot import CHANGED, CREATED, DELETED, Differences, Snapshot
-from codebuddy.language.tree import Tree
-from codebuddy.language.watching import Watcher
-from codebuddy.spoke.code import code_tools
+from codebuddy.agent.code_tools import code_tools
+from codebuddy.agent.lsp.tree import Tree
+from codebuddy.agent.lsp.watching import CHANGED, CREATED, DELETED, Differences, Inotify, Snapshot, Watcher
 from codebuddy.tool import Call, Principal, parse_arguments
 
 pytestmark = pytest.mark.anyio
@@ -328,7 +326,7 @@ async def test_when_the_watches_are_used_up_on_the_way_nothing_is_missed(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Watch(root) as watch:
-        monkeypatch.setattr("codebuddy.language.watching._MAX_WATCHES", 3)
+        monkeypatch.setattr("codebuddy.agent.lsp.watching._MAX_WATCHES", 3)
         for number in range(10):
             (root / f"d{number}").mkdir()
             (root / f"d{number}/x.py").touch()

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.code.wanted import Expected, changes_of, read_source
-from codebuddy.code.workspace_edits import TextEdits, read_steps
+from codebuddy.agent.code.workspace_edits import Expected, TextEdits, changes_of, read_source, read_steps
+from codebuddy.agent.lsp.documents import StaleText
+from codebuddy.agent.lsp.positions import Encoding
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.files.text import content_hash
-from codebuddy.language.documents import StaleText
-from codebuddy.language.positions import Encoding
-from codebuddy.language.tree import Tree, uri_of
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.tool import ToolError
 

@@ -790,7 +790,7 @@ def draft_text(
     """
     with about(path):
         found = draft.find(path)
-        _drafting_require_file(found)
+        _require_editable(found)
         check_hash(found.hash if found else ABSENT, expected_hash)
         before = found.content if found else None
         after = rewrite(before)
@@ -838,7 +838,7 @@ def _draft_deletion(draft: Draft, path: WorkspacePath, change: FileChange) -> No
             raise
 
 
-def _drafting_require_file(node: Node | None) -> None:
+def _require_editable(node: Node | None) -> None:
     if node is not None and node.kind == "directory":
         raise ToolError("is_a_directory", "This is a directory; give the path of a file.")
     if node is not None and (node.kind == "link" or node.content is None):

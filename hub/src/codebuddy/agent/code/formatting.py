@@ -1,0 +1,228 @@
+"""Formatting: of a file as it is on the disk, as changes to make; and of a text before it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from codebuddy.agent.code.asking import (
+    MALFORMED,
+    Answer,
+    Asked,
+    Question,
+    Unsettled,
+    ask_of_text,
+    choose_of,
+    request,
+    settle,
+)
+from codebuddy.agent.code.workspace_edits import (
+    Expected,
+    Source,
+    TextEdit,
+    TextEdits,
+    changes_of,
+    range_edits,
+    read_source,
+    source_of,
+)
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.documents import Document, StaleText
+from codebuddy.agent.lsp.positions import Encoding
+from codebuddy.agent.lsp.readiness import Report
+from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.files.text import apply_range_edits
+from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanFormatArguments, PlannedChanges
+from codebuddy.schemas.files import FileChange
+from codebuddy.tool import ToolError
+
+T = TypeVar("T")
+
+_METHOD: Final = "textDocument/formatting"
+_EDITS: Final = TypeAdapter(list[TextEdit])
+_REMEDY: Final = "declare one that formats in language_servers, such as ruff for Python"
+
+# What no formatter leaves as it is. Whoever gives no edits for a text with this at its end, gave none before because
+# it cannot read the text (many swallow syntax errors), or because there is no formatter behind the server.
+_DISORDER: Final = "\n  \n\n\n"
+
+
+async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, report: Report) -> PlannedChanges:
+    """Give what formatting a file would change: no more than differs, for the bytes that the server saw.
+
+    Raises:
+        ToolError: there is no such file, or it is no text that a server can be asked about.
+    """
+    path = servers.tree.locate(arguments.path)
+    read_source(servers.tree.read(path)[0], arguments.path)
+    question = Question.begin(servers, arguments.timeout_seconds, report)
+    try:
+        asked = await question.choose(path, _METHOD)
+        changes = await question.persist(_Formatting(asked, path).plan)
+    except Unsettled as unsettled:
+        answer, message = unsettled.answer, unsettled.answer.message
+        if answer.reason == "unsupported":
+            message = f"{message} To have such files formatted, {_REMEDY}."
+        return PlannedChanges(complete=False, reason=answer.reason, message=message, changes=[])
+    return PlannedChanges(complete=True, changes=changes, server=asked.server.config.name)
+
+
+async def format_text(servers: LanguageServers, arguments: FormatTextArguments, report: Report) -> FormattedText:
+    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there.
+
+    Raises:
+        ToolError: the path leads out of the project.
+    """
+    path = servers.tree.locate(arguments.path)
+    deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
+    serving = servers.serving(path, "format")
+    if not serving:
+        return _nobody_formats(servers, path)
+    name = serving[0].config.name
+    try:
+        asked = await choose_of(serving, _METHOD, deadline, report)
+        name = asked.server.config.name
+        content = await _Formatting(asked, path).text(arguments.content)
+    except Unsettled as unsettled:
+        answer = unsettled.answer
+        if answer.reason == "unsupported":
+            return _nobody_formats(servers, path)
+        return FormattedText(complete=False, reason=answer.reason, message=answer.message, served=True, server=name)
+    same = content == arguments.content
+    return FormattedText(complete=True, served=True, content=None if same else content, server=name)
+
+
+def _nobody_formats(servers: LanguageServers, path: Path) -> FormattedText:
+    """Give the answer about a file that is served by nobody at all, or by nobody who formats."""
+    names = servers.names_for(path)
+    if not names:
+        return FormattedText(complete=True, served=False)
+    message = f"none of its language servers ({', '.join(names)}) formats; {_REMEDY}."
+    return FormattedText(complete=False, reason="unsupported", message=message, served=True)
+
+
+@dataclass(frozen=True)
+class _Formatting:
+    """Formatting of a file by a server."""
+
+    asked: Asked
+    path: Path
+
+    async def plan(self) -> list[FileChange]:
+        """Give the changes.
+
+        Raises:
+            StaleText: the file changed meanwhile.
+            Unsettled: the server gave no answer, or one that makes no sense.
+            ToolError: the file cannot be read.
+        """
+        tree, seen = self.asked.server.tree, list[Document]()
+
+        async def exchange(connection: Connection, document: Document) -> Any:
+            seen[:] = [document]
+            # In a tuple: no edits from a server that loads are not waited over, but looked into by ourselves.
+            return (await self._request(connection, document),)
+
+        answer = await settle(self.asked, self.path, exchange, local=True)
+        if answer.result is None:
+            raise Unsettled(answer)
+        (result,) = answer.result
+        source = read_source(tree.read(self.path)[0], tree.show(self.path))
+        lines = answer.lines.get(self.path)
+        if lines != source.lines or seen[0].digest != source.hash:
+            raise StaleText(tree.show(self.path))
+        edits = self._read(result, source)
+        if not edits:
+            await self._require_formatter("\n".join(source.lines))
+        step = TextEdits(self.path, self.path, [], edits)
+        return self._understood(lambda: changes_of([step], {self.path: source}, self._expected(answer.encoding)))
+
+    async def text(self, content: str) -> str:
+        """Format a text.
+
+        Raises:
+            Unsettled: see `plan`.
+        """
+        answer = await self._overlaid(content)
+        source = source_of(content)
+        edits = self._read(answer.result, source)
+        if not edits:
+            await self._require_formatter(content)
+            return content
+        step = TextEdits(self.path, self.path, [], edits)
+        changes = self._understood(lambda: range_edits(step, source, self._expected(answer.encoding)))
+        return apply_range_edits(content, changes)
+
+    async def _request(self, connection: Connection, document: Document) -> Any:
+        options = {**indentation(document.lines), "trimTrailingWhitespace": True}
+        params = {"textDocument": {"uri": document.uri}, "options": options}
+        return await request(connection, _METHOD, params, self.asked.deadline)
+
+    async def _overlaid(self, content: str) -> Answer:
+        """Ask with a text that is not on the disk."""
+        answer = await ask_of_text(self.asked, self.path, content, self._request)
+        if answer.reason is not None:
+            raise Unsettled(answer)
+        return answer
+
+    async def _require_formatter(self, content: str) -> None:
+        """See that a server which changes nothing would change something where it must.
+
+        Raises:
+            Unsettled: it would not.
+        """
+        if not content.strip():
+            return
+        answer = await self._overlaid(content + _DISORDER)
+        if not answer.result:
+            name = self.asked.server.config.name
+            message = f"{name} cannot format it: it has a syntax error, or {name} has no formatter for such a file."
+            raise Unsettled(Answer(None, reason="server_error", message=message))
+
+    def _expected(self, encoding: Encoding) -> Expected:
+        return Expected(self.asked.server.tree, encoding, None, "")
+
+    def _read(self, result: Any, source: Source) -> list[TextEdit]:
+        """Read the server's edits.
+
+        Raises:
+            Unsettled: they make no sense for this text.
+        """
+
+        def read() -> list[TextEdit]:
+            try:
+                edits = _EDITS.validate_python(result or [])
+            except ValidationError as error:
+                raise ValueError(error.errors(include_url=False, include_input=False)[0]["msg"]) from None
+            # An end behind the text's is common, and means that; a beginning there is of another text.
+            if any(edit.range.start.line > len(source.lines) for edit in edits):
+                raise ValueError(f"an edit behind the end of the text, which has {len(source.lines)} lines")
+            return edits
+
+        return self._understood(read)
+
+    def _understood(self, read: Callable[[], T]) -> T:
+        try:
+            return read()
+        except (ValueError, ToolError) as error:
+            message = f"{MALFORMED}: {error.message if isinstance(error, ToolError) else error}."
+            raise Unsettled(Answer(None, reason="server_error", message=message)) from None
+
+
+def indentation(lines: Sequence[str]) -> dict[str, int | bool]:
+    """Give ``tabSize`` and ``insertSpaces`` as a text has them (LSP 3.17, "FormattingOptions")."""
+    widths = [re.match(r"[\t ]*", line)[0] for line in lines if line.strip()]  # type: ignore[index]  # always matches
+    tabs, spaces = (sum(width.startswith(kind) for width in widths) for kind in ("\t", "  "))
+    if tabs > spaces:
+        return {"tabSize": 4, "insertSpaces": False}
+    steps = Counter(len(after) - len(before) for before, after in pairwise(widths))
+    size = max((2, 4, 8, 3), key=lambda step: steps[step]) if spaces else 4
+    return {"tabSize": size if steps[size] else 4, "insertSpaces": True}

@@ -1,0 +1,592 @@
+"""Renames that language servers make and that break the code: to reserved words, of shorthand properties. Pure."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import keyword
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from codebuddy.agent.code.asking import (
+    MALFORMED,
+    Answer,
+    Asked,
+    Pointer,
+    Question,
+    Unsettled,
+    ask,
+    beyond_limits,
+    file_symbols,
+    malformed,
+    point_at,
+    request,
+    settle,
+)
+from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, StaleLocation, Unshown
+from codebuddy.agent.code.places import Symbol
+from codebuddy.agent.code.workspace_edits import (
+    Expected,
+    Known,
+    Range,
+    Untold,
+    changes_of,
+    covers,
+    merged,
+    read_steps,
+    sources_of,
+    tell,
+)
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.documents import Document, StaleText
+from codebuddy.agent.lsp.positions import CHANGE_TEXT_ONLY, GIVE_WHOLE_TEXTS, Encoding, from_lsp
+from codebuddy.agent.lsp.readiness import Report, remaining
+from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, ServerError
+from codebuddy.schemas.code import Location, Place, PlannedRename, RenameArguments
+from codebuddy.schemas.files import FileChange, RangeEdit
+from codebuddy.tool import ToolError
+
+_SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
+_MARKUP: Final = (".tsx", ".jsx")
+
+# ECMAScript 2025, "Keywords and Reserved Words", in strict mode, as modules are.
+_RESERVED: Final = frozenset(
+    [
+        "await",
+        "break",
+        "case",
+        "catch",
+        "class",
+        "const",
+        "continue",
+        "debugger",
+        "default",
+        "delete",
+        "do",
+        "else",
+        "enum",
+        "export",
+        "extends",
+        "false",
+        "finally",
+        "for",
+        "function",
+        "if",
+        "implements",
+        "import",
+        "in",
+        "instanceof",
+        "interface",
+        "let",
+        "new",
+        "null",
+        "package",
+        "private",
+        "protected",
+        "public",
+        "return",
+        "static",
+        "super",
+        "switch",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "typeof",
+        "var",
+        "void",
+        "while",
+        "with",
+        "yield",
+        "arguments",
+        "eval",
+    ]
+)
+
+# Before the brace of a list of names, or of members, none of which is a property with a value of the same name.
+_NO_OBJECT: Final = re.compile(
+    r"(\b(import|export)\b[^;{}]*|\benum\s+[\w$]+\s*|\b(class|interface|namespace|module)\b[^;{}]*|\$)$"
+)
+_LOOK_BACK: Final = 500
+_COMMENT: Final = re.compile(r"(?<!:)//.*")
+
+
+def require_not_reserved(path: str, new_name: str) -> None:
+    """Refuse a new name that is a word of the language; rust-analyzer writes such a name so that it is one.
+
+    Raises:
+        ToolError: ``cannot_rename``.
+    """
+    is_python = path.endswith((".py", ".pyi")) and keyword.iskeyword(new_name)
+    if is_python or (path.endswith(_SCRIPTS) and new_name in _RESERVED):
+        raise ToolError("cannot_rename", f"{new_name!r} is a reserved word of the language; take another name.", path)
+
+
+def require_no_shorthand(path: str, lines: list[str], edits: Iterable[RangeEdit], new_name: str) -> None:
+    """Refuse to rename a shorthand property (``{ name }``): it names a property and a value, and only one is meant.
+
+    TypeScript's server can write ``{ new: old }`` there, but then it no longer renames imports either.
+
+    Args:
+        path: the file.
+        lines: its text.
+        edits: of the rename.
+        new_name: what is written.
+
+    Raises:
+        ToolError: ``cannot_rename``, saying what to write first.
+    """
+    if not path.endswith(_SCRIPTS):
+        return
+    for edit in edits:
+        if edit.new_text == new_name and edit.line == edit.end_line and _is_shorthand(path, lines, edit):
+            old = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]
+            raise ToolError(
+                "cannot_rename",
+                f"{path}:{edit.line}:{edit.column} has the shorthand property {old!r}, of which only one half is to be "
+                f"renamed; write it as '{old}: {old}' first.",
+                path,
+            )
+
+
+def _is_shorthand(path: str, lines: list[str], edit: RangeEdit) -> bool:
+    line = lines[edit.line - 1]
+    above = [_COMMENT.sub("", one) for one in lines[max(0, edit.line - 100) : edit.line - 1]]
+    before = "\n".join([*above, line[: edit.column - 1]])
+    after = "\n".join([line[edit.end_column - 1 :], *lines[edit.line : edit.line + 20]]).lstrip()
+    if not before.rstrip().endswith(("{", ",")) or not re.match(r"[,}]|=(?![=>])", after):
+        return False
+    opening = _opening(before)
+    if opening is None:
+        return False
+    if path.endswith(_MARKUP) and before.endswith("{") and after.startswith("}"):
+        return False  # an expression in markup: <b>{name}</b>
+    return not _NO_OBJECT.search(before[max(0, opening - _LOOK_BACK) : opening].rstrip(" \t\n"))
+
+
+def _opening(before: str) -> int | None:
+    """Give where the brace is that is open at the end of a text; None when it is another bracket, or none."""
+    depth = 0
+    for at in range(len(before) - 1, -1, -1):
+        if before[at] in ")]}":
+            depth += 1
+        elif before[at] in "([{":
+            if depth == 0:
+                return at if before[at] == "{" else None
+            depth -= 1
+    return None
+
+
+_ATTEMPTS: Final = 4
+
+# Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
+# RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
+_FAILURES: Final = (-32700, -32600, -32603, -32002, -32800, -32801, -32802)
+
+_PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
+_WORD: Final = re.compile(r"[\w$]+")
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """What a rename changes.
+
+    Args:
+        changes: at least one, but for a new name that is the old one.
+        old_name: the name at the place, if there is one.
+        server_name: what the server calls itself.
+    """
+
+    changes: list[FileChange]
+    old_name: str | None
+    server_name: str | None
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a server said, and what it knew then.
+
+    Args:
+        expected: what its edit must fit.
+        edit: as the protocol writes it.
+        refusal: its words when it does not rename.
+        known: the texts that it knew.
+        server_name: what the server calls itself.
+    """
+
+    expected: Expected
+    edit: Any
+    refusal: str | None
+    known: Known
+    server_name: str | None
+
+
+async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) -> Renamed:
+    """Ask for a rename from a place.
+
+    Raises:
+        ToolError: ``cannot_rename``, with the server's words; ``outside_project``, ``bad_answer`` and others when its
+            answer cannot be accepted; the place is not there.
+        Unsettled: there is no complete answer yet, or it makes no sense.
+        StaleText: the answer is not for the present text of some file; asking anew may help.
+    """
+    question, files = _Question(asked, pointer, new_name), list[Path]()
+    for attempt in range(_ATTEMPTS):
+        answer = await settle(asked, path, partial(question.ask, files))
+        if answer.reason is not None:
+            raise Unsettled(answer)
+        said: _Said = answer.result
+        if said.refusal is not None:
+            message = f"The language server {asked.server.config.name} does not rename this: {said.refusal}"
+            raise ToolError("cannot_rename", message, pointer.path)
+        try:
+            return _read(asked, pointer, said)
+        except Untold as untold:
+            files = untold.files
+        except ValueError as error:
+            raise malformed(error) from None
+        await asyncio.sleep(0.05 * attempt)
+    raise StaleText(pointer.path)
+
+
+def word_at(lines: list[str], line: int, column: int) -> str | None:
+    """Give the word at a place, or that ends there."""
+    words = _WORD.finditer(lines[line - 1]) if line <= len(lines) else ()
+    return next((word[0] for word in words if word.start() < column <= word.end() + 1), None)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A rename that a server is asked for."""
+
+    asked: Asked
+    pointer: Pointer
+    new_name: str
+
+    async def ask(self, files: list[Path], connection: Connection, document: Document) -> _Said:
+        """Ask, after the server was told of the files."""
+        if not connection.renames:
+            raise self._unsupported()
+        tree = self.asked.server.tree
+        tell(self.asked, connection, files)
+        known, encoding = Known.now(connection, files), connection.encoding
+        lines, position = document.lines, self.pointer.position(document, encoding)
+        params = {"textDocument": {"uri": document.uri}, "position": position}
+        prepared, edit, refusal = await self._both(connection, params)
+        name = _prepared_name(prepared, lines, encoding) or word_at(lines, *from_lsp(lines, position, encoding))
+        known.answered(connection)
+        whole_texts = connection.server_name in GIVE_WHOLE_TEXTS
+        return _Said(
+            Expected(tree, encoding, name, self.new_name, whole_texts),
+            edit,
+            refusal,
+            known,
+            connection.server_name,
+        )
+
+    async def _both(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
+        """Give the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
+        prepared, deadline = None, self.asked.deadline
+        try:
+            if connection.prepares_renames:
+                prepared = await request(connection, "textDocument/prepareRename", params, deadline)
+                if prepared is None:
+                    return None, None, "there is nothing here that can be renamed."
+            renaming = {**params, "newName": self.new_name}
+            return prepared, await request(connection, "textDocument/rename", renaming, deadline), None
+        except ServerError as error:
+            if error.code == METHOD_NOT_FOUND:
+                raise self._unsupported() from None
+            if error.code in _FAILURES:
+                raise
+            return prepared, None, error.message
+
+    def _unsupported(self) -> Unsettled:
+        message = f"The language server {self.asked.server.config.name} cannot rename."
+        return Unsettled(Answer(None, reason="unsupported", message=message))
+
+
+def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str | None:
+    """Give the text that the server would replace; None when it leaves that to us (``defaultBehavior``)."""
+    given = prepared if isinstance(prepared, dict) else {}
+    if prepared is None or "defaultBehavior" in given:
+        return None
+    # First what it says: TypeScript 7's range is one character off in the path of an import.
+    if isinstance(placeholder := given.get("placeholder"), str):
+        return placeholder
+    try:
+        span = Range.model_validate(given.get("range", given))
+    except ValidationError:
+        raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: no range to rename.")) from None
+    (line, column), (end_line, end_column) = (from_lsp(lines, place, encoding) for place in (span.first, span.last))
+    return lines[line - 1][column - 1 : end_column - 1] if line == end_line else None
+
+
+def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
+    """Turn what the server said into changes, if it is for texts that are known.
+
+    Raises:
+        ToolError, StaleText, ValueError: see `ask_rename`.
+        Untold: it is not known for which texts it is.
+    """
+    expected = said.expected
+    steps = read_steps(said.edit, expected.tree)
+    sources = sources_of(steps, expected.tree, said.known)
+    _require_name(expected, pointer)
+    changes = changes_of(steps, sources, expected)
+    for change in changes:
+        source = sources.get(expected.tree.locate(change.path))
+        if source is not None and change.edits is not None:
+            require_no_shorthand(change.path, source.lines, change.edits, expected.new_name)
+    if not changes and expected.new_name != expected.old_name:
+        message = f"The language server {asked.server.config.name} finds nothing to rename here."
+        raise ToolError("cannot_rename", message, pointer.path)
+    return Renamed(changes, expected.old_name, said.server_name)
+
+
+def _require_name(expected: Expected, pointer: Pointer) -> None:
+    """Refuse a new name that cannot be one, where the old one is plain: not every server looks at it."""
+    old_name, new_name = expected.old_name or "", expected.new_name.removeprefix("r#")  # Rust's raw identifiers
+    if _PLAIN_NAME.fullmatch(old_name) and not _PLAIN_NAME.fullmatch(new_name):
+        raise ToolError(
+            "cannot_rename", f"{old_name!r} is a name, and {expected.new_name!r} cannot be one.", pointer.path
+        )
+    require_not_reserved(pointer.path, expected.new_name)
+
+
+_PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+
+
+async def plan_rename(servers: LanguageServers, arguments: RenameArguments, report: Report) -> PlannedRename:
+    """Give what renaming a symbol would change: all of it, or nothing and the reason.
+
+    Raises:
+        ToolError: ``cannot_rename``; there is no such file, place or symbol; or the change reaches what it must not
+            (``outside_project``, ``unsupported_encoding``, ...) or contradicts itself (``bad_answer``).
+    """
+    question = Question.begin(servers, arguments.timeout_seconds, report)
+    renaming = _Renaming(question, servers, arguments)
+    stale, shown = "", set[Path]()
+    for pause in _PAUSES:
+        if remaining(question.deadline) < pause:
+            break
+        await asyncio.sleep(pause)
+        try:
+            return await renaming.plan()
+        except Unsettled as unsettled:
+            return _nothing(unsettled.answer)
+        except Unshown as unshown:
+            if (hopeless := question.show(unshown, shown)) is not None:
+                return _nothing(hopeless)
+            stale = servers.tree.show(min(unshown.paths))
+        except StaleText as text:
+            stale = text.path
+            await servers.files_changed([servers.tree.locate(stale)])
+    message = f"The language server's answer does not fit the present text of {stale}; try again, or save it anew."
+    return _nothing(Answer(None, reason="indexing", message=message))
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Something to rename.
+
+    Args:
+        asked: the server that knows it, and how long to wait for it.
+        path: the file.
+        pointer: where in that.
+        name: the word there.
+        definitions: where the server says that it is declared.
+    """
+
+    asked: Asked
+    path: Path
+    pointer: Pointer
+    name: str | None
+    definitions: list[Location]
+
+    @property
+    def is_definition(self) -> bool:
+        """Whether it is declared where the pointer leads, or the server knows nothing better."""
+        here = (self.pointer.path, self.pointer.line, self.pointer.column)
+        return not self.definitions or any(here == (at.path, at.line, at.column) for at in self.definitions)
+
+    @property
+    def changes_text_only(self) -> bool:
+        """Whether the server is one that changes no more than texts."""
+        connection = self.asked.server.connection
+        return connection is not None and connection.server_name in CHANGE_TEXT_ONLY
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is an import from outside the project: perhaps from where the server finds nothing."""
+        return all(at.external for at in self.definitions) if self.definitions else self.changes_text_only
+
+    def is_covered(self, changes: list[FileChange]) -> bool:
+        """Say whether it is renamed by some changes."""
+        return covers(changes, self.pointer.path, self.pointer.line, self.pointer.column)
+
+    def location(self) -> Location:
+        """Give where it is; only for a pointer that knows its text."""
+        line, column = self.pointer.line, self.pointer.column
+        text = (self.pointer.lines or [])[line - 1][:MAX_LINE_TEXT]
+        end = column + len(self.name or "")
+        return Location(path=self.pointer.path, line=line, column=column, end_line=line, end_column=end, line_text=text)
+
+
+@dataclass(frozen=True)
+class _Renaming:
+    question: Question
+    servers: LanguageServers
+    arguments: RenameArguments
+
+    async def plan(self) -> PlannedRename:
+        """Plan once.
+
+        Raises:
+            ToolError: see `plan_rename`.
+            Unsettled: there is no complete answer.
+            StaleText: a text changed meanwhile; planning anew may help.
+            Unshown: files must be shown to the server first.
+        """
+        given = self.arguments
+        if given.path is not None:
+            place = Place(path=given.path, line=given.line, column=given.column, symbol=given.symbol, text=given.text)
+            return await self._at_place(place)
+        return await self._by_name(given.name or "", given.paths or [])
+
+    async def _at_place(self, place: Place) -> PlannedRename:
+        path = self.servers.tree.locate(place.path)
+        asked = await self.question.choose(path, "textDocument/rename")
+        pointer = await point_at(self.question, path, place)
+        target = await self._target(asked, path, pointer)
+        renamed = await self._rename(target)
+        # Not where the thing is declared of which only another name is changed, like that of an import.
+        declarations = _renamed(target.definitions, renamed.changes)
+        return PlannedRename(
+            complete=True,
+            changes=renamed.changes,
+            old_name=renamed.old_name,
+            symbol=await self._symbol(declarations) or renamed.old_name,
+            declarations=declarations,
+        )
+
+    async def _by_name(self, name: str, paths: list[str]) -> PlannedRename:
+        targets = [one for path in dict.fromkeys(paths) for one in await self._declared(path, name)]
+        changes: list[FileChange] = []
+        old_name: str | None = None
+        # First what is its own definition: that covers its imports, for which nobody need be asked then.
+        for target in sorted(targets, key=lambda one: not one.is_definition):
+            if not target.is_covered(changes):
+                renamed = await self._rename(target)
+                changes, old_name = merged(changes, renamed.changes), old_name or renamed.old_name
+        own = [one for one in targets if one.is_definition or not _renamed(one.definitions, changes)]
+        return PlannedRename(
+            complete=True,
+            changes=changes,
+            old_name=old_name,
+            symbol=name if targets else None,
+            declarations=[one.location() for one in own],
+        )
+
+    async def _rename(self, target: _Target) -> Renamed:
+        if target.changes_text_only:
+            _require_plain(target)
+        if (lacking := await beyond_limits(target.asked, target.name)) is not None:
+            raise Unsettled(lacking)
+        renamed = await ask_rename(target.asked, target.path, target.pointer, self.arguments.new_name)
+        if renamed.server_name in CHANGE_TEXT_ONLY:  # one that was not there yet before
+            _require_plain(target)
+        return renamed
+
+    async def _target(self, asked: Asked, path: Path, pointer: Pointer) -> _Target:
+        """Ask where the thing at a place is declared; a server need not know that."""
+        try:
+            knowing = await self.question.choose(path, "textDocument/definition")
+            answer = await ask(knowing, path, "textDocument/definition", partial(pointer.params, {}))
+        except Unsettled as unsettled:
+            answer = unsettled.answer
+        if answer.reason not in (None, "server_error", "unsupported"):
+            raise Unsettled(answer)
+        lines = answer.lines.get(path, [])
+        try:
+            definitions = Reader(self.servers.tree, answer.encoding, answer.lines).locations(answer.result)
+        except StaleLocation as stale:
+            raise StaleText(self.servers.tree.show(stale.path)) from None
+        except ValueError as error:
+            raise malformed(error) from None
+        name = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
+        return _Target(asked, path, pointer, name, definitions)
+
+    async def _declared(self, shown: str, name: str) -> list[_Target]:
+        """Give the symbols of a file whose whole path is the name, but for imports from outside."""
+        path = self.servers.tree.locate(shown)
+        if self.servers.server_for(path, "rename") is None:
+            return []
+        try:
+            asked = await self.question.choose(path, "textDocument/rename")
+            symbols, answer = await file_symbols(self.question, path)
+        except ToolError as error:
+            if error.code == "not_found":  # it was there when its words were searched
+                return []
+            raise
+        if answer.reason is not None:
+            raise Unsettled(answer)
+        found = []
+        for symbol in symbols:
+            if "/".join(symbol.path) == name:
+                at = Pointer(self.servers.tree.show(path), symbol.line, symbol.column, lines=answer.lines[path])
+                found.append(await self._target(asked, path, at))
+        return [target for target in found if not target.is_foreign]
+
+    async def _symbol(self, declarations: Iterable[Location]) -> str | None:
+        """Give the path of the symbol that is declared at the first place where one is known."""
+        for at in declarations:
+            path = self.servers.tree.locate(at.path)
+            with contextlib.suppress(ToolError, Unsettled):  # a rename is not refused for want of this
+                symbols, _ = await file_symbols(self.question, path)
+                around = [symbol.path for symbol in symbols if _is_at(symbol, at)]
+                if around:
+                    innermost = max(around, key=len)
+                    return "/".join(innermost)
+        return None
+
+
+def _is_at(symbol: Symbol, at: Location) -> bool:
+    return symbol.line == at.line and symbol.column <= at.column <= symbol.column + len(symbol.path[-1])
+
+
+def _renamed(definitions: list[Location], changes: list[FileChange]) -> list[Location]:
+    return [at for at in definitions if covers(changes, at.path, at.line, at.column)]
+
+
+def _require_plain(target: _Target) -> None:
+    """Refuse what a server that changes texts only would leave broken.
+
+    Raises:
+        ToolError: ``cannot_rename``: a module, or another name of something; or it is not known what it is, which is
+            so for a module without a file.
+    """
+    name, path = target.name, target.pointer.path
+    for at in target.definitions:
+        file, named = PurePath(at.path), word_at([at.line_text or ""], 1, at.column)
+        stem = file.parent.name if file.stem == "__init__" else file.stem
+        begins = (at.line, at.column) == (1, 1)
+        if begins and stem == name and named != name:
+            message = f"{name!r} is a module, and the language server would not rename its file with it; move the file."
+            raise ToolError("cannot_rename", message, path)
+        if not begins and not at.external and named != name:
+            message = f"{name!r} is another name for {named!r}; rename that, or edit the import."
+            raise ToolError("cannot_rename", message, path)
+    if not target.definitions:
+        raise ToolError("cannot_rename", "The language server does not know where this is declared.", path)
+
+
+def _nothing(answer: Answer) -> PlannedRename:
+    return PlannedRename(complete=False, reason=answer.reason, message=answer.message, changes=[], declarations=[])

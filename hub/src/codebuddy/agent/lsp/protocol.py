@@ -1,0 +1,256 @@
+"""What a server announced that it can do, at its start or by registering it later."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from codebuddy import __version__
+from codebuddy.agent.lsp.config import Feature, ServerConfig
+from codebuddy.agent.lsp.positions import OFFERED_ENCODINGS
+from codebuddy.agent.lsp.transport import MethodNotFound
+from codebuddy.agent.lsp.tree import Tree, uri_of
+
+_NO: Final = (None, False)  # what a capability that is not there looks like; an empty object is a yes
+_MAX_REGISTERED: Final = 500
+
+_METHODS: Final[tuple[tuple[str, str, Feature], ...]] = (
+    ("textDocument/definition", "definitionProvider", "navigation"),
+    ("textDocument/references", "referencesProvider", "navigation"),
+    ("textDocument/implementation", "implementationProvider", "navigation"),
+    ("textDocument/documentSymbol", "documentSymbolProvider", "navigation"),
+    ("textDocument/prepareCallHierarchy", "callHierarchyProvider", "navigation"),
+    ("textDocument/prepareTypeHierarchy", "typeHierarchyProvider", "navigation"),
+    ("workspace/symbol", "workspaceSymbolProvider", "navigation"),
+    ("textDocument/hover", "hoverProvider", "hover"),
+    ("textDocument/completion", "completionProvider", "completion"),
+    ("textDocument/signatureHelp", "signatureHelpProvider", "completion"),
+    ("textDocument/diagnostic", "diagnosticProvider", "diagnostics"),
+    ("textDocument/rename", "renameProvider", "rename"),
+    ("textDocument/formatting", "documentFormattingProvider", "format"),
+    ("textDocument/rangeFormatting", "documentRangeFormattingProvider", "format"),
+    ("textDocument/codeAction", "codeActionProvider", "actions"),
+)
+
+CAPABILITY: Final[Mapping[str, str]] = MappingProxyType({method: name for method, name, _ in _METHODS})
+"""The server capability (LSP 3.17, "ServerCapabilities") that a request needs."""
+
+FEATURE: Final[Mapping[str, Feature]] = MappingProxyType({method: feature for method, _, feature in _METHODS})
+"""What a server must be declared for to be sent a request."""
+
+
+class Capabilities:
+    """The capabilities of one session.
+
+    Args:
+        announced: those in the answer to ``initialize``, as the protocol writes them.
+    """
+
+    def __init__(self, announced: Mapping[str, Any]) -> None:
+        self.announced = announced
+        self._registered: dict[str, tuple[str, Mapping[str, Any]]] = {}
+
+    def covers(self, method: str) -> bool:
+        """Say whether the server can be sent a request of `CAPABILITY`."""
+        if self.announced.get(CAPABILITY[method]) not in _NO:
+            return True
+        return any(name == method for name, _ in self._registered.values())
+
+    def options(self, method: str) -> Mapping[str, Any]:
+        """Give what it said of a request; empty when it said nothing but that it can."""
+        announced = self.announced.get(CAPABILITY[method])
+        if isinstance(announced, dict):
+            return announced
+        return next((options for name, options in self._registered.values() if name == method), {})
+
+    def runs(self, command: str) -> bool:
+        """Say whether it announced a command."""
+        provider = self.announced.get("executeCommandProvider")
+        commands = provider.get("commands") if isinstance(provider, dict) else None
+        return isinstance(commands, list) and command in commands
+
+    def register(self, params: Any) -> None:
+        """Take ``client/registerCapability``."""
+        for item in _items(params, "registrations"):
+            ident, method, options = item.get("id"), item.get("method"), item.get("registerOptions")
+            if isinstance(ident, str) and isinstance(method, str) and len(self._registered) < _MAX_REGISTERED:
+                self._registered[ident[:200]] = method[:200], options if isinstance(options, dict) else {}
+
+    def unregister(self, params: Any) -> None:
+        """Take ``client/unregisterCapability``."""
+        for item in _items(params, "unregisterations"):  # spelt so in the protocol
+            if isinstance(ident := item.get("id"), str):
+                self._registered.pop(ident[:200], None)
+
+
+def _items(params: Any, key: str) -> list[dict[str, Any]]:
+    items = params.get(key) if isinstance(params, dict) else None
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+_FORMATS: Final = ["markdown", "plaintext"]
+_SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
+_ACTION_KINDS: Final = [
+    "",
+    "quickfix",
+    "refactor",
+    "refactor.extract",
+    "refactor.inline",
+    "refactor.rewrite",
+    "source",
+    "source.organizeImports",
+    "source.fixAll",
+]
+
+
+def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
+    """Give the parameters of ``initialize``."""
+    uri = uri_of(tree.root)
+    return {
+        "processId": os.getpid(),  # the server runs in our PID namespace; one that watches a foreign pid would exit
+        "clientInfo": {"name": "codebuddy", "version": __version__},
+        "rootPath": str(tree.root),
+        "rootUri": uri,
+        "workspaceFolders": [{"uri": uri, "name": tree.project}],
+        "initializationOptions": config.initialization_options,
+        "capabilities": _capabilities(),
+    }
+
+
+def _capabilities() -> dict[str, Any]:
+    return {
+        "general": {"positionEncodings": list(OFFERED_ENCODINGS)},
+        "window": {"workDoneProgress": True},
+        "workspace": {
+            "applyEdit": True,  # it is taken down while a command runs; see Connection.capture
+            "executeCommand": {},
+            "workspaceEdit": {
+                "documentChanges": True,
+                "resourceOperations": ["create", "rename", "delete"],
+                "failureHandling": "transactional",
+                "normalizesLineEndings": True,
+            },
+            "configuration": True,
+            "workspaceFolders": True,
+            "didChangeConfiguration": {"dynamicRegistration": False},
+            # Registered watchers are taken and not looked at: every change is told. A server that cannot register
+            # would watch by itself and learn of a change in its own time, perhaps after the next question.
+            "didChangeWatchedFiles": {"dynamicRegistration": True, "relativePatternSupport": True},
+            "symbol": {"symbolKind": _SYMBOL_KINDS, "resolveSupport": {"properties": ["location.range"]}},
+        },
+        "textDocument": _document_capabilities(),
+        "experimental": {"serverStatusNotification": True},
+    }
+
+
+def _document_capabilities() -> dict[str, Any]:
+    return {
+        "synchronization": {"didSave": True},
+        "definition": {"linkSupport": True},
+        "typeDefinition": {"linkSupport": True},
+        "implementation": {"linkSupport": True},
+        "references": {},
+        "callHierarchy": {},
+        "typeHierarchy": {},
+        "documentSymbol": {"hierarchicalDocumentSymbolSupport": True, "symbolKind": _SYMBOL_KINDS},
+        "hover": {"contentFormat": _FORMATS},
+        "completion": {
+            "completionItem": {
+                "snippetSupport": False,
+                "documentationFormat": _FORMATS,
+                "resolveSupport": {"properties": ["documentation", "detail"]},
+            },
+            "completionItemKind": {"valueSet": list(range(1, 26))},
+            "contextSupport": True,
+        },
+        "signatureHelp": {
+            "signatureInformation": {
+                "documentationFormat": _FORMATS,
+                "parameterInformation": {"labelOffsetSupport": True},
+                "activeParameterSupport": True,
+            }
+        },
+        "formatting": {},
+        "rangeFormatting": {},
+        "codeAction": {
+            "codeActionLiteralSupport": {"codeActionKind": {"valueSet": _ACTION_KINDS}},
+            "isPreferredSupport": True,
+            "disabledSupport": True,
+            "dataSupport": True,
+            "resolveSupport": {"properties": ["edit"]},
+        },
+        "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
+        "publishDiagnostics": {"versionSupport": True},
+        # Dynamic: basedpyright offers it so only, and publishes nothing but a first glance for a version in its place.
+        "diagnostic": {"dynamicRegistration": True, "relatedDocumentSupport": False},
+    }
+
+
+def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) -> Any:
+    """Give the result of a request that the server makes. Each is answered: some servers wait for it for ever.
+
+    Raises:
+        MethodNotFound: a request that is not in the protocol, or that we did not say we support.
+    """
+    if method == "workspace/configuration":
+        items = params.get("items") if isinstance(params, dict) else None
+        return [_settings(config, item) for item in items] if isinstance(items, list) else []
+    if method == "workspace/applyEdit":
+        return {"applied": False, "failureReason": "Edits are made by the tools of CodeBuddy, not by the server."}
+    if method == "workspace/workspaceFolders":
+        return [{"uri": uri_of(tree.root), "name": tree.project}]
+    if method == "window/showDocument":
+        return {"success": False}
+    accepted = ("client/registerCapability", "client/unregisterCapability", "window/workDoneProgress/create")
+    if method in accepted or method == "window/showMessageRequest":
+        return None
+    if method.startswith(("workspace/", "textDocument/")) and method.endswith("/refresh"):
+        return None
+    raise MethodNotFound(method)
+
+
+def _settings(config: ServerConfig, item: Any) -> Any:
+    """Give the settings of one asked section; ``{}`` when there are none, for null stops some servers."""
+    section = item.get("section") if isinstance(item, dict) else None
+    if not isinstance(section, str) or not section:
+        return config.settings
+    # rust-analyzer takes the same options at start and from its section, and an empty section would undo the first.
+    if section == config.name and section not in config.settings:
+        return config.initialization_options
+    found: Any = config.settings
+    for part in section.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return config.settings.get(section, {})
+        found = found[part]
+    return found
+
+
+_MAX_EDITS: Final = 100
+_MAX_TEXT: Final = 500
+
+
+class Capture:
+    """What a server asks for during one command."""
+
+    def __init__(self) -> None:
+        self.edits: list[Any] = []
+        #: What it asks the user.
+        self.questions: list[str] = []
+        #: Pages that it would have opened.
+        self.pages: list[str] = []
+
+    def take(self, method: str, params: Any) -> dict[str, Any] | None:
+        """Take a request of the server; give the result, or None for one that is answered as always."""
+        given = params if isinstance(params, dict) else {}
+        if method == "workspace/applyEdit":
+            if len(self.edits) >= _MAX_EDITS:
+                return {"applied": False, "failureReason": "These are too many edits for one command."}
+            self.edits.append(given.get("edit"))
+            return {"applied": True}
+        if method == "window/showMessageRequest":
+            self.questions.append(str(given.get("message"))[:_MAX_TEXT])
+        if method == "window/showDocument":
+            self.pages.append(str(given.get("uri"))[:_MAX_TEXT])
+        return None

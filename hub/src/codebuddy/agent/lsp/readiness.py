@@ -1,0 +1,289 @@
+"""How far a language server is: whether its answers can be complete yet.
+
+state     on                                                        next
+starting  answer to ``initialize``; ready by ``immediate``          ready
+starting  answer to ``initialize``; any other                       indexing
+indexing  ``progress``: every progress that began has ended         ready
+indexing  ``progress``: it answers, and for ``PROGRESS_GRACE``      ready
+          after that no progress began
+indexing  ``server_status``: quiescent                              ready
+indexing  ``log``: the server wrote what it was declared to write   ready
+indexing  not ready within ``load_seconds``                         degraded
+ready     a progress begins; status says not quiescent              indexing
+ready     status says that its health is ``error``                  degraded
+degraded  loading has ended after all; health is no error           ready
+any       the process ended, or cannot be started                   dead
+any       it was ended, for nobody asked it anything                stopped
+dead      it is started again                                       starting
+stopped   it is asked something                                     starting
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Literal, TypedDict, TypeVar
+
+from codebuddy.agent.lsp.config import LOAD_SECONDS, ReadyBy
+from codebuddy.schemas.status import State
+
+T = TypeVar("T")
+
+
+def remaining(deadline: float) -> float:
+    """Give the seconds until the deadline, a time of the running loop's clock; never negative."""
+    return max(0.0, deadline - asyncio.get_running_loop().time())
+
+
+async def first_of(*waits: Coroutine[Any, Any, T]) -> T:
+    """Give the result of the first that ends, in the given order if several do; the others are cancelled."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task.done()).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Changes:
+    """Wakes everyone who waits whenever something changed; whoever wakes looks again at what it waits for."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._waiting = 0
+
+    def tell(self) -> None:
+        """Wake all who wait now."""
+        if self._waiting:
+            self._event.set()
+            self._event = asyncio.Event()
+
+    async def wait(self, seconds: float | None) -> bool:
+        """Wait for the next change for at most so long (None: for ever); say whether there was one."""
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._waiting -= 1
+        return True
+
+
+_Stage = Literal["starting", "indexing", "ready", "dead", "stopped"]
+
+Report = Callable[[str], Awaitable[None]]
+
+PROGRESS_GRACE: Final = 5.0
+_MAX_TOKENS: Final = 200
+_REPORT_EVERY: Final = 0.5
+_MAX_LOG_LINE: Final = 2000
+
+
+class ServerState(TypedDict):
+    """A server in health. ``percent`` (0 to 100) is there while it loads, if the server says it."""
+
+    name: str
+    state: State
+    reason: str | None
+    percent: int | None
+
+
+class Readiness:
+    """The state of one server, over all its restarts.
+
+    Args:
+        name: the server's name.
+        ready_by: what tells that it has loaded the project.
+        grace: seconds to wait for a first progress, with ``progress``.
+        load_seconds: how long loading may take before it is degraded.
+        ready_log: regular expression of what it logs when it has loaded, with ``log``.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ready_by: ReadyBy,
+        grace: float = PROGRESS_GRACE,
+        load_seconds: float = LOAD_SECONDS,
+        ready_log: str | None = None,
+    ) -> None:
+        self._name = name
+        self._ready_by = ready_by
+        self._grace = grace
+        self._load_seconds = load_seconds
+        self._ready_log = re.compile(ready_log) if ready_log is not None else None
+        self._changes = Changes()
+        self._tokens: set[str | int] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._stage: _Stage = "starting"
+        self._logged = False
+        self._overdue = False
+        self.reason: str | None = None
+        self.percent: int | None = None
+        #: How many times a load began: an answer is complete only if none began since it was asked for.
+        self.loads = 0
+        #: What the server itself says is wrong with the project; answers are not to be relied on then.
+        self.trouble: str | None = None
+        #: Whether starting it failed so often that it is no use to wait.
+        self.hopeless = False
+
+    @property
+    def state(self) -> State:
+        """The state as in the table above."""
+        overdue, troubled = self._stage == "indexing" and self._overdue, self._stage == "ready" and self.trouble
+        return "degraded" if overdue or troubled else self._stage
+
+    def describe(self) -> ServerState:
+        """Give the state for health."""
+        return {"name": self._name, "state": self.state, "reason": self._why(), "percent": self.percent}
+
+    def starting(self) -> None:
+        """Note that a process was started."""
+        self._tokens.clear()
+        self.trouble, self._logged = None, False
+        self._enter("starting", self.reason)  # why it is being restarted, until it is ready again
+
+    def initialized(self) -> None:
+        """Note that the server answered ``initialize``."""
+        if self._ready_by == "immediate" or (self._ready_by == "log" and self._logged):
+            self._enter("ready")
+            return
+        self._enter("indexing", "loading the project")
+
+    def answers(self) -> None:
+        """Note that the server answered after it was initialized and shown a file: it had its turn to begin a load.
+
+        A busy machine may take longer than the grace to come so far.
+        """
+        if self._ready_by == "progress" and self._stage == "indexing":
+            self._after(self._grace, self._nothing_began)
+
+    def stopped(self, reason: str) -> None:
+        """Note that the server was ended until it is asked something."""
+        self._enter("stopped", reason)
+
+    def lost(self) -> None:
+        """Note that the process is gone, for a reason that is not known yet.
+
+        One that fails at each start is said to have failed for what it failed for before.
+        """
+        if self._stage != "stopped":
+            self.died((self.reason if self._stage in ("starting", "dead") else None) or "it went away")
+
+    def died(self, reason: str) -> None:
+        """Note that the process ended or could not be started."""
+        self._enter("dead", reason)
+
+    def progressed(self, token: str | int, value: dict[str, Any]) -> None:
+        """Take a ``$/progress`` notification."""
+        kind = value.get("kind")
+        if kind == "end":
+            self._tokens.discard(token)
+        elif kind == "begin" and len(self._tokens) < _MAX_TOKENS:
+            self._tokens.add(token)
+        if self._ready_by == "immediate" or self._stage not in ("indexing", "ready"):
+            return
+        if self._ready_by == "progress" and not self._tokens and kind == "end":
+            self._enter("ready")
+            return
+        if self._ready_by == "progress" and kind == "begin":
+            self.loads += 1
+            self._enter("indexing", _text(value.get("title"), 200) or "loading the project")
+        self._show(value)
+
+    def tells(self, text: str) -> bool:
+        """Say whether something that the server wrote is what it was declared to write."""
+        return self._ready_log is not None and self._ready_log.search(text[:_MAX_LOG_LINE]) is not None
+
+    def logged(self, text: str) -> None:
+        """Take what the server wrote, on its standard error output or as a message to show or to log."""
+        if self._logged or not self.tells(text):
+            return
+        self._logged = True
+        if self._stage == "indexing":
+            self._enter("ready")
+
+    def server_status(self, status: dict[str, Any]) -> None:
+        """Take rust-analyzer's ``experimental/serverStatus``."""
+        if self._ready_by != "server_status" or self._stage not in ("indexing", "ready"):
+            return
+        message = _text(status.get("message"), 400) or None
+        self.trouble = (message or "the server reports an error") if status.get("health") == "error" else None
+        if status.get("quiescent") is True:
+            self._enter("ready", message if status.get("health") != "ok" else None)
+        elif self._stage != "indexing":
+            self.loads += 1
+            self._enter("indexing", message or "loading the project")
+
+    async def wait(self, deadline: float, report: Report, local: bool = False) -> bool:
+        """Wait until it is ready, or known not to become so in time; say whether it is.
+
+        Args:
+            deadline: when to give up, in the running loop's time.
+            report: told from time to time what is being waited for.
+            local: whether it is enough that it answers, loaded or not.
+        """
+        reported = ""
+        while self._pending(local) and remaining(deadline) > 0:
+            pause = asyncio.get_running_loop().time() + _REPORT_EVERY
+            if reported != (reported := self.sentence()):
+                await report(reported)
+            # However often it changes: it is told twice a second at most.
+            while self._pending(local) and remaining(min(pause, deadline)) > 0:
+                await self._changes.wait(remaining(min(pause, deadline)))
+        return self._stage == "ready" or (local and self._stage == "indexing")
+
+    def sentence(self) -> str:
+        """Say in one sentence how far the server is."""
+        percent = f" ({self.percent} %)" if self.percent is not None else ""
+        reason = f": {why}" if (why := self._why()) else ""
+        return f"The language server {self._name} is {self.state}{percent}{reason}."
+
+    def _why(self) -> str | None:
+        if self.state == "degraded" and self._overdue:
+            return f"loading has not ended in {self._load_seconds:.0f} s ({self.reason})"
+        return self.reason or self.trouble
+
+    def _pending(self, local: bool) -> bool:
+        if self._stage == "indexing":
+            return not local and not self._overdue
+        return self._stage != "ready" and not self.hopeless
+
+    def _nothing_began(self) -> None:
+        if self._stage == "indexing" and not self._tokens:
+            self._enter("ready")
+
+    def _took_too_long(self) -> None:
+        self._overdue = True
+        self._changes.tell()
+
+    def _show(self, value: dict[str, Any]) -> None:
+        percent = value.get("percentage")
+        shown = max(0, min(100, percent)) if isinstance(percent, int) and self._stage == "indexing" else None
+        if shown is not None and shown != self.percent:
+            self.percent = shown
+            self._changes.tell()
+
+    def _enter(self, stage: _Stage, reason: str | None = None) -> None:
+        if stage != "indexing" or self._stage != "indexing":  # a load of many steps is one load
+            while self._timers:
+                self._timers.pop().cancel()
+            self._overdue = False
+            if stage == "indexing":
+                self._after(self._load_seconds, self._took_too_long)
+        if stage == "ready":
+            self.hopeless = False
+        self._stage, self.reason, self.percent = stage, reason, None
+        self._changes.tell()
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, action))
+
+
+def _text(value: Any, longest: int) -> str:
+    return value[:longest] if isinstance(value, str) else ""

@@ -1,0 +1,329 @@
+"""Frames: the bytes between us and a language server, and the JSON-RPC messages in them. No I/O here.
+
+A frame is a header of ``Name: value`` lines, an empty line, and ``Content-Length`` bytes of JSON (LSP 3.17, "Base
+Protocol"). The server is not trusted: a length is believed only up to a limit, and what cannot be read becomes a
+:class:`BadFrame` and not an exception out of the parser.
+
+    state     bytes so far                 next
+    header    no empty line yet            header, or broken when longer than ``MAX_HEADER``
+    header    empty line, good length      body
+    header    empty line, bad length       broken
+    body      fewer than the length        body
+    body      all                          header; a message, or a BadFrame that is not fatal
+    broken    anything                     broken; the bytes are dropped
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+Message = dict[str, Any]
+
+MAX_HEADER: Final = 8 * 1024
+MAX_CONTENT: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class BadFrame:
+    """Something that is no message.
+
+    Args:
+        reason: what is wrong with it, in a few words.
+        fatal: whether the place of the next frame is lost, so that the stream is of no more use.
+    """
+
+    reason: str
+    fatal: bool
+
+
+def encode(message: Message) -> bytes:
+    """Give the frame of a message."""
+    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+class Decoder:
+    """Cuts a stream of bytes into messages.
+
+    Args:
+        max_content: the longest body that is believed, in bytes.
+    """
+
+    def __init__(self, max_content: int = MAX_CONTENT) -> None:
+        self._buffer = bytearray()
+        self._max_content = max_content
+        self._length: int | None = None
+        self._broken = False
+
+    def feed(self, data: bytes) -> list[Message | BadFrame]:
+        """Take bytes as they come, in pieces of any size; give what they complete, in order."""
+        if self._broken:
+            return []
+        self._buffer += data
+        found: list[Message | BadFrame] = []
+        while (item := self._next()) is not None:
+            found.append(item)
+            if isinstance(item, BadFrame) and item.fatal:
+                self._broken = True
+                self._buffer.clear()
+                break
+        return found
+
+    def _next(self) -> Message | BadFrame | None:
+        if self._length is None:
+            problem = self._read_header()
+            if problem is not None or self._length is None:
+                return problem
+        if len(self._buffer) < self._length:
+            return None
+        body = bytes(self._buffer[: self._length])
+        del self._buffer[: self._length]
+        self._length = None
+        return _parse(body)
+
+    def _read_header(self) -> BadFrame | None:
+        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEADER)
+        if end < 0:
+            if len(self._buffer) >= MAX_HEADER:
+                return BadFrame(f"a header of more than {MAX_HEADER} bytes", fatal=True)
+            return None
+        header = bytes(self._buffer[:end])
+        del self._buffer[: end + 4]
+        length = _content_length(header)
+        if length is None:
+            return BadFrame("a header without a usable Content-Length", fatal=True)
+        if length > self._max_content:
+            return BadFrame(f"a message of {length} bytes, over the limit of {self._max_content}", fatal=True)
+        self._length = length
+        return None
+
+
+def _content_length(header: bytes) -> int | None:
+    for line in header.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        digits = value.strip()
+        if name.strip().lower() == b"content-length" and digits.isdigit() and len(digits) <= 15:
+            return int(digits)
+    return None
+
+
+def _parse(body: bytes) -> Message | BadFrame:
+    try:
+        message = json.loads(body)
+    except (ValueError, RecursionError):  # bad UTF-8 and endless digits are ValueErrors too
+        return BadFrame("a body that is not JSON", fatal=False)
+    if not isinstance(message, dict):
+        return BadFrame("a body that is not a JSON object", fatal=False)
+    return message
+
+
+log = logging.getLogger(__name__)
+
+METHOD_NOT_FOUND: Final = -32601
+_MAX_UNSENT: Final = 64 * 1024 * 1024
+_READ_SIZE: Final = 64 * 1024
+
+
+class SessionClosed(Exception):
+    """The server is gone; the message says why."""
+
+
+class RequestTimedOut(Exception):
+    """The server did not answer in time; it was told that the answer is no longer wanted."""
+
+
+class MethodNotFound(Exception):
+    """Raised by the client's side for a request that it does not know."""
+
+
+class ServerError(Exception):
+    """The server answered with an error.
+
+    Args:
+        code: the JSON-RPC error code.
+        message: what the server says.
+
+    Attributes:
+        method: the request; None until it is known.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.method: str | None = None
+
+
+class Session:
+    """Requests and notifications both ways.
+
+    Args:
+        reader: what the server writes.
+        writer: what the server reads.
+        answer: gives the result of a request that the server makes; must not block; MethodNotFound for an unknown one.
+        notice: takes a notification from the server; must not block.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        answer: Callable[[str, Any], Any],
+        notice: Callable[[str, Any], None],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._answer = answer
+        self._notice = notice
+        self._pending: dict[int, asyncio.Future[Any]] = {}
+        self._last_id = 0
+        self._closed: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server is there."""
+        return self._closed is None
+
+    def require_open(self) -> None:
+        """Do nothing while the server is there.
+
+        Raises:
+            SessionClosed: it is gone.
+        """
+        if self._closed is not None:
+            raise SessionClosed(self._closed)
+
+    async def run(self) -> str:
+        """Read until the stream ends or makes no more sense; give the reason. Pending requests fail with it."""
+        decoder = Decoder()
+        reason = "the session was ended"
+        try:
+            while data := await self._reader.read(_READ_SIZE):
+                for item in decoder.feed(data):
+                    self._take(item)
+                # A server that asks and never reads would make us keep its answers for ever.
+                if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT:
+                    raise SessionClosed("the server does not read what it is sent")
+            reason = "the server closed its output"
+        except SessionClosed as closed:
+            reason = str(closed)
+        except OSError as error:
+            reason = f"the server's output cannot be read: {error.strerror}"
+        except Exception as error:
+            # Whatever it was, like an answer nested too deeply to be taken apart: it costs this server only.
+            log.exception("what a language server said could not be handled")
+            reason = f"what the server said could not be handled ({type(error).__name__})"
+        finally:
+            self._close(reason)
+        return reason
+
+    async def request(self, method: str, params: Any, seconds: float) -> Any:
+        """Ask, and wait for the result for at most so many seconds.
+
+        When the time is over or the caller is cancelled, the server gets ``$/cancelRequest``.
+
+        Raises:
+            RequestTimedOut: no answer in time.
+            ServerError: the server answered with an error.
+            SessionClosed: the server went away before it answered.
+        """
+        future = self.ask(method, params)
+        ident = self._last_id
+        try:
+            async with asyncio.timeout(seconds):
+                await self.flush()
+                return await future
+        except TimeoutError:
+            raise RequestTimedOut(f"no answer to {method} within {seconds:.1f} s") from None
+        except ServerError as error:
+            error.method = method
+            raise
+        finally:
+            if self._pending.pop(ident, None) is not None and self._closed is None:
+                self._write({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": ident}})
+
+    def ask(self, method: str, params: Any) -> asyncio.Future[Any]:
+        """Send a request, in order with all that was sent before, without waiting; see :meth:`flush`.
+
+        The future is done at the place that the answer has among what the server says: a notification after it finds
+        it done.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        self._write({"jsonrpc": "2.0", "id": self._last_id + 1, "method": method, "params": params})
+        self._last_id += 1
+        future = self._pending[self._last_id] = asyncio.get_running_loop().create_future()
+        return future
+
+    def notify(self, method: str, params: Any) -> None:
+        """Send a notification: it stands in order with all that was sent before, without waiting. See :meth:`flush`.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        self._write({"jsonrpc": "2.0", "method": method, "params": params})
+
+    async def flush(self) -> None:
+        """Wait until what was sent is with the server, but for a pipe's fill.
+
+        Raises:
+            SessionClosed: the server is gone.
+        """
+        try:
+            await self._writer.drain()
+        except OSError:
+            raise SessionClosed("the server closed its input") from None
+
+    def _write(self, message: Message) -> None:
+        self.require_open()
+        self._writer.write(encode(message))
+
+    def _take(self, item: Message | BadFrame) -> None:
+        if isinstance(item, BadFrame):
+            if item.fatal:
+                raise SessionClosed(f"the server sent {item.reason}")
+            return  # one unreadable message among others: whoever waits for it gets a time-out
+        method = item.get("method")
+        if not isinstance(method, str):
+            self._settle(item)
+        elif isinstance(item.get("id"), (str, int)):
+            self._reply(item["id"], method, item.get("params"))
+        else:
+            self._notice(method, item.get("params"))
+
+    def _settle(self, message: Message) -> None:
+        ident = message.get("id")
+        future = self._pending.pop(ident, None) if isinstance(ident, int) else None
+        if future is None or future.done():
+            return
+        error = message.get("error")
+        if error is None:
+            future.set_result(message.get("result"))
+            return
+        details = error if isinstance(error, dict) else {}
+        code = details.get("code")
+        text = details.get("message")
+        words = text[:400] if isinstance(text, str) else "unknown error"
+        future.set_exception(ServerError(code if isinstance(code, int) else 0, words))
+
+    def _reply(self, ident: Any, method: str, params: Any) -> None:
+        reply: Message = {"jsonrpc": "2.0", "id": ident}
+        try:
+            reply["result"] = self._answer(method, params)
+        except MethodNotFound:
+            reply["error"] = {"code": METHOD_NOT_FOUND, "message": f"this client does not know {method}"}
+        self._write(reply)
+
+    def _close(self, reason: str) -> None:
+        self._closed = reason
+        for future in self._pending.values():
+            if not future.done():
+                future.set_exception(SessionClosed(reason))
+                future.exception()  # seen: a caller that was cancelled meanwhile leaves no "never retrieved" warning
+        self._pending.clear()

@@ -1,0 +1,241 @@
+"""The spoke's run tools: a command line or a declared task, here and now, or as a job that goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+
+from codebuddy.agent.lsp.tree import Tree
+from codebuddy.agent.runs.job_output import read_job
+from codebuddy.agent.runs.output import OutputBuffer, OutputTeller
+from codebuddy.agent.runs.process import Program, Stream
+from codebuddy.agent.runs.reporting import ReportReader
+from codebuddy.agent.runs.runs import Order, Run, RunEnd, Runs, Watcher, directory_in, network_advice
+from codebuddy.configuration import SpokeConfiguration, Task
+from codebuddy.schemas.runs import (
+    DEFAULT_TIMEOUT_SECONDS,
+    CancelJobArguments,
+    CommandArguments,
+    Job,
+    JobOutput,
+    JobOutputArguments,
+    Jobs,
+    ListJobsArguments,
+    Reported,
+    RunArguments,
+    RunResult,
+    TaskArguments,
+)
+from codebuddy.tool import Call, Progress, Tool, ToolError
+
+RUNS_DIRECTORY: Final = Path("/home/codebuddy/.cache/codebuddy/runs")
+"""Where jobs and long output are kept: in the spoke's cache volume."""
+
+REPORT: Final = "{report}"
+"""In an argument of a task: the path of a file that the task is to write its report to."""
+
+
+class Commands:
+    """Runs programs in one project's directory.
+
+    Args:
+        configuration: the spoke's: tasks, environment, limits.
+        tree: the project's files.
+        directory: where jobs and long output are kept.
+    """
+
+    def __init__(self, configuration: SpokeConfiguration, tree: Tree, directory: Path = RUNS_DIRECTORY) -> None:
+        self._project = configuration.project
+        self._tree = tree
+        self._tasks = configuration.tasks
+        self._environment = {**os.environ, **configuration.environment}
+        advise = partial(network_advice, egress=configuration.egress, project=configuration.project)
+        self.runs = Runs(configuration.project, directory, configuration.runs, advise)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Take up the jobs of an earlier agent; at the end of the block everything that runs ends."""
+        self.runs.load()
+        try:
+            yield
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.runs.close()
+
+    async def run_command(self, call: Call, arguments: CommandArguments) -> RunResult:
+        """Run a command line.
+
+        Raises:
+            ToolError: ``outside_project``, ``not_a_directory`` for the working directory; ``too_many_jobs``;
+                ``invalid_arguments`` for a time-out that the project does not allow.
+        """
+        program = Program(
+            argv=arguments.argv,
+            cwd=directory_in(self._tree.root, arguments.cwd, self._project),
+            environment={**self._environment, **arguments.environment},
+            stdin=None if arguments.stdin is None else arguments.stdin.encode(),
+        )
+        return await self._run(call, arguments, self._order(program, arguments), None, None)
+
+    async def run_task(self, call: Call, arguments: TaskArguments) -> RunResult:
+        """Run a declared task.
+
+        Raises:
+            ToolError: ``unknown_task``, listing those that are declared; and as `run_command`.
+        """
+        task = self._tasks.get(arguments.task)
+        if task is None:
+            declared = ", ".join(sorted(self._tasks)) or "none"
+            raise ToolError(
+                "unknown_task",
+                f"{self._project} declares no task {arguments.task!r}; declared: {declared}. "
+                "Add it to project_tasks in the inventory, or use run_command.",
+            )
+        file = _fresh_file() if any(REPORT in word for word in task.argv) else None
+        argv = [word.replace(REPORT, str(file)) for word in task.argv]
+        program = Program([*argv, *arguments.arguments], self._tree.root, self._environment)
+        return await self._run(call, arguments, self._order(program, arguments, arguments.task), task, file)
+
+    async def list_jobs(self, _call: Call, _arguments: ListJobsArguments) -> Jobs:
+        """List what runs, and what ended and can still be read."""
+        return Jobs(jobs=[run.describe() for run in self.runs.all()])
+
+    async def job_output(self, _call: Call, arguments: JobOutputArguments) -> JobOutput:
+        """Give output of a job from a place on.
+
+        Raises:
+            ToolError: ``unknown_job``, ``invalid_cursor``, ``invalid_pattern``.
+        """
+        return await read_job(self.runs.get(arguments.job_id), arguments)
+
+    async def cancel_job(self, _call: Call, arguments: CancelJobArguments) -> Job:
+        """End a job with all that it started, and tell how it ended.
+
+        Raises:
+            ToolError: ``unknown_job``.
+        """
+        return (await self.runs.cancel(arguments.job_id)).describe()
+
+    def _order(self, program: Program, arguments: RunArguments, task: str | None = None) -> Order:
+        limits, wanted = self.runs.limits, arguments.timeout_seconds
+        setting = "max_job_time" if arguments.background else "max_run_time"
+        most = limits.max_job_seconds if arguments.background else limits.max_run_seconds
+        if wanted is not None and wanted > most:
+            longer = "" if arguments.background else ", or start it with background: true"
+            raise ToolError(
+                "invalid_arguments",
+                f"timeout_seconds may be at most {most:g} in {self._project}; give less{longer}, or raise {setting} in "
+                "the inventory.",
+            )
+        default = most if arguments.background else min(DEFAULT_TIMEOUT_SECONDS, most)
+        return Order(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
+
+    async def _run(
+        self, call: Call, arguments: RunArguments, order: Order, task: Task | None, file: Path | None
+    ) -> RunResult:
+        reader = self._reader(order, task, file)
+        observer = _Observer(arguments.output_limit, None if arguments.background else call.progress, reader, file)
+        if arguments.background:
+            run = self.runs.background(order, observer.watcher())
+            return RunResult(project=self._project, task=run.task, job_id=run.job_id)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(observer.teller.run)
+            run = await self.runs.foreground(order, observer.watcher())
+            tasks.cancel_scope.cancel()
+        return self._result(run, observer.buffer)
+
+    def _reader(self, order: Order, task: Task | None, file: Path | None) -> ReportReader | None:
+        if task is None or not task.formats:
+            return None
+        return ReportReader(task.formats, file, self._tree, order.program.cwd)
+
+    def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
+        end, (text, streams) = run.end, buffer.excerpt()
+        assert end is not None
+        return RunResult(
+            project=self._project,
+            task=run.task,
+            reason=end.reason,
+            exit_code=end.exit_code,
+            signal=end.signal,
+            message=end.message,
+            output=text,
+            streams=streams,
+            truncated=buffer.omitted > 0,
+            job_id=run.job_id if buffer.omitted else None,
+            duration_seconds=end.duration_seconds,
+            cpu_seconds=end.cpu_seconds,
+            peak_memory_bytes=end.peak_memory_bytes,
+            **dict(run.report),
+        )
+
+
+@dataclass
+class _Observer:
+    """Follows one run: what of it goes into the answer, into progress, and to the reader of its report."""
+
+    limit: int
+    progress: Progress | None
+    reader: ReportReader | None
+    file: Path | None
+    buffer: OutputBuffer = field(init=False)
+    teller: OutputTeller = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.buffer = OutputBuffer(self.limit)
+        self.teller = OutputTeller(self.progress or _untold)
+
+    def watcher(self) -> Watcher:
+        return Watcher(self._take, self._report, lambda: self.buffer.omitted > 0)
+
+    async def _take(self, stream: Stream, data: bytes) -> None:
+        if self.reader is not None:
+            self.reader.add(stream, data)
+        if self.progress is not None:
+            self.buffer.add(stream, data)
+            self.teller.add(stream, data)
+
+    async def _report(self, end: RunEnd) -> Reported:
+        try:
+            if self.progress is not None:
+                await self.teller.tell(last=True)
+            self.buffer.excerpt()  # so that it is known whether anything fell out
+            return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish, end.exit_code)
+        finally:
+            if self.file is not None:
+                self.file.unlink(missing_ok=True)
+
+
+async def _untold(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
+    return None
+
+
+def _fresh_file() -> Path:
+    """Give the path of a file that is not there, outside the project."""
+    return Path(tempfile.gettempdir(), f"codebuddy-{os.urandom(8).hex()}")
+
+
+def run_tools(commands: Commands) -> list[Tool[Any]]:
+    """Give the spoke's run tools."""
+    return [
+        _tool("run_command", "Run a command line in this project.", CommandArguments, RunResult, commands.run_command),
+        _tool("run_task", "Run a declared task of this project.", TaskArguments, RunResult, commands.run_task),
+        _tool("list_jobs", "List the jobs of this project.", ListJobsArguments, Jobs, commands.list_jobs),
+        _tool("job_output", "Read the output of a job.", JobOutputArguments, JobOutput, commands.job_output),
+        _tool("cancel_job", "End a job.", CancelJobArguments, Job, commands.cancel_job),
+    ]
+
+
+def _tool(
+    name: str, description: str, arguments: Any, result: Any, handler: Callable[[Call, Any], Awaitable[Any]]
+) -> Tool[Any]:
+    return Tool(name, "run", description, arguments, result, handler)

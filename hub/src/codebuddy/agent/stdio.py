@@ -1,0 +1,122 @@
+"""``codebuddy spoke --stdio``: MCP on standard input and output for the one project of this container.
+
+Where the container's agent runs, its language servers answer: calls go to it through its local socket. Where none runs
+(the image used alone), this process runs the language servers itself until its input ends. Either way the SDK serves
+the client here, in both protocol eras, and costs the agent nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from codebuddy.agent.app import WORKSPACE, Agent, local_principal
+from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+from codebuddy.wire.calls import BadAnswer, call_tool
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, RemoteError, Wire, WireClosed
+from codebuddy.wire.link import greet
+from codebuddy.wire.mcp_server import InFlight, build_server, serve_channel
+from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
+
+INSTRUCTIONS = """\
+Every path begins with the project's id: {project}/src/utils.ts. Lines and columns are 1-based, columns count Unicode
+code points. An answer with complete=false may lack something; its reason says why."""
+
+log = logging.getLogger(__name__)
+
+
+async def serve_stdio(
+    config_path: Path = CONFIG_PATH, workspace: Path = WORKSPACE, socket_path: Path = AGENT_SOCKET
+) -> int:
+    """Serve until standard input ends, or the agent does.
+
+    Returns:
+        The exit status: 0, or 1 with a sentence on standard error.
+    """
+    try:
+        configuration = SpokeConfiguration.load(config_path)
+    except (OSError, ValidationError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not one that the provisioning wrote"
+        return _cannot(f"{config_path} cannot be used ({why}); it declares the project and its language servers.")
+    agent = Agent(configuration, workspace)
+    wire = await _connect(socket_path)
+    async with standard_streams(MAX_MESSAGE_BYTES) as (reader, writer):
+        channel = LineChannel(reader, writer)
+        if wire is None:
+            async with agent.commands.running(), _running(agent.servers.run()):
+                await _serve(agent.tools, configuration.project, channel)
+            return 0
+        return await _serve_through(wire, agent.tools, configuration.project, channel)
+
+
+async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
+    offered = [tool for tool in tools if not tool.for_hub]
+    instructions = INSTRUCTIONS.format(project=project)
+    server = build_server(f"codebuddy-{project}", offered, instructions, InFlight(), "its standard error")
+    await serve_channel(server, channel, local_principal(project))
+
+
+async def _serve_through(wire: Wire, tools: list[Tool[Any]], project: str, channel: LineChannel) -> int:
+    """Serve with the agent's answers; end when it goes away, for its successor is asked by connecting again."""
+    async with _running(wire.run()) as reading:
+        try:
+            await greet(wire, "codebuddy spoke --stdio")
+        except (RemoteError, WireClosed, TimeoutError):
+            return _cannot("the agent of this container does not answer; look at its log and try again.")
+        forwarding = [_forwarded(tool, wire) for tool in tools]
+        async with _running(_serve(forwarding, project, channel)) as serving:
+            await asyncio.wait([reading, serving], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+                return 0
+            channel.end_input()  # calls that were on their way are still told why there is no answer
+            await asyncio.wait([serving])
+    return _cannot("the agent of this container went away; connect again when it is back.")
+
+
+def _forwarded(tool: Tool[Any], wire: Wire) -> Tool[Any]:
+    async def forward(call: Call, arguments: Arguments) -> Result:
+        sent = arguments.model_dump(mode="json", exclude_unset=True)
+        try:
+            return await call_tool(wire, tool.name, sent, tool.result, call.progress)
+        except WireClosed:
+            raise ToolError("spoke_offline", "The agent of this container went away; connect again.") from None
+        except (BadAnswer, RemoteError) as error:
+            log.warning("%s: %s", tool.name, error)
+            sentence = f"The agent of this container answers {tool.name} in a way that is not known here; run: make up."
+            raise ToolError("bad_answer", sentence) from None
+
+    return replace(tool, handler=forward)
+
+
+async def _connect(socket_path: Path) -> Wire | None:
+    try:
+        reader, writer = await asyncio.open_unix_connection(socket_path, limit=MAX_MESSAGE_BYTES)
+    except OSError:
+        return None  # no agent runs here
+    return Wire(LineChannel(reader, writer))
+
+
+@asynccontextmanager
+async def _running(work: Any) -> AsyncIterator[asyncio.Task[None]]:
+    """Run something beside the body; it ends with it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def _cannot(why: str) -> int:
+    print(f"codebuddy spoke --stdio: {why}", file=sys.stderr)
+    return 1

@@ -1,1 +1,0 @@
-"""Processes in a spoke: start, stream, bound, end."""
