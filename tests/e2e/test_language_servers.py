@@ -13,7 +13,7 @@ import pytest
 
 from codebuddy_testing.deployment import ROOT, SPOKE_PYTHON, Deployment
 
-SUITE = ROOT / "hub/tests/language/servers"
+SUITE = ROOT / "hub/tests/agent/servers"
 # Pytest is pure Python: this machine's copy runs in the spokes, which hold no test runner of their own.
 RUNNER = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 # What the suite shares with the tests on the fleet.

@@ -32,11 +32,6 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 UNWANTED = {"mcp", "mcp_types", "starlette", "uvicorn", "httpx2", "opentelemetry", "jsonschema", "cryptography", "jwt"}
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def served(folder: Path, probe: Probe) -> AsyncIterator[Streams]:
     """Serve the fixture tool on a local socket; give a connection to it."""

@@ -14,11 +14,6 @@ from codebuddy.agent.lsp.transport import RequestTimedOut, SessionClosed
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Asked:
     """Takes down the documents whose symbols were asked for; fails if it is told to."""
 

@@ -25,11 +25,6 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.mark.parametrize("what", ["no directory", "held by another hub"])
 def test_without_a_journal_the_hub_does_not_start_and_says_what_to_do(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, what: str

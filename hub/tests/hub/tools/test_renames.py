@@ -33,11 +33,6 @@ class Spoke(Links):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def spoke() -> Spoke:
     return Spoke()
 

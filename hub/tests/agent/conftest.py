@@ -71,11 +71,6 @@ FAKE = Path(__file__).with_name("fake_server.py")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "project"
     root.mkdir()

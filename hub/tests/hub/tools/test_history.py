@@ -21,11 +21,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def p(tmp_path: Path) -> Path:
     """The root of the project `p`; beside it lie those of `q` and `r`."""
     for name in "pqr":

@@ -29,11 +29,6 @@ from codebuddy.wire.jsonrpc import (
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class Flood:
     """A channel whose other side asks for ever; what is sent to it is read only when that is let."""
 

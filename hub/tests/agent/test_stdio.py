@@ -45,11 +45,6 @@ sys.exit(asyncio.run(serve_stdio(folder / "config.json", folder, folder / "agent
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config.json").write_text(json.dumps({"project": "p", "profile": "python"}))
     return tmp_path

@@ -14,11 +14,6 @@ from codebuddy.agent.lsp.transport import SessionClosed
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_watch_that_is_called_off_leaves_the_reason_of_the_end_to_be_told() -> None:
     probed = asyncio.Event()
 

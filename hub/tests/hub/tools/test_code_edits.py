@@ -41,11 +41,6 @@ class Spoke(Links):
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def p(tmp_path: Path) -> Path:
     for name in "pq":
         (tmp_path / "fleet" / name).mkdir(parents=True)

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def p(tmp_path: Path) -> Path:
     """The root of one of two projects with similar names; a file `secret` lies beside it and in the other."""
     fleet = tmp_path / "fleet"

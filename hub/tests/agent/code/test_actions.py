@@ -21,7 +21,7 @@ from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
 
-FAKE = Path(__file__).with_name("fake_server.py")
+FAKE = Path(__file__).parents[1] / "fake_server.py"
 ACTION, RESOLVE, EXECUTE = "textDocument/codeAction", "codeAction/resolve", "workspace/executeCommand"
 PULL = "textDocument/diagnostic"
 CAN: dict[str, Any] = {

@@ -27,11 +27,6 @@ NOBODY = 65534
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def p(tmp_path: Path) -> Path:
     """The root of the project `p`; beside it lies that of `q`."""
     (tmp_path / "fleet" / "q").mkdir(parents=True)

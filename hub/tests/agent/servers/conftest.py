@@ -96,11 +96,6 @@ SAMPLES = {
 }
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Project:
     """A copy of the sample project, its servers running, and the questions that can be asked."""
@@ -144,6 +139,12 @@ class Project:
 
 async def _report(message: str) -> None:
     return None
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """As in the conftest of all tests: in a spoke this folder is copied alone."""
+    return "asyncio"
 
 
 @pytest.fixture

@@ -12,11 +12,6 @@ from codebuddy.hub.tools.code_edits import RenamedProject, RenameResult, rename_
 from codebuddy_testing.calling import ToolClient
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def told(*renamed: RenamedProject) -> list[str]:
     answer = RenameResult(files=[], old_name="run", renamed=[*renamed], text_matches=[], text_matches_included=False)
     return answer.text().splitlines()
