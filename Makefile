@@ -22,7 +22,8 @@ export INVENTORY PROJECT SCOPES TTL CLIENT PURGE
 
 .PHONY: help
 help: ## list the commands
-	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | column -t -s "$$(printf '\t')"
+	@awk -F ':.*## ' '/^# [A-Z][a-z]+ -+$$/ { split($$0, word, " "); printf "\n%s\n", word[2] } \
+		/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Deploy ---------------------------------------------------------------------------------------------------------------
 

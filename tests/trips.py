@@ -119,7 +119,7 @@ async def _calls(package: Package, hub: Any) -> dict[str, set[str]]:
     client = {"name": "trips", "version": "1"}
     await ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
     writer.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
-    calls = {
+    calls: dict[str, dict[str, Any]] = {
         "write_file": {"path": "p/new.py", "content": "one = 1\n"},
         "find_references": {"path": "p/main.py", "line": 2, "column": 1},
     }

@@ -1,0 +1,35 @@
+"""What the documentation of the code names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGE = ROOT / "hub/src/codebuddy"
+FLEET = ROOT / "roles/fleet/module_utils/codebuddy_fleet"
+_PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.py|(?:[\w.-]+/)+)`")
+_LINK = re.compile(r"\]\(([^)#:]+)?(?:#([\w-]+))?\)")
+
+
+@pytest.mark.parametrize("name", sorted(set(_PATH.findall((ROOT / "docs/development.md").read_text()))))
+def test_files_that_the_guide_for_developers_names_exist(name: str) -> None:
+    assert any((place / name).exists() for place in (ROOT, PACKAGE, FLEET)), name
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.replace("`", "")).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target, anchor in _LINK.findall(page.read_text()):
+        found = page if not target else (page.parent / target).resolve()
+        assert found.exists(), f"{target} in {page.name}"
+        if anchor and found.suffix == ".md":
+            assert anchor in anchors(found), f"{target}#{anchor} in {page.name}"
