@@ -1,23 +1,23 @@
-"""What the planner writes is what hub and agent read: the two are written apart, and meet here."""
+"""Hub and agent can read the configurations that the planner writes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
+from ansible.module_utils.codebuddy_fleet import server_description
+from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
-from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
-from ansible.module_utils.codebuddy_fleet.tasks import REPORT_FORMATS
 
 from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
-from codebuddy.language import config as language
-from codebuddy.language.config import read_server_configs
+from codebuddy.language.config import ServerConfig, read_server_configs
 from codebuddy.reports.formats import FILE_FORMATS, KNOWN_FORMATS
+from codebuddy.server_description import FEATURES, RULES
 
 ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]
@@ -152,11 +152,9 @@ def test_what_the_agent_would_refuse_is_refused_before_it_is_deployed(servers: l
         read_server_configs(servers)
 
 
-def test_both_sides_know_the_same_features_and_signals_of_readiness() -> None:
-    assert FEATURES == language.FEATURES
-    assert set(READINESS) == set(get_args(language.ReadyBy))
-    assert set(REFRESH) == set(get_args(language.Refresh))
-    assert LIMITS == language.LIMITS
+def test_role_and_agent_check_server_descriptions_with_the_same_file() -> None:
+    assert Path(str(server_description.__file__)).resolve() == ROOT / "hub/src/codebuddy/server_description.py"
+    assert set(RULES) == {item.name for item in fields(ServerConfig)}
 
 
 def test_sizes_and_times_reach_the_agent_as_numbers_and_what_is_not_set_not_at_all() -> None:

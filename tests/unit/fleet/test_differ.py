@@ -14,15 +14,15 @@ from ansible.module_utils.codebuddy_fleet.differ import (
     Observed,
     changes,
     conflicts,
-    rendered_diff,
 )
-from ansible.module_utils.codebuddy_fleet.observe import (
+from ansible.module_utils.codebuddy_fleet.engine_responses import (
     ImageDefaults,
-    observe_container,
-    observe_network,
-    observe_volume,
+    read_container,
+    read_network,
+    read_volume,
 )
 from ansible.module_utils.codebuddy_fleet.plan import File, Plan
+from ansible.module_utils.codebuddy_fleet.summary import rendered_diff
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 SPOKE = "unitfleet-api"
@@ -46,10 +46,10 @@ def container(found: dict[str, Any], name: str = SPOKE) -> dict[str, Any]:
 def observe(found: dict[str, Any], plan: Plan, **more: Any) -> Observed:
     ids = {network["Name"]: network["Id"] for network in found["networks"]}
     image = ImageDefaults.from_inspect(found["image"])
-    seen = [observe_container(item, image, ids) for item in found["containers"]]
+    seen = [read_container(item, image, ids) for item in found["containers"]]
     return Observed(
-        networks={item["Name"]: observe_network(item) for item in found["networks"]},
-        volumes={item["Name"]: observe_volume(item) for item in found["volumes"]},
+        networks={item["Name"]: read_network(item) for item in found["networks"]},
+        volumes={item["Name"]: read_volume(item) for item in found["volumes"]},
         files=more.pop("files", plan.files),
         containers={item.container.name: item for item in seen},
         **more,
@@ -228,7 +228,7 @@ def test_a_tampered_network_is_made_anew_with_all_that_are_on_it(
 
 
 def test_a_container_of_others_on_a_network_of_the_fleet_is_put_off_it(plan: Plan, found: dict[str, Any]) -> None:
-    todo = changes(plan, observe(found, plan, visitors={SPOKE: ["stranger"]}))
+    todo = changes(plan, observe(found, plan, foreign_attachments={SPOKE: ["stranger"]}))
     assert lines(todo) == [f"disconnect network {SPOKE}"]
     assert todo[0].before == {"other_containers": ["stranger"]}
 

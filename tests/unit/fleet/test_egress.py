@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.declaration import fleet_problems, parse_fleet
+from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet, read_fleet
 from ansible.module_utils.codebuddy_fleet.egress import proxy_environment, read_egress, read_networks
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
-from ansible.module_utils.codebuddy_fleet.squid import proxy_config
+from ansible.module_utils.codebuddy_fleet.proxies import proxy_config
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 
@@ -138,8 +138,8 @@ def test_a_fleet_that_lacks_the_image_of_the_proxies_is_refused(declared: dict[s
 
 def test_a_bad_network_is_told_of_the_fleet(declared: dict[str, Any]) -> None:
     declared["fleet"]["egress_networks"] = ["10.0.0.1/8"]
-    (problem,) = fleet_problems(declared["fleet"], declared["projects"])
-    assert problem.startswith("fleet: codebuddy_egress_networks has what is not a network")
+    (problem,) = read_fleet(declared["fleet"], declared["projects"])[1]
+    assert problem.startswith("fleet: codebuddy_egress_networks has an item that is not a network")
 
 
 def rules(*names: str, exempt: tuple[str, ...] = ()) -> list[str]:

@@ -51,7 +51,8 @@ class Fleet:
         uid, gid = (1000, 1000) if os.getuid() == 0 else (os.getuid(), os.getgid())
         self.fleet: dict[str, Any] = {
             "name": NAME, "state_dir": str(home / "state"), "uid": uid, "gid": gid, "address_pool": POOL, "port": port,
-            "journal_size": "1m", "journal_age": "1d", "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
+            "journal_size": "1m", "journal_age": "1d", "run_width": 8,
+            "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
         }  # fmt: skip
         for directory in ("keys", "journal"):
             (home / "state/hub" / directory).mkdir(parents=True)

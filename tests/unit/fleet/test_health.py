@@ -79,7 +79,7 @@ def test_a_container_that_the_engine_has_as_healthy_is_not_asked(clock: Callable
 
 def test_after_a_change_a_container_is_asked_whatever_the_engine_still_says(clock: Callable[[], float]) -> None:
     engine = Engine(HEALTHY, exit_code=1, says="first\nno link to the hub.\n")
-    (sick,) = wait(engine, clock, ask_anyway=["api"])
+    (sick,) = wait(engine, clock, always_ask=["api"])
     assert engine.asked > 0
     assert sick.reason == "no link to the hub"
     assert len(sick.log) == 20

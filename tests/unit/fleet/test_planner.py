@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
-from ansible.module_utils.codebuddy_fleet.ground import Ground, look
+from ansible.module_utils.codebuddy_fleet.host_facts import HostFacts, read_host_facts
 from ansible.module_utils.codebuddy_fleet.plan import Container, Plan, spec_hash
 from ansible.module_utils.codebuddy_fleet.planner import render
 
@@ -156,21 +156,21 @@ def test_another_directory_at_a_projects_path_renews_its_spoke_and_the_hub_and_n
     declared: dict[str, Any],
 ) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before = hashes(render(fleet, Ground({"api": 1, "web": 2}, "k")))
-    after = hashes(render(fleet, Ground({"api": 3, "web": 2}, "k")))
+    before = hashes(render(fleet, HostFacts({"api": 1, "web": 2}, "k")))
+    after = hashes(render(fleet, HostFacts({"api": 3, "web": 2}, "k")))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub", "unitfleet-api"}
 
 
 def test_another_signing_key_renews_the_hub(declared: dict[str, Any]) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before = hashes(render(fleet, Ground({}, "old")))
-    after = hashes(render(fleet, Ground({}, "new")))
+    before = hashes(render(fleet, HostFacts({}, "old")))
+    after = hashes(render(fleet, HostFacts({}, "new")))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
 def test_another_directory_of_the_journal_renews_the_hub(declared: dict[str, Any]) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before, after = (hashes(render(fleet, Ground({}, "k", journal=inode))) for inode in (1, 2))
+    before, after = (hashes(render(fleet, HostFacts({}, "k", journal=inode))) for inode in (1, 2))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
@@ -192,10 +192,10 @@ def test_the_facts_of_the_host_are_read_as_they_are(declared: dict[str, Any], tm
     key.write_bytes(b"key")
     declared["fleet"]["state_dir"] = str(tmp_path / "state")
     declared["projects"][0]["path"] = str(directory)
-    ground = look(parse_fleet(declared["fleet"], declared["projects"]))
-    assert ground.inodes == {"api": directory.stat().st_ino}
-    assert ground.journal == journal.stat().st_ino
-    assert ground.signing_key == hashlib.sha256(b"key").hexdigest()
+    facts = read_host_facts(parse_fleet(declared["fleet"], declared["projects"]))
+    assert facts.inodes == {"api": directory.stat().st_ino}
+    assert facts.journal == journal.stat().st_ino
+    assert facts.signing_key == hashlib.sha256(b"key").hexdigest()
 
 
 def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], plan_of: PlanOf) -> None:

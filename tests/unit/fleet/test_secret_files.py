@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
-from ansible.module_utils.codebuddy_fleet.ground import Ground, look
+from ansible.module_utils.codebuddy_fleet.host_facts import HostFacts, read_host_facts
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
 from ansible.module_utils.codebuddy_fleet.planner import render
+from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath
 from ansible.module_utils.codebuddy_fleet.secret_files import secret_problems
-from ansible.module_utils.codebuddy_fleet.sites import Site
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 
 def problems(tmp_path: Path, path: Path) -> list[str]:
     declared = [{"id": "api", "secrets": {"key": str(path)}}, {"id": "web"}]
-    found: list[str] = secret_problems(declared, [Site("web", tmp_path / "project")], tmp_path / "state")
+    found: list[str] = secret_problems(declared, [ProjectPath("web", tmp_path / "project")], tmp_path / "state")
     return found
 
 
@@ -66,9 +66,9 @@ def test_each_file_that_cannot_be_a_secret_is_told_with_what_to_do(tmp_path: Pat
         tmp_path / "none": "cannot be read (No such file or directory): create the file or correct the path.",
         written(tmp_path / "key") / "x": "cannot be read (Not a directory): create the file or correct the path.",
         tmp_path / "loop": "cannot be read (",
-        tmp_path: "is no file: give the path of one.",
-        tmp_path / "fifo": "is no file: give the path of one.",
-        tmp_path / "large": "is larger than 1 MiB: give a file with the secret alone.",
+        tmp_path: "is not a file: give the path of one.",
+        tmp_path / "fifo": "is not a file: give the path of one.",
+        tmp_path / "large": "is larger than 1 MiB: give a file that holds only the secret.",
     }.items():
         (found,) = problems(tmp_path, path)
         assert found.startswith(f"host api: the secret key, {path}, {why}")
@@ -141,11 +141,11 @@ def test_only_its_own_spoke_mounts_a_secret_and_only_to_read(declared: dict[str,
 def test_a_directory_of_secrets_that_was_made_anew_renews_its_spoke(declared: dict[str, Any], tmp_path: Path) -> None:
     declared["projects"][0]["secrets"] = {"key": "/home/me/key"}
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    one, other = (render(fleet, Ground(secrets={"api": inode})).containers["unitfleet-api"] for inode in (1, 2))
+    one, other = (render(fleet, HostFacts(secrets={"api": inode})).containers["unitfleet-api"] for inode in (1, 2))
     assert one.labels["codebuddy.secrets"] == "1"
     assert spec_hash(one) != spec_hash(other)
     declared["fleet"]["state_dir"] = str(tmp_path)
-    assert look(parse_fleet(declared["fleet"], declared["projects"])).secrets == {}
+    assert read_host_facts(parse_fleet(declared["fleet"], declared["projects"])).secrets == {}
     (tmp_path / "secrets/api").mkdir(parents=True)
     inode = (tmp_path / "secrets/api").stat().st_ino
-    assert look(parse_fleet(declared["fleet"], declared["projects"])).secrets == {"api": inode}
+    assert read_host_facts(parse_fleet(declared["fleet"], declared["projects"])).secrets == {"api": inode}

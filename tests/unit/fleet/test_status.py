@@ -39,7 +39,7 @@ def test_only_what_has_no_reason_against_it_is_ready() -> None:
 def test_a_silent_hub_says_why_and_hides_no_project() -> None:
     hub, a = rows({"hub": "Exited (1)", "a": "Up"}, None, "connection refused")
     assert hub.reason == "connection refused"
-    assert (a.name, a.reason) == ("a", "the hub tells nothing of it")
+    assert (a.name, a.reason) == ("a", "the hub reports nothing about it")
 
 
 def test_a_project_without_a_container_is_listed() -> None:

@@ -1,11 +1,16 @@
-"""The line that `make plan`, `make up` and `make down` end with: what is made, renewed, removed, and what is kept."""
+"""The summary at the end of `make plan`, `make up` and `make down`, and the lines of the diff."""
 
 from __future__ import annotations
 
+import json
+from difflib import ndiff
+from typing import Any
+
 import pytest
+import yaml
 from ansible.module_utils.codebuddy_fleet.differ import Change
 from ansible.module_utils.codebuddy_fleet.plan import Plan
-from ansible.module_utils.codebuddy_fleet.summary import removal_summary, summary
+from ansible.module_utils.codebuddy_fleet.summary import diff_text, removal_summary, summary
 
 PARTS = ("hub", "api", "web")
 # Of the plan's containers only the names count.
@@ -82,3 +87,30 @@ def test_when_nothing_is_there_it_says_so() -> None:
         "Nothing of fleet unitfleet is here to remove. "
         "Keep the volumes unitfleet-api, unitfleet-web; the images and the project directories."
     )
+
+
+def files(**contents: str) -> dict[str, Any]:
+    return {"files": {f"/state/{name.replace('_', '.')}": {"content": content} for name, content in contents.items()}}
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    lines = ndiff(diff_text(before).splitlines(), diff_text(after).splitlines())
+    return [f"{line[0]} {line[2:].strip()}" for line in lines if line[0] in "+-"]
+
+
+def test_of_a_configuration_the_setting_is_told_that_differs() -> None:
+    config = {"tasks": {"test": ["go", "test"], "build": ["go", "build"]}, "runs": {"max_jobs": 8}}
+    other = {**config, "runs": {"max_jobs": 9}}
+    before, after = files(config_json=json.dumps(config, indent=2)), files(config_json=json.dumps(other, indent=2))
+    assert changed(before, after) == ["- max_jobs: 8", "+ max_jobs: 9"]
+
+
+def test_of_any_other_file_the_lines_are_told_that_differ() -> None:
+    before, after = files(squid_conf="http_port 1\nacl a\nacl b\n"), files(squid_conf="http_port 1\nacl c\nacl b\n")
+    assert changed(before, after) == ["- acl a", "+ acl c"]
+
+
+def test_what_is_no_json_is_shown_as_it_is_and_nothing_is_lost() -> None:
+    side = {**files(config_json="{half"), "containers": {"x": {"spec": "1"}}}
+    assert yaml.safe_load(diff_text(side)) == side
+    assert diff_text({}) == ""

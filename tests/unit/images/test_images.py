@@ -120,7 +120,7 @@ def test_the_base_image_of_one_project_leaves_the_others_alone() -> None:
 
 @pytest.mark.parametrize("name", ["-o=Dir::Etc=/x", "--allow-unauthenticated", "a b", "$(id)", "x;y", "../x", "", "A"])
 def test_a_package_name_cannot_be_an_option_or_a_command(name: str) -> None:
-    with pytest.raises(DeclarationError, match=r"Host a: .* is no package name"):
+    with pytest.raises(DeclarationError, match=r"Host a: .* is not a package name"):
         plan(projects=[Project("a", "python", packages=["gcc", name])])
 
 

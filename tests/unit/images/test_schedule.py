@@ -56,14 +56,14 @@ def test_a_failure_stops_only_what_stands_on_it_and_each_is_told() -> None:
     assert sorted(builds.begun) == ["base", "hub", "tools"]
     assert outcome.built == [BASE.reference, HUB.reference]
     assert outcome.failures == {TOOLS.reference: "tools broke."}
-    assert outcome.left == [SPOKE.reference]
+    assert outcome.skipped == [SPOKE.reference]
 
 
 def test_a_failure_at_the_bottom_leaves_nothing_waiting_for_ever() -> None:
     outcome = build_all(ALL, Builds("base"), workers=2)
     assert outcome.built == []
     assert outcome.failures == {BASE.reference: "base broke."}
-    assert len(outcome.left) == 3
+    assert len(outcome.skipped) == 3
 
 
 def test_a_parent_that_is_not_among_the_builds_counts_as_there() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import state
+from ansible.module_utils.codebuddy_fleet import naming
 
 ROOT = Path(__file__).parents[3]
 
@@ -74,7 +74,7 @@ def test_commands_in_hints_are_about_the_inventory_that_was_given(
 def test_the_roles_that_fill_the_state_directory_are_told_the_places_that_the_plan_mounts() -> None:
     wiring = yaml.safe_load((ROOT / "inventory/group_vars/all/wiring.yml").read_text())
     told = {name: str(path).removeprefix("{{ codebuddy_state_path }}/") for name, path in wiring.items()}
-    assert told["hub_public_key"] == state.PUBLIC_KEY
-    assert told["hub_journal_dir"] == state.JOURNAL
-    assert told["spokes_tokens_dir"] == state.TOKENS
-    assert told["spokes_secrets_dir"] == state.SECRETS
+    assert told["hub_public_key"] == naming.PUBLIC_KEY
+    assert told["hub_journal_dir"] == naming.JOURNAL
+    assert told["spokes_tokens_dir"] == naming.TOKENS
+    assert told["spokes_secrets_dir"] == naming.SECRETS

@@ -97,7 +97,7 @@ def test_a_foreign_file_is_a_breach_even_as_a_dangling_link(tmp_path: Path) -> N
 
 def test_names_that_can_be_looked_up_are_a_breach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
-    assert found(probe.names()) == ["names of the world outside can be looked up"]
+    assert found(probe.names()) == ["names of hosts outside can be looked up"]
 
 
 FLEET = {
@@ -121,7 +121,7 @@ FLEET = {
 
 
 def test_all_addresses_but_ones_own_and_the_hubs_beside_it_are_foreign() -> None:
-    isolation = load("filter_plugins/isolation.py")
+    isolation = load("filter_plugins/spokes.py")
     assert set(isolation.foreign_addresses(FLEET, "f-a")) == {
         *("10.0.0.1", "10.0.0.9", "10.0.0.17"),  # gateways, ones own too: it is the host
         *("10.0.0.2", "10.0.0.18"),  # the hub elsewhere
@@ -130,13 +130,13 @@ def test_all_addresses_but_ones_own_and_the_hubs_beside_it_are_foreign() -> None
 
 
 def test_the_directories_of_all_other_projects_are_foreign() -> None:
-    isolation = load("filter_plugins/isolation.py")
+    isolation = load("filter_plugins/spokes.py")
     projects = [{"id": "a", "path": "/home/me/a"}, {"id": "b", "path": "/home/me/b"}]
     assert isolation.foreign_paths(projects, "a") == ["/home/me/b", "/workspaces/b"]
 
 
 def test_each_project_gets_a_token_for_itself_in_a_directory_of_its_own() -> None:
-    tokens = load("filter_plugins/link_tokens.py").link_tokens([{"id": "a"}, {"id": "b"}], "/state/tokens")
+    tokens = load("filter_plugins/spokes.py").link_tokens([{"id": "a"}, {"id": "b"}], "/state/tokens")
     assert [(one["dest"], one["subject"], one["projects"]) for one in tokens] == [
         ("/state/tokens/a/token", "a", ["a"]),
         ("/state/tokens/b/token", "b", ["b"]),

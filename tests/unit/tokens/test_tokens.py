@@ -79,7 +79,7 @@ def test_a_good_token_is_kept() -> None:
         (TOKEN, changed(audience="codebuddy:client"), NOW, "aud"),
         (TOKEN, changed(issuer="codebuddy:other"), NOW, "iss"),
         (TOKEN, changed(subject="project-b"), NOW, "sub"),
-        (TOKEN, changed(ttl=60 * DAY), NOW, "life time"),
+        (TOKEN, changed(ttl=60 * DAY), NOW, "lifetime"),
         (TOKEN, REQUEST, NOW + 21 * DAY, "third"),
         (TOKEN, REQUEST, NOW + 40 * DAY, "third"),
         (TOKEN, REQUEST, NOW - DAY, "not valid yet"),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet import files
-from ansible.module_utils.codebuddy_fleet.files import read_files, remove_file, write_atomically, write_file
+from ansible.module_utils import codebuddy_files
+from ansible.module_utils.codebuddy_fleet.files import read_files, remove_file, write_file
 from ansible.module_utils.codebuddy_fleet.generations import KEEP, Generations
 from ansible.module_utils.codebuddy_fleet.plan import File, Plan
 
@@ -62,14 +62,14 @@ def test_content_mode_and_links_changed_by_hand_are_seen_and_repaired(state: Pat
 
 def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    write_atomically(path, "old", 0o600)
+    codebuddy_files.write_atomically(path, b"old", lambda _: None)
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(codebuddy_files.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new", 0o600)
+        codebuddy_files.write_atomically(path, b"new", lambda _: None)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.sentences import explain
+from ansible.module_utils.codebuddy_fleet.engine_errors import explain
 
 
 @pytest.mark.parametrize(

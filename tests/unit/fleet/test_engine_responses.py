@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet import observe
-from ansible.module_utils.codebuddy_fleet.observe import (
+from ansible.module_utils.codebuddy_fleet import engine_responses
+from ansible.module_utils.codebuddy_fleet.engine_requests import container_body, endpoint
+from ansible.module_utils.codebuddy_fleet.engine_responses import (
     ImageDefaults,
-    observe_container,
-    observe_network,
-    observe_volume,
+    read_container,
+    read_network,
+    read_volume,
 )
-from ansible.module_utils.codebuddy_fleet.payload import container_body, endpoint
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
 
 PlanOf = Callable[[dict[str, Any]], Plan]
@@ -45,7 +45,7 @@ def image(recorded: dict[str, Any]) -> ImageDefaults:
 def test_a_container_made_from_a_plan_is_seen_as_that_plan(
     recorded: dict[str, Any], plan_of: PlanOf, network_ids: dict[str, str], image: ImageDefaults, index: int
 ) -> None:
-    seen = observe_container(recorded["containers"][index], image, network_ids)
+    seen = read_container(recorded["containers"][index], image, network_ids)
     planned = plan_of(recorded["declaration"]).containers[seen.container.name]
     assert seen.own == replace(planned, files={})
     assert seen.spec == spec_hash(planned)
@@ -64,26 +64,26 @@ def test_the_request_that_makes_a_container_reads_back_as_its_plan(declared: dic
             "HostConfig": body["HostConfig"],
             "NetworkSettings": {"Networks": networks},
         }
-        assert observe_container(answer, ImageDefaults(), {}).own == replace(planned, files={})
+        assert read_container(answer, ImageDefaults(), {}).own == replace(planned, files={})
 
 
 def test_networks_and_volumes_made_from_a_plan_are_seen_as_that_plan(recorded: dict[str, Any], plan_of: PlanOf) -> None:
     plan = plan_of(recorded["declaration"])
     for found in recorded["networks"]:
-        network, spec = observe_network(found)
+        network, spec = read_network(found)
         assert (network, spec) == (plan.networks[network.name], spec_hash(network))
-    assert {v["Name"]: observe_volume(v) for v in recorded["volumes"]} == plan.volumes
+    assert {v["Name"]: read_volume(v) for v in recorded["volumes"]} == plan.volumes
 
 
 def test_every_setting_that_the_engine_has_is_known(recorded: dict[str, Any]) -> None:
-    known = ENGINES_OWN | PLANNED | set(observe.FOREIGN_HOST_SETTINGS)
+    known = ENGINES_OWN | PLANNED | set(engine_responses.FOREIGN_HOST_SETTINGS)
     assert set(recorded["containers"][0]["HostConfig"]) <= known
 
 
 def test_what_the_image_brings_along_is_not_taken_for_a_setting(
     recorded: dict[str, Any], network_ids: dict[str, str], image: ImageDefaults
 ) -> None:
-    seen = observe_container(recorded["containers"][0], image, network_ids)
+    seen = read_container(recorded["containers"][0], image, network_ids)
     assert "FROM_IMAGE" in seen.container.environment
     assert "FROM_IMAGE" not in seen.own.environment
     assert "maker" in seen.container.labels
@@ -114,9 +114,9 @@ def test_a_setting_that_no_plan_has_is_seen(
 ) -> None:
     found = copy.deepcopy(recorded["containers"][1])
     found["HostConfig"][setting] = value
-    assert observe_container(found, image, network_ids).own.foreign_settings == {setting: value}
+    assert read_container(found, image, network_ids).own.foreign_settings == {setting: value}
 
 
 def test_a_network_that_was_made_anew_counts_as_not_connected(recorded: dict[str, Any], image: ImageDefaults) -> None:
-    seen = observe_container(recorded["containers"][1], image, {"unitfleet-api": "another id"})
+    seen = read_container(recorded["containers"][1], image, {"unitfleet-api": "another id"})
     assert seen.own.networks == {}

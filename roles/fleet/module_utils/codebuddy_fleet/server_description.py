@@ -1,0 +1,1 @@
+../../../../hub/src/codebuddy/server_description.py
