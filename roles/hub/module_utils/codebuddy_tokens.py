@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
+from ansible.module_utils.codebuddy_arguments import duration_seconds
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -23,9 +23,6 @@ from jwt.types import Options
 ALGORITHM: Final = "EdDSA"
 EVERY_PROJECT: Final = "*"
 SCOPES: Final = ("read", "write", "run")
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST: Final = 10 * 365 * 86400
 
 # PyJWT checks only the signature. The claims are compared with the request, and the times with the caller's clock.
 _SIGNATURE_ONLY: Final[Options] = {
@@ -84,18 +81,15 @@ def request_from(values: Mapping[str, Any], issuer: str) -> TokenRequest:
 
 
 def parse_ttl(text: str) -> int:
-    """Convert ``30d``, ``12h``, ``45m``, ``90s`` or ``2w`` to seconds.
+    """Convert a lifetime such as ``30d`` to seconds.
 
     Raises:
-        TokenError: the text has another form, or the time is zero or over ten years.
+        TokenError: it is not a time, or is zero or over ten years.
     """
-    match = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.strip())
-    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
-    if seconds > _LONGEST:
-        raise TokenError(f"The lifetime {text!r} is too long; give at most ten years, {_LONGEST // _UNITS['d']}d.")
-    if seconds <= 0:
-        raise TokenError(f"The lifetime {text!r} is invalid; write a number and a unit, such as 30d, 12h or 45m.")
-    return seconds
+    try:
+        return int(duration_seconds(text))
+    except ValueError as error:
+        raise TokenError(f"The lifetime {text!r} {error}.") from None
 
 
 def generate_private_key() -> bytes:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ansible.module_utils.codebuddy_arguments import duration_seconds
+
 from . import addresses, egress, parsers
 from .errors import FleetError
 from .language_servers import read_language_servers
@@ -43,8 +45,8 @@ class Limits:
 class RunLimits:
     """The limits of the commands that run in a project."""
 
-    max_run_time: int = setting(parsers.duration_seconds, "1h")
-    max_job_time: int = setting(parsers.duration_seconds, "7d")
+    max_run_time: int = setting(duration_seconds, "1h")
+    max_job_time: int = setting(duration_seconds, "7d")
     max_jobs: int = setting(parsers.parallel_count, 8)
     max_output: int = setting(parsers.output_bytes, "64m")  # bytes that are kept
 
@@ -86,7 +88,7 @@ class Fleet:
     gid: int = setting(parsers.user_number, name="codebuddy_gid")
     port: int = setting(parsers.port, name="codebuddy_port")
     journal_size: int = setting(parsers.journal_bytes, name="codebuddy_journal_size")
-    journal_age: int = setting(parsers.duration_seconds, name="codebuddy_journal_age")  # seconds
+    journal_age: int = setting(duration_seconds, name="codebuddy_journal_age")  # seconds
     run_width: int = setting(parsers.parallel_count, name="codebuddy_run_width")  # projects that one call runs in
     egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks")
 

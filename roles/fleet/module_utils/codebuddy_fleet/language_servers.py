@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible.module_utils.codebuddy_arguments import duration_seconds
+
 from . import parsers
 from .problem_collector import ProblemCollector
 from .server_description import RULES, combination_problems
@@ -105,6 +107,6 @@ _CONVERTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "environment": ("environment", parsers.environment),
     "load_seconds": ("load_seconds", parsers.seconds_up_to_a_day),
     "memory": ("memory", parsers.memory_bytes),
-    "idle_stop": ("idle_seconds", parsers.duration_seconds),
+    "idle_stop": ("idle_seconds", duration_seconds),
 }
 _KEYS = frozenset(RULES) - {"idle_seconds"} | {"idle_stop"}

@@ -12,9 +12,6 @@ from typing import Any
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_DURATION = re.compile(r"([0-9]{1,9})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-_LONGEST = 10 * 365 * 86400
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -73,20 +70,9 @@ journal_bytes = _size("1m", "is too little for a journal of edits")
 output_bytes = _size("4m", "is too little to keep of an output")
 
 
-def duration_seconds(value: Any) -> int:
-    """Parse a time such as ``30d``, ``12h``, ``45m``, ``90s`` or ``2w``, in the notation of a token's lifetime."""
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if seconds <= 0:
-        raise ValueError("is not a time: write a number and one of s, m, h, d or w, like 30d")
-    if seconds > _LONGEST:
-        raise ValueError("is too long: give at most ten years, 3650d")
-    return seconds
-
-
 def seconds_up_to_a_day(value: Any) -> float:
     """Parse a number of seconds, fractions allowed."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= _SECONDS["d"]:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86400:
         raise ValueError("is not a number of seconds: write it like 60 (at most a day)")
     return value
 
