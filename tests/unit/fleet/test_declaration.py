@@ -1,4 +1,4 @@
-"""Declarations: bad values are refused, all at once, each with the host and what to do."""
+"""All bad values of a declaration are refused at once, each with the host and what to do."""
 
 from __future__ import annotations
 
@@ -137,17 +137,17 @@ def test_a_bad_value_is_refused_with_a_sentence(changes: dict[str, Any], sentenc
 
 
 @pytest.mark.parametrize("secrets", ["s3cr3t", {"key": "s3cr3t"}, ["s3cr3t"], {"key": {"value": "s3cr3t"}}])
-def test_a_secret_that_stands_where_its_path_belongs_is_not_told(secrets: Any) -> None:
+def test_a_secret_in_place_of_its_path_is_not_shown(secrets: Any) -> None:
     (problem,) = problems(secrets=secrets)
     assert "s3cr3t" not in problem
 
 
-def test_each_wrong_secret_is_told() -> None:
+def test_each_wrong_secret_is_reported() -> None:
     assert len(problems(secrets={"a/b": "/etc/key", "key": "", "good": "/etc/key"})) == 2
     assert read_project({**GOOD, "secrets": {"b": "/etc/b", "a": "/etc/a"}})[0].secrets == ("a", "b")
 
 
-def test_all_problems_of_all_projects_are_told_at_once() -> None:
+def test_all_problems_of_all_projects_are_reported_at_once() -> None:
     found = project_problems([{**GOOD, "memory": "x", "cpus": "y"}, {**GOOD, "id": "web", "pids": 0}], ["python"])
     assert [problem.split(":")[0] for problem in found] == ["host api", "host api", "host web"]
 
@@ -159,7 +159,7 @@ def test_a_project_that_is_declared_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [("512m", 2**29), ("2g", 2**31), ("1.5G", 3 * 2**29), ("1 GiB", 2**30), (2**30, 2**30)]
 )
-def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
+def test_sizes_can_have_the_usual_notations(text: Any, size: int) -> None:
     assert read_project({**GOOD, "memory": text})[0].limits.memory == size
 
 
@@ -167,7 +167,7 @@ def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
     ("age", "seconds"),
     [("90s", 90), ("45m", 2700), ("12h", 43200), ("30d", 2592000), ("2w", 1209600), ("3650d", 315360000)],
 )
-def test_a_time_is_read_in_each_of_its_units(declared: dict[str, Any], age: str, seconds: int) -> None:
+def test_a_time_can_have_each_unit(declared: dict[str, Any], age: str, seconds: int) -> None:
     read = parse_fleet({**declared["fleet"], "journal_age": age, "journal_size": "1m"}, declared["projects"])
     assert (read.journal_age, read.journal_size) == (seconds, 2**20)
 
@@ -214,12 +214,12 @@ def test_a_project_overrides_a_known_server_key_by_key() -> None:
     assert KNOWN["ty"]["settings"] == {"ty": {"a": {"x": 1, "y": 2}}}
 
 
-def test_a_list_of_a_known_server_is_replaced_as_a_whole() -> None:
+def test_a_list_in_a_known_server_is_replaced_as_a_whole() -> None:
     (server,) = servers({"name": "ruff", "features": ["diagnostics"], "command": ["ruff"]})
     assert (server["features"], server["command"]) == (["diagnostics"], ["ruff"])
 
 
-def test_a_server_that_no_profile_knows_is_described_whole() -> None:
+def test_a_server_that_no_profile_knows_is_described_in_full() -> None:
     new = {"name": "mine", "command": ["mine"], "languages": {"*.mine": "mine"}, "features": ["navigation"]}
     assert [one["name"] for one in servers("ty", new)] == ["ty", "mine"]
     assert servers(new)[0]["features"] == ["navigation"]
@@ -229,7 +229,7 @@ def test_numbers_in_the_environment_become_strings() -> None:
     assert read_project({**GOOD, "environment": {"PORT": 8080}})[0].environment == {"PORT": "8080"}
 
 
-def test_a_number_that_is_written_as_text_counts(declared: dict[str, Any]) -> None:
+def test_a_number_may_be_written_as_text(declared: dict[str, Any]) -> None:
     fleet = {**declared["fleet"], "port": "3001", "uid": "1001", "run_width": "3"}
     typed = parse_fleet(fleet, declared["projects"])
     assert (typed.port, typed.uid, typed.run_width) == (3001, 1001, 3)

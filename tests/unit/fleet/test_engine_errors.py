@@ -1,4 +1,4 @@
-"""What the engine says becomes a sentence that names the thing to change (its words are quoted from real engines)."""
+"""Error messages, quoted from real engines, become sentences that name the thing to change."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a module with ``ansible localhost -m``, answer with its result and ``rc``."""
+    """Run a module with ``ansible localhost -m``; return its result with ``rc``."""
 
     def call(module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
         (tmp_path / "ansible.cfg").write_text("")
@@ -53,7 +53,7 @@ def nowhere(tmp_path: Path, declared: dict[str, Any]) -> dict[str, Any]:
     return {**declared, "docker_host": f"unix://{tmp_path}/no.sock"}
 
 
-def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created(
+def test_check_mode_without_an_engine_reports_that_everything_would_be_created(
     run: Run, nowhere: dict[str, Any]
 ) -> None:
     result = run("codebuddy_fleet", nowhere, check=True)
@@ -64,7 +64,7 @@ def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created
     assert not Path(nowhere["fleet"]["state_dir"]).exists()
 
 
-def test_without_engine_a_real_run_fails_with_a_sentence(run: Run, nowhere: dict[str, Any]) -> None:
+def test_without_an_engine_a_run_fails_with_a_sentence(run: Run, nowhere: dict[str, Any]) -> None:
     result = run("codebuddy_fleet", nowhere)
     assert result["rc"] != 0
     assert result["msg"].startswith(f"No engine answers at {nowhere['docker_host']}: start it")
@@ -76,7 +76,9 @@ def test_a_plan_is_rendered_without_engine(run: Run, nowhere: dict[str, Any]) ->
     assert sorted(result["plan"]["containers"]) == ["unitfleet-api", "unitfleet-hub", "unitfleet-web"]
 
 
-def test_a_bad_declaration_fails_with_all_its_sentences(run: Run, nowhere: dict[str, Any], tmp_path: Path) -> None:
+def test_a_bad_declaration_fails_with_a_sentence_for_each_problem(
+    run: Run, nowhere: dict[str, Any], tmp_path: Path
+) -> None:
     arguments = {
         **nowhere,
         "state": "validated",

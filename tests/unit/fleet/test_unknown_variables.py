@@ -25,7 +25,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def test_the_settings_of_the_fleet_are_those_that_have_a_default_and_the_profiles() -> None:
+def test_the_settings_of_the_fleet_are_those_with_a_default_and_the_profiles() -> None:
     assert set(read(INVENTORY / "defaults.yml")["all"]["vars"]) | {"codebuddy_profiles"} == FLEET_VARIABLES
 
 
@@ -34,7 +34,7 @@ def test_the_wiring_passes_every_setting_that_the_fleet_role_reads() -> None:
     assert {f"codebuddy_{'fleet_name' if key == 'name' else key}" for key in passed} == FLEET_SETTINGS
 
 
-def test_each_setting_that_the_documentation_tells_a_project_has_is_known() -> None:
+def test_each_documented_setting_of_a_project_is_known() -> None:
     rows = re.findall(
         r"^\| `(\w+)` \|", (ROOT / "docs/projects.md").read_text().split("## Language servers")[0], re.MULTILINE
     )
@@ -42,7 +42,7 @@ def test_each_setting_that_the_documentation_tells_a_project_has_is_known() -> N
     assert set(rows) - {"typescript", "python", "rust", "go", "cpp"} <= PROJECT_VARIABLES
 
 
-def test_no_variable_of_ours_is_complained_about() -> None:
+def test_no_variable_of_this_repository_is_reported() -> None:
     ours = {"all": [*read(INVENTORY / "defaults.yml")["all"]["vars"], *read(INVENTORY / "group_vars/all/wiring.yml")]}
     for path in INVENTORY.glob("group_vars/*.yml"):
         ours[path.stem] = list(read(path))
@@ -69,11 +69,11 @@ def test_no_variable_of_ours_is_complained_about() -> None:
         ("project_language_servers", "language_servers"),
     ],
 )
-def test_an_unknown_name_that_begins_like_a_setting_is_refused_with_the_one_it_is_near(name: str, meant: str) -> None:
+def test_an_unknown_name_with_a_reserved_prefix_is_refused_with_the_most_similar_setting(name: str, meant: str) -> None:
     assert variable_problems({"api": [name]}) == [f"host api: {name} is not a setting; did you mean {meant}?"]
 
 
-def test_an_unknown_name_that_is_near_nothing_is_refused_with_those_there_are() -> None:
+def test_an_unknown_name_similar_to_no_setting_is_refused_with_the_known_ones() -> None:
     (problem,) = variable_problems({"api": ["project_zzz"]})
     assert problem.startswith("host api: project_zzz is not a setting: use one of project_environment, project_path,")
 
@@ -90,7 +90,7 @@ def test_an_unknown_name_that_is_near_nothing_is_refused_with_those_there_are() 
         ("profile_memmory", "profile_memory"),
     ],
 )
-def test_a_name_that_is_nearly_a_setting_is_asked_about_and_not_refused(name: str, meant: str) -> None:
+def test_a_name_that_is_nearly_a_setting_is_warned_of_and_not_refused(name: str, meant: str) -> None:
     (doubt,) = variable_warnings({"api": [name]})
     assert doubt == f"host api: {name} is not a setting and has no effect; did you mean {meant}?"
     assert variable_problems({"api": [name]}) == []
@@ -100,12 +100,12 @@ def test_a_name_that_is_nearly_a_setting_is_asked_about_and_not_refused(name: st
     "name",
     ["team", "memory_limit", "docker_image", "group_names", "inventory_hostname", "role_path", "profile_rust_analyzer"],
 )
-def test_a_variable_of_the_users_own_is_let_be(name: str) -> None:
+def test_a_variable_of_the_users_own_is_accepted(name: str) -> None:
     assert variable_problems({"api": [name], "all": [name]}) == []
     assert variable_warnings({"api": [name], "all": [name]}) == []
 
 
-def test_a_name_is_told_once_with_all_whose_it_is() -> None:
+def test_a_name_is_reported_once_with_all_its_hosts() -> None:
     assert variable_warnings({"all": [], "api": ["memmory"], "web": ["memmory"]})[0].startswith(
         "hosts api, web: memmory"
     )

@@ -1,4 +1,4 @@
-"""Directories that are missing are made, empty ones get a sample, and what holds anything is left alone."""
+"""Missing directories are created, empty ones receive a sample, and all others are left alone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def contents(root: Path) -> dict[str, str]:
 FILLED = {"run": "#!/bin/sh\n", "src/main.ts": "main"}
 
 
-def test_a_missing_directory_is_made_with_its_parents_and_filled(tmp_path: Path, sample: Path) -> None:
+def test_a_missing_directory_is_created_with_its_parents_and_filled(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "my-projects/app"
     work = plan(project, sample)
     assert not project.parent.exists(), "planning changes nothing"
@@ -57,21 +57,21 @@ def test_a_second_time_there_is_nothing_to_do(tmp_path: Path, sample: Path) -> N
 
 
 @pytest.mark.parametrize("name", [".git", "README.md"])
-def test_a_directory_that_holds_anything_is_never_touched(name: str, tmp_path: Path, sample: Path) -> None:
+def test_a_directory_that_is_not_empty_is_never_touched(name: str, tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
     (project / name).write_text("mine")
     assert not plan(project, sample)
 
 
-def test_without_a_sample_of_its_profile_the_directory_is_made_and_stays_empty(tmp_path: Path) -> None:
+def test_without_a_sample_of_its_profile_the_directory_is_created_empty(tmp_path: Path) -> None:
     apply(plan(tmp_path / "app", tmp_path / "none"), ME)
     assert contents(tmp_path / "app") == {}
     assert not plan(tmp_path / "app", tmp_path / "none")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_all_that_is_created_belongs_to_the_owner_and_nothing_else_does(tmp_path: Path, sample: Path) -> None:
+def test_only_what_is_created_is_given_to_the_owner(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "my-projects/app"
     apply(plan(project, sample), Owner(4242, 4243))
     created = [project.parent, project, *project.rglob("*")]
@@ -89,7 +89,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, sample: Path) -> None:
     assert (tmp_path / "app/src").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_link_that_appears_meanwhile_leads_nothing_outside(tmp_path: Path, sample: Path) -> None:
+def test_a_link_that_appears_in_the_meantime_is_not_followed(tmp_path: Path, sample: Path) -> None:
     project, outside = tmp_path / "app", tmp_path / "outside"
     project.mkdir()
     outside.mkdir()
@@ -100,7 +100,7 @@ def test_a_link_that_appears_meanwhile_leads_nothing_outside(tmp_path: Path, sam
     assert contents(outside) == {}
 
 
-def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path, sample: Path) -> None:
+def test_a_file_that_appears_in_the_meantime_is_not_replaced(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
     work = plan(project, sample)
