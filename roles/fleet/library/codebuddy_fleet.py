@@ -131,7 +131,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible.module_utils.codebuddy_arguments import argument_spec
-from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
+from ansible.module_utils.codebuddy_fleet.declaration import FLEET_OPTIONS, parse_fleet
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.host_facts import read_host_facts
 from ansible.module_utils.codebuddy_fleet.planner import render
@@ -173,6 +173,7 @@ def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
 def main() -> None:
     """Run the module."""
     arguments = argument_spec(DOCUMENTATION)
+    arguments["fleet"]["options"] = FLEET_OPTIONS
     arguments["docker_host"]["fallback"] = (env_fallback, ["DOCKER_HOST"])
     module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:

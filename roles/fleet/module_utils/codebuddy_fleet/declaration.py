@@ -14,7 +14,7 @@ from ansible.module_utils.codebuddy_arguments import duration_seconds
 from . import addresses, egress, parsers
 from .errors import FleetError
 from .language_servers import read_language_servers
-from .problem_collector import ProblemCollector, setting
+from .problem_collector import ProblemCollector, options, setting
 from .secret_files import read_secrets
 
 RESERVED_IDS = frozenset({"hub"})
@@ -82,20 +82,27 @@ class Fleet:
     hub_limits: Limits
     proxy_image: str
     address_pool: ipaddress.IPv4Network
-    name: str = setting(parsers.identifier, name="codebuddy_fleet_name")
-    state_dir: str = setting(parsers.directory, name="codebuddy_state_dir")
+    name: str = setting(parsers.identifier, name="codebuddy_fleet_name", type="str")
+    state_dir: str = setting(parsers.directory, name="codebuddy_state_dir", type="path")
     uid: int = setting(parsers.user_number, name="codebuddy_uid")
     gid: int = setting(parsers.user_number, name="codebuddy_gid")
     port: int = setting(parsers.port, name="codebuddy_port")
     journal_size: int = setting(parsers.journal_bytes, name="codebuddy_journal_size")
     journal_age: int = setting(duration_seconds, name="codebuddy_journal_age")  # seconds
     run_width: int = setting(parsers.parallel_count, name="codebuddy_run_width")  # projects that one call runs in
-    egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks")
+    egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks", type="list")
 
 
 #: The variables of the inventory that are settings of :class:`Fleet`.
 FLEET_SETTINGS = frozenset(item.metadata["name"] for item in fields(Fleet) if item.metadata) | {
     "codebuddy_address_pool"
+}
+#: The ``argument_spec`` of a declared fleet.
+FLEET_OPTIONS: dict[str, Any] = {
+    **options(Fleet),
+    "address_pool": {"type": "str"},
+    "proxy_image": {"type": "str"},
+    "hub": {"type": "dict", "options": {"image": {"type": "str"}, **options(Limits)}},
 }
 
 
@@ -239,9 +246,6 @@ def read_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) 
     """Return the typed declaration, and the problems of the fleet's own settings; images may be missing."""
     collector, hub_collector = ProblemCollector("fleet"), ProblemCollector("hub")
     hub = fleet.get("hub") or {}
-    known = {item.name for item in fields(Fleet) if item.metadata} | {"address_pool", "hub", "proxy_image"}
-    for key in sorted(set(fleet) - known):
-        collector.add(f"{key} is not a setting of the fleet: use one of {', '.join(sorted(known))}.")
     typed = [read_project(declared)[0] for declared in projects]
     result = Fleet(
         projects=tuple(sorted(typed, key=lambda project: project.id)),
