@@ -82,15 +82,15 @@ class Fleet:
     hub_limits: Limits
     proxy_image: str
     address_pool: ipaddress.IPv4Network
-    name: str = setting(parsers.identifier, name="codebuddy_fleet_name", type="str")
-    state_dir: str = setting(parsers.directory, name="codebuddy_state_dir", type="path")
+    name: str = setting(parsers.identifier, name="codebuddy_fleet_name")
+    state_dir: str = setting(parsers.directory, name="codebuddy_state_dir")
     uid: int = setting(parsers.user_number, name="codebuddy_uid")
     gid: int = setting(parsers.user_number, name="codebuddy_gid")
     port: int = setting(parsers.port, name="codebuddy_port")
     journal_size: int = setting(parsers.journal_bytes, name="codebuddy_journal_size")
     journal_age: int = setting(duration_seconds, name="codebuddy_journal_age")  # seconds
     run_width: int = setting(parsers.parallel_count, name="codebuddy_run_width")  # projects that one call runs in
-    egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks", type="list")
+    egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks")
 
 
 #: The variables of the inventory that are settings of :class:`Fleet`.
@@ -100,6 +100,9 @@ FLEET_SETTINGS = frozenset(item.metadata["name"] for item in fields(Fleet) if it
 #: The ``argument_spec`` of a declared fleet.
 FLEET_OPTIONS: dict[str, Any] = {
     **options(Fleet),
+    "name": {"type": "str", "required": True},
+    "state_dir": {"type": "path", "required": True},
+    "egress_networks": {"type": "list", "elements": "str"},
     "address_pool": {"type": "str"},
     "proxy_image": {"type": "str"},
     "hub": {"type": "dict", "options": {"image": {"type": "str"}, **options(Limits)}},

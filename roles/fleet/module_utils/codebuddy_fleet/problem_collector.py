@@ -9,27 +9,20 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def setting(
-    parse: Callable[[Any], Any],
-    default: Any = None,
-    *,
-    name: str | None = None,
-    type: str = "raw",  # noqa: A002
-) -> Any:
+def setting(parse: Callable[[Any], Any], default: Any = None, *, name: str | None = None) -> Any:
     """Declare a field of a dataclass that :meth:`ProblemCollector.settings` reads.
 
     Args:
         parse: one of :mod:`parsers`.
         default: parsed where the declaration has no value.
         name: what messages call it, if that is not the field's name.
-        type: as an argument of a module.
     """
-    return field(metadata={"parse": parse, "default": default, "name": name, "type": type})
+    return field(metadata={"parse": parse, "default": default, "name": name})
 
 
-def options(cls: type) -> dict[str, Any]:
-    """Return the ``argument_spec`` of the fields that are declared with :func:`setting`."""
-    return {item.name: {"type": item.metadata["type"]} for item in fields(cls) if item.metadata}
+def options(cls: type) -> dict[str, dict[str, Any]]:
+    """Return the ``argument_spec`` of the fields that are declared with :func:`setting`: any type, to be parsed."""
+    return {item.name: {"type": "raw"} for item in fields(cls) if item.metadata}
 
 
 class ProblemCollector:
