@@ -37,7 +37,7 @@ def test_a_token_stands_alone_on_stdout_and_opens_what_it_says(fleet: Deployment
     [
         (["PROJECT=nope"], "There is no project nope; declared are project-a, project-b, project-c."),
         (["SCOPES=admin"], "admin"),
-        (["TTL=soon"], "The life time 'soon' is not one"),
+        (["TTL=soon"], "The lifetime 'soon' is not a time"),
         (["PROJECT=$(touch /tmp/codebuddy-ran)"], "There is no project"),
     ],
 )

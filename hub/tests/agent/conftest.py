@@ -25,7 +25,7 @@ from codebuddy.agent.code.navigation import (
     type_hierarchy,
 )
 from codebuddy.agent.code.rename import plan_rename
-from codebuddy.agent.lsp.config import ReadyBy, read_server_configs
+from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.server import LanguageServer, Patience
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.tree import Tree, uri_of
@@ -52,6 +52,7 @@ from codebuddy.schemas.code import (
     SymbolsOfFile,
     TypeHierarchyArguments,
 )
+from codebuddy.schemas.server_description import ReadyBy
 
 #: What the fake server announces unless a test says otherwise; None in a test takes one away.
 CAPABILITIES: dict[str, Any] = {

@@ -1,34 +1,34 @@
 #!/usr/bin/python
-"""Ansible module: asks whether an engine answers, and starts one that is installed."""
+"""Ansible module: checks whether an engine answers, and starts an installed one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_engine
-short_description: An engine that answers
+short_description: Check for an engine that answers, or start one
 description:
-  - Asks the engine at an address whether it is there.
-  - When it is not, waits for it, or starts it as a process of its own and waits, as asked.
-  - In check mode it says whether it would have to be started.
+  - Asks the engine at an address for its version.
+  - If it does not answer, waits for it, or starts it as a plain process and waits, depending on the state.
+  - In check mode, reports whether it would have to be started.
 options:
   docker_host:
-    description: Address of the engine.
+    description: The engine's address.
     type: str
     required: true
   state:
     description:
-      - C(probed) asks once and tells what is there.
-      - C(answering) waits until it answers.
-      - C(started) starts the installed engine as a plain process first, unless it answers or runs already.
+      - C(probed) asks once and reports the answer.
+      - C(answering) waits until the engine answers.
+      - C(started) first starts the installed engine as a plain process, unless it answers or runs already.
     type: str
     choices: [probed, answering, started]
     default: probed
   log_file:
-    description: What an engine that is started as a plain process prints is appended here.
+    description: The output of an engine that is started as a plain process is appended to this file.
     type: path
     default: /var/log/dockerd.log
   timeout:
-    description: How many seconds to wait for an answer.
+    description: Seconds to wait for an answer.
     type: int
     default: 60
 author:
@@ -41,7 +41,7 @@ answers:
   type: bool
   returned: always
 version:
-  description: Version of the engine.
+  description: The version of the engine.
   type: str
   returned: when it answers
 installable:
@@ -59,25 +59,19 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.codebuddy_arguments import argument_spec
 from ansible.module_utils.codebuddy_engine.daemon import SYSTEM_PATH, StartError, start
 
 try:
-    from ansible.module_utils.codebuddy_engine.probe import Answer, ask, find_other, is_local_default, is_supported
+    from ansible.module_utils.codebuddy_engine.client import Answer, ask, find_other, is_local_default, is_supported
 except ImportError as error:
     LIBRARY_MISSING: ImportError | None = error
 else:
     LIBRARY_MISSING = None
 
-ARGUMENTS: dict[str, Any] = {
-    "docker_host": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["probed", "answering", "started"], "default": "probed"},
-    "log_file": {"type": "path", "default": "/var/log/dockerd.log"},
-    "timeout": {"type": "int", "default": 60},
-}
 
-
-def objection(answer: Answer) -> str | None:
-    """Give the sentence for an engine that nothing here can help, or None."""
+def unusable_reason(answer: Answer) -> str | None:
+    """Return a sentence if this role cannot provide a usable engine at the address, else None."""
     host = answer.docker_host
     if answer:
         if is_supported(answer.api_version):
@@ -99,7 +93,7 @@ def objection(answer: Answer) -> str | None:
 
 
 def report(answer: Answer) -> dict[str, Any]:
-    """Give what the module returns."""
+    """Return the result of the module."""
     return {
         "answers": bool(answer),
         "version": answer.version,
@@ -109,14 +103,14 @@ def report(answer: Answer) -> dict[str, Any]:
 
 
 def difference(host: str) -> dict[str, dict[str, str]]:
-    """Give, for check mode, what installing and starting an engine would bring."""
+    """Return, for check mode, the diff of installing and starting an engine."""
     installed = "an engine is installed\n"
     before = installed if shutil.which("dockerd", path=SYSTEM_PATH) else ""
     return {"diff": {"before": before, "after": f"{installed}an engine answers at {host}\n"}}
 
 
 def bring_up(module: AnsibleModule, host: str) -> Answer:
-    """Wait for the engine, having started it when asked; ends the module with a sentence when it does not answer."""
+    """Wait for the engine, after starting it if asked to. If it does not answer, the module fails."""
     timeout, log_file = module.params["timeout"], module.params["log_file"]
     program = shutil.which("dockerd", path=SYSTEM_PATH)
     if module.params["state"] == "started":
@@ -137,8 +131,8 @@ def bring_up(module: AnsibleModule, host: str) -> Answer:
 
 
 def main() -> None:
-    """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     if LIBRARY_MISSING is not None:
         module.fail_json(msg=missing_required_lib("docker"), exception=str(LIBRARY_MISSING))
     host, state = module.params["docker_host"], module.params["state"]
@@ -149,7 +143,7 @@ def main() -> None:
             module.exit_json(changed=True, **report(answer), **difference(host))
         answer = bring_up(module, host)
         changed = state == "started"
-    if sentence := objection(answer):
+    if sentence := unusable_reason(answer):
         module.fail_json(msg=sentence)
     module.exit_json(changed=changed, **report(answer))
 

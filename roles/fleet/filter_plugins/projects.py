@@ -1,4 +1,4 @@
-"""Shapes the inventory into the list of projects that the modules of this role take."""
+"""Converts the inventory to the list of projects that the modules of this role take."""
 
 from __future__ import annotations
 
@@ -8,51 +8,48 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 
-__all__ = ["FilterModule", "declared_projects", "variable_names", "with_images"]
-
-_RUN_LIMITS = ("max_run_time", "max_job_time", "max_jobs", "max_output")
-# Named in the documentation, but not built yet: a declaration that uses one is refused, never silently ignored.
+# Settings of which a project's own value replaces the profile's.
+_REPLACED = ("base_image", "memory", "cpus", "pids", "max_run_time", "max_job_time", "max_jobs", "max_output")
+# Reserved for later: a declaration that uses one is refused, so that it is not ignored silently.
 _NOT_SUPPORTED = ("read_only_paths", "cache_paths")
 
 
 def declared_projects(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> list[dict[str, Any]]:
-    """Give the declared projects, in the order of the inventory.
+    """Return the declared projects, unchecked, in the order of the inventory.
+
+    A value of the host takes precedence over that of its profile (``profile_*``): dicts by key, lists as a whole.
+    Absent limits, profile and base_image are None. An egress of ``[]`` is ``none``.
 
     Args:
         hostvars: Ansible's ``hostvars``.
         hosts: the inventory hosts that are projects.
-
-    Returns:
-        One dict for each host: id, path, profile, base_image, packages, language_servers (as chosen),
-        known_language_servers (to choose from), tasks, environment, memory, cpus, pids, max_run_time, max_job_time,
-        max_jobs, max_output, format_on_write, egress, secrets, unsupported, allow_root_owned, groups. Absent limits,
-        profile and base_image are None. Nothing is checked.
-
-    A value of the host wins over the one of its profile (``profile_*``): dicts by key, lists as a whole. An empty list
-    of host names to reach is ``none``.
     """
     return [_project(host, hostvars) for host in hosts]
 
 
 def variable_names(hostvars: Mapping[str, Mapping[str, Any]], hosts: Iterable[str]) -> dict[str, list[str]]:
-    """Give the names of each host's own variables; under ``all`` those that every host has, as ``localhost`` has them.
+    """Return the names of each host's own variables, and under ``all`` those of ``localhost``, which every host has.
 
-    A host's own are those that ``localhost`` does not have, and the fleet's settings (``codebuddy_*``) that it has in
-    another form. Ansible's own (``ansible_*``) are left out. No template is rendered.
+    A host's own are those that ``localhost`` does not have, and settings of the fleet (``codebuddy_*``) with another
+    value. Ansible's own (``ansible_*``) are omitted. No template is rendered.
     """
-    # HostVars gives values as they are written; a plain mapping has no others.
-    written = getattr(hostvars, "raw_get", hostvars.__getitem__)
-    everywhere = written("localhost")
-    found = {"all": set(everywhere)}
+    # HostVars returns values without rendering them; a plain mapping has no templates.
+    raw = getattr(hostvars, "raw_get", hostvars.__getitem__)
+    common = raw("localhost")
+    found = {"all": set(common)}
     for host in hosts:
         if host != "localhost":
-            own = written(host)
-            found[host] = {name for name in own if name not in everywhere or _differs(name, own, everywhere)}
+            own = raw(host)
+            found[host] = {
+                name
+                for name in own
+                if name not in common or (name.startswith("codebuddy_") and own[name] != common[name])
+            }
     return {host: sorted(name for name in names if not name.startswith("ansible_")) for host, names in found.items()}
 
 
 def with_images(projects: Iterable[Mapping[str, Any]], references: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Add to each project the reference of its image (None where there is none)."""
+    """Add to each project the reference of its image, or None."""
     return [{**project, "image": references.get(project["id"])} for project in projects]
 
 
@@ -65,22 +62,18 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         path = first("project_path")
         egress = first("egress", "profile_egress", default="none")
         egress = "none" if egress == [] else egress
-        # What tells package managers that they need not try.
+        # Variables that keep package managers from trying to reach a registry.
         offline = ("profile_offline_environment",) if egress == "none" else ()
         return {
             "id": host,
             "path": os.path.normpath(os.path.expanduser(path)) if isinstance(path, str) and path else path,
             "profile": first("project_profile"),
-            "base_image": first("base_image", "profile_base_image"),
+            **{name: first(name, f"profile_{name}") for name in _REPLACED},
             "packages": first("packages", "profile_packages", default=[]),
             "language_servers": first("language_servers", "profile_language_servers", default=[]),
             "known_language_servers": _merged(variables, "profile_known_language_servers", "known_language_servers"),
             "tasks": _merged(variables, "profile_tasks", "project_tasks", "tasks"),
             "environment": _merged(variables, *offline, "profile_environment", "project_environment", "environment"),
-            "memory": first("memory", "profile_memory"),
-            "cpus": first("cpus", "profile_cpus"),
-            "pids": first("pids", "profile_pids"),
-            **{name: first(name, f"profile_{name}") for name in _RUN_LIMITS},
             "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
             "egress": egress,
             "secrets": _expanded(first("secrets", default={})),
@@ -90,24 +83,20 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         }
     except AnsibleFilterError:
         raise
-    except Exception as error:  # a file or template of the inventory may be wrong in any way: say whose it is
+    except Exception as error:  # a file or template of the inventory can fail in any way; the message names its host
         where = "its variables (in the inventory, host_vars or group_vars)"
         raise AnsibleFilterError(f"host {host}: {where} cannot be read: {error}") from error
 
 
-def _differs(name: str, own: Mapping[str, Any], everywhere: Mapping[str, Any]) -> bool:
-    return name.startswith("codebuddy_") and own[name] != everywhere[name]
-
-
 def _expanded(files: Any) -> Any:
-    """Expand ``~`` in the paths of a dict; what is no dict is passed on and refused later."""
+    """Expand ``~`` in the paths of a dict. Any other value is returned unchanged, for the validation to refuse."""
     if not isinstance(files, Mapping):
         return files
     return {name: os.path.expanduser(path) if isinstance(path, str) else path for name, path in files.items()}
 
 
 def _merged(variables: Mapping[str, Any], *names: str) -> Any:
-    """Merge the dicts of these names, later ones winning by key; what is no dict is passed on and refused later."""
+    """Merge dicts by key, later ones taking precedence. Any other value is returned, for the validation to refuse."""
     result: dict[str, Any] = {}
     for name in names:
         value = variables.get(name)
@@ -120,7 +109,7 @@ def _merged(variables: Mapping[str, Any], *names: str) -> Any:
 
 
 class FilterModule:
-    """Makes the functions known to Ansible."""
+    """Registers the filters."""
 
     def filters(self) -> dict[str, Any]:
         return {

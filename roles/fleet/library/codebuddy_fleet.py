@@ -1,103 +1,60 @@
 #!/usr/bin/python
-"""The Ansible module that converges a whole fleet: arguments and documentation; the logic is in module_utils."""
+"""The Ansible module of a whole fleet: arguments and documentation. The logic is in module_utils."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_fleet
-short_description: Plan, read, converge or remove a whole CodeBuddy fleet
+short_description: Validate, plan, read, converge or remove a whole CodeBuddy fleet
 description:
   - Computes the plan of the fleet (hub, spokes, networks, volumes, configuration files) from the declaration, compares
-    it strictly with what is on the engine, and changes only what differs.
-  - Whatever carries the fleet's label and is not declared is removed. Volumes are kept unless O(purge) is set. Project
+    it strictly with the objects of the engine, and changes only what differs.
+  - Objects with the fleet's label that are not declared are removed. Volumes are kept unless O(purge) is set. Project
     directories are never touched.
 options:
   state:
     description:
+      - V(validated) checks the declaration (ids, profiles, paths, limits, tasks and language servers of all projects,
+        and where their directories lie), and fails with all problems at once, one sentence a line. It needs no engine
+        and no images.
       - V(rendered) computes the plan and needs no engine.
-      - V(gathered) reads what is there.
+      - V(gathered) reads what exists.
       - V(overridden) makes the engine hold exactly what is declared, and waits until all of it is healthy.
       - V(deleted) removes the fleet's containers and networks.
     type: str
-    choices: [rendered, gathered, overridden, deleted]
+    choices: [validated, rendered, gathered, overridden, deleted]
     default: overridden
   docker_host:
-    description: Where the engine listens; the environment variable E(DOCKER_HOST) counts when it is not given.
+    description: The engine's address; by default the environment variable E(DOCKER_HOST).
     type: str
     default: unix:///var/run/docker.sock
   fleet:
-    description: What belongs to the fleet as a whole.
+    description:
+      - The settings of the fleet as a whole. Their names, defaults and meanings are those of C(inventory/defaults.yml),
+        without the prefix C(codebuddy_) and, for the name, C(codebuddy_fleet_).
+      - C(hub) is a dictionary with the hub's C(image), and its limits C(memory), C(cpus) and C(pids).
+      - C(proxy_image) is the image of the proxies, required if a project has an egress.
+      - C(name) and C(state_dir) are enough to read or remove a fleet.
     type: dict
     required: true
-    suboptions:
-      name:
-        description: Begins the name of everything that is created, and is its label.
-        type: str
-        default: codebuddy
-      state_dir:
-        description: The directory on the host for keys, tokens, configuration and generations.
-        type: path
-        required: true
-      uid:
-        description: The user that the containers run as.
-        type: raw
-        default: 1000
-      gid:
-        description: The group that the containers run as.
-        type: raw
-        default: 1000
-      address_pool:
-        description: A private IPv4 network; each project and the hub get a /29 of it.
-        type: str
-        default: 10.213.0.0/16
-      port:
-        description: Where clients reach the hub, on 127.0.0.1.
-        type: raw
-        default: 3000
-      journal_size:
-        description: How large the hub's journal of edits may grow, such as V(256m).
-        type: str
-        default: 256m
-      journal_age:
-        description: How long an edit stays in it; a number and V(s), V(m), V(h), V(d) or V(w).
-        type: str
-        default: 30d
-      run_width:
-        description: In so many projects at a time what one call asks for is run.
-        type: raw
-        default: 8
-      egress_networks:
-        description: Networks that may be reached through an egress although they are not public.
-        type: list
-        elements: str
-        default: []
-      proxy_image:
-        description: The image of the proxies; required when a project has an egress.
-        type: str
-      hub:
-        description: The hub's image (required to converge) and limits.
-        type: dict
-        default: {}
-        suboptions:
-          image:
-            description: The reference of its image.
-            type: str
-          memory:
-            description: Limit of memory and swap together, such as V(512m).
-            type: str
-          cpus:
-            description: Limit of CPUs.
-            type: float
-          pids:
-            description: Limit of processes and threads.
-            type: int
   projects:
-    description: The declared projects, as the filter P(declared_projects#filter) gives them, each with C(image).
+    description: The declared projects, as the filter P(declared_projects#filter) returns them, each with C(image).
     type: list
     elements: dict
     default: []
+  profiles:
+    description: The names of the known profiles; for V(validated).
+    type: list
+    elements: str
+    default: []
+  variables:
+    description:
+      - The names of each host's variables, as the filter P(variable_names#filter) returns them; for V(validated).
+      - An unknown name with the prefix of a setting is a problem. Of a name that is nearly a setting, the module warns.
+    type: dict
+    default: {}
   health_timeout:
-    description: Seconds to wait for all containers to be healthy.
+    description: Seconds to wait until all containers are healthy.
     type: float
     default: 120
   purge:
@@ -107,7 +64,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Exact; where no engine answers, an empty one is assumed.
+    description: Exact; without an engine that answers, an empty one is assumed.
   diff_mode:
     support: full
     description: Shows only what differs.
@@ -119,7 +76,15 @@ EXAMPLES = r"""
   codebuddy_fleet:
     state: overridden
     fleet:
+      name: codebuddy
       state_dir: /home/me/.local/state/codebuddy
+      uid: 1000
+      gid: 1000
+      address_pool: 10.213.0.0/16
+      port: 3000
+      journal_size: 256m
+      journal_age: 30d
+      run_width: 8
       hub:
         image: codebuddy/hub:4f1c
     projects:
@@ -130,16 +95,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+problems:
+  description: The problems of the declaration, one sentence a line; empty if there are none.
+  type: str
+  returned: when the state is validated
+doubts:
+  description: The warnings, so that they can be repeated where they are seen.
+  type: list
+  elements: str
+  returned: when the state is validated, without problems
 plan:
-  description: The plan; for V(rendered) and V(overridden).
+  description: The plan.
   type: dict
   returned: when the state is rendered or overridden
 gathered:
-  description: What is there, in the schema of the plan, with state and health of each container.
+  description: What exists, in the schema of the plan, with state and health of each container.
   type: dict
   returned: when the state is gathered
 changes:
-  description: One line for each thing that was, or would be, done.
+  description: One line for each change that was, or would be, made.
   type: list
   elements: str
   returned: when the state is overridden or deleted
@@ -148,7 +122,7 @@ summary:
   type: str
   returned: when the state is overridden or deleted
 generation:
-  description: The number of the newest kept generation.
+  description: The number of the newest generation.
   type: int
   returned: when the state is overridden
 """
@@ -156,74 +130,55 @@ generation:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
-from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
+from ansible.module_utils.codebuddy_arguments import argument_spec
+from ansible.module_utils.codebuddy_fleet.declaration import FLEET_OPTIONS, parse_fleet
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
-from ansible.module_utils.codebuddy_fleet.ground import look
+from ansible.module_utils.codebuddy_fleet.host_facts import read_host_facts
 from ansible.module_utils.codebuddy_fleet.planner import render
+from ansible.module_utils.codebuddy_fleet.unknown_variables import variable_warnings
+from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
-ARGUMENTS: dict[str, Any] = {
-    "state": {"choices": ["rendered", "gathered", "overridden", "deleted"], "default": "overridden"},
-    "docker_host": {"default": "unix:///var/run/docker.sock", "fallback": (env_fallback, ["DOCKER_HOST"])},
-    "fleet": {
-        "type": "dict",
-        "required": True,
-        "options": {
-            "name": {"default": "codebuddy"},
-            "state_dir": {"type": "path", "required": True},
-            "uid": {"type": "raw", "default": 1000},
-            "gid": {"type": "raw", "default": 1000},
-            "address_pool": {"default": "10.213.0.0/16"},
-            "port": {"type": "raw", "default": 3000},
-            "journal_size": {"default": "256m"},
-            "journal_age": {"default": "30d"},
-            "run_width": {"type": "raw", "default": 8},
-            "egress_networks": {"type": "list", "elements": "str", "default": []},
-            "proxy_image": {"type": "str"},
-            "hub": {
-                "type": "dict",
-                "default": {},
-                "options": {
-                    "image": {},
-                    "memory": {},
-                    "cpus": {"type": "float"},
-                    "pids": {"type": "int"},
-                },
-            },
-        },
-    },
-    "projects": {"type": "list", "elements": "dict", "default": []},
-    "health_timeout": {"type": "float", "default": 120},
-    "purge": {"type": "bool", "default": False},
-}
+
+def validate(module: AnsibleModule) -> dict[str, Any]:
+    """Return the result of the state ``validated``; with problems, the module fails."""
+    parameters = module.params
+    doubts = variable_warnings(parameters["variables"])
+    for doubt in doubts:
+        module.warn(doubt)
+    inputs = (parameters[name] for name in ("fleet", "projects", "profiles", "variables"))
+    if problems := declaration_problems(*inputs):
+        # Ansible prints the message of a failure twice and every other value once; and text with line ends as it is.
+        sentences = "".join(f"{problem}\n" for problem in problems)
+        module.fail_json(msg="The declaration is wrong, and nothing was changed.", problems=sentences)
+    return {"changed": False, "problems": "", "doubts": doubts}
 
 
 def run(parameters: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
-    """Do what the state asks for."""
+    """Return the result of any other state."""
     host, fleet, projects = parameters["docker_host"], parameters["fleet"], parameters["projects"]
     if parameters["state"] == "rendered":
-        return {"changed": False, "plan": _rendered(fleet, projects)}
-    # Only now: a plan can be computed where the engine's client library is not installed.
+        declared = parse_fleet(fleet, projects)
+        return {"changed": False, "plan": render(declared, read_host_facts(declared)).as_dict()}
+    # Imported here, because a plan can be computed without the engine's client library.
     from ansible.module_utils.codebuddy_fleet import converge  # noqa: PLC0415
 
     if parameters["state"] == "gathered":
         return dict(converge.gather_fleet(host, fleet))
-    purge = parameters["purge"]
+    options = {"purge": parameters["purge"], "check_mode": check_mode}
     if parameters["state"] == "deleted":
-        return dict(converge.delete(host, fleet, projects, purge=purge, check_mode=check_mode))
-    timeout = parameters["health_timeout"]
-    return dict(converge.override(host, fleet, projects, health_timeout=timeout, purge=purge, check_mode=check_mode))
-
-
-def _rendered(fleet: dict[str, Any], projects: list[dict[str, Any]]) -> dict[str, Any]:
-    declared = parse_fleet(fleet, projects)
-    return dict(render(declared, look(declared)).as_dict())
+        return dict(converge.delete(host, fleet, projects, **options))
+    return dict(converge.override(host, fleet, projects, health_timeout=parameters["health_timeout"], **options))
 
 
 def main() -> None:
-    """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    """Run the module."""
+    arguments = argument_spec(DOCUMENTATION)
+    arguments["fleet"]["options"] = FLEET_OPTIONS
+    arguments["docker_host"]["fallback"] = (env_fallback, ["DOCKER_HOST"])
+    module = AnsibleModule(argument_spec=arguments, supports_check_mode=True)
     try:
-        result = run(module.params, check_mode=module.check_mode)
+        validated = module.params["state"] == "validated"
+        result = validate(module) if validated else run(module.params, check_mode=module.check_mode)
     except FleetError as error:
         module.fail_json(msg=str(error), changed=error.changed)
     except OSError as error:

@@ -1,21 +1,21 @@
 #!/usr/bin/python
-"""Ansible module: how a fleet is."""
+"""Ansible module: the status of a fleet."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_status
-short_description: How the hub and the spokes of a fleet are
+short_description: Report the status of the hub and the spokes of a fleet
 description:
-  - Asks the engine for the fleet's containers and the hub for its health, and makes one table of both. Changes nothing.
+  - Asks the engine for the fleet's containers and the hub for its health, and returns both in one table.
   - Signs a token for itself that is valid for a minute, may only read, and never leaves the module.
 options:
   docker_host:
-    description: Address of the engine.
+    description: The engine's address.
     type: str
     required: true
   fleet_name:
-    description: Name of the fleet.
+    description: The name of the fleet.
     type: str
     required: true
   endpoint:
@@ -23,26 +23,26 @@ options:
     type: str
     required: true
   private_key:
-    description: File of the signing key.
+    description: The file of the signing key.
     type: path
     required: true
   issuer:
-    description: Who issues tokens, C(codebuddy:<fleet>).
+    description: The issuer of the fleet's tokens, C(codebuddy:<fleet>).
     type: str
     required: true
   timeout:
-    description: Seconds that the hub may take to answer.
+    description: Seconds to wait for the hub's answer.
     type: int
     default: 10
   up_command:
-    description: The command that brings the fleet up, as the hint names it.
+    description: The command that brings the fleet up, for hints.
     type: str
     default: make up
 author: CodeBuddy
 """
 
 EXAMPLES = r"""
-- name: Ask how the fleet is
+- name: Ask for the status of the fleet
   codebuddy_status:
     docker_host: unix:///var/run/docker.sock
     fleet_name: codebuddy
@@ -61,7 +61,7 @@ ready:
   returned: always
   type: bool
 text:
-  description: The table, or a sentence when there is nothing to tell of.
+  description: The table, or a sentence if there is nothing to report.
   returned: always
   type: str
 """
@@ -73,63 +73,57 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-import docker
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_arguments import argument_spec
+from ansible.module_utils.codebuddy_engine.client import connect
 from ansible.module_utils.codebuddy_files import read_if_there
 from ansible.module_utils.codebuddy_fleet.status import rows, table
 from ansible.module_utils.codebuddy_tokens import EVERY_PROJECT, TokenError, load_private_key, request_from, sign
 from ansible.module_utils.urls import open_url
 from docker.errors import DockerException
-from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 
 def main() -> None:
     """Run the module."""
-    names = ("docker_host", "fleet_name", "endpoint", "issuer")
-    spec: dict[str, Any] = {name: {"type": "str", "required": True} for name in names}
-    spec |= {"up_command": {"type": "str", "default": "make up"}}
-    spec |= {"private_key": {"type": "path", "required": True}, "timeout": {"type": "int", "default": 10}}
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    fleet, up_command = module.params["fleet_name"], module.params["up_command"]
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
+    host, fleet, up_command = (module.params[name] for name in ("docker_host", "fleet_name", "up_command"))
+    nothing = {"changed": False, "up": False, "ready": False}
     try:
-        found = containers(module.params["docker_host"], fleet)
+        found = containers(host, fleet)
     except (DockerException, RequestException):
-        text = f"No engine answers at {module.params['docker_host']}; `{up_command}` starts or installs one."
-        module.exit_json(changed=False, up=False, ready=False, text=text)
+        module.exit_json(text=f"No engine answers at {host}; `{up_command}` starts or installs one.", **nothing)
         return
     if not found:
-        text = f"The fleet {fleet} is not up; bring it up with: {up_command}"
-        module.exit_json(changed=False, up=False, ready=False, text=text)
+        module.exit_json(text=f"The fleet {fleet} is not up; bring it up with: {up_command}", **nothing)
         return
     lines = rows(found, *ask_hub(module.params))
     module.exit_json(changed=False, up=True, ready=all(line.ready for line in lines), text=table(lines))
 
 
 def containers(docker_host: str, fleet: str) -> dict[str, str]:
-    """Give the engine's word for each container of the fleet, by ``hub``, project id, or `proxy_id`."""
-    tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
-    client = docker.APIClient(base_url=docker_host, version="auto", timeout=10, tls=tls)
-    found = client.containers(all=True, filters={"label": f"codebuddy.fleet={fleet}"})
+    """Return the engine's description of each container of the fleet, by ``hub``, project id, or `proxy_id`."""
+    with connect(docker_host, timeout=10) as client:
+        found = client.containers(all=True, filters={"label": f"codebuddy.fleet={fleet}"})
     return {one["Names"][0].removeprefix(f"/{fleet}-"): one["Status"] for one in found}
 
 
 def ask_hub(parameters: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:
-    """Give the health document, or None and the reason."""
+    """Return the hub's health document, or None and the reason."""
     url = f"http://{parameters['endpoint']}/health"
     try:
         headers = {"Authorization": f"Bearer {own_token(parameters)}"}
         with open_url(url, headers=headers, timeout=parameters["timeout"], use_proxy=False) as response:
             return json.load(response), ""
     except HTTPError as error:
-        # A fleet that is not ready answers 503, with the same document.
+        # The answer of a fleet that is not ready is 503, with the same document.
         return (json.load(error), "") if error.code == 503 else (None, f"the hub answers {error.code} at {url}")
     except (OSError, TokenError) as error:
         return None, f"the hub does not answer at {url}: {error}"
 
 
 def own_token(parameters: dict[str, Any]) -> str:
-    """Sign a token to read the health of all projects with."""
+    """Sign a token that may read the health of all projects."""
     path = parameters["private_key"]
     pem = read_if_there(Path(path))
     if pem is None:

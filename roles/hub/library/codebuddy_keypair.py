@@ -1,25 +1,25 @@
 #!/usr/bin/python
-"""Ansible module: the fleet's signing key pair."""
+"""Ansible module: the key pair that signs a fleet's tokens."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_keypair
-short_description: The Ed25519 key pair that signs and checks a fleet's tokens
+short_description: Create the Ed25519 key pair that signs and checks a fleet's tokens
 description:
-  - Makes the private key once and never replaces it; derives the public key from it.
-  - The two lie in directories of their own, so that the public one can be mounted without the private one.
+  - Creates the private key once and never replaces it. The public key is derived from it.
+  - Each key has its own directory, so that the public one can be mounted without the private one.
 options:
   private_key:
-    description: File of the private key (PEM, PKCS 8); only the deploying user can read it.
+    description: The file of the private key (PEM, PKCS 8), which only the deploying user can read.
     type: path
     required: true
   public_key:
-    description: File of the public key (PEM).
+    description: The file of the public key (PEM).
     type: path
     required: true
   owner:
-    description: Who owns the public key and its directory; the user that the hub runs as.
+    description: The owner of the public key and its directory, which is the user that the hub runs as.
     type: str
   group:
     description: Their group.
@@ -36,14 +36,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 key_id:
-  description: JWK thumbprint of the public key; not given in check mode when the pair is still to be made.
-  returned: when there is a key
+  description: The JWK thumbprint of the public key; omitted in check mode if the pair does not exist yet.
+  returned: if there is a key
   type: str
 """
 
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_arguments import argument_spec
 from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there
 from ansible.module_utils.codebuddy_tokens import (
     TokenError,
@@ -56,17 +57,9 @@ from ansible.module_utils.codebuddy_tokens import (
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "private_key": {"type": "path", "required": True},
-            "public_key": {"type": "path", "required": True},
-            "owner": {"type": "str"},
-            "group": {"type": "str"},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     private, public = Path(module.params["private_key"]), Path(module.params["public_key"])
-    nobody, reader = Ownership(None, None), Ownership(module.params["owner"], module.params["group"])
+    unchanged, hub = Ownership(None, None), Ownership(module.params["owner"], module.params["group"])
 
     existing = read_if_there(private)
     pem = existing if existing is not None else generate_private_key()
@@ -76,10 +69,10 @@ def main() -> None:
         module.fail_json(msg=str(error))
         return
     changed = [
-        ensure_directory(module, private.parent, nobody),
-        ensure_file(module, private, pem, "0600", nobody),
-        ensure_directory(module, public.parent, reader),
-        ensure_file(module, public, public_pem(verifying), "0444", reader),
+        ensure_directory(module, private.parent, unchanged),
+        ensure_file(module, private, pem, "0600", unchanged),
+        ensure_directory(module, public.parent, hub),
+        ensure_file(module, public, public_pem(verifying), "0444", hub),
     ]
     kept = existing is not None or not module.check_mode
     module.exit_json(changed=any(changed), **({"key_id": key_id(verifying)} if kept else {}))

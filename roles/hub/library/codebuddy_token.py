@@ -1,50 +1,50 @@
 #!/usr/bin/python
-"""Ansible module: tokens, signed with the fleet's key."""
+"""Ansible module: tokens that are signed with the fleet's key."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_token
-short_description: Tokens for the clients and spokes of a fleet
+short_description: Sign tokens for the clients and spokes of a fleet
 description:
-  - Signs any number of tokens in one call. One that lies in a file stays as it is while it is signed with the right
-    key, says what is asked and has a third of its life left.
-  - One without a file is signed anew and returned; give the task C(no_log) then.
+  - Signs any number of tokens in one call. A token in a file is kept while it is signed with the right key, has the
+    requested claims, and a third of its lifetime is left.
+  - A token without a file is always signed anew and returned; set C(no_log) on the task then.
 options:
   private_key:
-    description: File of the signing key, as C(codebuddy_keypair) makes it.
+    description: The file of the signing key, as C(codebuddy_keypair) creates it.
     type: path
     required: true
   issuer:
-    description: Who issues them, C(codebuddy:<fleet>).
+    description: The issuer, C(codebuddy:<fleet>).
     type: str
     required: true
   audience:
-    description: The endpoint that they are for.
+    description: The endpoint that accepts the tokens.
     type: str
     choices: [codebuddy:client, codebuddy:link]
     required: true
   scopes:
-    description: What they allow.
+    description: The operations that the tokens allow.
     type: list
     elements: str
     default: [read, write, run]
   ttl:
-    description: How long they are valid; a number and C(s), C(m), C(h), C(d) or C(w).
+    description: The lifetime of the tokens, a number and C(s), C(m), C(h), C(d) or C(w).
     type: str
     default: 30d
   owner:
-    description: Who owns the files and their directories; the user that reads them.
+    description: The owner of the files and their directories, which is the user that reads them.
     type: str
   group:
     description: Their group.
     type: str
   mode:
-    description: Mode of the files.
+    description: The mode of the files.
     type: str
     default: "0400"
   up_command:
-    description: The command that makes the signing key, as the error names it when there is none.
+    description: The command that creates the signing key, for the error if there is none.
     type: str
     default: make up
   tokens:
@@ -54,14 +54,14 @@ options:
     required: true
     suboptions:
       dest:
-        description: File that it is kept in, in a directory that holds nothing else, since directories are mounted.
+        description: The token's file. Its directory contains nothing else, because directories are mounted.
         type: path
       subject:
-        description: Whom it names; for a link the project's id.
+        description: The subject; for a link, the project's id.
         type: str
         required: true
       projects:
-        description: Ids of the projects that it covers; C(*) is all.
+        description: The ids of the projects that it covers; C(*) means all.
         type: list
         elements: str
         required: true
@@ -84,8 +84,8 @@ EXAMPLES = r"""
 RETURN = r"""
 tokens:
   description: >-
-    For each token asked for, in the same order, its C(subject), C(dest), C(renewed) and the C(reason); the C(token)
-    itself when it has no file.
+    For each requested token, in the same order, its C(subject), C(dest), C(renewed) and the C(reason); the C(token)
+    itself if it has no file.
   returned: always
   type: list
   elements: dict
@@ -97,9 +97,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_arguments import argument_spec
 from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there
 from ansible.module_utils.codebuddy_tokens import (
-    SCOPES,
     TokenError,
     generate_private_key,
     load_private_key,
@@ -108,33 +108,10 @@ from ansible.module_utils.codebuddy_tokens import (
     sign,
 )
 
-ARGUMENTS: dict[str, Any] = {
-    "private_key": {"type": "path", "required": True},
-    "issuer": {"type": "str", "required": True},
-    "audience": {"type": "str", "required": True, "choices": ["codebuddy:client", "codebuddy:link"]},
-    "scopes": {"type": "list", "elements": "str", "default": list(SCOPES)},
-    "ttl": {"type": "str", "default": "30d"},
-    "owner": {"type": "str"},
-    "group": {"type": "str"},
-    "mode": {"type": "str", "default": "0400"},
-    "up_command": {"type": "str", "default": "make up"},
-    "tokens": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "no_log": False,
-        "options": {
-            "dest": {"type": "path"},
-            "subject": {"type": "str", "required": True},
-            "projects": {"type": "list", "elements": "str", "required": True},
-        },
-    },
-}
-
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     try:
         key = _signing_key(module)
         results = [_ensure(module, key, token) for token in module.params["tokens"]]
@@ -142,7 +119,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
         return
     changed = [result for result in results if result["changed"]]
-    # The claims are no secret, the signature is: the difference names what is renewed and why.
+    # The diff contains no token: the signature is a secret.
     after = "".join(f"{result['dest']}: renewed, {result['reason']}\n" for result in changed)
     module.exit_json(changed=bool(changed), tokens=results, diff={"before": "", "after": after})
 
@@ -172,7 +149,7 @@ def _signing_key(module: Any) -> Any:
     if pem is None:
         if not module.check_mode:
             raise TokenError(f"There is no signing key {path}; run `{module.params['up_command']}` first.")
-        pem = generate_private_key()  # stands for the one that the run itself would make
+        pem = generate_private_key()  # in place of the one that the run itself would create
     return load_private_key(pem, str(path))
 
 

@@ -1,31 +1,28 @@
-"""Small secret files: read only where they are some, written so that no reader ever sees half of one or one with the
-wrong mode.
-"""
+"""Small files of the host: secrets that are read, and files that are written atomically, with owner and mode."""
 
 from __future__ import annotations
 
 import os
 import stat
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-__all__ = ["Ownership", "ensure_directory", "ensure_file", "read_if_there", "read_secret"]
 
 _LARGEST_SECRET = 2**20
 
 
 @dataclass(frozen=True)
 class Ownership:
-    """Who owns a file: name or number, None to leave it as it is."""
+    """The owner of a file, by name or number; None leaves it unchanged."""
 
     owner: str | None
     group: str | None
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """Give the content, or None when there is no such file."""
+    """Return the content, or None if there is no such file."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -33,15 +30,15 @@ def read_if_there(path: Path) -> bytes | None:
 
 
 def read_secret(path: Path) -> bytes:
-    """Give what is in a file that is a secret.
+    """Return the content of a file that holds a secret.
 
     Raises:
-        ValueError: it cannot be one, with the end of a sentence that says why and what to do.
+        ValueError: the file cannot be a secret; the message is the end of a sentence with the reason and what to do.
     """
     try:
-        # Before it is opened: to open a FIFO would be to wait, and to open a device may be to use it.
+        # Checked before it is opened: opening a FIFO blocks, and opening a device may have effects.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("is no file: give the path of one")
+            raise ValueError("is not a file: give the path of one")
         with path.open("rb") as stream:
             content = stream.read(_LARGEST_SECRET + 1)
     except PermissionError as error:
@@ -49,44 +46,57 @@ def read_secret(path: Path) -> bytes:
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror}): create the file or correct the path") from error
     if len(content) > _LARGEST_SECRET:
-        raise ValueError("is larger than 1 MiB: give a file with the secret alone")
+        raise ValueError("is larger than 1 MiB: give a file that holds only the secret")
     return content
 
 
-def ensure_directory(module: Any, path: Path, ownership: Ownership, mode: str | None = None) -> bool:
-    """Make a directory that only its owner can enter, and its missing parents; gives whether something changes.
+def write_atomically(path: Path, content: bytes, prepare: Callable[[Path], object]) -> None:
+    """Replace a file in one step: a reader, or a crash, finds the old content or the new one, never a part.
 
     Args:
-        module: the AnsibleModule that runs; in check mode nothing is made.
-        mode: of a directory that is already there too; None: that one keeps its own, since it may be one that others
-            need, such as ``/tmp``.
+        path: the file, which may not exist yet.
+        content: its new content.
+        prepare: sets owner and mode of the temporary file, which until then only its creator can read.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        prepare(temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def ensure_directory(module: Any, path: Path, ownership: Ownership, mode: str | None = None) -> bool:
+    """Create a directory that only its owner can enter, with its missing parents; return whether something changes.
+
+    Args:
+        module: the running AnsibleModule; in check mode, nothing is created.
+        path: the directory.
+        ownership: its owner.
+        mode: enforced on an existing directory too. None: an existing one keeps its mode, because it may be shared,
+            such as ``/tmp``.
     """
     missing = not path.is_dir()
-    if missing and not module.check_mode:
-        for directory in (*reversed(path.parents), path):
-            directory.mkdir(mode=0o700, exist_ok=True)
     if missing and module.check_mode:
         return True
+    if missing:
+        for directory in (*reversed(path.parents), path):
+            directory.mkdir(mode=0o700, exist_ok=True)
     return _set_attributes(module, path, mode, ownership) or missing
 
 
 def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: Ownership) -> bool:
-    """Give a file exactly this content, mode and owner, in one step; gives whether something changes."""
+    """Give a file exactly this content, mode and owner, in one step; return whether something changes."""
     if read_if_there(path) == content:
         return _set_attributes(module, path, mode, ownership)
     if not module.check_mode:
-        # Beside its target, so that the rename is atomic; mkstemp makes it readable by nobody else.
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            _set_attributes(module, Path(temporary), mode, ownership)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_atomically(path, content, lambda temporary: _set_attributes(module, temporary, mode, ownership))
     return True
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Builds the images of a fleet, named by content: what is there already is left alone."""
+"""Ansible module: builds the images of a fleet, tagged by content; existing ones are left alone."""
 
 from __future__ import annotations
 
@@ -7,59 +7,59 @@ DOCUMENTATION = r"""
 module: codebuddy_images
 short_description: Build the images of a fleet
 description:
-  - Computes the hub's image and one image for each distinct declaration of a project, each tagged with the hash of all
-    that it is made of.
-  - Builds those that the engine does not have, in parallel, each after what it stands on. A build that fails stops only
-    what stands on it.
+  - Computes the hub's image and one image for each distinct declaration of a project, each tagged with the hash of its
+    content.
+  - Builds those that the engine does not have, in parallel, each after its parent. A failed build stops only the builds
+    of its descendants.
 options:
   docker_host:
-    description: Address of the engine.
+    description: The engine's address.
     type: str
     required: true
   namespace:
-    description: First part of the name of every image.
+    description: The first part of the name of every image.
     type: str
     default: codebuddy
   base:
     description:
-      - Image that all projects stand on which declare none of their own.
-      - When it is one of Debian's and cannot be pulled, it is made from packages.
+      - The base image of all projects that declare none.
+      - One of Debian's that cannot be pulled is built from packages.
     type: str
     default: debian:trixie-slim
   hub_source:
-    description: Directory of the hub's package, with C(requirements.txt) and C(src).
+    description: The directory of the hub's package, with C(requirements.txt) and C(src).
     type: path
     required: true
   recipes:
-    description: Directories of the recipes.
+    description: The directories of the recipes.
     type: dict
     required: true
     suboptions:
       base: {description: Distribution and CA certificates., type: path, required: true}
       runtime: {description: Python and the libraries of hub and agent., type: path, required: true}
       hub: {description: The hub., type: path, required: true}
-      proxy: {description: The proxy of a project with an egress., type: path, required: true}
       spoke: {description: What every spoke adds to its toolchain., type: path, required: true}
-      toolchains: {description: One folder a profile., type: path, required: true}
+      proxy: {description: The proxy of a project with an egress., type: path, required: true}
+      toolchains: {description: One folder for each profile., type: path, required: true}
   projects:
-    description: The declared projects; of each, C(id), C(profile), C(base_image), C(packages) and C(egress) count here.
+    description: The declared projects; their C(id), C(profile), C(base_image), C(packages) and C(egress) are used.
     type: list
     elements: dict
     default: []
   certificates_dir:
-    description: Where the host keeps its extra CA certificates (C(*.crt)).
+    description: The host's directory of extra CA certificates (C(*.crt)).
     type: path
     default: /usr/local/share/ca-certificates
   parallel:
-    description: How many builds run at once.
+    description: The number of builds that run at the same time.
     type: int
     default: 4
   pull_timeout:
-    description: Seconds without a word from the registry after which it counts as unreachable.
+    description: Seconds without data from the registry after which it counts as unreachable.
     type: int
     default: 15
   build_timeout:
-    description: Seconds without any output after which a build counts as stuck.
+    description: Seconds without output after which a build counts as stuck.
     type: int
     default: 600
 author:
@@ -69,18 +69,18 @@ author:
 RETURN = r"""
 refs:
   description:
-    - The hub's image, each project's by id, and that of the proxies (none where no project has an egress).
-    - Computed without an engine.
+    - The references of the hub's image, each project's by id, and the proxies' (none if no project has an egress).
+    - They are computed without an engine.
   type: dict
   returned: always
   sample: {hub: "codebuddy/hub:0123456789abcdef", projects: {project-b: "codebuddy/spoke-python:0123456789abcdef"}}
 built:
-  description: Images that were built, or in check mode would be.
+  description: The images that were built, or in check mode would be.
   type: list
   elements: str
   returned: always
 bootstrap_needed:
-  description: The base image must be made from packages, and the program for that is not installed.
+  description: The base image must be built from packages, and the program for that is not installed.
   type: bool
   returned: always
 """
@@ -89,6 +89,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.codebuddy_arguments import argument_spec
 from ansible.module_utils.codebuddy_images.images import (
     DeclarationError,
     FleetImages,
@@ -108,27 +109,9 @@ except ImportError as error:
 else:
     LIBRARY_MISSING = None
 
-RECIPE_NAMES = ("base", "runtime", "hub", "spoke", "proxy", "toolchains")
-ARGUMENTS: dict[str, Any] = {
-    "docker_host": {"type": "str", "required": True},
-    "namespace": {"type": "str", "default": "codebuddy"},
-    "base": {"type": "str", "default": "debian:trixie-slim"},
-    "hub_source": {"type": "path", "required": True},
-    "recipes": {
-        "type": "dict",
-        "required": True,
-        "options": {name: {"type": "path", "required": True} for name in RECIPE_NAMES},
-    },
-    "projects": {"type": "list", "elements": "dict", "default": []},
-    "certificates_dir": {"type": "path", "default": "/usr/local/share/ca-certificates"},
-    "parallel": {"type": "int", "default": 4},
-    "pull_timeout": {"type": "int", "default": 15},
-    "build_timeout": {"type": "int", "default": 600},
-}
-
 
 def plan(module: AnsibleModule) -> FleetImages:
-    """Compute the fleet's images from the module's parameters; a bad one ends the module with a sentence."""
+    """Compute the fleet's images from the module's parameters; with wrong ones, the module fails."""
     params = module.params
     projects = [
         Project(
@@ -141,7 +124,7 @@ def plan(module: AnsibleModule) -> FleetImages:
         for one in params["projects"]
     ]
     sources = Sources(
-        **{name: Path(params["recipes"][name]) for name in RECIPE_NAMES},
+        **{name: Path(directory) for name, directory in params["recipes"].items()},
         hub_source=Path(params["hub_source"]),
         certificates=Path(params["certificates_dir"]),
     )
@@ -155,7 +138,7 @@ def plan(module: AnsibleModule) -> FleetImages:
 
 
 def present_images(module: AnsibleModule, builder: Builder) -> set[str]:
-    """Ask the engine what it has; in check mode an engine that does not answer has nothing."""
+    """Return the references that the engine has. In check mode, an engine that does not answer has none."""
     try:
         present: set[str] = builder.present()
     except (DockerException, RequestException) as error:
@@ -167,13 +150,13 @@ def present_images(module: AnsibleModule, builder: Builder) -> set[str]:
 
 
 def listing(references: set[str]) -> str:
-    """Give references as the lines of a diff."""
+    """Return references as the lines of a diff."""
     return "".join(f"{reference}\n" for reference in sorted(references))
 
 
 def main() -> None:
-    """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     if LIBRARY_MISSING is not None:
         module.fail_json(msg=missing_required_lib("docker"), exception=str(LIBRARY_MISSING))
     params = module.params

@@ -1,27 +1,26 @@
 #!/usr/bin/python
-"""Ansible module: the host directories of projects, and a sample project in those that are empty."""
+"""Ansible module: the host directories of projects, with a sample project in empty ones."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: codebuddy_directories
-short_description: Host directories of projects
+short_description: Create the host directories of projects
 description:
-  - Creates the directories of projects that do not exist, with those that they lie in.
-  - Copies the sample project of its profile into a directory that is new or empty. One that holds anything is never
-    touched.
+  - Creates missing directories of projects, with their parents.
+  - Copies the sample project of the profile into a new or empty directory. Any other directory is never touched.
 options:
   projects:
-    description: The declared projects; of each, C(id), C(path) and C(profile) count here.
+    description: The declared projects; their C(id), C(path) and C(profile) are used.
     type: list
     elements: dict
     required: true
   samples:
-    description: Directory of the sample projects, a folder a profile.
+    description: The directory of the sample projects, with one folder for each profile.
     type: path
     required: true
   uid:
-    description: Who owns what is created.
+    description: The owner of what is created.
     type: int
     required: true
   gid:
@@ -34,12 +33,12 @@ author:
 
 RETURN = r"""
 created:
-  description: Directories that were created, or in check mode would be.
+  description: The directories that were created, or in check mode would be.
   type: list
   elements: str
   returned: always
 filled:
-  description: Ids of the projects that got a sample, or in check mode would.
+  description: The ids of the projects that received a sample, or in check mode would.
   type: list
   elements: str
   returned: always
@@ -49,18 +48,12 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.codebuddy_directories import Owner, Work, examine, perform
-
-ARGUMENTS: dict[str, Any] = {
-    "projects": {"type": "list", "elements": "dict", "required": True},
-    "samples": {"type": "path", "required": True},
-    "uid": {"type": "int", "required": True},
-    "gid": {"type": "int", "required": True},
-}
+from ansible.module_utils.codebuddy_arguments import argument_spec
+from ansible.module_utils.codebuddy_directories import Owner, Setup, apply, plan
 
 
 def explain(project: dict[str, Any], owner: Owner, error: OSError) -> str:
-    """Give the sentence for a directory that cannot be set up."""
+    """Return the sentence about a directory that cannot be set up."""
     sentence = f"Host {project['id']}: {project['path']} cannot be set up: {error.strerror}"
     if error.filename and str(error.filename) != project["path"]:
         sentence += f": {error.filename}"
@@ -70,24 +63,24 @@ def explain(project: dict[str, Any], owner: Owner, error: OSError) -> str:
 
 
 def main() -> None:
-    """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    """Run the module."""
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     owner = Owner(module.params["uid"], module.params["gid"])
-    works: dict[str, Work] = {}
+    setups: dict[str, Setup] = {}
     for project in module.params["projects"]:
         try:
-            work = examine(Path(project["path"]), Path(module.params["samples"], project.get("profile") or "-"))
-            if work and not module.check_mode:
-                perform(work, owner)
+            setup = plan(Path(project["path"]), Path(module.params["samples"], project.get("profile") or "-"))
+            if setup and not module.check_mode:
+                apply(setup, owner)
         except OSError as error:
             module.fail_json(msg=explain(project, owner, error))
-        works[project["id"]] = work
-    # Two projects may lack the same parent: in check mode both say so.
-    lines = dict.fromkeys(line for work in works.values() for line in work.lines())
+        setups[project["id"]] = setup
+    # In check mode, two projects may report the same missing parent.
+    lines = dict.fromkeys(line for setup in setups.values() for line in setup.lines())
     module.exit_json(
-        changed=any(works.values()),
-        created=list(dict.fromkeys(str(path) for work in works.values() for path in work.missing)),
-        filled=[project for project, work in works.items() if work.sample],
+        changed=any(setups.values()),
+        created=list(dict.fromkeys(str(path) for setup in setups.values() for path in setup.missing)),
+        filled=[project for project, setup in setups.items() if setup.sample],
         diff={"before": "", "after": "".join(f"{line}\n" for line in lines)},
     )
 

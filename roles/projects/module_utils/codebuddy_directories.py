@@ -1,4 +1,4 @@
-"""Host directories of projects: what is missing, and how it is made and filled without ever following a link."""
+"""Plans and creates the host directories of projects, without following a link."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Owner", "Work", "examine", "perform"]
-
 IGNORED = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", "node_modules", "dist", "target"})
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -16,46 +14,40 @@ NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom everything that is created belongs to."""
+    """The owner of everything that is created."""
 
     uid: int
     gid: int
 
 
 @dataclass(frozen=True)
-class Work:
-    """What has to be done for one project.
+class Setup:
+    """What has to be done for one project."""
 
-    Args:
-        path: the project's directory.
-        missing: directories to create, outermost first; the last is the project's own.
-        sample: the sample project to copy into it, or None.
-    """
-
-    path: Path
-    missing: tuple[Path, ...]
-    sample: Path | None
+    path: Path  # the project's directory
+    missing: tuple[Path, ...]  # directories to create, outermost first; the last is the project's own
+    sample: Path | None  # the sample project to copy into it
 
     def __bool__(self) -> bool:
-        """Say whether there is anything to do."""
+        """Whether there is anything to do."""
         return bool(self.missing or self.sample)
 
     def lines(self) -> Iterator[str]:
-        """Give what will have been created, a line each, as it stands in a diff."""
+        """Yield what will be created, as the lines of a diff."""
         yield from (f"{path}/" for path in self.missing)
         if self.sample is not None:
             yield from (f"{self.path / name}" for name in _names(self.sample))
 
 
-def examine(path: Path, sample: Path) -> Work:
-    """Find out what a project lacks; changes nothing.
+def plan(path: Path, sample: Path) -> Setup:
+    """Return what a project lacks; changes nothing.
 
     Args:
         path: the project's directory, absolute.
-        sample: the sample project of its profile; one that does not exist is never copied.
+        sample: the sample project of its profile, which may not exist.
 
     Raises:
-        NotADirectoryError: the path, or what it should lie in, is something else than a directory.
+        NotADirectoryError: the path, or a parent of it, is not a directory.
         OSError: a directory cannot be read.
     """
     missing: list[Path] = []
@@ -66,25 +58,25 @@ def examine(path: Path, sample: Path) -> Work:
     if not existing.is_dir():
         raise NotADirectoryError(20, "It is not a directory", str(existing))
     empty = bool(missing) or not os.listdir(path)
-    return Work(path, tuple(missing), sample if empty and sample.is_dir() else None)
+    return Setup(path, tuple(missing), sample if empty and sample.is_dir() else None)
 
 
-def perform(work: Work, owner: Owner) -> None:
+def apply(setup: Setup, owner: Owner) -> None:
     """Create what is missing, and copy the sample.
 
-    Every step is relative to an open directory, takes no link for a directory, and replaces nothing: a container that
-    works in the directory at the same time cannot lead it elsewhere.
+    Every step is relative to an open directory, follows no link and replaces nothing, so that a container that works in
+    the directory at the same time cannot redirect it.
 
     Raises:
         OSError: something cannot be created or given to the owner, or appeared in the meantime.
     """
-    for path in work.missing:
+    for path in setup.missing:
         os.mkdir(path, 0o755)
-        _give(os.open(path, DIRECTORY), owner, 0o755)
-    if work.sample is not None:
-        directory = os.open(work.path, os.O_RDONLY | os.O_DIRECTORY)
+        _hand_over(os.open(path, DIRECTORY), owner, 0o755)
+    if setup.sample is not None:
+        directory = os.open(setup.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            _copy(work.sample, directory, owner)
+            _copy(setup.sample, directory, owner)
         finally:
             os.close(directory)
 
@@ -97,16 +89,16 @@ def _copy(source: Path, target: int, owner: Owner) -> None:
             try:
                 _copy(entry, directory, owner)
             finally:
-                _give(directory, owner, 0o755)
+                _hand_over(directory, owner, 0o755)
         else:
             file = os.open(entry.name, NEW_FILE, 0o644, dir_fd=target)
             with os.fdopen(os.dup(file), "wb") as stream:
                 stream.write(entry.read_bytes())
-            _give(file, owner, 0o755 if os.access(entry, os.X_OK) else 0o644)
+            _hand_over(file, owner, 0o755 if os.access(entry, os.X_OK) else 0o644)
 
 
-def _give(descriptor: int, owner: Owner, mode: int) -> None:
-    """Set owner and mode of what was just created (whatever the umask), and close it."""
+def _hand_over(descriptor: int, owner: Owner, mode: int) -> None:
+    """Set owner and mode of a new file or directory, independently of the umask, and close it."""
     try:
         os.fchown(descriptor, owner.uid, owner.gid)
         os.fchmod(descriptor, mode)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module that runs inside a spoke and tries to get out of it."""
+"""Ansible module that runs inside a spoke and tries to break out of it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ DOCUMENTATION = r"""
 module: codebuddy_probe
 short_description: Attack a spoke's isolation from inside
 description:
-  - Runs in the spoke, as the user that everything there runs as, and tries what a hostile dependency would try.
-  - Fails with one sentence for each thing that worked. Leaves nothing behind.
+  - Runs in the spoke, as the user of all processes there, and tries what a hostile dependency would try.
+  - Fails with one sentence for each successful attempt. Leaves nothing behind.
 options:
   foreign_addresses:
-    description: IPv4 addresses that must not be reachable - other spokes, gateways, the host, the hub elsewhere.
+    description: IPv4 addresses that must not be reachable - of other spokes, gateways, the host, the hub elsewhere.
     type: list
     elements: str
     default: []
   foreign_paths:
-    description: Paths that must not exist - the directories of other projects, as the host and as the hub names them.
+    description: Paths that must not exist - the directories of other projects, on the host and in the hub.
     type: list
     elements: path
     default: []
   ports:
-    description: Ports to try on each address.
+    description: The ports to try on each address.
     type: list
     elements: int
     default: [22, 53, 80, 443, 2375, 2376, 3000, 8080]
   timeout:
-    description: Seconds in which a connection counts as refused when it has not been made.
+    description: Seconds after which a connection that was not established counts as blocked.
     type: float
     default: 0.5
 author: CodeBuddy
@@ -41,7 +41,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 attempts:
-  description: How many things were tried.
+  description: The number of attempts.
   returned: always
   type: int
 """
@@ -58,7 +58,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# Addresses of the world outside: two public resolvers, and where clouds keep a machine's credentials.
+# Addresses outside: two public resolvers, and the metadata service of clouds, which has a machine's credentials.
 OUTSIDE = ("1.1.1.1", "8.8.8.8", "169.254.169.254")
 ENGINE_SOCKETS = (
     "/var/run/docker.sock",
@@ -67,16 +67,17 @@ ENGINE_SOCKETS = (
     "/run/podman/podman.sock",
     "/run/crio/crio.sock",
 )
-SECRETS = ("/run/secrets/codebuddy", "/run/secrets/project")  # of the link, and of a project that has some
+SECRETS = ("/run/secrets/codebuddy", "/run/secrets/project")  # the token, and a project's secrets
 READ_ONLY = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", *SECRETS)
 NO_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 Breaches = Iterator[str | None]
-"""For each attempt, one sentence when it worked, None when it did not."""
+"""For each attempt, a sentence if it succeeded, else None."""
 
 
 def main() -> None:
     """Run the module."""
+    # Written out, because the spoke's Python has no YAML to read the documentation with.
     module = AnsibleModule(
         argument_spec={
             "foreign_addresses": {"type": "list", "elements": "str", "default": []},
@@ -94,7 +95,7 @@ def main() -> None:
 
 
 def attempts(parameters: dict[str, Any]) -> Breaches:
-    """Try everything."""
+    """Make all attempts."""
     yield from privileges(Path("/proc/self/status").read_text())
     yield from writes()
     yield from forbidden_files([*ENGINE_SOCKETS, *parameters["foreign_paths"]])
@@ -106,7 +107,7 @@ def attempts(parameters: dict[str, Any]) -> Breaches:
 
 
 def privileges(status: str) -> Breaches:
-    """Look for rights that the process holds or could gain; ``status`` is /proc/self/status."""
+    """Look for privileges that the process has or could gain; ``status`` is the content of /proc/self/status."""
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     yield "it runs as root" if os.geteuid() == 0 else None
     for name in NO_CAPABILITIES:
@@ -116,7 +117,7 @@ def privileges(status: str) -> Breaches:
 
 
 def writes() -> Breaches:
-    """Try to leave a file where nothing may change."""
+    """Try to create a file in each read-only directory."""
     for directory in READ_ONLY:
         probe = Path(directory, f".probe-{os.getpid()}")
         try:
@@ -129,13 +130,13 @@ def writes() -> Breaches:
 
 
 def forbidden_files(paths: list[str]) -> Breaches:
-    """Look for files that belong to others."""
+    """Look for files that must not exist in the spoke."""
     for path in paths:
         yield f"{path} is there" if os.path.lexists(path) else None
 
 
 def raw_sockets() -> Breaches:
-    """Try to speak below TCP, as is needed to forge addresses or to listen to others."""
+    """Try to open sockets below TCP, with which addresses can be forged and others be overheard."""
     kinds: list[tuple[str, Callable[[], socket.socket]]] = [
         ("raw", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)),
         ("packet", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)),
@@ -150,7 +151,7 @@ def raw_sockets() -> Breaches:
 
 
 def connections(targets: list[tuple[str, int]], timeout: float) -> Breaches:
-    """Try to connect to all targets at once; a refusal counts too, for something there answered."""
+    """Try to connect to all targets at once. A refusal is a breach too, because something answered."""
     with contextlib.ExitStack() as opened, selectors.DefaultSelector() as selector:
         for target in targets:
             connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -162,11 +163,11 @@ def connections(targets: list[tuple[str, int]], timeout: float) -> Breaches:
             else:
                 connection.close()
                 yield outcome(target, code)
-        yield from late_answers(selector, time.monotonic() + timeout)
+        yield from pending(selector, time.monotonic() + timeout)
 
 
-def late_answers(selector: selectors.BaseSelector, deadline: float) -> Breaches:
-    """Wait for what becomes of connections that were begun; one that stays silent was not reached."""
+def pending(selector: selectors.BaseSelector, deadline: float) -> Breaches:
+    """Wait for connections in progress; one without any answer did not reach its target."""
     while selector.get_map() and (remaining := deadline - time.monotonic()) > 0:
         for key, _ in selector.select(remaining):
             selector.unregister(key.fileobj)
@@ -176,21 +177,21 @@ def late_answers(selector: selectors.BaseSelector, deadline: float) -> Breaches:
 
 
 def outcome(target: tuple[str, int], code: int) -> str | None:
-    """Say what the error number of a connection attempt means."""
+    """Return what the error number of a connection attempt means."""
     words = {0: "can be reached", errno.ECONNREFUSED: "answers, if only to refuse"}.get(code)
     return f"{target[0]}:{target[1]} {words}" if words else None
 
 
 def names() -> Breaches:
-    """Look up a name: it must fail, and at once, or every tool that looks names up stalls for seconds."""
+    """Look a name up. It must fail at once, or every tool that looks names up stalls for seconds."""
     started = time.monotonic()
     try:
         socket.getaddrinfo("example.com", 443)
     except OSError:
         seconds = time.monotonic() - started
-        yield f"a failing name look-up takes {seconds:.1f} s; it should fail at once" if seconds > 1 else None
+        yield f"a failing name lookup takes {seconds:.1f} s; it should fail at once" if seconds > 1 else None
     else:
-        yield "names of the world outside can be looked up"
+        yield "names of hosts outside can be looked up"
 
 
 if __name__ == "__main__":

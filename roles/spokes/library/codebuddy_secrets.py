@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: the projects' secrets, as files that their spokes mount."""
+"""Ansible module: copies of the projects' secrets, which their spokes mount."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ DOCUMENTATION = r"""
 module: codebuddy_secrets
 short_description: Keep copies of the files that projects declare as their secrets
 description:
-  - Copies each file into a directory of its project, where only the spoke's user can read it; in one step, so that no
-    reader ever sees half of one.
-  - Removes those that are no longer declared; the directories stay, since spokes that still run mount them.
-  - Tells names only, never what is in a file.
+  - Copies each file atomically into a directory of its project, where only the spoke's user can read it.
+  - Removes copies that are no longer declared. Their directories stay, because running spokes may mount them.
+  - Reports names only, never the content of a file.
 options:
   directory:
-    description: What holds a directory for each project.
+    description: The directory that contains a directory for each project.
     type: path
     required: true
   owner:
-    description: Who owns the copies and their directories; the user that the spokes run as.
+    description: The owner of the copies and their directories, which is the user that the spokes run as.
     type: str
   group:
     description: Their group.
@@ -58,13 +57,13 @@ EXAMPLES = r"""
 RETURN = r"""
 secrets:
   description: >-
-    Each that was changed, or in check mode would be: its C(project), its C(name) (none: their directory) and what
-    became of it as C(change).
+    Each secret that was changed, or in check mode would be: its C(project), its C(name) (empty for the directory) and
+    the kind of C(change).
   returned: always
   type: list
   elements: dict
 summary:
-  description: The same in one line; empty when nothing is changed.
+  description: The same in one line; empty without a change.
   returned: always
   type: str
 """
@@ -76,33 +75,19 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.codebuddy_arguments import argument_spec
 from ansible.module_utils.codebuddy_files import Ownership, ensure_directory, ensure_file, read_if_there, read_secret
 
 Contents = dict[str, dict[str, bytes]]
-"""What is in the secrets: project, then name."""
-
-ARGUMENTS: dict[str, Any] = {
-    "directory": {"type": "path", "required": True},
-    "owner": {"type": "str"},
-    "group": {"type": "str"},
-    "projects": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "id": {"type": "str", "required": True},
-            "secrets": {"type": "dict", "required": True, "no_log": False},
-        },
-    },
-}
+"""The content of the secrets by project, then by name."""
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(DOCUMENTATION), supports_check_mode=True)
     directory = Path(module.params["directory"])
     try:
-        # All are read before any is written, so one that cannot be leaves the others as they are.
+        # All are read before any is written: if one cannot be read, nothing changes.
         contents = _read(module.params["projects"])
         changes = [*_remove(module, directory, contents), *_write(module, directory, contents)]
     except ValueError as error:
@@ -119,8 +104,8 @@ def main() -> None:
 
 
 def _summary(changes: list[dict[str, str]]) -> str:
-    told = [f"{change['project']}/{change['name']} {change['change']}" for change in changes]
-    return f"Secrets: {', '.join(told)}." if told else ""
+    texts = [f"{change['project']}/{change['name']} {change['change']}" for change in changes]
+    return f"Secrets: {', '.join(texts)}." if texts else ""
 
 
 def _read(projects: list[dict[str, Any]]) -> Contents:
@@ -135,12 +120,12 @@ def _read(projects: list[dict[str, Any]]) -> Contents:
 
 
 def _remove(module: Any, directory: Path, declared: Contents) -> Iterator[dict[str, str]]:
-    """Remove what is not declared, also what a run that was killed left half written, and what is no plain file.
+    """Remove everything that is not declared, also temporary files of a killed run, and everything but regular files.
 
-    The directories stay: a spoke that still mounts one could not start again without it.
+    The directories stay, because a spoke that mounts one could not be restarted without it.
     """
     for kept in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if kept.is_symlink():  # what it leads to is not ours to remove
+        if kept.is_symlink():  # its target does not belong to the fleet
             raise NotADirectoryError(20, "It is a link", str(kept))
         names = declared.get(kept.name, {})
         for entry in sorted(os.scandir(kept), key=lambda entry: entry.name):
@@ -154,8 +139,8 @@ def _remove(module: Any, directory: Path, declared: Contents) -> Iterator[dict[s
 def _write(module: Any, directory: Path, contents: Contents) -> Iterator[dict[str, str]]:
     ownership = Ownership(module.params["owner"], module.params["group"])
     for project, files in contents.items():
-        there = (directory / project).is_dir()
-        if ensure_directory(module, directory / project, ownership, "0700") and there:
+        existed = (directory / project).is_dir()
+        if ensure_directory(module, directory / project, ownership, "0700") and existed:
             yield {"project": project, "name": "", "change": "owner or mode changed"}
         for name, content in files.items():
             path = directory / project / name

@@ -1,4 +1,4 @@
-"""An engine is started as a process of its own, whatever a dead one left behind, and says why when it cannot."""
+"""An engine is started as a plain process despite stale pid files, and a failure is reported with the reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ansible.module_utils.codebuddy_engine.daemon import StartError, clear_stale, is_running, start
 
-NOBODY = 4_194_305  # above the highest process id that Linux gives
+NO_PROCESS = 4_194_305  # above the highest process id of Linux
 
 
 @pytest.fixture
@@ -29,29 +29,29 @@ def own_name() -> str:
     return Path("/proc/self/comm").read_text().strip()
 
 
-@pytest.mark.parametrize("content", [str(NOBODY), "", "not a number", "-1"])
-def test_a_file_that_names_no_living_process_is_stale(content: str, pid_file: Path) -> None:
+@pytest.mark.parametrize("content", [str(NO_PROCESS), "", "not a number", "-1"])
+def test_a_pid_file_of_no_running_process_is_stale(content: str, pid_file: Path) -> None:
     pid_file.write_text(content)
     assert clear_stale(((str(pid_file), "dockerd"),)) == [str(pid_file)]
     assert not pid_file.exists()
 
 
-def test_a_file_whose_process_id_went_to_another_program_is_stale(pid_file: Path) -> None:
+def test_a_pid_file_whose_process_is_another_program_is_stale(pid_file: Path) -> None:
     pid_file.write_text(str(os.getpid()))
     assert clear_stale(((str(pid_file), "dockerd"),)) == [str(pid_file)]
 
 
-def test_the_file_of_a_running_engine_stays(pid_file: Path) -> None:
+def test_the_pid_file_of_a_running_engine_stays(pid_file: Path) -> None:
     pid_file.write_text(str(os.getpid()))
     assert clear_stale(((str(pid_file), own_name()),)) == []
     assert pid_file.exists()
 
 
-def test_an_ended_engine_that_nobody_buried_does_not_count_as_running(pid_file: Path) -> None:
+def test_a_zombie_engine_does_not_count_as_running(pid_file: Path) -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
-    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and stays a zombie
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # wait until it is a zombie
     pid_file.write_text(str(child))
     try:
         assert not is_running(pid_file, own_name())
@@ -59,7 +59,7 @@ def test_an_ended_engine_that_nobody_buried_does_not_count_as_running(pid_file: 
         os.waitpid(child, 0)
 
 
-def test_an_engine_that_ends_at_once_is_reported_with_what_it_said_this_time(tmp_path: Path) -> None:
+def test_an_engine_that_ends_at_once_is_reported_with_the_log_of_this_start(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("from an earlier start\n")
     broken = program(tmp_path, "echo bad directive >&2; exit 3")
@@ -76,10 +76,10 @@ def started(tmp_path: Path) -> Iterator[Path]:
     os.kill(int(note.read_text()), signal.SIGKILL)
 
 
-# It outlives its parent on purpose.
+# The engine outlives its parent on purpose.
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_engine_gets_its_own_session_and_nothing_of_ours(tmp_path: Path, started: Path) -> None:
+def test_an_engine_has_its_own_session_and_inherits_no_file_or_variable(tmp_path: Path, started: Path) -> None:
     engine = program(
         tmp_path, f"env > {tmp_path}/environment\necho $$ > {started}.new\nmv {started}.new {started}\nexec sleep 600"
     )

@@ -1,4 +1,4 @@
-"""A declaration to vary, the recorded answers of an engine, and (for tests marked ``engine``) a real engine."""
+"""A declaration to vary, and the recorded answers of an engine."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def recorded() -> dict[str, Any]:
-    """What Docker 20.10 (API 1.41) told of a fleet that was made from the declaration in the same file."""
+    """The answers of Docker 20.10 (API 1.41) about a fleet that was created from the declaration in the same file."""
     answers: dict[str, Any] = json.loads((Path(__file__).parent / "recorded" / "engine_api_1_41.json").read_text())
     return answers
 
 
 @pytest.fixture
 def declared(recorded: dict[str, Any]) -> dict[str, Any]:
-    """The recorded declaration, ``fleet`` and ``projects`` (api, web), to change at will."""
+    """A copy of the recorded declaration: ``fleet``, and ``projects`` (api, web)."""
     return copy.deepcopy(recorded["declaration"])
 
 

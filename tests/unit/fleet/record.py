@@ -1,7 +1,7 @@
-"""Records anew what an engine tells of a fleet: ``PYTHONPATH=tests/support python tests/unit/fleet/record.py``.
+"""Records the answers of an engine about a fleet: ``PYTHONPATH=tests/support python tests/unit/fleet/record.py``.
 
-To be run, as root, when the plan sets something that it did not set before. The declaration is the recorded one; its
-directories below ``/srv`` must not exist and are removed afterwards.
+Run it as root when the plan contains a new setting. It uses the recorded declaration, whose directories below ``/srv``
+must not exist and are removed afterwards.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import docker
 from codebuddy_testing.stand_in import import_stand_in
 
 ROOT = Path(__file__).parents[3]
-ansible.module_utils.__path__.append(str(ROOT / "roles/fleet/module_utils"))
+for folder in ROOT.glob("roles/*/module_utils"):
+    ansible.module_utils.__path__.append(str(folder))
 
-from ansible.module_utils.codebuddy_fleet import converge, ground  # noqa: E402
+from ansible.module_utils.codebuddy_fleet import converge, host_facts  # noqa: E402
 
 RECORDED = Path(__file__).parent / "recorded" / "engine_api_1_41.json"
 
 
 def record(answers: dict[str, Any]) -> dict[str, Any]:
-    """Make the declared fleet and give what the engine says of it; the keys are those of the old answers."""
+    """Create the declared fleet and return the engine's answers, with the keys of the old ones."""
     fleet, projects = answers["declaration"]["fleet"], answers["declaration"]["projects"]
     client = docker.APIClient(version="1.41")
     host = "unix:///var/run/docker.sock"
@@ -33,13 +34,13 @@ def record(answers: dict[str, Any]) -> dict[str, Any]:
     image = fleet["hub"]["image"]
     made = [Path(fleet["state_dir"]), *(Path(project["path"]) for project in projects)]
     if taken := [path for path in made if path.exists()]:
-        raise SystemExit(f"{taken[0]} exists: this would not be the recorded fleet.")
+        raise SystemExit(f"{taken[0]} exists, so this would not be the recorded fleet.")
     sources = [made[0] / below for below in ("hub/keys", "hub/journal", *(f"tokens/{p['id']}" for p in projects))]
     try:
         import_stand_in(client, image)
         for directory in (*made, *sources):
             directory.mkdir(parents=True)
-        converge.look = lambda _: ground.Ground()  # the inodes of this machine are nobody else's
+        converge.read_host_facts = lambda _: host_facts.HostFacts()  # without the inodes of this machine
         converge.override(host, fleet, projects, health_timeout=60, purge=False, check_mode=False)
         found: dict[str, Any] = client.inspect_image(image)  # type: ignore[no-untyped-call]  # the stubs have none
         summaries = client.containers(all=True, filters=label)

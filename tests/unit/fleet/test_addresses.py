@@ -1,4 +1,4 @@
-"""Addresses: everyone gets a subnet of their own, and keeps it when others come and go."""
+"""Each network has a subnet of its own, which does not change when others are added or removed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_order_of_the_declaration_does_not_matter() -> None:
     assert allocate(POOL, ["b", "a", "c"]) == allocate(POOL, ["c", "b", "a"])
 
 
-def test_a_new_project_leaves_the_addresses_of_the_others_alone() -> None:
+def test_a_new_project_does_not_change_the_addresses_of_the_others() -> None:
     ids = [f"project-{n}" for n in range(50)]
     before = allocate(POOL, ids)[1]
     after = allocate(POOL, [*ids, "aaa"])[1]

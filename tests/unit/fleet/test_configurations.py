@@ -1,23 +1,23 @@
-"""What the planner writes is what hub and agent read: the two are written apart, and meet here."""
+"""Hub and agent can read the configurations that the planner writes."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet.declaration import project_problems, read_project
+from ansible.module_utils.codebuddy_fleet import server_description
+from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
-from ansible.module_utils.codebuddy_fleet.servers import FEATURES, LIMITS, READINESS, REFRESH
-from ansible.module_utils.codebuddy_fleet.tasks import REPORT_FORMATS
 
-from codebuddy.agent.lsp import config as language
-from codebuddy.agent.lsp.config import read_server_configs
+from codebuddy.agent.lsp.config import ServerConfig, read_server_configs
 from codebuddy.agent.reports.formats import FILE_FORMATS, KNOWN_FORMATS
 from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
+from codebuddy.schemas.server_description import FEATURES, RULES
 
 ROOT = Path(__file__).parents[3]
 PlanOf = Callable[[dict[str, Any]], Plan]
@@ -27,7 +27,7 @@ PROFILES = sorted(path.stem for path in (ROOT / "inventory/group_vars").glob("*.
 
 
 def rendered(profile: str) -> dict[str, Any]:
-    """Give the variables of a profile; a value that is a template of one name gets what stands under it."""
+    """Return the variables of a profile. A template of a single name is replaced by that variable."""
     variables = yaml.safe_load((ROOT / f"inventory/group_vars/{profile}.yml").read_text())
 
     def render(value: Any) -> Any:
@@ -59,10 +59,10 @@ def test_the_hub_reads_what_the_planner_writes(declared: dict[str, Any], plan_of
 
 def test_the_formats_that_can_be_declared_are_those_that_can_be_read() -> None:
     assert sorted(REPORT_FORMATS) == sorted(KNOWN_FORMATS)
-    assert list(FILE_FORMATS) == ["junit"]  # the one that the declaration wants {report} for
+    assert list(FILE_FORMATS) == ["junit"]  # the one for which a declaration needs {report}
 
 
-def test_the_agent_reads_what_a_run_may_take(declared: dict[str, Any], plan_of: PlanOf) -> None:
+def test_the_agent_reads_the_limits_of_runs(declared: dict[str, Any], plan_of: PlanOf) -> None:
     declared["projects"][0] |= {"max_run_time": "2h", "max_job_time": "1d", "max_jobs": 3, "max_output": "8m"}
     declared["projects"][0]["tasks"] = {"test": {"argv": ["pytest"], "format": "pytest"}}
     read = SpokeConfiguration.model_validate(written(plan_of(declared), "api"))
@@ -77,7 +77,7 @@ def test_the_hub_reads_the_limits_of_the_journal(declared: dict[str, Any], plan_
     assert read.journal == JournalLimits(max_bytes=64 * 2**20, max_age_seconds=7 * 86400)
 
 
-def test_without_a_word_of_the_journal_the_hub_has_the_inventorys_defaults(
+def test_without_limits_of_the_journal_the_hub_has_the_inventorys_defaults(
     declared: dict[str, Any], plan_of: PlanOf
 ) -> None:
     older = written(plan_of(declared), "hub")
@@ -109,7 +109,7 @@ def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_
         [SERVER, {**SERVER, "name": "y"}],
     ],
 )
-def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dict[str, Any]]) -> None:
+def test_the_agent_accepts_every_valid_declaration(servers: list[dict[str, Any]]) -> None:
     project = {"id": "api", "path": "/srv/api", "profile": "python", "language_servers": servers}
     assert project_problems([project], ["python"]) == []
     read = read_server_configs(list(read_project(project)[0].language_servers))
@@ -145,21 +145,21 @@ def test_a_declaration_that_passes_is_one_that_the_agent_takes(servers: list[dic
         [{**SERVER, "limits": {"parsed_files": True}}],
     ],
 )
-def test_what_the_agent_would_refuse_is_refused_before_it_is_deployed(servers: list[dict[str, Any]]) -> None:
+def test_a_declaration_that_the_agent_would_refuse_is_refused_before_it_is_deployed(
+    servers: list[dict[str, Any]],
+) -> None:
     project = {"id": "api", "path": "/srv/api", "profile": "python", "language_servers": servers}
     assert project_problems([project], ["python"])
     with pytest.raises(ValueError, match="language"):
         read_server_configs(servers)
 
 
-def test_both_sides_know_the_same_features_and_signals_of_readiness() -> None:
-    assert FEATURES == language.FEATURES
-    assert set(READINESS) == set(get_args(language.ReadyBy))
-    assert set(REFRESH) == set(get_args(language.Refresh))
-    assert LIMITS == language.LIMITS
+def test_role_and_agent_check_server_descriptions_with_the_same_file() -> None:
+    assert Path(str(server_description.__file__)).resolve() == ROOT / "hub/src/codebuddy/schemas/server_description.py"
+    assert set(RULES) == {item.name for item in fields(ServerConfig)}
 
 
-def test_sizes_and_times_reach_the_agent_as_numbers_and_what_is_not_set_not_at_all() -> None:
+def test_sizes_and_times_reach_the_agent_as_numbers_and_absent_keys_are_not_written() -> None:
     declared = {**SERVER, "memory": "1g", "idle_stop": "30m"}
     ((server, plain), problems) = (
         read_project({"id": "api", "language_servers": [declared, {**SERVER, "name": "y"}]})[0].language_servers,
@@ -172,7 +172,7 @@ def test_sizes_and_times_reach_the_agent_as_numbers_and_what_is_not_set_not_at_a
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_the_agent_takes_every_server_that_a_profile_knows(profile: str) -> None:
+def test_the_agent_accepts_every_server_that_a_profile_knows(profile: str) -> None:
     variables = rendered(profile)
     known = variables["profile_known_language_servers"]
     project = {"id": "api", "path": "/srv/api", "profile": profile, "known_language_servers": known}

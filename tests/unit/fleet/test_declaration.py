@@ -1,4 +1,4 @@
-"""Declarations: bad values are refused, all at once, each with the host and what to do."""
+"""All bad values of a declaration are refused at once, each with the host and what to do."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def test_a_good_project_has_no_problem() -> None:
         ({"memory": True}, "is not a size"),
         ({"cpus": 0}, "host api: cpus 0 is not a number of CPUs"),
         ({"cpus": "two"}, "is not a number of CPUs"),
-        ({"pids": -1}, "host api: pids -1 is not a limit of processes"),
-        ({"pids": "1e3"}, "is not a limit of processes"),
+        ({"pids": -1}, "host api: pids -1 must be a whole number of processes"),
+        ({"pids": "1e3"}, "must be a whole number of processes"),
         ({"tasks": {"test": "npm test"}}, "host api: task test 'npm test' must be a list of strings"),
         ({"tasks": {"test": ["sleep", 5]}}, "has an argument that is not a string"),
         ({"tasks": {"test": ["--version"]}}, "must begin with a program"),
@@ -65,8 +65,8 @@ def test_a_good_project_has_no_problem() -> None:
         ),
         ({"tasks": {"test": {"argv": ["x"], "format": ["junit", "gcc"]}}}, "the format junit needs the file {report}"),
         ({"tasks": {"test": {"argv": ["x"], "format": "junit"}}}, "the format junit needs the file {report}"),
-        ({"tasks": {"test": {"argv": ["x", "{report}"], "format": "tap"}}}, "tap has no use for the file {report}"),
-        ({"max_jobs": 0}, "max_jobs 0 is not a number of things at a time: give a whole number from 1 to 1000"),
+        ({"tasks": {"test": {"argv": ["x", "{report}"], "format": "tap"}}}, "tap does not use the file {report}"),
+        ({"max_jobs": 0}, "max_jobs 0 must be a whole number from 1 to 1000"),
         ({"max_run_time": "long"}, "max_run_time 'long' is not a time: write a number and one of s, m, h, d or w"),
         ({"max_job_time": "0s"}, "max_job_time '0s' is not a time"),
         ({"max_output": "1m"}, "max_output '1m' is too little to keep of an output: give at least 4m"),
@@ -80,7 +80,7 @@ def test_a_good_project_has_no_problem() -> None:
             {"language_servers": [{**SERVER, "comand": 1}]},
             "language server pylsp has comand, which is not known: use command",
         ),
-        ({"language_servers": [{**SERVER, "ready": "soon"}]}, "ready 'soon' is unknown: use one of immediate"),
+        ({"language_servers": [{**SERVER, "ready": "soon"}]}, "ready 'soon' must be one of immediate"),
         ({"language_servers": [{**SERVER, "command": "pylsp"}]}, "must be a list of strings"),
         (
             {"language_servers": ["ty"], "known_language_servers": {"pylsp": SERVER, "basedpyright": SERVER}},
@@ -98,27 +98,27 @@ def test_a_good_project_has_no_problem() -> None:
             {"language_servers": [{**SERVER, "features": ["all"]}]},
             "features must be a list of some of navigation, hover",
         ),
-        ({"language_servers": [{**SERVER, "ready": "log"}]}, "ready: log and ready_log, the line that tells it, go"),
-        ({"language_servers": [{**SERVER, "ready_log": "("}]}, "ready_log '(' is not a regular expression"),
+        ({"language_servers": [{**SERVER, "ready": "log"}]}, "ready: log and ready_log go together: give both"),
+        ({"language_servers": [{**SERVER, "ready_log": "("}]}, "ready_log '(' must be a regular expression"),
         ({"language_servers": [{**SERVER, "load_seconds": "1m"}]}, "load_seconds '1m' is not a number of seconds"),
         ({"language_servers": [{**SERVER, "limits": {"files": 3}}]}, "pylsp: limits must map some of searched_files"),
-        ({"language_servers": [{**SERVER, "refresh": "never"}]}, "refresh 'never' is unknown: use one of notify, show"),
+        ({"language_servers": [{**SERVER, "refresh": "never"}]}, "refresh 'never' must be one of notify, show"),
         ({"language_servers": [{**SERVER, "refresh": "search"}]}, "refresh: search needs ready: log, which tells when"),
         ({"language_servers": [{**SERVER, "memory": "1k"}]}, "language server pylsp: memory '1k' is too little"),
         ({"language_servers": [{**SERVER, "idle_stop": 30}]}, "language server pylsp: idle_stop 30 is not a time"),
-        ({"format_on_write": "no"}, "host api: format_on_write 'no' is neither true nor false"),
-        ({"allow_root_owned": "false"}, "host api: allow_root_owned 'false' is neither true nor false"),
+        ({"format_on_write": "no"}, "host api: format_on_write 'no' must be true or false"),
+        ({"allow_root_owned": "false"}, "host api: allow_root_owned 'false' must be true or false"),
         ({"environment": {"A": "1", "L": ["a"], "T": True}}, "environment gives T a value that is not a string"),
-        ({"format_on_write": None}, "host api: format_on_write is neither true nor false"),
+        ({"format_on_write": None}, "host api: format_on_write must be true or false"),
         ({"unsupported": ["cache_paths"]}, "host api: cache_paths is not supported yet"),
         ({"egress": "packages.example.org"}, "host api: egress 'packages.example.org' must be none, any, or a list of"),
         ({"secrets": ["/etc/key"]}, "host api: secrets must map names to files"),
-        ({"secrets": {"../key": "/etc/key"}}, "host api: secrets has the name '../key', which is not one of a file"),
-        ({"secrets": {"a/b": "/etc/key"}}, "secrets has the name 'a/b', which is not one of a file"),
-        ({"secrets": {".hidden": "/etc/key"}}, "secrets has the name '.hidden', which is not one of a file"),
-        ({"secrets": {"..": "/etc/key"}}, "secrets has the name '..', which is not one of a file"),
-        ({"secrets": {"a" * 64: "/etc/key"}}, "which is not one of a file: use at most 63 letters"),
-        ({"secrets": {5: "/etc/key"}}, "secrets has the name 5, which is not one of a file"),
+        ({"secrets": {"../key": "/etc/key"}}, "host api: secrets has the name '../key', which is not a file's"),
+        ({"secrets": {"a/b": "/etc/key"}}, "secrets has the name 'a/b', which is not a file's"),
+        ({"secrets": {".hidden": "/etc/key"}}, "secrets has the name '.hidden', which is not a file's"),
+        ({"secrets": {"..": "/etc/key"}}, "secrets has the name '..', which is not a file's"),
+        ({"secrets": {"a" * 64: "/etc/key"}}, "which is not a file's: use at most 63 letters"),
+        ({"secrets": {5: "/etc/key"}}, "secrets has the name 5, which is not a file's"),
         ({"secrets": {"key": "etc/key"}}, "host api: secrets gives key no absolute path"),
         ({"secrets": {"key": ["/etc/key"]}}, "host api: secrets gives key no absolute path"),
         ({"secrets": {"key": "/etc/a\nb"}}, "host api: secrets gives key a path with a line break or NUL character"),
@@ -137,17 +137,17 @@ def test_a_bad_value_is_refused_with_a_sentence(changes: dict[str, Any], sentenc
 
 
 @pytest.mark.parametrize("secrets", ["s3cr3t", {"key": "s3cr3t"}, ["s3cr3t"], {"key": {"value": "s3cr3t"}}])
-def test_a_secret_that_stands_where_its_path_belongs_is_not_told(secrets: Any) -> None:
+def test_a_secret_in_place_of_its_path_is_not_shown(secrets: Any) -> None:
     (problem,) = problems(secrets=secrets)
     assert "s3cr3t" not in problem
 
 
-def test_each_wrong_secret_is_told() -> None:
+def test_each_wrong_secret_is_reported() -> None:
     assert len(problems(secrets={"a/b": "/etc/key", "key": "", "good": "/etc/key"})) == 2
     assert read_project({**GOOD, "secrets": {"b": "/etc/b", "a": "/etc/a"}})[0].secrets == ("a", "b")
 
 
-def test_all_problems_of_all_projects_are_told_at_once() -> None:
+def test_all_problems_of_all_projects_are_reported_at_once() -> None:
     found = project_problems([{**GOOD, "memory": "x", "cpus": "y"}, {**GOOD, "id": "web", "pids": 0}], ["python"])
     assert [problem.split(":")[0] for problem in found] == ["host api", "host api", "host web"]
 
@@ -159,7 +159,7 @@ def test_a_project_that_is_declared_twice_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "size"), [("512m", 2**29), ("2g", 2**31), ("1.5G", 3 * 2**29), ("1 GiB", 2**30), (2**30, 2**30)]
 )
-def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
+def test_sizes_can_have_the_usual_notations(text: Any, size: int) -> None:
     assert read_project({**GOOD, "memory": text})[0].limits.memory == size
 
 
@@ -167,9 +167,9 @@ def test_sizes_are_read_in_their_usual_spellings(text: Any, size: int) -> None:
     ("age", "seconds"),
     [("90s", 90), ("45m", 2700), ("12h", 43200), ("30d", 2592000), ("2w", 1209600), ("3650d", 315360000)],
 )
-def test_a_time_is_read_in_each_of_its_units(declared: dict[str, Any], age: str, seconds: int) -> None:
+def test_a_time_can_have_each_unit(declared: dict[str, Any], age: str, seconds: int) -> None:
     read = parse_fleet({**declared["fleet"], "journal_age": age, "journal_size": "1m"}, declared["projects"])
-    assert (read.journal.max_age, read.journal.max_bytes) == (seconds, 2**20)
+    assert (read.journal_age, read.journal_size) == (seconds, 2**20)
 
 
 def test_shell_characters_in_arguments_are_kept_as_they_are() -> None:
@@ -214,12 +214,12 @@ def test_a_project_overrides_a_known_server_key_by_key() -> None:
     assert KNOWN["ty"]["settings"] == {"ty": {"a": {"x": 1, "y": 2}}}
 
 
-def test_a_list_of_a_known_server_is_replaced_as_a_whole() -> None:
+def test_a_list_in_a_known_server_is_replaced_as_a_whole() -> None:
     (server,) = servers({"name": "ruff", "features": ["diagnostics"], "command": ["ruff"]})
     assert (server["features"], server["command"]) == (["diagnostics"], ["ruff"])
 
 
-def test_a_server_that_no_profile_knows_is_described_whole() -> None:
+def test_a_server_that_no_profile_knows_is_described_in_full() -> None:
     new = {"name": "mine", "command": ["mine"], "languages": {"*.mine": "mine"}, "features": ["navigation"]}
     assert [one["name"] for one in servers("ty", new)] == ["ty", "mine"]
     assert servers(new)[0]["features"] == ["navigation"]
@@ -229,7 +229,7 @@ def test_numbers_in_the_environment_become_strings() -> None:
     assert read_project({**GOOD, "environment": {"PORT": 8080}})[0].environment == {"PORT": "8080"}
 
 
-def test_a_number_that_is_written_as_text_counts(declared: dict[str, Any]) -> None:
+def test_a_number_may_be_written_as_text(declared: dict[str, Any]) -> None:
     fleet = {**declared["fleet"], "port": "3001", "uid": "1001", "run_width": "3"}
     typed = parse_fleet(fleet, declared["projects"])
     assert (typed.port, typed.uid, typed.run_width) == (3001, 1001, 3)

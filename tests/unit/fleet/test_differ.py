@@ -1,4 +1,4 @@
-"""The difference: empty when nothing differs, exact when something does, strict about what is no longer declared."""
+"""The changes are empty if nothing differs, exact otherwise, and strict about what is no longer declared."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ansible.module_utils.codebuddy_fleet.differ import (
     Observed,
     changes,
     conflicts,
-    rendered_diff,
 )
-from ansible.module_utils.codebuddy_fleet.observe import (
+from ansible.module_utils.codebuddy_fleet.engine_responses import (
     ImageDefaults,
-    observe_container,
-    observe_network,
-    observe_volume,
+    read_container,
+    read_network,
+    read_volume,
 )
 from ansible.module_utils.codebuddy_fleet.plan import File, Plan
+from ansible.module_utils.codebuddy_fleet.summary import rendered_diff
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 SPOKE = "unitfleet-api"
@@ -35,7 +35,7 @@ def plan(declared: dict[str, Any], plan_of: PlanOf) -> Plan:
 
 @pytest.fixture
 def found(recorded: dict[str, Any]) -> dict[str, Any]:
-    """The engine's answers, to tamper with."""
+    """A copy of the engine's answers."""
     return copy.deepcopy(recorded)
 
 
@@ -46,10 +46,10 @@ def container(found: dict[str, Any], name: str = SPOKE) -> dict[str, Any]:
 def observe(found: dict[str, Any], plan: Plan, **more: Any) -> Observed:
     ids = {network["Name"]: network["Id"] for network in found["networks"]}
     image = ImageDefaults.from_inspect(found["image"])
-    seen = [observe_container(item, image, ids) for item in found["containers"]]
+    seen = [read_container(item, image, ids) for item in found["containers"]]
     return Observed(
-        networks={item["Name"]: observe_network(item) for item in found["networks"]},
-        volumes={item["Name"]: observe_volume(item) for item in found["volumes"]},
+        networks={item["Name"]: read_network(item) for item in found["networks"]},
+        volumes={item["Name"]: read_volume(item) for item in found["volumes"]},
         files=more.pop("files", plan.files),
         containers={item.container.name: item for item in seen},
         **more,
@@ -60,7 +60,7 @@ def lines(todo: list[Change]) -> list[str]:
     return [f"{change.action} {change.kind} {change.name}" for change in todo]
 
 
-def test_a_fleet_as_planned_differs_in_nothing(plan: Plan, found: dict[str, Any]) -> None:
+def test_a_fleet_as_planned_has_no_difference(plan: Plan, found: dict[str, Any]) -> None:
     todo = changes(plan, observe(found, plan))
     assert todo == []
     assert rendered_diff(todo) == ({}, {})
@@ -73,7 +73,7 @@ def test_on_an_empty_engine_everything_is_created(plan: Plan) -> None:
     assert rendered_diff(todo)[0] == {}
 
 
-TAMPERINGS: list[tuple[str, Callable[[dict[str, Any]], Any], dict[str, Any] | None]] = [
+MANIPULATIONS: list[tuple[str, Callable[[dict[str, Any]], Any], dict[str, Any] | None]] = [
     ("memory", lambda c: c["HostConfig"].update(Memory=2**30), {"memory": 2**30}),
     ("swap", lambda c: c["HostConfig"].update(MemorySwap=-1), {"memory_swap": -1}),
     ("cpus", lambda c: c["HostConfig"].update(CpuQuota=400_000), {"cpus": 4.0}),
@@ -118,11 +118,11 @@ TAMPERINGS: list[tuple[str, Callable[[dict[str, Any]], Any], dict[str, Any] | No
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("tamper", "before"), [pytest.param(t, b, id=name) for name, t, b in TAMPERINGS])
-def test_what_was_changed_behind_the_declaration_is_seen_and_shown_exactly(
-    plan: Plan, found: dict[str, Any], tamper: Callable[[dict[str, Any]], Any], before: dict[str, Any] | None
+@pytest.mark.parametrize(("manipulate", "before"), [pytest.param(t, b, id=name) for name, t, b in MANIPULATIONS])
+def test_settings_changed_by_hand_are_found_and_shown_exactly(
+    plan: Plan, found: dict[str, Any], manipulate: Callable[[dict[str, Any]], Any], before: dict[str, Any] | None
 ) -> None:
-    tamper(container(found))
+    manipulate(container(found))
     (change,) = changes(plan, observe(found, plan))
     assert (change.kind, change.name, change.action) == ("container", SPOKE, "recreate")
     if before is not None:
@@ -141,7 +141,7 @@ def test_what_was_changed_behind_the_declaration_is_seen_and_shown_exactly(
         lambda c: c["HostConfig"].update(ExtraHosts=None),
     ],
 )
-def test_what_is_declared_and_missing_is_restored(plan: Plan, found: dict[str, Any], drop: Any) -> None:
+def test_what_is_declared_but_missing_is_restored(plan: Plan, found: dict[str, Any], drop: Any) -> None:
     drop(container(found))
     (change,) = changes(plan, observe(found, plan))
     assert change.action == "recreate"
@@ -159,7 +159,7 @@ def test_only_the_changed_project_and_its_line_in_the_diff_are_touched(
     assert after["containers"][SPOKE]["memory"] == 2**29
 
 
-def test_a_changed_configuration_file_renews_its_container_and_shows_both_contents(
+def test_a_changed_configuration_file_recreates_its_container_and_shows_both_contents(
     declared: dict[str, Any], plan: Plan, plan_of: PlanOf, found: dict[str, Any]
 ) -> None:
     declared["projects"][0]["environment"] = {"A": "2"}
@@ -171,7 +171,7 @@ def test_a_changed_configuration_file_renews_its_container_and_shows_both_conten
     assert '"A": "2"' in after["files"][path]["content"]
 
 
-def test_a_file_changed_by_hand_is_restored_and_its_container_made_anew(plan: Plan, found: dict[str, Any]) -> None:
+def test_a_file_changed_by_hand_is_restored_and_its_containers_are_recreated(plan: Plan, found: dict[str, Any]) -> None:
     path = "/srv/state/config/resolv.conf"
     files = {**plan.files, path: replace(plan.files[path], content="nameserver 8.8.8.8\n")}
     todo = changes(plan, observe(found, plan, files=files))
@@ -182,7 +182,7 @@ def test_a_file_changed_by_hand_is_restored_and_its_container_made_anew(plan: Pl
     ]
 
 
-def test_a_project_that_is_no_longer_declared_goes_but_its_volume_stays(
+def test_a_project_that_is_no_longer_declared_is_removed_but_its_volume_is_kept(
     declared: dict[str, Any], plan: Plan, plan_of: PlanOf, found: dict[str, Any]
 ) -> None:
     declared["projects"] = [p for p in declared["projects"] if p["id"] != "api"]
@@ -205,7 +205,7 @@ def test_an_empty_plan_removes_the_whole_fleet(plan: Plan, found: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    "tamper",
+    "manipulate",
     [
         lambda n: n.update(Internal=False),
         lambda n: n.update(Options={}),
@@ -214,10 +214,10 @@ def test_an_empty_plan_removes_the_whole_fleet(plan: Plan, found: dict[str, Any]
         lambda n: n["Labels"].pop("codebuddy.spec"),
     ],
 )
-def test_a_tampered_network_is_made_anew_with_all_that_are_on_it(
-    plan: Plan, found: dict[str, Any], tamper: Any
+def test_a_changed_network_is_recreated_with_all_its_containers(
+    plan: Plan, found: dict[str, Any], manipulate: Any
 ) -> None:
-    tamper(next(network for network in found["networks"] if network["Name"] == SPOKE))
+    manipulate(next(network for network in found["networks"] if network["Name"] == SPOKE))
     todo = changes(plan, observe(found, plan))
     assert lines(todo) == [
         f"recreate network {SPOKE}",
@@ -227,8 +227,8 @@ def test_a_tampered_network_is_made_anew_with_all_that_are_on_it(
     assert todo[1].after["renewed_because_of"] == [f"network {SPOKE}"]
 
 
-def test_a_container_of_others_on_a_network_of_the_fleet_is_put_off_it(plan: Plan, found: dict[str, Any]) -> None:
-    todo = changes(plan, observe(found, plan, visitors={SPOKE: ["stranger"]}))
+def test_a_foreign_container_on_a_network_of_the_fleet_is_disconnected(plan: Plan, found: dict[str, Any]) -> None:
+    todo = changes(plan, observe(found, plan, foreign_attachments={SPOKE: ["stranger"]}))
     assert lines(todo) == [f"disconnect network {SPOKE}"]
     assert todo[0].before == {"other_containers": ["stranger"]}
 
@@ -237,7 +237,7 @@ def test_a_container_of_others_on_a_network_of_the_fleet_is_put_off_it(plan: Pla
     ("state", "action"),
     [("exited", "start"), ("created", "start"), ("paused", "unpause"), ("dead", "recreate"), ("restarting", None)],
 )
-def test_a_container_that_does_not_run_is_brought_back(
+def test_a_container_that_does_not_run_is_started_again(
     plan: Plan, found: dict[str, Any], state: str, action: str | None
 ) -> None:
     container(found)["State"]["Status"] = state
@@ -245,7 +245,7 @@ def test_a_container_that_does_not_run_is_brought_back(
     assert lines(changes(plan, observe(found, plan))) == expected
 
 
-def test_a_limit_that_the_engine_cannot_hold_is_no_difference(plan: Plan, found: dict[str, Any]) -> None:
+def test_a_limit_that_the_engine_cannot_enforce_is_no_difference(plan: Plan, found: dict[str, Any]) -> None:
     for item in found["containers"]:
         item["HostConfig"]["MemorySwap"] = -1
     assert changes(plan, observe(found, plan, limits=EngineLimits(swap=False))) == []
@@ -259,7 +259,7 @@ def test_defaults_that_the_engine_adds_by_itself_are_no_difference(plan: Plan, f
 
 
 @pytest.mark.parametrize(
-    ("in_the_way", "sentence"),
+    ("conflicting", "sentence"),
     [
         ({"foreign_containers": frozenset({"unitfleet-hub"})}, "A container named unitfleet-hub exists that does not"),
         ({"foreign_volumes": frozenset({"unitfleet-api"})}, "A volume named unitfleet-api exists that does not"),
@@ -267,17 +267,17 @@ def test_defaults_that_the_engine_adds_by_itself_are_no_difference(plan: Plan, f
         ({"foreign_networks": {"vpn": ["10.222.0.0/16"]}}, "set codebuddy_address_pool to a range that is free"),
     ],
 )
-def test_what_others_own_is_never_touched_but_told(plan: Plan, in_the_way: dict[str, Any], sentence: str) -> None:
-    (problem,) = conflicts(plan, Observed(**in_the_way))
+def test_foreign_objects_are_never_touched_but_reported(plan: Plan, conflicting: dict[str, Any], sentence: str) -> None:
+    (problem,) = conflicts(plan, Observed(**conflicting))
     assert sentence in problem
 
 
-def test_networks_of_others_elsewhere_are_not_in_the_way(plan: Plan) -> None:
+def test_foreign_networks_with_other_addresses_are_no_conflict(plan: Plan) -> None:
     elsewhere = {"bridge": ["172.17.0.0/16"], "host": [], "six": ["fd00::/64"]}
     assert conflicts(plan, Observed(foreign_networks=elsewhere)) == []
 
 
-def test_a_file_that_is_gone_is_written_again(plan: Plan, found: dict[str, Any]) -> None:
+def test_a_missing_file_is_written_again(plan: Plan, found: dict[str, Any]) -> None:
     files: dict[str, File] = {key: file for key, file in plan.files.items() if not key.endswith("api/config.json")}
     assert lines(changes(plan, observe(found, plan, files=files))) == [
         "write file /srv/state/config/api/config.json",

@@ -1,4 +1,4 @@
-"""Egress: what is declared, who gets a proxy for it, and what the proxy lets through."""
+"""How an egress is declared, which projects get a proxy, and what the proxy allows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.declaration import fleet_problems, parse_fleet
+from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet, read_fleet
 from ansible.module_utils.codebuddy_fleet.egress import proxy_environment, read_egress, read_networks
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
-from ansible.module_utils.codebuddy_fleet.squid import proxy_config
+from ansible.module_utils.codebuddy_fleet.proxies import proxy_config
 
 PlanOf = Callable[[dict[str, Any]], Plan]
 
@@ -41,7 +41,7 @@ def after(declared: dict[str, Any], plan_of: PlanOf, before: Plan) -> Plan:
         (["xn--bcher-kva.example"], ("xn--bcher-kva.example",)),
     ],
 )
-def test_an_egress_is_read(declared: Any, read: Any) -> None:
+def test_an_egress_is_parsed(declared: Any, read: Any) -> None:
     assert read_egress(declared) == read
 
 
@@ -55,7 +55,7 @@ def test_an_egress_is_read(declared: Any, read: Any) -> None:
         ["b\u00fccher.example"], ["a*.example.org"],
     ],
 )  # fmt: skip
-def test_what_is_no_egress_is_refused(declared: Any) -> None:
+def test_an_invalid_egress_is_refused(declared: Any) -> None:
     with pytest.raises(ValueError, match=r"must be none, any, or a list|has .*: (write|declare|name|give) "):
         read_egress(declared)
 
@@ -71,7 +71,7 @@ def test_what_is_no_egress_is_refused(declared: Any) -> None:
         ("https://a.example.org", "write it without scheme"),
     ],
 )
-def test_a_name_that_is_none_is_told_what_to_write_and_all_of_them_at_once(declared: str, advice: str) -> None:
+def test_all_invalid_host_names_are_reported_at_once_with_what_to_write(declared: str, advice: str) -> None:
     with pytest.raises(ValueError, match="which") as raised:
         read_egress([declared, "good.example.org", "bad_name:443"])
     first, second = raised.value.args
@@ -80,7 +80,7 @@ def test_a_name_that_is_none_is_told_what_to_write_and_all_of_them_at_once(decla
 
 
 @pytest.mark.parametrize("declared", ["10.0.0.0/8", [10], ["10.0.0.1/8"], ["example.org"], ["fd00::/8"]])
-def test_what_is_no_list_of_networks_is_refused(declared: Any) -> None:
+def test_an_invalid_list_of_networks_is_refused(declared: Any) -> None:
     with pytest.raises(ValueError, match=r"like \[?10\.20\.0\.0/16"):
         read_networks(declared)
 
@@ -97,7 +97,7 @@ def test_a_project_with_an_egress_gets_a_proxy_and_a_network_for_it(before: Plan
     assert not proxy.environment
 
 
-def test_only_its_own_spoke_is_made_anew_and_stays_sealed(before: Plan, after: Plan) -> None:
+def test_only_its_own_spoke_is_recreated_and_stays_sealed(before: Plan, after: Plan) -> None:
     changed = [n for n, one in before.containers.items() if spec_hash(after.containers[n]) != spec_hash(one)]
     assert changed == ["unitfleet-api"]
     assert after.containers["unitfleet-api"].networks == before.containers["unitfleet-api"].networks
@@ -106,7 +106,7 @@ def test_only_its_own_spoke_is_made_anew_and_stays_sealed(before: Plan, after: P
     assert f"egress:{proxy.networks['unitfleet-api']['address']}" in after.containers["unitfleet-api"].extra_hosts
 
 
-def test_a_proxy_is_held_as_every_container_is(after: Plan) -> None:
+def test_a_proxy_is_hardened_like_every_container(after: Plan) -> None:
     proxy, spoke = after.containers["unitfleet-api.egress"], after.containers["unitfleet-api"]
     for setting in (
         "user", "ulimits", "cap_drop", "security_options", "read_only", "init", "ipc", "cgroup_namespace", "sysctls",
@@ -116,7 +116,7 @@ def test_a_proxy_is_held_as_every_container_is(after: Plan) -> None:
     assert proxy.memory == proxy.memory_swap > 0
 
 
-def test_runs_and_servers_are_told_of_the_proxy_and_may_be_told_otherwise(
+def test_runs_and_servers_have_the_proxy_in_their_environment_and_a_project_can_override_it(
     declared: dict[str, Any], after: Plan, plan_of: PlanOf
 ) -> None:
     def told(plan: Plan) -> dict[str, str]:
@@ -130,16 +130,16 @@ def test_runs_and_servers_are_told_of_the_proxy_and_may_be_told_otherwise(
     assert proxy_environment("none") == {}
 
 
-def test_a_fleet_that_lacks_the_image_of_the_proxies_is_refused(declared: dict[str, Any]) -> None:
+def test_a_missing_proxy_image_is_refused(declared: dict[str, Any]) -> None:
     declared["projects"][0]["egress"] = "any"
     with pytest.raises(FleetError, match="proxy_image is missing"):
         parse_fleet(declared["fleet"], declared["projects"])
 
 
-def test_a_bad_network_is_told_of_the_fleet(declared: dict[str, Any]) -> None:
+def test_a_bad_egress_network_is_reported_as_a_problem_of_the_fleet(declared: dict[str, Any]) -> None:
     declared["fleet"]["egress_networks"] = ["10.0.0.1/8"]
-    (problem,) = fleet_problems(declared["fleet"], declared["projects"])
-    assert problem.startswith("fleet: codebuddy_egress_networks has what is not a network")
+    (problem,) = read_fleet(declared["fleet"], declared["projects"])[1]
+    assert problem.startswith("fleet: codebuddy_egress_networks has an item that is not a network")
 
 
 def rules(*names: str, exempt: tuple[str, ...] = ()) -> list[str]:
@@ -152,7 +152,7 @@ def reserved(lines: list[str]) -> list[ipaddress.IPv4Network]:
     return [ipaddress.IPv4Network(line.removeprefix(prefix)) for line in lines if line.startswith(prefix)]
 
 
-def test_what_is_not_declared_is_denied_before_it_is_looked_up() -> None:
+def test_undeclared_names_are_denied_before_they_are_looked_up() -> None:
     order = [line for line in rules("a.example.org") if line.startswith("http_access")]
     assert order.index("http_access deny !declared") < order.index("http_access deny reserved")
     assert order[0] == "http_access deny !spoke"
@@ -160,7 +160,7 @@ def test_what_is_not_declared_is_denied_before_it_is_looked_up() -> None:
     assert "http_access deny !declared" not in rules()
 
 
-def test_a_name_and_all_below_one_are_told_apart() -> None:
+def test_an_exact_name_and_a_wildcard_become_different_rules() -> None:
     lines = rules("a.example.org", "*.b.example.org")
     assert "acl exact dstdomain -n a.example.org" in lines
     assert r"acl below dstdom_regex -n -i \.b\.example\.org$" in lines
@@ -174,7 +174,7 @@ def test_no_address_that_is_not_public_can_be_reached() -> None:
     assert not any(ipaddress.IPv4Address("93.184.215.14") in network for network in networks)
 
 
-def test_an_exempt_network_is_taken_out_and_nothing_beside_it() -> None:
+def test_an_exempt_network_is_excluded_and_nothing_else() -> None:
     networks = reserved(rules(exempt=("10.20.0.0/16",)))
     inside = [
         text for text in ("10.20.0.1", "10.20.255.255") if any(ipaddress.IPv4Address(text) in n for n in networks)

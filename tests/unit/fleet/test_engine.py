@@ -1,6 +1,6 @@
-"""On a real engine: a fleet of stand-in containers is created, compared, repaired, reduced and removed.
+"""On a real engine, a fleet of stand-in containers is created, compared, repaired, reduced and removed.
 
-What runs in them is codebuddy_testing.stand_in: it stands in for the real programs only to show their faults at will.
+They run codebuddy_testing.stand_in, which shows faults on demand.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ def port() -> int:
 
 
 class Fleet:
-    """A declared fleet on the engine, with shorthands."""
+    """A declared fleet on the engine."""
 
     def __init__(self, client: docker.APIClient, home: Path, port: int, *ids: str) -> None:
         self.client, self.home = client, home
         uid, gid = (1000, 1000) if os.getuid() == 0 else (os.getuid(), os.getgid())
         self.fleet: dict[str, Any] = {
             "name": NAME, "state_dir": str(home / "state"), "uid": uid, "gid": gid, "address_pool": POOL, "port": port,
-            "journal_size": "1m", "journal_age": "1d", "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
+            "journal_size": "1m", "journal_age": "1d", "run_width": 8,
+            "hub": {"image": IMAGE, "memory": "64m", "cpus": 1, "pids": 64},
         }  # fmt: skip
         for directory in ("keys", "journal"):
             (home / "state/hub" / directory).mkdir(parents=True)
@@ -79,7 +80,7 @@ class Fleet:
         return result
 
     def containers(self) -> dict[str, str]:
-        """The fleet's containers, name to id."""
+        """The ids of the fleet's containers, by name."""
         found = self.client.containers(all=True, filters={"label": f"codebuddy.fleet={NAME}"})
         return {item["Names"][0].lstrip("/"): item["Id"] for item in found}
 
@@ -90,8 +91,8 @@ class Fleet:
         found = self.client.volumes(filters={"label": f"codebuddy.fleet={NAME}"})["Volumes"] or []
         return {volume["Name"] for volume in found}
 
-    def plant(self, name: str, **body: Any) -> None:
-        """A container of somebody else."""
+    def add_foreign(self, name: str, **body: Any) -> None:
+        """Create a container that is not the fleet's."""
         config = {"Image": IMAGE, "Cmd": ["sleep", "600"], "StopTimeout": 0, **body}
         made = self.client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
         self.client.start(made["Id"])
@@ -100,7 +101,7 @@ class Fleet:
 @pytest.fixture
 def fleet(client: docker.APIClient, tmp_path: Path, port: int) -> Iterator[Fleet]:
     made = Fleet(client, tmp_path, port, "api", "web")
-    converge.delete(HOST, made.fleet, [], purge=False, check_mode=False)  # what an interrupted run left
+    converge.delete(HOST, made.fleet, [], purge=False, check_mode=False)  # remove what an interrupted run left
     yield made
     made.down()
     for volume in made.volumes():
@@ -119,15 +120,15 @@ def test_a_second_run_changes_nothing_and_touches_no_container(fleet: Fleet) -> 
     assert fleet.containers() == before
 
 
-def test_a_check_tells_exactly_what_a_run_then_does_and_does_nothing(fleet: Fleet) -> None:
-    told = fleet.up(check=True)
+def test_check_mode_reports_exactly_the_changes_of_the_next_run_and_makes_none(fleet: Fleet) -> None:
+    planned = fleet.up(check=True)
     assert (fleet.containers(), fleet.networks()) == ({}, set())
     assert not (fleet.home / "state/config").exists()
     done = fleet.up()
-    assert (told["changes"], told["diff"]) == (done["changes"], done["diff"])
+    assert (planned["changes"], planned["diff"]) == (done["changes"], done["diff"])
 
 
-def test_what_is_gathered_after_a_run_is_the_plan(fleet: Fleet) -> None:
+def test_the_gathered_fleet_after_a_run_is_the_plan(fleet: Fleet) -> None:
     plan = fleet.up()["plan"]
     gathered = converge.gather_fleet(HOST, fleet.fleet)["gathered"]
     for container in gathered["containers"].values():
@@ -141,7 +142,7 @@ def test_what_is_gathered_after_a_run_is_the_plan(fleet: Fleet) -> None:
             assert gathered[kind][name] == plan[kind][name]
 
 
-def test_a_new_project_leaves_the_other_spokes_running_and_one_that_goes_keeps_its_volume(fleet: Fleet) -> None:
+def test_a_new_project_does_not_restart_other_spokes_and_a_removed_one_keeps_its_volume(fleet: Fleet) -> None:
     fleet.up()
     before = fleet.containers()
     fleet.projects.append(fleet.project("new"))
@@ -162,10 +163,10 @@ def test_settings_changed_by_hand_are_found_and_repaired(fleet: Fleet) -> None:
     before = fleet.containers()
     fleet.client.update_container("unitfleet-api", mem_limit="96m", memswap_limit="128m")
     fleet.client.connect_container_to_network("unitfleet-web", "unitfleet-api")
-    told = fleet.up(check=True)
-    assert told["changes"] == ["recreate container unitfleet-api", "recreate container unitfleet-web"]
-    assert "memory: 100663296" in told["diff"]["before"]
-    assert "memory: 67108864" in told["diff"]["after"]
+    planned = fleet.up(check=True)
+    assert planned["changes"] == ["recreate container unitfleet-api", "recreate container unitfleet-web"]
+    assert "memory: 100663296" in planned["diff"]["before"]
+    assert "memory: 67108864" in planned["diff"]["after"]
     fleet.up()
     after = fleet.containers()
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-api", "unitfleet-web"}
@@ -177,16 +178,16 @@ def test_a_container_replaced_by_a_weaker_one_with_the_same_labels_is_found(flee
     fleet.up()
     labels = fleet.client.inspect_container("unitfleet-api")["Config"]["Labels"]
     fleet.client.remove_container("unitfleet-api", force=True)
-    fleet.plant("unitfleet-api", Labels=labels, HostConfig={"CapAdd": ["NET_RAW"], "Binds": ["/:/host:ro"]})
-    told = fleet.up(check=True)
-    assert told["changes"] == ["recreate container unitfleet-api"]
-    assert "NET_RAW" in told["diff"]["before"]
-    assert "/:/host:ro" in told["diff"]["before"]
+    fleet.add_foreign("unitfleet-api", Labels=labels, HostConfig={"CapAdd": ["NET_RAW"], "Binds": ["/:/host:ro"]})
+    planned = fleet.up(check=True)
+    assert planned["changes"] == ["recreate container unitfleet-api"]
+    assert "NET_RAW" in planned["diff"]["before"]
+    assert "/:/host:ro" in planned["diff"]["before"]
     fleet.up()
     assert not fleet.client.inspect_container("unitfleet-api")["HostConfig"]["CapAdd"]
 
 
-def test_stopped_paused_and_removed_parts_come_back(fleet: Fleet) -> None:
+def test_stopped_paused_and_removed_parts_are_restored(fleet: Fleet) -> None:
     fleet.up()
     fleet.client.kill("unitfleet-hub")
     fleet.client.pause("unitfleet-web")
@@ -202,9 +203,9 @@ def test_stopped_paused_and_removed_parts_come_back(fleet: Fleet) -> None:
     assert fleet.up()["changed"] is False
 
 
-def test_a_network_of_the_fleet_is_for_its_members_only(fleet: Fleet) -> None:
+def test_a_foreign_container_is_disconnected_from_a_network_of_the_fleet(fleet: Fleet) -> None:
     fleet.up()
-    fleet.plant("unitfleet-stranger", HostConfig={"NetworkMode": "unitfleet-api"})
+    fleet.add_foreign("unitfleet-stranger", HostConfig={"NetworkMode": "unitfleet-api"})
     try:
         assert fleet.up()["changes"] == ["disconnect network unitfleet-api"]
         assert fleet.client.inspect_container("unitfleet-stranger")["NetworkSettings"]["Networks"] == {}
@@ -212,8 +213,8 @@ def test_a_network_of_the_fleet_is_for_its_members_only(fleet: Fleet) -> None:
         fleet.client.remove_container("unitfleet-stranger", force=True)
 
 
-def test_a_container_of_others_with_a_name_of_the_fleet_stops_the_run_before_anything(fleet: Fleet) -> None:
-    fleet.plant("unitfleet-api")
+def test_a_foreign_container_with_a_name_of_the_fleet_stops_the_run_before_any_change(fleet: Fleet) -> None:
+    fleet.add_foreign("unitfleet-api")
     try:
         with pytest.raises(FleetError, match="A container named unitfleet-api exists that does not belong to fleet"):
             fleet.up()
@@ -222,7 +223,7 @@ def test_a_container_of_others_with_a_name_of_the_fleet_stops_the_run_before_any
         fleet.client.remove_container("unitfleet-api", force=True)
 
 
-def test_a_taken_port_is_told_with_the_variable_before_anything_is_changed(fleet: Fleet) -> None:
+def test_a_taken_port_is_reported_with_the_variable_before_any_change(fleet: Fleet) -> None:
     fleet.up()
     before, own = fleet.containers(), fleet.fleet["port"]
     with socket.socket() as taken:
@@ -236,12 +237,12 @@ def test_a_taken_port_is_told_with_the_variable_before_anything_is_changed(fleet
     assert states == ["running"] * 3
     fleet.fleet["port"] = own
     assert fleet.up()["changed"] is False
-    # A hub that is renewed for another reason has its own port, which is no reason to stop.
+    # The port that a hub holds itself does not stop its renewal.
     fleet.fleet["hub"]["pids"] = 65
     assert fleet.up()["changes"][0] == "recreate container unitfleet-hub"
 
 
-def test_a_pool_in_use_is_told_before_anything_is_changed(fleet: Fleet) -> None:
+def test_an_address_pool_in_use_is_reported_before_any_change(fleet: Fleet) -> None:
     ipam = {"Config": [{"Subnet": "10.222.0.0/28"}]}
     network = fleet.client.create_network("unitfleet-other", ipam=ipam)  # type: ignore[arg-type]
     try:
@@ -252,7 +253,7 @@ def test_a_pool_in_use_is_told_before_anything_is_changed(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("missing", ["projects/api", "state/tokens/web", "state/hub/keys", "state/hub/journal"])
-def test_a_missing_directory_is_told_and_never_made_by_the_engine(fleet: Fleet, missing: str) -> None:
+def test_a_missing_directory_is_reported_and_never_created_by_the_engine(fleet: Fleet, missing: str) -> None:
     (fleet.home / missing).rmdir()
     with pytest.raises(FleetError, match=f"{missing}, which it mounts at .* does not exist: create it"):
         fleet.up()
@@ -260,14 +261,14 @@ def test_a_missing_directory_is_told_and_never_made_by_the_engine(fleet: Fleet, 
     assert not (fleet.home / missing).exists()
 
 
-def test_a_missing_image_is_told_before_anything_is_changed(fleet: Fleet) -> None:
+def test_a_missing_image_is_reported_before_any_change(fleet: Fleet) -> None:
     fleet.projects[0]["image"] = "unitfleet:missing"
     with pytest.raises(FleetError, match="Image unitfleet:missing is not there: build it first"):
         fleet.up()
     assert (fleet.containers(), fleet.networks()) == ({}, set())
 
 
-def test_a_sick_spoke_fails_the_run_with_its_reason_and_log_and_the_others_run(fleet: Fleet) -> None:
+def test_an_unhealthy_spoke_fails_the_run_with_its_reason_and_log_and_the_others_run(fleet: Fleet) -> None:
     (fleet.home / "projects/web/sick").touch()
     with pytest.raises(FleetError) as caught:
         fleet.up(timeout=2)
@@ -288,7 +289,7 @@ def test_a_restart_loop_is_reported_before_the_time_is_over(fleet: Fleet) -> Non
         fleet.up(timeout=300)
 
 
-def test_a_changed_task_renews_one_spoke_and_its_configuration(fleet: Fleet) -> None:
+def test_a_changed_environment_recreates_one_spoke_and_its_configuration(fleet: Fleet) -> None:
     fleet.up()
     before = fleet.containers()
     fleet.projects[0]["environment"] = {"MODE": "fast"}
@@ -298,11 +299,11 @@ def test_a_changed_task_renews_one_spoke_and_its_configuration(fleet: Fleet) -> 
     assert '"MODE": "fast"' in (fleet.home / "state/config/api/config.json").read_text()
 
 
-def test_down_removes_all_but_projects_volumes_and_state_and_purge_all_but_projects(fleet: Fleet) -> None:
+def test_down_keeps_projects_volumes_and_state_and_purge_keeps_projects(fleet: Fleet) -> None:
     fleet.up()
-    told = fleet.down(check=True)
+    planned = fleet.down(check=True)
     done = fleet.down()
-    assert done["changes"] == told["changes"]
+    assert done["changes"] == planned["changes"]
     assert done["summary"] == (
         "Removed containers and networks of api, hub, web. Kept the volumes unitfleet-api, unitfleet-web; "
         f"the state directory {fleet.home}/state; the images and the project directories."
@@ -318,7 +319,7 @@ def test_down_removes_all_but_projects_volumes_and_state_and_purge_all_but_proje
     assert (fleet.home / "projects/api").is_dir()
 
 
-def test_purge_removes_no_directory_that_holds_a_project(fleet: Fleet) -> None:
+def test_purge_removes_no_directory_that_contains_a_project(fleet: Fleet) -> None:
     fleet.up()
     fleet.projects[0]["path"] = str(fleet.home / "state/project")
     with pytest.raises(FleetError, match="is not removed, because it holds"):

@@ -1,4 +1,4 @@
-"""The filter: what the inventory says reaches the modules, the project's own value before the profile's."""
+"""The filters pass the inventory to the modules; a project's own value precedes the profile's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 
-def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -> None:
+def test_only_a_path_is_required_and_home_is_expanded(filter_plugin: ModuleType) -> None:
     (project,) = filter_plugin.declared_projects({"api": {"project_path": "~/api/"}}, ["api"])
     assert project == {
         "id": "api",
@@ -38,7 +38,7 @@ def test_only_a_path_is_needed_and_home_is_expanded(filter_plugin: ModuleType) -
     }
 
 
-def test_dicts_of_the_project_win_by_key_and_lists_as_a_whole(filter_plugin: ModuleType) -> None:
+def test_dicts_of_the_project_take_precedence_by_key_and_lists_as_a_whole(filter_plugin: ModuleType) -> None:
     variables = {
         "project_path": "/srv/api",
         "profile_tasks": {"test": ["pytest"], "lint": ["ruff"]},
@@ -77,7 +77,7 @@ def test_an_empty_list_of_the_project_is_not_replaced_by_the_one_of_the_profile(
         ),
     ],
 )
-def test_what_is_not_supported_yet_is_named_and_not_ignored(
+def test_unsupported_settings_are_reported_and_not_ignored(
     filter_plugin: ModuleType, variables: dict[str, Any], names: list[str]
 ) -> None:
     (project,) = filter_plugin.declared_projects({"api": {"project_path": "/a", **variables}}, ["api"])
@@ -95,7 +95,7 @@ def test_what_is_not_supported_yet_is_named_and_not_ignored(
         ({"environment": {"OFFLINE": "0"}}, {"OFFLINE": "0", "A": "1"}),
     ],
 )
-def test_what_keeps_tools_from_trying_is_laid_under_the_environment_where_nothing_can_be_reached(
+def test_the_offline_environment_is_the_base_of_the_environment_without_an_egress(
     filter_plugin: ModuleType, egress: dict[str, Any], environment: dict[str, str]
 ) -> None:
     profile = {"profile_environment": {"A": "1"}, "profile_offline_environment": {"OFFLINE": "1"}}
@@ -111,21 +111,21 @@ def test_the_home_directory_is_expanded_in_the_paths_of_secrets(filter_plugin: M
     assert odd["secrets"] == ["x"]
 
 
-def test_the_groups_of_a_host_reach_the_check_of_its_profile(filter_plugin: ModuleType) -> None:
+def test_the_groups_of_a_host_are_passed_to_the_check_of_its_profile(filter_plugin: ModuleType) -> None:
     hostvars = {"api": {"project_path": "/a", "group_names": ["python", "rust", "spokes"]}}
     assert filter_plugin.declared_projects(hostvars, ["api"])[0]["groups"] == ["python", "rust", "spokes"]
 
 
-def test_names_that_all_hosts_have_are_told_once_and_those_of_ansible_never(filter_plugin: ModuleType) -> None:
+def test_names_that_all_hosts_have_are_returned_once_and_those_of_ansible_never(filter_plugin: ModuleType) -> None:
     everywhere = {"codebuddy_port": 1, "ansible_version": {}}
     hostvars = {"localhost": everywhere, "api": {**everywhere, "memory": "1g", "ansible_host": "x"}, "web": everywhere}
     names = filter_plugin.variable_names(hostvars, ["localhost", "api", "web"])
     assert names == {"all": ["codebuddy_port"], "api": ["memory"], "web": []}
 
 
-def test_a_setting_of_the_fleet_that_a_host_has_in_another_form_is_its_own(filter_plugin: ModuleType) -> None:
+def test_a_setting_of_the_fleet_with_another_value_on_a_host_is_the_hosts_own(filter_plugin: ModuleType) -> None:
     class Written(dict[str, Any]):
-        """As Ansible's, which renders what is asked for and gives what is written on request only."""
+        """Like Ansible's ``hostvars``, which renders values unless the raw ones are requested."""
 
         def raw_get(self, host: str) -> Any:
             return super().__getitem__(host)
@@ -139,7 +139,7 @@ def test_a_setting_of_the_fleet_that_a_host_has_in_another_form_is_its_own(filte
     assert names == {"all": ["codebuddy_endpoint", "codebuddy_port"], "api": ["codebuddy_port"], "web": []}
 
 
-def test_a_variable_that_cannot_be_read_is_told_with_its_host(filter_plugin: ModuleType) -> None:
+def test_a_variable_that_cannot_be_read_is_reported_with_its_host(filter_plugin: ModuleType) -> None:
     class Broken(dict[str, Any]):
         def get(self, _key: str, _default: Any = None) -> Any:
             raise KeyError("undefined template")
@@ -148,6 +148,6 @@ def test_a_variable_that_cannot_be_read_is_told_with_its_host(filter_plugin: Mod
         filter_plugin.declared_projects({"api": Broken()}, ["api"])
 
 
-def test_each_project_gets_its_image_and_none_where_there_is_none(filter_plugin: ModuleType) -> None:
+def test_each_project_gets_its_image_or_none(filter_plugin: ModuleType) -> None:
     projects = filter_plugin.with_images([{"id": "api"}, {"id": "web"}], {"api": "spoke:1"})
     assert [project["image"] for project in projects] == ["spoke:1", None]

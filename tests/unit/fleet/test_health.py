@@ -1,4 +1,4 @@
-"""The wait for health, with an engine that shows what a real one shows only by chance: errors and stale answers."""
+"""The wait for health, with a fake engine for what a real one shows only by chance: errors and stale answers."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HEALTHY = {**RUNNING, "Health": {"Status": "healthy"}}
 
 
 def framed(output: int, text: str) -> bytes:
-    """Pack what a command wrote to an output (1 or 2) as an engine does."""
+    """Return a frame of an output stream (1 or 2), as an engine sends it."""
     content = text.encode()
     return bytes([output, 0, 0, 0]) + len(content).to_bytes(4, "big") + content
 
 
 class Engine:
-    """Answers inspections from a script (the last answer stays), and counts the questions inside the container."""
+    """Answers inspections from a list (the last answer is repeated), and counts the commands in the container."""
 
     base_url, api_version, timeout = "http+docker://localhost", "1.41", 60
 
@@ -61,7 +61,7 @@ class Engine:
 
 @pytest.fixture
 def clock() -> Callable[[], float]:
-    """Time that passes by one second at each look."""
+    """A clock that advances by one second at each call."""
     seconds: Iterator[int] = iter(range(1000))
     return lambda: float(next(seconds))
 
@@ -71,37 +71,39 @@ def wait(engine: Engine | docker.APIClient, clock: Callable[[], float], **more: 
     return found
 
 
-def test_a_container_that_the_engine_has_as_healthy_is_not_asked(clock: Callable[[], float]) -> None:
+def test_a_container_that_the_engine_reports_as_healthy_is_not_asked(clock: Callable[[], float]) -> None:
     engine = Engine(HEALTHY)
     assert wait(engine, clock) == []
     assert engine.asked == 0
 
 
-def test_after_a_change_a_container_is_asked_whatever_the_engine_still_says(clock: Callable[[], float]) -> None:
+def test_after_a_change_a_container_is_asked_even_if_the_engine_reports_it_as_healthy(
+    clock: Callable[[], float],
+) -> None:
     engine = Engine(HEALTHY, exit_code=1, says="first\nno link to the hub.\n")
-    (sick,) = wait(engine, clock, ask_anyway=["api"])
+    (sick,) = wait(engine, clock, always_ask=["api"])
     assert engine.asked > 0
     assert sick.reason == "no link to the hub"
     assert len(sick.log) == 20
     assert sick.log[-1] == "line 99"
 
 
-def test_one_error_of_the_engine_is_no_verdict(clock: Callable[[], float]) -> None:
+def test_one_error_of_the_engine_does_not_end_the_wait(clock: Callable[[], float]) -> None:
     assert wait(Engine(docker.errors.APIError("busy"), RUNNING), clock) == []
 
 
-def test_a_container_that_is_gone_ends_the_wait_at_once(clock: Callable[[], float]) -> None:
+def test_a_missing_container_ends_the_wait_at_once(clock: Callable[[], float]) -> None:
     engine = Engine(docker.errors.NotFound("gone"))
     (sick,) = wait(engine, clock)
     assert "does not exist any more" in sick.reason
 
 
-def test_a_container_that_stopped_tells_its_exit_code_and_the_engines_reason(clock: Callable[[], float]) -> None:
+def test_a_stopped_container_is_reported_with_its_exit_code_and_the_engines_reason(clock: Callable[[], float]) -> None:
     (sick,) = wait(Engine({"Status": "exited", "ExitCode": 137, "Error": "no space"}), clock)
     assert sick.reason == "it is exited (exit code 137: no space)"
 
 
-def test_a_container_that_comes_up_late_but_in_time_is_healthy(clock: Callable[[], float]) -> None:
+def test_a_container_that_starts_late_but_in_time_is_healthy(clock: Callable[[], float]) -> None:
     assert wait(Engine({"Status": "created", "ExitCode": 0}, RUNNING), clock) == []
 
 
@@ -110,7 +112,7 @@ def test_old_restarts_do_not_make_a_restart_loop(clock: Callable[[], float]) -> 
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as an engine that runs a container whose health check fails, each answer in one piece."""
+    """An engine with a container whose health check fails; it sends each answer in one piece."""
 
     def do_GET(self) -> None:
         if "/logs" in self.path:
@@ -130,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"HTTP/1.0 200 OK\r\n\r\n" + content)
 
     def log_message(self, format: str, *_arguments: object) -> None:  # noqa: A002
-        """Say nothing; whoever asks over such a socket has no address."""
+        """Do nothing, because clients of a Unix socket have no address."""
 
 
 @contextmanager
@@ -145,7 +147,7 @@ def answering(path: Path) -> Iterator[docker.APIClient]:
             server.shutdown()
 
 
-def test_what_a_health_check_says_is_not_lost_when_it_comes_with_the_head_of_the_answer(
+def test_the_output_of_a_health_check_that_arrives_with_the_headers_is_not_lost(
     clock: Callable[[], float], tmp_path: Path
 ) -> None:
     with answering(tmp_path / "engine.sock") as client:

@@ -18,7 +18,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Run a module with ``ansible localhost -m``, answer with its result and ``rc``."""
+    """Run a module with ``ansible localhost -m``; return its result with ``rc``."""
 
     def call(module: str, arguments: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
         (tmp_path / "ansible.cfg").write_text("")
@@ -26,7 +26,9 @@ def run(tmp_path: Path) -> Run:
             **os.environ,
             "ANSIBLE_CONFIG": str(tmp_path / "ansible.cfg"),
             "ANSIBLE_LIBRARY": str(ROOT / "roles/fleet/library"),
-            "ANSIBLE_MODULE_UTILS": f"{ROOT}/roles/fleet/module_utils:{ROOT}/roles/hub/module_utils",
+            "ANSIBLE_MODULE_UTILS": ":".join(
+                f"{ROOT}/roles/{role}/module_utils" for role in ("engine", "hub", "fleet")
+            ),
             "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
             "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
             "ANSIBLE_HOME": str(tmp_path / "ansible"),
@@ -51,7 +53,7 @@ def nowhere(tmp_path: Path, declared: dict[str, Any]) -> dict[str, Any]:
     return {**declared, "docker_host": f"unix://{tmp_path}/no.sock"}
 
 
-def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created(
+def test_check_mode_without_an_engine_reports_that_everything_would_be_created(
     run: Run, nowhere: dict[str, Any]
 ) -> None:
     result = run("codebuddy_fleet", nowhere, check=True)
@@ -62,7 +64,7 @@ def test_a_check_on_a_host_without_engine_tells_that_everything_would_be_created
     assert not Path(nowhere["fleet"]["state_dir"]).exists()
 
 
-def test_without_engine_a_real_run_fails_with_a_sentence(run: Run, nowhere: dict[str, Any]) -> None:
+def test_without_an_engine_a_run_fails_with_a_sentence(run: Run, nowhere: dict[str, Any]) -> None:
     result = run("codebuddy_fleet", nowhere)
     assert result["rc"] != 0
     assert result["msg"].startswith(f"No engine answers at {nowhere['docker_host']}: start it")
@@ -74,35 +76,39 @@ def test_a_plan_is_rendered_without_engine(run: Run, nowhere: dict[str, Any]) ->
     assert sorted(result["plan"]["containers"]) == ["unitfleet-api", "unitfleet-hub", "unitfleet-web"]
 
 
-def test_a_bad_declaration_fails_with_all_its_sentences(run: Run, tmp_path: Path) -> None:
+def test_a_bad_declaration_fails_with_a_sentence_for_each_problem(
+    run: Run, nowhere: dict[str, Any], tmp_path: Path
+) -> None:
     arguments = {
+        **nowhere,
+        "state": "validated",
         "projects": [{"id": "Bad", "path": str(tmp_path / "api"), "profile": "cobol", "memory": "x"}],
         "profiles": ["python"],
-        "fleet": {"state_dir": str(tmp_path / "state")},
         "variables": {"all": ["codebuddy_prot"], "Bad": ["memmory"]},
     }
-    result = run("codebuddy_declaration", arguments, check=True)
+    result = run("codebuddy_fleet", arguments, check=True)
     assert result["rc"] != 0
     assert len(result["problems"].splitlines()) == 4
     assert result["msg"] == "The declaration is wrong, and nothing was changed."
-    assert result["warnings"] == ["host Bad: memmory is not a setting and changes nothing; did you mean memory?"]
+    assert result["warnings"] == ["host Bad: memmory is not a setting and has no effect; did you mean memory?"]
 
 
-def test_a_fleet_without_a_project_is_refused_with_how_to_declare_one(run: Run, tmp_path: Path) -> None:
-    arguments = {"projects": [], "profiles": ["python"], "fleet": {"state_dir": str(tmp_path / "state")}}
-    result = run("codebuddy_declaration", arguments)
+def test_a_fleet_without_a_project_is_refused_with_how_to_declare_one(run: Run, nowhere: dict[str, Any]) -> None:
+    arguments = {**nowhere, "state": "validated", "projects": [], "profiles": ["python"]}
+    result = run("codebuddy_fleet", arguments)
     assert result["rc"] != 0
     assert result["problems"].startswith(
         "fleet: the inventory declares no project: add one to the group of its profile"
     )
 
 
-def test_a_good_declaration_passes_and_changes_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_good_declaration_passes_and_changes_nothing(run: Run, nowhere: dict[str, Any], tmp_path: Path) -> None:
     arguments = {
+        **nowhere,
+        "state": "validated",
         "projects": [{"id": "api", "path": str(tmp_path / "api"), "profile": "python"}],
         "profiles": ["python"],
-        "fleet": {"state_dir": str(tmp_path / "state")},
     }
-    assert run("codebuddy_declaration", arguments)["problems"] == ""
+    assert run("codebuddy_fleet", arguments)["problems"] == ""
     assert not (tmp_path / "api").exists()
     assert not (tmp_path / "state").exists()

@@ -1,4 +1,4 @@
-"""The plan: hardened, sealed, stable, and the same for the same declaration."""
+"""The plan is hardened, sealed, and the same for the same declaration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.codebuddy_fleet.declaration import parse_fleet
-from ansible.module_utils.codebuddy_fleet.ground import Ground, look
+from ansible.module_utils.codebuddy_fleet.host_facts import HostFacts, read_host_facts
 from ansible.module_utils.codebuddy_fleet.plan import Container, Plan, spec_hash
 from ansible.module_utils.codebuddy_fleet.planner import render
 
@@ -97,7 +97,7 @@ def test_only_the_hub_publishes_and_only_on_the_loopback_address(plan: Plan) -> 
     }
 
 
-def test_a_spoke_finds_the_hub_where_the_hub_listens(plan: Plan) -> None:
+def test_a_spoke_connects_to_the_address_where_the_hub_listens(plan: Plan) -> None:
     config = json.loads(plan.files["/srv/state/config/hub/config.json"].content)
     spoke, hub = plan.containers["unitfleet-api"], plan.containers["unitfleet-hub"]
     listen = config["projects"]["api"]["listen"]
@@ -108,7 +108,7 @@ def test_a_spoke_finds_the_hub_where_the_hub_listens(plan: Plan) -> None:
     assert spoke.environment["PROJECT_ID"] == "api"
 
 
-def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
+def test_the_configuration_contains_what_was_declared(plan: Plan) -> None:
     hub = json.loads(plan.files["/srv/state/config/hub/config.json"].content)
     assert hub["projects"]["api"]["languages"] == ["python"]
     assert hub["projects"]["api"]["tasks"] == ["test"]
@@ -120,7 +120,7 @@ def test_the_configuration_says_what_was_declared(plan: Plan) -> None:
     assert spoke["language_servers"][0]["ready"] == "immediate"
 
 
-def test_a_project_that_is_formatted_on_write_is_told_to_the_hub_and_to_no_spoke(
+def test_formatting_on_write_is_configured_in_the_hub_and_in_no_spoke(
     declared: dict[str, Any], plan_of: PlanOf
 ) -> None:
     before = plan_of(declared)
@@ -135,7 +135,9 @@ def test_a_project_that_is_formatted_on_write_is_told_to_the_hub_and_to_no_spoke
     assert changed == {"unitfleet-hub"}
 
 
-def test_the_environment_of_a_project_is_in_no_container_setting(declared: dict[str, Any], plan_of: PlanOf) -> None:
+def test_the_environment_of_a_project_is_in_no_setting_of_a_container(
+    declared: dict[str, Any], plan_of: PlanOf
+) -> None:
     declared["projects"][0]["environment"] = {"LD_PRELOAD": "/workspace/evil.so"}
     assert "LD_PRELOAD" not in json.dumps(plan_of(declared).as_dict()["containers"])
 
@@ -148,34 +150,34 @@ def test_adding_a_project_changes_the_hub_and_no_other_spoke(declared: dict[str,
     assert set(after) - set(before) == {"unitfleet-aaa"}
 
 
-def test_the_engines_own_resolver_has_nobody_to_ask(plan: Plan) -> None:
+def test_the_engines_own_resolver_has_no_reachable_name_server(plan: Plan) -> None:
     assert all(container.dns == ["192.0.2.1"] for container in plan.containers.values())
 
 
-def test_another_directory_at_a_projects_path_renews_its_spoke_and_the_hub_and_no_other(
+def test_another_directory_at_a_projects_path_recreates_its_spoke_and_the_hub_only(
     declared: dict[str, Any],
 ) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before = hashes(render(fleet, Ground({"api": 1, "web": 2}, "k")))
-    after = hashes(render(fleet, Ground({"api": 3, "web": 2}, "k")))
+    before = hashes(render(fleet, HostFacts({"api": 1, "web": 2}, "k")))
+    after = hashes(render(fleet, HostFacts({"api": 3, "web": 2}, "k")))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub", "unitfleet-api"}
 
 
-def test_another_signing_key_renews_the_hub(declared: dict[str, Any]) -> None:
+def test_another_signing_key_recreates_the_hub(declared: dict[str, Any]) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before = hashes(render(fleet, Ground({}, "old")))
-    after = hashes(render(fleet, Ground({}, "new")))
+    before = hashes(render(fleet, HostFacts({}, "old")))
+    after = hashes(render(fleet, HostFacts({}, "new")))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
-def test_another_directory_of_the_journal_renews_the_hub(declared: dict[str, Any]) -> None:
+def test_another_directory_of_the_journal_recreates_the_hub(declared: dict[str, Any]) -> None:
     fleet = parse_fleet(declared["fleet"], declared["projects"])
-    before, after = (hashes(render(fleet, Ground({}, "k", journal=inode))) for inode in (1, 2))
+    before, after = (hashes(render(fleet, HostFacts({}, "k", journal=inode))) for inode in (1, 2))
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
 @pytest.mark.parametrize("change", [{"journal_size": "65m"}, {"journal_age": "8d"}])
-def test_another_limit_of_the_journal_renews_the_hub(
+def test_another_limit_of_the_journal_recreates_the_hub(
     declared: dict[str, Any], plan_of: PlanOf, change: dict[str, str]
 ) -> None:
     before = hashes(plan_of(declared))
@@ -184,7 +186,7 @@ def test_another_limit_of_the_journal_renews_the_hub(
     assert {name for name in before if before[name] != after[name]} == {"unitfleet-hub"}
 
 
-def test_the_facts_of_the_host_are_read_as_they_are(declared: dict[str, Any], tmp_path: Path) -> None:
+def test_the_facts_of_the_host_are_read(declared: dict[str, Any], tmp_path: Path) -> None:
     directory, key, journal = (tmp_path / name for name in ("api", "state/hub/keys/signing.pub", "state/hub/journal"))
     directory.mkdir()
     journal.mkdir(parents=True)
@@ -192,10 +194,10 @@ def test_the_facts_of_the_host_are_read_as_they_are(declared: dict[str, Any], tm
     key.write_bytes(b"key")
     declared["fleet"]["state_dir"] = str(tmp_path / "state")
     declared["projects"][0]["path"] = str(directory)
-    ground = look(parse_fleet(declared["fleet"], declared["projects"]))
-    assert ground.inodes == {"api": directory.stat().st_ino}
-    assert ground.journal == journal.stat().st_ino
-    assert ground.signing_key == hashlib.sha256(b"key").hexdigest()
+    facts = read_host_facts(parse_fleet(declared["fleet"], declared["projects"]))
+    assert facts.inodes == {"api": directory.stat().st_ino}
+    assert facts.journal == journal.stat().st_ino
+    assert facts.signing_key == hashlib.sha256(b"key").hexdigest()
 
 
 def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], plan_of: PlanOf) -> None:
@@ -229,7 +231,7 @@ def test_every_declared_value_is_part_of_the_hash(
     assert before["unitfleet-web"] == after["unitfleet-web"]
 
 
-def test_a_plan_survives_being_kept_as_json_in_any_key_order(plan: Plan) -> None:
+def test_a_plan_is_read_back_from_json_with_any_key_order(plan: Plan) -> None:
     shown = plan.as_dict()
     assert all(item["spec"] for kind in ("networks", "containers") for item in shown[kind].values())
     kept = Plan.from_dict(json.loads(json.dumps(shown, sort_keys=True)))

@@ -17,29 +17,29 @@ HEALTH = {
 }
 
 
-def test_each_project_has_a_line_with_the_word_of_engine_and_hub() -> None:
+def test_each_project_has_a_line_with_the_answers_of_engine_and_hub() -> None:
     hub, a, b = rows({"hub": "Up 1 minute", "a": "Up 2 minutes (healthy)", "b": "Exited (137)"}, HEALTH, "")
     assert hub == Row("hub", "Up 1 minute")
     assert a == Row("a", "Up 2 minutes (healthy)", "connected", "typescript ready, css loading", "same")
     assert b == Row("b", "Exited (137)", "offline", reason="The spoke of b is not connected.")
 
 
-def test_a_proxy_has_a_line_after_its_project_and_is_no_project_that_the_hub_should_know() -> None:
+def test_a_proxy_has_a_line_after_its_project_and_does_not_count_as_a_project() -> None:
     found = {"hub": "Up", "a": "Up", "b": "Up", "b.egress": "Up 1 minute (unhealthy)", "a.egress": "Up (healthy)"}
     lines = rows(found, HEALTH, "")
     assert [(row.name, row.ready) for row in lines[1:3]] == [("a", True), ("a.egress", True)]
     assert lines[-1] == Row("b.egress", "Up 1 minute (unhealthy)", reason="nothing outside can be reached through it")
 
 
-def test_only_what_has_no_reason_against_it_is_ready() -> None:
+def test_only_a_row_without_a_reason_is_ready() -> None:
     assert [row.ready for row in rows({"hub": "Up", "a": "Up", "b": "Up"}, HEALTH, "")] == [True, True, False]
     assert [row.ready for row in rows({"hub": "Up", "a": "Up"}, None, "connection refused")] == [False, False]
 
 
-def test_a_silent_hub_says_why_and_hides_no_project() -> None:
+def test_without_an_answer_of_the_hub_all_projects_are_listed_with_the_reason() -> None:
     hub, a = rows({"hub": "Exited (1)", "a": "Up"}, None, "connection refused")
     assert hub.reason == "connection refused"
-    assert (a.name, a.reason) == ("a", "the hub tells nothing of it")
+    assert (a.name, a.reason) == ("a", "the hub reports nothing about it")
 
 
 def test_a_project_without_a_container_is_listed() -> None:
@@ -50,7 +50,7 @@ def test_a_project_without_a_container_is_listed() -> None:
     ]
 
 
-def test_columns_stand_below_their_headings() -> None:
+def test_columns_are_aligned_with_their_headings() -> None:
     lines = table(rows({"hub": "Up", "a": "Up 2 minutes (healthy)"}, HEALTH, "")).splitlines()
     column = lines[0].index("LINK")
     assert lines[2][column:].startswith("connected")

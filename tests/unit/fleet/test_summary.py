@@ -1,14 +1,19 @@
-"""The line that `make plan`, `make up` and `make down` end with: what is made, renewed, removed, and what is kept."""
+"""The summary at the end of `make plan`, `make up` and `make down`, and the lines of the diff."""
 
 from __future__ import annotations
 
+import json
+from difflib import ndiff
+from typing import Any
+
 import pytest
+import yaml
 from ansible.module_utils.codebuddy_fleet.differ import Change
 from ansible.module_utils.codebuddy_fleet.plan import Plan
-from ansible.module_utils.codebuddy_fleet.summary import removal_summary, summary
+from ansible.module_utils.codebuddy_fleet.summary import diff_text, removal_summary, summary
 
 PARTS = ("hub", "api", "web")
-# Of the plan's containers only the names count.
+# Only the names of the plan's containers are used.
 PLAN = Plan(fleet="unitfleet", containers={f"unitfleet-{part}": None for part in PARTS})
 
 
@@ -17,12 +22,12 @@ def change(line: str) -> Change:
     return Change(kind, name, action)
 
 
-def test_when_nothing_differs_it_says_so() -> None:
+def test_the_summary_says_that_nothing_differs() -> None:
     assert summary(PLAN, [], done=False) == "Nothing would change in hub and spokes."
     assert summary(PLAN, [], done=True) == "Nothing changed in hub and spokes."
 
 
-def test_a_new_project_is_created_the_hub_renewed_and_the_rest_kept() -> None:
+def test_the_summary_names_a_new_project_the_renewed_hub_and_the_kept_rest() -> None:
     todo = [
         change("create network unitfleet-web"),
         change("create volume unitfleet-web"),
@@ -50,7 +55,7 @@ def test_a_new_project_is_created_the_hub_renewed_and_the_rest_kept() -> None:
         (["keep generation latest"], "Keep hub, api, web."),
     ],
 )
-def test_every_other_change_is_told_in_the_words_of_the_declaration(lines: list[str], told: str) -> None:
+def test_every_other_change_is_named_in_terms_of_the_declaration(lines: list[str], told: str) -> None:
     assert summary(PLAN, [change(line) for line in lines], done=False) == told
 
 
@@ -62,14 +67,14 @@ DOWN = [
 ]
 
 
-def test_taking_down_tells_what_went_and_what_stayed() -> None:
+def test_the_summary_of_a_removal_names_what_was_removed_and_kept() -> None:
     assert removal_summary("unitfleet", DOWN, ["unitfleet-api"], "/srv/state", done=True) == (
         "Removed containers and networks of hub, api. "
         "Kept the volume unitfleet-api; the state directory /srv/state; the images and the project directories."
     )
 
 
-def test_purging_tells_of_volumes_and_state_too() -> None:
+def test_the_summary_of_a_purge_names_volumes_and_state() -> None:
     todo = [*DOWN, change("remove volume unitfleet-api"), change("remove state /srv/state")]
     assert removal_summary("unitfleet", todo, [], None, done=True) == (
         "Removed containers and networks of hub, api; the volume unitfleet-api; the state directory /srv/state. "
@@ -77,8 +82,35 @@ def test_purging_tells_of_volumes_and_state_too() -> None:
     )
 
 
-def test_when_nothing_is_there_it_says_so() -> None:
+def test_the_summary_of_a_removal_says_that_nothing_was_there() -> None:
     assert removal_summary("unitfleet", [], ["unitfleet-api", "unitfleet-web"], None, done=False) == (
         "Nothing of fleet unitfleet is here to remove. "
         "Keep the volumes unitfleet-api, unitfleet-web; the images and the project directories."
     )
+
+
+def files(**contents: str) -> dict[str, Any]:
+    return {"files": {f"/state/{name.replace('_', '.')}": {"content": content} for name, content in contents.items()}}
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    lines = ndiff(diff_text(before).splitlines(), diff_text(after).splitlines())
+    return [f"{line[0]} {line[2:].strip()}" for line in lines if line[0] in "+-"]
+
+
+def test_the_diff_of_a_configuration_shows_the_changed_setting() -> None:
+    config = {"tasks": {"test": ["go", "test"], "build": ["go", "build"]}, "runs": {"max_jobs": 8}}
+    other = {**config, "runs": {"max_jobs": 9}}
+    before, after = files(config_json=json.dumps(config, indent=2)), files(config_json=json.dumps(other, indent=2))
+    assert changed(before, after) == ["- max_jobs: 8", "+ max_jobs: 9"]
+
+
+def test_the_diff_of_any_other_file_shows_the_changed_lines() -> None:
+    before, after = files(squid_conf="http_port 1\nacl a\nacl b\n"), files(squid_conf="http_port 1\nacl c\nacl b\n")
+    assert changed(before, after) == ["- acl a", "+ acl c"]
+
+
+def test_invalid_json_is_shown_unchanged() -> None:
+    side = {**files(config_json="{half"), "containers": {"x": {"spec": "1"}}}
+    assert yaml.safe_load(diff_text(side)) == side
+    assert diff_text({}) == ""

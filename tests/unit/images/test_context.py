@@ -1,4 +1,4 @@
-"""A build context is its files' names, contents and executable bits: nothing else counts."""
+"""The digest of a build context depends on the files' names, contents and executable bits, and on nothing else."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_content_name_and_executable_bit_count(tmp_path: Path) -> None:
     assert len(set(trees)) == len(trees)
 
 
-def test_bytes_cannot_move_from_one_file_to_the_next_unseen() -> None:
+def test_bytes_that_move_from_one_file_to_the_next_change_the_digest() -> None:
     assert digest({"a": File(b"1"), "b": File(b"23")}) != digest({"a": File(b"12"), "b": File(b"3")})
     assert digest({"a": File(b""), "b": File(b"")}) != digest({"a": File(b"b\x000\x000\x00")})
 
 
-def test_caches_and_compiled_files_are_left_out(tmp_path: Path) -> None:
+def test_caches_and_compiled_files_are_ignored(tmp_path: Path) -> None:
     write(tmp_path / "a.py")
     clean = digest(read_tree(tmp_path))
     for leaving in ("__pycache__/a.cpython-311.pyc", "b.pyc", ".mypy_cache/x", "codebuddy.egg-info/PKG-INFO", "a.py~"):
@@ -51,7 +51,7 @@ def test_caches_and_compiled_files_are_left_out(tmp_path: Path) -> None:
     assert digest(read_tree(tmp_path)) == clean
 
 
-def test_a_directory_that_does_not_exist_holds_no_certificates(tmp_path: Path) -> None:
+def test_a_missing_directory_has_no_certificates(tmp_path: Path) -> None:
     assert read_tree(tmp_path / "none", under="certificates", suffix=".crt") == {}
 
 
@@ -83,7 +83,7 @@ def sources(**changed: Path) -> Sources:
     return Sources(**{**directories, **changed})
 
 
-def test_the_projects_own_recipes_are_whole() -> None:
+def test_the_recipes_of_this_repository_are_complete() -> None:
     recipes = read_recipes(sources())
     assert {"typescript", "python", "rust", "go", "cpp"} == set(recipes.toolchains)
     for context in (recipes.base, recipes.runtime, recipes.hub, recipes.spoke, *recipes.toolchains.values()):

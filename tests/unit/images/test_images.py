@@ -1,4 +1,4 @@
-"""Content hashes decide: what an image is made of names it, and only a change of that builds it anew."""
+"""Images are tagged with the hash of their content, and are rebuilt only if it changes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
 EVERYTHING = {"base", "runtime", "hub", "toolchain-python", "toolchain-rust", "spoke-python", "spoke-rust"}
 
 
-def test_the_image_of_the_proxies_is_wanted_where_a_project_has_an_egress() -> None:
+def test_the_image_of_the_proxies_is_wanted_if_a_project_has_an_egress() -> None:
     assert plan().proxy is None
     images = plan(projects=[*PROJECTS, Project("shop", "rust", has_egress=True)])
     assert images.proxy is not None
@@ -80,18 +80,18 @@ def test_the_same_recipes_give_the_same_references() -> None:
         ),
     ],
 )
-def test_a_changed_recipe_renames_itself_and_what_stands_on_it_and_nothing_else(
+def test_a_changed_recipe_changes_the_tags_of_its_image_and_the_descendants_only(
     part: str, replacement: Any, rebuilt: set[str]
 ) -> None:
     after = plan(replace(RECIPES, **{part: replacement}))
     assert changed(lineage(plan()), lineage(after)) == rebuilt
 
 
-def test_another_base_renames_everything() -> None:
+def test_another_base_changes_every_tag() -> None:
     assert changed(lineage(plan()), lineage(plan(base="debian:bookworm-slim"))) == EVERYTHING
 
 
-def test_projects_that_declare_the_same_share_an_image_and_others_do_not() -> None:
+def test_projects_with_equal_declarations_share_an_image_and_others_do_not() -> None:
     images = plan(
         projects=[
             Project("a", "python"),
@@ -106,12 +106,12 @@ def test_projects_that_declare_the_same_share_an_image_and_others_do_not() -> No
     assert len({images[name].reference for name in "ace"}) == 3
 
 
-def test_packages_are_installed_above_the_toolchain_that_all_of_a_profile_share() -> None:
+def test_projects_of_a_profile_share_the_toolchain_below_their_packages() -> None:
     images = plan(projects=[Project("a", "python"), Project("b", "python", packages=["gcc"])]).projects
     assert images["a"].parent_reference == images["b"].parent_reference
 
 
-def test_the_base_image_of_one_project_leaves_the_others_alone() -> None:
+def test_the_base_image_of_one_project_does_not_change_the_others() -> None:
     images = plan(projects=[Project("a", "python"), Project("b", "python", base_image="mine:1")])
     assert [image.parent for image in images.projects["b"].lineage()][-1] == "mine:1"
     assert [image.parent for image in images.projects["a"].lineage()][-1] == "debian:trixie-slim"
@@ -120,12 +120,12 @@ def test_the_base_image_of_one_project_leaves_the_others_alone() -> None:
 
 @pytest.mark.parametrize("name", ["-o=Dir::Etc=/x", "--allow-unauthenticated", "a b", "$(id)", "x;y", "../x", "", "A"])
 def test_a_package_name_cannot_be_an_option_or_a_command(name: str) -> None:
-    with pytest.raises(DeclarationError, match=r"Host a: .* is no package name"):
+    with pytest.raises(DeclarationError, match=r"Host a: .* is not a package name"):
         plan(projects=[Project("a", "python", packages=["gcc", name])])
 
 
 @pytest.mark.parametrize("name", ["gcc", "libstdc++-14-dev", "libc6:arm64", "git=1:2.47.3-0+deb13u1", "python3.13"])
-def test_package_names_as_apt_knows_them_are_taken(name: str) -> None:
+def test_package_names_in_apts_notation_are_accepted(name: str) -> None:
     assert plan(projects=[Project("a", "python", packages=[name])]).projects["a"].arguments == {"PACKAGES": name}
 
 
@@ -135,7 +135,7 @@ def test_an_unknown_profile_is_refused_with_the_host_and_the_known_ones(profile:
         plan(projects=[Project("a", profile)])
 
 
-def test_whom_an_image_is_for_is_told() -> None:
+def test_the_users_of_an_image_are_known() -> None:
     images = plan()
     known = lineage(images)
     assert images.users(known["codebuddy/base"]) == ["hub", "service", "cli"]
@@ -143,7 +143,7 @@ def test_whom_an_image_is_for_is_told() -> None:
     assert images.users(known["codebuddy/hub"]) == ["hub"]
 
 
-def test_what_is_built_comes_after_what_it_stands_on_and_once() -> None:
+def test_every_image_is_listed_once_and_after_its_parent() -> None:
     order = [image.reference for image in to_build(plan().wanted.values(), present=set())]
     assert len(order) == len(set(order)) == len(EVERYTHING)
     for image in to_build(plan().wanted.values(), present=set()):
@@ -151,12 +151,12 @@ def test_what_is_built_comes_after_what_it_stands_on_and_once() -> None:
             assert order.index(image.parent_reference) < order.index(image.reference)
 
 
-def test_nothing_is_built_when_all_wanted_images_are_there_though_intermediate_ones_are_lost() -> None:
+def test_nothing_is_built_if_all_wanted_images_exist_even_if_intermediate_ones_are_missing() -> None:
     images = plan()
     assert to_build(images.wanted.values(), present=set(images.wanted)) == []
 
 
-def test_only_what_lies_between_a_missing_image_and_a_present_one_is_built() -> None:
+def test_only_images_between_a_missing_and_an_existing_one_are_built() -> None:
     images = plan()
     known = lineage(images)
     present = {known["codebuddy/runtime"], known["codebuddy/hub"], known["codebuddy/spoke-rust"]}

@@ -1,4 +1,4 @@
-"""Builds run side by side, each after what it stands on; one that fails stops only what stands on it."""
+"""Builds run in parallel, each after its parent; a failed one stops only its descendants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Builds:
             raise BuildError(f"{image.repository} broke.")
 
 
-def test_everything_is_built_after_what_it_stands_on() -> None:
+def test_every_image_is_built_after_its_parent() -> None:
     builds = Builds()
     outcome = build_all(ALL, builds, workers=3)
     assert sorted(outcome.built) == sorted(image.reference for image in ALL)
@@ -40,33 +40,33 @@ def test_everything_is_built_after_what_it_stands_on() -> None:
     assert builds.begun.index("tools") < builds.begun.index("spoke")
 
 
-def test_images_that_do_not_stand_on_each_other_are_built_at_the_same_time() -> None:
+def test_independent_images_are_built_at_the_same_time() -> None:
     both = threading.Barrier(2, timeout=10)
 
     def build(image: Any) -> None:
         if image.repository in ("tools", "hub"):
-            both.wait()  # breaks, and fails the build, unless the other one is running too
+            both.wait()  # fails, and with it the build, unless both run at the same time
 
     assert len(build_all(ALL, build, workers=2).built) == 4
 
 
-def test_a_failure_stops_only_what_stands_on_it_and_each_is_told() -> None:
+def test_a_failed_build_stops_only_its_descendants_and_is_reported() -> None:
     builds = Builds("tools")
     outcome = build_all(ALL, builds, workers=2)
     assert sorted(builds.begun) == ["base", "hub", "tools"]
     assert outcome.built == [BASE.reference, HUB.reference]
     assert outcome.failures == {TOOLS.reference: "tools broke."}
-    assert outcome.left == [SPOKE.reference]
+    assert outcome.skipped == [SPOKE.reference]
 
 
-def test_a_failure_at_the_bottom_leaves_nothing_waiting_for_ever() -> None:
+def test_a_failure_of_the_base_image_leaves_no_build_waiting() -> None:
     outcome = build_all(ALL, Builds("base"), workers=2)
     assert outcome.built == []
     assert outcome.failures == {BASE.reference: "base broke."}
-    assert len(outcome.left) == 3
+    assert len(outcome.skipped) == 3
 
 
-def test_a_parent_that_is_not_among_the_builds_counts_as_there() -> None:
+def test_a_parent_that_is_not_among_the_builds_exists_already() -> None:
     assert build_all([SPOKE], Builds(), workers=1).built == [SPOKE.reference]
 
 
@@ -82,5 +82,5 @@ def test_a_parent_that_is_not_among_the_builds_counts_as_there() -> None:
         ("debian@sha256:0123", None),
     ],
 )
-def test_only_a_suite_of_debian_can_be_made_from_packages(reference: str, suite: str | None) -> None:
+def test_only_a_suite_of_debian_can_be_built_from_packages(reference: str, suite: str | None) -> None:
     assert suite_of(reference) == suite

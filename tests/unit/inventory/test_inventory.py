@@ -1,4 +1,4 @@
-"""What Ansible makes of an inventory before any module sees it: nothing is lost in silence, and hints speak of it."""
+"""How Ansible reads an inventory: nothing is lost silently, and hints refer to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import state
+from ansible.module_utils.codebuddy_fleet import naming
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +31,7 @@ def inventory(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_group_that_is_declared_twice_is_refused_with_its_file_and_name(inventory: Path) -> None:
+def test_a_group_declared_twice_is_refused_with_its_file_and_name(inventory: Path) -> None:
     with inventory.open("a") as stream:
         stream.write("python:\n  hosts:\n    two: {project_path: /tmp/two}\n")
     done = run("ansible-inventory", inventory, "--list")
@@ -46,7 +46,7 @@ def test_a_setting_that_a_host_has_twice_is_refused_with_host_and_name(inventory
     variables.write_text("memory: 1g\nmemory: 3g\n")
     done = run("ansible", inventory, "localhost", "-m", "ansible.builtin.debug", "-a", "var=codebuddy_projects")
     assert done.returncode != 0
-    # Ansible itself says which file it is only for those that hold the hosts.
+    # Ansible names the file only if it is the one with the hosts.
     told = " ".join((done.stdout + done.stderr).split())
     assert "host one: its variables (in the inventory, host_vars or group_vars) cannot be read" in told
     assert "Found duplicate mapping key 'memory'" in told
@@ -61,7 +61,7 @@ def test_a_setting_that_a_host_has_twice_is_refused_with_host_and_name(inventory
         ({"INVENTORY": "~/mine", "HOME": "/home/me"}, " INVENTORY=/home/me/mine"),
     ],
 )
-def test_commands_in_hints_are_about_the_inventory_that_was_given(
+def test_commands_in_hints_use_the_given_inventory(
     inventory: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], ending: str
 ) -> None:
     monkeypatch.delenv("INVENTORY", raising=False)
@@ -71,10 +71,10 @@ def test_commands_in_hints_are_about_the_inventory_that_was_given(
     assert json.loads(done.stdout[done.stdout.index("{") :])["hub_up_command"] == f"make up{ending}"
 
 
-def test_the_roles_that_fill_the_state_directory_are_told_the_places_that_the_plan_mounts() -> None:
+def test_the_roles_create_the_directories_that_the_plan_mounts() -> None:
     wiring = yaml.safe_load((ROOT / "inventory/group_vars/all/wiring.yml").read_text())
     told = {name: str(path).removeprefix("{{ codebuddy_state_path }}/") for name, path in wiring.items()}
-    assert told["hub_public_key"] == state.PUBLIC_KEY
-    assert told["hub_journal_dir"] == state.JOURNAL
-    assert told["spokes_tokens_dir"] == state.TOKENS
-    assert told["spokes_secrets_dir"] == state.SECRETS
+    assert told["hub_public_key"] == naming.PUBLIC_KEY
+    assert told["hub_journal_dir"] == naming.JOURNAL
+    assert told["spokes_tokens_dir"] == naming.TOKENS
+    assert told["spokes_secrets_dir"] == naming.SECRETS

@@ -1,4 +1,4 @@
-"""Directories that are missing are made, empty ones get a sample, and what holds anything is left alone."""
+"""Missing directories are created, empty ones receive a sample, and all others are left alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.codebuddy_directories import Owner, examine, perform
+from ansible.module_utils.codebuddy_directories import Owner, apply, plan
 
 SAMPLES = Path(__file__).parents[3] / "roles/projects/files/samples"
 ME = Owner(os.getuid(), os.getgid())
@@ -31,12 +31,12 @@ def contents(root: Path) -> dict[str, str]:
 FILLED = {"run": "#!/bin/sh\n", "src/main.ts": "main"}
 
 
-def test_a_missing_directory_is_made_with_its_parents_and_filled(tmp_path: Path, sample: Path) -> None:
+def test_a_missing_directory_is_created_with_its_parents_and_filled(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "my-projects/app"
-    work = examine(project, sample)
-    assert not project.parent.exists(), "examining changes nothing"
+    work = plan(project, sample)
+    assert not project.parent.exists(), "planning changes nothing"
     assert list(work.lines()) == [f"{tmp_path}/my-projects/", f"{project}/", f"{project}/run", f"{project}/src/main.ts"]
-    perform(work, ME)
+    apply(work, ME)
     assert contents(project) == FILLED
     assert (project / "run").stat().st_mode & 0o777 == 0o755
     assert (project / "src/main.ts").stat().st_mode & 0o777 == 0o644
@@ -46,34 +46,34 @@ def test_an_empty_directory_is_filled_and_stays_the_same_directory(tmp_path: Pat
     project = tmp_path / "app"
     project.mkdir()
     inode = project.stat().st_ino
-    perform(examine(project, sample), ME)
+    apply(plan(project, sample), ME)
     assert contents(project) == FILLED
     assert project.stat().st_ino == inode, "a mount of it must not go stale"
 
 
 def test_a_second_time_there_is_nothing_to_do(tmp_path: Path, sample: Path) -> None:
-    perform(examine(tmp_path / "app", sample), ME)
-    assert not examine(tmp_path / "app", sample)
+    apply(plan(tmp_path / "app", sample), ME)
+    assert not plan(tmp_path / "app", sample)
 
 
 @pytest.mark.parametrize("name", [".git", "README.md"])
-def test_a_directory_that_holds_anything_is_never_touched(name: str, tmp_path: Path, sample: Path) -> None:
+def test_a_directory_that_is_not_empty_is_never_touched(name: str, tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
     (project / name).write_text("mine")
-    assert not examine(project, sample)
+    assert not plan(project, sample)
 
 
-def test_without_a_sample_of_its_profile_the_directory_is_made_and_stays_empty(tmp_path: Path) -> None:
-    perform(examine(tmp_path / "app", tmp_path / "none"), ME)
+def test_without_a_sample_of_its_profile_the_directory_is_created_empty(tmp_path: Path) -> None:
+    apply(plan(tmp_path / "app", tmp_path / "none"), ME)
     assert contents(tmp_path / "app") == {}
-    assert not examine(tmp_path / "app", tmp_path / "none")
+    assert not plan(tmp_path / "app", tmp_path / "none")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_all_that_is_created_belongs_to_the_owner_and_nothing_else_does(tmp_path: Path, sample: Path) -> None:
+def test_only_what_is_created_is_given_to_the_owner(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "my-projects/app"
-    perform(examine(project, sample), Owner(4242, 4243))
+    apply(plan(project, sample), Owner(4242, 4243))
     created = [project.parent, project, *project.rglob("*")]
     assert {(path.stat().st_uid, path.stat().st_gid) for path in created} == {(4242, 4243)}
     assert tmp_path.stat().st_uid == 0
@@ -82,31 +82,31 @@ def test_all_that_is_created_belongs_to_the_owner_and_nothing_else_does(tmp_path
 def test_modes_do_not_depend_on_the_umask(tmp_path: Path, sample: Path) -> None:
     before = os.umask(0o077)
     try:
-        perform(examine(tmp_path / "app", sample), ME)
+        apply(plan(tmp_path / "app", sample), ME)
     finally:
         os.umask(before)
     assert (tmp_path / "app").stat().st_mode & 0o777 == 0o755
     assert (tmp_path / "app/src").stat().st_mode & 0o777 == 0o755
 
 
-def test_a_link_that_appears_meanwhile_leads_nothing_outside(tmp_path: Path, sample: Path) -> None:
+def test_a_link_that_appears_in_the_meantime_is_not_followed(tmp_path: Path, sample: Path) -> None:
     project, outside = tmp_path / "app", tmp_path / "outside"
     project.mkdir()
     outside.mkdir()
-    work = examine(project, sample)
+    work = plan(project, sample)
     (project / "src").symlink_to(outside)
     with pytest.raises(FileExistsError):
-        perform(work, ME)
+        apply(work, ME)
     assert contents(outside) == {}
 
 
-def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path, sample: Path) -> None:
+def test_a_file_that_appears_in_the_meantime_is_not_replaced(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
-    work = examine(project, sample)
+    work = plan(project, sample)
     (project / "run").write_text("mine")
     with pytest.raises(FileExistsError):
-        perform(work, ME)
+        apply(work, ME)
     assert (project / "run").read_text() == "mine"
 
 
@@ -114,7 +114,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path, sample: P
 def test_a_path_that_is_or_crosses_a_file_is_refused(path: str, tmp_path: Path, sample: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
-        examine(tmp_path / path, sample)
+        plan(tmp_path / path, sample)
 
 
 @pytest.mark.parametrize("profile", ["typescript", "python", "rust", "go", "cpp"])

@@ -1,4 +1,4 @@
-"""clangd is started with a compilation database that covers the whole project, wherever that comes from."""
+"""clangd is started with a compilation database of the whole project."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ mkdir -p "$4" && echo '[{"directory": "/", "file": "from-cmake.cpp"}]' > "$4/com
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project with two sources, beside a clangd and a cmake that only tell what they are given."""
+    """A project with two sources; clangd and cmake are scripts that print their arguments."""
     for name, text in {"clangd": '#!/bin/sh\nprintf "%s\\n" "$@"\n', "cmake": CMAKE}.items():
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
@@ -34,13 +34,13 @@ def project(tmp_path: Path) -> Path:
 
 
 def database(project: Path, *arguments: str) -> tuple[Path, list[dict[str, Any]]]:
-    """Start it; give where the database that clangd is told to use lies, and what is in it."""
+    """Run the program; return the path and the content of the database that clangd is told to use."""
     top = project.parent
     environment = {"PATH": f"{top / 'bin'}:{os.environ['PATH']}", "HOME": str(top / "home")}
     done = subprocess.run(
         [str(PROGRAM), *arguments], cwd=project, env=environment, capture_output=True, text=True, check=True, timeout=30
     )
-    first, *others = done.stdout.splitlines()  # nothing but clangd's own words may be there
+    first, *others = done.stdout.splitlines()  # only clangd may write there
     assert others == list(arguments)
     path = Path(first.removeprefix("--compile-commands-dir="), "compile_commands.json")
     return path, json.loads(path.read_text())
@@ -54,7 +54,7 @@ def test_arguments_reach_clangd_and_nothing_is_written_to_the_project(project: P
 
 
 @pytest.mark.parametrize("place", [".", "build"])
-def test_the_projects_own_database_is_followed(project: Path, place: str) -> None:
+def test_the_projects_own_database_is_used(project: Path, place: str) -> None:
     (project / place).mkdir(exist_ok=True)
     own = project / place / "compile_commands.json"
     (project / "CMakeLists.txt").touch()
@@ -69,20 +69,20 @@ def test_the_projects_own_database_is_followed(project: Path, place: str) -> Non
 @pytest.mark.parametrize(
     "text", ['[{"directory": "/home/somebody/elsewhere", "file": "a.cpp"}]', "[", "{}", "[1]", '[{"directory": 1}]']
 )
-def test_a_database_that_was_made_elsewhere_or_is_none_is_passed_over(project: Path, text: str) -> None:
+def test_a_database_from_another_place_or_with_invalid_content_is_ignored(project: Path, text: str) -> None:
     (project / "compile_commands.json").write_text(text)
     (project / "CMakeLists.txt").touch()
     assert [entry["file"] for entry in database(project)[1]] == ["from-cmake.cpp"]
 
 
-def test_where_cmake_fails_all_sources_are_listed(project: Path) -> None:
+def test_all_sources_are_listed_if_cmake_fails(project: Path) -> None:
     (project / "CMakeLists.txt").touch()
     (project / "broken").touch()
     files = {entry["file"] for entry in database(project)[1]}
     assert files == {str(project / "main.cpp"), str(project / "lib/half.c")}
 
 
-def test_sources_get_the_flags_of_the_nearest_file_of_flags(project: Path) -> None:
+def test_sources_have_the_flags_of_the_nearest_compile_flags_file(project: Path) -> None:
     (project / "compile_flags.txt").write_text("-std=c++20\n\n-Iinclude\n")
     (project / "lib/compile_flags.txt").write_text("-std=c17\n")
     entries = {Path(entry["file"]).name: entry for entry in database(project)[1]}

@@ -41,8 +41,8 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "state/secrets"
 
 
-def told(result: dict[str, Any]) -> dict[str, str]:
-    """What became of each secret; the difference that Ansible shows says the same."""
+def reported(result: dict[str, Any]) -> dict[str, str]:
+    """The change of each secret, which is also in the diff."""
     changes = {f"{one['project']}/{one['name']}": one["change"] for one in result["secrets"]}
     assert result["changed"] == bool(changes)
     shown = dict(line.rsplit(": ", 1) for line in result["diff"]["after"].splitlines())
@@ -54,9 +54,9 @@ def files(directory: Path) -> dict[str, bytes]:
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_a_copy_is_exact_and_for_its_owner_alone(kept: Path, key: Path) -> None:
+def test_a_copy_is_exact_and_only_its_owner_can_read_it(kept: Path, key: Path) -> None:
     result = run(kept, {"api": {"key": key}}, owner=str(os.getuid()), group=str(os.getgid()))
-    assert told(result) == {"api/key": "added"}
+    assert reported(result) == {"api/key": "added"}
     assert files(kept) == {"api/key": key.read_bytes()}
     assert stat.S_IMODE((kept / "api/key").stat().st_mode) == 0o400
     assert {stat.S_IMODE(path.stat().st_mode) for path in (kept, kept / "api")} == {0o700}
@@ -74,31 +74,35 @@ def test_a_second_run_changes_nothing_and_a_changed_file_is_replaced_in_the_same
 ) -> None:
     run(kept, {"api": {"key": key}})
     directory, file = (path.stat().st_ino for path in (kept / "api", kept / "api/key"))
-    assert told(run(kept, {"api": {"key": key}})) == {}
+    assert reported(run(kept, {"api": {"key": key}})) == {}
     key.write_bytes(b"HUSH again")
-    assert told(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "changed"}
+    assert reported(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "changed"}
     assert (kept / "api/key").stat().st_ino == file
-    assert told(run(kept, {"api": {"key": key}})) == {"api/key": "changed"}
+    assert reported(run(kept, {"api": {"key": key}})) == {"api/key": "changed"}
     assert files(kept) == {"api/key": b"HUSH again"}
     assert (kept / "api").stat().st_ino == directory
 
 
-def test_what_is_not_declared_goes_and_its_directory_which_a_spoke_may_still_mount_stays(kept: Path, key: Path) -> None:
+def test_copies_that_are_not_declared_are_removed_but_their_directory_stays_for_the_spoke_that_mounts_it(
+    kept: Path, key: Path
+) -> None:
     run(kept, {"api": {"key": key, "other": key}, "web": {"key": key}})
     directory = (kept / "web").stat().st_ino
     (kept / "api/.new-abc").write_bytes(b"half")
     expected = dict.fromkeys(("api/.new-abc", "api/other", "web/key"), "removed")
-    assert told(run(kept, {"api": {"key": key}}, check=True)) == expected
+    assert reported(run(kept, {"api": {"key": key}}, check=True)) == expected
     assert len(files(kept)) == 4
-    assert told(run(kept, {"api": {"key": key}})) == expected
+    assert reported(run(kept, {"api": {"key": key}})) == expected
     assert list(files(kept)) == ["api/key"]
     assert (kept / "web").stat().st_ino == directory
-    assert told(run(kept, {})) == {"api/key": "removed"}
+    assert reported(run(kept, {})) == {"api/key": "removed"}
     assert files(kept) == {}
-    assert told(run(kept, {})) == {}
+    assert reported(run(kept, {})) == {}
 
 
-def test_what_is_no_plain_file_goes_and_what_it_leads_to_stays(kept: Path, key: Path, tmp_path: Path) -> None:
+def test_everything_but_regular_files_is_removed_and_the_targets_of_links_stay(
+    kept: Path, key: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "mine").write_text("mine")
@@ -107,24 +111,24 @@ def test_what_is_no_plain_file_goes_and_what_it_leads_to_stays(kept: Path, key: 
     (kept / "api/link").symlink_to(outside)
     (kept / "api/key").symlink_to(key)
     expected = {"api/directory": "removed", "api/link": "removed", "api/key": "added"}
-    assert told(run(kept, {"api": {"key": key}})) == expected
+    assert reported(run(kept, {"api": {"key": key}})) == expected
     assert (outside / "mine").read_text() == "mine"
     assert not (kept / "api/key").is_symlink()
     assert files(kept) == {"api/key": key.read_bytes()} == {"api/key": b"HUSH\0\xff\n"}
 
 
 @pytest.mark.parametrize("name", ["key", ""])
-def test_a_changed_mode_is_mended(kept: Path, key: Path, name: str) -> None:
+def test_a_changed_mode_is_restored(kept: Path, key: Path, name: str) -> None:
     run(kept, {"api": {"key": key}})
     (kept / "api" / name).chmod(0o755)
-    assert told(run(kept, {"api": {"key": key}}, check=True)) == {f"api/{name}": "owner or mode changed"}
-    assert told(run(kept, {"api": {"key": key}})) == {f"api/{name}": "owner or mode changed"}
+    assert reported(run(kept, {"api": {"key": key}}, check=True)) == {f"api/{name}": "owner or mode changed"}
+    assert reported(run(kept, {"api": {"key": key}})) == {f"api/{name}": "owner or mode changed"}
     assert stat.S_IMODE((kept / "api/key").stat().st_mode) == 0o400
     assert stat.S_IMODE((kept / "api").stat().st_mode) == 0o700
 
 
-def test_a_dry_run_makes_nothing(kept: Path, key: Path) -> None:
-    assert told(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "added"}
+def test_check_mode_creates_nothing(kept: Path, key: Path) -> None:
+    assert reported(run(kept, {"api": {"key": key}}, check=True)) == {"api/key": "added"}
     assert not kept.exists()
 
 
@@ -141,7 +145,7 @@ def test_a_file_that_cannot_be_read_fails_with_a_sentence_and_nothing_is_written
 
 
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_link_in_the_place_of_a_directory_is_refused_and_what_it_leads_to_stays(
+def test_a_link_in_place_of_a_directory_is_refused_and_its_target_stays(
     kept: Path, key: Path, tmp_path: Path, declared: bool
 ) -> None:
     outside = tmp_path / "outside"
@@ -153,7 +157,7 @@ def test_a_link_in_the_place_of_a_directory_is_refused_and_what_it_leads_to_stay
     assert files(outside) == {"mine": b"mine"}
 
 
-def test_what_is_in_the_way_of_a_directory_fails_with_its_name(kept: Path, key: Path) -> None:
+def test_a_file_in_place_of_a_directory_fails_with_its_name(kept: Path, key: Path) -> None:
     kept.mkdir(parents=True)
     (kept / "api").write_text("")
     result = run(kept, {"api": {"key": key}})

@@ -50,7 +50,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_private_key_is_for_its_owner_alone_and_lies_apart_from_the_public_one(state: Path) -> None:
+def test_only_its_owner_can_read_the_private_key_and_the_public_one_is_in_another_directory(state: Path) -> None:
     assert keypair(state)["changed"]
     assert mode(state) == 0o700
     assert mode(state / "keys") == 0o700
@@ -68,7 +68,7 @@ def test_a_second_run_changes_nothing(state: Path) -> None:
     assert {path: path.read_bytes() for path in state.rglob("*") if path.is_file()} == before
 
 
-def test_a_lost_public_key_comes_back_from_the_private_one(state: Path) -> None:
+def test_a_lost_public_key_is_derived_again_from_the_private_one(state: Path) -> None:
     keypair(state)
     public = state / "hub/keys/signing.pub"
     before = public.read_bytes()
@@ -84,14 +84,14 @@ def test_a_damaged_private_key_is_not_replaced(state: Path) -> None:
     assert (state / "keys/signing.key").read_text() == "damaged"
 
 
-def test_a_loosened_mode_is_tightened_again(state: Path) -> None:
+def test_a_loosened_mode_is_restored(state: Path) -> None:
     keypair(state)
     (state / "keys/signing.key").chmod(0o644)
     assert keypair(state)["changed"]
     assert mode(state / "keys/signing.key") == 0o600
 
 
-def test_check_mode_works_on_an_empty_host_and_leaves_it_empty(state: Path) -> None:
+def test_check_mode_on_an_empty_host_creates_nothing(state: Path) -> None:
     assert keypair(state, check=True)["changed"]
     result = link_tokens(state, "a", check=True)
     assert result["changed"]
@@ -121,7 +121,7 @@ def test_only_the_token_that_needs_it_is_renewed(state: Path) -> None:
     assert (state / "tokens/a/token").read_text() == kept
 
 
-def test_new_keys_make_new_tokens(state: Path) -> None:
+def test_a_new_key_renews_the_tokens(state: Path) -> None:
     keypair(state)
     link_tokens(state, "a")
     (state / "keys/signing.key").unlink()
@@ -129,7 +129,7 @@ def test_new_keys_make_new_tokens(state: Path) -> None:
     assert "fleet's key" in link_tokens(state, "a")["tokens"][0]["reason"]
 
 
-def test_no_result_but_of_a_token_without_a_file_tells_a_token(state: Path) -> None:
+def test_only_the_result_of_a_token_without_a_file_contains_the_token(state: Path) -> None:
     keypair(state)
     result = link_tokens(state, "a")
     assert (state / "tokens/a/token").read_text().split(".")[2].strip() not in json.dumps(result)
@@ -138,13 +138,13 @@ def test_no_result_but_of_a_token_without_a_file_tells_a_token(state: Path) -> N
     assert given["tokens"][0]["token"].count(".") == 2
 
 
-def test_without_a_key_the_error_says_what_to_run(state: Path) -> None:
+def test_without_a_key_the_error_names_the_command_to_run(state: Path) -> None:
     assert "run `make up` first" in link_tokens(state, "a")["msg"]
     told = link_tokens(state, "a", up_command="make up INVENTORY=/x")["msg"]
     assert "run `make up INVENTORY=/x` first" in told
 
 
-def test_a_directory_that_others_use_keeps_its_mode(state: Path, tmp_path: Path) -> None:
+def test_a_shared_directory_keeps_its_mode(state: Path, tmp_path: Path) -> None:
     keypair(state)
     shared = tmp_path / "shared"
     shared.mkdir(mode=0o755)

@@ -1,4 +1,4 @@
-"""What a token says, and when one that is there is kept."""
+"""The claims of tokens, and when an existing token is kept."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def changed(**values: Any) -> TokenRequest:
     return TokenRequest(**{**REQUEST.__dict__, **values})
 
 
-def test_a_verifier_with_the_public_key_alone_reads_what_was_asked_for() -> None:
+def test_a_token_is_verified_with_the_public_key_and_has_the_requested_claims() -> None:
     claims = jwt.decode(
         sign(changed(ttl=10 * 365 * DAY), KEY, 1_700_000_000, "1"),
         public_pem(KEY.public_key()),
@@ -48,7 +48,7 @@ def test_a_verifier_with_the_public_key_alone_reads_what_was_asked_for() -> None
     assert claims["sub"] == "project-a"
 
 
-def test_a_token_lives_from_now_for_its_ttl() -> None:
+def test_a_token_is_valid_from_now_for_its_lifetime() -> None:
     claims = jwt.decode(TOKEN, options={"verify_signature": False})
     assert (claims["iat"], claims["nbf"], claims["exp"]) == (NOW, NOW, NOW + 30 * DAY)
 
@@ -61,7 +61,7 @@ def test_the_key_id_is_the_thumbprint_of_rfc_8037() -> None:
     assert key_id(key) == "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
 
 
-def test_a_good_token_is_kept() -> None:
+def test_a_valid_token_is_kept() -> None:
     assert reason_to_renew(TOKEN, REQUEST, KEY.public_key(), NOW + 19 * DAY) is None
 
 
@@ -79,7 +79,7 @@ def test_a_good_token_is_kept() -> None:
         (TOKEN, changed(audience="codebuddy:client"), NOW, "aud"),
         (TOKEN, changed(issuer="codebuddy:other"), NOW, "iss"),
         (TOKEN, changed(subject="project-b"), NOW, "sub"),
-        (TOKEN, changed(ttl=60 * DAY), NOW, "life time"),
+        (TOKEN, changed(ttl=60 * DAY), NOW, "lifetime"),
         (TOKEN, REQUEST, NOW + 21 * DAY, "third"),
         (TOKEN, REQUEST, NOW + 40 * DAY, "third"),
         (TOKEN, REQUEST, NOW - DAY, "not valid yet"),
@@ -102,19 +102,19 @@ def test_a_token_signed_with_the_public_key_as_a_shared_secret_is_not_kept() -> 
     ("text", "seconds"),
     [("30d", 30 * DAY), ("12h", 43200), ("45m", 2700), ("90s", 90), ("2w", 14 * DAY), (" 1d ", DAY)],
 )
-def test_a_life_time_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+def test_a_lifetime_is_a_number_and_a_unit(text: str, seconds: int) -> None:
     assert parse_ttl(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "0d", "-1d", "1.5h", "30 d", "30days", "\u0661d"])
-def test_another_life_time_is_refused_with_the_form_it_takes(text: str) -> None:
-    with pytest.raises(TokenError, match="such as 30d"):
+def test_an_invalid_lifetime_is_refused_with_the_notation(text: str) -> None:
+    with pytest.raises(TokenError, match="like 30d"):
         parse_ttl(text)
 
 
 @pytest.mark.parametrize("text", ["3651d", "20000d", "999999999w"])
-def test_a_life_time_over_ten_years_is_refused_as_too_long(text: str) -> None:
-    with pytest.raises(TokenError, match=f"'{text}' is too long; give at most ten years, 3650d"):
+def test_a_lifetime_over_ten_years_is_refused_as_too_long(text: str) -> None:
+    with pytest.raises(TokenError, match=f"'{text}' is too long: give at most ten years, 3650d"):
         parse_ttl(text)
 
 
@@ -126,13 +126,13 @@ def test_a_life_time_over_ten_years_is_refused_as_too_long(text: str) -> None:
         ({"projects": []}, "at least one project"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(values: dict[str, Any], words: str) -> None:
+def test_an_invalid_request_is_refused(values: dict[str, Any], words: str) -> None:
     good = {"audience": "codebuddy:client", "subject": "me", "projects": ["*"], "scopes": ["read"], "ttl": "1d"}
     with pytest.raises(TokenError, match=words):
         request_from({**good, **values}, "codebuddy:test")
 
 
-def test_the_order_and_number_of_scopes_and_projects_asked_for_do_not_matter() -> None:
+def test_the_order_and_repetition_of_requested_scopes_and_projects_do_not_matter() -> None:
     good = {"audience": "codebuddy:link", "subject": "project-a", "ttl": "30d"}
     first = request_from({**good, "projects": ["project-a"] * 2, "scopes": ["write", "read", "read"]}, "codebuddy:test")
     assert first == REQUEST
@@ -147,6 +147,6 @@ def test_a_key_of_another_kind_is_refused() -> None:
 
 
 @pytest.mark.parametrize("pem", [b"", b"no key", public_pem(KEY.public_key())])
-def test_what_is_no_private_key_is_refused(pem: bytes) -> None:
+def test_an_invalid_private_key_is_refused(pem: bytes) -> None:
     with pytest.raises(TokenError, match="not a readable PEM private key"):
         load_private_key(pem, "x")

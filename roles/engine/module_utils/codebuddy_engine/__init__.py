@@ -1,1 +1,1 @@
-"""An engine: whether one answers and where, and how it is started where no service manager does that."""
+"""Docker engines: how to connect to one, and how to start one where no service manager does."""

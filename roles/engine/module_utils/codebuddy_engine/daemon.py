@@ -1,4 +1,4 @@
-"""Starts an engine as a plain process of its own, for machines without a service manager (containers, WSL)."""
+"""Starts an engine as a plain process, on machines without a service manager (containers, WSL)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["StartError", "clear_stale", "is_running", "start"]
-
-#: Files in which engine and containerd note their process id, and the program that the process must be.
+#: Files with the process ids of engine and containerd, and the program that the process must be.
 PID_FILES = (("/var/run/docker.pid", "dockerd"), ("/var/run/docker/containerd/containerd.pid", "containerd"))
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 INHERITED = ("HOME", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-ENDED = "ZX"  # states in proc(5) of a process that only waits to be buried
+ENDED = "ZX"  # states of zombies and dead processes in proc(5)
 LAST_LINES = 15
-INTERVAL = 0.2
+INTERVAL = 0.2  # seconds
 
 
 class StartError(Exception):
-    """The engine ended, or did not answer in time; the message is a sentence with the last lines of its log."""
+    """The engine ended, or did not answer in time; the message contains the last lines of its log."""
 
 
 def is_running(pid_file: Path, program: str) -> bool:
-    """Say whether the process that a file names lives and is the program: after a restart, ids are given anew."""
+    """Whether the process in a file runs and is the program; after a reboot, another may have its id."""
     try:
         pid = int(pid_file.read_text())
         name, _, fields = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
@@ -34,7 +32,7 @@ def is_running(pid_file: Path, program: str) -> bool:
 
 
 def clear_stale(pid_files: tuple[tuple[str, str], ...] = PID_FILES) -> list[str]:
-    """Remove the files of engines that are gone, which would keep a new one from starting; give those removed."""
+    """Remove the files of engines that no longer run, which would keep a new one from starting; return their paths."""
     stale = [Path(name) for name, program in pid_files if not is_running(Path(name), program)]
     removed = [path for path in stale if path.exists()]
     for path in removed:
@@ -49,14 +47,14 @@ def start(
     timeout: float,
     pid_files: tuple[tuple[str, str], ...] = PID_FILES,
 ) -> None:
-    """Start an engine in a session of its own, and wait until it answers; one that runs already is only waited for.
+    """Start an engine in its own session and wait until it answers. If one runs already, only wait for it.
 
     Args:
         program: path of ``dockerd``.
-        log_file: what it prints is appended here.
-        answers: asks whether it answers.
-        timeout: seconds to wait for that.
-        pid_files: where it and what it starts note their process ids, and the programs that these must be.
+        log_file: its output is appended here.
+        answers: whether it answers.
+        timeout: seconds to wait.
+        pid_files: as :data:`PID_FILES`.
 
     Raises:
         StartError: it ended, or did not answer in time.
@@ -64,23 +62,21 @@ def start(
     """
     clear_stale(pid_files)
     running = any(is_running(Path(name), Path(program).name) for name, _ in pid_files)
-    said_before = os.path.getsize(log_file) if os.path.exists(log_file) else 0
+    log_start = os.path.getsize(log_file) if os.path.exists(log_file) else 0
     process = None if running else _spawn(program, log_file)
     deadline = time.monotonic() + timeout
     while not answers():
         if process is not None and process.poll() is not None:
-            raise StartError(
-                f"{program} ended with exit code {process.returncode}. {_last_lines(log_file, said_before)}"
-            )
+            raise StartError(f"{program} ended with exit code {process.returncode}. {_last_lines(log_file, log_start)}")
         if time.monotonic() > deadline:
             raise StartError(
-                f"{program} runs, but does not answer after {timeout:g} s. {_last_lines(log_file, said_before)}"
+                f"{program} runs, but does not answer after {timeout:g} s. {_last_lines(log_file, log_start)}"
             )
         time.sleep(INTERVAL)
 
 
 def _spawn(program: str, log_file: str) -> subprocess.Popen[bytes]:
-    """Start the program so that it outlives its parent and holds none of its files, terminal or session."""
+    """Start the program so that it outlives this process and holds none of its files, terminal or session."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     with open(log_file, "ab") as log:
         return subprocess.Popen(
@@ -96,7 +92,7 @@ def _spawn(program: str, log_file: str) -> subprocess.Popen[bytes]:
 
 
 def _last_lines(log_file: str, offset: int) -> str:
-    """Give the end of what was logged after the offset in bytes."""
+    """Return the last lines that were logged after an offset in bytes."""
     try:
         lines = Path(log_file).read_bytes()[offset:].decode(errors="replace").splitlines()[-LAST_LINES:]
     except OSError as error:

@@ -1,10 +1,10 @@
 """Plans and converges a CodeBuddy fleet: the logic behind the modules of this role.
 
-The data flows one way::
+Data flows in one direction::
 
-    declaration -> planner -> plan ---+
-                                      +-> differ -> executor -> health -> generations
-    engine (inspect) -> observe ------+
+    declaration -> planner -> plan -----------+
+                                              +-> differ -> executor -> health -> generations
+    engine -> engine_responses -> observed ---+
 
-The modules above the executor are pure: no engine, no file system, no clock.
+Planner, differ and the translations are pure: they use no engine, no file system and no clock.
 """

@@ -1,8 +1,8 @@
-"""Which subnet each network gets from the declared pool: a pure function of the pool and the ids of the networks.
+"""Allocates a subnet of the declared pool to each network: a pure function of the pool and the networks' ids.
 
 Every network is a /29: .0 network, .1 gateway, .2 hub, .3 spoke, .4 proxy. The hub's front network is the first /29 of
-the pool. Another's place comes from the hash of its name, so that adding a project leaves the addresses of the others
-alone.
+the pool. The position of any other comes from the hash of its id, so that a new project does not change the addresses
+of the others.
 """
 
 from __future__ import annotations
@@ -12,20 +12,18 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["PREFIX", "PoolError", "Subnet", "allocate", "parse_pool"]
-
 PREFIX = 29
 _SIZE = 2 ** (32 - PREFIX)
 _PRIVATE = tuple(ipaddress.IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 
 
 class PoolError(ValueError):
-    """The pool cannot be used; the message is a sentence that says why and what to set."""
+    """The pool cannot be used; the message is a sentence with the reason and what to set."""
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """One /29 and who has which address in it."""
+    """One /29 and the addresses in it."""
 
     cidr: str
     gateway: str
@@ -35,10 +33,10 @@ class Subnet:
 
 
 def parse_pool(text: str) -> ipaddress.IPv4Network:
-    """Read the pool.
+    """Parse a private IPv4 network of at least one /29.
 
     Raises:
-        PoolError: it is not a private IPv4 network, or smaller than one /29.
+        PoolError: it is anything else.
     """
     try:
         pool = ipaddress.IPv4Network(text)
@@ -56,9 +54,9 @@ def parse_pool(text: str) -> ipaddress.IPv4Network:
 
 
 def allocate(pool: ipaddress.IPv4Network, network_ids: Iterable[str]) -> tuple[Subnet, dict[str, Subnet]]:
-    """Give the front subnet, and one for each id of another network.
+    """Return the front subnet, and the subnet of each other network by its id.
 
-    Two ids with the same hash place are told apart by linear probing in sorted order.
+    Ids with the same hash position are resolved by linear probing in sorted order.
 
     Raises:
         PoolError: the pool has fewer /29 networks than the fleet needs.
@@ -71,14 +69,14 @@ def allocate(pool: ipaddress.IPv4Network, network_ids: Iterable[str]) -> tuple[S
             "each project, one more for each egress): declare a larger one, like 10.213.0.0/16."
         )
     taken = {0}
-    places: dict[str, Subnet] = {}
+    subnets: dict[str, Subnet] = {}
     for network_id in ids:
         index = int.from_bytes(hashlib.sha256(network_id.encode()).digest(), "big") % count
         while index in taken:
             index = (index + 1) % count
         taken.add(index)
-        places[network_id] = _subnet(pool, index)
-    return _subnet(pool, 0), places
+        subnets[network_id] = _subnet(pool, index)
+    return _subnet(pool, 0), subnets
 
 
 def _subnet(pool: ipaddress.IPv4Network, index: int) -> Subnet:

@@ -12,31 +12,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.codebuddy_engine.client import socket_path
+
 from . import engine
 from .declaration import Fleet, parse_fleet
-from .diff_text import diff_text
-from .differ import Change, Observed, changes, conflicts, rendered_diff
+from .differ import Change, Observed, changes, conflicts
+from .engine_errors import port_taken
 from .errors import EngineUnreachable, FleetError
 from .executor import Executor, missing_images
 from .files import make_directory, read_files
 from .generations import Generations
-from .ground import Ground, look
 from .health import wait_for_health
+from .host_facts import HostFacts, read_host_facts
 from .plan import Plan
 from .planner import render
-from .sentences import port_taken
-from .sites import inside
-from .summary import removal_summary, summary
-
-__all__ = ["delete", "gather_fleet", "override"]
+from .project_paths import is_inside
+from .summary import diff_text, removal_summary, rendered_diff, summary
 
 Result = dict[str, Any]
 
-_HOLDING = frozenset({"running", "paused", "restarting"})  # the states in which a container has its ports
+_WITH_PORTS = frozenset({"running", "paused", "restarting"})  # the states in which a container holds its ports
 
 
 def gather_fleet(docker_host: str, fleet: Mapping[str, Any]) -> Result:
-    """Tell what is there, in the schema of the plan."""
+    """Return what exists, in the schema of the plan."""
     observed = _observe(docker_host, str(fleet["name"]), _state_dir(fleet), lenient=False)[1]
     found = Plan(
         fleet=str(fleet["name"]),
@@ -64,11 +63,12 @@ def override(
     """Make the engine hold exactly the declared fleet.
 
     Raises:
-        FleetError: the declaration is wrong, something foreign is in the way, something failed or is not healthy.
+        FleetError: the declaration is wrong, there is a conflict with other objects of the engine, a change failed, or
+            a container is not healthy.
     """
     declared = parse_fleet(fleet, projects)
-    plan, state_dir = render(declared, _ground(docker_host, declared)), Path(declared.state_dir)
-    with _alone(state_dir, check_mode):
+    plan, state_dir = render(declared, _host_facts(docker_host, declared)), Path(declared.state_dir)
+    with _exclusive_lock(state_dir, check_mode):
         client, observed = _observe(docker_host, plan.fleet, state_dir, lenient=check_mode)
         if problems := conflicts(plan, observed):
             raise FleetError("\n".join(problems))
@@ -81,8 +81,9 @@ def override(
         result = {**_result(todo), "plan": plan.as_dict(), "summary": summary(plan, todo, done=not check_mode)}
         if check_mode:
             return {**result, "generation": generations.latest()}
-        _require_sources(docker_host, plan)
-        _require_ports(docker_host, plan, observed, todo)
+        if socket_path(docker_host) is not None:  # the engine's host is this one
+            _require_sources(plan)
+            _require_ports(plan, observed, todo)
         _apply(client, plan, observed, state_dir, todo)
         if new:
             generations.keep(plan)
@@ -90,9 +91,8 @@ def override(
         return {**result, "generation": generations.latest()}
 
 
-def _ground(docker_host: str, fleet: Fleet) -> Ground:
-    """Look at this host, if it is the engine's too."""
-    return look(fleet) if engine.socket_of(docker_host) is not None else Ground()
+def _host_facts(docker_host: str, fleet: Fleet) -> HostFacts:
+    return HostFacts() if socket_path(docker_host) is None else read_host_facts(fleet)
 
 
 def delete(
@@ -108,16 +108,17 @@ def delete(
     nothing = Plan(fleet=name)
     client, observed = _observe(docker_host, name, None, lenient=check_mode)
     todo = changes(nothing, observed, purge=purge)
-    if purge and state_dir.exists():
+    purge_state = purge and state_dir.exists()
+    if purge_state:
         _require_own_directory(state_dir, [Path(str(project.get("path"))) for project in projects])
         todo.append(Change("state", str(state_dir), "remove", before={"exists": True}, after={"exists": False}))
-    going = {change.name for change in todo if change.kind == "volume"}
-    volumes = [volume for volume in sorted(observed.volumes) if volume not in going]
+    removed = {change.name for change in todo if change.kind == "volume"}
+    volumes = [volume for volume in sorted(observed.volumes) if volume not in removed]
     kept = str(state_dir) if state_dir.exists() and not purge else None
     result = {**_result(todo), "summary": removal_summary(name, todo, volumes, kept, done=not check_mode)}
     if not check_mode:
         _apply(client, nothing, observed, state_dir, todo)
-        if purge and state_dir.exists():
+        if purge_state:
             shutil.rmtree(state_dir)
     return result
 
@@ -139,19 +140,19 @@ def _state_dir(fleet: Mapping[str, Any]) -> Path:
 
 
 def _observe(docker_host: str, name: str, state_dir: Path | None, *, lenient: bool) -> tuple[Any, Observed]:
-    """Connect, and read what is there. Where no engine answers, a check (lenient) sees an empty fleet."""
+    """Return a client, and what exists. If no engine answers, a lenient call returns no client and an empty fleet."""
     files = {} if state_dir is None else read_files(state_dir)
     try:
-        client = engine.connect(docker_host)
+        client = engine.connect_to_engine(docker_host)
     except EngineUnreachable:
         if not lenient:
             raise
         return None, Observed(files=files)
-    return client, engine.gather(client, name, files)
+    return client, engine.observe(client, name, files)
 
 
 @contextmanager
-def _alone(state_dir: Path, check_mode: bool) -> Iterator[None]:
+def _exclusive_lock(state_dir: Path, check_mode: bool) -> Iterator[None]:
     """Keep a second run from changing the same fleet at the same time."""
     if check_mode:
         yield
@@ -172,30 +173,30 @@ def _alone(state_dir: Path, check_mode: bool) -> Iterator[None]:
         os.close(lock)
 
 
-def _require_sources(docker_host: str, plan: Plan) -> None:
-    """Nothing is changed while a directory is missing: the engine would only say so when the old container is gone."""
-    if engine.socket_of(docker_host) is None:
-        return
+def _require_sources(plan: Plan) -> None:
+    """Stop before any change if a mounted directory is missing: the engine would report it after the old container."""
     missing = {
         f"{name}: {mount['source']}, which it mounts at {target}, does not exist: create it "
         "(project directories, keys, tokens, secrets and the journal come from the other roles)."
         for name, container in plan.containers.items()
         for target, mount in container.mounts.items()
-        if mount["type"] == "bind" and not _written_by_us(plan, mount["source"]) and not os.path.exists(mount["source"])
+        if mount["type"] == "bind" and not _is_planned(plan, mount["source"]) and not os.path.exists(mount["source"])
     }
     if missing:
         raise FleetError("\n".join(sorted(missing)))
 
 
-def _require_ports(docker_host: str, plan: Plan, observed: Observed, todo: list[Change]) -> None:
-    """Nothing is changed while another program has a port: the old hub would be gone before the engine said so."""
-    if engine.socket_of(docker_host) is None:
-        return
+def _is_planned(plan: Plan, source: str) -> bool:
+    return any(path == source or os.path.dirname(path) == source for path in plan.files)
+
+
+def _require_ports(plan: Plan, observed: Observed, todo: list[Change]) -> None:
+    """Stop before any change if another program has a port: the engine would report it after removing the old hub."""
     for change in todo:
         if change.kind != "container" or change.name not in plan.containers:
             continue
         found = observed.containers.get(change.name)
-        own = found.own.ports.values() if found is not None and found.state in _HOLDING else ()
+        own = found.own.ports.values() if found is not None and found.state in _WITH_PORTS else ()
         for published in plan.containers[change.name].ports.values():
             if published not in own and _is_taken(published):
                 taken = port_taken(published.rpartition(":")[2])
@@ -205,16 +206,12 @@ def _require_ports(docker_host: str, plan: Plan, observed: Observed, todo: list[
 def _is_taken(published: str) -> bool:
     address, _, port = published.rpartition(":")
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that are just gone hold no port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections do not keep a port taken
         try:
             probe.bind((address, int(port)))
         except OSError as error:
             return error.errno == errno.EADDRINUSE
     return False
-
-
-def _written_by_us(plan: Plan, source: str) -> bool:
-    return any(path == source or os.path.dirname(path) == source for path in plan.files)
 
 
 def _apply(client: Any, plan: Plan, observed: Observed, state_dir: Path, todo: list[Change]) -> None:
@@ -233,14 +230,14 @@ def _require_health(client: Any, plan: Plan, todo: list[Change], timeout: float)
     touched = {change.name for change in todo if change.kind == "container"}
     hub_touched = any(plan.containers[name].project == "" for name in touched & plan.containers.keys())
     commands = {name: list(container.health_check["command"]) for name, container in plan.containers.items()}
-    if unhealthy := wait_for_health(client, commands, timeout, ask_anyway=commands if hub_touched else touched):
+    if unhealthy := wait_for_health(client, commands, timeout, always_ask=commands if hub_touched else touched):
         raise FleetError("\n".join(str(item) for item in unhealthy), changed=bool(todo))
 
 
 def _require_own_directory(state_dir: Path, projects: list[Path]) -> None:
-    """Refuse to remove a tree that does not look like a state directory, or that holds anything of the user's."""
-    real, home = Path(os.path.realpath(state_dir)), Path.home()
-    holds = [path for path in (home, *projects) if inside(Path(os.path.realpath(path)), real)]
-    if holds or state_dir.is_symlink() or not {"keys", "config", "generations"} & set(os.listdir(state_dir)):
-        reason = f"it holds {holds[0]}" if holds else "it does not look like one"
+    """Refuse to remove a directory that does not look like a state directory, or that contains the user's files."""
+    resolved, home = Path(os.path.realpath(state_dir)), Path.home()
+    contained = [path for path in (home, *projects) if is_inside(Path(os.path.realpath(path)), resolved)]
+    if contained or state_dir.is_symlink() or not {"keys", "config", "generations"} & set(os.listdir(state_dir)):
+        reason = f"it holds {contained[0]}" if contained else "it does not look like one"
         raise FleetError(f"codebuddy_state_dir {state_dir} is not removed, because {reason}: remove it yourself.")

@@ -1,4 +1,4 @@
-"""The declared fleet, typed; and everything that can be wrong with a declaration without looking at the host."""
+"""The declared fleet, typed, and every problem of a declaration that can be found without looking at the host."""
 
 from __future__ import annotations
 
@@ -6,51 +6,49 @@ import ipaddress
 import os.path
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from . import addresses, egress, values
-from .declared_secrets import read_secrets
-from .errors import FleetError
-from .reading import Reader
-from .servers import read_language_servers
-from .tasks import Task, read_tasks
+from ansible.module_utils.codebuddy_arguments import duration_seconds
 
-__all__ = [
-    "Fleet",
-    "Journal",
-    "Limits",
-    "Project",
-    "RunLimits",
-    "fleet_problems",
-    "network_ids",
-    "parse_fleet",
-    "project_problems",
-    "read_project",
-]
+from . import addresses, egress, parsers
+from .errors import FleetError
+from .language_servers import read_language_servers
+from .problem_collector import ProblemCollector, options, setting
+from .secret_files import read_secrets
 
 RESERVED_IDS = frozenset({"hub"})
-DEFAULT_LIMITS = {"memory": "2g", "cpus": 2, "pids": 512}
-DEFAULT_RUN_LIMITS = {"max_run_time": "1h", "max_job_time": "7d", "max_jobs": 8, "max_output": "64m"}
+REPORT = "{report}"  # in an argument of a task: the file that the task writes its report to
+REPORT_FORMATS = (
+    "junit", "go-test", "cargo-test", "tap", "pytest", "tsc", "mypy", "ruff", "cargo", "go", "gcc", "pyflakes", "black",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Task:
+    """A command that a project declares under a name, and the formats of its report, if it has one."""
+
+    argv: list[str]
+    formats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a container may use: bytes of memory (swap included), CPUs, processes and threads."""
+    """The limits of a container."""
 
-    memory: int
-    cpus: float
-    pids: int
+    memory: int = setting(parsers.memory_bytes, "2g")  # bytes, swap included
+    cpus: float = setting(parsers.cpu_count, 2)
+    pids: int = setting(parsers.process_count, 512)  # processes and threads
 
 
 @dataclass(frozen=True)
 class RunLimits:
-    """What the runs of a project may take: seconds, jobs at a time, bytes of output that are kept."""
+    """The limits of the commands that run in a project."""
 
-    max_run_time: int
-    max_job_time: int
-    max_jobs: int
-    max_output: int
+    max_run_time: int = setting(duration_seconds, "1h")
+    max_job_time: int = setting(duration_seconds, "7d")
+    max_jobs: int = setting(parsers.parallel_count, 8)
+    max_output: int = setting(parsers.output_bytes, "64m")  # bytes that are kept
 
 
 @dataclass(frozen=True)
@@ -66,223 +64,208 @@ class Project:
     environment: dict[str, str]
     limits: Limits
     run_limits: RunLimits
-    format_on_write: bool = False
-    egress: egress.Egress = egress.NONE
-    secrets: tuple[str, ...] = ()  # names; what is in them is nobody's business here
-
-
-@dataclass(frozen=True)
-class Journal:
-    """How much of the hub's journal of edits is kept: bytes, and seconds since an edit."""
-
-    max_bytes: int
-    max_age: int
+    format_on_write: bool
+    egress: egress.Egress
+    secrets: tuple[str, ...]  # names only
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """The whole declaration."""
+    """The whole declaration.
 
-    name: str
-    state_dir: str
-    uid: int
-    gid: int
-    pool: ipaddress.IPv4Network
-    port: int
-    hub_image: str
-    proxy_image: str
-    hub_limits: Limits
-    journal: Journal
-    run_width: int
-    egress_networks: tuple[str, ...]
+    The fields with a parser are the settings of the fleet, ``codebuddy_<field>`` in the inventory. To add one, add it
+    here, to ``inventory/defaults.yml`` and ``wiring.yml``, and to the configuration that the planner writes.
+    """
+
     projects: tuple[Project, ...]
+    hub_image: str
+    hub_limits: Limits
+    proxy_image: str
+    address_pool: ipaddress.IPv4Network
+    name: str = setting(parsers.identifier, name="codebuddy_fleet_name")
+    state_dir: str = setting(parsers.directory, name="codebuddy_state_dir")
+    uid: int = setting(parsers.user_number, name="codebuddy_uid")
+    gid: int = setting(parsers.user_number, name="codebuddy_gid")
+    port: int = setting(parsers.port, name="codebuddy_port")
+    journal_size: int = setting(parsers.journal_bytes, name="codebuddy_journal_size")
+    journal_age: int = setting(duration_seconds, name="codebuddy_journal_age")  # seconds
+    run_width: int = setting(parsers.parallel_count, name="codebuddy_run_width")  # projects that one call runs in
+    egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks")
+
+
+#: The variables of the inventory that are settings of :class:`Fleet`.
+FLEET_SETTINGS = frozenset(item.metadata["name"] for item in fields(Fleet) if item.metadata) | {
+    "codebuddy_address_pool"
+}
+#: The ``argument_spec`` of a declared fleet.
+FLEET_OPTIONS: dict[str, Any] = {
+    **options(Fleet),
+    "name": {"type": "str", "required": True},
+    "state_dir": {"type": "path", "required": True},
+    "egress_networks": {"type": "list", "elements": "str"},
+    "address_pool": {"type": "str"},
+    "proxy_image": {"type": "str"},
+    "hub": {"type": "dict", "options": {"image": {"type": "str"}, **options(Limits)}},
+}
 
 
 def network_ids(projects: Iterable[Project]) -> list[str]:
-    """Give what each network but the hub's is for: a project, or the way out of its proxy."""
+    """Return the ids of all networks but the hub's: one for each project, and one for each proxy."""
     declared = list(projects)
-    ways_out = [egress.proxy_id(project.id) for project in declared if project.egress != egress.NONE]
-    return [project.id for project in declared] + ways_out
+    proxies = [egress.proxy_id(project.id) for project in declared if project.egress != egress.NONE]
+    return [project.id for project in declared] + proxies
 
 
 def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
-    """Type a project; the sentences say what is wrong with its values (then it is not to be used)."""
+    """Return the typed project, and the problems of its values; with problems, it must not be used."""
     name = declared.get("id")
-    reader = Reader(f"host {name}")
-    project_id = reader.read("the name", values.identifier, name, "")
+    collector = ProblemCollector(f"host {name}")
+    project_id = collector.parse("the name", parsers.identifier, name, "")
     if name in RESERVED_IDS:
-        reader.say(f"the name '{name}' is reserved: name the host differently.")
-    path = declared.get("path")
-    if not isinstance(path, str) or not path:
-        reader.say("project_path is missing: set it to the absolute path of the project's directory.")
-    elif not os.path.isabs(path):
-        reader.say(f"project_path '{path}' is relative: give the absolute path (or one that begins with ~).")
-    elif "\0" in path or "\n" in path:
-        reader.say(f"project_path {path!r} has a line break or NUL character in it: rename the directory.")
+        collector.add(f"the name '{name}' is reserved: name the host differently.")
+    _check_path(collector, declared.get("path"))
     for key in declared.get("unsupported") or []:
-        reader.say(f"{key} is not supported yet: remove it from the inventory.")
-    reader.read("allow_root_owned", values.flag, declared.get("allow_root_owned", False), False)
-    for item in reader.items("packages", declared.get("packages")):
-        reader.read("packages", values.package, item, "")
+        collector.add(f"{key} is not supported yet: remove it from the inventory.")
+    collector.parse("allow_root_owned", parsers.flag, declared.get("allow_root_owned", False), False)
+    for item in collector.items("packages", declared.get("packages")):
+        collector.parse("packages", parsers.package, item, "")
     if declared.get("base_image") is not None:
-        reader.read("base_image", values.image_reference, declared["base_image"], "")
+        collector.parse("base_image", parsers.image_reference, declared["base_image"], "")
+    no_egress: egress.Egress = egress.NONE
     project = Project(
         id=project_id,
-        path=str(path or ""),
+        path=str(declared.get("path") or ""),
         profile=str(declared.get("profile") or ""),
         image=str(declared.get("image") or ""),
         language_servers=read_language_servers(
-            reader, declared.get("language_servers"), declared.get("known_language_servers")
+            collector, declared.get("language_servers"), declared.get("known_language_servers")
         ),
-        tasks=read_tasks(reader, declared.get("tasks") or {}),
-        environment=reader.read("environment", values.environment, declared.get("environment") or {}, {}),
-        limits=_limits(reader, declared),
-        run_limits=_run_limits(reader, declared),
-        format_on_write=reader.read("format_on_write", values.flag, declared.get("format_on_write", False), False),
-        egress=_egress(reader, declared.get("egress", egress.NONE)),
-        secrets=tuple(sorted(read_secrets(reader, declared.get("secrets") or {}))),
+        tasks=_tasks(collector, declared.get("tasks") or {}),
+        environment=collector.parse("environment", parsers.environment, declared.get("environment") or {}, {}),
+        limits=Limits(**collector.settings(Limits, declared)),
+        run_limits=RunLimits(**collector.settings(RunLimits, declared)),
+        format_on_write=collector.parse("format_on_write", parsers.flag, declared.get("format_on_write", False), False),
+        egress=collector.parse("egress", egress.read_egress, declared.get("egress", egress.NONE), no_egress),
+        secrets=tuple(sorted(read_secrets(collector, declared.get("secrets") or {}))),
     )
-    return project, reader.problems
+    return project, collector.problems
+
+
+def _check_path(collector: ProblemCollector, path: Any) -> None:
+    if not isinstance(path, str) or not path:
+        collector.add("project_path is missing: set it to the absolute path of the project's directory.")
+    elif not os.path.isabs(path):
+        collector.add(f"project_path '{path}' is relative: give the absolute path (or one that begins with ~).")
+    elif "\0" in path or "\n" in path:
+        collector.add(f"project_path {path!r} has a line break or NUL character in it: rename the directory.")
+
+
+def _tasks(collector: ProblemCollector, value: Any) -> dict[str, Task]:
+    if not isinstance(value, dict):
+        collector.add("project_tasks must map the name of a task to its command.")
+        return {}
+    for name in value:
+        collector.parse("the name of task", parsers.identifier, name, "")
+    return {str(name): _task(collector, str(name), item) for name, item in value.items()}
+
+
+def _task(collector: ProblemCollector, name: str, value: Any) -> Task:
+    """Read a task: a command line, or a mapping with the command line as ``argv`` and the report's ``format``."""
+    if not isinstance(value, dict):
+        return Task(collector.parse(f"task {name}", parsers.command, value, []))
+    for key in sorted(set(map(str, value)) - {"argv", "format"}):
+        collector.add(f"task {name} has the key {key!r}: a task has argv and format.")
+    argv: list[str] = collector.parse(f"task {name}: argv", parsers.command, value.get("argv"), [])
+    given = value.get("format")
+    formats = tuple(given) if isinstance(given, (list, tuple)) else () if given is None else (given,)
+    if unknown := [one for one in formats if one not in REPORT_FORMATS]:
+        collector.add(f"task {name}: format {unknown[0]!r} is unknown: use one of {', '.join(REPORT_FORMATS)}.")
+    elif formats and ("junit" in formats) != any(REPORT in word for word in argv):
+        mismatch = "junit needs" if "junit" in formats else f"{formats[0]} does not use"
+        collector.add(
+            f"task {name}: the format {mismatch} the file {REPORT}: junit is read from the file that the task "
+            f"writes there, like --junitxml={REPORT}; all others are read from the task's output."
+        )
+    return Task(argv, formats)
 
 
 def project_problems(projects: Sequence[Mapping[str, Any]], profiles: Iterable[str] | None) -> list[str]:
-    """One sentence for each thing that is wrong with the values of the projects; paths on the host are not looked at.
+    """Return one sentence for each problem of the projects' values.
 
     Args:
-        projects: as ``declared_projects`` gives them.
-        profiles: the known profiles; None: not checked.
+        projects: as the filter ``declared_projects`` returns them.
+        profiles: the known profiles; None: profiles are not checked.
     """
     problems: list[str] = []
     known = None if profiles is None else sorted(profiles)
     for declared in projects:
-        project, found = read_project(declared)
-        problems += found
-        if known is None:
-            continue
-        if len(several := [group for group in known if group in (declared.get("groups") or ())]) > 1:
-            problems.append(
-                f"host {declared.get('id')}: it is in the groups of {len(several)} profiles, {' and '.join(several)}: "
-                "leave it in one of them."
-            )
-        if project.profile in known:
-            continue
-        choices = ", ".join(known) or "none"
-        what = f"the profile '{project.profile}' is unknown" if project.profile else "it has no profile"
-        problems.append(f"host {declared.get('id')}: {what}: put the host in the group of one of these: {choices}.")
+        problems += read_project(declared)[1]
+        if known is not None:
+            problems += _profile_problems(declared, known)
     for name, count in Counter(str(project.get("id")) for project in projects).items():
         if count > 1:
             problems.append(f"host {name}: it is declared {count} times: keep one.")
     return problems
 
 
+def _profile_problems(declared: Mapping[str, Any], known: list[str]) -> list[str]:
+    collector = ProblemCollector(f"host {declared.get('id')}")
+    if len(several := [group for group in known if group in (declared.get("groups") or ())]) > 1:
+        collector.add(
+            f"it is in the groups of {len(several)} profiles, {' and '.join(several)}: leave it in one of them."
+        )
+    if (profile := str(declared.get("profile") or "")) not in known:
+        what = f"the profile '{profile}' is unknown" if profile else "it has no profile"
+        choices = ", ".join(known) or "none"
+        collector.add(f"{what}: put the host in the group of one of these: {choices}.")
+    return collector.problems
+
+
 def parse_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> Fleet:
-    """Type the declaration.
+    """Return the typed declaration.
 
     Raises:
-        FleetError: with one sentence a line for everything that is wrong.
+        FleetError: with one sentence a line for each problem.
     """
-    reader = Reader("fleet")
-    reader.problems += project_problems(projects, profiles=None)
-    hub = fleet.get("hub") or {}
-    if not hub.get("image"):
-        reader.say("hub.image is missing: it is the reference that the images role gives for the hub.")
-    typed = [read_project(declared)[0] for declared in projects]
-    for project in typed:
+    result, problems = read_fleet(fleet, projects)
+    collector = ProblemCollector("fleet")
+    collector.problems += project_problems(projects, profiles=None)
+    if not result.hub_image:
+        collector.add("hub.image is missing: it is the reference that the images role returns for the hub.")
+    for project in result.projects:
         if not project.image:
-            reader.problems.append(
-                f"host {project.id}: image is missing: it is the reference that the images role gives."
+            collector.problems.append(
+                f"host {project.id}: image is missing: it is the reference that the images role returns."
             )
-    result = _read_fleet(reader, fleet, typed)
-    if not result.proxy_image and any(project.egress != egress.NONE for project in typed):
-        reader.say("proxy_image is missing: it is the reference that the images role gives for the proxies.")
-    if reader.problems:
-        raise FleetError("\n".join(reader.problems))
+    collector.problems += problems
+    if not result.proxy_image and any(project.egress != egress.NONE for project in result.projects):
+        collector.add("proxy_image is missing: it is the reference that the images role returns for the proxies.")
+    if collector.problems:
+        raise FleetError("\n".join(collector.problems))
     return result
 
 
-def fleet_problems(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One sentence for each thing that is wrong with what belongs to the fleet as a whole; images are left out."""
-    reader = Reader("fleet")
-    _read_fleet(reader, fleet, [read_project(declared)[0] for declared in projects])
-    return reader.problems
-
-
-def _read_fleet(reader: Reader, fleet: Mapping[str, Any], projects: Sequence[Project]) -> Fleet:
-    hub_reader = Reader("hub")
+def read_fleet(fleet: Mapping[str, Any], projects: Sequence[Mapping[str, Any]]) -> tuple[Fleet, list[str]]:
+    """Return the typed declaration, and the problems of the fleet's own settings; images may be missing."""
+    collector, hub_collector = ProblemCollector("fleet"), ProblemCollector("hub")
     hub = fleet.get("hub") or {}
+    typed = [read_project(declared)[0] for declared in projects]
     result = Fleet(
-        name=reader.read("codebuddy_fleet_name", values.identifier, fleet.get("name"), ""),
-        state_dir=reader.read("codebuddy_state_dir", _absolute, fleet.get("state_dir"), ""),
-        uid=reader.read("codebuddy_uid", _user, fleet.get("uid"), 0),
-        gid=reader.read("codebuddy_gid", _user, fleet.get("gid"), 0),
-        pool=_pool(reader, str(fleet.get("address_pool")), network_ids(projects)),
-        port=reader.read("codebuddy_port", _port, fleet.get("port"), 0),
+        projects=tuple(sorted(typed, key=lambda project: project.id)),
         hub_image=str(hub.get("image") or ""),
+        hub_limits=Limits(**hub_collector.settings(Limits, hub)),
         proxy_image=str(fleet.get("proxy_image") or ""),
-        hub_limits=_limits(hub_reader, hub),
-        journal=Journal(
-            max_bytes=reader.read("codebuddy_journal_size", values.journal_bytes, fleet.get("journal_size"), 0),
-            max_age=reader.read("codebuddy_journal_age", values.duration_seconds, fleet.get("journal_age"), 0),
-        ),
-        run_width=reader.read("codebuddy_run_width", values.small_count, fleet.get("run_width", 8), 0),
-        egress_networks=reader.read(
-            "codebuddy_egress_networks", egress.read_networks, fleet.get("egress_networks") or [], ()
-        ),
-        projects=tuple(sorted(projects, key=lambda project: project.id)),
+        address_pool=_address_pool(collector, str(fleet.get("address_pool")), network_ids(typed)),
+        **collector.settings(Fleet, fleet),
     )
-    reader.problems += hub_reader.problems
-    return result
+    return result, collector.problems + hub_collector.problems
 
 
-def _absolute(value: Any) -> str:
-    if not isinstance(value, str) or not os.path.isabs(value) or os.path.normpath(value) == "/":
-        raise ValueError("must be an absolute path of a directory of its own")
-    return os.path.normpath(value)
-
-
-def _user(value: Any) -> int:
-    number = values.whole(value)
-    if number is None or not 0 < number < 2**31:
-        raise ValueError("must be the number of a user or group other than root, like 1000")
-    return number
-
-
-def _port(value: Any) -> int:
-    number = values.whole(value)
-    if number is None or not 0 < number < 65536:
-        raise ValueError("must be a port, 1 to 65535")
-    return number
-
-
-def _pool(reader: Reader, text: str, ids: list[str]) -> ipaddress.IPv4Network:
+def _address_pool(collector: ProblemCollector, text: str, ids: list[str]) -> ipaddress.IPv4Network:
     try:
         pool = addresses.parse_pool(text)
         addresses.allocate(pool, ids)
     except addresses.PoolError as error:
-        reader.problems.append(str(error))
+        collector.problems.append(str(error))
         return ipaddress.IPv4Network("10.213.0.0/16")
     return pool
-
-
-def _limits(reader: Reader, source: Mapping[str, Any]) -> Limits:
-    given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_LIMITS.items()}
-    return Limits(
-        memory=reader.read("memory", values.memory_bytes, given["memory"], 0),
-        cpus=reader.read("cpus", values.cpu_count, given["cpus"], 0.0),
-        pids=reader.read("pids", values.process_count, given["pids"], 0),
-    )
-
-
-def _egress(reader: Reader, value: Any) -> egress.Egress:
-    nothing: egress.Egress = egress.NONE
-    return reader.read("egress", egress.read_egress, value, nothing)
-
-
-def _run_limits(reader: Reader, source: Mapping[str, Any]) -> RunLimits:
-    given = {key: default if source.get(key) is None else source[key] for key, default in DEFAULT_RUN_LIMITS.items()}
-    return RunLimits(
-        max_run_time=reader.read("max_run_time", values.duration_seconds, given["max_run_time"], 0),
-        max_job_time=reader.read("max_job_time", values.duration_seconds, given["max_job_time"], 0),
-        max_jobs=reader.read("max_jobs", values.small_count, given["max_jobs"], 0),
-        max_output=reader.read("max_output", values.output_bytes, given["max_output"], 0),
-    )

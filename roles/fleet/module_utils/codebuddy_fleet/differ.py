@@ -1,8 +1,8 @@
-"""What must change for the engine to hold exactly the plan: a pure function of the plan and of what was found.
+"""Computes the changes that make the engine hold exactly the plan: a pure function of the plan and of what was found.
 
-The comparison is strict: whatever the plan does not have, goes. Two kinds of evidence count for a container: every
-setting as the engine tells it now (so that a setting changed by hand is seen), and the hash of the specification on its
-label (so that a change is seen that the engine does not tell, such as the content of a configuration file).
+The comparison is strict: what the plan does not contain is removed. A container differs if any setting that the engine
+reports differs (which finds settings that were changed by hand), or the hash of its specification on its label (which
+finds changes that the engine does not report, such as the content of a configuration file).
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any
 
-from .observe import ObservedContainer
+from .engine_responses import ObservedContainer
 from .plan import Container, File, Network, Plan, Volume, shown, spec_hash
-
-__all__ = ["Change", "EngineLimits", "Observed", "changes", "conflicts", "rendered_diff"]
 
 _MISSING = object()
 
 
 @dataclass(frozen=True)
 class EngineLimits:
-    """Which limits this engine can hold (a kernel without swap accounting cannot hold the one of swap, for example)."""
+    """The limits that this engine can enforce; a kernel without swap accounting, for example, cannot limit swap."""
 
     memory: bool = True
     swap: bool = True
@@ -32,13 +30,13 @@ class EngineLimits:
 
 @dataclass(frozen=True)
 class Observed:
-    """What was found: things with this fleet's label, and what else could be in the way."""
+    """What was found: the objects with this fleet's label, and others that could conflict with the plan."""
 
     networks: dict[str, tuple[Network, str]] = field(default_factory=dict)  # name -> (network, hash on its label)
     volumes: dict[str, Volume] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     containers: dict[str, ObservedContainer] = field(default_factory=dict)
-    visitors: dict[str, list[str]] = field(default_factory=dict)  # fleet's network -> other containers that are on it
+    foreign_attachments: dict[str, list[str]] = field(default_factory=dict)  # fleet's network -> other containers on it
     foreign_containers: frozenset[str] = frozenset()
     foreign_networks: dict[str, list[str]] = field(default_factory=dict)  # name -> subnets
     foreign_volumes: frozenset[str] = frozenset()
@@ -47,10 +45,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class Change:
-    """One thing to do.
+    """One change.
 
     ``action`` is one of create, recreate, start, unpause, remove (containers), create, recreate, remove, disconnect
-    (networks), create, remove (volumes), write, remove (files). ``before`` and ``after`` hold what differs.
+    (networks), create, remove (volumes), write, remove (files). ``before`` and ``after`` contain what differs.
     """
 
     kind: str
@@ -61,18 +59,18 @@ class Change:
 
 
 def changes(plan: Plan, observed: Observed, *, purge: bool = False) -> list[Change]:
-    """Everything to do, in the order networks, volumes, files, containers; empty when nothing differs.
+    """Return the changes, in the order networks, volumes, files, containers.
 
     Args:
-        plan: what is to be there; an empty plan removes the fleet.
-        observed: what is there.
-        purge: remove volumes too that the plan does not have.
+        plan: the desired state; an empty plan removes the fleet.
+        observed: the current state.
+        purge: remove the volumes too that the plan does not contain.
     """
     networks = list(_network_changes(plan, observed))
     files = list(_file_changes(plan, observed))
-    renewed = {f"network {c.name}" for c in networks if c.action == "recreate"}
-    renewed |= {f"file {c.name}" for c in files if c.action == "write"}
-    containers = list(_container_changes(plan, observed, renewed))
+    changed = {f"network {c.name}" for c in networks if c.action == "recreate"}
+    changed |= {f"file {c.name}" for c in files if c.action == "write"}
+    containers = list(_container_changes(plan, observed, changed))
     return networks + list(_volume_changes(plan, observed, purge)) + files + containers
 
 
@@ -89,8 +87,8 @@ def _network_changes(plan: Plan, observed: Observed) -> Iterator[Change]:
     for name, (found, _) in sorted(observed.networks.items()):
         if name not in plan.networks:
             yield Change("network", name, "remove", before=shown(found))
-    for name, visitors in observed.visitors.items():
-        yield Change("network", name, "disconnect", {"other_containers": visitors}, {"other_containers": []})
+    for name, others in observed.foreign_attachments.items():
+        yield Change("network", name, "disconnect", {"other_containers": others}, {"other_containers": []})
 
 
 def _volume_changes(plan: Plan, observed: Observed, purge: bool) -> Iterator[Change]:
@@ -114,16 +112,16 @@ def _file_changes(plan: Plan, observed: Observed) -> Iterator[Change]:
             yield Change("file", path, "remove", before=shown(found))
 
 
-def _container_changes(plan: Plan, observed: Observed, renewed: set[str]) -> Iterator[Change]:
+def _container_changes(plan: Plan, observed: Observed, changed: set[str]) -> Iterator[Change]:
     for name, container in plan.containers.items():
         found = observed.containers.get(name)
         if found is None:
             yield Change("container", name, "create", after={**shown(container), "spec": spec_hash(container)})
             continue
         before, after = _differences(container, found, observed.limits)
-        # A container holds on to the network and the inode of a single file that it was started with.
-        parts = {f"network {net}" for net in container.networks} | {f"file {path}" for path in container.files}
-        if because := sorted(parts & renewed):
+        # A container keeps the network, and the inode of a single mounted file, that it was started with.
+        dependencies = {f"network {net}" for net in container.networks} | {f"file {path}" for path in container.files}
+        if because := sorted(dependencies & changed):
             after["renewed_because_of"] = because
         if before or after:
             yield Change("container", name, "recreate", before, after)
@@ -140,9 +138,9 @@ def _differences(
     container: Container, found: ObservedContainer, limits: EngineLimits
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     own = found.own
-    # An engine may be told to give every container more limits of its own; those are its business.
+    # An engine may be configured to set further limits on every container; these are ignored.
     own = replace(own, ulimits={name: own.ulimits[name] for name in container.ulimits.keys() & own.ulimits.keys()})
-    wanted = found.image_defaults.taken_off(container)
+    wanted = found.image_defaults.removed_from(container)
     wanted = replace(
         wanted,
         memory=wanted.memory if limits.memory else own.memory,
@@ -155,12 +153,12 @@ def _differences(
 
 def _comparable(container: Container) -> dict[str, Any]:
     data = shown(container)
-    del data["files"]  # the engine knows nothing of them: the hash of the specification and the files themselves tell
+    del data["files"]  # unknown to the engine: compared as files, and through the hash of the specification
     return data
 
 
 def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Only what differs of two nested dicts."""
+    """Return only what differs of two nested dicts."""
     left: dict[str, Any] = {}
     right: dict[str, Any] = {}
     for key in sorted(before.keys() | after.keys()):
@@ -176,19 +174,8 @@ def delta(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str
     return left, right
 
 
-def rendered_diff(todo: list[Change]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Show the changes as two nested dicts, before and after, that hold only what differs."""
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    for change in todo:
-        for side, content in ((before, change.before), (after, change.after)):
-            if content:
-                side.setdefault(f"{change.kind}s", {}).setdefault(change.name, {}).update(content)
-    return before, after
-
-
 def conflicts(plan: Plan, observed: Observed) -> list[str]:
-    """One sentence for each thing on the engine that is in the way and not this fleet's to remove."""
+    """Return one sentence for each object of the engine that conflicts with the plan and belongs to others."""
     problems = [
         f"A container named {name} exists that does not belong to fleet {plan.fleet}: rename or remove it, "
         "or set another codebuddy_fleet_name."

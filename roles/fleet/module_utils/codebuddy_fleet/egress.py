@@ -1,7 +1,7 @@
-"""What a project may reach outside: how it is declared, and what its programs are told.
+"""What a project may reach outside: the declared hosts, and the environment that points programs to the proxy.
 
-A spoke's own network stays sealed. What it may reach, it reaches through a proxy that stands on that network and on one
-of its own with a way out: it speaks HTTP and nothing else, looks names up itself, and knows its spoke alone.
+A spoke's own network stays sealed. Its proxy is on that network and on one with a way out. The proxy speaks only HTTP,
+looks names up itself, and serves only its spoke.
 """
 
 from __future__ import annotations
@@ -10,33 +10,21 @@ import ipaddress
 import re
 from typing import Any, Final
 
-__all__ = [
-    "ANY",
-    "NONE",
-    "PROXY_NAME",
-    "PROXY_PORT",
-    "Egress",
-    "proxy_environment",
-    "proxy_id",
-    "read_egress",
-    "read_networks",
-]
-
-#: ``none``, ``any``, or the host names: in lower case, ``*.`` for every name below one.
+#: ``none``, ``any``, or host names in lower case; ``*.`` stands for every name below one.
 Egress = str | tuple[str, ...]
 
 NONE: Final = "none"
 ANY: Final = "any"
-PROXY_NAME: Final = "egress"  # of the proxy, in its spoke
+PROXY_NAME: Final = "egress"  # the proxy's host name in its spoke
 PROXY_PORT: Final = 3128
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
-_LABEL_ALONE = re.compile(_LABEL)
+_SINGLE_LABEL = re.compile(_LABEL)
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})+")
 _LONGEST_NAME = 253
 
 
 def read_egress(value: Any) -> Egress:
-    """Read a declared egress; as the functions of :mod:`values`, it raises ValueError with the end of a sentence."""
+    """Parse a declared egress, as the functions of :mod:`parsers` do."""
     if value in (NONE, ANY):
         return str(value)
     if value == []:
@@ -50,18 +38,18 @@ def read_egress(value: Any) -> Egress:
 
 def _host_problem(value: Any) -> str | None:
     name = value.lower() if isinstance(value, str) else ""
-    says = f"has {value!r}, which"
+    subject = f"has {value!r}, which"
     if name == "*":
-        return f"{says} is every host: write egress: any"
+        return f"{subject} is every host: write egress: any"
     if _is_address(name):
-        return f"{says} is an address: declare the host's name, and its network in codebuddy_egress_networks"
-    if name.startswith("*.") and _LABEL_ALONE.fullmatch(name[2:]):
-        return f"{says} is a whole top-level domain: name the hosts, or one level more, like *.example.org"
-    if _LABEL_ALONE.fullmatch(name):
-        return f"{says} has no dot: give the full name, like registry.example.org"
+        return f"{subject} is an address: declare the host's name, and its network in codebuddy_egress_networks"
+    if name.startswith("*.") and _SINGLE_LABEL.fullmatch(name[2:]):
+        return f"{subject} is a whole top-level domain: name the hosts, or one level more, like *.example.org"
+    if _SINGLE_LABEL.fullmatch(name):
+        return f"{subject} has no dot: give the full name, like registry.example.org"
     if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
         return (
-            f"{says} is not a host name: write it without scheme, port and path, like registry.example.org (or "
+            f"{subject} is not a host name: write it without scheme, port and path, like registry.example.org (or "
             "*.example.org for every name below)"
         )
     return None
@@ -71,18 +59,18 @@ def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_network(name.strip("[]"), strict=False)
     except ValueError:
-        return name.rpartition(".")[2].isdecimal()  # 127.1 is one too, for programs that are generous
+        return name.rpartition(".")[2].isdecimal()  # many programs accept 127.1 as an address too
     return True
 
 
 def read_networks(value: Any) -> tuple[str, ...]:
-    """Read the networks that may be reached although they are not public."""
+    """Parse the networks that may be reached although they are not public."""
     if not isinstance(value, (list, tuple)):
         raise ValueError("must be a list of networks, like [10.20.0.0/16]")
     try:
         return tuple(sorted({str(ipaddress.IPv4Network(one)) for one in value if _is_text(one)}))
     except ValueError as error:
-        raise ValueError(f"has what is not a network ({error}): write it like 10.20.0.0/16") from None
+        raise ValueError(f"has an item that is not a network ({error}): write it like 10.20.0.0/16") from None
 
 
 def _is_text(value: Any) -> bool:
@@ -92,16 +80,16 @@ def _is_text(value: Any) -> bool:
 
 
 def proxy_id(project_id: str) -> str:
-    """Give what names a project's proxy, its network and its directory: no project can have this id."""
+    """Return the id of a project's proxy, with its network and directory; no project can have such an id."""
     return f"{project_id}.{PROXY_NAME}"
 
 
 def proxy_environment(egress: Egress) -> dict[str, str]:
-    """Give what tells programs of the proxy; nothing where there is none."""
+    """Return the variables that point programs to the proxy; none without an egress."""
     if egress == NONE:
         return {}
     address, local = f"http://{PROXY_NAME}:{PROXY_PORT}", "localhost,127.0.0.1,::1"
-    # In both spellings: curl reads HTTP_PROXY in lower case only, others in upper case only.
+    # In both spellings: curl reads http_proxy only in lower case, other programs only in upper case.
     names = {"HTTP_PROXY": address, "HTTPS_PROXY": address, "NO_PROXY": local}
-    # Node.js reads them when it is told to (its version 24 and later).
+    # Node.js 24 and later reads them only with this variable.
     return names | {name.lower(): value for name, value in names.items()} | {"NODE_USE_ENV_PROXY": "1"}

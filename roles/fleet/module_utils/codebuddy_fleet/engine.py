@@ -1,8 +1,7 @@
-"""The engine: connects to it and reads all that matters about a fleet, with few and parallel requests."""
+"""Reads all that matters about a fleet from the engine, with few and parallel requests."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,31 +9,25 @@ from typing import Any
 import docker
 import docker.errors
 import requests.exceptions
-from docker.utils import kwargs_from_env
+from ansible.module_utils.codebuddy_engine.client import connect, is_supported
 
 from .differ import EngineLimits, Observed
+from .engine_responses import ImageDefaults, ObservedContainer, read_container, read_network, read_volume
 from .errors import EngineUnreachable, FleetError
-from .observe import ImageDefaults, ObservedContainer, observe_container, observe_network, observe_volume
 from .plan import FLEET_LABEL, File
 
-__all__ = ["WORKERS", "connect", "gather", "socket_of"]
-
 WORKERS = 8  # threads; the engine itself works in parallel, so more than the machine has CPUs
-LEAST_API = (1, 41)
 
 
-def connect(docker_host: str, timeout: int = 60) -> docker.APIClient:
-    """Make a client that speaks the newest API that both sides know.
+def connect_to_engine(docker_host: str) -> docker.APIClient:
+    """Return a client.
 
     Raises:
-        EngineUnreachable: nobody answers there.
-        FleetError: somebody answers, but may not be used: no permission, too old.
+        EngineUnreachable: no engine answers there.
+        FleetError: an engine answers, but cannot be used: no permission, too old.
     """
     try:
-        tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
-        client = docker.APIClient(
-            base_url=docker_host, version="auto", timeout=timeout, max_pool_size=2 * WORKERS, tls=tls
-        )
+        client: docker.APIClient = connect(docker_host)
     except docker.errors.DockerException as error:
         if "PermissionError" in str(error) or "Permission denied" in str(error):
             raise FleetError(
@@ -44,27 +37,26 @@ def connect(docker_host: str, timeout: int = 60) -> docker.APIClient:
         raise EngineUnreachable(
             f"No engine answers at {docker_host}: start it, or set codebuddy_docker_host to where it listens ({error})."
         ) from error
-    version = tuple(int(part) for part in str(client.api_version).split("."))
-    if version < LEAST_API:
+    if not is_supported(str(client.api_version)):
         raise FleetError(f"The engine at {docker_host} speaks API {client.api_version}: install Docker 20.10 or newer.")
     return client
 
 
-def gather(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Observed:
-    """Read what is there.
+def observe(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Observed:
+    """Read what exists.
 
     Args:
-        client: from :func:`connect`.
-        fleet: the name of the fleet, as its label says.
+        client: from :func:`connect_to_engine`.
+        fleet: the value of the fleet's label.
         files: the configuration files found on the host.
     """
     try:
-        return _gather(client, fleet, files)
+        return _observe(client, fleet, files)
     except (docker.errors.APIError, requests.exceptions.RequestException) as error:
         raise FleetError(f"The engine did not answer while the fleet was read: {error}.") from error
 
 
-def _gather(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Observed:
+def _observe(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Observed:
     with ThreadPoolExecutor(WORKERS) as pool:
         summaries_, networks_, volumes_, info_ = (
             pool.submit(client.containers, all=True),
@@ -76,13 +68,12 @@ def _gather(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Obs
         own, others = _split(summaries, fleet)
         own_networks, other_networks = _split(networks, fleet)
         own_volumes, other_volumes = _split(volumes_.result().get("Volumes") or [], fleet)
-        names = {network["Name"] for network in own_networks}
         return Observed(
-            networks={network["Name"]: observe_network(network) for network in own_networks},
-            volumes={volume["Name"]: observe_volume(volume) for volume in own_volumes},
+            networks={network["Name"]: read_network(network) for network in own_networks},
+            volumes={volume["Name"]: read_volume(volume) for volume in own_volumes},
             files=files,
             containers=_containers(client, pool, own, {network["Name"]: network["Id"] for network in networks}),
-            visitors=_visitors(others, names),
+            foreign_attachments=_attachments(others, {network["Name"] for network in own_networks}),
             foreign_containers=frozenset(_summary_name(summary) for summary in others),
             foreign_networks={network["Name"]: _subnets(network) for network in other_networks},
             foreign_volumes=frozenset(volume["Name"] for volume in other_volumes),
@@ -91,7 +82,7 @@ def _gather(client: docker.APIClient, fleet: str, files: dict[str, File]) -> Obs
 
 
 def _split(items: Iterable[dict[str, Any]], fleet: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Those with the fleet's label, and the others."""
+    """Return the items with the fleet's label, and the others."""
     own: list[dict[str, Any]] = []
     others: list[dict[str, Any]] = []
     for item in items:
@@ -112,20 +103,21 @@ def _containers(
     found = {}
     for answer in inspected:
         if answer is not None:
-            item = observe_container(answer, defaults.get(answer["Image"], ImageDefaults()), network_ids)
+            item = read_container(answer, defaults.get(answer["Image"], ImageDefaults()), network_ids)
             found[item.container.name] = item
     return found
 
 
 def _or_none(request: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
-    """Give the answer, or None for what was removed meanwhile."""
+    """Return the answer, or None for an object that was removed in the meantime."""
     try:
         return request()
     except docker.errors.NotFound:
         return None
 
 
-def _visitors(others: list[dict[str, Any]], networks: set[str]) -> dict[str, list[str]]:
+def _attachments(others: list[dict[str, Any]], networks: set[str]) -> dict[str, list[str]]:
+    """Return the names of other containers on these networks, by network."""
     found: dict[str, list[str]] = {}
     for summary in others:
         for name in (summary.get("NetworkSettings") or {}).get("Networks") or {}:
@@ -150,9 +142,3 @@ def _limits(info: dict[str, Any]) -> EngineLimits:
         cpu=bool(info.get("CpuCfsQuota", True)),
         pids=bool(info.get("PidsLimit", True)),
     )
-
-
-def socket_of(docker_host: str) -> str | None:
-    """Give the path of a local engine's socket, None for an engine elsewhere."""
-    path = docker_host.removeprefix("unix://")
-    return path if path != docker_host and os.path.isabs(path) else None

@@ -1,22 +1,15 @@
-"""The ways in which converging a fleet fails, each with a sentence that says what to do."""
+"""The errors of converging a fleet."""
 
 from __future__ import annotations
 
-__all__ = ["EngineUnreachable", "FleetError"]
-
 
 class FleetError(Exception):
-    """A failure to show to the user: one or more sentences, one a line.
-
-    Args:
-        sentences: what to show.
-        changed: whether something was changed before.
-    """
+    """An error to show to the user: one or more sentences, one a line, that say what to do."""
 
     def __init__(self, sentences: str, *, changed: bool = False) -> None:
         super().__init__(sentences)
-        self.changed = changed
+        self.changed = changed  # whether something was changed before
 
 
 class EngineUnreachable(FleetError):
-    """No engine answers at the given address (not installed, not running)."""
+    """No engine answers at the given address."""

@@ -1,4 +1,4 @@
-"""Does the changes on the engine, as many at once as it bears; a failure stops only what depends on it."""
+"""Makes the changes on the engine, in parallel; a failure stops only what depends on it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ import requests.exceptions
 
 from .differ import Change, Observed
 from .engine import WORKERS
+from .engine_errors import explain
+from .engine_requests import container_body, endpoint, labels, network_body
 from .files import remove_file, write_file
-from .payload import container_body, endpoint, labels, network_body
 from .plan import Container, Plan
-from .sentences import explain
 
-__all__ = ["Executor", "missing_images"]
-
-_GONE = ("recreate", "remove")
-_MADE = ("create", "recreate")
+_REMOVING = ("recreate", "remove")
+_CREATING = ("create", "recreate")
 
 
 class Executor:
     """Applies changes to one engine.
 
-    Order: containers that go (stopped with their grace), visitors off the fleet's networks, networks, volumes and files
-    that go; then networks, volumes, files, the hub, and all spokes together.
+    Order: containers are removed (stopped with their grace period), foreign containers are disconnected, networks,
+    volumes and files are removed; then networks, volumes and files are created, the hub, and all spokes together.
     """
 
     def __init__(self, client: docker.APIClient, plan: Plan, observed: Observed, state_dir: Path) -> None:
@@ -38,26 +36,26 @@ class Executor:
         self._failures: list[str] = []
 
     def apply(self, todo: list[Change]) -> list[str]:
-        """Do everything; the answer is one sentence for each thing that failed."""
+        """Make all changes; return one sentence for each that failed."""
 
         def of(kind: str, *actions: str) -> list[Change]:
             return [change for change in todo if change.kind == kind and change.action in actions]
 
         with ThreadPoolExecutor(WORKERS) as pool:
-            self._all(pool, of("container", *_GONE), self._remove_container)
+            self._all(pool, of("container", *_REMOVING), self._remove_container)
             self._all(pool, of("network", "disconnect"), self._disconnect)
-            self._all(pool, of("network", *_GONE), lambda change: self._client.remove_network(change.name))
+            self._all(pool, of("network", *_REMOVING), lambda change: self._client.remove_network(change.name))
             self._all(pool, of("volume", "remove"), lambda change: self._client.remove_volume(change.name))
             self._all(pool, of("file", "remove"), lambda change: remove_file(Path(change.name)))
-            self._all(pool, of("network", *_MADE), self._create_network)
+            self._all(pool, of("network", *_CREATING), self._create_network)
             self._all(pool, of("volume", "create"), self._create_volume)
             self._all(
                 pool, of("file", "write"), lambda change: write_file(self._state_dir, self._plan.files[change.name])
             )
-            starting = of("container", *_MADE, "start", "unpause")
+            starting = of("container", *_CREATING, "start", "unpause")
             hub = [change for change in starting if self._plan.containers[change.name].project == ""]
-            self._all(pool, hub, self._bring_up)
-            self._all(pool, [change for change in starting if change not in hub], self._bring_up)
+            self._all(pool, hub, self._start)
+            self._all(pool, [change for change in starting if change not in hub], self._start)
         return self._failures
 
     def _all(self, pool: ThreadPoolExecutor, todo: Iterable[Change], do: Callable[[Change], None]) -> None:
@@ -66,7 +64,7 @@ class Executor:
             try:
                 do(change)
             except docker.errors.NotFound as error:
-                # Already gone is what a removal wants; anything else needs what is not there.
+                # A removal has reached its aim already; any other change needs what is missing.
                 if change.action not in ("remove", "disconnect"):
                     self._failures.append(explain(subject, str(error.explanation or error)))
             except docker.errors.APIError as error:
@@ -82,14 +80,14 @@ class Executor:
         found = self._observed.containers[change.name]
         try:
             if found.state in ("running", "restarting"):
-                self._client.stop(found.id)  # with the grace that the container itself declares
+                self._client.stop(found.id)  # with the grace period that the container itself declares
             self._client.remove_container(found.id, v=True, force=True)
         except docker.errors.NotFound:
             pass
 
     def _disconnect(self, change: Change) -> None:
-        for visitor in change.before["other_containers"]:
-            self._client.disconnect_container_from_network(visitor, change.name, force=True)
+        for container in change.before["other_containers"]:
+            self._client.disconnect_container_from_network(container, change.name, force=True)
 
     def _create_network(self, change: Change) -> None:
         self._client.create_network(**network_body(self._plan.networks[change.name]))
@@ -98,12 +96,12 @@ class Executor:
         volume = self._plan.volumes[change.name]
         self._client.create_volume(volume.name, driver=volume.driver, driver_opts=volume.options, labels=labels(volume))
 
-    def _bring_up(self, change: Change) -> None:
+    def _start(self, change: Change) -> None:
         name = change.name
         if change.action == "unpause":
             self._client.unpause(name)
             return
-        if change.action in _MADE:
+        if change.action in _CREATING:
             self._create_container(self._plan.containers[name])
         self._client.start(name)
 
@@ -121,13 +119,13 @@ class Executor:
                         aliases=joined["Aliases"],
                     )
         except docker.errors.APIError:
-            # Half connected it must not stay: somebody could start it before the next run finds and repairs it.
+            # A container without all its networks could be started by someone before the next run repairs it.
             self._client.remove_container(created["Id"], force=True, v=True)
             raise
 
 
 def missing_images(client: docker.APIClient, references: Iterable[str]) -> list[str]:
-    """Those of the images that the engine does not have, sorted."""
+    """Return the images that the engine does not have, sorted."""
 
     def missing(reference: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The plans that were applied, kept on the host and numbered: what a rollback goes back to."""
+"""The applied plans, numbered and kept on the host as a record."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .files import make_directory, write_atomically
-from .plan import Plan, canonical
+from ansible.module_utils.codebuddy_files import write_atomically
 
-__all__ = ["KEEP", "Generations"]
+from .files import make_directory
+from .plan import Plan, canonical
 
 KEEP = 20
 
@@ -24,16 +24,16 @@ class Generations:
         self._now = now
 
     def numbers(self) -> list[int]:
-        """List the kept numbers, oldest first."""
+        """Return the kept numbers, oldest first."""
         names = (path.stem for path in self._directory.glob("*.json"))
         return sorted(int(name) for name in names if name.isdecimal())
 
     def latest(self) -> int | None:
-        """Give the newest number, None when nothing was ever applied."""
+        """Return the newest number, None if nothing was ever applied."""
         return next(reversed(self.numbers()), None)
 
     def plan(self, number: int) -> dict[str, Any]:
-        """Read the plan of a generation; an empty dict for one that cannot be read (it counts as another plan then)."""
+        """Return the plan of a generation; an empty dict, which differs from any plan, if it cannot be read."""
         try:
             data = json.loads(self._path(number).read_text(encoding="utf-8"))["plan"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -41,16 +41,16 @@ class Generations:
         return data if isinstance(data, dict) else {}
 
     def holds(self, plan: Plan) -> bool:
-        """Whether the newest generation is this very plan."""
+        """Whether the newest generation is this plan."""
         latest = self.latest()
         return latest is not None and canonical(self.plan(latest)) == canonical(plan.as_dict())
 
     def next(self) -> int:
-        """Give the number that :meth:`keep` will use."""
+        """Return the number that :meth:`keep` will use."""
         return (self.latest() or 0) + 1
 
     def keep(self, plan: Plan) -> int:
-        """Store the plan as a new generation, let go of the oldest beyond :data:`KEEP`, and give its number."""
+        """Store the plan as a new generation, remove the oldest beyond :data:`KEEP`, and return its number."""
         make_directory(self._directory, 0o700)
         number = self.next()
         record = {
@@ -59,7 +59,8 @@ class Generations:
             "fleet": plan.fleet,
             "plan": plan.as_dict(),
         }
-        write_atomically(self._path(number), json.dumps(record, indent=1) + "\n", 0o600)
+        content = json.dumps(record, indent=1) + "\n"
+        write_atomically(self._path(number), content.encode(), lambda temporary: temporary.chmod(0o600))
         for old in self.numbers()[:-KEEP]:
             self._path(old).unlink(missing_ok=True)
         return number

@@ -1,4 +1,4 @@
-"""The settings that make a container safe: of hub, spokes and proxies alike."""
+"""The security settings that all containers share: hub, spokes and proxies."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from typing import Any
 
 from .declaration import Fleet, Limits
 
-__all__ = ["SCRATCH", "hardened", "health_check"]
-
 SCRATCH = "/tmp"  # noqa: S108  a tmpfs of the container, not the host's
+NO_ADDRESS = "192.0.2.1"  # reserved for documentation (RFC 5737), so nobody has it
 _PROGRAM = "/usr/local/bin/codebuddy"
-_NO_RESOLVER = "192.0.2.1"
 
 
 def health_check(command: list[str]) -> dict[str, Any]:
-    """Ask a container with this command how it is."""
+    """Return the health check that runs a command; times are in seconds."""
     return {"command": command, "interval": 15, "timeout": 10, "start_period": 30, "retries": 3}
 
 
 def hardened(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
-    """Give the settings that all containers share.
+    """Return the settings, with the size of ``/tmp``, which counts as memory.
 
-    ``/tmp`` may hold programs: compilers and test runners start what they build there. Its size counts as memory.
+    ``/tmp`` may hold programs: compilers and test runners start what they build there.
     The limits of open files stay below what a plainly started engine may set itself.
     """
     owner = f"uid={fleet.uid},gid={fleet.gid}"
@@ -46,8 +44,8 @@ def hardened(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
         "sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"},
         "restart": "unless-stopped",
         # The engine's own resolver answers in every container, whatever resolv.conf says, and would ask the host's name
-        # server (CVE-2024-29018). This one is nobody's (RFC 5737), and the engine asks it from inside the container.
-        "dns": [_NO_RESOLVER],
+        # server (CVE-2024-29018). The engine asks this address from inside the container instead.
+        "dns": [NO_ADDRESS],
         "log_driver": "json-file",
         "log_options": {"max-file": "3", "max-size": "10m"},
         "health_check": health_check([_PROGRAM, "health"]),

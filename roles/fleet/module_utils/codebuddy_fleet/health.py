@@ -1,4 +1,4 @@
-"""The one wait at the end: until every container says that it is healthy, or the time is over."""
+"""Waits until every container is healthy, or the time is over."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ import requests.exceptions
 
 from .engine import WORKERS
 
-__all__ = ["LOG_LINES", "Unhealthy", "wait_for_health"]
-
 LOG_LINES = 20
-_RESTART_LOOP = 5  # restarts within one wait; the engine doubles its pause each time, so this takes some seconds
-_FRAME_HEAD = 8  # bytes
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two looks
+_RESTART_LOOP = 5  # restarts during one wait; the engine doubles its pause each time, so this takes some seconds
+_FRAME_HEADER = 8  # bytes
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two checks
 
 
 @dataclass(frozen=True)
 class Unhealthy:
-    """A container that did not become healthy: why, and its last log lines."""
+    """A container that did not become healthy."""
 
     name: str
     reason: str
@@ -40,30 +38,29 @@ def wait_for_health(
     commands: dict[str, list[str]],
     timeout: float,
     *,
-    ask_anyway: Iterable[str] = (),
+    always_ask: Iterable[str] = (),
     now: Callable[[], float] = time.monotonic,
 ) -> list[Unhealthy]:
-    """Wait for all containers together.
+    """Wait for all containers together; return those that are not healthy in the end, sorted by name.
 
-    The engine's own health check comes only every 15 s; asking inside the container tells at once.
+    The engine runs its own health check only every 15 s, so the command is executed in the container.
 
     Args:
-        client: its time-out bounds each single request.
+        client: its timeout bounds each single request.
         commands: container name to the command that exits with 0 when it is healthy.
-        timeout: seconds for all together; each is looked at once at least.
-        ask_anyway: containers to ask even when the engine has them as healthy: what they stand on was just changed.
-
-    Returns:
-        Those that are not healthy in the end, sorted by name.
+        timeout: seconds for all together; each container is checked at least once.
+        always_ask: containers to check even if the engine reports them as healthy, because something that they depend
+            on has just changed.
+        now: the clock, in seconds.
     """
-    deadline, ask = now() + timeout, set(ask_anyway)
+    deadline, ask = now() + timeout, set(always_ask)
     stopped = threading.Event()
 
     def wait(name: str) -> Unhealthy | None:
         probe = _Probe(client, name, commands[name], always_ask=name in ask)
         pause = _FIRST_PAUSE
         while not probe.healthy():
-            if probe.hopeless or now() >= deadline or stopped.wait(min(pause, max(0.0, deadline - now()))):
+            if probe.failed or now() >= deadline or stopped.wait(min(pause, max(0.0, deadline - now()))):
                 return Unhealthy(name, probe.reason, _last_log_lines(client, name))
             pause = min(2 * pause, _LONGEST_PAUSE)
         return None
@@ -77,7 +74,7 @@ def wait_for_health(
 
 
 class _Probe:
-    """Looks at one container until it is healthy."""
+    """Checks one container until it is healthy."""
 
     def __init__(self, client: docker.APIClient, name: str, command: list[str], *, always_ask: bool) -> None:
         self._client = client
@@ -85,26 +82,26 @@ class _Probe:
         self._command = command
         self._always_ask = always_ask
         self._restarts: int | None = None
-        self.reason = "it was not looked at"
-        self.hopeless = False
+        self.reason = "it was not checked"
+        self.failed = False  # for good: waiting longer is pointless
 
     def healthy(self) -> bool:
-        """Look once; keeps the reason when it is not."""
+        """Check once; ``reason`` says why it is not healthy."""
         try:
-            return self._look()
+            return self._check()
         except docker.errors.NotFound:
-            self.reason, self.hopeless = "it does not exist any more", True
+            self.reason, self.failed = "it does not exist any more", True
         except (docker.errors.APIError, requests.exceptions.RequestException) as error:
             self.reason = f"the engine cannot ask it ({error})"
         return False
 
-    def _look(self) -> bool:
+    def _check(self) -> bool:
         found = self._client.inspect_container(self._name)
         state, restarts = found["State"], found.get("RestartCount", 0)
         if self._restarts is None:
             self._restarts = restarts
         if restarts - self._restarts >= _RESTART_LOOP:
-            self.reason, self.hopeless = f"it stops as soon as it is started (exit code {state.get('ExitCode')})", True
+            self.reason, self.failed = f"it stops as soon as it is started (exit code {state.get('ExitCode')})", True
             return False
         if state["Status"] != "running":
             error = f": {state['Error']}" if state.get("Error") else ""
@@ -117,19 +114,19 @@ class _Probe:
     def _ask(self) -> bool:
         try:
             code, output = _execute(self._client, self._name, self._command)
-        except docker.errors.NotFound:  # what was executed went with the process that it was executed beside
+        except docker.errors.NotFound:  # the command ended with the container
             self.reason = "it stopped while it was asked"
             return False
-        said = output.decode(errors="replace").strip().splitlines()
-        self.reason = said[-1].rstrip(".") if said else f"its health check ended with exit code {code}"
+        lines = output.decode(errors="replace").strip().splitlines()
+        self.reason = lines[-1].rstrip(".") if lines else f"its health check ended with exit code {code}"
         return bool(code == 0)
 
 
 def _execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[int, bytes]:
-    """Run a command in a container; give its exit code, and what it wrote to both outputs.
+    """Run a command in a container; return its exit code, and its output with its error output.
 
-    Not with the client's ``exec_start``: that takes the connection over, and loses what the engine sent together with
-    the head of its answer. On a busy machine this is all of a short output (docker/docker-py 2042).
+    The client's ``exec_start`` takes the connection over and loses what the engine sends together with the response's
+    headers. On a busy machine this is all of a short output (docker/docker-py 2042).
 
     Raises:
         docker.errors.APIError: the engine refused it.
@@ -146,11 +143,11 @@ def _execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[i
 
 
 def _frames(stream: bytes) -> Iterator[bytes]:
-    """Give the contents of the frames that an engine packs outputs into: which of them, three zeros, size, content."""
+    """Yield the contents of the frames of an output stream: one byte for the stream, three zeros, size, content."""
     while stream:
-        size = int.from_bytes(stream[4:_FRAME_HEAD], "big")
-        yield stream[_FRAME_HEAD : _FRAME_HEAD + size]
-        stream = stream[_FRAME_HEAD + size :]
+        size = int.from_bytes(stream[4:_FRAME_HEADER], "big")
+        yield stream[_FRAME_HEADER : _FRAME_HEADER + size]
+        stream = stream[_FRAME_HEADER + size :]
 
 
 def _last_log_lines(client: docker.APIClient, name: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""What a fleet is made of: pure data, the same schema for what is declared and for what is found on an engine.
+"""The plan of a fleet: pure data, in one schema for what is declared and for what is found on an engine.
 
-Every field holds only JSON types, so that a plan can be kept as a generation, compared, hashed and shown.
+Every field contains only JSON types, so that a plan can be stored as a generation, compared, hashed and shown.
 """
 
 from __future__ import annotations
@@ -11,20 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = [
-    "FLEET_LABEL",
-    "PROJECT_LABEL",
-    "SPEC_LABEL",
-    "Container",
-    "File",
-    "Network",
-    "Plan",
-    "Volume",
-    "canonical",
-    "shown",
-    "spec_hash",
-]
-
 FLEET_LABEL = "codebuddy.fleet"
 PROJECT_LABEL = "codebuddy.project"
 SPEC_LABEL = "codebuddy.spec"
@@ -32,7 +18,7 @@ SPEC_LABEL = "codebuddy.spec"
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """One bridge network: the front one of the hub, or the one that a spoke shares with the hub only."""
+    """A bridge network: the hub's front network, a sealed one of a spoke, or a proxy's way out."""
 
     name: str
     project: str  # "" for the hub's front network
@@ -58,18 +44,18 @@ class Volume:
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A configuration file on the host that containers see through a read-only bind."""
+    """A configuration file on the host, which containers mount read-only."""
 
     path: str
     content: str
-    mode: str  # octal, e.g. "0640"; its directory gets the same with search permission
+    mode: str  # octal, such as "0640"; its directory has the same with search permission
     uid: int
     gid: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """A container as the engine is asked to make it."""
+    """A container as the engine is asked to create it."""
 
     name: str
     project: str  # "" for the hub
@@ -80,7 +66,7 @@ class Container:
     hostname: str
     working_dir: str
     environment: dict[str, str]
-    labels: dict[str, str]  # without the label that carries the hash of this very specification
+    labels: dict[str, str]  # without the label with the hash of this specification
     mounts: dict[str, dict[str, Any]]  # target -> {type, source, read_only}
     tmpfs: dict[str, str]  # target -> mount options
     networks: dict[str, dict[str, Any]]  # name -> {address, aliases}; the container's own network has its own name
@@ -106,13 +92,13 @@ class Container:
     stop_signal: str
     stop_timeout: int  # seconds
     files: dict[str, str] = field(default_factory=dict)  # host path -> SHA-256 of its content
-    # Engine settings that no plan ever sets, by their name in the engine's API: found on what others made or changed.
+    # Settings that no plan contains, by their name in the engine's API: found on containers that were changed by hand.
     foreign_settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A whole fleet, keyed by name (files by path), in the order in which it is made."""
+    """A whole fleet, keyed by name (files by path), in the order of creation."""
 
     fleet: str
     networks: dict[str, Network] = field(default_factory=dict)
@@ -121,7 +107,7 @@ class Plan:
     containers: dict[str, Container] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Give the plan as JSON types; every network and container also shows the hash of its specification."""
+        """Return the plan as JSON types; networks and containers with the hash of their specification."""
         return {
             "fleet": self.fleet,
             "networks": {name: {**shown(item), "spec": spec_hash(item)} for name, item in self.networks.items()},
@@ -132,7 +118,7 @@ class Plan:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Plan:
-        """Read what :meth:`as_dict` gave, as for a plan kept as a generation."""
+        """Read what :meth:`as_dict` returned."""
 
         def load(kind: Any, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             return {key: kind(**{k: v for k, v in item.items() if k != "spec"}) for key, item in items.items()}
@@ -147,15 +133,15 @@ class Plan:
 
 
 def shown(item: Network | Volume | File | Container) -> dict[str, Any]:
-    """Give the fields by name; their values are shared with the item, and not to be changed."""
+    """Return the fields by name. The values are shared with the item and must not be changed."""
     return dict(vars(item))
 
 
 def canonical(value: Any) -> str:
-    """JSON with one spelling: sorted keys, no spaces, ASCII."""
+    """Return JSON in one canonical form: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def spec_hash(item: Network | Volume | Container) -> str:
-    """SHA-256 (hex) of the canonical specification: equal hash, equal thing."""
+    """Return the SHA-256 (hex) of the canonical specification."""
     return hashlib.sha256(canonical(vars(item)).encode()).hexdigest()

@@ -1,63 +1,76 @@
-"""From the declaration to the plan: a pure function. No engine, no file system, no clock."""
+"""Computes the plan from the declaration. A pure function: no engine, no file system, no clock."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from .addresses import Subnet, allocate
 from .declaration import Fleet, Project, network_ids
 from .egress import NONE, PROXY_NAME, proxy_environment, proxy_id
-from .ground import Ground
 from .hardening import SCRATCH, hardened
-from .parts import CONFIG_MOUNT, add_file, bind, config_dir, hashes, labels, part_name
+from .host_facts import HostFacts
+from .naming import (
+    CONFIG,
+    CONFIG_MOUNT,
+    HUB_KEYS,
+    JOURNAL,
+    SECRETS,
+    TOKENS,
+    add_file,
+    bind,
+    config_dir,
+    hashes,
+    labels,
+    resource_name,
+)
 from .plan import Container, File, Network, Plan, Volume
 from .proxies import add_config, proxied, proxy, proxy_network
-from .state import CONFIG, HUB_KEYS, JOURNAL, SECRETS, TOKENS
 
-__all__ = ["HUB_ID", "PORT", "render"]
-
-HUB_ID = "hub"  # what names the hub's container, network and directories; no project may have this id
-PORT = 3000  # of the hub inside its container: for clients and for links
+HUB_ID = "hub"  # names the hub's container, network and directories; no project may have this id
+PORT = 3000  # of the hub inside its container, for clients and spokes
 _ALIAS = "codebuddy"
-_CREDENTIALS_MOUNT = "/run/secrets/codebuddy"  # of the hub its keys, of a spoke its token
+_CREDENTIALS_MOUNT = "/run/secrets/codebuddy"  # in the hub its keys, in a spoke its token
 _SECRETS_MOUNT = "/run/secrets/project"
 _JOURNAL_MOUNT = "/var/lib/codebuddy/journal"
 _HOME_MOUNT = "/home/codebuddy"
-_DIRECTORY_LABEL = "codebuddy.directory"  # with the project's id: the inode of its directory
+# Labels with the facts of the host that a container depends on.
+_DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
+_SECRETS_LABEL = "codebuddy.secrets"
+_JOURNAL_LABEL = "codebuddy.journal"
 _KEY_LABEL = "codebuddy.signing-key"
-_SECRETS_LABEL = "codebuddy.secrets"  # the inode of their directory
-_JOURNAL_LABEL = "codebuddy.journal"  # the inode of its directory
-# To look a name up on a sealed network takes 20 s to fail; with nobody listening at the name server it takes 2 ms.
+# A lookup on a sealed network fails after 20 s; with a name server address where nobody listens, after 2 ms.
 _RESOLVER = "nameserver 127.0.0.1\noptions ndots:0 timeout:1 attempts:1\n"
 
 
-def render(fleet: Fleet, ground: Ground | None = None) -> Plan:
-    """Compute the plan of the declared fleet; the hub comes first, then the projects by id.
+def render(fleet: Fleet, facts: HostFacts | None = None) -> Plan:
+    """Compute the plan: the hub first, then the projects by id.
 
     Args:
         fleet: the declaration.
-        ground: what the containers stand on; None: nothing is known of the host.
+        facts: facts of the engine's host; None: nothing is known of it.
     """
-    ground = ground or Ground()
-    front, subnets = allocate(fleet.pool, network_ids(fleet.projects))
-    networks = {part_name(fleet, HUB_ID): _front_network(fleet, front)}
+    facts = facts or HostFacts()
+    front, subnets = allocate(fleet.address_pool, network_ids(fleet.projects))
+    networks = {resource_name(fleet, HUB_ID): _front_network(fleet, front)}
     volumes: dict[str, Volume] = {}
     files: dict[str, File] = {}
     add_file(files, fleet, _resolver_path(fleet), _RESOLVER)
     add_file(files, fleet, f"{config_dir(fleet, HUB_ID)}/config.json", _json(_hub_config(fleet, front, subnets)))
     for project in fleet.projects:
-        name = part_name(fleet, project.id)
+        name = resource_name(fleet, project.id)
         networks[name] = _project_network(fleet, project, subnets[project.id])
         volumes[name] = Volume(
             name=name, project=project.id, driver="local", options={}, labels=labels(fleet, project.id)
         )
         add_file(files, fleet, f"{config_dir(fleet, project.id)}/config.json", _json(_spoke_config(project)))
     for project in proxied(fleet):
-        networks[part_name(fleet, proxy_id(project.id))] = proxy_network(fleet, project, subnets[proxy_id(project.id)])
+        outside = subnets[proxy_id(project.id)]
+        networks[resource_name(fleet, proxy_id(project.id))] = proxy_network(fleet, project, outside)
         add_config(files, fleet, project, subnets[project.id])
-    hub = _hub(fleet, front, subnets, files, ground)
-    spokes = [_spoke(fleet, project, subnets[project.id], files, ground) for project in fleet.projects]
+    hub = _hub(fleet, front, subnets, files, facts)
+    spokes = [_spoke(fleet, project, subnets[project.id], files, facts) for project in fleet.projects]
     proxies = [
         proxy(fleet, project, subnets[project.id], subnets[proxy_id(project.id)], files) for project in proxied(fleet)
     ]
@@ -70,21 +83,16 @@ def render(fleet: Fleet, ground: Ground | None = None) -> Plan:
     )
 
 
-def _stands_on(ground: Ground, *projects: str) -> dict[str, str]:
-    return {
-        f"{_DIRECTORY_LABEL}.{project}": str(ground.inodes[project]) for project in projects if project in ground.inodes
-    }
+def _hub_fact_labels(facts: HostFacts) -> dict[str, str]:
+    key = {_KEY_LABEL: facts.signing_key} if facts.signing_key else {}
+    journal = {_JOURNAL_LABEL: str(facts.journal)} if facts.journal is not None else {}
+    directories = {f"{_DIRECTORY_LABEL}.{project}": str(inode) for project, inode in facts.inodes.items()}
+    return {**directories, **key, **journal}
 
 
-def _spoke_stands_on(ground: Ground, project: str) -> dict[str, str]:
-    secrets = {_SECRETS_LABEL: str(ground.secrets[project])} if project in ground.secrets else {}
-    return {**_stands_on(ground, project), **secrets}
-
-
-def _hub_stands_on(ground: Ground) -> dict[str, str]:
-    key = {_KEY_LABEL: ground.signing_key} if ground.signing_key else {}
-    journal = {_JOURNAL_LABEL: str(ground.journal)} if ground.journal is not None else {}
-    return {**_stands_on(ground, *ground.inodes), **key, **journal}
+def _spoke_fact_labels(facts: HostFacts, project: str) -> dict[str, str]:
+    inodes = {f"{_DIRECTORY_LABEL}.{project}": facts.inodes, _SECRETS_LABEL: facts.secrets}
+    return {label: str(found[project]) for label, found in inodes.items() if project in found}
 
 
 def _resolver_path(fleet: Fleet) -> str:
@@ -96,9 +104,9 @@ def _json(value: Any) -> str:
 
 
 def _front_network(fleet: Fleet, subnet: Subnet) -> Network:
-    """Publish the client endpoint from here; without masquerading, so that the hub cannot get out."""
+    """Plan the network that publishes the client endpoint; without masquerading, so that the hub cannot get out."""
     return Network(
-        name=part_name(fleet, HUB_ID),
+        name=resource_name(fleet, HUB_ID),
         project="",
         subnet=subnet.cidr,
         gateway=subnet.gateway,
@@ -111,9 +119,9 @@ def _front_network(fleet: Fleet, subnet: Subnet) -> Network:
 
 
 def _project_network(fleet: Fleet, project: Project, subnet: Subnet) -> Network:
-    """Seal a spoke in: no way out, and no address of the host on the bridge, so no service of the host either."""
+    """Plan a sealed network: it has no route out, and no address of the host, so no service of the host either."""
     return Network(
-        name=part_name(fleet, project.id),
+        name=resource_name(fleet, project.id),
         project=project.id,
         subnet=subnet.cidr,
         gateway=subnet.gateway,
@@ -125,12 +133,12 @@ def _project_network(fleet: Fleet, project: Project, subnet: Subnet) -> Network:
     )
 
 
-def _hub_config(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet]) -> dict[str, Any]:
+def _hub_config(fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet]) -> dict[str, Any]:
     return {
         "fleet": fleet.name,
         "client": {"address": front.hub, "port": PORT, "published": fleet.port},
         "run_width": fleet.run_width,
-        "journal": {"max_bytes": fleet.journal.max_bytes, "max_age_seconds": fleet.journal.max_age},
+        "journal": {"max_bytes": fleet.journal_size, "max_age_seconds": fleet.journal_age},
         "projects": {
             project.id: {
                 "profile": project.profile,
@@ -164,17 +172,19 @@ def _spoke_config(project: Project) -> dict[str, Any]:
     }
 
 
-def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[str, File], ground: Ground) -> Container:
-    config = config_dir(fleet, HUB_ID)
-    networks = {part_name(fleet, HUB_ID): {"address": front.hub, "aliases": []}}
+def _hub(
+    fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet], files: dict[str, File], facts: HostFacts
+) -> Container:
+    config, name = config_dir(fleet, HUB_ID), resource_name(fleet, HUB_ID)
+    networks = {name: {"address": front.hub, "aliases": []}}
     for project in fleet.projects:
-        networks[part_name(fleet, project.id)] = {"address": subnets[project.id].hub, "aliases": [_ALIAS]}
+        networks[resource_name(fleet, project.id)] = {"address": subnets[project.id].hub, "aliases": [_ALIAS]}
     return Container(
-        name=part_name(fleet, HUB_ID),
+        name=name,
         project="",
         image=fleet.hub_image,
         command=["serve"],
-        hostname=part_name(fleet, HUB_ID),
+        hostname=name,
         working_dir="/workspaces",
         environment={"HOME": SCRATCH, "USER": "codebuddy"},
         mounts={
@@ -186,18 +196,18 @@ def _hub(fleet: Fleet, front: Subnet, subnets: dict[str, Subnet], files: dict[st
         networks=networks,
         ports={f"{PORT}/tcp": f"127.0.0.1:{fleet.port}"},
         extra_hosts=[],
-        labels={**labels(fleet, ""), **_hub_stands_on(ground)},
+        labels={**labels(fleet, ""), **_hub_fact_labels(facts)},
         files=hashes(files, f"{config}/config.json"),
         **hardened(fleet, fleet.hub_limits, scratch="256m"),
     )
 
 
-def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File], ground: Ground) -> Container:
-    config, resolver = config_dir(fleet, project.id), _resolver_path(fleet)
-    # The directory, not the files in it: one that is replaced is seen at once.
+def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File], facts: HostFacts) -> Container:
+    config, resolver, name = config_dir(fleet, project.id), _resolver_path(fleet), resource_name(fleet, project.id)
+    # The directory, not the files in it: a replaced file is visible at once.
     secrets = bind(f"{fleet.state_dir}/{SECRETS}/{project.id}", read_only=True)
     return Container(
-        name=part_name(fleet, project.id),
+        name=name,
         project=project.id,
         image=project.image,
         command=["spoke"],
@@ -215,12 +225,12 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
             _CREDENTIALS_MOUNT: bind(f"{fleet.state_dir}/{TOKENS}/{project.id}", read_only=True),
             **({_SECRETS_MOUNT: secrets} if project.secrets else {}),
             "/workspace": bind(project.path, read_only=False),
-            _HOME_MOUNT: {"type": "volume", "source": part_name(fleet, project.id), "read_only": False},
+            _HOME_MOUNT: {"type": "volume", "source": name, "read_only": False},
         },
-        networks={part_name(fleet, project.id): {"address": subnet.spoke, "aliases": []}},
+        networks={name: {"address": subnet.spoke, "aliases": []}},
         ports={},
         extra_hosts=[f"{_ALIAS}:{subnet.hub}"] + ([] if project.egress == NONE else [f"{PROXY_NAME}:{subnet.proxy}"]),
-        labels={**labels(fleet, project.id), **_spoke_stands_on(ground, project.id)},
+        labels={**labels(fleet, project.id), **_spoke_fact_labels(facts, project.id)},
         files=hashes(files, f"{config}/config.json", resolver),
         **hardened(fleet, project.limits, scratch="1g"),
     )

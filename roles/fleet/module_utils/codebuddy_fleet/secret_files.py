@@ -1,8 +1,13 @@
-"""Which files of the host can be secrets: a spoke gets copies of them, and must not choose which."""
+"""The secrets that a project declares: names, and files of the host that its spoke receives copies of.
+
+A spoke must not be able to choose which file of the host is copied. Messages never show a wrong value, because it may
+be the secret itself, written where its path belongs.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,36 +15,58 @@ from typing import Any
 
 from ansible.module_utils.codebuddy_files import read_secret
 
-from .declared_secrets import read_secrets
-from .reading import Reader
-from .sites import Site, inside
+from .problem_collector import ProblemCollector
+from .project_paths import ProjectPath, is_inside
 
-__all__ = ["secret_problems"]
-
-_MOST_LINKS = 40  # as the kernel has it: a path with more is refused (path_resolution(7))
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}")
+_MOST_LINKS = 40  # the kernel refuses a path with more (path_resolution(7))
 
 
-def secret_problems(projects: Sequence[Mapping[str, Any]], sites: Sequence[Site], state_dir: Path) -> list[str]:
-    """One sentence for each file that cannot be a secret. Reads the file system, changes nothing.
+def read_secrets(collector: ProblemCollector, value: Any) -> dict[str, str]:
+    """Return the path of each secret's file on the host by the secret's name; wrong ones are left out."""
+    if not isinstance(value, dict):
+        collector.add("secrets must map names to files, like {npmrc: ~/.config/my-service/npmrc}.")
+        return {}
+    found: dict[str, str] = {}
+    for name, path in value.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            collector.add(
+                f"secrets has the name {name!r}, which is not a file's: "
+                "use at most 63 letters, digits, '.', '_' and '-', and no '.' or '-' first."
+            )
+        elif not isinstance(path, str) or not os.path.isabs(path):
+            collector.add(
+                f"secrets gives {name} no absolute path: "
+                "write the path of the file that holds it (or one that begins with ~), not the secret itself."
+            )
+        elif "\0" in path or "\n" in path:
+            collector.add(f"secrets gives {name} a path with a line break or NUL character in it: rename the file.")
+        else:
+            found[name] = path
+    return found
+
+
+def secret_problems(projects: Sequence[Mapping[str, Any]], paths: Sequence[ProjectPath], state_dir: Path) -> list[str]:
+    """Return one sentence for each declared file that cannot be a secret. Reads the file system, changes nothing.
 
     Args:
-        projects: as declared; what is wrong with the values of their secrets is told by :func:`read_secrets`.
-        sites: where the projects lie: their spokes can read and replace what lies there, and turn links.
-        state_dir: where the copies are kept, and the keys.
+        projects: as declared.
+        paths: the projects' directories, whose content their spokes can read and replace.
+        state_dir: the directory of the copies and of the keys.
     """
     return [
-        f"host {project.get('id')}: the secret {name}, {path}, {why}."
+        f"host {project.get('id')}: the secret {name}, {path}, {problem}."
         for project in projects
-        for name, path in read_secrets(Reader(""), project.get("secrets") or {}).items()
-        for why in _wrong(Path(path), sites, Path(os.path.realpath(state_dir)))
+        for name, path in read_secrets(ProblemCollector(""), project.get("secrets") or {}).items()
+        for problem in _file_problems(Path(path), paths, Path(os.path.realpath(state_dir)))
     ]
 
 
-def _wrong(path: Path, sites: Sequence[Site], state_dir: Path) -> list[str]:
-    steps = list(_steps(path))
-    places = [(f"the project {site.project}", site.real) for site in sites] + [("codebuddy_state_dir", state_dir)]
-    # What a spoke can turn is not even opened.
-    if found := [why for name, place in places if (why := _misplaced(steps, name, place))]:
+def _file_problems(path: Path, paths: Sequence[ProjectPath], state_dir: Path) -> list[str]:
+    steps = list(_resolution_steps(path))
+    forbidden = [(f"the project {one.project}", one.resolved) for one in paths] + [("codebuddy_state_dir", state_dir)]
+    # A file whose path a spoke can redirect is not even opened.
+    if found := [problem for name, place in forbidden if (problem := _location_problem(steps, name, place))]:
         return found
     try:
         read_secret(path)
@@ -48,21 +75,21 @@ def _wrong(path: Path, sites: Sequence[Site], state_dir: Path) -> list[str]:
     return []
 
 
-def _misplaced(steps: Sequence[Path], name: str, place: Path) -> str | None:
-    """Say what is wrong with a path that enters a place; None when it does not.
+def _location_problem(steps: Sequence[Path], name: str, forbidden: Path) -> str | None:
+    """Return the problem of a path that leads through a forbidden directory.
 
-    That the file itself lies elsewhere is not enough: a spoke that turns a link, or puts one in the place of a
-    directory, would choose which file of the host it gets a copy of.
+    The location of the file itself is not enough: a spoke that changes a link, or replaces a directory by one, would
+    choose which file of the host it receives a copy of.
     """
-    if steps and inside(steps[-1], place):
+    if steps and is_inside(steps[-1], forbidden):
         return f"lies in {name}, which containers use: move it out of there"
-    if any(inside(step, place) for step in steps):
+    if any(is_inside(step, forbidden) for step in steps):
         return f"is reached through {name}, which containers use and could make lead to any file: give its own path"
     return None
 
 
-def _steps(path: Path) -> Iterator[Path]:
-    """Give every place that the kernel comes by on its way along an absolute path, links followed; the file is last."""
+def _resolution_steps(path: Path) -> Iterator[Path]:
+    """Yield every path that the kernel visits when it resolves an absolute path, links included; the file is last."""
     here, links = Path("/"), 0
     rest = deque(path.parts[1:])
     while rest:

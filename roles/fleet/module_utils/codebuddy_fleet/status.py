@@ -1,4 +1,4 @@
-"""The table that ``make status`` prints, made of what the engine and the hub say. Pure: asks neither."""
+"""The table that ``make status`` prints, from the answers of engine and hub. Pure: asks neither."""
 
 from __future__ import annotations
 
@@ -8,80 +8,67 @@ from typing import Any
 
 from .egress import proxy_id
 
-__all__ = ["Row", "rows", "table"]
-
-_PROXY = proxy_id("")  # ends the name of a proxy, which begins with its project's id
+_PROXY_SUFFIX = proxy_id("")
 _HEADINGS = ("", "CONTAINER", "LINK", "LANGUAGE SERVERS", "MOUNT", "READY")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: the hub, a project with its spoke, or a project's proxy.
+    """One line: the hub, a project with its spoke, or a project's proxy."""
 
-    Args:
-        name: ``hub``, the project's id, or the proxy's.
-        container: what the engine says of it, e.g. ``Up 3 minutes (healthy)``.
-        reason: why it is not ready; None when it is.
-    """
-
-    name: str
-    container: str
+    name: str  # ``hub``, the project's id, or the proxy's
+    container: str  # the engine's description, such as ``Up 3 minutes (healthy)``
     link: str = "-"
     language_servers: str = "-"
     mount: str = "-"
-    reason: str | None = None
+    reason: str | None = None  # why it is not ready; None when it is
 
     @property
     def ready(self) -> bool:
-        """Whether nothing is wrong with it."""
         return self.reason is None
 
     def cells(self) -> tuple[str, ...]:
-        """Give the cells under the headings."""
+        """Return the cells under the headings."""
         ready = "yes" if self.ready else f"no: {self.reason}"
         return (self.name, self.container, self.link, self.language_servers, self.mount, ready)
 
 
-def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, silence: str) -> list[Row]:
-    """Combine both views: the hub first, then the projects by id, each before its proxy.
+def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, hub_error: str) -> list[Row]:
+    """Combine the two answers: the hub first, then the projects by id, each before its proxy.
 
-    A project is told whether one side or both know of it.
+    A project has a row even if only one of engine and hub knows it.
 
     Args:
-        containers: the engine's word for each container, by ``hub``, project id, or `proxy_id`.
-        health: the hub's ``/health`` document as one sees it who may read all projects; None when it does not answer.
-        silence: why it does not.
+        containers: the engine's description of each container, by ``hub``, project id, or `proxy_id`.
+        health: the hub's ``/health`` document with all projects; None if the hub does not answer.
+        hub_error: why it does not.
     """
     projects: Mapping[str, Mapping[str, Any]] = (health or {}).get("projects", {})
-    proxies = {name: state for name, state in containers.items() if name.endswith(_PROXY)}
+    proxies = {name: state for name, state in containers.items() if name.endswith(_PROXY_SUFFIX)}
     containers = {name: state for name, state in containers.items() if name not in proxies}
-    hub = Row("hub", containers.get("hub", "none"), reason=silence if health is None else None)
-    ids = sorted((set(containers) | set(projects)) - {"hub"})
-    spokes = [_row(one, containers.get(one, "none"), projects.get(one)) for one in ids]
-    return [hub, *sorted([*spokes, *map(_proxy_row, proxies.items())], key=lambda row: row.name)]
+    hub = Row("hub", containers.get("hub", "none"), reason=hub_error if health is None else None)
+    ids = (set(containers) | set(projects)) - {"hub"}
+    found = [_project_row(one, containers.get(one, "none"), projects.get(one)) for one in ids]
+    found += [_proxy_row(name, state) for name, state in proxies.items()]
+    return [hub, *sorted(found, key=lambda row: row.name)]
 
 
 def table(lines: Sequence[Row]) -> str:
-    """Lay the rows out in columns, with their headings."""
+    """Return the rows in columns, with their headings."""
     cells = [_HEADINGS, *(line.cells() for line in lines)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = ([cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells)
     return "\n".join("  ".join(line).rstrip() for line in padded)
 
 
-def _proxy_row(found: tuple[str, str]) -> Row:
-    name, container = found
-    reason = (
-        None
-        if container.startswith("Up") and "unhealthy" not in container
-        else "nothing outside can be reached through it"
-    )
-    return Row(name, container, reason=reason)
+def _proxy_row(name: str, container: str) -> Row:
+    healthy = container.startswith("Up") and "unhealthy" not in container
+    return Row(name, container, reason=None if healthy else "nothing outside can be reached through it")
 
 
-def _row(project: str, container: str, report: Mapping[str, Any] | None) -> Row:
+def _project_row(project: str, container: str, report: Mapping[str, Any] | None) -> Row:
     if report is None:
-        return Row(project, container, reason="the hub tells nothing of it")
+        return Row(project, container, reason="the hub reports nothing about it")
     servers = ", ".join(f"{server['name']} {server['state']}" for server in report.get("language_servers", [])) or "-"
     reason = None if report.get("ready") else str(report.get("reason", "unknown"))
     return Row(project, container, report.get("link", "-"), servers, report.get("mount", "-"), reason)

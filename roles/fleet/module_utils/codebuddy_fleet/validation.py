@@ -1,4 +1,4 @@
-"""Everything that is wrong with a declaration: its values, its addresses, and where its directories lie."""
+"""The state ``validated`` of the fleet module: all problems of a declaration, without an engine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .declaration import fleet_problems, project_problems
+from .declaration import project_problems, read_fleet
+from .project_paths import ProjectPath, path_problems
 from .secret_files import secret_problems
-from .settings import setting_problems
-from .sites import Site, site_problems
-
-__all__ = ["declaration_problems"]
+from .unknown_variables import variable_problems
 
 _NO_PROJECT = (
     "fleet: the inventory declares no project: add one to the group of its profile, "
@@ -26,18 +24,16 @@ def declaration_problems(
     profiles: Sequence[str],
     variables: Mapping[str, Sequence[str]],
 ) -> list[str]:
-    """One sentence for each problem, each with the host (or variable) and what to do; empty when all is well."""
-    problems = setting_problems(variables) + ([] if projects else [_NO_PROJECT])
-    problems += fleet_problems(fleet, projects) + project_problems(projects, profiles)
-    sites, state_dir = _sites(projects), Path(str(fleet["state_dir"]))
-    problems += site_problems(sites, state_dir, int(fleet["uid"]), Path.home())
-    return problems + secret_problems(projects, sites, state_dir)
-
-
-def _sites(projects: Sequence[Mapping[str, Any]]) -> list[Site]:
-    """Pick the projects whose path can be looked at; the check of the values speaks of the others."""
-    return [
-        Site(str(project.get("id")), Path(path), project.get("allow_root_owned") is True)
+    """Return one sentence for each problem, with the host or variable and what to do."""
+    declared, problems = read_fleet(fleet, projects)
+    problems = variable_problems(variables) + ([] if projects else [_NO_PROJECT]) + problems
+    problems += project_problems(projects, profiles)
+    # A path that cannot be looked at is a problem of the project's values.
+    paths = [
+        ProjectPath(str(project.get("id")), Path(path), project.get("allow_root_owned") is True)
         for project in projects
         if isinstance(path := project.get("path"), str) and os.path.isabs(path) and "\0" not in path
     ]
+    state_dir = Path(str(fleet.get("state_dir")))
+    problems += path_problems(paths, state_dir, declared.uid or 0, Path.home())
+    return problems + secret_problems(projects, paths, state_dir)

@@ -1,1 +1,1 @@
-"""Images by content: what each is made of (pure), in which order they are built, and the engine that builds them."""
+"""Images tagged by content: what each consists of (pure), the order of builds, and the builds on an engine."""

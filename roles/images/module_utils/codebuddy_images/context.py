@@ -1,4 +1,4 @@
-"""Build contexts: a set of files by name, its digest, and its form on the wire."""
+"""Build contexts: files by name, their digest, and the tar archive that is sent to the engine."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Context", "File", "digest", "read_file", "read_tree", "to_tar"]
-
 IGNORED_NAMES = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"})
 IGNORED_SUFFIXES = (".pyc", ".swp", "~")
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a context: its bytes, and whether it can be executed, all of a mode that a checkout keeps."""
+    """One file of a context. Of its mode, only the executable bit counts, as in a Git checkout."""
 
     content: bytes
     executable: bool = False
@@ -29,24 +27,17 @@ Context = Mapping[str, File]
 
 
 def read_file(path: Path) -> File:
-    """Read one file, following a link.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Read one file; a link is followed."""
     return File(path.read_bytes(), os.access(path, os.X_OK))
 
 
 def read_tree(root: Path, under: str = "", suffix: str = "") -> dict[str, File]:
-    """Read every file below a directory, leaving out caches and editors' leavings.
+    """Read every file below a directory, except caches and editors' backup files; links to files are followed.
 
     Args:
-        root: the directory; one that does not exist holds no files.
-        under: folder of the context that the files go to; empty for its top.
-        suffix: take only names that end so, e.g. ``.crt``.
-
-    Raises:
-        OSError: a file cannot be read.
+        root: the directory; a missing one has no files.
+        under: the folder of the context for the files; empty for its top.
+        suffix: of the names to read, such as ``.crt``.
     """
     files: dict[str, File] = {}
     for folder, directories, names in os.walk(root):
@@ -63,7 +54,7 @@ def _is_ignored(name: str) -> bool:
 
 
 def digest(context: Context) -> str:
-    """Give the SHA-256, in hex, over every file's path, executable bit and content; times and owners do not count."""
+    """Return the SHA-256 (hex) of every file's path, executable bit and content."""
     total = hashlib.sha256()
     for path, file in sorted(context.items()):
         total.update(f"{path}\0{int(file.executable)}\0{len(file.content)}\0".encode())
@@ -72,7 +63,7 @@ def digest(context: Context) -> str:
 
 
 def to_tar(context: Context) -> bytes:
-    """Pack a context as an uncompressed tar archive; equal contexts give equal bytes."""
+    """Return an uncompressed tar archive; equal contexts result in equal bytes."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for path, file in sorted(context.items()):

@@ -1,4 +1,4 @@
-"""The engine's side: which images it has, how a base image gets there, and one build."""
+"""Lists and builds images on an engine, and provides their base image."""
 
 from __future__ import annotations
 
@@ -12,45 +12,43 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from ansible.module_utils.codebuddy_engine.client import connect
 from docker import APIClient
 from docker.errors import APIError, DockerException
-from docker.utils import kwargs_from_env
 from requests.exceptions import RequestException
 
 from .context import to_tar
 from .images import Image
 from .schedule import BuildError
 
-__all__ = ["BaseUnavailable", "Builder", "suite_of"]
-
 LAST_LINES = 20
 CHATTER = (" --->", "Removing intermediate container")
 BOOTSTRAP = "mmdebstrap"
-#: What Debian's own slim images leave out; nothing of it is of use to a program.
-LEFT_OUT = ("doc/*", "groff/*", "info/*", "linda/*", "lintian/*", "locale/*", "man/*")
+#: What Debian's own slim images omit, below /usr/share; no program needs it.
+OMITTED = ("doc/*", "groff/*", "info/*", "linda/*", "lintian/*", "locale/*", "man/*")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 
 class BaseUnavailable(Exception):
-    """A base image can neither be pulled nor bootstrapped; the message is one sentence that says what to do."""
+    """A base image can neither be pulled nor built from packages; the message says what to do."""
 
 
 def suite_of(reference: str) -> str | None:
-    """Give the Debian suite that an official image's reference names, e.g. ``trixie``, or None when it names none."""
+    """Return the Debian suite in the reference of an official image, such as ``trixie``, or None."""
     name, _, tag = reference.partition(":")
     suite = tag.removesuffix("-slim")
     return suite if name in ("debian", "docker.io/library/debian") and suite.isalpha() else None
 
 
 class Builder:
-    """Builds images on one engine. Safe to use from several threads: each call has a connection of its own.
+    """Builds images on one engine. Thread-safe: each call has its own connection.
 
     Args:
-        docker_host: address of the engine, e.g. ``unix:///var/run/docker.sock``.
-        namespace: first part of every repository that is ours.
-        pull_timeout: seconds without any word from the registry after which it counts as unreachable.
-        build_timeout: seconds without any output after which a build counts as stuck.
+        docker_host: the engine's address.
+        namespace: the first part of the names of our repositories.
+        pull_timeout: seconds without data from the registry after which it counts as unreachable.
+        build_timeout: seconds without output after which a build counts as stuck.
     """
 
     def __init__(self, docker_host: str, namespace: str, pull_timeout: int, build_timeout: int) -> None:
@@ -58,37 +56,26 @@ class Builder:
         self._namespace = namespace
         self._pull_timeout = pull_timeout
         self._build_timeout = build_timeout
-        #: Whether a base image was wanted that only the absent bootstrap program can make.
-        self.bootstrap_missing = False
-
-    def _connect(self, timeout: int = 60) -> APIClient:
-        tls = kwargs_from_env().get("tls", False)  # for an engine that is reached over TCP
-        return APIClient(base_url=self._docker_host, version="auto", timeout=timeout, tls=tls)
+        self.bootstrap_missing = False  # a base image must be built from packages, and the program is not installed
 
     def present(self) -> set[str]:
-        """Give the references of all images that the engine has.
+        """Return the references of all images that the engine has.
 
         Raises:
             DockerException, RequestException: the engine does not answer.
         """
-        with self._connect() as client:
+        with connect(self._docker_host) as client:
             return {tag for image in client.images() for tag in image.get("RepoTags") or ()}
 
     def ensure_base(self, reference: str) -> str:
-        """See to it that a base image is on the engine: there already, pulled, or bootstrapped from packages.
-
-        Args:
-            reference: the image as declared.
-
-        Returns:
-            The reference under which the engine has it.
+        """Provide a declared base image (it exists, is pulled, or is built from packages); return its reference there.
 
         Raises:
             BaseUnavailable: there is no way to get it.
         """
         suite = suite_of(reference)
         bootstrapped = f"{self._namespace}/bootstrap:{suite}"
-        with self._connect(self._pull_timeout) as client:
+        with connect(self._docker_host, self._pull_timeout) as client:
             for known in (reference, bootstrapped):
                 if _has(client, known):
                     return known
@@ -111,32 +98,34 @@ class Builder:
                 f"packages, is not installed; install {BOOTSTRAP}, or load the image with `docker load`."
             )
         with tempfile.NamedTemporaryFile(suffix=".tar") as archive:
-            excluded = [f"--dpkgopt=path-exclude=/usr/share/{part}" for part in LEFT_OUT]
+            excluded = [f"--dpkgopt=path-exclude=/usr/share/{part}" for part in OMITTED]
             command = [BOOTSTRAP, "--variant=minbase", *excluded, "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
             made = subprocess.run([*command, suite, archive.name], capture_output=True, text=True, check=False)
             if made.returncode != 0:
-                said = "\n".join(made.stderr.splitlines()[-LAST_LINES:])
-                raise BaseUnavailable(f"{BOOTSTRAP} could not make Debian {suite}; it said last:\n{said}")
-            with self._connect(self._build_timeout) as client:
+                output = "\n".join(made.stderr.splitlines()[-LAST_LINES:])
+                raise BaseUnavailable(f"{BOOTSTRAP} could not make Debian {suite}. Its last output:\n{output}")
+            with connect(self._docker_host, self._build_timeout) as client:
                 repository, _, tag = reference.partition(":")
                 client.import_image_from_file(archive.name, repository=repository, tag=tag, changes=['CMD ["bash"]'])
 
     def build(self, image: Image) -> None:
-        """Build one image; its parent, when it is one of ours, must exist.
+        """Build one image. A parent that is one of ours must exist.
 
         Raises:
             BuildError: with the last lines of the build's output.
         """
-        said: deque[str] = deque(maxlen=LAST_LINES)
+        output: deque[str] = deque(maxlen=LAST_LINES)
         try:
             parent = self.ensure_base(image.parent) if isinstance(image.parent, str) else image.parent.reference
-            with self._connect(self._build_timeout) as client:
-                _follow(self._start_build(client, image, parent), said)
+            with connect(self._docker_host, self._build_timeout) as client:
+                _follow(self._start_build(client, image, parent), output)
         except BaseUnavailable as error:
             raise BuildError(f"the image {image.reference} could not be built: {error}") from error
         except (BuildError, DockerException, RequestException) as error:
-            lines = "\n".join(("", *said)) if said else " nothing."
-            raise BuildError(f"the image {image.reference} could not be built: {error} It said last:{lines}") from error
+            lines = "\n".join(("", *output)) if output else " none."
+            raise BuildError(
+                f"the image {image.reference} could not be built: {error} Its last output:{lines}"
+            ) from error
 
     def _start_build(self, client: APIClient, image: Image, parent: str) -> Iterable[dict[str, Any]]:
         proxies = {name: os.environ[name] for name in PROXY_VARIABLES if name in os.environ}
@@ -155,13 +144,13 @@ class Builder:
 def _has(client: APIClient, reference: str) -> bool:
     try:
         client.inspect_image(reference)  # type: ignore[no-untyped-call]  # the stubs leave it bare
-    except APIError:  # not there, or no reference at all: pulling tells which
+    except APIError:  # missing, or not a valid reference: pulling tells which
         return False
     return True
 
 
 def _pull(client: APIClient, reference: str) -> str | None:
-    """Pull an image; give None when it is there, else why not. The client's time-out ends a silent registry."""
+    """Pull an image; return None, or why it failed. The client's timeout applies if the registry sends nothing."""
     try:
         for event in client.pull(reference, stream=True, decode=True):
             if "error" in event:
@@ -173,8 +162,8 @@ def _pull(client: APIClient, reference: str) -> str | None:
     return None
 
 
-def _follow(events: Iterable[dict[str, Any]], said: deque[str]) -> None:
-    """Read a build's events to their end, keeping what it printed last.
+def _follow(events: Iterable[dict[str, Any]], output: deque[str]) -> None:
+    """Read a build's events to their end, and keep its last output.
 
     Raises:
         BuildError: the build failed.
@@ -184,4 +173,4 @@ def _follow(events: Iterable[dict[str, Any]], said: deque[str]) -> None:
             code = event.get("errorDetail", {}).get("code")
             raise BuildError(f"a step ended with exit code {code}." if code else f"{str(event['error']).rstrip('.')}.")
         lines = _COLOURS.sub("", str(event.get("stream", ""))).splitlines()
-        said.extend(line for line in lines if line.strip() and not line.startswith(CHATTER))
+        output.extend(line for line in lines if line.strip() and not line.startswith(CHATTER))

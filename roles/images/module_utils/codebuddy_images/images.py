@@ -1,4 +1,4 @@
-"""What images a fleet needs, each named by the hash of all that it is made of. Pure: no engine, no file system."""
+"""The images that a fleet needs, each tagged with the hash of its content. Pure: no engine, no file system."""
 
 from __future__ import annotations
 
@@ -11,53 +11,43 @@ from functools import cached_property
 
 from .context import Context, digest
 
-__all__ = ["DeclarationError", "FleetImages", "Image", "Project", "Recipes", "plan_images", "to_build"]
-
-#: Raise it when images have to be rebuilt though no recipe changed.
+#: Increase it to rebuild all images although no recipe changed.
 FORMAT = 1
 TAG_LENGTH = 16
 PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?")
 
 
 class DeclarationError(Exception):
-    """A project asks for an image that cannot be described; the message is one sentence that says what to do."""
+    """A project declares an image that cannot be built; the message says what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """One image: a recipe and its context on top of a parent.
+    """One image: a build context on top of a parent."""
 
-    Args:
-        repository: name without tag, e.g. ``codebuddy/spoke-python``.
-        parent: the image it stands on, or the reference of one that is not ours, e.g. ``debian:trixie-slim``.
-        context: files of the build, among them ``Dockerfile``.
-        arguments: build arguments that change the result.
-    """
-
-    repository: str
-    parent: Image | str
-    context: Context = field(repr=False)
-    arguments: Mapping[str, str] = field(default_factory=dict)
+    repository: str  # the name without the tag, such as ``codebuddy/spoke-python``
+    parent: Image | str  # or the reference of an image that is not ours, such as ``debian:trixie-slim``
+    context: Context = field(repr=False)  # with a ``Dockerfile``
+    arguments: Mapping[str, str] = field(default_factory=dict)  # build arguments that change the result
 
     @cached_property
     def spec(self) -> str:
-        """Give the content hash in hex: over recipe, context, arguments and, through the parent's hash, all below."""
+        """The SHA-256 (hex) of context, arguments and, through the parent's hash, all ancestors."""
         parent = self.parent if isinstance(self.parent, str) else self.parent.spec
         stated = [FORMAT, parent, sorted(self.arguments.items()), digest(self.context)]
         return hashlib.sha256(json.dumps(stated).encode()).hexdigest()
 
     @property
     def reference(self) -> str:
-        """Give name and tag; the tag is the beginning of the content hash."""
+        """Name and tag; the tag is the beginning of the content hash."""
         return f"{self.repository}:{self.spec[:TAG_LENGTH]}"
 
     @property
     def parent_reference(self) -> str:
-        """Give name and tag of what it stands on."""
         return self.parent if isinstance(self.parent, str) else self.parent.reference
 
     def lineage(self) -> Iterator[Image]:
-        """Give the image itself and all of ours that it stands on, nearest first."""
+        """Yield the image itself and its ancestors that are ours, nearest first."""
         yield self
         if isinstance(self.parent, Image):
             yield from self.parent.lineage()
@@ -65,28 +55,19 @@ class Image:
 
 @dataclass(frozen=True)
 class Recipes:
-    """The contexts of all recipes, whole: a ``Dockerfile`` each and every file that it copies.
+    """The complete contexts of all recipes: a ``Dockerfile`` each, and every file that it copies."""
 
-    Args:
-        base: distribution and CA certificates.
-        runtime: Python and the libraries of hub and agent.
-        hub: the hub's program on the runtime.
-        spoke: a project's packages and the agent's program on a toolchain.
-        proxy: what lets a project with an egress out, on the base.
-        toolchains: by profile, compilers and language servers on the runtime.
-    """
-
-    base: Context
-    runtime: Context
-    hub: Context
-    spoke: Context
-    proxy: Context
-    toolchains: Mapping[str, Context]
+    base: Context  # distribution and CA certificates
+    runtime: Context  # Python and the libraries of hub and agent, on the base
+    hub: Context  # the hub's program, on the runtime
+    spoke: Context  # a project's packages and the agent's program, on a toolchain
+    proxy: Context  # the proxy of a project with an egress, on the base
+    toolchains: Mapping[str, Context]  # by profile: compilers and language servers, on the runtime
 
 
 @dataclass(frozen=True)
 class Project:
-    """What a project declares about its image."""
+    """The part of a project's declaration that its image depends on."""
 
     id: str
     profile: str | None
@@ -97,22 +78,19 @@ class Project:
 
 @dataclass(frozen=True)
 class FleetImages:
-    """The hub's image and each project's, by id; projects that declare the same share one.
-
-    The proxy's is None where no project has an egress.
-    """
+    """The images of a fleet."""
 
     hub: Image
-    projects: Mapping[str, Image]
-    proxy: Image | None = None
+    projects: Mapping[str, Image]  # by id; projects with equal declarations share one
+    proxy: Image | None = None  # None if no project has an egress
 
     @property
     def wanted(self) -> dict[str, Image]:
-        """Give the images that containers run, by reference."""
+        """The images that containers run, by reference."""
         return {image.reference: image for image in self._by_user().values()}
 
     def users(self, reference: str) -> list[str]:
-        """Give whose images are, or stand on, the one of this reference: ``hub``, ``proxies``, ids of projects."""
+        """Return whose images are, or descend from, the one of this reference: ``hub``, ``proxies``, project ids."""
         everyone = self._by_user().items()
         return [name for name, image in everyone if reference in {one.reference for one in image.lineage()}]
 
@@ -125,20 +103,20 @@ def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[
     """Compute every image that the fleet needs.
 
     Args:
-        namespace: first part of every repository, e.g. ``codebuddy``.
-        base: reference of the distribution image for all that declare none of their own.
-        recipes: what images are made of.
+        namespace: the first part of every repository, such as ``codebuddy``.
+        base: the reference of the distribution image for all projects that declare none.
+        recipes: the contexts.
         projects: the declared projects.
 
     Raises:
-        DeclarationError: an unknown profile or a value that is no package name.
+        DeclarationError: an unknown profile, or an invalid package name.
     """
 
-    def foundation(distribution: str) -> Image:
+    def base_image(distribution: str) -> Image:
         return Image(f"{namespace}/base", distribution, recipes.base)
 
     def runtime(distribution: str) -> Image:
-        return Image(f"{namespace}/runtime", foundation(distribution), recipes.runtime)
+        return Image(f"{namespace}/runtime", base_image(distribution), recipes.runtime)
 
     def spoke(project: Project) -> Image:
         profile = _known_profile(project, recipes)
@@ -150,7 +128,7 @@ def plan_images(namespace: str, base: str, recipes: Recipes, projects: Sequence[
 
     hub = Image(f"{namespace}/hub", runtime(base), recipes.hub)
     has_egress = any(project.has_egress for project in projects)
-    proxy = Image(f"{namespace}/proxy", foundation(base), recipes.proxy) if has_egress else None
+    proxy = Image(f"{namespace}/proxy", base_image(base), recipes.proxy) if has_egress else None
     return FleetImages(hub, {project.id: spoke(project) for project in projects}, proxy)
 
 
@@ -165,19 +143,19 @@ def _checked_packages(project: Project) -> list[str]:
     for name in project.packages:
         if not PACKAGE.fullmatch(name):
             raise DeclarationError(
-                f"Host {project.id}: {name!r} in packages is no package name; write one that apt knows, e.g. libpq-dev."
+                f"Host {project.id}: {name!r} in packages is not a package name; write one as for apt, like libpq-dev."
             )
     return sorted(set(project.packages))
 
 
 def to_build(wanted: Collection[Image], present: Collection[str]) -> list[Image]:
-    """Give what has to be built for the wanted images to exist, each after all that it stands on.
+    """Return the images that must be built for the wanted ones to exist, each after its ancestors.
 
-    An image that is present needs nothing below it, so a lost intermediate image is not rebuilt for its own sake.
+    An existing image does not need its ancestors, so a missing intermediate image is not rebuilt for its own sake.
 
     Args:
-        wanted: images that must exist.
-        present: references that the engine has.
+        wanted: the images that must exist.
+        present: the references that the engine has.
     """
     ordered: dict[str, Image] = {}
     for image in wanted:

@@ -1,4 +1,4 @@
-"""Runs builds side by side, each as soon as what it stands on is there; one that fails stops only what stands on it."""
+"""Runs builds in parallel, each as soon as its parent exists; a failed one stops only its descendants."""
 
 from __future__ import annotations
 
@@ -8,35 +8,27 @@ from dataclasses import dataclass, field
 
 from .images import Image
 
-__all__ = ["BuildError", "Outcome", "build_all"]
-
 
 class BuildError(Exception):
-    """An image could not be built; the message says which, why, and what its build said last."""
+    """An image could not be built; the message contains the reason and the last output of the build."""
 
 
 @dataclass
 class Outcome:
-    """What became of a set of builds.
+    """The result of a set of builds, by reference."""
 
-    Args:
-        built: references, in the order in which they were done.
-        failures: why an image could not be built, by reference.
-        left: references of images that were not tried, because they stand on one that failed.
-    """
-
-    built: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
+    built: list[str] = field(default_factory=list)  # in the order of completion
+    failures: dict[str, str] = field(default_factory=dict)  # and the reasons
+    skipped: list[str] = field(default_factory=list)  # descendants of failed images
 
 
 def build_all(images: Sequence[Image], build: Callable[[Image], None], workers: int) -> Outcome:
     """Build images in parallel.
 
     Args:
-        images: what to build; a parent that is not among them exists already.
-        build: builds one image, called in a thread of its own; raises BuildError.
-        workers: how many builds run at once.
+        images: to build; a parent that is not among them exists already.
+        build: builds one image, in its own thread; raises BuildError.
+        workers: the number of builds that run at the same time.
     """
     outcome = Outcome()
     waiting = {image.reference: image for image in images}
@@ -49,19 +41,19 @@ def build_all(images: Sequence[Image], build: Callable[[Image], None], workers: 
                     running[pool.submit(build, waiting.pop(reference))] = reference
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                _settle(running.pop(future), future, waiting, outcome)
+                _record(running.pop(future), future, waiting, outcome)
     return outcome
 
 
-def _settle(reference: str, future: Future[None], waiting: dict[str, Image], outcome: Outcome) -> None:
-    """Record one finished build; after a failure, drop every waiting image that stands on it."""
+def _record(reference: str, future: Future[None], waiting: dict[str, Image], outcome: Outcome) -> None:
+    """Record one finished build; after a failure, drop its waiting descendants."""
     try:
         future.result()
     except BuildError as error:
         outcome.failures[reference] = str(error)
-        lost = [name for name, image in waiting.items() if reference in {part.reference for part in image.lineage()}]
-        outcome.left.extend(lost)
-        for name in lost:
+        skipped = [name for name, image in waiting.items() if reference in {one.reference for one in image.lineage()}]
+        outcome.skipped.extend(skipped)
+        for name in skipped:
             del waiting[name]
     else:
         outcome.built.append(reference)

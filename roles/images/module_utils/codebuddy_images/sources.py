@@ -1,4 +1,4 @@
-"""Reads the recipes of all images from where the roles and the hub's package keep them."""
+"""Reads the recipes of all images from the directories of the roles and of the hub's package."""
 
 from __future__ import annotations
 
@@ -8,37 +8,28 @@ from pathlib import Path
 from .context import Context, read_file, read_tree
 from .images import Recipes
 
-__all__ = ["Sources", "read_recipes"]
-
 RECIPE = "Dockerfile"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Directories that recipes are read from.
-
-    Args:
-        base, runtime, hub, spoke, proxy: one recipe each.
-        toolchains: one folder a profile, named after it.
-        hub_source: the hub's package, with ``requirements.txt`` and ``src``.
-        certificates: the host's extra CA certificates, as ``*.crt``; need not exist.
-    """
+    """The directories of the recipes."""
 
     base: Path
     runtime: Path
     hub: Path
     spoke: Path
     proxy: Path
-    toolchains: Path
-    hub_source: Path
-    certificates: Path
+    toolchains: Path  # one folder for each profile, named after it
+    hub_source: Path  # the hub's package, with ``requirements.txt`` and ``src``
+    certificates: Path  # the host's extra CA certificates, as ``*.crt``; may be missing
 
 
 def read_recipes(sources: Sources) -> Recipes:
     """Read all recipes.
 
     Raises:
-        OSError: a file is missing or cannot be read; ``filename`` says which.
+        OSError: a file, ``filename``, is missing or cannot be read.
     """
     program = read_tree(sources.hub_source / "src", under="src")
     if not program:

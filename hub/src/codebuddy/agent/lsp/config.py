@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
-ReadyBy = Literal["immediate", "progress", "server_status", "log"]
-
-Refresh = Literal["notify", "show", "search", "reload", "restart"]
+from codebuddy.schemas.server_description import (
+    FEATURES,
+    RULES,
+    Feature,
+    ReadyBy,
+    Refresh,
+    combination_problems,
+    value_problems,
+)
 
 LOAD_SECONDS: Final = 300.0
-
-Feature = Literal["navigation", "hover", "completion", "diagnostics", "format", "actions", "rename"]
-"""What a server can be declared for: a project may take its types from one and its formatting from another."""
-
-FEATURES: Final[tuple[Feature, ...]] = get_args(Feature)
-
-LIMITS: Final = ("searched_files", "parsed_files", "shortest_name")
-"""What of a project a server may leave out without saying so."""
-
-_MAPPINGS: Final = ("settings", "initialization_options")
-_NUMBERS: Final = ("load_seconds", "memory", "idle_seconds")
 
 
 @dataclass(frozen=True)
@@ -105,59 +99,10 @@ def _read(item: Any, environment: Mapping[str, str]) -> ServerConfig:
     if not isinstance(item, dict) or not isinstance(item.get("name"), str):
         raise ValueError("language_servers: each item must be a mapping with a name")
     name, item = item["name"], {key: value for key, value in item.items() if value is not None}
-    known = set(ServerConfig.__dataclass_fields__)
-    if unknown := sorted(set(item) - known):
+    if unknown := sorted(set(item) - set(RULES)):
         raise ValueError(
-            f"language server {name!r}: unknown {', '.join(unknown)}; it accepts {', '.join(sorted(known))}"
+            f"language server {name!r}: unknown {', '.join(unknown)}; it accepts {', '.join(sorted(RULES))}"
         )
-    if problem := _problem(item):
-        raise ValueError(f"language server {name!r}: {problem}")
+    if problems := value_problems(item) + combination_problems(item):
+        raise ValueError(f"language server {name!r}: {problems[0]}")
     return ServerConfig(**{**item, "environment": {**environment, **item.get("environment", {})}})
-
-
-def _problem(item: dict[str, Any]) -> str | None:
-    """Say what is wrong with the values of a declaration; None when nothing is."""
-    ready, languages = item.get("ready", "immediate"), item.get("languages")
-    features = item.get("features", list(FEATURES))
-    checks = {
-        "command must be a non-empty list of strings": _is_text_list(item.get("command")),
-        "languages must map file patterns to language ids": _is_text_mapping(languages) and bool(languages),
-        f"ready must be one of {', '.join(get_args(ReadyBy))}": ready in get_args(ReadyBy),
-        f"refresh must be one of {', '.join(get_args(Refresh))}": item.get("refresh", "show") in get_args(Refresh),
-        "ready: log and ready_log go together; give both or none": (ready == "log") == ("ready_log" in item),
-        "refresh: search needs ready: log, which says when a search has ended": item.get("refresh") != "search"
-        or ready == "log",
-        "ready_log must be a regular expression": _is_pattern(item.get("ready_log", "")),
-        f"features must be a list of some of {', '.join(FEATURES)}": _is_text_list(features)
-        and set(features) <= set(FEATURES),
-        "environment must map names to strings": _is_text_mapping(item.get("environment", {})),
-        f"limits must map some of {', '.join(LIMITS)} to whole numbers over 0": _are_limits(item.get("limits", {})),
-        **{f"{key} must be a mapping": isinstance(item.get(key, {}), dict) for key in _MAPPINGS},
-        **{f"{key} must be a number over 0": _is_number(item.get(key, 1)) for key in _NUMBERS},
-    }
-    return next((sentence for sentence, holds in checks.items() if not holds), None)
-
-
-def _is_text_list(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(part, str) for part in value)
-
-
-def _is_text_mapping(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(part, str) for pair in value.items() for part in pair)
-
-
-def _are_limits(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        key in LIMITS and type(number) is int and number > 0 for key, number in value.items()
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and value > 0
-
-
-def _is_pattern(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and re.compile(value) is not None
-    except re.error:
-        return False

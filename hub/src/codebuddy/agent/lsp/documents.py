@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.agent.lsp.config import Refresh
 from codebuddy.agent.lsp.positions import decode_text, split_lines
 from codebuddy.agent.lsp.readiness import Changes
 from codebuddy.agent.lsp.transport import Session, SessionClosed
 from codebuddy.agent.lsp.tree import Stamp, Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED, CREATED, DELETED
 from codebuddy.files.text import content_hash
+from codebuddy.schemas.server_description import Refresh
 from codebuddy.tool import ToolError
 
 _MAX_OPEN: Final = 128

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from codebuddy import __version__
-from codebuddy.agent.lsp.config import Feature, ServerConfig
+from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.positions import OFFERED_ENCODINGS
 from codebuddy.agent.lsp.transport import MethodNotFound
 from codebuddy.agent.lsp.tree import Tree, uri_of
+from codebuddy.schemas.server_description import Feature
 
 _NO: Final = (None, False)  # what a capability that is not there looks like; an empty object is a yes
 _MAX_REGISTERED: Final = 500

@@ -25,7 +25,8 @@ import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Literal, TypedDict, TypeVar
 
-from codebuddy.agent.lsp.config import LOAD_SECONDS, ReadyBy
+from codebuddy.agent.lsp.config import LOAD_SECONDS
+from codebuddy.schemas.server_description import ReadyBy
 from codebuddy.schemas.status import State
 
 T = TypeVar("T")

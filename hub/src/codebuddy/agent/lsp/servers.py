@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from codebuddy.agent.lsp.config import Feature, ServerConfig
+from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.readiness import Report, ServerState
 from codebuddy.agent.lsp.server import DEFAULT_PATIENCE, LanguageServer, Patience
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
 from codebuddy.process_tree import end_orphans
+from codebuddy.schemas.server_description import Feature
 from codebuddy.tool import ToolError
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Observation: what a real engine tells of a container equals the plan that the container was made from."""
+"""A real engine's answer about a container is read back as the plan that the container was created from."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet import observe
-from ansible.module_utils.codebuddy_fleet.observe import (
+from ansible.module_utils.codebuddy_fleet import engine_responses
+from ansible.module_utils.codebuddy_fleet.engine_requests import container_body, endpoint
+from ansible.module_utils.codebuddy_fleet.engine_responses import (
     ImageDefaults,
-    observe_container,
-    observe_network,
-    observe_volume,
+    read_container,
+    read_network,
+    read_volume,
 )
-from ansible.module_utils.codebuddy_fleet.payload import container_body, endpoint
 from ansible.module_utils.codebuddy_fleet.plan import Plan, spec_hash
 
 PlanOf = Callable[[dict[str, Any]], Plan]
-# Settings of the engine's own that say nothing about how safe or how limited a container is.
+# The engine's own settings, which affect neither the security nor the limits of a container.
 ENGINES_OWN = {
     "ConsoleSize", "ContainerIDFile", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation", "MaskedPaths", "NetworkMode",
     "ReadonlyPaths", "Runtime", "ShmSize",
@@ -42,17 +42,19 @@ def image(recorded: dict[str, Any]) -> ImageDefaults:
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_a_container_made_from_a_plan_is_seen_as_that_plan(
+def test_a_container_created_from_a_plan_is_read_back_as_that_plan(
     recorded: dict[str, Any], plan_of: PlanOf, network_ids: dict[str, str], image: ImageDefaults, index: int
 ) -> None:
-    seen = observe_container(recorded["containers"][index], image, network_ids)
+    seen = read_container(recorded["containers"][index], image, network_ids)
     planned = plan_of(recorded["declaration"]).containers[seen.container.name]
     assert seen.own == replace(planned, files={})
     assert seen.spec == spec_hash(planned)
     assert seen.state == "running"
 
 
-def test_the_request_that_makes_a_container_reads_back_as_its_plan(declared: dict[str, Any], plan_of: PlanOf) -> None:
+def test_the_request_that_creates_a_container_is_read_back_as_its_plan(
+    declared: dict[str, Any], plan_of: PlanOf
+) -> None:
     for planned in plan_of(declared).containers.values():
         body = container_body(planned)
         networks = {name: endpoint(settings) for name, settings in planned.networks.items()}
@@ -64,26 +66,28 @@ def test_the_request_that_makes_a_container_reads_back_as_its_plan(declared: dic
             "HostConfig": body["HostConfig"],
             "NetworkSettings": {"Networks": networks},
         }
-        assert observe_container(answer, ImageDefaults(), {}).own == replace(planned, files={})
+        assert read_container(answer, ImageDefaults(), {}).own == replace(planned, files={})
 
 
-def test_networks_and_volumes_made_from_a_plan_are_seen_as_that_plan(recorded: dict[str, Any], plan_of: PlanOf) -> None:
+def test_networks_and_volumes_created_from_a_plan_are_read_back_as_that_plan(
+    recorded: dict[str, Any], plan_of: PlanOf
+) -> None:
     plan = plan_of(recorded["declaration"])
     for found in recorded["networks"]:
-        network, spec = observe_network(found)
+        network, spec = read_network(found)
         assert (network, spec) == (plan.networks[network.name], spec_hash(network))
-    assert {v["Name"]: observe_volume(v) for v in recorded["volumes"]} == plan.volumes
+    assert {v["Name"]: read_volume(v) for v in recorded["volumes"]} == plan.volumes
 
 
-def test_every_setting_that_the_engine_has_is_known(recorded: dict[str, Any]) -> None:
-    known = ENGINES_OWN | PLANNED | set(observe.FOREIGN_HOST_SETTINGS)
+def test_every_setting_of_the_engine_is_known(recorded: dict[str, Any]) -> None:
+    known = ENGINES_OWN | PLANNED | set(engine_responses.FOREIGN_HOST_SETTINGS)
     assert set(recorded["containers"][0]["HostConfig"]) <= known
 
 
-def test_what_the_image_brings_along_is_not_taken_for_a_setting(
+def test_values_of_the_image_are_not_taken_for_settings(
     recorded: dict[str, Any], network_ids: dict[str, str], image: ImageDefaults
 ) -> None:
-    seen = observe_container(recorded["containers"][0], image, network_ids)
+    seen = read_container(recorded["containers"][0], image, network_ids)
     assert "FROM_IMAGE" in seen.container.environment
     assert "FROM_IMAGE" not in seen.own.environment
     assert "maker" in seen.container.labels
@@ -109,14 +113,14 @@ def test_what_the_image_brings_along_is_not_taken_for_a_setting(
         ("MemoryReservation", 10**8),
     ],
 )
-def test_a_setting_that_no_plan_has_is_seen(
+def test_a_setting_that_no_plan_contains_is_found(
     recorded: dict[str, Any], network_ids: dict[str, str], image: ImageDefaults, setting: str, value: Any
 ) -> None:
     found = copy.deepcopy(recorded["containers"][1])
     found["HostConfig"][setting] = value
-    assert observe_container(found, image, network_ids).own.foreign_settings == {setting: value}
+    assert read_container(found, image, network_ids).own.foreign_settings == {setting: value}
 
 
-def test_a_network_that_was_made_anew_counts_as_not_connected(recorded: dict[str, Any], image: ImageDefaults) -> None:
-    seen = observe_container(recorded["containers"][1], image, {"unitfleet-api": "another id"})
+def test_a_recreated_network_counts_as_not_connected(recorded: dict[str, Any], image: ImageDefaults) -> None:
+    seen = read_container(recorded["containers"][1], image, {"unitfleet-api": "another id"})
     assert seen.own.networks == {}

@@ -1,4 +1,4 @@
-"""Directories: no project shares, holds or lies in another's, the state's or the system's directory."""
+"""No project shares, contains or lies in the directory of another project, of the state or of the system."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.sites import Site, site_problems
+from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath, path_problems
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
 
@@ -16,8 +16,8 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def look(home: Path, *sites: Site, uid: int | None = None) -> list[str]:
-    found: list[str] = site_problems(sites, home / ".local/state/codebuddy", os.getuid() if uid is None else uid, home)
+def problems(home: Path, *paths: ProjectPath, uid: int | None = None) -> list[str]:
+    found: list[str] = path_problems(paths, home / ".local/state/codebuddy", os.getuid() if uid is None else uid, home)
     return found
 
 
@@ -26,78 +26,80 @@ def made(path: Path) -> Path:
     return path
 
 
-def test_existing_and_missing_directories_below_home_are_fine(home: Path) -> None:
-    assert look(home, Site("api", made(home / "api")), Site("web", home / "my-projects/deep/web")) == []
+def test_existing_and_missing_directories_below_home_are_accepted(home: Path) -> None:
+    assert (
+        problems(home, ProjectPath("api", made(home / "api")), ProjectPath("web", home / "my-projects/deep/web")) == []
+    )
 
 
 def test_elsewhere_only_the_last_directory_may_be_missing(tmp_path: Path, home: Path) -> None:
-    assert look(home, Site("api", tmp_path / "api")) == []
-    (problem,) = look(home, Site("api", tmp_path / "missing/api"))
+    assert problems(home, ProjectPath("api", tmp_path / "api")) == []
+    (problem,) = problems(home, ProjectPath("api", tmp_path / "missing/api"))
     assert problem.startswith("host api: ")
     assert f"{tmp_path}/missing does not exist" in problem
 
 
 def test_a_file_in_place_of_the_directory_or_its_parent_is_refused(home: Path) -> None:
     (home / "file").write_text("")
-    assert "is not a directory" in look(home, Site("api", home / "file"))[0]
-    assert "file is not a directory" in look(home, Site("api", home / "file/api"))[0]
+    assert "is not a directory" in problems(home, ProjectPath("api", home / "file"))[0]
+    assert "file is not a directory" in problems(home, ProjectPath("api", home / "file/api"))[0]
 
 
 def test_two_projects_in_one_directory_are_refused_also_through_a_link(home: Path) -> None:
     made(home / "api")
     (home / "link").symlink_to(home / "api")
-    (problem,) = look(home, Site("api", home / "api"), Site("web", home / "link"))
+    (problem,) = problems(home, ProjectPath("api", home / "api"), ProjectPath("web", home / "link"))
     assert problem.startswith("host web: ")
     assert "is the directory of api too" in problem
 
 
 def test_a_project_inside_another_is_refused_in_either_order(home: Path) -> None:
-    outer, inner = Site("outer", made(home / "outer")), Site("inner", made(home / "outer/inner"))
+    outer, inner = ProjectPath("outer", made(home / "outer")), ProjectPath("inner", made(home / "outer/inner"))
     for pair in ((outer, inner), (inner, outer)):
-        (problem,) = look(home, *pair)
+        (problem,) = problems(home, *pair)
         assert problem.startswith("host inner: ")
         assert "inside the one of outer" in problem
 
 
-def test_a_link_inside_another_project_is_refused_because_that_project_could_turn_it(home: Path) -> None:
+def test_a_link_inside_another_project_is_refused_because_that_project_could_redirect_it(home: Path) -> None:
     made(home / "elsewhere")
     (made(home / "outer") / "link").symlink_to(home / "elsewhere")
-    outer, link = Site("outer", home / "outer"), Site("web", home / "outer/link")
+    outer, link = ProjectPath("outer", home / "outer"), ProjectPath("web", home / "outer/link")
     for pair in ((outer, link), (link, outer)):
-        assert "inside the one of outer" in look(home, *pair)[0]
+        assert "inside the one of outer" in problems(home, *pair)[0]
 
 
-def test_names_that_begin_alike_are_not_inside_each_other(home: Path) -> None:
-    assert look(home, Site("p1", made(home / "p1")), Site("p1-evil", made(home / "p1-evil"))) == []
+def test_a_common_prefix_does_not_make_a_path_lie_inside_another(home: Path) -> None:
+    assert problems(home, ProjectPath("p1", made(home / "p1")), ProjectPath("p1-evil", made(home / "p1-evil"))) == []
 
 
-def test_no_project_may_hold_or_lie_in_the_state_directory(home: Path) -> None:
+def test_no_project_may_contain_or_lie_in_the_state_directory(home: Path) -> None:
     for path in (home, home / ".local/state/codebuddy/tokens"):
-        assert any("could read the keys" in problem for problem in look(home, Site("api", path)))
+        assert any("could read the keys" in problem for problem in problems(home, ProjectPath("api", path)))
 
 
 @pytest.mark.parametrize("path", ["/", "/etc", "/etc/ssl", "/run", "/var/run", "/proc/self", "/dev/shm", "/usr"])
 def test_directories_of_the_system_are_refused(home: Path, path: str) -> None:
-    assert "belongs to the system" in look(home, Site("api", Path(path)))[0]
+    assert "belongs to the system" in problems(home, ProjectPath("api", Path(path)))[0]
 
 
 def test_a_dangling_link_is_refused(home: Path) -> None:
     (home / "api").symlink_to(home / "nowhere")
-    assert "is a link to nothing" in look(home, Site("api", home / "api"))[0]
+    assert "is a link to nothing" in problems(home, ProjectPath("api", home / "api"))[0]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can make directories of others")
 def test_a_directory_that_the_containers_cannot_write_is_refused_unless_allowed(home: Path) -> None:
     path = made(home / "api")
-    (problem,) = look(home, Site("api", path), uid=1000)
+    (problem,) = problems(home, ProjectPath("api", path), uid=1000)
     assert "belongs to root" in problem
     assert "allow_root_owned" in problem
-    assert look(home, Site("api", path, allow_root_owned=True), uid=1000) == []
+    assert problems(home, ProjectPath("api", path, allow_root_owned=True), uid=1000) == []
     os.chown(path, 1001, 1001)
-    assert "belongs to user 1001" in look(home, Site("api", path), uid=1000)[0]
+    assert "belongs to user 1001" in problems(home, ProjectPath("api", path), uid=1000)[0]
 
 
-def test_everything_that_is_wrong_is_told_together_and_nothing_is_made(home: Path) -> None:
+def test_all_problems_are_reported_together_and_nothing_is_created(home: Path) -> None:
     found = declaration_problems(
         fleet={
             "name": "Fleet",

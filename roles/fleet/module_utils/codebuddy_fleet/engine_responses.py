@@ -1,7 +1,7 @@
-"""What the engine tells of its containers, networks and volumes, in the schema of the plan: pure functions.
+"""Translates the engine's descriptions of containers, networks and volumes to the schema of the plan.
 
-An image's own environment and labels show up in what the engine tells of a container, as if they had been set on it.
-They are kept beside it (:class:`ImageDefaults`), so that the comparison can take them off both sides.
+The engine reports the environment and labels of an image as if they had been set on the container. They are kept
+separately (:class:`ImageDefaults`), so that the comparison can remove them from both sides.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .payload import CPU_PERIOD, NANOSECONDS
+from .engine_requests import CPU_PERIOD, NANOSECONDS
 from .plan import FLEET_LABEL, PROJECT_LABEL, SPEC_LABEL, Container, Network, Volume
 
-__all__ = ["ImageDefaults", "ObservedContainer", "observe_container", "observe_network", "observe_volume"]
-
-# Every other setting of the engine's HostConfig that could weaken or change a container. A plan sets none of them, so
-# anything but empty is a difference.
+# All other settings of the engine's HostConfig that could weaken or change a container. A plan contains none of them,
+# so any value is a difference.
 FOREIGN_HOST_SETTINGS = (
     "Annotations", "AutoRemove", "Binds", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps",
     "BlkioDeviceWriteIOps", "BlkioWeight", "BlkioWeightDevice", "CapAdd", "Cgroup", "CgroupParent", "CpuCount",
@@ -27,27 +25,27 @@ FOREIGN_HOST_SETTINGS = (
     "VolumeDriver", "VolumesFrom",
 )  # fmt: skip
 FOREIGN_CONFIG_SETTINGS = ("Domainname", "NetworkDisabled", "OpenStdin", "StdinOnce", "Tty")
-# An engine may be told to give every network these; they are its business.
+# Options that an engine may be configured to set on every network; they are ignored.
 _ENGINE_OPTIONS = frozenset({"com.docker.network.driver.mtu"})
-# Hidden parts of /proc and /sys: the engine's own lists differ by version, but an empty one means they were laid open.
-_HIDING = ("MaskedPaths", "ReadonlyPaths")
+# Hidden parts of /proc and /sys. The engine's lists differ by version, but an empty list means that nothing is hidden.
+_HIDDEN_PATHS = ("MaskedPaths", "ReadonlyPaths")
 
 
 @dataclass(frozen=True)
 class ImageDefaults:
-    """What an image brings along."""
+    """The environment and labels of an image."""
 
     environment: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_inspect(cls, image: Mapping[str, Any]) -> ImageDefaults:
-        """Read the engine's answer about an image."""
+        """Read the engine's description of an image."""
         config = image.get("Config") or {}
         return cls(_environment(config.get("Env")), dict(config.get("Labels") or {}))
 
-    def taken_off(self, container: Container) -> Container:
-        """Give the container without what it would have of the image anyway."""
+    def removed_from(self, container: Container) -> Container:
+        """Return the container without the values that come from the image."""
         return replace(
             container,
             environment={k: v for k, v in container.environment.items() if self.environment.get(k) != v},
@@ -57,23 +55,23 @@ class ImageDefaults:
 
 @dataclass(frozen=True)
 class ObservedContainer:
-    """A container of the fleet as found."""
+    """A container of the fleet as it was found."""
 
     id: str
     state: str  # created, running, paused, restarting, removing, exited, dead
     health: str  # none, starting, healthy, unhealthy
-    spec: str  # the hash of the specification that it was made from, as its label says
+    spec: str  # the hash of the specification that it was created from, from its label
     container: Container
     image_defaults: ImageDefaults
 
     @property
     def own(self) -> Container:
         """The container without its image's defaults."""
-        return self.image_defaults.taken_off(self.container)
+        return self.image_defaults.removed_from(self.container)
 
 
-def observe_network(found: Mapping[str, Any]) -> tuple[Network, str]:
-    """Read a network of the engine's list, and the hash that its label carries."""
+def read_network(found: Mapping[str, Any]) -> tuple[Network, str]:
+    """Return a network of the engine's list, and the hash on its label."""
     pools = (found.get("IPAM") or {}).get("Config") or []
     all_labels = dict(found.get("Labels") or {})
     network = Network(
@@ -90,8 +88,8 @@ def observe_network(found: Mapping[str, Any]) -> tuple[Network, str]:
     return network, all_labels.get(SPEC_LABEL, "")
 
 
-def observe_volume(found: Mapping[str, Any]) -> Volume:
-    """Read a volume of the engine's list."""
+def read_volume(found: Mapping[str, Any]) -> Volume:
+    """Return a volume of the engine's list."""
     all_labels = dict(found.get("Labels") or {})
     return Volume(
         name=found["Name"],
@@ -102,16 +100,14 @@ def observe_volume(found: Mapping[str, Any]) -> Volume:
     )
 
 
-def observe_container(
-    found: Mapping[str, Any], image: ImageDefaults, network_ids: Mapping[str, str]
-) -> ObservedContainer:
-    """Read a container from the engine's inspection.
+def read_container(found: Mapping[str, Any], image: ImageDefaults, network_ids: Mapping[str, str]) -> ObservedContainer:
+    """Return an inspected container.
 
     Args:
-        found: the answer of the inspection.
-        image: what its image brings along.
-        network_ids: the networks that exist now, name to id. A container may still name one that was removed and made
-            anew: that counts as not connected, because it could not start.
+        found: the engine's answer.
+        image: the defaults of its image.
+        network_ids: the existing networks, name to id. A container may refer to one that was removed and created
+            again; it counts as not connected then, because it could not start.
     """
     state = found.get("State") or {}
     config = found["Config"]
@@ -184,7 +180,7 @@ def _mount(mount: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _networks(found: Mapping[str, Any], network_ids: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    # The engine adds the short id and the host name to the aliases of its own accord (up to Engine 24).
+    # Up to version 24, the engine itself adds the short id and the host name to the aliases.
     added = {found["Id"][:12], found["Config"].get("Hostname", ""), found["Name"].lstrip("/")}
     result = {}
     for name, settings in ((found.get("NetworkSettings") or {}).get("Networks") or {}).items():
@@ -216,4 +212,4 @@ def _foreign(name: str, config: Mapping[str, Any], host: Mapping[str, Any]) -> d
     found |= {key: config[key] for key in FOREIGN_CONFIG_SETTINGS if config.get(key)}
     if host.get("NetworkMode") != name:
         found["NetworkMode"] = host.get("NetworkMode")
-    return found | {key: [] for key in _HIDING if host.get(key) == []}
+    return found | {key: [] for key in _HIDDEN_PATHS if host.get(key) == []}

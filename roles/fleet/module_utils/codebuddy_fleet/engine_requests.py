@@ -1,4 +1,4 @@
-"""The plan in the words of the engine's API (1.41 and up): pure functions, the inverse of :mod:`observe`."""
+"""Translates the plan to requests of the engine's API (1.41 and later); the inverse of :mod:`engine_responses`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from typing import Any
 
 from .plan import SPEC_LABEL, Container, Network, Volume, spec_hash
 
-__all__ = ["CPU_PERIOD", "NANOSECONDS", "container_body", "endpoint", "labels", "network_body"]
-
 NANOSECONDS = 10**9
 CPU_PERIOD = 100_000  # microseconds
 
 
 def labels(item: Network | Volume | Container) -> dict[str, str]:
-    """Give the labels as put on the engine: those of the plan and the hash of the specification."""
+    """Return the labels of the plan, and the label with the hash of the specification."""
     return {**item.labels, SPEC_LABEL: spec_hash(item)}
 
 
 def endpoint(settings: dict[str, Any]) -> dict[str, Any]:
-    """How a container joins a network: with its declared address and aliases."""
+    """Return the endpoint with which a container joins a network."""
     return {"IPAMConfig": {"IPv4Address": settings["address"]}, "Aliases": list(settings["aliases"])}
 
 
 def network_body(network: Network) -> dict[str, Any]:
-    """Give the arguments of ``APIClient.create_network``."""
+    """Return the arguments of ``APIClient.create_network``."""
     return {
         "name": network.name,
         "driver": network.driver,
@@ -37,7 +35,7 @@ def network_body(network: Network) -> dict[str, Any]:
 
 
 def container_body(container: Container) -> dict[str, Any]:
-    """Give the body of the request that creates the container, on the network of its own name (API 1.41 allows one)."""
+    """Return the body of the request that creates a container, on the network of its name (API 1.41 allows one)."""
     return {
         "Image": container.image,
         "Entrypoint": container.entrypoint,
@@ -72,7 +70,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "Dns": list(container.dns),
         "Memory": container.memory,
         "MemorySwap": container.memory_swap,
-        # Quota and period, not NanoCpus: the engine refuses a number of CPUs that the machine does not have.
+        # Quota and period, because the engine refuses NanoCpus of more CPUs than the machine has.
         "CpuPeriod": CPU_PERIOD,
         "CpuQuota": round(container.cpus * CPU_PERIOD),
         "PidsLimit": container.pids,
@@ -92,7 +90,7 @@ def _host_config(container: Container) -> dict[str, Any]:
 
 
 def _mount(target: str, mount: dict[str, Any]) -> dict[str, Any]:
-    # A mount of type "bind" fails on a missing source, where a bind string would create it, owned by root.
+    # With a missing source, a mount of type "bind" fails; a bind string would create the source, owned by root.
     return {"Type": mount["type"], "Source": mount["source"], "Target": target, "ReadOnly": mount["read_only"]}
 
 

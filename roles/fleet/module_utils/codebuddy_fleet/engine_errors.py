@@ -1,19 +1,17 @@
-"""Turns what the engine says into a sentence that names the thing to change."""
+"""Turns error messages of the engine into sentences that say what to change."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["explain", "port_taken"]
-
 
 def port_taken(number: str = "") -> str:
-    """Say that a port is taken, and what to do."""
+    """Return the end of a sentence about a taken port."""
     which = f"its port {number}" if number else "its port"
     return f"{which} is taken by another program on this machine: set codebuddy_port to a free one"
 
 
-# In this order: the engine says "address already in use" both for a taken port and for a taken address of a network.
+# The order matters: "address already in use" means a taken port, or a taken address of a network.
 _KNOWN: tuple[tuple[str, str], ...] = (
     (
         r"[Pp]ool overlaps|overlapping IPv4|conflicts with network",
@@ -42,18 +40,13 @@ _KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (
         r"executable file not found|no such file or directory: unknown",
-        "its image lacks a program that it is to run: {text}",
+        "its image lacks a program that it has to run: {text}",
     ),
 )
 
 
 def explain(subject: str, text: str) -> str:
-    """One sentence about a failure.
-
-    Args:
-        subject: what failed, such as "Network codebuddy-project-a".
-        text: what the engine said.
-    """
+    """Return a sentence about an error message, for a subject such as "Network codebuddy-project-a"."""
     for pattern, sentence in _KNOWN:
         if match := re.search(pattern, text):
             return f"{subject}: {sentence.format(text=text, **match.groupdict())}."

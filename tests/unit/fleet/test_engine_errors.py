@@ -1,9 +1,9 @@
-"""What the engine says becomes a sentence that names the thing to change (its words are quoted from real engines)."""
+"""Error messages, quoted from real engines, become sentences that name the thing to change."""
 
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.sentences import explain
+from ansible.module_utils.codebuddy_fleet.engine_errors import explain
 
 
 @pytest.mark.parametrize(

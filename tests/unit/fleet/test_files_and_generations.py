@@ -1,4 +1,4 @@
-"""Files and generations on the host: whole or not at all, readable by the containers' user only, kept and numbered."""
+"""Files on the host are written atomically, for the containers' user only; generations are kept and numbered."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.codebuddy_fleet import files
-from ansible.module_utils.codebuddy_fleet.files import read_files, remove_file, write_atomically, write_file
+from ansible.module_utils import codebuddy_files
+from ansible.module_utils.codebuddy_fleet.files import read_files, remove_file, write_file
 from ansible.module_utils.codebuddy_fleet.generations import KEEP, Generations
 from ansible.module_utils.codebuddy_fleet.plan import File, Plan
 
@@ -47,7 +47,7 @@ def test_a_file_belongs_to_the_user_of_the_containers(state: Path, config: File)
         assert (path.stat().st_uid, path.stat().st_gid) == (4242, 4243)
 
 
-def test_content_mode_and_links_changed_by_hand_are_seen_and_repaired(state: Path, config: File) -> None:
+def test_content_mode_and_links_changed_by_hand_are_found_and_repaired(state: Path, config: File) -> None:
     write_file(state, config)
     path = Path(config.path)
     path.chmod(0o666)
@@ -60,16 +60,18 @@ def test_content_mode_and_links_changed_by_hand_are_seen_and_repaired(state: Pat
     assert not path.is_symlink()
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
-    write_atomically(path, "old", 0o600)
+    codebuddy_files.write_atomically(path, b"old", lambda _: None)
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(codebuddy_files.os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, "new", 0o600)
+        codebuddy_files.write_atomically(path, b"new", lambda _: None)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -101,14 +103,14 @@ def test_a_plan_is_kept_once_and_read_back(
     assert generations.plan(1) != generations.plan(2)
 
 
-def test_only_the_last_generations_are_kept_and_numbers_go_on(generations: Generations) -> None:
+def test_only_the_last_generations_are_kept_and_numbers_continue(generations: Generations) -> None:
     for _ in range(KEEP + 5):
         generations.keep(Plan(fleet="unitfleet"))
     assert generations.numbers() == list(range(6, KEEP + 6))
     assert generations.next() == KEEP + 6
 
 
-def test_a_damaged_generation_counts_as_another_plan(generations: Generations, state: Path) -> None:
+def test_a_damaged_generation_counts_as_a_different_plan(generations: Generations, state: Path) -> None:
     generations.keep(Plan(fleet="unitfleet"))
     (state / "generations/0001.json").write_text("{")
     assert not generations.holds(Plan(fleet="unitfleet"))

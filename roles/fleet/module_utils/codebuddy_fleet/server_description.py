@@ -1,0 +1,1 @@
+../../../../hub/src/codebuddy/schemas/server_description.py
