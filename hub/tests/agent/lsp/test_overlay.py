@@ -112,7 +112,7 @@ async def test_questions_that_were_asked_before_are_waited_for(start: Any, root:
             async with other_text(connection, root, seconds=0.05):
                 pytest.fail("a question could have seen the text")
         async with other_text(connection, root, seconds=10.0):
-            assert question.done() or connection.turns._together == 0
+            assert question.done() or connection.turns._readers == 0
         assert (await question).reason == "timed_out"
 
 
@@ -213,7 +213,7 @@ async def test_a_question_for_diagnostics_outlasts_an_overlay(start: Any, root: 
     async with start(on) as fake:
         connection = await connected(fake)
         question = asyncio.create_task(fake.diagnostics(path="p/main.py"))
-        await fake.until(lambda: connection.turns._together == 0 and bool(connection.documents.paths()))
+        await fake.until(lambda: connection.turns._readers == 0 and bool(connection.documents.paths()))
         async with other_text(connection, root):
             await connection.session.request(FORMATTING, {}, 5.0)
         answer = await question

@@ -52,7 +52,7 @@ async def test_progress_is_ready_when_all_that_began_has_ended() -> None:
 async def test_progress_is_ready_when_none_begins_at_all() -> None:
     readiness = Readiness("x", "progress", grace=0.01)
     readiness.initialized()
-    readiness.answers()
+    readiness.answered()
     assert state(readiness) == "indexing"
     assert await readiness.wait(soon(), nothing)
 
@@ -61,7 +61,7 @@ async def test_silence_of_a_server_that_does_not_answer_yet_is_not_taken_for_rea
     readiness = Readiness("x", "progress", grace=0.01)
     readiness.initialized()
     assert not await readiness.wait(asyncio.get_running_loop().time() + 0.1, nothing)
-    readiness.answers()
+    readiness.answered()
     assert await readiness.wait(soon(), nothing)
 
 

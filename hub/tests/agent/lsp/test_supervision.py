@@ -24,7 +24,7 @@ from codebuddy.tool import LOCAL, Call, ToolError
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"
 CAN = {"capabilities": {"definitionProvider": True}}
-QUICK = Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_look=0.05, shutdown=0.5)
+QUICK = Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_interval=0.05, shutdown=0.5)
 
 PROGRESS = {"kind": "begin", "title": "Loading", "percentage": 40}
 NEWS = {"notify": ["$/progress", {"token": "t", "value": PROGRESS}]}
@@ -98,7 +98,7 @@ async def test_what_an_agent_that_was_killed_left_behind_is_ended_by_the_next_bu
     try:
         await asyncio.to_thread(end_orphans)
         assert await left.wait() == -signal.SIGKILL
-        assert ours.epitaph() is others.returncode is None
+        assert ours.exit_reason() is others.returncode is None
     finally:
         others.kill()
         await others.wait()

@@ -1,4 +1,4 @@
-"""The language-server client: processes, documents, readiness, and what a server knows of changed files.
+"""The language-server client: processes, documents, readiness, and notifications of changed files.
 
-Used by the agent's questions about code. It knows the protocol but no tool.
+The agent's code tools use it. It knows the protocol but none of the tools.
 """

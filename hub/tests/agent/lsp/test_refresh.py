@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.lsp import documents as searches
+from codebuddy.agent.lsp import documents
 from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.tree import uri_of
 
@@ -209,7 +209,7 @@ async def test_new_files_are_looked_for_before_the_question(start: Any, root: Pa
 async def test_a_search_that_may_have_begun_before_is_not_taken_for_it(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch, too_soon: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     async with start({"initialized": [[found(1)]], **too_soon}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
@@ -223,7 +223,7 @@ MISSING = "fake has not said yet that it looked for new files: what is in them m
 async def test_until_a_search_is_told_of_every_answer_says_so_and_none_asks_for_another(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     late = {HOVER: [[found(41), {"reply": None}]]}
     async with start({"initialized": [[found(1)]], **late}, **SEARCHES) as fake:
         await fake.definition()
@@ -239,7 +239,7 @@ async def test_until_a_search_is_told_of_every_answer_says_so_and_none_asks_for_
 async def test_a_file_that_is_new_once_more_during_a_search_is_looked_for_by_the_next(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")

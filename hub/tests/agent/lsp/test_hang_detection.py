@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.lsp.server import Pulse
+from codebuddy.agent.lsp.server import HangDetector
 from codebuddy.agent.lsp.transport import SessionClosed
 
 pytestmark = pytest.mark.anyio
@@ -23,9 +23,9 @@ async def test_a_watch_that_is_called_off_leaves_the_reason_of_the_end_to_be_tol
 
     end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     connection: Any = SimpleNamespace(probe=probe, session=SimpleNamespace(is_open=False), end=end)
-    pulse = Pulse(connection, 1.0, 1.0)
-    watching = asyncio.create_task(pulse.watch())
-    asked = asyncio.create_task(pulse.doubt())
+    detector = HangDetector(connection, 1.0, 1.0)
+    watching = asyncio.create_task(detector.watch())
+    asked = asyncio.create_task(detector.check())
     await probed.wait()
     await asyncio.sleep(0)  # into the wait for the end
     watching.cancel()

@@ -18,6 +18,6 @@ def test_of_all_files_together_the_oldest_items_are_forgotten() -> None:
     published = Published()
     for number in range(30):
         for _ in range(2):  # what is told again takes the place of what was told
-            published.take(document(number).path, 1, [{}] * 2000, said=True)
-    kept = [number for number in range(30) if published.of(document(number)) is not None]
+            published.take(document(number).path, 1, [{}] * 2000, has_version=True)
+    kept = [number for number in range(30) if published.current(document(number)) is not None]
     assert kept == list(range(5, 30))

@@ -39,7 +39,7 @@ async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
         def fail(_: object) -> None:
             raise RuntimeError("no")
 
-        monkeypatch.setattr(first.connection, "tell", fail)
+        monkeypatch.setattr(first.connection, "files_changed", fail)
         (root / "new.py").write_text("x = 1\n")
         assert (await fake.definition()).complete
         assert len(fake.processes()) == 2
