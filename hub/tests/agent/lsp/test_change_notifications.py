@@ -1,4 +1,4 @@
-"""No change of a file is lost without anybody saying so."""
+"""No change of a file is lost without a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 WATCHED = "workspace/didChangeWatchedFiles"
 
 
-def test_a_file_that_fails_at_the_reading_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_reading_a_file_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -27,7 +27,7 @@ def test_a_file_that_fails_at_the_reading_cannot_be_read(root: Path, monkeypatch
     assert (refused.value.code, refused.value.path) == ("not_readable", "p/main.py")
 
 
-async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
+async def test_a_server_that_cannot_be_notified_is_replaced_and_the_others_are_notified(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(second=({}, {})) as fake:
@@ -47,7 +47,7 @@ async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
         await fake.until(lambda: WATCHED in log.read_text())
 
 
-async def test_what_could_not_be_looked_for_makes_no_answer_complete(
+async def test_answers_are_incomplete_after_a_failed_search_for_changes(
     start: Any, monkeypatch: pytest.MonkeyPatch, root: Path
 ) -> None:
     async with start() as fake:
@@ -65,7 +65,7 @@ async def test_what_could_not_be_looked_for_makes_no_answer_complete(
         assert not (await fake.definition()).complete
 
 
-async def test_of_a_server_that_cannot_be_started_no_changes_are_kept(start: Any, root: Path) -> None:
+async def test_no_changes_are_kept_for_a_server_that_cannot_be_started(start: Any, root: Path) -> None:
     async with start(command=["there-is-no-such-server"]) as fake:
         await fake.until(lambda: fake.server.readiness.hopeless)
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Which compiler run of a server counts, told by the order of what the server says."""
+"""Which compiler run of a server counts follows from the order of its progress notifications."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.lsp import connection as module
+from codebuddy.agent.lsp import connection
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.connection import Flycheck
 
@@ -19,8 +19,8 @@ RUN, LOAD, CACHES = "rust-analyzer/flycheck/0", "rustAnalyzer/Fetching", "rustAn
 
 @pytest.fixture
 def flycheck(monkeypatch: pytest.MonkeyPatch) -> Flycheck:
-    """The runs of a server that has loaded the project, and made its run after that."""
-    monkeypatch.setattr(module, "_LINGER", 0.1)
+    """The runs of a server that has loaded the project and run its compiler after that."""
+    monkeypatch.setattr(connection, "_LINGER", 0.1)
     flycheck = Flycheck(CONFIG)
     say(flycheck, LOAD, "begin", "end")
     say(flycheck, RUN, "begin", "end")
@@ -33,7 +33,7 @@ def say(flycheck: Flycheck, token: str, *kinds: str) -> None:
 
 
 async def ended(flycheck: Flycheck, *later: Callable[[], Any]) -> list[bool]:
-    """Say after each of several steps whether a wait has ended by then."""
+    """Say after each step whether a wait has ended by then."""
     waiting = asyncio.create_task(flycheck.wait(asyncio.get_running_loop().time() + 10))
     found = []
     try:
@@ -51,12 +51,12 @@ async def soon(flycheck: Flycheck) -> bool:
     return await flycheck.wait(asyncio.get_running_loop().time() + 10)
 
 
-async def test_nothing_is_waited_for_when_all_runs_have_ended(flycheck: Flycheck) -> None:
+async def test_no_wait_when_all_runs_have_ended(flycheck: Flycheck) -> None:
     assert await soon(flycheck)
     assert await ended(flycheck) == [True]
 
 
-async def test_what_was_found_before_a_load_is_dropped_so_the_run_after_it_is_waited_for(flycheck: Flycheck) -> None:
+async def test_the_run_after_a_load_is_waited_for_because_earlier_results_are_dropped(flycheck: Flycheck) -> None:
     assert await soon(flycheck)
     say(flycheck, LOAD, "begin", "end")
     say(flycheck, CACHES, "begin", "end")
@@ -64,7 +64,7 @@ async def test_what_was_found_before_a_load_is_dropped_so_the_run_after_it_is_wa
     assert await ended(flycheck, *steps) == [False, False, True]
 
 
-async def test_each_step_of_a_load_counts_anew(flycheck: Flycheck) -> None:
+async def test_every_step_of_a_load_is_followed_by_a_run(flycheck: Flycheck) -> None:
     assert await soon(flycheck)
     say(flycheck, LOAD, "begin", "end")
     say(flycheck, RUN, "begin", "end")
@@ -72,19 +72,19 @@ async def test_each_step_of_a_load_counts_anew(flycheck: Flycheck) -> None:
     assert await ended(flycheck) == [False]
 
 
-async def test_a_run_that_a_load_may_have_cut_off_is_not_yet_the_last(flycheck: Flycheck) -> None:
+async def test_a_run_that_a_load_may_have_cancelled_is_not_the_last(flycheck: Flycheck) -> None:
     assert await soon(flycheck)
     flycheck.files_changed()
     assert flycheck.take_stale()
     say(flycheck, LOAD, "end")
-    # Which of the two is it? The other is there a moment after it, or there is none.
+    # Which of the two runs is it? The other begins a moment later, or there is none.
     steps = [lambda: say(flycheck, RUN, "begin", "end"), lambda: say(flycheck, RUN, "begin")]
     assert await ended(flycheck, *steps) == [False, False, False]
     say(flycheck, RUN, "end")
     assert await soon(flycheck)
 
 
-async def test_a_run_that_begins_by_itself_is_let_begin_before_another_is_asked_for(flycheck: Flycheck) -> None:
+async def test_an_automatic_run_begins_before_another_is_requested(flycheck: Flycheck) -> None:
     say(flycheck, LOAD, "begin", "end")
     flycheck.files_changed()
     assert flycheck.stale
@@ -95,12 +95,12 @@ async def test_a_run_that_begins_by_itself_is_let_begin_before_another_is_asked_
     await beginning
     assert flycheck.take_stale()
     assert not flycheck.take_stale()
-    # The first is ended for the second.
+    # The second cancels the first.
     steps = [lambda: say(flycheck, RUN, "end"), lambda: say(flycheck, RUN, "begin"), lambda: say(flycheck, RUN, "end")]
     assert await ended(flycheck, *steps) == [False, False, False, True]
 
 
-async def test_several_who_wait_all_see_the_run_that_was_cut_off_for_what_it_is(flycheck: Flycheck) -> None:
+async def test_concurrent_waits_all_recognize_a_cancelled_run(flycheck: Flycheck) -> None:
     assert await soon(flycheck)
     flycheck.files_changed()
     assert flycheck.take_stale()
@@ -112,7 +112,7 @@ async def test_several_who_wait_all_see_the_run_that_was_cut_off_for_what_it_is(
     assert await soon(flycheck)
 
 
-async def test_a_load_while_another_run_may_begin_is_waited_for_too(flycheck: Flycheck) -> None:
+async def test_a_load_while_another_run_may_begin_is_waited_for(flycheck: Flycheck) -> None:
     flycheck.files_changed()
     assert flycheck.take_stale()
     say(flycheck, LOAD, "end")
@@ -122,15 +122,15 @@ async def test_a_load_while_another_run_may_begin_is_waited_for_too(flycheck: Fl
     assert await soon(flycheck)
 
 
-async def test_a_load_that_no_run_comes_after_holds_up_no_new_one(
+async def test_a_load_without_a_run_does_not_block_a_new_run(
     flycheck: Flycheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BEGINNING", 0.01)
+    monkeypatch.setattr(connection, "_BEGINNING", 0.01)
     say(flycheck, LOAD, "end")
     await flycheck.begun(asyncio.get_running_loop().time() + 1000)
 
 
-async def test_nobody_waits_for_a_server_that_is_gone(flycheck: Flycheck) -> None:
+async def test_no_wait_for_a_server_that_is_gone(flycheck: Flycheck) -> None:
     say(flycheck, LOAD, "begin", "end")
     flycheck.close()
     assert not await soon(flycheck)
