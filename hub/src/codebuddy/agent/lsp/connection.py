@@ -14,7 +14,14 @@ from typing import Any, Final
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.documents import Document, Documents, Refresher, SearchBarrier
 from codebuddy.agent.lsp.positions import Encoding, agreed_encoding
-from codebuddy.agent.lsp.protocol import NOT_ANNOUNCED, Capabilities, CapturedEdits, answer_server, initialize_params
+from codebuddy.agent.lsp.protocol import (
+    NOT_ANNOUNCED,
+    Capabilities,
+    CapturedEdits,
+    answer_server,
+    initialize_params,
+    mapping_at,
+)
 from codebuddy.agent.lsp.readiness import Condition, Readiness, remaining
 from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, Session, SessionClosed
 from codebuddy.agent.lsp.tree import Tree, uri_of
@@ -47,11 +54,9 @@ class ReadWriteLock:
         return True
 
     async def join(self) -> None:
-        """Acquire the lock for reading; `end` must follow."""
         await self._condition.wait_for(self.begin)
 
     def end(self) -> None:
-        """Release the lock after reading."""
         self._readers -= 1
         self._condition.notify_all()
 
@@ -101,14 +106,10 @@ class Published:
         self._closed = False
 
     def take(self, path: Path, version: int | None, items: list[Any], has_version: bool) -> None:
-        """Keep what was published.
+        """Keep the diagnostics of a version of a file.
 
-        Args:
-            path: the file.
-            version: the version of the document that it is for.
-            items: the diagnostics as the protocol writes them.
-            has_version: whether the message had the version, which is optional. Otherwise it is the version that had
-                been sent when the message came, None if the document was not open.
+        The version is optional in the message; without it, it is the one that had been sent when the message came,
+        None if the document was not open.
         """
         if (before := self._entries.pop(path, None)) is not None:
             self._items -= len(before.items)
@@ -143,16 +144,10 @@ class Published:
         needless: Callable[[], bool] = lambda: False,
         enough: Callable[[list[Any]], bool] = lambda items: True,
     ) -> list[Any] | None:
-        """Wait for the diagnostics of the document's text, which may change meanwhile.
+        """Wait for the diagnostics of the document's text, which may change meanwhile; None if they do not come.
 
-        Args:
-            document: the document.
-            deadline: until when, in the running loop's time.
-            needless: whether there is nothing to wait for any more; checked also when `wake` is called.
-            enough: whether the published diagnostics are complete, for a server that publishes in parts.
-
-        Returns:
-            None if they did not come in time or the server is gone.
+        ``needless`` says that there is nothing to wait for any more, also when `wake` is called. ``enough`` says that
+        the published diagnostics are complete, for a server that publishes in parts.
         """
         while (items := self.current(document)) is None or not enough(items):
             if self._closed or needless() or not await self._condition.wait(remaining(deadline)):
@@ -195,20 +190,15 @@ class Flycheck:
         self._running: set[str | int] = set()
         self._begun = 0
         self._awaited = 1  # the run that begins by itself when the project is loaded
-        self._stale = False
+        #: Whether files changed since the last run was requested, so that a new one must be.
+        self.stale = False
         self._requested = 0
         # A load that ends while another run is or may be under way: which run is the last is then uncertain.
         self._uncertain = self._settled = 0
         self._closed = False
 
     def files_changed(self) -> None:
-        """Note that the results of the last run may no longer hold."""
-        self._stale = True
-
-    @property
-    def stale(self) -> bool:
-        """Whether a new run must be requested."""
-        return self._stale
+        self.stale = True
 
     async def begun(self, deadline: float) -> None:
         """Wait until the awaited run has begun: only then can it be told from a new one, which cancels it."""
@@ -217,7 +207,7 @@ class Flycheck:
 
     def take_stale(self) -> bool:
         """Say whether a new run must be requested; if so, the caller does that now with a ``didSave``."""
-        stale, self._stale = self._stale, False
+        stale, self.stale = self.stale, False
         if stale:
             self._awaited = self._requested = self._begun + 1
             self._condition.notify_all()
@@ -258,15 +248,7 @@ class Flycheck:
 
 
 class Connection:
-    """Everything that lives and dies with one process.
-
-    Args:
-        config: the server.
-        tree: the project.
-        readiness: informed of progress and status.
-        reader: the process's output.
-        writer: the process's input.
-    """
+    """Everything that lives and dies with one process; its output is ``reader``, its input ``writer``."""
 
     def __init__(
         self,
@@ -282,13 +264,7 @@ class Connection:
         self.session = Session(reader, writer, self._on_request, self._on_notification)
         self.documents = Documents(tree, config.language_of, self.session.notify)
         self._search_barrier = SearchBarrier(config.name, readiness.matches_log, tree, self.session, self.documents)
-        self.showing = Refresher(
-            config.refresh,
-            self.documents,
-            lambda path: config.language_of(tree.relative(path)) is not None,
-            self.session.flush,
-            self._search_barrier,
-        )
+        self.showing = Refresher(config.refresh, self.documents, self.session, self._search_barrier)
         self.published = Published()
         #: Requests hold it for reading; an overlay, which no request may see, for writing.
         self.turns = ReadWriteLock()
@@ -318,17 +294,10 @@ class Connection:
             self._search_barrier.close()
 
     async def initialize(self, seconds: float) -> None:
-        """Do the handshake.
-
-        Raises:
-            RequestTimedOut, ServerError, SessionClosed: it failed.
-        """
+        """Do the handshake; raise RequestTimedOut, ServerError or SessionClosed if it fails."""
         result = await self.session.request("initialize", initialize_params(self._config, self._tree), seconds)
-        capabilities = result.get("capabilities") if isinstance(result, dict) else None
-        announced = capabilities if isinstance(capabilities, dict) else {}
-        self.capabilities.announced = announced
-        info = result.get("serverInfo") if isinstance(result, dict) else None
-        name = info.get("name") if isinstance(info, dict) else None
+        announced = self.capabilities.announced = mapping_at(result, "capabilities")
+        name = mapping_at(result, "serverInfo").get("name")
         self.server_name = name if isinstance(name, str) else None
         self.encoding = agreed_encoding(announced.get("positionEncoding"), name)
         self.session.notify("initialized", {})
@@ -339,8 +308,7 @@ class Connection:
     async def probe(self, seconds: float) -> None:
         """Check that the server answers: an unknown request ``$/…`` must get an error (LSP 3.17).
 
-        Raises:
-            RequestTimedOut, SessionClosed: it does not answer.
+        Raises RequestTimedOut or SessionClosed if it does not.
         """
         with contextlib.suppress(ServerError):
             await self.session.request("$/codebuddy/probe", None, seconds)
@@ -356,9 +324,6 @@ class Connection:
         """Announce changed files (LSP's FileChangeType by file) and update open documents.
 
         Further texts that the server needs are sent by the refresher, at the latest before the next request.
-
-        Raises:
-            SessionClosed: the server is gone.
         """
         self.documents.tell_changed([(uri_of(path), kind) for path, kind in changes.items()])
         self.documents.sync_all()
@@ -367,21 +332,14 @@ class Connection:
 
     @asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
-        """Give the server a text that is not on disk, e.g. to format it before it is written.
+        """Give the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
 
-        No request sees it: earlier requests are waited for, later ones wait. On any exit the server gets the text of
-        the disk again.
-
-        Args:
-            path: the file; it need not exist.
-            text: the text, without byte order mark.
-            seconds: how long to wait for earlier requests.
+        No request sees it: later requests wait, and this waits at most ``seconds`` for earlier ones.
 
         Raises:
-            RequestTimedOut: these took longer.
+            RequestTimedOut: earlier requests took longer.
             SessionClosed: the server is gone.
-            ToolError: the file on disk cannot be read.
-            ValueError: the server does not serve the file.
+            ToolError, ValueError: as in `Documents.overlay`.
         """
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -421,8 +379,7 @@ class Connection:
     @property
     def wants_saves(self) -> bool:
         """Whether the server wants to know that a document was saved."""
-        sync = self.capabilities.announced.get("textDocumentSync")
-        return isinstance(sync, dict) and sync.get("save") not in NOT_ANNOUNCED
+        return mapping_at(self.capabilities.announced, "textDocumentSync").get("save") not in NOT_ANNOUNCED
 
     def _on_request(self, method: str, params: Any) -> Any:
         if method == "client/registerCapability":

@@ -7,7 +7,7 @@ import contextlib
 import glob
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -45,31 +45,18 @@ class StaleText(Exception):
 
 @dataclass
 class Document:
-    """One open document, as the server knows it.
-
-    Args:
-        path: the file.
-        uri: its URI, the same in every message.
-        version: grows with every text that is sent.
-        text: the text that was sent, without byte order mark.
-        lines: the same, split.
-        digest: the hash of the bytes that the text was read from.
-        stamp: the file's stamp when it was read.
-        recheck: whether the file was read so soon after it was written that the stamp may hide another write.
-        since: the first version with this text.
-        overlays: later versions that had another text for a while, one that is not on disk.
-    """
+    """One open document, as the server knows it."""
 
     path: Path
     uri: str
-    version: int
-    text: str
+    version: int  # grows with every text that is sent
+    text: str  # without byte order mark
     lines: list[str]
-    digest: str
-    stamp: Stamp
-    recheck: bool
-    since: int
-    overlays: set[int] = field(default_factory=set)
+    digest: str  # of the bytes that the text was read from
+    stamp: Stamp  # of the file when it was read
+    recheck: bool  # whether the file was read so soon after it was written that the stamp may hide another write
+    since: int  # the first version with this text
+    overlays: set[int] = field(default_factory=set)  # later versions whose text was not that of the disk
 
     def has_text_of(self, version: int | None) -> bool:
         """Say whether a version had the document's present text."""
@@ -79,11 +66,8 @@ class Document:
 class Documents:
     """The documents that are open in one session.
 
-    Args:
-        tree: the project.
-        language_of: gives the language id of a path in the project; None for a file that the server does not serve.
-        notify: queues a notification. A version grows before its text is sent, so that an answer that comes in between
-            can be told from one for the new text.
+    A version grows before its text is sent, so that an answer that comes in between can be told from one for the new
+    text. What reads a file raises ToolError if that fails; what opens one raises ValueError if it is not served.
     """
 
     def __init__(
@@ -95,6 +79,10 @@ class Documents:
         self._open: OrderedDict[Path, Document] = OrderedDict()
         self._overlay: Document | None = None
         self._version = 0
+
+    def serves(self, path: Path) -> bool:
+        """Say whether the server serves a file."""
+        return self._language_of(self._tree.relative(path)) is not None
 
     def paths(self) -> list[Path]:
         """Give the open files, the least recently used first."""
@@ -119,10 +107,10 @@ class Documents:
         return {path: replace(document) for path, document in self._open.items()}
 
     def sync(self, path: Path) -> Document:
-        """Open the file, or send its new text if it changed on disk.
+        """Open the file, or send its new text if it changed on disk; close it if it is gone or cannot be read.
 
         Raises:
-            ToolError: it cannot be read or is gone, and is closed; or the server sees an overlay of it at the moment.
+            ToolError: it is gone or cannot be read, or has an overlay at the moment.
         """
         if self._overlay_of(path) is not None:
             raise ToolError("busy", "This file is being formatted; ask again.", self._tree.show(path))
@@ -143,11 +131,7 @@ class Documents:
         return (self._version, len(self._open)) != before
 
     def send(self, path: Path, keep_open: bool) -> int:
-        """Send a file's text, an empty one if it is gone; say about how many bytes were sent.
-
-        Raises:
-            ToolError: it exists and cannot be read.
-        """
+        """Send a file's text, an empty one if it is gone; say about how many bytes were sent."""
         if self._overlay_of(path) is not None:
             return 0
         if keep_open or path in self._open:
@@ -163,12 +147,7 @@ class Documents:
             return len(text)
 
     def announce(self, path: Path) -> None:
-        """Announce a file as if it were new, while it is open: the server knows it by then.
-
-        Raises:
-            ToolError: it cannot be read.
-            ValueError: the server does not serve it.
-        """
+        """Announce a file as if it were new, while it is open: the server knows it by then."""
         with contextlib.ExitStack() as stack:
             if self._known(path) is None:
                 stack.enter_context(self._open_briefly(path, decode_text(self._tree.read(path)[0])))
@@ -182,15 +161,9 @@ class Documents:
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
-        """Give the server a text that is not on disk, for one file at a time; afterwards it gets that of the disk.
+        """Give the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
 
-        Args:
-            path: the file; it need not exist.
-            text: the text, without byte order mark.
-
-        Raises:
-            ToolError: the file cannot be read.
-            ValueError: the server does not serve the file.
+        The file need not exist. The text has no byte order mark.
         """
         if self._overlay is not None:
             raise RuntimeError("there is an overlay already")
@@ -301,28 +274,12 @@ def _may_hide_write(stamp: Stamp) -> bool:
 
 
 class Refresher:
-    """Does what the setting ``refresh`` says: sends the texts of changed files before the server is asked.
+    """Does what the setting ``refresh`` says: sends the texts of changed files before the server is asked."""
 
-    Args:
-        refresh: the setting.
-        documents: the server's.
-        serves: whether the server serves a file.
-        flush: waits until everything sent is written.
-        search_barrier: waits for the server's searches for new files.
-    """
-
-    def __init__(
-        self,
-        refresh: Refresh,
-        documents: Documents,
-        serves: Callable[[Path], bool],
-        flush: Callable[[], Awaitable[None]],
-        search_barrier: SearchBarrier,
-    ) -> None:
+    def __init__(self, refresh: Refresh, documents: Documents, session: Session, search_barrier: SearchBarrier) -> None:
         self._refresh = refresh
         self._documents = documents
-        self._serves = serves
-        self._flush = flush
+        self._session = session
         self._search_barrier = search_barrier
         self._unsent: dict[Path, bool] = {}  # file to whether it stays open
         self._new: set[Path] = set()
@@ -332,7 +289,7 @@ class Refresher:
 
     def note(self, changes: Mapping[Path, int]) -> None:
         """Note changes that were announced to the server."""
-        served = {path: kind for path, kind in changes.items() if self._serves(path)}
+        served = {path: kind for path, kind in changes.items() if self._documents.serves(path)}
         few = len(served) + len(self._unsent) <= _KEPT_OPEN
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):
@@ -351,11 +308,7 @@ class Refresher:
     async def catch_up(self, asked: Path | None = None) -> str | None:
         """Send everything noted, and return when it is written; say in a sentence what the server may still miss.
 
-        Args:
-            asked: the file of the next request; without it no search for files is waited for.
-
-        Raises:
-            SessionClosed: the server is gone.
+        ``asked`` is the file of the next request; without it no search for files is waited for.
         """
         if not self._unsent and not self._new and not self._search_barrier.awaited and not self._lock.locked():
             return None
@@ -368,34 +321,27 @@ class Refresher:
                 with contextlib.suppress(ToolError):  # nobody can read it
                     unflushed += self._documents.send(path, keep_open)
                 if unflushed > _FLUSH_BYTES:
-                    await self._flush()
+                    await self._session.flush()
                     await asyncio.sleep(0)
                     unflushed = 0
             created, self._new = self._new, set()
             self._search_barrier.begin(created, asked)
-            await self._flush()
+            await self._session.flush()
         return None if asked is None else await self._search_barrier.end()
 
     def _has_new_directory(self, served: Mapping[Path, int]) -> bool:
         """Say whether in some directory all files with some suffix are new."""
-        created = {path for path, kind in served.items() if kind == CREATED}
+        serves, created = self._documents.serves, {path for path, kind in served.items() if kind == CREATED}
         return any(
-            all(file in created for file in directory.glob(f"*{glob.escape(suffix)}") if self._serves(file))
+            all(file in created for file in directory.glob(f"*{glob.escape(suffix)}") if serves(file))
             for directory, suffix in {(path.parent, path.suffix) for path in created}
         )
 
 
 class SearchBarrier:
-    """Waits until a server with ``refresh: search`` has looked for new files, which it logs.
+    """Waits until a server with ``refresh: search`` has looked for new files, which it logs (``ends_search``).
 
     A search whose end is logged before the answer to a marker request may have begun before the files were announced.
-
-    Args:
-        name: the server's.
-        ends_search: whether a line of its log tells the end of a search.
-        tree: the project.
-        session: the session with it.
-        documents: its documents.
     """
 
     def __init__(
@@ -427,15 +373,7 @@ class SearchBarrier:
         self._condition.notify_all()
 
     def begin(self, created: Collection[Path], asked: Path | None) -> None:
-        """Make the server search: announce a file of each directory that was not announced since the last new file.
-
-        Args:
-            created: new files.
-            asked: the file of the next request.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Make the server search: announce a file of each directory that was not announced since the last new file."""
         if not created and not self.awaited:
             return
         if created:
@@ -449,11 +387,7 @@ class SearchBarrier:
             self._marker = None  # all new files are gone again, and there is nothing else to announce
 
     async def end(self) -> str | None:
-        """Wait until the search has ended; say in a sentence if that is unknown.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Wait until the search has ended; say in a sentence if that is unknown."""
         while self.awaited:
             if (left := remaining(self._deadline)) == 0:  # later new files extend it
                 return f"{self._name} has not said yet that it looked for new files: what is in them may be missing."

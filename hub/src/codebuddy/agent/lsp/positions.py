@@ -39,11 +39,9 @@ class Position(TypedDict):
 
 
 def agreed_encoding(announced: object, server: object = None) -> Encoding:
-    """Give the encoding of a server's positions.
+    """Give the encoding of a server's positions, by its ``positionEncoding`` and its name in ``serverInfo``.
 
-    Args:
-        announced: its ``positionEncoding``; the protocol's default, also for an unknown value, is UTF-16.
-        server: its name in ``serverInfo``, see `COUNT_CODE_POINTS`.
+    The protocol's default, also for an unknown value, is UTF-16.
     """
     default: Encoding = "utf-32" if server in COUNT_CODE_POINTS else "utf-16"
     return next((encoding for encoding in get_args(Encoding) if encoding == announced), default)

@@ -66,8 +66,7 @@ class Capabilities:
 
     def runs(self, command: str) -> bool:
         """Say whether the server announced a command."""
-        provider = self.announced.get("executeCommandProvider")
-        commands = provider.get("commands") if isinstance(provider, dict) else None
+        commands = mapping_at(self.announced, "executeCommandProvider").get("commands")
         return isinstance(commands, list) and command in commands
 
     def register(self, params: Any) -> None:
@@ -82,6 +81,12 @@ class Capabilities:
         for item in _items(params, "unregisterations"):  # spelt so in the protocol
             if isinstance(ident := item.get("id"), str):
                 self._registered.pop(ident[:_MAX_ID], None)
+
+
+def mapping_at(value: Any, key: str) -> dict[str, Any]:
+    """Give the mapping at a key of a mapping; an empty one if either is none."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _items(params: Any, key: str) -> list[dict[str, Any]]:
@@ -188,10 +193,9 @@ def _document_capabilities() -> dict[str, Any]:
 
 
 def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) -> Any:
-    """Give the result of a server's request. Every request is answered, since some servers wait for it forever.
+    """Give the result of a server's request, since some servers wait for it forever.
 
-    Raises:
-        MethodNotFound: the protocol has no such request, or the client did not announce it.
+    Raises MethodNotFound if the protocol has no such request, or the client did not announce it.
     """
     if method == "workspace/configuration":
         items = params.get("items") if isinstance(params, dict) else None

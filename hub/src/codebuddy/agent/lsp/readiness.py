@@ -101,15 +101,7 @@ class ServerState(TypedDict):
 
 
 class Readiness:
-    """The state of one server, over all its restarts.
-
-    Args:
-        name: the server's name.
-        ready_by: what tells that it has loaded the project.
-        grace: seconds to wait for a first progress, with ``progress``.
-        load_seconds: how long loading may take before the server is degraded.
-        ready_log: regular expression of what it logs when it has loaded, with ``log``.
-    """
+    """The state of one server, over all its restarts; see `ServerConfig` and the table above for the arguments."""
 
     def __init__(
         self,
@@ -158,10 +150,8 @@ class Readiness:
     async def wait(self, deadline: float, report: Report, local: bool = False) -> bool:
         """Wait until the server is ready, or known not to become ready in time; say whether it is.
 
-        Args:
-            deadline: when to give up, in the running loop's time.
-            report: called at most once per ``_REPORT_EVERY``, however often the state changes.
-            local: whether it is enough that the server answers, loaded or not.
+        For a ``local`` request it is enough that the server answers, loaded or not. ``report`` is called at most once
+        per ``_REPORT_EVERY``, however often the state changes.
         """
         reported = ""
         while self._pending(local) and remaining(deadline) > 0:
@@ -172,13 +162,11 @@ class Readiness:
         return self._stage == "ready" or (local and self._stage == "indexing")
 
     def starting(self) -> None:
-        """Note that a process was started."""
         self._tokens.clear()
         self.trouble, self._logged = None, False
-        self._enter("starting", self.reason)  # why it is being restarted, until it is ready again
+        self._enter("starting", self.reason)  # keep why it is being restarted, until it is ready again
 
     def initialized(self) -> None:
-        """Note that the server answered ``initialize``."""
         if self._ready_by == "immediate" or (self._ready_by == "log" and self._logged):
             self._enter("ready")
             return
@@ -246,7 +234,6 @@ class Readiness:
             self.died((self.reason if self._stage in ("starting", "dead") else None) or "it went away")
 
     def died(self, reason: str) -> None:
-        """Note that the process ended or could not be started."""
         self._enter("dead", reason)
 
     def _why(self) -> str | None:

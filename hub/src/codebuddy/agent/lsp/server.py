@@ -17,7 +17,7 @@ from typing import Final, Literal, NoReturn
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.process import Process, ServerCommandMissing
-from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Condition, Readiness, ServerState, first_of, remaining
+from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Condition, Readiness, first_of, remaining
 from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
@@ -43,9 +43,6 @@ class Patience:
     grace: float = PROGRESS_GRACE
 
 
-DEFAULT_TIMEOUTS: Final = Patience()
-
-
 class IdleTimer:
     """How long a server has been without a request, over all its restarts."""
 
@@ -66,12 +63,10 @@ class IdleTimer:
             self.reset()
 
     def reset(self) -> None:
-        """Count the idle time from now on."""
         self._last = asyncio.get_running_loop().time()
         self._condition.notify_all()
 
     async def wait_used(self) -> None:
-        """Wait until a request is in progress."""
         await self._condition.wait_for(lambda: self._requests)
 
     async def wait_idle(self, seconds: float) -> None:
@@ -81,12 +76,9 @@ class IdleTimer:
 
 
 class HangDetector:
-    """Probes a process after a request timed out.
+    """Probes a process after a request timed out: if it does not answer within ``seconds``, it hangs.
 
-    Args:
-        connection: to the process.
-        seconds: how long it may take to answer the probe before it counts as hanging.
-        verdict_seconds: how long `check` waits for the outcome.
+    `check` waits for the outcome at most ``verdict_seconds``.
     """
 
     def __init__(self, connection: Connection, seconds: float, verdict_seconds: float) -> None:
@@ -149,12 +141,14 @@ _RENEWAL: Final = _End("it is being restarted, to know the files as they are now
 class LanguageServer:
     """A declared server, with its present process if there is one."""
 
-    def __init__(self, config: ServerConfig, tree: Tree, timeouts: Patience = DEFAULT_TIMEOUTS) -> None:
+    def __init__(
+        self, config: ServerConfig, tree: Tree, freshen: Callable[[], Awaitable[str | None]], timeouts: Patience
+    ) -> None:
         self.config = config
         self.tree = tree
         self.readiness = Readiness(config.name, config.ready, timeouts.grace, config.load_seconds, config.ready_log)
         #: Announces all changes on disk so far to every server; gives the reason if some may be missing.
-        self.freshen: Callable[[], Awaitable[str | None]] = _no_changes
+        self.freshen = freshen
         self._timeouts = timeouts
         self._connection: Connection | None = None
         self._hang_detector: HangDetector | None = None
@@ -171,10 +165,6 @@ class LanguageServer:
         """The connection to the initialized process; None while there is none."""
         connection = self._connection
         return connection if connection is not None and connection.session.is_open else None
-
-    def state(self) -> ServerState:
-        """Give the state for health."""
-        return self.readiness.describe()
 
     async def run(self) -> None:
         """Keep the server running until cancelled; then end it and everything it started."""
@@ -381,7 +371,3 @@ class LanguageServer:
 async def _forever() -> NoReturn:
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
-
-
-async def _no_changes() -> None:
-    return None

@@ -11,7 +11,7 @@ from typing import Final
 
 from codebuddy.agent.lsp.config import Feature, ServerConfig
 from codebuddy.agent.lsp.readiness import Report, ServerState
-from codebuddy.agent.lsp.server import DEFAULT_TIMEOUTS, LanguageServer, Patience
+from codebuddy.agent.lsp.server import LanguageServer, Patience
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
 from codebuddy.process_tree import end_orphans
@@ -93,15 +93,12 @@ class LanguageServers:
     Of the servers that serve a file and a feature, the first one is asked.
     """
 
-    def __init__(
-        self, project: str, root: Path, configs: list[ServerConfig], timeouts: Patience = DEFAULT_TIMEOUTS
-    ) -> None:
+    def __init__(self, project: str, root: Path, configs: list[ServerConfig], timeouts: Patience | None = None) -> None:
         self.tree = Tree(project, root)
-        self._servers = [LanguageServer(config, self.tree, timeouts) for config in configs]
+        timeouts = timeouts or Patience()
+        self._servers = [LanguageServer(config, self.tree, self.freshen, timeouts) for config in configs]
         self._watcher = Watcher(self.tree)
         self._freshness = ChangeNotifier(self._watcher, self._servers)
-        for server in self._servers:
-            server.freshen = self.freshen
 
     async def run(self) -> None:
         """Run the servers and the watcher until cancelled; before, end servers that earlier agents left behind."""
@@ -121,12 +118,7 @@ class LanguageServers:
             await self._freshness.close()
 
     async def restart(self, name: str | None, deadline: float, report: Report) -> list[ServerState]:
-        """Restart one server, or all if there is no name; give their states once they have loaded.
-
-        Args:
-            name: the server's name.
-            deadline: when to stop waiting, in the running loop's time.
-            report: called with what is being waited for.
+        """Restart one server, or all if there is no name; give their states once they have loaded, or at the deadline.
 
         Raises:
             ToolError: ``unknown_server``, listing the names.
@@ -138,11 +130,11 @@ class LanguageServers:
         for server in chosen:
             server.restart()
         await asyncio.gather(*(server.readiness.wait(deadline, report) for server in chosen))
-        return [server.state() for server in chosen]
+        return [server.readiness.describe() for server in chosen]
 
     def states(self) -> list[ServerState]:
         """Give each server's state, for health."""
-        return [server.state() for server in self._servers]
+        return [server.readiness.describe() for server in self._servers]
 
     def watching(self) -> dict[str, str | None]:
         """Say how changes by others than the hub are found: ``mode`` (inotify, polling, off) and a ``reason``."""

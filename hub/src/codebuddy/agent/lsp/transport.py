@@ -141,13 +141,9 @@ class ServerError(Exception):
 
 
 class Session:
-    """Requests and notifications in both directions.
+    """Requests and notifications in both directions. Sending raises SessionClosed once the server is gone.
 
-    Args:
-        reader: the server's output.
-        writer: the server's input.
-        on_request: gives the result of a server's request; must not block; raises MethodNotFound for an unknown one.
-        on_notification: takes a server's notification; must not block.
+    The callbacks must not block; ``on_request`` gives the result, or raises MethodNotFound.
     """
 
     def __init__(
@@ -224,9 +220,6 @@ class Session:
         """Queue a request behind everything sent before, without waiting for it to be written; see :meth:`flush`.
 
         The future completes in order with the server's messages: a notification that follows the answer finds it done.
-
-        Raises:
-            SessionClosed: the server is gone.
         """
         self._write({"jsonrpc": "2.0", "id": self._last_id + 1, "method": method, "params": params})
         self._last_id += 1
@@ -234,19 +227,11 @@ class Session:
         return future
 
     def notify(self, method: str, params: Any) -> None:
-        """Queue a notification behind everything sent before, without waiting for it to be written; see :meth:`flush`.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Queue a notification behind everything sent before; see :meth:`flush`."""
         self._write({"jsonrpc": "2.0", "method": method, "params": params})
 
     async def flush(self) -> None:
-        """Wait until everything queued is written, except for what fits in the transport's buffer.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Wait until everything queued is written, except for what fits in the transport's buffer."""
         try:
             await self._writer.drain()
         except OSError:
@@ -278,8 +263,7 @@ class Session:
         if error is None:
             future.set_result(response.get("result"))
             return
-        details = error if isinstance(error, dict) else {}
-        code, text = details.get("code"), details.get("message")
+        code, text = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
         words = text[:_MAX_ERROR] if isinstance(text, str) else "unknown error"
         future.set_exception(ServerError(code if isinstance(code, int) else 0, words))
 
