@@ -61,7 +61,7 @@ async def test_answers_are_incomplete_after_a_failed_search_for_changes(
             (root / "new.py").touch()
             answer = await fake.definition()
         assert (answer.complete, answer.reason) == (False, "indexing")
-        assert answer.message == "Changes of files could not be looked for once; what changed then may not be known."
+        assert answer.message == "Changes of files could not be found once; the language servers may not know them."
         assert not (await fake.definition()).complete
 
 

@@ -108,7 +108,7 @@ async def test_an_overlay_waits_for_earlier_requests(start: Any, root: Path, tmp
         connection = await connected(fake)
         request = asyncio.create_task(fake.definition(timeout_seconds=60.0))
         await fake.until(lambda: len(fake.sent(DEFINITION)) == 2)
-        with pytest.raises(RequestTimedOut, match="questions before"):
+        with pytest.raises(RequestTimedOut, match="earlier requests"):
             async with other_text(connection, root, seconds=0.05):
                 pytest.fail("a request could have seen the text")
         assert not request.done()

@@ -215,7 +215,7 @@ async def test_a_search_that_may_have_begun_too_early_does_not_count(
         assert len(fake.sent(SEARCH)) == 1
 
 
-MISSING = "fake has not said yet that it looked for new files: what is in them may be missing."
+MISSING = "fake has not logged yet that it searched for new files: results there may be missing."
 
 
 async def test_answers_are_incomplete_until_one_search_is_logged(

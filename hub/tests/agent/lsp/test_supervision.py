@@ -145,7 +145,7 @@ async def test_the_memory_limit_includes_children(start: Any) -> None:
 async def test_an_idle_server_is_stopped_and_the_next_request_starts_it(start: Any, found: Any) -> None:
     async with start({DEFINITION: [[{"reply": found}]]}, patience=QUICK, idle_seconds=0.2) as fake:
         assert (await fake.definition()).complete
-        await fake.until(lambda: state(fake) == ("stopped", "idle; it starts when it is asked"))
+        await fake.until(lambda: state(fake) == ("stopped", "idle; the next request starts it"))
         await fake.until(lambda: gone(fake.processes()[0]))
         assert len(fake.sent("shutdown")) == 1
         assert len(fake.processes()) == 1
@@ -224,7 +224,7 @@ async def test_a_requested_restart_ends_a_hanging_server_without_delay(start: An
         fake.server.restart()
         answer = await question
         assert answer.reason == "server_crashed"
-        assert "it is being restarted, as was asked for" in (answer.message or "")
+        assert "it is being restarted on request" in (answer.message or "")
         assert (await fake.definition()).complete
         assert gone(fake.processes()[0])
 

@@ -62,7 +62,7 @@ class ReadWriteLock:
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
-        """Release the lock for a wait that may be long, between `begin` and `end`, and acquire it again after it."""
+        """Release the lock for a wait that may be long, between `begin` and `end`; then acquire it again."""
         self.end()
         try:
             yield
@@ -346,7 +346,7 @@ class Connection:
                 async with asyncio.timeout(seconds):
                     await stack.enter_async_context(self.turns.write())
             except TimeoutError:
-                raise RequestTimedOut(f"no end of the questions before this one within {seconds:.1f} s") from None
+                raise RequestTimedOut(f"no end of the earlier requests within {seconds:.1f} s") from None
             self.session.require_open()
             with self.documents.overlay(path, text) as document:
                 yield document

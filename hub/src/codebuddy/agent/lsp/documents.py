@@ -390,7 +390,9 @@ class SearchBarrier:
         """Wait until the search has ended; say in a sentence if that is unknown."""
         while self.awaited:
             if (left := remaining(self._deadline)) == 0:  # later new files extend it
-                return f"{self._name} has not said yet that it looked for new files: what is in them may be missing."
+                return (
+                    f"{self._name} has not logged yet that it searched for new files: results there may be missing."
+                )
             await self._condition.wait(left)
         self._session.require_open()
         return None

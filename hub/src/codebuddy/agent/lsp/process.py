@@ -115,9 +115,9 @@ class Process:
             return None
         how = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
         if oom_kills() > self._oom_kills:
-            return f"{how}, when the container's memory had run out and the kernel ended a process"
+            return f"{how}, when the container had run out of memory and the kernel killed a process"
         if status == -signal.SIGKILL and not self._killed:
-            return f"{how}, which was not sent from here: most likely memory had run out"
+            return f"{how}, which the agent did not send: most likely memory had run out"
         return how
 
     def last_error_line(self) -> str:

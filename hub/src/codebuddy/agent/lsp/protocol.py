@@ -97,16 +97,9 @@ def _items(params: Any, key: str) -> list[dict[str, Any]]:
 _FORMATS: Final = ["markdown", "plaintext"]
 _SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
 _ACTION_KINDS: Final = [
-    "",
-    "quickfix",
-    "refactor",
-    "refactor.extract",
-    "refactor.inline",
-    "refactor.rewrite",
-    "source",
-    "source.organizeImports",
-    "source.fixAll",
-]
+    "", "quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
+    "source", "source.organizeImports", "source.fixAll",
+]  # fmt: skip
 
 
 def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:

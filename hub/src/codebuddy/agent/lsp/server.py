@@ -97,7 +97,7 @@ class HangDetector:
                 await self._connection.probe(self._seconds)
                 self._decide(True)
         except RequestTimedOut:
-            return f"it answered nothing for {self._seconds:.0f} s after a time-out"
+            return f"it answered nothing for {self._seconds:.0f} s after a request timed out"
         except SessionClosed as closed:
             if not self._connection.session.is_open:
                 # It ended during the probe, and others find out why. Not `await end`: a cancelled await would cancel
@@ -134,8 +134,8 @@ class _End:
     kind: Literal["failure", "idle", "restart", "renewal"] = "failure"
 
 
-_RESTART: Final = _End("it is being restarted, as was asked for", "restart")
-_RENEWAL: Final = _End("it is being restarted, to know the files as they are now", "renewal")
+_RESTART: Final = _End("it is being restarted on request", "restart")
+_RENEWAL: Final = _End("it is being restarted to read the files as they are now", "renewal")
 
 
 class LanguageServer:
@@ -332,7 +332,7 @@ class LanguageServer:
             return await _forever()
         await self._idle_timer.wait_idle(self.config.idle_seconds)
         self._connection = None  # at once: a request that comes now waits for the next process
-        self.readiness.stopped("idle; it starts when it is asked")
+        self.readiness.stopped("idle; the next request starts it")
         return _End("it was idle", "idle")
 
     async def _wait_replaced(self) -> _End:

@@ -74,7 +74,7 @@ class ChangeNotifier:
             return await self._watcher.changes()
         except Exception:
             log.exception("changes could not be found")
-            self._lost = "Changes of files could not be looked for once; what changed then may not be known."
+            self._lost = "Changes of files could not be found once; the language servers may not know them."
             return {}
 
 
@@ -83,7 +83,7 @@ def _notify(server: LanguageServer, changes: dict[Path, int]) -> None:
     try:
         server.files_changed(changes)
     except Exception:
-        log.exception("language server %s could not be told of changes", server.config.name)
+        log.exception("language server %s could not be notified of changes", server.config.name)
         server.renew()
 
 
