@@ -1,17 +1,17 @@
-"""A language server that does what a script says: for faults that no real server can be made to show.
+"""A language server that follows a script, for faults that no real server can be made to show.
 
 Usage: ``fake_server.py SCRIPT LOG``, with SCRIPT a JSON file::
 
     {"capabilities": {…}, "on": {"textDocument/definition": [[STEP, …], …], …}}
 
-The n-th call of a method takes the n-th list of steps, the last one for all later calls; the count goes on in a new
-process. A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
-``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": HOW}`` (a child that does not
-end, started by ``sh`` or by the command line HOW), ``{"eat": MB}`` (memory), ``{"close": FD}``, ``{"deaf": true}``
-(reads no more), ``{"wait": PATH}`` (until there is such a file), ``{"stderr": LINE}``,
+The n-th call of a method runs the n-th list of steps, later calls the last one; the count continues in a new process.
+A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify": [METHOD, PARAMS]}``,
+``{"ask": [ID, METHOD, PARAMS]}``, ``{"write": TEXT}``, ``{"exit": STATUS}``, ``{"child": COMMAND}`` (starts a child
+that does not end, by ``sh`` or by the given command line), ``{"eat": MB}`` (memory), ``{"close": FD}``,
+``{"deaf": true}`` (reads nothing more), ``{"wait": PATH}`` (until the file exists), ``{"stderr": LINE}``,
 ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as somebody else would). A method without
 steps is answered with null; ``answer`` stands for the answers to its own requests. In params, ``@version`` and ``@uri``
-stand for those of the last document that was opened or changed. Every message that comes in is a line of LOG, with the
+stand for those of the last document that was opened or changed. Every incoming message becomes a line of LOG, with the
 process id.
 """
 
@@ -22,6 +22,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ SCRIPT: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
 LOG = Path(sys.argv[2])
 DOCUMENT: dict[str, Any] = {}
 EATEN: list[bytearray] = []
+CALLS: Counter[str] = Counter()  # by method, of the lines of LOG before LOG_END
+LOG_END = 0
 
 
 def send(message: dict[str, Any]) -> None:
@@ -60,8 +63,15 @@ def filled(value: Any) -> Any:
 
 
 def calls_before(method: str) -> int:
-    lines = LOG.read_text().splitlines() if LOG.exists() else []
-    return sum(json.loads(line)["message"].get("method") == method for line in lines)
+    """Count the calls in LOG, by this process and others; each line is read once, for there may be megabytes."""
+    global LOG_END  # noqa: PLW0603
+    if LOG.exists():
+        with LOG.open("rb") as log:
+            log.seek(LOG_END)
+            for line in log:
+                CALLS[json.loads(line)["message"].get("method")] += 1
+            LOG_END = log.tell()
+    return CALLS[method]
 
 
 def write(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Before a question the server has the text that is on disk, under a version that grows."""
+"""Before a request the server has the text on disk, with a growing version."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def texts(sent: Sent) -> list[tuple[int, str]]:
     return found
 
 
-def test_a_file_is_opened_once_and_sent_again_only_when_its_text_changed(
+def test_a_file_is_opened_once_and_sent_again_only_if_its_text_changed(
     documents: Documents, sent: Sent, root: Path
 ) -> None:
     path = root.resolve() / "main.py"
@@ -49,9 +49,7 @@ def test_a_file_is_opened_once_and_sent_again_only_when_its_text_changed(
     assert texts(sent)[1:] == [(2, "new\n")]
 
 
-def test_a_change_that_leaves_time_size_and_inode_alone_is_noticed(
-    documents: Documents, sent: Sent, root: Path
-) -> None:
+def test_a_change_that_keeps_time_size_and_inode_is_noticed(documents: Documents, sent: Sent, root: Path) -> None:
     path = root.resolve() / "main.py"
     path.write_text("one")
     status = path.stat()
@@ -62,7 +60,7 @@ def test_a_change_that_leaves_time_size_and_inode_alone_is_noticed(
     assert texts(sent)[-1] == (2, "two")
 
 
-def test_versions_grow_over_closing_and_opening(documents: Documents, sent: Sent, root: Path) -> None:
+def test_versions_grow_when_a_file_is_closed_and_opened_again(documents: Documents, sent: Sent, root: Path) -> None:
     path = root.resolve() / "main.py"
     documents.sync(path)
     path.unlink()
@@ -75,7 +73,7 @@ def test_versions_grow_over_closing_and_opening(documents: Documents, sent: Sent
     assert [method for method, _ in sent].count("textDocument/didClose") == 1
 
 
-def test_all_open_documents_are_brought_up_to_date(documents: Documents, sent: Sent, root: Path) -> None:
+def test_all_open_documents_are_updated(documents: Documents, sent: Sent, root: Path) -> None:
     for name in ("main.py", "shop.py"):
         documents.sync(root.resolve() / name)
     (root / "main.py").unlink()
@@ -94,9 +92,7 @@ def test_the_number_of_open_documents_is_bounded(documents: Documents, root: Pat
     assert documents.paths()[-1] == root.resolve() / "f199.py"
 
 
-def test_a_byte_order_mark_and_bytes_that_are_no_utf_8_are_not_sent(
-    documents: Documents, sent: Sent, root: Path
-) -> None:
+def test_byte_order_marks_and_invalid_utf_8_are_not_sent(documents: Documents, sent: Sent, root: Path) -> None:
     (root / "main.py").write_bytes(b"\xef\xbb\xbfa\xffb")
     documents.sync(root.resolve() / "main.py")
     assert texts(sent) == [(1, "a\ufffdb")]

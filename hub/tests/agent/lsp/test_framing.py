@@ -1,4 +1,4 @@
-"""Bytes become messages however they are cut; nothing that a server sends raises or is kept without bound."""
+"""Bytes become messages however they are cut; no input raises, and none is kept without bound."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ JSON = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.text("ab", max_size=3), JSON, max_size=3), max_size=4), st.data())
-def test_messages_come_out_as_they_went_in_however_the_stream_is_cut(
-    messages: list[dict[str, Any]], data: st.DataObject
-) -> None:
+def test_messages_survive_any_cutting_of_the_stream(messages: list[dict[str, Any]], data: st.DataObject) -> None:
     stream = b"".join(encode(message) for message in messages)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     decoder = Decoder()
@@ -33,7 +31,7 @@ def test_messages_come_out_as_they_went_in_however_the_stream_is_cut(
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise(data: bytes) -> None:
+def test_no_input_raises(data: bytes) -> None:
     Decoder().feed(data)
 
 
@@ -49,7 +47,7 @@ def test_no_bytes_raise(data: bytes) -> None:
         b"x" * (MAX_HEADER + 1),
     ],
 )
-def test_a_header_that_cannot_be_believed_ends_the_stream(header: bytes) -> None:
+def test_an_invalid_header_ends_the_stream(header: bytes) -> None:
     decoder = Decoder()
     (item,) = decoder.feed(header + encode({"after": 1}))
     assert isinstance(item, BadFrame)
@@ -58,13 +56,13 @@ def test_a_header_that_cannot_be_believed_ends_the_stream(header: bytes) -> None
 
 
 @pytest.mark.parametrize("body", [b"{", b"[1]", b"5", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b""])
-def test_a_body_that_is_no_message_costs_only_itself(body: bytes) -> None:
+def test_an_invalid_body_does_not_affect_later_messages(body: bytes) -> None:
     item, after = Decoder().feed(b"Content-Length: %d\r\n\r\n%b" % (len(body), body) + encode({"after": 1}))
     assert isinstance(item, BadFrame)
     assert not item.fatal
     assert after == {"after": 1}
 
 
-def test_other_headers_and_other_cases_are_accepted() -> None:
+def test_other_headers_and_lower_case_are_accepted() -> None:
     frame = b"Content-Type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length:2\r\n\r\n{}"
     assert Decoder().feed(frame) == [{}]

@@ -1,4 +1,4 @@
-"""A server may send any JSON whatever: it is answered or passed over, and nothing of ours ends."""
+"""A server may send any JSON: it is answered or ignored, and nothing fails."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ANY = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], dead
 
 @ANY
 @given(st.lists(MESSAGES, max_size=6), st.sampled_from(["immediate", "progress", "server_status"]))
-def test_any_messages_are_survived(root: Path, messages: list[dict[str, Any]], ready: Any) -> None:
+def test_any_messages_are_handled(root: Path, messages: list[dict[str, Any]], ready: Any) -> None:
     async def run() -> str:
         config = ServerConfig("x", ["x"], {"*": "x"}, ready)
         readiness, reader, writer = Readiness("x", ready), asyncio.StreamReader(), Mock()
@@ -80,7 +80,7 @@ DEEP = {
 
 
 @pytest.mark.parametrize("where", DEEP)
-def test_what_is_nested_deeply_ends_nothing(where: str, root: Path) -> None:
+def test_deep_nesting_ends_only_the_session(where: str, root: Path) -> None:
     async def run(depth: int) -> str:
         body = json.dumps(DEEP[where]).replace("null", "[" * depth + "1" + "]" * depth)
 
@@ -98,7 +98,7 @@ def test_what_is_nested_deeply_ends_nothing(where: str, root: Path) -> None:
         await asyncio.gather(asking, return_exceptions=True)
         return reason
 
-    # Somewhere among these depths what can be read can no longer be shown or written.
+    # At some of these depths JSON can be parsed but no longer printed or written.
     for depth in (100, *range(sys.getrecursionlimit() - 150, sys.getrecursionlimit())):
         reason = asyncio.run(run(depth))
         assert reason == "the server closed its output" or reason.startswith("what the server said")
@@ -106,7 +106,7 @@ def test_what_is_nested_deeply_ends_nothing(where: str, root: Path) -> None:
 
 @ANY
 @given(JSON)
-def test_any_answer_is_read_or_refused(root: Path, answer: Any) -> None:
+def test_any_answer_is_read_or_rejected(root: Path, answer: Any) -> None:
     reader = Reader(Tree("p", root), "utf-16", {})
     for read in (
         lambda: reader.locations(answer),

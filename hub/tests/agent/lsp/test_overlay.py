@@ -1,4 +1,4 @@
-"""A server can be shown a text that is not on the disk, and no question ever sees it."""
+"""A server can be given a text that is not on disk, and no request sees it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def other_text(
 
 
 def shown(fake: Any, name: str = "main.py") -> list[tuple[str, Any]]:
-    """Give what the server was told of a file: texts, and the other messages by their method."""
+    """Give the messages about a file: method, and text if there is one."""
     found = []
     for line in fake.log.read_text().splitlines():
         message = json.loads(line)["message"]
@@ -56,7 +56,7 @@ def versions(fake: Any) -> list[int]:
     return [one["params"]["textDocument"]["version"] for one in sent]
 
 
-async def test_the_server_has_the_text_for_a_while_and_that_of_the_disk_again(start: Any, root: Path) -> None:
+async def test_the_server_gets_the_text_and_then_that_of_the_disk_again(start: Any, root: Path) -> None:
     disk = (root / "main.py").read_text()
     async with start() as fake:
         connection = await connected(fake)
@@ -68,7 +68,7 @@ async def test_the_server_has_the_text_for_a_while_and_that_of_the_disk_again(st
         assert versions(fake) == sorted(set(versions(fake)))
 
 
-async def test_a_file_that_is_not_there_yet_is_gone_again_afterwards(start: Any, root: Path) -> None:
+async def test_a_file_that_does_not_exist_is_closed_afterwards(start: Any, root: Path) -> None:
     async with start() as fake:
         connection = await connected(fake)
         async with other_text(connection, root, "new.py") as document:
@@ -80,20 +80,20 @@ async def test_a_file_that_is_not_there_yet_is_gone_again_afterwards(start: Any,
         assert connection.documents.sync(root / "new.py").text == "text\n"
 
 
-async def test_a_question_waits_until_the_server_has_the_disks_text_again(start: Any, root: Path) -> None:
+async def test_a_request_waits_until_the_server_has_the_text_of_the_disk_again(start: Any, root: Path) -> None:
     async with start() as fake:
         connection = await connected(fake)
         asked = len(fake.sent(DEFINITION))
         async with other_text(connection, root):
             question = asyncio.create_task(fake.definition())
-            for _ in range(3):  # a way there and back each: the question had time enough to be asked
+            for _ in range(3):  # each is a round trip: the request had time enough to be sent
                 await connection.session.request(FORMATTING, {}, 5.0)
             assert len(fake.sent(DEFINITION)) == asked
         assert (await question).complete
         assert [method for method, _ in shown(fake)][-2:] == ["didChange", "definition"]
 
 
-async def test_a_question_gives_up_in_time_when_its_turn_does_not_come(start: Any, root: Path) -> None:
+async def test_a_request_times_out_while_it_waits_for_the_overlay(start: Any, root: Path) -> None:
     async with start() as fake:
         connection = await connected(fake)
         async with other_text(connection, root):
@@ -102,31 +102,47 @@ async def test_a_question_gives_up_in_time_when_its_turn_does_not_come(start: An
         assert (await fake.definition()).complete
 
 
-async def test_questions_that_were_asked_before_are_waited_for(start: Any, root: Path) -> None:
-    reply = [{"reply": None}]
-    async with start({DEFINITION: [reply, [], reply]}) as fake:
+async def test_an_overlay_waits_for_earlier_requests(start: Any, root: Path, tmp_path: Path) -> None:
+    reply, answer_now = {"reply": None}, tmp_path / "answer_now"
+    async with start({DEFINITION: [[reply], [{"wait": str(answer_now)}, reply], [reply]]}) as fake:
         connection = await connected(fake)
-        question = asyncio.create_task(fake.definition(timeout_seconds=1.0))
+        request = asyncio.create_task(fake.definition(timeout_seconds=60.0))
         await fake.until(lambda: len(fake.sent(DEFINITION)) == 2)
-        with pytest.raises(RequestTimedOut, match="questions before"):
+        with pytest.raises(RequestTimedOut, match="earlier requests"):
             async with other_text(connection, root, seconds=0.05):
-                pytest.fail("a question could have seen the text")
-        async with other_text(connection, root, seconds=10.0):
-            assert question.done() or connection.turns._together == 0
-        assert (await question).reason == "timed_out"
+                pytest.fail("a request could have seen the text")
+        assert not request.done()
+        answer_now.touch()
+        async with other_text(connection, root, seconds=60.0):
+            assert request.done() or connection.turns._readers == 0
+        assert (await request).complete
 
 
-async def test_a_wait_for_diagnostics_is_no_reason_to_wait(start: Any, root: Path) -> None:
+async def test_an_overlay_waits_for_a_request_until_that_times_out(start: Any, root: Path) -> None:
+    async with start({DEFINITION: [[{"reply": None}], []]}) as fake:
+        connection = await connected(fake)
+        request = asyncio.create_task(fake.definition(timeout_seconds=0.5))
+        await fake.until(lambda: len(fake.sent(DEFINITION)) == 2)
+        async with other_text(connection, root, seconds=60.0):
+            assert request.done() or connection.turns._readers == 0
+        assert (await request).reason == "timed_out"
+
+
+async def test_an_overlay_does_not_wait_for_a_wait_for_diagnostics(start: Any, root: Path) -> None:
     async with start() as fake:  # it publishes nothing at all
         connection = await connected(fake)
-        question = asyncio.create_task(fake.diagnostics(path="p/shop.py", timeout_seconds=1.0))
+        request = asyncio.create_task(fake.diagnostics(path="p/shop.py", timeout_seconds=60.0))
         await fake.until(lambda: bool(shown(fake, "shop.py")))
-        async with other_text(connection, root, seconds=0.9):
-            assert not question.done()
-        assert (await question).reason == "timed_out"
+        async with other_text(connection, root, seconds=50.0):
+            assert not request.done()
+        request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+        request = asyncio.create_task(fake.diagnostics(path="p/shop.py", timeout_seconds=0.5))
+        async with other_text(connection, root, seconds=50.0):
+            assert (await request).reason == "timed_out"
 
 
-async def test_whoever_is_cancelled_or_fails_leaves_the_disks_text(start: Any, root: Path) -> None:
+async def test_cancellation_and_errors_restore_the_text_of_the_disk(start: Any, root: Path) -> None:
     disk = (root / "main.py").read_text()
     async with start() as fake:
         connection = await connected(fake)
@@ -141,7 +157,7 @@ async def test_whoever_is_cancelled_or_fails_leaves_the_disks_text(start: Any, r
         assert texts == ["other", disk, "other", disk]
 
 
-async def test_a_change_on_the_disk_meanwhile_is_told_afterwards_and_not_before(start: Any, root: Path) -> None:
+async def test_a_change_on_disk_during_an_overlay_is_announced_afterwards(start: Any, root: Path) -> None:
     async with start() as fake:
         connection = await connected(fake)
         async with other_text(connection, root):
@@ -153,7 +169,7 @@ async def test_a_change_on_the_disk_meanwhile_is_told_afterwards_and_not_before(
         assert shown(fake)[-2] == ("didChange", "written\nmeanwhile\n")
 
 
-async def test_a_server_that_dies_meanwhile_has_a_successor_with_the_disks_text(start: Any, root: Path) -> None:
+async def test_the_successor_of_a_server_that_dies_gets_the_text_of_the_disk(start: Any, root: Path) -> None:
     disk = (root / "main.py").read_text()
     async with start({FORMATTING: [[{"exit": 3}]]}) as fake:
         connection = await connected(fake)
@@ -168,14 +184,14 @@ async def test_a_server_that_dies_meanwhile_has_a_successor_with_the_disks_text(
                 pytest.fail("the server is gone")
 
 
-async def test_what_a_server_does_not_serve_or_nobody_can_read_is_refused(start: Any, root: Path) -> None:
+async def test_a_file_that_is_not_served_or_not_readable_is_rejected(start: Any, root: Path) -> None:
     (root / "folder.py").mkdir()
     async with start() as fake:
         connection = await connected(fake)
         for name, error in (("x.txt", ValueError), ("folder.py", ToolError)):
             with pytest.raises(error):
                 async with other_text(connection, root, name):
-                    pytest.fail("this cannot be shown")
+                    pytest.fail("this cannot be overlaid")
         assert (await fake.definition()).complete
 
 
@@ -185,9 +201,7 @@ def published(*messages: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("more", [{"version": "@version"}, {}])
-async def test_diagnostics_of_the_text_that_is_not_on_the_disk_are_nobodys(
-    start: Any, root: Path, more: dict[str, Any]
-) -> None:
+async def test_diagnostics_of_an_overlay_are_dropped(start: Any, root: Path, more: dict[str, Any]) -> None:
     on = {OPENED: [[published("disk", **more)]], CHANGED: [[published("overlaid", **more)], []]}
     async with start(on) as fake:
         connection = await connected(fake)
@@ -198,7 +212,7 @@ async def test_diagnostics_of_the_text_that_is_not_on_the_disk_are_nobodys(
         assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["disk"])
 
 
-async def test_diagnostics_of_that_text_that_come_late_are_nobodys_either(start: Any, root: Path) -> None:
+async def test_late_diagnostics_of_an_overlay_are_dropped(start: Any, root: Path) -> None:
     on = {OPENED: [[published("disk", version=1)]], CHANGED: [[], [published("overlaid", version=2)]]}
     async with start(on) as fake:
         connection = await connected(fake)
@@ -208,20 +222,20 @@ async def test_diagnostics_of_that_text_that_come_late_are_nobodys_either(start:
         assert [one.message for one in (await fake.diagnostics(path="p/main.py")).diagnostics] == ["disk"]
 
 
-async def test_a_question_for_diagnostics_outlasts_an_overlay(start: Any, root: Path) -> None:
+async def test_a_wait_for_diagnostics_continues_after_an_overlay(start: Any, root: Path) -> None:
     on = {CHANGED: [[published("overlaid", version="@version")], [published("disk", version="@version")]]}
     async with start(on) as fake:
         connection = await connected(fake)
         question = asyncio.create_task(fake.diagnostics(path="p/main.py"))
-        await fake.until(lambda: connection.turns._together == 0 and bool(connection.documents.paths()))
+        await fake.until(lambda: connection.turns._readers == 0 and bool(connection.documents.paths()))
         async with other_text(connection, root):
             await connection.session.request(FORMATTING, {}, 5.0)
         answer = await question
         assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["disk"])
 
 
-async def test_what_a_compiler_found_stays_found(start: Any, root: Path) -> None:
-    """It looks at the disk, whatever version of a document the server writes beside its findings."""
+async def test_diagnostics_of_a_compiler_are_kept_during_an_overlay(start: Any, root: Path) -> None:
+    """A compiler reads the disk, whatever version the server adds to its diagnostics."""
     status = {"notify": ["experimental/serverStatus", {"quiescent": True, "health": "ok"}]}
     begin, end = (
         {"notify": ["$/progress", {"token": "x/flycheck/0", "value": {"kind": kind}}]} for kind in ("begin", "end")

@@ -1,4 +1,4 @@
-"""A place means the same character for us and for the server, whatever the text and the encoding."""
+"""A place means the same character to us and to the server, whatever the text and the encoding."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEXTS = st.lists(AWKWARD | st.characters(exclude_categories=["Cs"]), max_size=40
 
 @FIXED
 @given(TEXTS, st.sampled_from(ENCODINGS), st.data())
-def test_a_place_survives_the_way_to_the_server_and_back(text: str, encoding: Encoding, data: st.DataObject) -> None:
+def test_a_place_survives_the_round_trip_to_the_server(text: str, encoding: Encoding, data: st.DataObject) -> None:
     lines = split_lines(text)
     line = data.draw(st.integers(1, len(lines)))
     column = data.draw(st.integers(1, len(lines[line - 1]) + 1))
@@ -40,15 +40,15 @@ def test_characters_are_counted_in_units_of_the_encoding(text: str, data: st.Dat
 
 
 def units(text: str, encoding: Encoding) -> int:
-    """The model: how long a text is once it is encoded."""
+    """The model: the length of the encoded text."""
     width = {"utf-8": 1, "utf-16": 2, "utf-32": 4}[encoding]
     return len(text.encode(encoding if width == 1 else f"{encoding}-le")) // width
 
 
 @FIXED
 @given(TEXTS, st.sampled_from(ENCODINGS))
-def test_every_position_in_a_text_is_the_place_that_the_model_says(text: str, encoding: Encoding) -> None:
-    """Also one inside a character, which is its start, and one past the end of a line, which is that."""
+def test_every_position_is_the_place_that_the_model_gives(text: str, encoding: Encoding) -> None:
+    """Also inside a character, which means its start, and past the end of a line, which means the end."""
     lines = split_lines(text)
     for number, line in enumerate(lines):
         for character in range(units(line, encoding) + 3):
@@ -59,14 +59,14 @@ def test_every_position_in_a_text_is_the_place_that_the_model_says(text: str, en
 
 @FIXED
 @given(TEXTS, st.sampled_from(ENCODINGS), st.integers(-3, 60), st.integers(-3, 200))
-def test_any_position_gives_a_place_that_the_text_has(text: str, encoding: Encoding, line: int, character: int) -> None:
+def test_any_position_gives_a_place_in_the_text(text: str, encoding: Encoding, line: int, character: int) -> None:
     lines = split_lines(text)
     to_lsp(lines, *from_lsp(lines, {"line": line, "character": character}, encoding), encoding)
 
 
 @FIXED
 @given(TEXTS, st.sampled_from(ENCODINGS), st.booleans())
-def test_positions_are_those_of_the_file_without_its_mark(text: str, encoding: Encoding, marked: bool) -> None:
+def test_positions_do_not_count_a_byte_order_mark(text: str, encoding: Encoding, marked: bool) -> None:
     data = (b"\xef\xbb\xbf" if marked else b"") + text.encode()
     lines = split_lines(decode_text(data))
     shown = text.removeprefix("\ufeff") if not marked else text
@@ -76,8 +76,8 @@ def test_positions_are_those_of_the_file_without_its_mark(text: str, encoding: E
 
 @FIXED
 @given(st.lists(st.tuples(st.text(AWKWARD_CHARACTERS, max_size=5), st.sampled_from(["\r\n", "\n", "\r"])), max_size=8))
-def test_a_line_is_what_stands_between_two_line_ends(parts: list[tuple[str, str]]) -> None:
-    # A CR before an empty line that ends with LF is one line end with it; such texts have their own test.
+def test_a_line_is_the_text_between_two_line_ends(parts: list[tuple[str, str]]) -> None:
+    # A CR before an empty line that ends with LF is one line end together with it, and has a test of its own.
     assume(not any(before[1] == "\r" and after == ("", "\n") for before, after in pairwise(parts)))
     text = "".join(body + end for body, end in parts)
     assert split_lines(text) == [*(body for body, _ in parts), ""]
@@ -104,12 +104,12 @@ def test_no_character_is_lost_between_lines(text: str) -> None:
         ("a\u2028b\x0cc\x85d", ["a\u2028b\x0cc\x85d"]),
     ],
 )
-def test_lines_end_where_the_protocol_says(text: str, lines: list[str]) -> None:
+def test_lines_end_as_in_the_protocol(text: str, lines: list[str]) -> None:
     assert split_lines(text) == lines
 
 
 @pytest.mark.parametrize(("encoding", "character", "column"), [("utf-8", 3, 2), ("utf-16", 2, 2), ("utf-8", 99, 3)])
-def test_a_position_inside_or_past_a_character_is_taken_to_its_start_or_the_end(
+def test_a_position_inside_a_character_or_past_the_line_is_clamped(
     encoding: Encoding, character: int, column: int
 ) -> None:
     assert from_lsp(["a👋"], {"line": 0, "character": character}, encoding) == (1, column)
@@ -120,22 +120,20 @@ def test_a_position_past_the_last_line_is_the_end_of_the_text() -> None:
 
 
 @pytest.mark.parametrize(("line", "column", "said"), [(0, 1, "no line 0"), (3, 1, "2 lines"), (1, 4, "2 characters")])
-def test_a_place_that_is_not_there_is_refused_with_what_there_is(line: int, column: int, said: str) -> None:
+def test_a_missing_place_is_rejected_with_what_exists(line: int, column: int, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         to_lsp(["ab", "c"], line, column, "utf-8")
 
 
-def test_the_first_column_is_the_one_after_a_byte_order_mark() -> None:
+def test_the_first_column_comes_after_a_byte_order_mark() -> None:
     assert decode_text(b"\xef\xbb\xbfabc") == "abc"
 
 
 @pytest.mark.parametrize(("answer", "encoding"), [("utf-8", "utf-8"), ("utf-16", "utf-16"), (None, "utf-32")])
-def test_a_server_that_counts_code_points_unsaid_is_believed_once_it_says_what_it_counts(
-    answer: object, encoding: Encoding
-) -> None:
+def test_an_announced_encoding_precedes_the_known_deviation_of_a_server(answer: object, encoding: Encoding) -> None:
     assert agreed_encoding(answer, "pylsp") == encoding
 
 
 @pytest.mark.parametrize("answer", [None, "utf-7", 5, {}])
-def test_a_server_that_chooses_nothing_usable_gets_the_default_of_the_protocol(answer: object) -> None:
+def test_an_unknown_encoding_means_the_default_of_the_protocol(answer: object) -> None:
     assert agreed_encoding(answer) == "utf-16"

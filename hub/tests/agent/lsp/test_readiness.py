@@ -1,4 +1,4 @@
-"""A server is ready when it has loaded the project, and not before, however it tells."""
+"""A server is ready once it has loaded the project and not before, whatever announces it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def soon() -> float:
     return asyncio.get_running_loop().time() + 10
 
 
-async def test_immediate_is_ready_when_initialized_and_whatever_progress_says() -> None:
+async def test_immediate_is_ready_when_initialized_regardless_of_progress() -> None:
     readiness = Readiness("x", "immediate")
     assert state(readiness) == "starting"
     readiness.initialized()
@@ -34,7 +34,7 @@ async def test_immediate_is_ready_when_initialized_and_whatever_progress_says() 
     assert state(readiness) == "ready"
 
 
-async def test_progress_is_ready_when_all_that_began_has_ended() -> None:
+async def test_progress_is_ready_when_every_progress_has_ended() -> None:
     readiness = Readiness("x", "progress", grace=100)
     readiness.initialized()
     readiness.progressed("a", BEGIN)
@@ -49,23 +49,23 @@ async def test_progress_is_ready_when_all_that_began_has_ended() -> None:
     readiness.starting()
 
 
-async def test_progress_is_ready_when_none_begins_at_all() -> None:
+async def test_progress_is_ready_when_no_progress_begins() -> None:
     readiness = Readiness("x", "progress", grace=0.01)
     readiness.initialized()
-    readiness.answers()
+    readiness.answered()
     assert state(readiness) == "indexing"
     assert await readiness.wait(soon(), nothing)
 
 
-async def test_silence_of_a_server_that_does_not_answer_yet_is_not_taken_for_ready() -> None:
+async def test_a_server_that_does_not_answer_yet_is_not_ready() -> None:
     readiness = Readiness("x", "progress", grace=0.01)
     readiness.initialized()
     assert not await readiness.wait(asyncio.get_running_loop().time() + 0.1, nothing)
-    readiness.answers()
+    readiness.answered()
     assert await readiness.wait(soon(), nothing)
 
 
-async def test_server_status_is_ready_when_quiescent_and_progress_shows_how_far_it_is() -> None:
+async def test_server_status_is_ready_when_quiescent_and_progress_gives_the_percentage() -> None:
     readiness = Readiness("x", "server_status")
     readiness.initialized()
     readiness.progressed("a", BEGIN)
@@ -81,7 +81,7 @@ async def test_server_status_is_ready_when_quiescent_and_progress_shows_how_far_
     assert readiness.loads == loads + 1
 
 
-async def test_a_server_that_reports_an_error_is_degraded_until_it_reports_none_and_warnings_do_not_count() -> None:
+async def test_a_server_is_degraded_while_it_reports_an_error_but_not_a_warning() -> None:
     readiness = Readiness("x", "server_status")
     readiness.initialized()
     readiness.server_status({"quiescent": True, "health": "error", "message": "no Cargo.toml"})
@@ -89,14 +89,14 @@ async def test_a_server_that_reports_an_error_is_degraded_until_it_reports_none_
         "degraded",
         "The language server x is degraded: no Cargo.toml.",
     )
-    assert await readiness.wait(soon(), nothing)  # it will not become better by waiting
+    assert await readiness.wait(soon(), nothing)  # waiting does not help
     readiness.server_status({"quiescent": True, "health": "warning", "message": "a crate is old"})
     assert (state(readiness), readiness.describe()["reason"]) == ("ready", "a crate is old")
     readiness.server_status({"quiescent": True, "health": "ok"})
     assert (state(readiness), readiness.trouble) == ("ready", None)
 
 
-async def test_loading_that_does_not_end_in_time_is_degraded_nobody_waits_for_it_and_its_end_is_ready() -> None:
+async def test_a_late_load_is_degraded_and_not_waited_for_until_it_ends() -> None:
     readiness = Readiness("x", "progress", load_seconds=0.02)
     readiness.initialized()
     readiness.progressed("a", BEGIN)
@@ -110,7 +110,7 @@ async def test_loading_that_does_not_end_in_time_is_degraded_nobody_waits_for_it
     assert state(readiness) == "ready"
 
 
-async def test_the_steps_of_a_load_have_its_time_together() -> None:
+async def test_the_steps_of_a_load_share_its_time_limit() -> None:
     readiness = Readiness("x", "progress", load_seconds=0.05)
     readiness.initialized()
     for step in range(1000):
@@ -121,7 +121,7 @@ async def test_the_steps_of_a_load_have_its_time_together() -> None:
     assert state(readiness) == "degraded"
 
 
-async def test_log_is_ready_when_it_wrote_what_it_was_declared_to_write() -> None:
+async def test_log_is_ready_when_ready_log_matches() -> None:
     readiness = Readiness("x", "log", ready_log=r"loaded \d+ files")
     readiness.initialized()
     readiness.logged("loaded some files")
@@ -130,13 +130,13 @@ async def test_log_is_ready_when_it_wrote_what_it_was_declared_to_write() -> Non
     readiness.logged("[info] loaded 7 files in 2 s")
     assert state(readiness) == "ready"
     readiness.starting()
-    readiness.logged("[info] loaded 7 files in 2 s")  # before it has answered: told as soon as it has
+    readiness.logged("[info] loaded 7 files in 2 s")  # before it has answered: counts as soon as it has
     assert state(readiness) == "starting"
     readiness.initialized()
     assert state(readiness) == "ready"
 
 
-async def test_for_what_a_file_tells_by_itself_a_server_that_answers_is_enough() -> None:
+async def test_a_local_request_needs_only_a_server_that_answers() -> None:
     readiness = Readiness("x", "progress", grace=100)
     assert not await readiness.wait(asyncio.get_running_loop().time() + 0.01, nothing, local=True)
     readiness.initialized()
@@ -155,14 +155,14 @@ async def test_a_stopped_server_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("hostile", [{"title": [[]]}, {"kind": []}, {"kind": "report", "percentage": "1"}])
-async def test_what_makes_no_sense_changes_nothing(hostile: dict[str, Any]) -> None:
+async def test_invalid_progress_changes_nothing(hostile: dict[str, Any]) -> None:
     readiness = Readiness("x", "progress", grace=100)
     readiness.initialized()
     readiness.progressed("t", hostile)
     assert readiness.describe() == {"name": "x", "state": "indexing", "reason": "loading the project", "percent": None}
 
 
-async def test_waiting_ends_at_the_deadline_and_at_once_when_it_is_hopeless() -> None:
+async def test_waiting_ends_at_the_deadline_and_immediately_if_hopeless() -> None:
     readiness = Readiness("x", "immediate")
     assert not await readiness.wait(asyncio.get_running_loop().time() + 0.01, nothing)
     readiness.died("cannot start")

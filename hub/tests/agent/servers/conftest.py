@@ -1,7 +1,7 @@
 """The declared language servers of one profile, on a copy of its sample project.
 
-These tests run where the servers are: in a profile's image. They are told so by the environment, and collected only
-then; everything that is missing then is a failure and not a skip:
+These tests run in a profile's image, which has the servers. They are collected only if the environment says so;
+anything that is missing then is a failure and not a skip:
 
 ``CODEBUDDY_SERVER_PROFILE``  ``typescript``, ``python`` or ``rust``
 ``CODEBUDDY_SPOKE_CONFIG``    JSON file with ``language_servers`` as deployed (default: the spoke's own)
@@ -44,7 +44,7 @@ collect_ignore_glob = [] if PROFILE else ["test_*.py"]
 
 @dataclass(frozen=True)
 class Sample:
-    """What is known of a profile's sample project; places are found by searching its text.
+    """Facts about a profile's sample project; places are found by searching its text.
 
     Args:
         word: a function that is defined in one file and used in others.
@@ -52,8 +52,8 @@ class Sample:
         definition: the text on the line of the definition.
         used_in: a file that uses it.
         suffix: the ending of source files.
-        added: a file to write or lengthen, and text with a use of the word after awkward characters on its line.
-        broken: text that makes a file wrong when it is appended, and what is said of it.
+        added: a file to create or extend, and a text with a use of the word after wide characters on its line.
+        broken: a text with an error to append to a file, and a part of the diagnostic.
     """
 
     word: str
@@ -98,7 +98,7 @@ SAMPLES = {
 
 @dataclass
 class Project:
-    """A copy of the sample project, its servers running, and the questions that can be asked."""
+    """A copy of the sample project with running servers, and requests to them."""
 
     root: Path
     sample: Sample
@@ -108,13 +108,13 @@ class Project:
         return (self.root / path).read_text()
 
     def place(self, path: str, text: str) -> tuple[int, int]:
-        """Give the line and column, 1-based, of a text that is in a file once."""
+        """Give the 1-based line and column of a text that occurs once in a file."""
         before, _, after = self.text(path).partition(text)
         assert after, f"the sample's {path} has no {text!r}"
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
     def uses(self) -> list[tuple[str, int, int]]:
-        """Give every place of the sample's word in the sources, but for comments and strings."""
+        """Give every place of the sample's word in the sources, except in comments and strings."""
         found = []
         for path in sorted(self.root.rglob(f"*{self.sample.suffix}")):
             for number, line in enumerate(path.read_text().split("\n"), 1):
@@ -143,7 +143,7 @@ async def _report(message: str) -> None:
 
 @pytest.fixture
 def anyio_backend() -> str:
-    """As in the conftest of all tests: in a spoke this folder is copied alone."""
+    """Repeat the fixture of all tests: only this folder is copied into a spoke."""
     return "asyncio"
 
 

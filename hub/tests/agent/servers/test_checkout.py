@@ -1,4 +1,4 @@
-"""Right answers at once after another branch was checked out that differs in 2,000 files; nobody waits in between."""
+"""The first answer is right after the checkout of a branch that differs in 2,000 files."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BULKS = {
 
 
 def check_out(root: Path, old: dict[str, str], new: dict[str, str]) -> int:
-    """Do as git does: take away what is not in the new branch, write anew what is different; give how many."""
+    """Delete and rewrite files as git does; give how many differed."""
     different = [path for path in new if old.get(path) != new[path]]
     for path in [*(old.keys() - new.keys()), *(path for path in different if path in old)]:
         (root / path).unlink()
@@ -52,7 +52,7 @@ def check_out(root: Path, old: dict[str, str], new: dict[str, str]) -> int:
 
 
 def branches(root: Path, bulk: Bulk) -> Iterator[int]:
-    """Check out one branch and the other, and so on; give the number of files that were different."""
+    """Check out two branches in turn; give the number of files that differed."""
     one, other = bulk.branch(other=False), bulk.branch(other=True)
     check_out(root, {}, one)
     while True:

@@ -1,4 +1,4 @@
-"""A rename by the real servers of a profile reaches every use and nothing else, and leaves a project that is whole."""
+"""A rename by the real servers of a profile changes every use and nothing else, and leaves no errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def rename(here: Any, **given: Any) -> PlannedRename:
 
 
 def places(planned: PlannedRename) -> list[tuple[str, int, int]]:
-    """Give where the name is replaced; every edit must replace just that."""
+    """Give where the name is replaced; no edit may replace anything else."""
     assert (planned.complete, planned.reason, planned.message) == (True, None, None)
     edits = [(one.path, at) for one in planned.changes for at in one.edits or []]
     assert {at.new_text for _, at in edits} == {"brand_new"}
@@ -35,7 +35,7 @@ def places(planned: PlannedRename) -> list[tuple[str, int, int]]:
 
 
 def write(here: Any, planned: PlannedRename) -> None:
-    """Make the changes, each to the bytes that it is for."""
+    """Write the changes, each to the bytes that it was computed for."""
     for change in planned.changes:
         path = here.root / change.path.removeprefix("p/")
         data = path.read_bytes()
@@ -78,7 +78,7 @@ async def test_a_renamed_project_has_no_errors(project: Running) -> None:
         assert (answer.complete, [one for one in answer.diagnostics if one.severity == "error"]) == (True, [])
 
 
-async def test_byte_order_mark_line_ends_and_wide_characters_stay_where_they_are(project: Running) -> None:
+async def test_byte_order_marks_line_ends_and_wide_characters_are_kept(project: Running) -> None:
     async with project as here:
         path, text = here.sample.added
         file = here.root / path
@@ -95,7 +95,7 @@ async def test_byte_order_mark_line_ends_and_wide_characters_stay_where_they_are
         assert file.read_bytes() == re.sub(word, b"brand_new", data)
 
 
-async def test_a_text_that_nobody_told_of_is_renamed_as_it_is_now(project: Running) -> None:
+async def test_a_rename_sees_changes_that_were_not_announced(project: Running) -> None:
     async with project as here:
         sample = here.sample
         await rename(here, path=f"p/{sample.defined_in}", symbol=sample.word)
@@ -106,7 +106,7 @@ async def test_a_text_that_nobody_told_of_is_renamed_as_it_is_now(project: Runni
         write(here, planned)
 
 
-async def test_what_cannot_be_renamed_is_refused(project: Running) -> None:
+async def test_an_impossible_rename_is_rejected(project: Running) -> None:
     async with project as here:
         for given in (
             {"path": f"p/{here.sample.defined_in}", "line": 1, "column": 1},
@@ -117,7 +117,7 @@ async def test_what_cannot_be_renamed_is_refused(project: Running) -> None:
             assert refused.value.code == "cannot_rename"
 
 
-async def test_a_name_that_nothing_declares_is_no_change(project: Running) -> None:
+async def test_an_unknown_name_gives_no_change(project: Running) -> None:
     async with project as here:
         planned = await rename(here, name="no_such_name", paths=[f"p/{here.sample.defined_in}"])
         assert (planned.complete, planned.changes, planned.declarations) == (True, [], [])

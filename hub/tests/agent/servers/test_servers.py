@@ -1,4 +1,4 @@
-"""What is promised of the code tools holds with the real servers of a profile."""
+"""The code tools keep their promises with the real servers of a profile."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def places(answer: Any) -> list[tuple[str, int, int]]:
     return [(one.path, one.line, one.column) for one in answer.locations]
 
 
-async def test_a_use_leads_to_the_definition_from_the_first_question_on(project: Running) -> None:
+async def test_the_first_request_finds_the_definition_of_a_use(project: Running) -> None:
     async with project as here:
         sample = here.sample
         line, column = here.place(sample.used_in, f"{sample.word}(")
@@ -35,9 +35,7 @@ async def test_a_use_leads_to_the_definition_from_the_first_question_on(project:
 
 
 @pytest.mark.parametrize("form", ["symbol", "text"])
-async def test_the_first_references_are_all_uses_macros_tests_and_declaration_included(
-    form: str, project: Running
-) -> None:
+async def test_the_first_references_include_macros_tests_and_the_declaration(form: str, project: Running) -> None:
     async with project as here:
         sample = here.sample
         line, _ = here.place(sample.defined_in, sample.definition)
@@ -45,7 +43,7 @@ async def test_the_first_references_are_all_uses_macros_tests_and_declaration_in
         assert places(await here.references(sample.defined_in, **place)) == here.uses()
 
 
-async def test_a_file_written_by_the_hub_counts_in_the_next_answer_and_a_deleted_one_does_not(project: Running) -> None:
+async def test_the_next_answer_includes_written_files_and_excludes_deleted_ones(project: Running) -> None:
     async with project as here:
         sample = here.sample
         path, text = sample.added
@@ -62,7 +60,7 @@ async def test_a_file_written_by_the_hub_counts_in_the_next_answer_and_a_deleted
         assert places(await here.references(sample.defined_in, symbol=sample.word)) == before
 
 
-async def test_an_edit_that_nobody_told_of_moves_the_answer(project: Running) -> None:
+async def test_the_next_answer_includes_edits_that_were_not_announced(project: Running) -> None:
     async with project as here:
         sample = here.sample
         line, column = here.place(sample.used_in, f"{sample.word}(")
@@ -85,26 +83,26 @@ async def test_diagnostics_are_those_of_the_text_on_disk(project: Running) -> No
         answer = await here.diagnostics(sample.defined_in)
         assert answer.complete
         errors = [one for one in answer.diagnostics if said in one.message and one.severity == "error"]
-        assert {one.line_text for one in errors} == {text.rstrip("\n")}  # every server that finds it tells it
+        assert {one.line_text for one in errors} == {text.rstrip("\n")}  # every server that finds it reports it
         (here.root / sample.defined_in).write_text(good)
         answer = await here.diagnostics(None)
         assert (answer.complete, [one for one in answer.diagnostics if one.severity == "error"]) == (True, [])
 
 
-async def test_a_killed_server_is_back_for_the_next_question(project: Running) -> None:
+async def test_a_killed_server_is_back_for_the_next_request(project: Running) -> None:
     async with project as here:
         sample = here.sample
         first = places(await here.references(sample.defined_in, symbol=sample.word))
         for pid in children(os.getpid()):
             os.kill(pid, signal.SIGKILL)
         answer = await here.references(sample.defined_in, symbol=sample.word)
-        if answer.reason == "server_crashed":  # it was asked before its end was noticed
+        if answer.reason == "server_crashed":  # the request came before its end was noticed
             answer = await here.references(sample.defined_in, symbol=sample.word)
         assert places(answer) == first
 
 
 def children(parent: int) -> list[int]:
-    """Give the processes that a process started itself."""
+    """Give the direct children of a process."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

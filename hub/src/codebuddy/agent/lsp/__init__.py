@@ -1,4 +1,4 @@
-"""The language-server client: processes, documents, readiness, and what a server knows of changed files.
+"""The language-server client: processes, documents, readiness, and notifications of changed files.
 
-Used by the agent's questions about code. It knows the protocol but no tool.
+Used by the agent's code tools. It knows the protocol but none of the tools.
 """

@@ -1,4 +1,4 @@
-"""What a project declares about its language servers, checked."""
+"""The declaration of a project's language servers, and its validation."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ class ServerConfig:
     """One language server as declared.
 
     Args:
-        name: what it is called in answers and in health.
+        name: its name in answers and in health.
         command: program and arguments; it speaks LSP on stdin and stdout.
-        languages: file pattern to LSP language id. A pattern without ``/`` is matched with the file's name, one with
-            ``/`` with its path in the project; the first that matches counts.
-        ready: how it is known that it has loaded the project: ``immediate`` (it answers completely as soon as it is
+        languages: file pattern to LSP language id; the first match counts. A pattern with ``/`` is matched against the
+            path in the project, one without against the file's name.
+        ready: what tells that the project is loaded: ``immediate`` (answers are complete once the server is
             initialized), ``progress`` (its ``$/progress`` has ended), ``server_status`` (rust-analyzer's
-            ``experimental/serverStatus`` says quiescent), ``log`` (it wrote a line that ``ready_log`` matches: for one
-            that has nothing better).
-        ready_log: a regular expression, searched in each line of its standard error output and in what it sends as
-            ``window/logMessage`` and ``window/showMessage``.
-        load_seconds: how long it may take to load the project before it counts as degraded.
-        memory: the most bytes of memory that it and all that it started may use; over it, it is restarted.
-        idle_seconds: it is ended when it was asked nothing for so long, and started again when it is asked.
-        refresh: what makes it know files that changed, before the next question: ``notify`` (being told of them),
-            ``show`` (their texts), ``search`` (their texts, and that a search of its own for new files has ended, which
-            it logs as ``ready_log`` says), ``reload`` (being told, or a new process when more than a few changed or a
-            directory is new), ``restart`` (a new process, when files are gone or more than a few changed).
-        features: what it is asked for; left out: everything that it can.
+            ``experimental/serverStatus`` says quiescent), ``log`` (it wrote a line that matches ``ready_log``: for a
+            server that has nothing better).
+        ready_log: a regular expression, searched in each line of stderr and in the texts of ``window/logMessage`` and
+            ``window/showMessage``.
+        load_seconds: how long loading may take before the server counts as degraded.
+        memory: the bytes of memory that the server and its children may use together; over it, it is restarted.
+        idle_seconds: the server is stopped after so long without a request, and started by the next one.
+        refresh: how the server learns of changed files before the next request: ``notify`` (by notifications),
+            ``show`` (by their texts), ``search`` (by their texts, and a search of its own for new files, whose end it
+            logs as ``ready_log`` says), ``reload`` (by notifications; by a new process if more than a few files
+            changed or a directory is new), ``restart`` (by a new process if files are gone or more than a few changed).
+        features: what the server is used for; default: everything that it supports.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
-        environment: set for the server, over the project's own.
-        limits: what it silently leaves out when it looks for a name in the project: it opens ``searched_files`` files
-            at most and looks closely at ``parsed_files`` with the name, and a name of fewer characters than
-            ``shortest_name`` it looks for in its own file only.
+        environment: variables of the server, over those of the project.
+        limits: what the server silently leaves out when it looks for a name in the project: it opens at most
+            ``searched_files`` files, examines at most ``parsed_files`` that contain the name, and looks for a name
+            of fewer than ``shortest_name`` characters only in the name's own file.
     """
 
     name: str
@@ -67,7 +67,7 @@ class ServerConfig:
     limits: Mapping[str, int] = field(default_factory=dict)
 
     def language_of(self, path: str) -> str | None:
-        """Give the language id of a file, by its path in the project; None when the server does not serve it."""
+        """Give the language id of a path in the project; None if the server does not serve it."""
         name = path.rpartition("/")[2]
         for pattern, language in self.languages.items():
             if fnmatchcase(path if "/" in pattern else name, pattern):
@@ -76,14 +76,10 @@ class ServerConfig:
 
 
 def read_server_configs(raw: Any, environment: Mapping[str, str] | None = None) -> list[ServerConfig]:
-    """Check the ``language_servers`` of a spoke's configuration.
-
-    Args:
-        raw: the list as it stands in the configuration file.
-        environment: the project's environment; each server's own is laid over it.
+    """Validate the ``language_servers`` of a spoke's configuration; their environments extend the project's.
 
     Raises:
-        ValueError: one sentence that names the server and what is wrong.
+        ValueError: one sentence that names the server and the problem.
     """
     if not isinstance(raw, list):
         raise ValueError("language_servers must be a list")

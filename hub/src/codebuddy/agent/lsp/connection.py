@@ -1,4 +1,4 @@
-"""The connection to one process of a language server: its session, and all that is known of it."""
+"""The connection to one process of a language server: its session and all state that ends with the process."""
 
 from __future__ import annotations
 
@@ -12,128 +12,128 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.lsp.config import ServerConfig
-from codebuddy.agent.lsp.documents import Document, Documents, Searches, Showing
+from codebuddy.agent.lsp.documents import Document, Documents, Refresher, SearchBarrier
 from codebuddy.agent.lsp.positions import Encoding, agreed_encoding
-from codebuddy.agent.lsp.protocol import Capabilities, Capture, answer_server, initialize_params
-from codebuddy.agent.lsp.readiness import Changes, Readiness, remaining
+from codebuddy.agent.lsp.protocol import (
+    NOT_ANNOUNCED,
+    Capabilities,
+    CapturedEdits,
+    answer_server,
+    initialize_params,
+    mapping_at,
+)
+from codebuddy.agent.lsp.readiness import Condition, Readiness, remaining
 from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, Session, SessionClosed
 from codebuddy.agent.lsp.tree import Tree, uri_of
 
-_FOR_EVER: Final = 1e9
+_MAX_URI: Final = 8192
+
+# Of the published diagnostics:
+_MAX_FILES: Final = 2000
+_MAX_ITEMS: Final = 50_000
+_MAX_ITEMS_OF_FILE: Final = 2000
 
 
-class Turns:
-    """Any number of questions, or one that is alone. Who wants to be alone is next: later questions wait for it.
+class ReadWriteLock:
+    """An async read-write lock that prefers writers: while one waits, no reader begins.
 
-    Everyone waits until cancelled; put a time-out around it.
+    Waits last until cancelled; put a timeout around them.
     """
 
     def __init__(self) -> None:
-        self._together = 0
-        self._alone = False
-        self._want_alone = 0
-        self._changes = Changes()
+        self._readers = 0
+        self._writing = False
+        self._waiting_writers = 0
+        self._condition = Condition()
 
     def begin(self) -> bool:
-        """Go on with others of the same kind, unless one is alone or wants to be; say so. `end` must follow."""
-        if self._alone or self._want_alone:
+        """Acquire the lock for reading unless a writer has it or waits for it; say whether that succeeded."""
+        if self._writing or self._waiting_writers:
             return False
-        self._together += 1
+        self._readers += 1
         return True
 
     async def join(self) -> None:
-        """Go on with others of the same kind as soon as nobody is alone; `end` must follow."""
-        while not self.begin():
-            await self._changes.wait(_FOR_EVER)
+        await self._condition.wait_for(self.begin)
 
     def end(self) -> None:
-        """Give way to who wants to be alone."""
-        self._together -= 1
-        self._changes.tell()
+        self._readers -= 1
+        self._condition.notify_all()
 
     @asynccontextmanager
     async def aside(self) -> AsyncIterator[None]:
-        """Step out, between `begin` and `end`, for a wait that may be long, and come back after it."""
+        """Release the lock for a wait that may be long, between `begin` and `end`; then acquire it again."""
         self.end()
         try:
             yield
             await self.join()
         except BaseException:
-            self._together += 1  # at once: it asks nothing more, and `end` takes it off again
+            self._readers += 1  # without waiting: the reader only calls `end` now
             raise
 
     @asynccontextmanager
-    async def alone(self) -> AsyncIterator[None]:
-        """Go on when all others have ended or stepped aside; nobody begins meanwhile."""
-        self._want_alone += 1
+    async def write(self) -> AsyncIterator[None]:
+        """Hold the lock for writing: all readers have ended or stepped aside, and none begins."""
+        self._waiting_writers += 1
         try:
-            while self._together or self._alone:
-                await self._changes.wait(_FOR_EVER)
-            self._alone = True
+            await self._condition.wait_for(lambda: not (self._readers or self._writing))
+            self._writing = True
         finally:
-            self._want_alone -= 1
-            self._changes.tell()
+            self._waiting_writers -= 1
+            self._condition.notify_all()
         try:
             yield
         finally:
-            self._alone = False
-            self._changes.tell()
-
-
-_MAX_FILES: Final = 2000
-_MAX_ITEMS: Final = 2000
-_MAX_ITEMS_OF_ALL: Final = 50_000
+            self._writing = False
+            self._condition.notify_all()
 
 
 @dataclass(frozen=True)
 class _Entry:
     version: int | None
-    said: bool
+    has_version: bool
     items: list[Any]
     cut: bool
 
 
 class Published:
-    """The last diagnostics of each file; the least recently told are forgotten."""
+    """The last diagnostics that a server published for each file; the least recently updated files are dropped."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[Path, _Entry] = OrderedDict()
         self._items = 0
-        self._changes = Changes()
+        self._condition = Condition()
         self._closed = False
 
-    def take(self, path: Path, version: int | None, items: list[Any], said: bool) -> None:
-        """Keep what was published.
+    def take(self, path: Path, version: int | None, items: list[Any], has_version: bool) -> None:
+        """Keep the diagnostics of a version of a file.
 
-        Args:
-            path: the file.
-            version: the version of the document that it is for.
-            items: the diagnostics as the protocol writes them.
-            said: whether the version was in the message; servers may leave it out. It is then the one that the server
-                had been sent when the message came, None when the document was not open.
+        The version is optional in the message; without it, it is the one that had been sent when the message came,
+        None if the document was not open.
         """
         if (before := self._entries.pop(path, None)) is not None:
             self._items -= len(before.items)
-        entry = self._entries[path] = _Entry(version, said, items[:_MAX_ITEMS], len(items) > _MAX_ITEMS)
+        cut = len(items) > _MAX_ITEMS_OF_FILE
+        entry = self._entries[path] = _Entry(version, has_version, items[:_MAX_ITEMS_OF_FILE], cut)
         self._items += len(entry.items)
-        while len(self._entries) > _MAX_FILES or self._items > _MAX_ITEMS_OF_ALL:
+        while len(self._entries) > _MAX_FILES or self._items > _MAX_ITEMS:
             self._items -= len(self._entries.popitem(last=False)[1].items)
-        self._changes.tell()
+        self._condition.notify_all()
 
     def is_cut(self, document: Document) -> bool:
-        """Say whether there were more diagnostics of a file than are kept."""
+        """Say whether a file had more diagnostics than are kept."""
         entry = self._entries.get(document.path)
         return entry is not None and entry.cut
 
-    def of(self, document: Document) -> list[Any] | None:
-        """Give what was computed for the text that the document has now; None when nothing was yet."""
+    def current(self, document: Document) -> list[Any] | None:
+        """Give the diagnostics of the document's present text; None if there are none yet."""
         entry = self._entries.get(document.path)
         return entry.items if entry is not None and document.has_text_of(entry.version) else None
 
     def besides(self, document: Document) -> list[Any]:
-        """Give what a server that is asked for its diagnostics published in addition, e.g. from a compiler run."""
+        """Give what a server with pull diagnostics publishes in addition, e.g. from a compiler run."""
         entry = self._entries.get(document.path)
-        if entry is None or (entry.said and not document.has_text_of(entry.version)):
+        if entry is None or (entry.has_version and not document.has_text_of(entry.version)):
             return []
         return entry.items
 
@@ -144,29 +144,24 @@ class Published:
         needless: Callable[[], bool] = lambda: False,
         enough: Callable[[list[Any]], bool] = lambda items: True,
     ) -> list[Any] | None:
-        """Wait for what is computed for the document's text; None when it did not come in time or the server is gone.
+        """Wait for the diagnostics of the document's text, which may change meanwhile; None if they do not come.
 
-        When the text changes meanwhile, it is that of the new text.
-
-        Args:
-            document: the document.
-            deadline: until when, in the running loop's time.
-            needless: looked at whenever `wake` is called: whether there is nothing to wait for any more.
-            enough: whether what was published is all of it, from a server that publishes in parts.
+        ``needless`` says that there is nothing to wait for any more, also when `wake` is called. ``enough`` says that
+        the published diagnostics are complete, for a server that publishes in parts.
         """
-        while (items := self.of(document)) is None or not enough(items):
-            if self._closed or needless() or not await self._changes.wait(remaining(deadline)):
+        while (items := self.current(document)) is None or not enough(items):
+            if self._closed or needless() or not await self._condition.wait(remaining(deadline)):
                 return None
         return items
 
     def wake(self) -> None:
-        """Have all who wait look whether that has become needless."""
-        self._changes.tell()
+        """Have all waiters check whether they still need to wait."""
+        self._condition.notify_all()
 
     def close(self) -> None:
-        """Note that the server is gone: nobody needs to wait any more."""
+        """End all waits: the server is gone."""
         self._closed = True
-        self._changes.tell()
+        self._condition.notify_all()
 
 
 _RUN: Final = "flycheck"
@@ -174,104 +169,86 @@ _RUN: Final = "flycheck"
 _LOADS: Final = tuple(f"rustAnalyzer/{step}" for step in ("Fetching", "Roots Scanned", "Building", "Loading"))
 _MAX_TOKENS: Final = 50
 
-# A run that is asked for ends the one before and begins 50 ms later (flycheck.rs), on a machine that is not busy.
+# A requested run cancels the one before and begins 50 ms later (flycheck.rs) on a machine that is not busy.
 _LINGER: Final = 0.3
 
-# So long a run that begins by itself is waited for before another is asked for.
+# How long to wait for an automatic run to begin before another is requested.
 _BEGINNING: Final = 5.0
 
 
-class Checks:
-    """The runs of one session.
+class Flycheck:
+    """The compiler runs of rust-analyzer in one session, as its progress notifications show them.
 
-    Args:
-        config: the server; only one with ``ready: server_status`` has such runs, unless ``checkOnSave`` is off.
+    Only a server with ``ready: server_status`` has them, unless ``checkOnSave`` is off.
     """
 
     def __init__(self, config: ServerConfig) -> None:
         options = config.settings.get(config.name) or config.initialization_options
         on = options.get("checkOnSave", True) if isinstance(options, dict) else True
         self.used = config.ready == "server_status" and on is not False
-        self._changes = Changes()
+        self._condition = Condition()
         self._running: set[str | int] = set()
         self._begun = 0
-        self._awaited = 1  # the one that comes by itself when the project is loaded
-        self._stale = False
-        self._saved = 0
-        self._doubts = self._settled = 0
+        self._awaited = 1  # the run that begins by itself when the project is loaded
+        #: Whether files changed since the last run was requested, so that a new one must be.
+        self.stale = False
+        self._requested = 0
+        # A load that ends while another run is or may be under way: which run is the last is then uncertain.
+        self._uncertain = self._settled = 0
         self._closed = False
 
     def files_changed(self) -> None:
-        """Note that what the last run found may no longer hold."""
-        self._stale = True
-
-    @property
-    def stale(self) -> bool:
-        """Whether a new run must be asked for."""
-        return self._stale
+        self.stale = True
 
     async def begun(self, deadline: float) -> None:
-        """Wait until the awaited run has begun: only then a new one, which ends it, can be told from it."""
+        """Wait until the awaited run has begun: only then can it be told from a new one, which cancels it."""
         until = min(deadline, asyncio.get_running_loop().time() + _BEGINNING)
-        while self._begun < self._awaited and not self._closed and await self._changes.wait(remaining(until)):
-            pass
+        await self._condition.wait_for(lambda: self._closed or self._begun >= self._awaited, until)
 
     def take_stale(self) -> bool:
-        """Say whether a new run must be asked for, by a ``didSave`` that the caller sends now."""
-        stale, self._stale = self._stale, False
+        """Say whether a new run must be requested; if so, the caller does that now with a ``didSave``."""
+        stale, self.stale = self.stale, False
         if stale:
-            self._awaited = self._saved = self._begun + 1
-            self._changes.tell()
+            self._awaited = self._requested = self._begun + 1
+            self._condition.notify_all()
         return stale
 
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
-        """Take a ``$/progress`` notification."""
+        """Handle a ``$/progress`` notification."""
         name, kind = str(token), value.get("kind")
         if _RUN not in name:
             if kind == "end" and name.startswith(_LOADS):
-                # Was another under way, it may yet be seen to begin, or to end, and not be the one.
-                self._doubts += bool(self._running) or self._begun < self._saved
+                # If another run is under way, the next begin or end may be that one's.
+                self._uncertain += bool(self._running) or self._begun < self._requested
                 self._awaited = self._begun + 1
-                self._changes.tell()
+                self._condition.notify_all()
             return
         if kind == "begin" and len(self._running) < _MAX_TOKENS:
             self._begun += 1
             self._running.add(token)
         elif kind == "end":
             self._running.discard(token)
-        self._changes.tell()
+        self._condition.notify_all()
 
     async def wait(self, deadline: float) -> bool:
         """Wait until the awaited run has ended; say whether it has."""
-        while (under_way := self._running or self._begun < self._awaited) or self._settled < self._doubts:
-            left, doubts = remaining(deadline), self._doubts
+        while (under_way := self._running or self._begun < self._awaited) or self._settled < self._uncertain:
+            left, uncertain = remaining(deadline), self._uncertain
             if self._closed or left == 0:
                 return False
-            waited = left if under_way else min(_LINGER, left)
-            if not await self._changes.wait(waited) and not under_way and waited == _LINGER:
-                self._settled = doubts  # there was no other
+            seconds = left if under_way else min(_LINGER, left)
+            if not await self._condition.wait(seconds) and not under_way and seconds == _LINGER:
+                self._settled = uncertain  # no other run began
         return True
 
     def close(self) -> None:
-        """Note that the server is gone: nobody needs to wait any more."""
+        """End all waits: the server is gone."""
         self._closed = True
-        self._changes.tell()
-
-
-_MAX_URI: Final = 8192
-_NO: Final = (None, False)  # what a capability that is not there looks like; an empty object is a yes
+        self._condition.notify_all()
 
 
 class Connection:
-    """Everything that lives and dies with one process.
-
-    Args:
-        config: the server.
-        tree: the project.
-        readiness: told of progress and status.
-        reader: the process's output.
-        writer: the process's input.
-    """
+    """Everything that lives and dies with one process; its output is ``reader``, its input ``writer``."""
 
     def __init__(
         self,
@@ -284,36 +261,29 @@ class Connection:
         self._config = config
         self._tree = tree
         self.readiness = readiness
-        self.session = Session(reader, writer, self._answer, self._notice)
+        self.session = Session(reader, writer, self._on_request, self._on_notification)
         self.documents = Documents(tree, config.language_of, self.session.notify)
-        self._searches = Searches(config.name, readiness.tells, tree, self.session, self.documents)
-        self.showing = Showing(
-            config.refresh,
-            self.documents,
-            lambda path: config.language_of(tree.relative(path)) is not None,
-            self.session.flush,
-            self._searches,
-        )
+        self._search_barrier = SearchBarrier(config.name, readiness.matches_log, tree, self.session, self.documents)
+        self.showing = Refresher(config.refresh, self.documents, self.session, self._search_barrier)
         self.published = Published()
-        #: Every question goes on together with others; what a question must not see, alone.
-        self.turns = Turns()
-        self.checks = Checks(config)
+        #: Requests hold it for reading; an overlay, which no request may see, for writing.
+        self.turns = ReadWriteLock()
+        self.checks = Flycheck(config)
         #: The version of each document up to which the server is known to have read it.
         self.read: dict[Path, int] = {}
         self.encoding: Encoding = "utf-16"
         self.capabilities = Capabilities({})
         self._commands = asyncio.Lock()
-        self._captured: Capture | None = None
+        self._captured: CapturedEdits | None = None
         #: Why the process ended or was ended, as soon as that is known.
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        #: What the server calls itself, if it says it.
+        #: The name in the server's ``serverInfo``.
         self.server_name: str | None = None
 
     async def run(self) -> str:
-        """Read what the server says until it ends; give the reason.
+        """Read the server's messages until it ends; give the reason.
 
-        Whoever waits for the server hears of its end after it is known to be dead, so that asking again waits for the
-        next one.
+        Readiness is updated before the waits end, so that whoever asks again waits for the next process.
         """
         try:
             return await self.session.run()
@@ -321,87 +291,24 @@ class Connection:
             self.readiness.lost()
             self.published.close()
             self.checks.close()
-            self._searches.close()
+            self._search_barrier.close()
 
     async def initialize(self, seconds: float) -> None:
-        """Do the handshake.
-
-        Raises:
-            RequestTimedOut, ServerError, SessionClosed: it did not succeed.
-        """
+        """Do the handshake; raise RequestTimedOut, ServerError or SessionClosed if it fails."""
         result = await self.session.request("initialize", initialize_params(self._config, self._tree), seconds)
-        capabilities = result.get("capabilities") if isinstance(result, dict) else None
-        announced = capabilities if isinstance(capabilities, dict) else {}
-        self.capabilities.announced = announced
-        info = result.get("serverInfo") if isinstance(result, dict) else None
-        name = info.get("name") if isinstance(info, dict) else None
+        announced = self.capabilities.announced = mapping_at(result, "capabilities")
+        name = mapping_at(result, "serverInfo").get("name")
         self.server_name = name if isinstance(name, str) else None
         self.encoding = agreed_encoding(announced.get("positionEncoding"), name)
         self.session.notify("initialized", {})
-        # Also with nothing in it: servers of the pyright family wait for it before they answer anything.
+        # Even if empty: servers of the pyright family answer nothing before it.
         self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
         await self.session.flush()
 
-    def tell(self, changes: Mapping[Path, int]) -> None:
-        """Tell the server of changed files; open documents are brought up to date.
-
-        What it is to be shown of them besides waits until ``showing.catch_up`` is called, at the latest before a
-        question.
-
-        Args:
-            changes: kind of change (LSP's FileChangeType) by file.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
-        self.documents.tell_changed([(uri_of(path), kind) for path, kind in changes.items()])
-        self.documents.sync_all()
-        self.checks.files_changed()
-        self.showing.note(changes)
-
-    @contextlib.asynccontextmanager
-    async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
-        """Let the server see a text that is not on the disk, e.g. to have it formatted before it is written.
-
-        No question is asked meanwhile: those that were asked before are waited for, and later ones wait. At the end,
-        however it comes, the server has the text of the disk again.
-
-        Args:
-            path: the file; it need not exist.
-            text: the text, without byte-order mark.
-            seconds: how long to wait for the questions that were asked before.
-
-        Raises:
-            RequestTimedOut: these took longer.
-            SessionClosed: the server is gone.
-            ToolError: the file that is on the disk cannot be read.
-            ValueError: the server does not serve the file.
-        """
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                async with asyncio.timeout(seconds):
-                    await stack.enter_async_context(self.turns.alone())
-            except TimeoutError:
-                raise RequestTimedOut(f"no end of the questions before this one within {seconds:.1f} s") from None
-            self.session.require_open()
-            with self.documents.overlay(path, text) as document:
-                yield document
-
-    @contextlib.asynccontextmanager
-    async def capture(self) -> AsyncIterator[Capture]:
-        """Take down what the server asks to be changed, in place of refusing it; for one command at a time."""
-        async with self._commands:
-            self._captured = Capture()
-            try:
-                yield self._captured
-            finally:
-                self._captured = None
-
     async def probe(self, seconds: float) -> None:
-        """See whether the server still answers: a request ``$/…`` that it does not know must get an error (LSP 3.17).
+        """Check that the server answers: an unknown request ``$/…`` must get an error (LSP 3.17).
 
-        Raises:
-            RequestTimedOut, SessionClosed: it does not.
+        Raises RequestTimedOut or SessionClosed if it does not.
         """
         with contextlib.suppress(ServerError):
             await self.session.request("$/codebuddy/probe", None, seconds)
@@ -413,28 +320,68 @@ class Connection:
             self.session.notify("exit", None)
             await self.session.flush()
 
+    def files_changed(self, changes: Mapping[Path, int]) -> None:
+        """Announce changed files (LSP's FileChangeType by file) and update open documents.
+
+        Further texts that the server needs are sent by the refresher, at the latest before the next request.
+        """
+        self.documents.tell_changed([(uri_of(path), kind) for path, kind in changes.items()])
+        self.documents.sync_all()
+        self.checks.files_changed()
+        self.showing.note(changes)
+
+    @asynccontextmanager
+    async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
+        """Give the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
+
+        No request sees it: later requests wait, and this waits at most ``seconds`` for earlier ones.
+
+        Raises:
+            RequestTimedOut: earlier requests took longer.
+            SessionClosed: the server is gone.
+            ToolError, ValueError: as in `Documents.overlay`.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(seconds):
+                    await stack.enter_async_context(self.turns.write())
+            except TimeoutError:
+                raise RequestTimedOut(f"no end of the earlier requests within {seconds:.1f} s") from None
+            self.session.require_open()
+            with self.documents.overlay(path, text) as document:
+                yield document
+
+    @asynccontextmanager
+    async def capture(self) -> AsyncIterator[CapturedEdits]:
+        """Record the edits that the server asks for instead of refusing them, for one command at a time."""
+        async with self._commands:
+            self._captured = CapturedEdits()
+            try:
+                yield self._captured
+            finally:
+                self._captured = None
+
     @property
     def pulls_diagnostics(self) -> bool:
-        """Whether the server is asked for diagnostics, and does not only publish them."""
+        """Whether diagnostics are requested from the server, besides those that it publishes."""
         return self.capabilities.covers("textDocument/diagnostic")
 
     @property
     def renames(self) -> bool:
-        """Whether the server can be asked for a rename."""
+        """Whether the server supports renames."""
         return self.capabilities.covers("textDocument/rename")
 
     @property
     def prepares_renames(self) -> bool:
-        """Whether the server can be asked if a place can be renamed."""
+        """Whether the server can say if a place can be renamed."""
         return self.capabilities.options("textDocument/rename").get("prepareProvider") is True
 
     @property
     def wants_saves(self) -> bool:
         """Whether the server wants to know that a document was saved."""
-        sync = self.capabilities.announced.get("textDocumentSync")
-        return isinstance(sync, dict) and sync.get("save") not in _NO
+        return mapping_at(self.capabilities.announced, "textDocumentSync").get("save") not in NOT_ANNOUNCED
 
-    def _answer(self, method: str, params: Any) -> Any:
+    def _on_request(self, method: str, params: Any) -> Any:
         if method == "client/registerCapability":
             self.capabilities.register(params)
             self.published.wake()
@@ -444,7 +391,7 @@ class Connection:
             return result
         return answer_server(self._config, self._tree, method, params)
 
-    def _notice(self, method: str, params: Any) -> None:
+    def _on_notification(self, method: str, params: Any) -> None:
         if not isinstance(params, dict):
             return
         if method == "$/progress":
@@ -457,21 +404,22 @@ class Connection:
         elif method in ("window/logMessage", "window/showMessage"):
             if isinstance(text := params.get("message"), str):
                 self.readiness.logged(text)
-                self._searches.logged(text)
+                self._search_barrier.logged(text)
         elif method == "textDocument/publishDiagnostics":
             self._take_diagnostics(params)
 
     def _take_diagnostics(self, params: dict[str, Any]) -> None:
-        uri, items = params.get("uri"), params.get("diagnostics")
+        uri, items, version = params.get("uri"), params.get("diagnostics"), params.get("version")
         if not isinstance(uri, str) or len(uri) > _MAX_URI or not isinstance(items, list):
             return
-        path, said = self._tree.path_of(uri), params.get("version")
+        path, has_version = self._tree.path_of(uri), isinstance(version, int)
         if path is None:
             return
-        version = said if isinstance(said, int) else self.documents.version_of(path)
+        if not has_version:
+            version = self.documents.version_of(path)
         document = self.documents.overlaid_by(path, version)
         if document is None:
-            self.published.take(path, version, items, said=isinstance(said, int))
+            self.published.take(path, version, items, has_version)
         elif self.checks.used:
-            # What a compiler run found is found in the file on the disk, whatever version the server has of it.
-            self.published.take(path, document.since, items, said=isinstance(said, int))
+            # A compiler reads the file on disk, whatever version the server has of it.
+            self.published.take(path, document.since, items, has_version)

@@ -1,4 +1,4 @@
-"""Open documents: what a server knows of a file's text, kept equal to the file on disk."""
+"""Open documents, equal to the files on disk; and which further files a server must read before it is asked."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import contextlib
 import glob
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.lsp.positions import decode_text, split_lines
-from codebuddy.agent.lsp.readiness import Changes
+from codebuddy.agent.lsp.readiness import Condition, remaining
 from codebuddy.agent.lsp.transport import Session, SessionClosed
 from codebuddy.agent.lsp.tree import Stamp, Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED, CREATED, DELETED
@@ -23,17 +23,20 @@ from codebuddy.tool import ToolError
 
 _MAX_OPEN: Final = 128
 
-# Two writes within one tick of the file system's clock leave the same time; a file read so soon after it was written
-# is compared by its text the next time, not by its stamp.
-_UNSURE_NS: Final = 100_000_000
+# Two writes within one tick of the file system's clock leave the same stamp. A file that was read so soon after a write
+# is compared by its text the next time.
+_RECHECK_NS: Final = 100_000_000
+
+# Up to so many changed files stay open, whatever ``refresh`` is declared.
+_KEPT_OPEN: Final = 32
+_FLUSH_BYTES: Final = 256 * 1024
+
+_LONGEST_SEARCH: Final = 10.0
+_MAX_ANNOUNCED: Final = 50
 
 
 class StaleText(Exception):
-    """What was said of a file is not for the text that it has now.
-
-    Args:
-        path: the file's workspace path.
-    """
+    """An answer is not for the present text of a file, whose workspace path is ``path``."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -42,45 +45,29 @@ class StaleText(Exception):
 
 @dataclass
 class Document:
-    """One open document, as the server knows it.
-
-    Args:
-        path: the file.
-        uri: its URI, the same in every message.
-        version: grows with every text that is sent.
-        text: the text that was sent, without byte-order mark.
-        lines: the same, split.
-        digest: the hash of the bytes that the text was read from.
-        stamp: the file's stamp when it was read.
-        unsure: whether the stamp was too fresh to be relied on.
-        since: the first version with this text.
-        overlays: versions after that which had another text for a while, one that is not on the disk.
-    """
+    """One open document, as the server knows it."""
 
     path: Path
     uri: str
-    version: int
-    text: str
+    version: int  # grows with every text that is sent
+    text: str  # without byte order mark
     lines: list[str]
-    digest: str
-    stamp: Stamp
-    unsure: bool
-    since: int
-    overlays: set[int] = field(default_factory=set)
+    digest: str  # of the bytes that the text was read from
+    stamp: Stamp  # of the file when it was read
+    recheck: bool  # whether the file was read so soon after it was written that the stamp may hide another write
+    since: int  # the first version with this text
+    overlays: set[int] = field(default_factory=set)  # later versions whose text was not that of the disk
 
     def has_text_of(self, version: int | None) -> bool:
-        """Say whether a version had the text that the document has now."""
+        """Say whether a version had the document's present text."""
         return version is not None and self.since <= version <= self.version and version not in self.overlays
 
 
 class Documents:
     """The documents that are open in one session.
 
-    Args:
-        tree: the project.
-        language_of: gives the language id of a path in the project; None for a file that the server does not serve.
-        notify: sends a notification in order, without waiting. A version is raised before its text is sent, so an
-            answer that comes in between can always be told from one for the new text.
+    A version grows before its text is sent, so that an answer that comes in between can be told from one for the new
+    text. What reads a file raises ToolError if that fails; what opens one raises ValueError if it is not served.
     """
 
     def __init__(
@@ -93,18 +80,22 @@ class Documents:
         self._overlay: Document | None = None
         self._version = 0
 
+    def serves(self, path: Path) -> bool:
+        """Say whether the server serves a file."""
+        return self._language_of(self._tree.relative(path)) is not None
+
     def paths(self) -> list[Path]:
         """Give the open files, the least recently used first."""
         return list(self._open)
 
     def version_of(self, path: Path) -> int | None:
-        """Give the version that the server has of a file; None when it is not open."""
-        document = self._open.get(path) or self._overlaid(path)
+        """Give the version that the server has of a file; None if it is not open."""
+        document = self._known(path)
         return document.version if document else None
 
     def overlaid_by(self, path: Path, version: int | None) -> Document | None:
-        """Give the document of which a version is no text of the disk, see `overlay`; None when it is one."""
-        document = self._open.get(path) or self._overlaid(path)
+        """Give the document of a version that is the text of an `overlay`; None for a text of the disk."""
+        document = self._known(path)
         return document if document and version in document.overlays else None
 
     def texts(self) -> dict[Path, list[str]]:
@@ -112,57 +103,39 @@ class Documents:
         return {path: document.lines for path, document in self._open.items()}
 
     def copies(self) -> dict[Path, Document]:
-        """Give every open document as it is now; later changes do not show in these."""
+        """Give copies of all open documents, which later changes do not affect."""
         return {path: replace(document) for path, document in self._open.items()}
 
     def sync(self, path: Path) -> Document:
-        """Open the file, or tell the server its new text if it changed on disk.
+        """Open the file, or send its new text if it changed on disk; close it if it is gone or cannot be read.
 
         Raises:
-            ToolError: it cannot be read, or is no longer there; it is closed then. Or the server must see another text
-                of it at this moment.
+            ToolError: it is gone or cannot be read, or has an overlay at the moment.
         """
-        if self._overlaid(path) is not None:
+        if self._overlay_of(path) is not None:
             raise ToolError("busy", "This file is being formatted; ask again.", self._tree.show(path))
         document = self._open.get(path)
         if document is None:
             return self._open_new(path)
         self._open.move_to_end(path)
-        stamp = self._tree.stamp(path)
-        if stamp != document.stamp or document.unsure:
-            self._read_again(document)
+        self._read_if_changed(document)
         return document
 
     def sync_all(self) -> bool:
-        """Bring every open document up to date; say whether any had changed. Files that are gone are closed."""
+        """Update every open document and close those whose file is gone; say whether any had changed."""
         before = self._version, len(self._open)
         for path, document in list(self._open.items()):
-            if self._overlaid(path) is not None:
-                continue  # it is brought up to date afterwards
-            if self._tree.stamp(path) != document.stamp or document.unsure:
-                try:
-                    self._read_again(document)
-                except ToolError:
-                    continue  # it was closed, and the server was told
+            if self._overlay_of(path) is None:  # an overlaid one is updated afterwards
+                with contextlib.suppress(ToolError):  # it was closed, and the server was told
+                    self._read_if_changed(document)
         return (self._version, len(self._open)) != before
 
-    def show(self, path: Path, keep: bool) -> int:
-        """Make a file's text known: an empty one for a file that is gone.
-
-        Args:
-            path: the file.
-            keep: whether it stays open.
-
-        Returns:
-            About how many bytes were sent.
-
-        Raises:
-            ToolError: it is there and cannot be read.
-        """
-        if self._overlaid(path) is not None:
+    def send(self, path: Path, keep_open: bool) -> int:
+        """Send a file's text, an empty one if it is gone; say about how many bytes were sent."""
+        if self._overlay_of(path) is not None:
             return 0
-        if keep or path in self._open:
-            document = self._if_there(path)
+        if keep_open or path in self._open:
+            document = self._sync_existing(path)
             return 0 if document is None else len(document.text)
         try:
             text = decode_text(self._tree.read(path)[0])
@@ -170,61 +143,75 @@ class Documents:
             if error.code != "not_found":
                 raise
             text = ""
-        with self._open_for_a_moment(path, text):
+        with self._open_briefly(path, text):
             return len(text)
 
     def announce(self, path: Path) -> None:
-        """Tell the server of a file as if it were new, open at that moment: it is then one that the server knows.
-
-        Raises:
-            ToolError: it cannot be read.
-            ValueError: the server does not serve it.
-        """
+        """Announce a file as if it were new, while it is open: the server knows it by then."""
         with contextlib.ExitStack() as stack:
-            if path not in self._open and self._overlaid(path) is None:
-                stack.enter_context(self._open_for_a_moment(path, decode_text(self._tree.read(path)[0])))
+            if self._known(path) is None:
+                stack.enter_context(self._open_briefly(path, decode_text(self._tree.read(path)[0])))
             self.tell_changed([(uri_of(path), CREATED)])
+
+    def tell_changed(self, events: list[tuple[str, int]]) -> None:
+        """Announce changes on disk, of files that are open or not: URI and FileChangeType."""
+        if events:
+            changes = [{"uri": uri, "type": kind} for uri, kind in events]
+            self._notify("workspace/didChangeWatchedFiles", {"changes": changes})
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
-        """Show the server another text of a file than the disk's, one file at a time; afterwards that of the disk.
+        """Give the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
 
-        Args:
-            path: the file; it need not exist.
-            text: the text, without byte-order mark.
-
-        Raises:
-            ToolError: the file cannot be read.
-            ValueError: the server does not serve the file.
+        The file need not exist. The text has no byte order mark.
         """
         if self._overlay is not None:
             raise RuntimeError("there is an overlay already")
-        known = self._if_there(path)
-        self._version += 1
-        shown = _overlaid(path, self._version, text)
-        if known is None:
-            self._send_open(shown)
+        covered = self._sync_existing(path)
+        overlay = self._new_overlay(path, text)
+        if covered is None:
+            self._send_open(overlay)
         else:
-            known.version = shown.version
-            known.overlays.add(shown.version)
-            self._send_text(shown)
-        self._overlay = shown
+            covered.version = overlay.version
+            covered.overlays.add(overlay.version)
+            self._send_change(overlay)
+        self._overlay = overlay
         try:
-            yield shown
+            yield overlay
         finally:
             self._overlay = None
             with contextlib.suppress(SessionClosed):
-                self._uncover(shown, known)
+                self._remove_overlay(overlay, covered)
+
+    def _remove_overlay(self, overlay: Document, covered: Document | None) -> None:
+        self._version += 1
+        if covered is not None:
+            covered.version = self._version
+            self._send_change(covered)
+            return
+        # Servers keep the text of a closed document until they look at the disk: an empty one does less harm.
+        self._send_change(replace(overlay, version=self._version, text=""))
+        self._send_close(overlay.path, overlay.uri)
 
     @contextlib.contextmanager
-    def _open_for_a_moment(self, path: Path, text: str) -> Iterator[None]:
-        self._version += 1
-        shown = _overlaid(path, self._version, text)
-        self._send_open(shown)
+    def _open_briefly(self, path: Path, text: str) -> Iterator[None]:
+        document = self._new_overlay(path, text)
+        self._send_open(document)
         yield
-        self._notify("textDocument/didClose", {"textDocument": {"uri": shown.uri}})
+        self._notify("textDocument/didClose", {"textDocument": {"uri": document.uri}})
 
-    def _if_there(self, path: Path) -> Document | None:
+    def _new_overlay(self, path: Path, text: str) -> Document:
+        version = self._version = self._version + 1
+        no_stamp = Stamp(0, 0, 0, 0)
+        return Document(path, uri_of(path), version, text, split_lines(text), "", no_stamp, False, version, {version})
+
+    def _overlay_of(self, path: Path) -> Document | None:
+        return self._overlay if self._overlay is not None and self._overlay.path == path else None
+
+    def _known(self, path: Path) -> Document | None:
+        return self._open.get(path) or self._overlay_of(path)
+
+    def _sync_existing(self, path: Path) -> Document | None:
         try:
             return self.sync(path)
         except ToolError as error:
@@ -232,45 +219,34 @@ class Documents:
                 raise
             return None
 
-    def _uncover(self, shown: Document, known: Document | None) -> None:
-        self._version += 1
-        if known is not None:
-            known.version = self._version
-            self._send_text(known)
-            return
-        # Servers keep the text of a document that is closed until they looked at the disk: better an empty one.
-        self._send_text(replace(shown, version=self._version, text=""))
-        self._send_close(shown.path, shown.uri)
-
-    def _overlaid(self, path: Path) -> Document | None:
-        return self._overlay if self._overlay is not None and self._overlay.path == path else None
-
     def _open_new(self, path: Path) -> Document:
         data, stamp = self._tree.read(path)
         text = decode_text(data)
         version = self._version = self._version + 1
-        lines, digest, unsure = split_lines(text), content_hash(data), _unsure(stamp)
-        document = Document(path, uri_of(path), version, text, lines, digest, stamp, unsure, since=version)
+        lines, digest, recheck = split_lines(text), content_hash(data), _may_hide_write(stamp)
+        document = Document(path, uri_of(path), version, text, lines, digest, stamp, recheck, since=version)
         self._send_open(document)
         self._open[path] = document
         if len(self._open) > _MAX_OPEN:
-            self._close(next(one for one in self._open if self._overlaid(one) is None))
+            self._close(next(one for one in self._open if self._overlay_of(one) is None))
         return document
 
-    def _read_again(self, document: Document) -> None:
+    def _read_if_changed(self, document: Document) -> None:
+        if self._tree.stamp(document.path) == document.stamp and not document.recheck:
+            return
         try:
             data, stamp = self._tree.read(document.path)
         except ToolError:
             self._close(document.path)
             raise
-        document.stamp, document.unsure, document.digest = stamp, _unsure(stamp), content_hash(data)
+        document.stamp, document.recheck, document.digest = stamp, _may_hide_write(stamp), content_hash(data)
         text = decode_text(data)
         if text == document.text:
             return
         self._version += 1
         document.version = document.since = self._version
         document.text, document.lines, document.overlays = text, split_lines(text), set()
-        self._send_text(document)
+        self._send_change(document)
         self.tell_changed([(document.uri, CHANGED)])
 
     def _close(self, path: Path) -> None:
@@ -283,7 +259,7 @@ class Documents:
         item = {"uri": document.uri, "languageId": language, "version": document.version, "text": document.text}
         self._notify("textDocument/didOpen", {"textDocument": item})
 
-    def _send_text(self, document: Document) -> None:
+    def _send_change(self, document: Document) -> None:
         item = {"uri": document.uri, "version": document.version}
         self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": [{"text": document.text}]})
 
@@ -292,207 +268,140 @@ class Documents:
         if self._tree.stamp(path) is None:
             self.tell_changed([(uri, DELETED)])
 
-    def tell_changed(self, events: list[tuple[str, int]]) -> None:
-        """Tell the server of files that changed on disk, open or not."""
-        if events:
-            changes = [{"uri": uri, "type": kind} for uri, kind in events]
-            self._notify("workspace/didChangeWatchedFiles", {"changes": changes})
+
+def _may_hide_write(stamp: Stamp) -> bool:
+    return time.time_ns() - stamp.mtime_ns < _RECHECK_NS
 
 
-def _overlaid(path: Path, version: int, text: str) -> Document:
-    nowhere = Stamp(0, 0, 0, 0)
-    return Document(path, uri_of(path), version, text, split_lines(text), "", nowhere, False, version, {version})
+class Refresher:
+    """Does what the setting ``refresh`` says: sends the texts of changed files before the server is asked."""
 
-
-def _unsure(stamp: Stamp) -> bool:
-    return time.time_ns() - stamp.mtime_ns < _UNSURE_NS
-
-
-# As long as they are so few, changed files stay open, whatever is declared.
-_KEPT_OPEN: Final = 32
-_BYTES_AT_ONCE: Final = 256 * 1024
-
-
-class Showing:
-    """What one server is still to be shown.
-
-    Args:
-        refresh: what is declared.
-        documents: the server's.
-        serves: whether the server serves a file.
-        flush: waits until the server has read what it was sent.
-        searches: the server's searches for new files.
-    """
-
-    def __init__(
-        self,
-        refresh: Refresh,
-        documents: Documents,
-        serves: Callable[[Path], bool],
-        flush: Callable[[], Awaitable[None]],
-        searches: Searches,
-    ) -> None:
+    def __init__(self, refresh: Refresh, documents: Documents, session: Session, search_barrier: SearchBarrier) -> None:
         self._refresh = refresh
         self._documents = documents
-        self._serves = serves
-        self._flush = flush
-        self._searches = searches
-        self._waiting: dict[Path, bool] = {}
+        self._session = session
+        self._search_barrier = search_barrier
+        self._unsent: dict[Path, bool] = {}  # file to whether it stays open
         self._new: set[Path] = set()
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         #: Whether only a new process of the server can know the files as they are.
         self.outdated = False
 
     def note(self, changes: Mapping[Path, int]) -> None:
-        """Note changes that the server was told of."""
-        served = {path: kind for path, kind in changes.items() if self._serves(path)}
-        few = len(served) + len(self._waiting) <= _KEPT_OPEN
+        """Note changes that were announced to the server."""
+        served = {path: kind for path, kind in changes.items() if self._documents.serves(path)}
+        few = len(served) + len(self._unsent) <= _KEPT_OPEN
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):
             self.outdated = True
         if self._refresh == "reload" and (not few or self._has_new_directory(served)):
             self.outdated = True
         for path, kind in served.items():
-            keep = few and kind != DELETED
-            if keep or self._refresh in ("show", "search"):
-                self._waiting[path] = keep
+            keep_open = few and kind != DELETED
+            if keep_open or self._refresh in ("show", "search"):
+                self._unsent[path] = keep_open
             if kind == CREATED and self._refresh == "search":
                 self._new.add(path)
             elif kind == DELETED:
                 self._new.discard(path)
 
     async def catch_up(self, asked: Path | None = None) -> str | None:
-        """Show all that waits; return when it is with the server. Say in a sentence what it may not know all the same.
+        """Send everything noted, and return when it is written; say in a sentence what the server may still miss.
 
-        Args:
-            asked: the file that the server is going to be asked about; without it no search for files is waited for.
-
-        Raises:
-            SessionClosed: the server is gone.
+        ``asked`` is the file of the next request; without it no search for files is waited for.
         """
-        if not self._waiting and not self._new and not self._searches.awaited and not self._turn.locked():
+        if not self._unsent and not self._new and not self._search_barrier.awaited and not self._lock.locked():
             return None
-        async with self._turn:
-            unsent = 0
-            while self._waiting:
-                path, keep = self._waiting.popitem()
-                if keep:
-                    self._new.discard(path)  # what is open is in the answers
-                unsent += self._show(path, keep)
-                if unsent > _BYTES_AT_ONCE:
-                    await self._flush()
+        async with self._lock:
+            unflushed = 0
+            while self._unsent:
+                path, keep_open = self._unsent.popitem()
+                if keep_open:
+                    self._new.discard(path)  # answers include open documents
+                with contextlib.suppress(ToolError):  # nobody can read it
+                    unflushed += self._documents.send(path, keep_open)
+                if unflushed > _FLUSH_BYTES:
+                    await self._session.flush()
                     await asyncio.sleep(0)
-                    unsent = 0
+                    unflushed = 0
             created, self._new = self._new, set()
-            self._searches.begin(created, asked)
-            await self._flush()
-        return None if asked is None else await self._searches.end()
+            self._search_barrier.begin(created, asked)
+            await self._session.flush()
+        return None if asked is None else await self._search_barrier.end()
 
     def _has_new_directory(self, served: Mapping[Path, int]) -> bool:
-        """Say whether all files of a kind in some directory are new."""
-        created = {path for path, kind in served.items() if kind == CREATED}
+        """Say whether in some directory all files with some suffix are new."""
+        serves, created = self._documents.serves, {path for path, kind in served.items() if kind == CREATED}
         return any(
-            all(file in created for file in directory.glob(f"*{glob.escape(suffix)}") if self._serves(file))
+            all(file in created for file in directory.glob(f"*{glob.escape(suffix)}") if serves(file))
             for directory, suffix in {(path.parent, path.suffix) for path in created}
         )
 
-    def _show(self, path: Path, keep: bool) -> int:
-        try:
-            return self._documents.show(path, keep)
-        except ToolError:
-            return 0  # it can be read by nobody
 
+class SearchBarrier:
+    """Waits until a server with ``refresh: search`` has looked for new files, which it logs (``ends_search``).
 
-_LONGEST: Final = 10.0
-_MAX_ANNOUNCED: Final = 50
-
-
-class Searches:
-    """The searches of one process.
-
-    Args:
-        name: the server's.
-        tells: says whether a line of its log tells the end of a search.
-        tree: the project.
-        session: the session with it.
-        documents: its documents.
+    A search whose end is logged before the answer to a marker request may have begun before the files were announced.
     """
 
     def __init__(
-        self, name: str, tells: Callable[[str], bool], tree: Tree, session: Session, documents: Documents
+        self, name: str, ends_search: Callable[[str], bool], tree: Tree, session: Session, documents: Documents
     ) -> None:
         self._name = name
-        self._tells = tells
+        self._ends_search = ends_search
         self._tree = tree
         self._session = session
         self._documents = documents
-        self._question: asyncio.Future[Any] | None = None
+        self._marker: asyncio.Future[Any] | None = None
         self._announced: set[str] = set()
-        self._until = 0.0
-        self._changes = Changes()
+        self._deadline = 0.0
+        self._condition = Condition()
 
     @property
     def awaited(self) -> bool:
-        """Whether there is a search that is not known to have ended."""
-        return self._question is not None
+        """Whether a search is not known to have ended."""
+        return self._marker is not None
 
     def logged(self, text: str) -> None:
-        """Take what the server logs, in its place among its answers."""
-        if self._question is not None and self._question.done() and self._tells(text):
-            self._question = None
-            self._changes.tell()
+        """Handle a log message, in its order among the server's answers."""
+        if self._marker is not None and self._marker.done() and self._ends_search(text):
+            self.close()
 
     def close(self) -> None:
-        """End all waiting, for the session is closed."""
-        self._question = None
-        self._changes.tell()
+        """End all waits."""
+        self._marker = None
+        self._condition.notify_all()
 
     def begin(self, created: Collection[Path], asked: Path | None) -> None:
-        """Have the server look for files that it was told of, and for those that it did not look for yet.
-
-        Args:
-            created: new files.
-            asked: a file that the server is going to be asked about.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Make the server search: announce a file of each directory that was not announced since the last new file."""
         if not created and not self.awaited:
             return
         if created:
-            self._question = self._session.ask("$/codebuddy/search", None)
-            # It is an unknown request, which is what it is for.
-            self._question.add_done_callback(asyncio.Future.exception)
-            self._until = asyncio.get_running_loop().time() + _LONGEST
+            self._marker = self._session.send_request("$/codebuddy/search", None)
+            self._marker.add_done_callback(asyncio.Future.exception)  # an error is expected: the request is unknown
+            self._deadline = asyncio.get_running_loop().time() + _LONGEST_SEARCH
             self._announced.clear()
-        # A server ignores what is outside of what it was set to look at, which only it knows.
+        # A server ignores files outside of what it was configured to look at, which only it knows.
         self._announce([*created, *([] if asked is None else [asked]), *reversed(self._documents.paths())])
         if not self._announced:
-            self._question = None  # all that was new is gone again, and nothing else is there
+            self._marker = None  # all new files are gone again, and there is nothing else to announce
 
     async def end(self) -> str | None:
-        """Wait until the search has ended; say in a sentence if that cannot be known.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Wait until the search has ended; say in a sentence if that is unknown."""
         while self.awaited:
-            left = self._until - asyncio.get_running_loop().time()
-            if left <= 0:
-                return f"{self._name} has not said yet that it looked for new files: what is in them may be missing."
-            await self._changes.wait(left)
+            if (left := remaining(self._deadline)) == 0:  # later new files extend it
+                return f"{self._name} has not logged yet that it searched for new files: results there may be missing."
+            await self._condition.wait(left)
         self._session.require_open()
         return None
 
     def _announce(self, paths: Iterable[Path]) -> None:
-        """Tell one file of each directory in the project's own."""
+        """Announce one file of each directory at the top of the project."""
         for path in paths:
             inside = self._tree.relative(path)
             directory = inside.partition("/")[0] if "/" in inside else ""
             if directory in self._announced or len(self._announced) == _MAX_ANNOUNCED:
                 continue
-            try:
+            with contextlib.suppress(ToolError, ValueError):  # it is gone, or the server does not serve it
                 self._documents.announce(path)
-            except (ToolError, ValueError):
-                continue  # it is not there any more, or not the server's
-            self._announced.add(directory)
+                self._announced.add(directory)

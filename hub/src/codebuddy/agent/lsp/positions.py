@@ -1,7 +1,7 @@
 """Positions: 1-based lines and columns in Unicode code points, and the same in the encoding agreed with a server.
 
 LSP counts lines and characters from 0, and characters in units of the negotiated ``positionEncoding`` (LSP 3.17,
-"Position"). Nothing else in CodeBuddy knows about those units.
+"Position"). Nothing else in CodeBuddy knows those units. Servers that deviate from the protocol are listed here too.
 """
 
 from __future__ import annotations
@@ -9,24 +9,23 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, TypedDict, get_args
 
-COUNT_CODE_POINTS: Final = ("pylsp",)
-"""They count columns in code points and do not say so: python-lsp-server takes and gives jedi's columns as they are.
-One that learns to do it right will say so, and what it says goes before this."""
-
-GIVE_WHOLE_TEXTS: Final = ("pylsp",)
-"""A rename gives the whole text of each file, with an end of range that is wrong in a file without line break."""
-
-CHANGE_TEXT_ONLY: Final = ("pylsp",)
-"""A module is renamed without its file, and by another name also the thing itself but not its imports."""
-
-INDEX_LATE: Final = ("clangd",)
-"""Until a document is compiled they answer from the index of the text before, and complete with whatever has a name
-anywhere. The symbols of a document come after that only."""
-
-
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
 OFFERED_ENCODINGS: Final[list[Encoding]] = ["utf-8", "utf-16"]
+
+COUNT_CODE_POINTS: Final = ("pylsp",)
+"""Servers that count columns in code points without announcing it: python-lsp-server passes on jedi's columns.
+An announced encoding takes precedence, in case one of them is fixed."""
+
+GIVE_WHOLE_TEXTS: Final = ("pylsp",)
+"""Servers whose rename gives the whole text of each file, with a wrong end of range if the file has no line break."""
+
+CHANGE_TEXT_ONLY: Final = ("pylsp",)
+"""Servers that rename a module without its file and, when started at an alias, a symbol without its imports."""
+
+INDEX_LATE: Final = ("clangd",)
+"""Servers that answer from the index of the previous text until a document is compiled, and complete with any name
+of the project. Only the symbols of a document wait for the compilation."""
 
 # Not str.splitlines(): that also splits on form feeds, U+2028 and others, which servers count as ordinary characters.
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -39,24 +38,22 @@ class Position(TypedDict):
     character: int
 
 
-def agreed_encoding(answered: object, server: object = None) -> Encoding:
-    """Give the encoding that a server counts in.
+def agreed_encoding(announced: object, server: object = None) -> Encoding:
+    """Give the encoding of a server's positions, by its ``positionEncoding`` and its name in ``serverInfo``.
 
-    Args:
-        answered: its ``positionEncoding``; the protocol's default, and the answer to nonsense, is UTF-16.
-        server: what it calls itself, for those that say nothing and do not count in the default.
+    The protocol's default, also for an unknown value, is UTF-16.
     """
-    unsaid: Encoding = "utf-32" if server in COUNT_CODE_POINTS else "utf-16"
-    return next((encoding for encoding in get_args(Encoding) if encoding == answered), unsaid)
+    default: Encoding = "utf-32" if server in COUNT_CODE_POINTS else "utf-16"
+    return next((encoding for encoding in get_args(Encoding) if encoding == announced), default)
 
 
 def decode_text(data: bytes) -> str:
-    """Give the text of a file, without a byte-order mark; bytes that are not UTF-8 become U+FFFD."""
+    """Give the text of a file, without a byte order mark; bytes that are not UTF-8 become U+FFFD."""
     return data.decode("utf-8-sig", "replace")
 
 
 def clean(text: str) -> str:
-    """Give a server's words as they can be written; halves of surrogate pairs become ``?``."""
+    """Make a server's text encodable as UTF-8; lone surrogates become ``?``."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -64,11 +61,11 @@ def split_lines(text: str) -> list[str]:
     r"""Split on ``\r\n``, ``\n`` and ``\r`` only; there is always one line more than there are line ends."""
     if "\r" in text:
         return _LINE_END.split(text)
-    return text.split("\n")  # the same, and ten times as quick; nearly every file
+    return text.split("\n")  # the same result ten times faster, for nearly every file
 
 
 def told_lines(lines: list[str]) -> str:
-    """Say how many lines a text has, for people; as in `read_file`, a final line break does not begin another one."""
+    """Say how many lines a text has; as in `read_file`, a final line break does not begin another line."""
     count = len(lines) - (lines[-1] == "")
     return "1 line" if count == 1 else f"{count} lines"
 

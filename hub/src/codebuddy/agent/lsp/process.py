@@ -1,4 +1,4 @@
-"""The process of a language server: started with a mark, ended with all that it started."""
+"""The process of a language server: started with a mark, ended together with everything it started."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from codebuddy.process_tree import MARK, Family, memory_of, offer_to_oom, oom_ki
 
 _STDERR_LINES: Final = 40
 _STDERR_LINE_BYTES: Final = 400
-_END_SECONDS: Final = 5.0
+_KILL_SECONDS: Final = 5.0
 
-# Of what a program says before it ends, the line that tells why; others follow it, like the frames of a stack.
-_TELLING: Final = re.compile(r"(?!\s).*?(error\b|panicked|fatal)", re.IGNORECASE)
+# The line of a program's last output that says why it ended; others follow it, such as the frames of a stack.
+_CAUSE: Final = re.compile(r"(?!\s).*?(error\b|panicked|fatal)", re.IGNORECASE)
 
 # setpriv sets PR_SET_PDEATHSIG between fork and exec: a killed agent leaves no server behind, and no Python code
 # (preexec_fn) runs in the child of a process that has threads.
@@ -28,26 +28,26 @@ _SETPRIV: Final = "/usr/bin/setpriv"
 
 
 class ServerCommandMissing(Exception):
-    """The program of a language server is not in the image."""
+    """The image does not contain the program of a language server."""
 
 
-class _Exit(asyncio.subprocess.SubprocessStreamProtocol):
-    """Knows that the process has ended also while its children hold the pipes open; asyncio's ``wait`` does not."""
+class _ExitProtocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Sees the process exit even while its children hold the pipes open, unlike asyncio's ``wait``."""
 
     def __init__(self) -> None:
         super().__init__(limit=2**16, loop=asyncio.get_running_loop())
-        self.ended = asyncio.Event()
+        self.exited = asyncio.Event()
 
     def process_exited(self) -> None:
         super().process_exited()
-        self.ended.set()
+        self.exited.set()
 
 
 class Process:
-    """One running server. Use :meth:`start`; call :meth:`kill` when done with it, however it went."""
+    """One running server. Create it with :meth:`start`, and always call :meth:`kill` at the end."""
 
-    def __init__(self, transport: asyncio.SubprocessTransport, exit_: _Exit, family: Family) -> None:
-        process = asyncio.subprocess.Process(transport, exit_, asyncio.get_running_loop())
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _ExitProtocol, family: Family) -> None:
+        process = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -57,11 +57,11 @@ class Process:
         self._stderr = process.stderr
         self._process = process
         self._transport = transport
-        self._ended = exit_.ended
+        self._exited = protocol.exited
         self._family = family
         self._killed = False
         self._oom_kills = oom_kills()
-        self._last_words: deque[str] = deque(maxlen=_STDERR_LINES)
+        self._stderr_lines: deque[str] = deque(maxlen=_STDERR_LINES)
 
     @classmethod
     async def start(cls, command: list[str], cwd: Path, environment: dict[str, str]) -> Process:
@@ -80,70 +80,66 @@ class Process:
         family = Family()
         environment = {MARK: family.mark, **environment}
         loop, pipe = asyncio.get_running_loop(), asyncio.subprocess.PIPE
-        transport, exit_ = await loop.subprocess_exec(
-            _Exit, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+        transport, protocol = await loop.subprocess_exec(
+            _ExitProtocol, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
-        process = cls(transport, exit_, family)
+        process = cls(transport, protocol, family)
         family.add_root(process.pid)
         offer_to_oom(process.pid)
         return process
 
-    async def read_stderr(self, line_read: Callable[[str], None]) -> None:
-        """Read what the server says on stderr, so that it never blocks there; keep the last lines.
-
-        Args:
-            line_read: told each line, as much of it as is kept.
-        """
+    async def read_stderr(self, on_line: Callable[[str], None]) -> None:
+        """Read stderr so that the server never blocks on it; keep the last lines, each cut to what is kept."""
         rest = b""
         while data := await self._stderr.read(8192):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
-                self._keep(line, line_read)
+                self._keep(line, on_line)
             rest = rest[:_STDERR_LINE_BYTES]
         if rest:
-            self._keep(rest, line_read)
+            self._keep(rest, on_line)
 
-    def _keep(self, line: bytes, line_read: Callable[[str], None]) -> None:
+    def _keep(self, line: bytes, on_line: Callable[[str], None]) -> None:
         text = line[:_STDERR_LINE_BYTES].decode("utf-8", "replace")
-        self._last_words.append(text)
-        line_read(text)
+        self._stderr_lines.append(text)
+        on_line(text)
 
     async def wait(self) -> None:
-        """Wait until the server ended."""
-        await self._ended.wait()
+        """Wait until the server has exited."""
+        await self._exited.wait()
 
-    def epitaph(self) -> str | None:
-        """Say how the server ended; None when it has not."""
+    def exit_reason(self) -> str | None:
+        """Say how the server ended; None while it runs."""
         status = self._process.returncode
         if status is None:
             return None
         how = f"it ended by signal {-status}" if status < 0 else f"it ended with status {status}"
         if oom_kills() > self._oom_kills:
-            return f"{how}, when the container's memory had run out and the kernel ended a process"
+            return f"{how}, when the container had run out of memory and the kernel killed a process"
         if status == -signal.SIGKILL and not self._killed:
-            return f"{how}, which was not sent from here: most likely memory had run out"
+            return f"{how}, which the agent did not send: most likely memory had run out"
         return how
 
-    def last_words(self) -> str:
-        """Give the line on stderr that tells most likely why the server ended; empty if it wrote none."""
-        lines = [line.strip("\r\n") for line in reversed(self._last_words) if line.strip()]
-        telling = next((line for line in lines if _TELLING.match(line)), None)
-        return (telling or next(iter(lines), "")).strip()
+    def last_error_line(self) -> str:
+        """Give the line on stderr that most likely says why the server ended; empty if there is none."""
+        lines = [line.strip("\r\n") for line in reversed(self._stderr_lines) if line.strip()]
+        cause = next((line for line in lines if _CAUSE.match(line)), None)
+        return (cause or next(iter(lines), "")).strip()
 
     async def memory(self, limit: int) -> int:
-        """Give the bytes of memory that the server and all that it started use; exact if it is over the limit.
+        """Give the memory of the server and everything it started, in bytes; exact if it is over the limit.
 
-        Who was seen in such a look is found again when it is to be ended.
+        :meth:`kill` finds the processes that this has seen, even those without the mark.
         """
         return await asyncio.to_thread(lambda: memory_of(self._family.members(), limit))
 
     async def kill(self) -> None:
-        """End the server and all that it started, at once. Does no harm when they are gone."""
+        """Kill the server and everything it started; does nothing if they are gone."""
         self._killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         await asyncio.to_thread(self._family.kill)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_END_SECONDS):
+            async with asyncio.timeout(_KILL_SECONDS):
                 await self.wait()
         self._transport.close()

@@ -1,4 +1,4 @@
-"""What a server announced that it can do, at its start or by registering it later."""
+"""What is said in LSP: the handshake, announced capabilities, the server's own requests, and the edits it asks for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from codebuddy.agent.lsp.transport import MethodNotFound
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.schemas.server_description import Feature
 
-_NO: Final = (None, False)  # what a capability that is not there looks like; an empty object is a yes
+NOT_ANNOUNCED: Final = (None, False)  # values of an absent capability; an empty object means that it is present
 _MAX_REGISTERED: Final = 500
+_MAX_ID: Final = 200  # characters of a registration's id or method
+_MAX_EDITS: Final = 100
+_MAX_TEXT: Final = 500
 
 _METHODS: Final[tuple[tuple[str, str, Feature], ...]] = (
     ("textDocument/definition", "definitionProvider", "navigation"),
@@ -39,51 +42,52 @@ CAPABILITY: Final[Mapping[str, str]] = MappingProxyType({method: name for method
 """The server capability (LSP 3.17, "ServerCapabilities") that a request needs."""
 
 FEATURE: Final[Mapping[str, Feature]] = MappingProxyType({method: feature for method, _, feature in _METHODS})
-"""What a server must be declared for to be sent a request."""
+"""The feature that a server must be declared for before a request is sent to it."""
 
 
 class Capabilities:
-    """The capabilities of one session.
-
-    Args:
-        announced: those in the answer to ``initialize``, as the protocol writes them.
-    """
+    """What a server announced in its answer to ``initialize``, and what it registered later."""
 
     def __init__(self, announced: Mapping[str, Any]) -> None:
         self.announced = announced
         self._registered: dict[str, tuple[str, Mapping[str, Any]]] = {}
 
     def covers(self, method: str) -> bool:
-        """Say whether the server can be sent a request of `CAPABILITY`."""
-        if self.announced.get(CAPABILITY[method]) not in _NO:
+        """Say whether the server supports a request of `CAPABILITY`."""
+        if self.announced.get(CAPABILITY[method]) not in NOT_ANNOUNCED:
             return True
         return any(name == method for name, _ in self._registered.values())
 
     def options(self, method: str) -> Mapping[str, Any]:
-        """Give what it said of a request; empty when it said nothing but that it can."""
+        """Give the announced options of a request; empty when there are none."""
         announced = self.announced.get(CAPABILITY[method])
         if isinstance(announced, dict):
             return announced
         return next((options for name, options in self._registered.values() if name == method), {})
 
     def runs(self, command: str) -> bool:
-        """Say whether it announced a command."""
-        provider = self.announced.get("executeCommandProvider")
-        commands = provider.get("commands") if isinstance(provider, dict) else None
+        """Say whether the server announced a command."""
+        commands = mapping_at(self.announced, "executeCommandProvider").get("commands")
         return isinstance(commands, list) and command in commands
 
     def register(self, params: Any) -> None:
-        """Take ``client/registerCapability``."""
+        """Handle ``client/registerCapability``."""
         for item in _items(params, "registrations"):
             ident, method, options = item.get("id"), item.get("method"), item.get("registerOptions")
             if isinstance(ident, str) and isinstance(method, str) and len(self._registered) < _MAX_REGISTERED:
-                self._registered[ident[:200]] = method[:200], options if isinstance(options, dict) else {}
+                self._registered[ident[:_MAX_ID]] = method[:_MAX_ID], options if isinstance(options, dict) else {}
 
     def unregister(self, params: Any) -> None:
-        """Take ``client/unregisterCapability``."""
+        """Handle ``client/unregisterCapability``."""
         for item in _items(params, "unregisterations"):  # spelt so in the protocol
             if isinstance(ident := item.get("id"), str):
-                self._registered.pop(ident[:200], None)
+                self._registered.pop(ident[:_MAX_ID], None)
+
+
+def mapping_at(value: Any, key: str) -> dict[str, Any]:
+    """Give the mapping at a key of a mapping; an empty one if either is none."""
+    found = value.get(key) if isinstance(value, Mapping) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _items(params: Any, key: str) -> list[dict[str, Any]]:
@@ -94,16 +98,9 @@ def _items(params: Any, key: str) -> list[dict[str, Any]]:
 _FORMATS: Final = ["markdown", "plaintext"]
 _SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
 _ACTION_KINDS: Final = [
-    "",
-    "quickfix",
-    "refactor",
-    "refactor.extract",
-    "refactor.inline",
-    "refactor.rewrite",
-    "source",
-    "source.organizeImports",
-    "source.fixAll",
-]
+    "", "quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
+    "source", "source.organizeImports", "source.fixAll",
+]  # fmt: skip
 
 
 def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
@@ -125,7 +122,7 @@ def _capabilities() -> dict[str, Any]:
         "general": {"positionEncodings": list(OFFERED_ENCODINGS)},
         "window": {"workDoneProgress": True},
         "workspace": {
-            "applyEdit": True,  # it is taken down while a command runs; see Connection.capture
+            "applyEdit": True,  # recorded while a command runs, see Connection.capture; otherwise refused
             "executeCommand": {},
             "workspaceEdit": {
                 "documentChanges": True,
@@ -136,8 +133,8 @@ def _capabilities() -> dict[str, Any]:
             "configuration": True,
             "workspaceFolders": True,
             "didChangeConfiguration": {"dynamicRegistration": False},
-            # Registered watchers are taken and not looked at: every change is told. A server that cannot register
-            # would watch by itself and learn of a change in its own time, perhaps after the next question.
+            # Registered watchers are accepted and ignored: every change is announced. A server that cannot register
+            # would watch files itself and could notice a change only after the next question.
             "didChangeWatchedFiles": {"dynamicRegistration": True, "relativePatternSupport": True},
             "symbol": {"symbolKind": _SYMBOL_KINDS, "resolveSupport": {"properties": ["location.range"]}},
         },
@@ -184,16 +181,15 @@ def _document_capabilities() -> dict[str, Any]:
         },
         "rename": {"prepareSupport": True, "prepareSupportDefaultBehavior": 1},
         "publishDiagnostics": {"versionSupport": True},
-        # Dynamic: basedpyright offers it so only, and publishes nothing but a first glance for a version in its place.
+        # Dynamic: basedpyright offers it only so, and otherwise publishes only a first, partial result for a version.
         "diagnostic": {"dynamicRegistration": True, "relatedDocumentSupport": False},
     }
 
 
 def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) -> Any:
-    """Give the result of a request that the server makes. Each is answered: some servers wait for it for ever.
+    """Give the result of a server's request, since some servers wait for it forever.
 
-    Raises:
-        MethodNotFound: a request that is not in the protocol, or that we did not say we support.
+    Raises MethodNotFound if the protocol has no such request, or the client did not announce it.
     """
     if method == "workspace/configuration":
         items = params.get("items") if isinstance(params, dict) else None
@@ -213,11 +209,11 @@ def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) ->
 
 
 def _settings(config: ServerConfig, item: Any) -> Any:
-    """Give the settings of one asked section; ``{}`` when there are none, for null stops some servers."""
+    """Give the settings of a requested section; ``{}`` when there are none, since null stops some servers."""
     section = item.get("section") if isinstance(item, dict) else None
     if not isinstance(section, str) or not section:
         return config.settings
-    # rust-analyzer takes the same options at start and from its section, and an empty section would undo the first.
+    # rust-analyzer reads the same options at start and from its section; an empty section would undo the former.
     if section == config.name and section not in config.settings:
         return config.initialization_options
     found: Any = config.settings
@@ -228,22 +224,18 @@ def _settings(config: ServerConfig, item: Any) -> Any:
     return found
 
 
-_MAX_EDITS: Final = 100
-_MAX_TEXT: Final = 500
-
-
-class Capture:
-    """What a server asks for during one command."""
+class CapturedEdits:
+    """What a server asks the client for while it runs one command."""
 
     def __init__(self) -> None:
         self.edits: list[Any] = []
-        #: What it asks the user.
+        #: Messages for the user that want an answer.
         self.questions: list[str] = []
-        #: Pages that it would have opened.
+        #: URIs of documents that the server would have opened.
         self.pages: list[str] = []
 
     def take(self, method: str, params: Any) -> dict[str, Any] | None:
-        """Take a request of the server; give the result, or None for one that is answered as always."""
+        """Record a server's request; give its result, or None if `answer_server` gives it."""
         given = params if isinstance(params, dict) else {}
         if method == "workspace/applyEdit":
             if len(self.edits) >= _MAX_EDITS:

@@ -31,14 +31,24 @@ from codebuddy.schemas.status import State
 
 T = TypeVar("T")
 
+Report = Callable[[str], Awaitable[None]]
+"""Reports in a sentence what is being waited for."""
+
+PROGRESS_GRACE: Final = 5.0
+_MAX_TOKENS: Final = 200
+_REPORT_EVERY: Final = 0.5
+_MAX_LOG_LINE: Final = 2000
+
+_Stage = Literal["starting", "indexing", "ready", "dead", "stopped"]
+
 
 def remaining(deadline: float) -> float:
-    """Give the seconds until the deadline, a time of the running loop's clock; never negative."""
+    """Give the seconds until a deadline in the running loop's time; never negative."""
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 async def first_of(*waits: Coroutine[Any, Any, T]) -> T:
-    """Give the result of the first that ends, in the given order if several do; the others are cancelled."""
+    """Give the result of the first that ends, in the given order if several do; cancel the others."""
     tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -49,21 +59,21 @@ async def first_of(*waits: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class Changes:
-    """Wakes everyone who waits whenever something changed; whoever wakes looks again at what it waits for."""
+class Condition:
+    """Wakes all waiters when something changed, so that each checks again what it waits for. It holds no lock."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._waiting = 0
 
-    def tell(self) -> None:
-        """Wake all who wait now."""
+    def notify_all(self) -> None:
+        """Wake everyone who waits now."""
         if self._waiting:
             self._event.set()
             self._event = asyncio.Event()
 
     async def wait(self, seconds: float | None) -> bool:
-        """Wait for the next change for at most so long (None: for ever); say whether there was one."""
+        """Wait for the next notification, at most so long (None: forever); say whether there was one."""
         self._waiting += 1
         try:
             async with asyncio.timeout(seconds):
@@ -74,19 +84,16 @@ class Changes:
             self._waiting -= 1
         return True
 
-
-_Stage = Literal["starting", "indexing", "ready", "dead", "stopped"]
-
-Report = Callable[[str], Awaitable[None]]
-
-PROGRESS_GRACE: Final = 5.0
-_MAX_TOKENS: Final = 200
-_REPORT_EVERY: Final = 0.5
-_MAX_LOG_LINE: Final = 2000
+    async def wait_for(self, predicate: Callable[[], object], deadline: float | None = None) -> bool:
+        """Wait until the predicate holds; say False if it does not by the deadline (None: there is none)."""
+        while not predicate():
+            if not await self.wait(None if deadline is None else remaining(deadline)):
+                return False
+        return True
 
 
 class ServerState(TypedDict):
-    """A server in health. ``percent`` (0 to 100) is there while it loads, if the server says it."""
+    """A server in health; ``percent`` (0 to 100) is set while it loads, if the server reports it."""
 
     name: str
     state: State
@@ -95,15 +102,7 @@ class ServerState(TypedDict):
 
 
 class Readiness:
-    """The state of one server, over all its restarts.
-
-    Args:
-        name: the server's name.
-        ready_by: what tells that it has loaded the project.
-        grace: seconds to wait for a first progress, with ``progress``.
-        load_seconds: how long loading may take before it is degraded.
-        ready_log: regular expression of what it logs when it has loaded, with ``log``.
-    """
+    """The state of one server, over all its restarts; see `ServerConfig` and the table above for the arguments."""
 
     def __init__(
         self,
@@ -118,7 +117,7 @@ class Readiness:
         self._grace = grace
         self._load_seconds = load_seconds
         self._ready_log = re.compile(ready_log) if ready_log is not None else None
-        self._changes = Changes()
+        self._condition = Condition()
         self._tokens: set[str | int] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._stage: _Stage = "starting"
@@ -126,11 +125,11 @@ class Readiness:
         self._overdue = False
         self.reason: str | None = None
         self.percent: int | None = None
-        #: How many times a load began: an answer is complete only if none began since it was asked for.
+        #: How many loads began: an answer is complete only if none began since the request.
         self.loads = 0
-        #: What the server itself says is wrong with the project; answers are not to be relied on then.
+        #: What the server reports to be wrong with the project; its answers are unreliable then.
         self.trouble: str | None = None
-        #: Whether starting it failed so often that it is no use to wait.
+        #: Whether starting failed so often that waiting is useless.
         self.hopeless = False
 
     @property
@@ -143,45 +142,47 @@ class Readiness:
         """Give the state for health."""
         return {"name": self._name, "state": self.state, "reason": self._why(), "percent": self.percent}
 
+    def sentence(self) -> str:
+        """Say in one sentence how far the server is."""
+        percent = f" ({self.percent} %)" if self.percent is not None else ""
+        reason = f": {why}" if (why := self._why()) else ""
+        return f"The language server {self._name} is {self.state}{percent}{reason}."
+
+    async def wait(self, deadline: float, report: Report, local: bool = False) -> bool:
+        """Wait until the server is ready, or known not to become ready in time; say whether it is.
+
+        For a ``local`` request it is enough that the server answers, loaded or not. ``report`` is called at most once
+        per ``_REPORT_EVERY``, however often the state changes.
+        """
+        reported = ""
+        while self._pending(local) and remaining(deadline) > 0:
+            pause = asyncio.get_running_loop().time() + _REPORT_EVERY
+            if reported != (reported := self.sentence()):
+                await report(reported)
+            await self._condition.wait_for(lambda: not self._pending(local), min(pause, deadline))
+        return self._stage == "ready" or (local and self._stage == "indexing")
+
     def starting(self) -> None:
-        """Note that a process was started."""
         self._tokens.clear()
         self.trouble, self._logged = None, False
-        self._enter("starting", self.reason)  # why it is being restarted, until it is ready again
+        self._enter("starting", self.reason)  # keep why it is being restarted, until it is ready again
 
     def initialized(self) -> None:
-        """Note that the server answered ``initialize``."""
         if self._ready_by == "immediate" or (self._ready_by == "log" and self._logged):
             self._enter("ready")
             return
         self._enter("indexing", "loading the project")
 
-    def answers(self) -> None:
-        """Note that the server answered after it was initialized and shown a file: it had its turn to begin a load.
+    def answered(self) -> None:
+        """Note that the server answered after it was initialized and shown a file: it could have begun a load.
 
-        A busy machine may take longer than the grace to come so far.
+        The grace counts from here: a busy machine may take longer than the grace to come so far.
         """
         if self._ready_by == "progress" and self._stage == "indexing":
             self._after(self._grace, self._nothing_began)
 
-    def stopped(self, reason: str) -> None:
-        """Note that the server was ended until it is asked something."""
-        self._enter("stopped", reason)
-
-    def lost(self) -> None:
-        """Note that the process is gone, for a reason that is not known yet.
-
-        One that fails at each start is said to have failed for what it failed for before.
-        """
-        if self._stage != "stopped":
-            self.died((self.reason if self._stage in ("starting", "dead") else None) or "it went away")
-
-    def died(self, reason: str) -> None:
-        """Note that the process ended or could not be started."""
-        self._enter("dead", reason)
-
     def progressed(self, token: str | int, value: dict[str, Any]) -> None:
-        """Take a ``$/progress`` notification."""
+        """Handle a ``$/progress`` notification."""
         kind = value.get("kind")
         if kind == "end":
             self._tokens.discard(token)
@@ -195,22 +196,10 @@ class Readiness:
         if self._ready_by == "progress" and kind == "begin":
             self.loads += 1
             self._enter("indexing", _text(value.get("title"), 200) or "loading the project")
-        self._show(value)
-
-    def tells(self, text: str) -> bool:
-        """Say whether something that the server wrote is what it was declared to write."""
-        return self._ready_log is not None and self._ready_log.search(text[:_MAX_LOG_LINE]) is not None
-
-    def logged(self, text: str) -> None:
-        """Take what the server wrote, on its standard error output or as a message to show or to log."""
-        if self._logged or not self.tells(text):
-            return
-        self._logged = True
-        if self._stage == "indexing":
-            self._enter("ready")
+        self._show_percentage(value.get("percentage"))
 
     def server_status(self, status: dict[str, Any]) -> None:
-        """Take rust-analyzer's ``experimental/serverStatus``."""
+        """Handle rust-analyzer's ``experimental/serverStatus``."""
         if self._ready_by != "server_status" or self._stage not in ("indexing", "ready"):
             return
         message = _text(status.get("message"), 400) or None
@@ -221,29 +210,32 @@ class Readiness:
             self.loads += 1
             self._enter("indexing", message or "loading the project")
 
-    async def wait(self, deadline: float, report: Report, local: bool = False) -> bool:
-        """Wait until it is ready, or known not to become so in time; say whether it is.
+    def matches_log(self, text: str) -> bool:
+        """Say whether ``ready_log`` matches a text that the server wrote."""
+        return self._ready_log is not None and self._ready_log.search(text[:_MAX_LOG_LINE]) is not None
 
-        Args:
-            deadline: when to give up, in the running loop's time.
-            report: told from time to time what is being waited for.
-            local: whether it is enough that it answers, loaded or not.
+    def logged(self, text: str) -> None:
+        """Handle what the server wrote to stderr or sent to be shown or logged."""
+        if self._logged or not self.matches_log(text):
+            return
+        self._logged = True
+        if self._stage == "indexing":
+            self._enter("ready")
+
+    def stopped(self, reason: str) -> None:
+        """Note that the server was ended until the next request."""
+        self._enter("stopped", reason)
+
+    def lost(self) -> None:
+        """Note that the process is gone, for a reason that is not known yet.
+
+        A server that fails at each start keeps the reason of its last failure.
         """
-        reported = ""
-        while self._pending(local) and remaining(deadline) > 0:
-            pause = asyncio.get_running_loop().time() + _REPORT_EVERY
-            if reported != (reported := self.sentence()):
-                await report(reported)
-            # However often it changes: it is told twice a second at most.
-            while self._pending(local) and remaining(min(pause, deadline)) > 0:
-                await self._changes.wait(remaining(min(pause, deadline)))
-        return self._stage == "ready" or (local and self._stage == "indexing")
+        if self._stage != "stopped":
+            self.died((self.reason if self._stage in ("starting", "dead") else None) or "it went away")
 
-    def sentence(self) -> str:
-        """Say in one sentence how far the server is."""
-        percent = f" ({self.percent} %)" if self.percent is not None else ""
-        reason = f": {why}" if (why := self._why()) else ""
-        return f"The language server {self._name} is {self.state}{percent}{reason}."
+    def died(self, reason: str) -> None:
+        self._enter("dead", reason)
 
     def _why(self) -> str | None:
         if self.state == "degraded" and self._overdue:
@@ -261,14 +253,13 @@ class Readiness:
 
     def _took_too_long(self) -> None:
         self._overdue = True
-        self._changes.tell()
+        self._condition.notify_all()
 
-    def _show(self, value: dict[str, Any]) -> None:
-        percent = value.get("percentage")
+    def _show_percentage(self, percent: Any) -> None:
         shown = max(0, min(100, percent)) if isinstance(percent, int) and self._stage == "indexing" else None
         if shown is not None and shown != self.percent:
             self.percent = shown
-            self._changes.tell()
+            self._condition.notify_all()
 
     def _enter(self, stage: _Stage, reason: str | None = None) -> None:
         if stage != "indexing" or self._stage != "indexing":  # a load of many steps is one load
@@ -280,7 +271,7 @@ class Readiness:
         if stage == "ready":
             self.hopeless = False
         self._stage, self.reason, self.percent = stage, reason, None
-        self._changes.tell()
+        self._condition.notify_all()
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, action))

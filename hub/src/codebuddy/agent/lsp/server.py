@@ -1,4 +1,4 @@
-"""One language server, supervised: started, asked, restarted when it fails, ended with all that it started."""
+"""One language server, supervised: started, asked, restarted when it fails, ended with everything it started."""
 
 from __future__ import annotations
 
@@ -17,20 +17,25 @@ from typing import Final, Literal, NoReturn
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.process import Process, ServerCommandMissing
-from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Changes, Readiness, ServerState, first_of, remaining
+from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Condition, Readiness, first_of, remaining
 from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.tool import ToolError
 
+log = logging.getLogger(__name__)
+
+_HOPELESS_AFTER: Final = 3  # failures in a row
+_EXIT_SECONDS: Final = 1.0  # between a session's end and its process's, or the reverse
+
 
 @dataclass(frozen=True)
 class Patience:
-    """How long things may take, in seconds; tests take less."""
+    """How long things may take, in seconds; tests use shorter times."""
 
     initialize: float = 60.0
     probe: float = 20.0
     verdict: float = 5.0
-    memory_look: float = 3.0
+    memory_interval: float = 3.0
     first_delay: float = 0.5
     longest_delay: float = 30.0
     healthy_after: float = 60.0
@@ -38,89 +43,77 @@ class Patience:
     grace: float = PROGRESS_GRACE
 
 
-DEFAULT_PATIENCE: Final = Patience()
-
-
-class Demand:
-    """The questions to one server, over all its restarts."""
+class IdleTimer:
+    """How long a server has been without a request, over all its restarts."""
 
     def __init__(self) -> None:
-        self._changes = Changes()
-        self._asking = 0
+        self._condition = Condition()
+        self._requests = 0
         self._last = 0.0
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Count a question for as long as it goes on."""
-        self._asking += 1
-        self._changes.tell()
+        """Count a request while it is in progress."""
+        self._requests += 1
+        self._condition.notify_all()
         try:
             yield
         finally:
-            self._asking -= 1
-            self.note()
+            self._requests -= 1
+            self.reset()
 
-    def note(self) -> None:
-        """Begin anew to count the time in which nobody asks."""
+    def reset(self) -> None:
         self._last = asyncio.get_running_loop().time()
-        self._changes.tell()
+        self._condition.notify_all()
 
-    async def arise(self) -> None:
-        """Wait until somebody asks."""
-        while not self._asking:
-            await self._changes.wait(None)
+    async def wait_used(self) -> None:
+        await self._condition.wait_for(lambda: self._requests)
 
-    async def cease(self, seconds: float) -> None:
-        """Wait until nobody has asked for so long."""
-        while True:
-            rest = remaining(self._last + seconds)
-            if not self._asking and rest == 0:
-                return
-            await self._changes.wait(None if self._asking else rest)
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until there was no request for so long."""
+        while self._requests or remaining(self._last + seconds) > 0:
+            await self._condition.wait(None if self._requests else remaining(self._last + seconds))
 
 
-class Pulse:
-    """The pulse of one process, felt when it is doubted.
+class HangDetector:
+    """Probes a process after a request timed out: if it does not answer within ``seconds``, it hangs.
 
-    Args:
-        connection: to it.
-        seconds: how long it may take to answer the simplest question before it counts as hanging.
-        patience: how long whoever doubts waits to hear what came of it.
+    `check` waits for the outcome at most ``verdict_seconds``.
     """
 
-    def __init__(self, connection: Connection, seconds: float, patience: float) -> None:
+    def __init__(self, connection: Connection, seconds: float, verdict_seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
-        self._patience = patience
-        self._doubted = asyncio.Event()
+        self._verdict_seconds = verdict_seconds
+        self._requested = asyncio.Event()
         self._verdict: asyncio.Future[bool] | None = None
 
     async def watch(self) -> str:
-        """Wait until the server was doubted and is found to hang; give that as the reason to end it."""
+        """Wait until a checked server is found to hang; give that as the reason to end it."""
         try:
             while True:
-                await self._doubted.wait()
-                self._doubted.clear()
+                await self._requested.wait()
+                self._requested.clear()
                 await self._connection.probe(self._seconds)
                 self._decide(True)
         except RequestTimedOut:
-            return f"it answered nothing for {self._seconds:.0f} s after a time-out"
+            return f"it answered nothing for {self._seconds:.0f} s after a request timed out"
         except SessionClosed as closed:
             if not self._connection.session.is_open:
-                # It ended while it was asked: why is found out by others. Not `await end`: who is cancelled in that
-                # cancels the future too, and then nobody can say the reason any more.
+                # It ended during the probe, and others find out why. Not `await end`: a cancelled await would cancel
+                # the future too, and nobody could set the reason any more.
                 await asyncio.wait([self._connection.end])
             return str(closed)
         finally:
             self._decide(False)
 
-    async def doubt(self) -> str:
-        """Doubt the server after a request timed out; say what became of the request and of the server."""
+    async def check(self) -> str:
+        """Check the server after a request timed out; say what became of the request and of the server."""
         if self._verdict is None or self._verdict.done():
             self._verdict = asyncio.get_running_loop().create_future()
-            self._doubted.set()
+            self._requested.set()
         verdict = self._verdict
-        await asyncio.wait([verdict], timeout=self._patience)
+        await asyncio.wait([verdict], timeout=self._verdict_seconds)
         if not verdict.done():
             wait = f"it is restarted if that goes on for {self._seconds:.0f} s"
             return f"it was cancelled; the server has answered nothing since, and {wait}"
@@ -133,49 +126,39 @@ class Pulse:
             self._verdict.set_result(alive)
 
 
-log = logging.getLogger(__name__)
-
-_HOPELESS_AFTER: Final = 3
-_LAST_WORDS: Final = 1.0
-
-
 @dataclass(frozen=True)
 class _End:
-    """Why a process ended or is to be ended; only after a failure is the next one delayed."""
+    """Why a process ended or is to be ended; the next start is delayed only after a failure."""
 
     reason: str
-    kind: Literal["failure", "idle", "order", "renewal"] = "failure"
+    kind: Literal["failure", "idle", "restart", "renewal"] = "failure"
 
 
-_ORDER: Final = _End("it is being restarted, as was asked for", "order")
-_RENEWAL: Final = _End("it is being restarted, to know the files as they are now", "renewal")
+_RESTART: Final = _End("it is being restarted on request", "restart")
+_RENEWAL: Final = _End("it is being restarted to read the files as they are now", "renewal")
 
 
 class LanguageServer:
-    """A server and its present process, if it has one.
+    """A declared server, with its present process if there is one."""
 
-    Args:
-        config: what was declared.
-        tree: the project.
-        patience: time limits.
-    """
-
-    def __init__(self, config: ServerConfig, tree: Tree, patience: Patience = DEFAULT_PATIENCE) -> None:
+    def __init__(
+        self, config: ServerConfig, tree: Tree, freshen: Callable[[], Awaitable[str | None]], timeouts: Patience
+    ) -> None:
         self.config = config
         self.tree = tree
-        self.readiness = Readiness(config.name, config.ready, patience.grace, config.load_seconds, config.ready_log)
-        #: Has every server told of all that changed on the disk so far; gives the reason when that may not be all.
-        self.freshen: Callable[[], Awaitable[str | None]] = _never_stale
-        self._patience = patience
+        self.readiness = Readiness(config.name, config.ready, timeouts.grace, config.load_seconds, config.ready_log)
+        #: Announces all changes on disk so far to every server; gives the reason if some may be missing.
+        self.freshen = freshen
+        self._timeouts = timeouts
         self._connection: Connection | None = None
-        self._pulse: Pulse | None = None
-        self._demand = Demand()
-        self._ordered = asyncio.Event()
-        self._given = _ORDER
+        self._hang_detector: HangDetector | None = None
+        self._idle_timer = IdleTimer()
+        self._replacement = asyncio.Event()
+        self._replaced_by = _RESTART
         self._failures = 0
-        self._began = 0.0
+        self._started_at = 0.0
         self._reopen: list[Path] = []
-        self._missed: dict[Path, int] | None = None  # only while a process is there that is not connected yet
+        self._missed: dict[Path, int] | None = None  # changes while there is a process that is not connected yet
 
     @property
     def connection(self) -> Connection | None:
@@ -183,84 +166,78 @@ class LanguageServer:
         connection = self._connection
         return connection if connection is not None and connection.session.is_open else None
 
-    def state(self) -> ServerState:
-        """Give the state for health."""
-        return self.readiness.describe()
-
     async def run(self) -> None:
-        """Keep the server running until cancelled; then end it and all that it started."""
+        """Keep the server running until cancelled; then end it and everything it started."""
         while True:
-            self._began = asyncio.get_running_loop().time()
-            self._ordered.clear()
+            self._started_at = asyncio.get_running_loop().time()
+            self._replacement.clear()
             end = await self._run_once()
             if end.kind != "failure":
                 self._failures = 0
             if end.kind == "idle":
-                await first_of(self._demand.arise(), self._order())
+                await first_of(self._idle_timer.wait_used(), self._wait_replaced())
             if end.kind == "failure":
-                self._failures = 1 if self._lived_long() else self._failures + 1
+                self._failures = 1 if self._was_healthy() else self._failures + 1
                 self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
                 self.readiness.died(end.reason)
                 log.warning("language server %s: %s", self.config.name, end.reason)
-                delay = min(self._patience.longest_delay, self._patience.first_delay * 2 ** min(self._failures - 1, 16))
-                await first_of(_pause(delay * random.uniform(0.8, 1.2)), self._order())  # noqa: S311 (no secret)
+                delay = min(self._timeouts.longest_delay, self._timeouts.first_delay * 2 ** min(self._failures - 1, 16))
+                pause = asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
+                await first_of(pause, self._wait_replaced())
 
     def asking(self) -> AbstractContextManager[None]:
-        """Ask within this: a server that is stopped is started, and none is stopped meanwhile for being idle."""
-        return self._demand.asking()
+        """Send requests within this: a stopped server is started, and an idle one is not stopped meanwhile."""
+        return self._idle_timer.asking()
 
     async def suspect(self) -> str:
         """Say what became of a request that timed out. The server is restarted if it does not answer at all."""
-        return await self._pulse.doubt() if self._pulse is not None else "the server is gone"
+        return await self._hang_detector.check() if self._hang_detector is not None else "the server is gone"
 
     async def farewell(self, connection: Connection, closed: SessionClosed) -> str | None:
-        """Say why a session was closed; None when only to be replaced, so that the next process is to be asked.
+        """Say why a session was closed; None if the process is only being renewed, so that the next one can be asked.
 
-        If the process lives all the same, it is restarted.
+        A process that lives on without its session is restarted.
         """
-        await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
+        await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
         if not connection.end.done():
             await self.suspect()
-            await asyncio.wait([connection.end], timeout=2 * _LAST_WORDS)
+            await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
         reason = connection.end.result() if connection.end.done() else str(closed)
         return None if reason == _RENEWAL.reason else reason
 
     def restart(self) -> None:
-        """Restart the server, or start it, at once, however often it failed; `readiness` tells when it is there."""
+        """Start the server, or restart it, without delay; see `readiness` for when it is there."""
         self._failures, self.readiness.hopeless = 0, False
-        self._replace(_ORDER)
+        self._replace(_RESTART)
 
     def renew(self) -> None:
-        """Replace the process by one that knows the files as they are; who asks meanwhile asks that one."""
+        """Replace the process by one that knows the files as they are; requests go to that one."""
         self._replace(_RENEWAL)
 
-    def _replace(self, order: _End) -> None:
-        self.readiness.died(order.reason)
+    def _replace(self, why: _End) -> None:
+        self.readiness.died(why.reason)
         self._connection = None
-        self._given = order
-        self._ordered.set()
+        self._replaced_by = why
+        self._replacement.set()
 
     def files_changed(self, events: dict[Path, int]) -> None:
-        """Tell the server of changed files, in order with what is asked later; open documents are brought up to date.
+        """Announce changed files (LSP's FileChangeType by file), in order with later requests.
 
-        One that does not look again at files is replaced when it is asked next: however much a
-        build writes and deletes, no process is started for nobody.
-
-        Args:
-            events: kind of change (LSP's FileChangeType) by file.
+        A server that does not look at files again is replaced only by the next request: however much a build writes
+        and deletes, no process is started in vain.
         """
         connection = self.connection
         if connection is None:
             if self._missed is not None:
-                self._missed.update(events)  # it may have read the old files already, before it said that it is there
+                self._missed.update(events)  # it may have read the old files already
             return
         with contextlib.suppress(SessionClosed):
-            connection.tell(events)
+            connection.files_changed(events)
 
     def open(self, paths: list[Path]) -> None:
-        """Show files of this server to it as open documents: their text is then known before the next question.
+        """Open files of this server, so that it knows their texts before the next request.
 
-        A mere notice that a file changed makes a server read it in its own time.
+        After a mere notification a server reads a file at some later time.
         """
         connection = self.connection
         if connection is not None:
@@ -270,10 +247,10 @@ class LanguageServer:
                         connection.documents.sync(path)
 
     async def _run_once(self) -> _End:
-        """Start a process and stay with it to its end; give the reason of the end."""
+        """Run one process; give the reason of its end."""
         self.readiness.starting()
-        self._demand.note()
-        self._missed = {}  # it finds the files as they are now
+        self._idle_timer.reset()
+        self._missed = {}  # the process finds the files as they are now
         environment = {**os.environ, **self.config.environment}
         try:
             process = await Process.start(self.config.command, self.tree.root, environment)
@@ -281,101 +258,101 @@ class LanguageServer:
             self._failures, self._missed = _HOPELESS_AFTER, None
             return _End(str(error))
         connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
-        self._pulse = Pulse(connection, self._patience.probe, self._patience.verdict)
-        listening = asyncio.create_task(process.read_stderr(self.readiness.logged))
-        reading = asyncio.create_task(connection.run())
+        self._hang_detector = HangDetector(connection, self._timeouts.probe, self._timeouts.verdict)
+        stderr = asyncio.create_task(process.read_stderr(self.readiness.logged))
+        session = asyncio.create_task(connection.run())
         end = _End("the agent is ending", "idle")
         try:
             end = await first_of(
-                self._crash(process, reading, listening),
-                self._serve(connection),
-                self._hang(self._pulse),
-                self._hunger(process),
-                self._idleness(),
-                self._order(),
+                self._wait_exited(process, session, stderr),
+                self._initialize(connection),
+                self._wait_hung(self._hang_detector),
+                self._wait_memory_exceeded(process),
+                self._wait_idle(),
+                self._wait_replaced(),
             )
             return end
         finally:
             connection.end.set_result(end.reason)
-            # Not after the second failure in a row: perhaps one of them is what the server dies of.
+            # Not after the second failure in a row: the server may crash on one of these files.
             if paths := connection.documents.paths():
-                self._reopen = paths if self._failures == 0 or self._lived_long() else []
-            self._connection = self._pulse = self._missed = None
+                self._reopen = paths if self._failures == 0 or self._was_healthy() else []
+            self._connection = self._hang_detector = self._missed = None
             if end.kind == "idle":
                 await self._shut_down(connection, process)
-            for task in (reading, listening):
+            for task in (session, stderr):
                 task.cancel()
             await process.kill()
-            await asyncio.gather(reading, listening, return_exceptions=True)
+            await asyncio.gather(session, stderr, return_exceptions=True)
 
-    async def _serve(self, connection: Connection) -> _End:
-        """Make the server ready to be asked; stay until it is ended, or give the reason why it is no use."""
+    async def _initialize(self, connection: Connection) -> _End:
+        """Make the server ready for requests; return only if it is unusable."""
         try:
-            await connection.initialize(self._patience.initialize)
+            await connection.initialize(self._timeouts.initialize)
             self._connected(connection)
-            await connection.probe(self._patience.initialize)
-            self.readiness.answers()
+            await connection.probe(self._timeouts.initialize)
+            self.readiness.answered()
         except RequestTimedOut as error:
             return _End(str(error))
         except ServerError as error:
             return _End(f"it refused to start: {error.message}")
         except SessionClosed:
-            pass  # why is found by others
-        return await _for_ever()
+            pass  # `_wait_exited` finds out why
+        return await _forever()
 
-    async def _crash(self, process: Process, reading: asyncio.Task[str], listening: asyncio.Task[None]) -> _End:
-        """Wait until the process or the session has ended; say why, with the server's last words.
+    async def _wait_exited(self, process: Process, session: asyncio.Task[str], stderr: asyncio.Task[None]) -> _End:
+        """Wait until the process or the session has ended; give the reason, with the telling line of stderr.
 
-        Usually all end together; but a child may hold the output of a dead server open, and a server that made no
-        more sense may be alive.
+        Usually all end together. But a child may hold the output of a dead server open, and a server whose output
+        made no more sense may be alive.
         """
-        ending = asyncio.create_task(process.wait())
+        exited = asyncio.create_task(process.wait())
         try:
-            await asyncio.wait([reading, ending], return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait([reading, listening, ending], timeout=_LAST_WORDS)
+            await asyncio.wait([session, exited], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([session, stderr, exited], timeout=_EXIT_SECONDS)
         finally:
-            ending.cancel()
-        reason = process.epitaph() or reading.result()
-        words = process.last_words().rstrip(".")
+            exited.cancel()
+        reason = process.exit_reason() or session.result()
+        words = process.last_error_line().rstrip(".")
         return _End(f"{reason}: {words}" if words else reason)
 
-    async def _hang(self, pulse: Pulse) -> _End:
-        return _End(await pulse.watch())
+    async def _wait_hung(self, detector: HangDetector) -> _End:
+        return _End(await detector.watch())
 
-    async def _hunger(self, process: Process) -> _End:
-        """Look at the process and all that it started again and again until they use too much memory."""
+    async def _wait_memory_exceeded(self, process: Process) -> _End:
+        """Measure the memory of the process and everything it started until it is over the limit."""
         limit = self.config.memory or sys.maxsize
-        while (used := await process.memory(limit)) <= limit:  # noqa: ASYNC110  nothing tells when a process grows
-            await asyncio.sleep(self._patience.memory_look)
+        while (used := await process.memory(limit)) <= limit:  # noqa: ASYNC110  nothing reports that a process grows
+            await asyncio.sleep(self._timeouts.memory_interval)
         return _End(f"it used {used >> 20} MB of memory, its limit is {limit >> 20} MB")
 
-    async def _idleness(self) -> _End:
-        """Wait until nobody has asked anything for as long as was declared."""
+    async def _wait_idle(self) -> _End:
+        """Wait until the server was idle for as long as declared."""
         if self.config.idle_seconds is None:
-            return await _for_ever()
-        await self._demand.cease(self.config.idle_seconds)
-        self._connection = None  # at once: a question that comes now waits for the next process
-        self.readiness.stopped("idle; it starts when it is asked")
+            return await _forever()
+        await self._idle_timer.wait_idle(self.config.idle_seconds)
+        self._connection = None  # at once: a request that comes now waits for the next process
+        self.readiness.stopped("idle; the next request starts it")
         return _End("it was idle", "idle")
 
-    async def _order(self) -> _End:
-        await self._ordered.wait()
-        return self._given
+    async def _wait_replaced(self) -> _End:
+        await self._replacement.wait()
+        return self._replaced_by
 
     async def _shut_down(self, connection: Connection, process: Process) -> None:
-        """Let the server end by itself, after a look at what it started."""
+        """Let the server end by itself; before, see what it started, so that this can be killed."""
         await process.memory(sys.maxsize)
-        await connection.shutdown(self._patience.shutdown)
+        await connection.shutdown(self._timeouts.shutdown)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._patience.shutdown):
+            async with asyncio.timeout(self._timeouts.shutdown):
                 await process.wait()
 
-    def _lived_long(self) -> bool:
-        """Whether the process worked for so long that what went wrong before it is no reason to doubt it."""
-        return asyncio.get_running_loop().time() - self._began > self._patience.healthy_after
+    def _was_healthy(self) -> bool:
+        """Whether the process ran for so long that earlier failures do not count."""
+        return asyncio.get_running_loop().time() - self._started_at > self._timeouts.healthy_after
 
     def _connected(self, connection: Connection) -> None:
-        """Show the initialized server what the one before it had open, and what changed meanwhile."""
+        """Give the initialized server the documents of its predecessor and the changes since it started."""
         missed, self._missed = self._missed, None
         paths, self._reopen = self._reopen, []
         paths = paths or ([] if self.config.ready != "progress" else self._any_file())
@@ -386,19 +363,11 @@ class LanguageServer:
         self.open(paths)
 
     def _any_file(self) -> list[Path]:
-        """Give one file to open at once: servers that tell of loading by progress load a project on its first file."""
+        """Give one file to open at once: servers that report loading by progress load a project on its first file."""
         first = next(self.tree.files(lambda path: self.config.language_of(path) is not None), None)
         return [first] if first else []
 
 
-async def _pause(seconds: float) -> None:
-    await asyncio.sleep(seconds)
-
-
-async def _for_ever() -> NoReturn:
+async def _forever() -> NoReturn:
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
-
-
-async def _never_stale() -> None:
-    return None

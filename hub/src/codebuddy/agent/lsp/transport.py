@@ -1,8 +1,8 @@
-"""Frames: the bytes between us and a language server, and the JSON-RPC messages in them. No I/O here.
+"""JSON-RPC with a language server over two byte streams: framing (no I/O), and a session of requests and notifications.
 
 A frame is a header of ``Name: value`` lines, an empty line, and ``Content-Length`` bytes of JSON (LSP 3.17, "Base
-Protocol"). The server is not trusted: a length is believed only up to a limit, and what cannot be read becomes a
-:class:`BadFrame` and not an exception out of the parser.
+Protocol"). The server is not trusted: the decoder accepts lengths only up to a limit, and returns a :class:`BadFrame`
+for unreadable input instead of raising.
 
     state     bytes so far                 next
     header    no empty line yet            header, or broken when longer than ``MAX_HEADER``
@@ -22,20 +22,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+log = logging.getLogger(__name__)
+
 Message = dict[str, Any]
 
+METHOD_NOT_FOUND: Final = -32601
 MAX_HEADER: Final = 8 * 1024
 MAX_CONTENT: Final = 16 * 1024 * 1024
+_MAX_UNSENT: Final = 64 * 1024 * 1024
+_MAX_ERROR: Final = 400  # characters
+_READ_SIZE: Final = 64 * 1024
 
 
 @dataclass(frozen=True)
 class BadFrame:
-    """Something that is no message.
-
-    Args:
-        reason: what is wrong with it, in a few words.
-        fatal: whether the place of the next frame is lost, so that the stream is of no more use.
-    """
+    """A frame that is not a message. After a fatal one the start of the next frame is unknown."""
 
     reason: str
     fatal: bool
@@ -48,11 +49,7 @@ def encode(message: Message) -> bytes:
 
 
 class Decoder:
-    """Cuts a stream of bytes into messages.
-
-    Args:
-        max_content: the longest body that is believed, in bytes.
-    """
+    """Cuts a stream of bytes into messages of at most ``max_content`` bytes."""
 
     def __init__(self, max_content: int = MAX_CONTENT) -> None:
         self._buffer = bytearray()
@@ -61,7 +58,7 @@ class Decoder:
         self._broken = False
 
     def feed(self, data: bytes) -> list[Message | BadFrame]:
-        """Take bytes as they come, in pieces of any size; give what they complete, in order."""
+        """Add bytes, cut anywhere; give the messages that they complete, in order."""
         if self._broken:
             return []
         self._buffer += data
@@ -92,9 +89,8 @@ class Decoder:
             if len(self._buffer) >= MAX_HEADER:
                 return BadFrame(f"a header of more than {MAX_HEADER} bytes", fatal=True)
             return None
-        header = bytes(self._buffer[:end])
+        length = _content_length(bytes(self._buffer[:end]))
         del self._buffer[: end + 4]
-        length = _content_length(header)
         if length is None:
             return BadFrame("a header without a usable Content-Length", fatal=True)
         if length > self._max_content:
@@ -115,18 +111,11 @@ def _content_length(header: bytes) -> int | None:
 def _parse(body: bytes) -> Message | BadFrame:
     try:
         message = json.loads(body)
-    except (ValueError, RecursionError):  # bad UTF-8 and endless digits are ValueErrors too
+    except (ValueError, RecursionError):  # bad UTF-8 and numbers of too many digits are ValueErrors too
         return BadFrame("a body that is not JSON", fatal=False)
     if not isinstance(message, dict):
         return BadFrame("a body that is not a JSON object", fatal=False)
     return message
-
-
-log = logging.getLogger(__name__)
-
-METHOD_NOT_FOUND: Final = -32601
-_MAX_UNSENT: Final = 64 * 1024 * 1024
-_READ_SIZE: Final = 64 * 1024
 
 
 class SessionClosed(Exception):
@@ -134,23 +123,15 @@ class SessionClosed(Exception):
 
 
 class RequestTimedOut(Exception):
-    """The server did not answer in time; it was told that the answer is no longer wanted."""
+    """The server did not answer in time; the request was cancelled."""
 
 
 class MethodNotFound(Exception):
-    """Raised by the client's side for a request that it does not know."""
+    """The client does not support a request that the server sent."""
 
 
 class ServerError(Exception):
-    """The server answered with an error.
-
-    Args:
-        code: the JSON-RPC error code.
-        message: what the server says.
-
-    Attributes:
-        method: the request; None until it is known.
-    """
+    """The server answered a request with a JSON-RPC error; ``method`` is None until the request is known."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -160,53 +141,45 @@ class ServerError(Exception):
 
 
 class Session:
-    """Requests and notifications both ways.
+    """Requests and notifications in both directions. Sending raises SessionClosed once the server is gone.
 
-    Args:
-        reader: what the server writes.
-        writer: what the server reads.
-        answer: gives the result of a request that the server makes; must not block; MethodNotFound for an unknown one.
-        notice: takes a notification from the server; must not block.
+    The callbacks must not block; ``on_request`` gives the result, or raises MethodNotFound.
     """
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        answer: Callable[[str, Any], Any],
-        notice: Callable[[str, Any], None],
+        on_request: Callable[[str, Any], Any],
+        on_notification: Callable[[str, Any], None],
     ) -> None:
         self._reader = reader
         self._writer = writer
-        self._answer = answer
-        self._notice = notice
+        self._on_request = on_request
+        self._on_notification = on_notification
         self._pending: dict[int, asyncio.Future[Any]] = {}
         self._last_id = 0
         self._closed: str | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the server is there."""
+        """Whether the server is still connected."""
         return self._closed is None
 
     def require_open(self) -> None:
-        """Do nothing while the server is there.
-
-        Raises:
-            SessionClosed: it is gone.
-        """
+        """Raise SessionClosed if the server is gone."""
         if self._closed is not None:
             raise SessionClosed(self._closed)
 
     async def run(self) -> str:
-        """Read until the stream ends or makes no more sense; give the reason. Pending requests fail with it."""
+        """Read until the stream ends or becomes unreadable; fail the pending requests and give the reason."""
         decoder = Decoder()
         reason = "the session was ended"
         try:
             while data := await self._reader.read(_READ_SIZE):
                 for item in decoder.feed(data):
-                    self._take(item)
-                # A server that asks and never reads would make us keep its answers for ever.
+                    self._handle(item)
+                # A server that sends requests and never reads would make us keep its answers without bound.
                 if self._writer.transport.get_write_buffer_size() > _MAX_UNSENT:
                     raise SessionClosed("the server does not read what it is sent")
             reason = "the server closed its output"
@@ -215,24 +188,20 @@ class Session:
         except OSError as error:
             reason = f"the server's output cannot be read: {error.strerror}"
         except Exception as error:
-            # Whatever it was, like an answer nested too deeply to be taken apart: it costs this server only.
-            log.exception("what a language server said could not be handled")
+            # E.g. an answer that is nested too deeply. Whatever it is, only this server's session ends.
+            log.exception("a message from a language server could not be handled")
             reason = f"what the server said could not be handled ({type(error).__name__})"
         finally:
             self._close(reason)
         return reason
 
     async def request(self, method: str, params: Any, seconds: float) -> Any:
-        """Ask, and wait for the result for at most so many seconds.
-
-        When the time is over or the caller is cancelled, the server gets ``$/cancelRequest``.
+        """Send a request and wait for its result; on timeout or cancellation the server gets ``$/cancelRequest``.
 
         Raises:
-            RequestTimedOut: no answer in time.
-            ServerError: the server answered with an error.
-            SessionClosed: the server went away before it answered.
+            RequestTimedOut, ServerError, SessionClosed: there is no result.
         """
-        future = self.ask(method, params)
+        future = self.send_request(method, params)
         ident = self._last_id
         try:
             async with asyncio.timeout(seconds):
@@ -247,14 +216,10 @@ class Session:
             if self._pending.pop(ident, None) is not None and self._closed is None:
                 self._write({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": ident}})
 
-    def ask(self, method: str, params: Any) -> asyncio.Future[Any]:
-        """Send a request, in order with all that was sent before, without waiting; see :meth:`flush`.
+    def send_request(self, method: str, params: Any) -> asyncio.Future[Any]:
+        """Queue a request behind everything sent before, without waiting for it to be written; see :meth:`flush`.
 
-        The future is done at the place that the answer has among what the server says: a notification after it finds
-        it done.
-
-        Raises:
-            SessionClosed: the server is gone.
+        The future completes in order with the server's messages: a notification that follows the answer finds it done.
         """
         self._write({"jsonrpc": "2.0", "id": self._last_id + 1, "method": method, "params": params})
         self._last_id += 1
@@ -262,19 +227,11 @@ class Session:
         return future
 
     def notify(self, method: str, params: Any) -> None:
-        """Send a notification: it stands in order with all that was sent before, without waiting. See :meth:`flush`.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Queue a notification behind everything sent before; see :meth:`flush`."""
         self._write({"jsonrpc": "2.0", "method": method, "params": params})
 
     async def flush(self) -> None:
-        """Wait until what was sent is with the server, but for a pipe's fill.
-
-        Raises:
-            SessionClosed: the server is gone.
-        """
+        """Wait until everything queued is written, except for what fits in the transport's buffer."""
         try:
             await self._writer.drain()
         except OSError:
@@ -284,38 +241,36 @@ class Session:
         self.require_open()
         self._writer.write(encode(message))
 
-    def _take(self, item: Message | BadFrame) -> None:
+    def _handle(self, item: Message | BadFrame) -> None:
         if isinstance(item, BadFrame):
             if item.fatal:
                 raise SessionClosed(f"the server sent {item.reason}")
-            return  # one unreadable message among others: whoever waits for it gets a time-out
+            return  # one unreadable message; a request that waits for it times out
         method = item.get("method")
         if not isinstance(method, str):
-            self._settle(item)
+            self._complete(item)
         elif isinstance(item.get("id"), (str, int)):
             self._reply(item["id"], method, item.get("params"))
         else:
-            self._notice(method, item.get("params"))
+            self._on_notification(method, item.get("params"))
 
-    def _settle(self, message: Message) -> None:
-        ident = message.get("id")
+    def _complete(self, response: Message) -> None:
+        ident = response.get("id")
         future = self._pending.pop(ident, None) if isinstance(ident, int) else None
         if future is None or future.done():
             return
-        error = message.get("error")
+        error = response.get("error")
         if error is None:
-            future.set_result(message.get("result"))
+            future.set_result(response.get("result"))
             return
-        details = error if isinstance(error, dict) else {}
-        code = details.get("code")
-        text = details.get("message")
-        words = text[:400] if isinstance(text, str) else "unknown error"
+        code, text = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, None)
+        words = text[:_MAX_ERROR] if isinstance(text, str) else "unknown error"
         future.set_exception(ServerError(code if isinstance(code, int) else 0, words))
 
     def _reply(self, ident: Any, method: str, params: Any) -> None:
         reply: Message = {"jsonrpc": "2.0", "id": ident}
         try:
-            reply["result"] = self._answer(method, params)
+            reply["result"] = self._on_request(method, params)
         except MethodNotFound:
             reply["error"] = {"code": METHOD_NOT_FOUND, "message": f"this client does not know {method}"}
         self._write(reply)
@@ -325,5 +280,5 @@ class Session:
         for future in self._pending.values():
             if not future.done():
                 future.set_exception(SessionClosed(reason))
-                future.exception()  # seen: a caller that was cancelled meanwhile leaves no "never retrieved" warning
+                future.exception()  # mark as retrieved: the caller may have been cancelled meanwhile
         self._pending.clear()

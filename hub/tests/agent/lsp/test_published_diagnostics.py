@@ -1,4 +1,4 @@
-"""What servers publish is kept within bounds."""
+"""Published diagnostics are kept within bounds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def document(number: int) -> Document:
     return Document(path, path.as_uri(), 1, "", [""], "", Stamp(0, 0, 0, 0), False, since=1)
 
 
-def test_of_all_files_together_the_oldest_items_are_forgotten() -> None:
+def test_the_oldest_diagnostics_are_dropped() -> None:
     published = Published()
     for number in range(30):
-        for _ in range(2):  # what is told again takes the place of what was told
-            published.take(document(number).path, 1, [{}] * 2000, said=True)
-    kept = [number for number in range(30) if published.of(document(number)) is not None]
+        for _ in range(2):  # the second replaces the first
+            published.take(document(number).path, 1, [{}] * 2000, has_version=True)
+    kept = [number for number in range(30) if published.current(document(number)) is not None]
     assert kept == list(range(5, 30))

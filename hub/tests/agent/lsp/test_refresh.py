@@ -1,4 +1,4 @@
-"""After a mass change each server knows the files by what is declared for it."""
+"""After a mass change each server learns of the files as its setting ``refresh`` says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.lsp import documents as searches
+from codebuddy.agent.lsp import documents
 from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.tree import uri_of
 
@@ -19,7 +19,7 @@ WATCHED = "workspace/didChangeWatchedFiles"
 
 
 def history(fake: Any) -> list[tuple[str, str, str | None]]:
-    """Give method, file and text of the messages about documents and changes, in order."""
+    """Give method, file and text of the messages about documents and file changes, in order."""
     found = []
     for line in fake._lines():
         message = json.loads(line)["message"]
@@ -48,7 +48,7 @@ async def test_a_few_changed_files_stay_open(start: Any, root: Path) -> None:
         assert not [name for method, name, _ in history(fake) if method == "didClose"]
 
 
-async def test_a_server_for_which_the_notice_is_enough_is_shown_nothing(start: Any, root: Path) -> None:
+async def test_notify_opens_no_files(start: Any, root: Path) -> None:
     async with start(refresh="notify") as fake:
         await fake.definition()
         write(root, 300, "x = 1\n")
@@ -58,7 +58,7 @@ async def test_a_server_for_which_the_notice_is_enough_is_shown_nothing(start: A
         assert [name for method, name, _ in seen if method == "didOpen"] == ["main.py"]
 
 
-async def test_a_server_that_is_to_be_shown_them_has_every_text_before_the_question(start: Any, root: Path) -> None:
+async def test_show_sends_every_text_before_the_request(start: Any, root: Path) -> None:
     async with start(refresh="show") as fake:
         await fake.definition()
         for text in ("x = 1\n", "y = 2\n"):
@@ -72,7 +72,7 @@ async def test_a_server_that_is_to_be_shown_them_has_every_text_before_the_quest
             assert sorted(name for method, name, _ in seen if method == "didClose") == sorted(shown)
 
 
-async def test_a_file_that_is_gone_is_shown_as_empty(start: Any, root: Path) -> None:
+async def test_show_sends_an_empty_text_for_a_deleted_file(start: Any, root: Path) -> None:
     write(root, 40, "x = 1\n")
     async with start(refresh="show") as fake:
         await fake.definition()
@@ -83,7 +83,7 @@ async def test_a_file_that_is_gone_is_shown_as_empty(start: Any, root: Path) -> 
         assert sorted(shown) == sorted((f"f{number}.py", "") for number in range(40))
 
 
-async def test_versions_grow_also_of_what_is_shown_for_a_moment(start: Any, root: Path) -> None:
+async def test_versions_grow_also_of_briefly_opened_documents(start: Any, root: Path) -> None:
     async with start(refresh="show") as fake:
         for text in ("x = 1\n", "y = 2\n"):
             await fake.definition()
@@ -94,9 +94,7 @@ async def test_versions_grow_also_of_what_is_shown_for_a_moment(start: Any, root
 
 
 @pytest.mark.parametrize("what", ["many", "gone"])
-async def test_a_server_that_does_not_look_again_is_replaced_before_the_question(
-    start: Any, root: Path, what: str
-) -> None:
+async def test_restart_replaces_the_process_before_the_request(start: Any, root: Path, what: str) -> None:
     async with start(refresh="restart") as fake:
         await fake.definition()
         (first,) = fake.processes()
@@ -111,7 +109,7 @@ async def test_a_server_that_does_not_look_again_is_replaced_before_the_question
         assert pids[0] == first != pids[1]
 
 
-async def test_no_process_is_started_while_nobody_asks(start: Any, root: Path) -> None:
+async def test_restart_starts_no_process_before_a_request(start: Any, root: Path) -> None:
     async with start(refresh="restart") as fake:
         await fake.definition()
         for _ in range(20):
@@ -125,7 +123,7 @@ async def test_no_process_is_started_while_nobody_asks(start: Any, root: Path) -
         assert len(fake.processes()) == 2
 
 
-async def test_a_few_changes_are_no_reason_to_replace_a_server(start: Any, root: Path) -> None:
+async def test_restart_keeps_the_process_after_a_few_changes(start: Any, root: Path) -> None:
     async with start(refresh="restart") as fake:
         await fake.definition()
         write(root, 3, "x = 1\n")
@@ -135,7 +133,7 @@ async def test_a_few_changes_are_no_reason_to_replace_a_server(start: Any, root:
 
 
 @pytest.mark.parametrize("what", ["many", "new directory"])
-async def test_a_server_that_looks_for_no_new_package_is_replaced_before_the_question(
+async def test_reload_replaces_the_process_after_many_changes_or_a_new_directory(
     start: Any, root: Path, what: str
 ) -> None:
     async with start(refresh="reload") as fake:
@@ -149,7 +147,7 @@ async def test_a_server_that_looks_for_no_new_package_is_replaced_before_the_que
         assert len(fake.processes()) == 2
 
 
-async def test_such_a_server_goes_on_when_a_few_files_change_where_others_are(start: Any, root: Path) -> None:
+async def test_reload_keeps_the_process_after_a_few_changes_beside_other_files(start: Any, root: Path) -> None:
     async with start(refresh="reload") as fake:
         await fake.definition()
         write(root, 3, "x = 1\n")
@@ -160,20 +158,20 @@ async def test_such_a_server_goes_on_when_a_few_files_change_where_others_are(st
         assert len(fake.processes()) == 1
 
 
-async def test_a_server_that_does_not_read_holds_up_nobody_for_longer_than_they_wait(start: Any, root: Path) -> None:
+async def test_a_server_that_does_not_read_delays_nobody_beyond_the_timeout(start: Any, root: Path) -> None:
     async with start({DEFINITION: [[{"reply": None}, {"deaf": True}]]}, refresh="show") as fake:
         await fake.definition()
         write(root, 100, "x = 1\n" * 10_000)
-        async with asyncio.timeout(30):
-            assert not (await fake.definition(timeout_seconds=1.0)).complete
+        # Otherwise it would read, and answer, after the 1000 s of its sleep.
+        assert not (await fake.definition(timeout_seconds=1.0)).complete
 
 
-async def test_what_was_not_shown_in_time_is_shown_before_the_next_question(start: Any, root: Path) -> None:
+async def test_texts_that_were_not_sent_in_time_are_sent_before_the_next_request(start: Any, root: Path) -> None:
     async with start(refresh="show") as fake:
         await fake.definition()
         write(root, 100, "x = 1\n" * 10_000)
         await fake.definition(timeout_seconds=0.001)
-        await fake.definition()
+        await fake.definition(timeout_seconds=60.0)
         seen = history(fake)
         assert len({name for method, name, _ in seen if method == "didOpen"}) == 101
         assert seen[-1][0] == "definition"
@@ -192,7 +190,7 @@ SYMBOL = {"name": "from", "kind": 13, "range": AT, "selectionRange": AT}
 ANSWER = {"reply": None}
 
 
-async def test_new_files_are_looked_for_before_the_question(start: Any, root: Path) -> None:
+async def test_search_finds_new_files_before_the_request(start: Any, root: Path) -> None:
     async with start({"initialized": [[found(1)]], WATCHED: [[found(300)]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 300, "x = 1\n")
@@ -206,10 +204,10 @@ async def test_new_files_are_looked_for_before_the_question(start: Any, root: Pa
 
 
 @pytest.mark.parametrize("too_soon", [{WATCHED: [[found(9)], []]}, {SEARCH: [[found(9), ANSWER]]}])
-async def test_a_search_that_may_have_begun_before_is_not_taken_for_it(
+async def test_a_search_that_may_have_begun_too_early_does_not_count(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch, too_soon: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     async with start({"initialized": [[found(1)]], **too_soon}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
@@ -217,13 +215,13 @@ async def test_a_search_that_may_have_begun_before_is_not_taken_for_it(
         assert len(fake.sent(SEARCH)) == 1
 
 
-MISSING = "fake has not said yet that it looked for new files: what is in them may be missing."
+MISSING = "fake has not logged yet that it searched for new files: results there may be missing."
 
 
-async def test_until_a_search_is_told_of_every_answer_says_so_and_none_asks_for_another(
+async def test_answers_are_incomplete_until_one_search_is_logged(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     late = {HOVER: [[found(41), {"reply": None}]]}
     async with start({"initialized": [[found(1)]], **late}, **SEARCHES) as fake:
         await fake.definition()
@@ -236,10 +234,10 @@ async def test_until_a_search_is_told_of_every_answer_says_so_and_none_asks_for_
         assert len(fake.sent(SEARCH)) == 1
 
 
-async def test_a_file_that_is_new_once_more_during_a_search_is_looked_for_by_the_next(
+async def test_a_file_that_is_created_again_during_a_search_needs_another(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(searches, "_LONGEST", 0.2)
+    monkeypatch.setattr(documents, "_LONGEST_SEARCH", 0.2)
     async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
@@ -254,7 +252,7 @@ async def test_a_file_that_is_new_once_more_during_a_search_is_looked_for_by_the
         assert len(fake.sent(SEARCH)) == 2
 
 
-async def test_a_file_of_each_directory_is_told_again_and_what_is_asked_about(start: Any, root: Path) -> None:
+async def test_one_file_of_each_directory_and_the_asked_file_are_announced_again(start: Any, root: Path) -> None:
     (root / "outside").mkdir()
     async with start({"initialized": [[found(1)]], WATCHED: [[found(40)]]}, **SEARCHES) as fake:
         await fake.definition()
@@ -264,7 +262,7 @@ async def test_a_file_of_each_directory_is_told_again_and_what_is_asked_about(st
         assert [uri.removeprefix(uri_of(root) + "/").partition("/")[0] for uri in told] == ["outside", "main.py"]
 
 
-async def test_what_needs_no_other_file_does_not_wait_for_a_search(start: Any, root: Path) -> None:
+async def test_a_local_request_does_not_wait_for_a_search(start: Any, root: Path) -> None:
     async with start({"initialized": [[found(1)]], SYMBOLS: [[{"reply": [SYMBOL]}]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
@@ -272,7 +270,7 @@ async def test_what_needs_no_other_file_does_not_wait_for_a_search(start: Any, r
         assert len(fake.sent(SEARCH)) == 1
 
 
-async def test_a_server_that_ends_while_it_searches_is_asked_again(start: Any, root: Path) -> None:
+async def test_a_server_that_ends_during_a_search_is_asked_again_later(start: Any, root: Path) -> None:
     async with start({"initialized": [[found(1)]], SEARCH: [[{"exit": 1}]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 40, "x = 1\n")
@@ -281,9 +279,7 @@ async def test_a_server_that_ends_while_it_searches_is_asked_again(start: Any, r
 
 
 @pytest.mark.parametrize("what", ["few", "changed", "gone again"])
-async def test_nothing_is_looked_for_that_is_open_or_was_known_or_is_not_there(
-    start: Any, root: Path, what: str
-) -> None:
+async def test_no_search_for_files_that_are_open_or_known_or_gone(start: Any, root: Path, what: str) -> None:
     write(root, 40 if what == "changed" else 0, "x = 1\n")
     async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
         await fake.definition()
@@ -303,6 +299,6 @@ async def test_nothing_is_looked_for_that_is_open_or_was_known_or_is_not_there(
         ({"refresh": "search"}, "refresh: search needs ready: log"),
     ],
 )
-def test_a_way_that_cannot_be_gone_is_refused(given: dict[str, str], problem: str) -> None:
+def test_an_invalid_refresh_is_rejected(given: dict[str, str], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         read_server_configs([{"name": "x", "command": ["x"], "languages": {"*": "x"}, **given}])

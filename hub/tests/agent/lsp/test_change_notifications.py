@@ -1,4 +1,4 @@
-"""No change of a file is lost without anybody saying so."""
+"""No change of a file is lost without a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 WATCHED = "workspace/didChangeWatchedFiles"
 
 
-def test_a_file_that_fails_at_the_reading_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_reading_a_file_is_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -27,7 +27,7 @@ def test_a_file_that_fails_at_the_reading_cannot_be_read(root: Path, monkeypatch
     assert (refused.value.code, refused.value.path) == ("not_readable", "p/main.py")
 
 
-async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
+async def test_a_server_that_cannot_be_notified_is_replaced_and_the_others_are_notified(
     start: Any, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with start(second=({}, {})) as fake:
@@ -39,7 +39,7 @@ async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
         def fail(_: object) -> None:
             raise RuntimeError("no")
 
-        monkeypatch.setattr(first.connection, "tell", fail)
+        monkeypatch.setattr(first.connection, "files_changed", fail)
         (root / "new.py").write_text("x = 1\n")
         assert (await fake.definition()).complete
         assert len(fake.processes()) == 2
@@ -47,7 +47,7 @@ async def test_a_server_that_cannot_be_told_is_replaced_and_the_others_are_told(
         await fake.until(lambda: WATCHED in log.read_text())
 
 
-async def test_what_could_not_be_looked_for_makes_no_answer_complete(
+async def test_answers_are_incomplete_after_a_failed_search_for_changes(
     start: Any, monkeypatch: pytest.MonkeyPatch, root: Path
 ) -> None:
     async with start() as fake:
@@ -61,11 +61,11 @@ async def test_what_could_not_be_looked_for_makes_no_answer_complete(
             (root / "new.py").touch()
             answer = await fake.definition()
         assert (answer.complete, answer.reason) == (False, "indexing")
-        assert answer.message == "Changes of files could not be looked for once; what changed then may not be known."
+        assert answer.message == "Changes of files could not be found once; the language servers may not know them."
         assert not (await fake.definition()).complete
 
 
-async def test_of_a_server_that_cannot_be_started_no_changes_are_kept(start: Any, root: Path) -> None:
+async def test_no_changes_are_kept_for_a_server_that_cannot_be_started(start: Any, root: Path) -> None:
     async with start(command=["there-is-no-such-server"]) as fake:
         await fake.until(lambda: fake.server.readiness.hopeless)
         for number in range(3):

@@ -1,4 +1,4 @@
-"""Byte order marks: some servers count one as a column of the first line of a file that they read from the disk."""
+"""Some servers count a byte order mark as a column of the first line of a file that they read from disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT = codecs.BOM_UTF8 + b"open_shop()\nopen_shop()\n"
 
 @pytest.fixture
 def marked(root: Path) -> list[str]:
-    """Give the names of forty files with a mark."""
+    """Give the names of forty files with a byte order mark."""
     names = [f"marked{number}.py" for number in range(40)]
     for name in names:
         (root / name).write_bytes(TEXT)
@@ -31,11 +31,11 @@ def opened(fake: Any) -> list[str]:
 
 
 def counted_and_not(wire: Any, names: list[str]) -> list[list[dict[str, Any]]]:
-    """Give what a server says of the first lines before and after it is shown the files."""
+    """Give a server's answers about the first lines, before and after the files are opened."""
     return [[{"reply": [wire.place(name, 0, first, first + 9) for name in names]}] for first in (1, 0)]
 
 
-async def test_places_in_the_first_lines_of_marked_files_are_asked_for_again_once_these_are_shown(
+async def test_places_in_first_lines_of_marked_files_are_requested_again_after_opening_these(
     start: Any, wire: Any, marked: list[str]
 ) -> None:
     async with start({REFERENCES: counted_and_not(wire, marked)}) as fake:
@@ -49,7 +49,7 @@ async def test_places_in_the_first_lines_of_marked_files_are_asked_for_again_onc
         assert len(fake.sent(REFERENCES)) == 2
 
 
-async def test_nobody_is_asked_again_for_other_lines_or_files_without_a_mark(
+async def test_nothing_is_requested_again_for_other_lines_or_files_without_a_mark(
     start: Any, wire: Any, marked: list[str]
 ) -> None:
     places = [wire.place(marked[0], 1, 0, 9), wire.place("shop.py", 0, 4, 13)]
@@ -58,7 +58,7 @@ async def test_nobody_is_asked_again_for_other_lines_or_files_without_a_mark(
         assert (len(fake.sent(REFERENCES)), opened(fake)) == (1, ["main.py"])
 
 
-async def test_more_marked_files_than_can_be_shown_are_no_answer(start: Any, wire: Any, root: Path) -> None:
+async def test_too_many_marked_files_make_the_answer_unsupported(start: Any, wire: Any, root: Path) -> None:
     names = [f"marked{number:03}.py" for number in range(101)]
     for name in names:
         (root / name).write_bytes(TEXT)
@@ -68,7 +68,7 @@ async def test_more_marked_files_than_can_be_shown_are_no_answer(start: Any, wir
         assert "p/marked000.py and 100 more" in answer.message
 
 
-async def test_a_marked_file_that_the_server_is_not_declared_for_is_no_answer(
+async def test_a_marked_file_that_the_server_does_not_serve_makes_the_answer_unsupported(
     start: Any, wire: Any, root: Path
 ) -> None:
     (root / "words.txt").write_bytes(TEXT)
@@ -78,7 +78,7 @@ async def test_a_marked_file_that_the_server_is_not_declared_for_is_no_answer(
         assert "p/words.txt" in answer.message
 
 
-async def test_hierarchies_and_symbols_are_asked_for_again_too(start: Any, wire: Any, marked: list[str]) -> None:
+async def test_hierarchies_and_symbols_are_requested_again(start: Any, wire: Any, marked: list[str]) -> None:
     def item(first: int) -> dict[str, Any]:
         at = wire.place(marked[0], 0, first, first + 9)
         return {"name": "open_shop", "kind": 12, **at, "selectionRange": at["range"]}
@@ -96,7 +96,7 @@ async def test_hierarchies_and_symbols_are_asked_for_again_too(start: Any, wire:
         assert {marked[0], marked[1]} <= set(opened(fake))
 
 
-async def test_a_rename_knows_the_declaration_in_the_first_line_of_a_marked_file(
+async def test_a_rename_finds_the_declaration_in_the_first_line_of_a_marked_file(
     start: Any, wire: Any, marked: list[str]
 ) -> None:
     edits = {wire.uri("main.py"): [wire.edit(1, 0, 9)], wire.uri(marked[0]): [wire.edit(0, 0, 9)]}
@@ -110,12 +110,12 @@ async def test_a_rename_knows_the_declaration_in_the_first_line_of_a_marked_file
         assert [(one.path, one.line, one.column) for one in planned.declarations] == [(f"p/{marked[0]}", 1, 1)]
 
 
-async def test_a_rename_of_very_many_files_shows_the_marked_ones(start: Any, wire: Any, root: Path) -> None:
+async def test_a_rename_of_many_files_opens_only_the_marked_ones(start: Any, wire: Any, root: Path) -> None:
     for number in range(120):
         (root / f"plain{number}.py").write_text("open_shop()\n")
     (root / "marked.py").write_bytes(TEXT)
     names = ["main.py", "marked.py", *(f"plain{number}.py" for number in range(120))]
-    for name in names:  # of what was written just now it is not known which text the server read
+    for name in names:  # it is uncertain which text of a recently written file the server read
         os.utime(root / name, (1, 1))
 
     def renamed(mark: int) -> dict[str, Any]:
@@ -134,7 +134,7 @@ async def test_a_rename_of_very_many_files_shows_the_marked_ones(start: Any, wir
 
 
 @pytest.mark.parametrize(("line", "shown", "right"), [(0, False, False), (1, False, True), (0, True, True)])
-def test_a_place_is_right_but_in_the_first_line_of_a_marked_file_that_is_not_open(
+def test_a_place_is_wrong_only_in_the_first_line_of_a_marked_file_that_is_not_open(
     line: int, shown: bool, right: bool, root: Path, wire: Any
 ) -> None:
     path = root.resolve() / "marked.py"

@@ -1,4 +1,4 @@
-"""A server that indexes late is asked only once it has read what changed."""
+"""A server that indexes late is asked only after it has read all changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Asked:
-    """Takes down the documents whose symbols were asked for; fails if it is told to."""
+    """Records the documents whose symbols were requested; raises ``error`` if it is set."""
 
     def __init__(self) -> None:
         self.uris: list[str] = []
@@ -38,7 +38,7 @@ def connection(name: str | None, **versions: int) -> Any:
     )
 
 
-async def test_each_version_of_each_document_is_waited_for_once() -> None:
+async def test_every_version_of_a_document_is_waited_for_once() -> None:
     asked, late = Asked(), connection("clangd", one=1, other=2)
     await have_read(late, asked)
     await have_read(late, asked)
@@ -50,7 +50,7 @@ async def test_each_version_of_each_document_is_waited_for_once() -> None:
     assert late.read == {Path("one"): 3}
 
 
-async def test_no_other_server_is_kept_waiting() -> None:
+async def test_other_servers_are_not_waited_for() -> None:
     asked = Asked()
     await have_read(connection("gopls", one=1), asked)
     await have_read(connection(None, one=1), asked)
@@ -58,7 +58,7 @@ async def test_no_other_server_is_kept_waiting() -> None:
 
 
 @pytest.mark.parametrize("error", [RequestTimedOut("no answer"), SessionClosed("gone")])
-async def test_what_fails_is_told_as_itself_and_is_asked_again(error: Exception) -> None:
+async def test_an_error_is_raised_and_the_request_repeated(error: Exception) -> None:
     asked, late = Asked(), connection("clangd", one=1, other=1)
     asked.error = error
     with pytest.raises(type(error)):

@@ -1,4 +1,4 @@
-"""A question goes to the first declared server that can answer it; when none can, the answer says what each lacks."""
+"""A request goes to the first declared server that supports it; if none does, the answer says what each lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNREGISTER = {"unregisterations": [{"id": "7", "method": IMPLEMENTATION}]}
 
 
 @pytest.mark.parametrize("announced", [None, False])
-async def test_what_no_server_announces_is_unsupported_and_not_asked(announced: Any, start: Any) -> None:
+async def test_a_request_that_no_server_announces_is_unsupported_and_not_sent(announced: Any, start: Any) -> None:
     async with start({}, {"implementationProvider": announced}) as fake:
         answer = await fake.implementations()
         assert (answer.complete, answer.reason, answer.locations) == (False, "unsupported", [])
@@ -22,12 +22,12 @@ async def test_what_no_server_announces_is_unsupported_and_not_asked(announced: 
         assert fake.sent(IMPLEMENTATION) == []
 
 
-async def test_an_empty_object_is_a_yes(start: Any) -> None:
+async def test_an_empty_object_announces_a_capability(start: Any) -> None:
     async with start({}, {"implementationProvider": {}}) as fake:
         assert (await fake.implementations()).complete
 
 
-async def test_what_is_registered_later_counts_until_it_is_taken_back(start: Any, root: Path) -> None:
+async def test_a_registered_capability_counts_until_it_is_unregistered(start: Any, root: Path) -> None:
     on = {
         DEFINITION: [[{"ask": [1, "client/registerCapability", REGISTER]}, {"reply": None}]],
         IMPLEMENTATION: [[{"ask": [2, "client/unregisterCapability", UNREGISTER]}, {"reply": None}]],
@@ -39,7 +39,7 @@ async def test_what_is_registered_later_counts_until_it_is_taken_back(start: Any
         assert (await fake.implementations()).reason == "unsupported"
 
 
-async def test_the_second_server_is_asked_for_what_the_first_cannot(start: Any, wire: Any) -> None:
+async def test_the_second_server_is_asked_if_the_first_lacks_the_capability(start: Any, wire: Any) -> None:
     on = {IMPLEMENTATION: [[{"reply": wire.place("shop.py", 0, 4, 13)}]]}
     async with start({}, {"implementationProvider": None}, second=(on, {})) as fake:
         answer = await fake.implementations()
@@ -47,7 +47,7 @@ async def test_the_second_server_is_asked_for_what_the_first_cannot(start: Any, 
         assert fake.sent(IMPLEMENTATION) == []
 
 
-async def test_of_several_that_cannot_each_is_named(start: Any) -> None:
+async def test_every_server_that_lacks_a_capability_is_named(start: Any) -> None:
     lacking = {"implementationProvider": None}
     async with start({}, lacking, second=({}, lacking)) as fake:
         message = (await fake.implementations()).message
@@ -56,7 +56,7 @@ async def test_of_several_that_cannot_each_is_named(start: Any) -> None:
         )
 
 
-async def test_a_server_that_is_dead_is_told_when_no_other_can(start: Any) -> None:
+async def test_a_dead_server_is_reported_if_no_other_supports_the_request(start: Any) -> None:
     lacking = {"implementationProvider": None}
     async with start({"initialize": [[{"exit": 1}]]}, second=({}, lacking)) as fake:
         answer = await fake.implementations()
@@ -70,13 +70,13 @@ async def test_the_second_server_answers_when_the_first_is_dead(start: Any, wire
         assert (answer.complete, [one.path for one in answer.locations]) == (True, ["p/shop.py"])
 
 
-async def test_a_server_that_does_not_come_up_in_time_is_told_as_such(start: Any) -> None:
+async def test_a_server_that_does_not_start_in_time_is_reported_as_indexing(start: Any) -> None:
     async with start({"initialize": [[{"deaf": True}]]}) as fake:
         answer = await fake.definition(timeout_seconds=0.3)
         assert (answer.complete, answer.reason) == (False, "indexing")
 
 
-async def test_a_server_that_is_not_declared_for_something_is_not_asked_for_it(start: Any) -> None:
+async def test_a_server_is_not_asked_for_features_that_it_is_not_declared_for(start: Any) -> None:
     async with start(features=["hover"]) as fake:
         answer = await fake.definition()
         assert answer.reason == "unsupported"
