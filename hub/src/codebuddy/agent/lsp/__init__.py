@@ -1,4 +1,4 @@
-"""The language-server client: processes, documents, readiness, and what a server knows of changed files.
+"""The language-server client: processes, documents, readiness, and keeping servers informed of changed files.
 
-Used by the agent's questions about code. It knows the protocol but no tool.
+Used by the agent's code package. It knows the protocol but no tool.
 """
