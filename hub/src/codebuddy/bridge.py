@@ -7,8 +7,9 @@ library: a client that launches it waits for Python's own start and nothing else
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -17,46 +18,30 @@ HUB_SOCKET = Path("/run/codebuddy/hub.sock")
 """The hub's local socket, in its container; only the hub's own user can open it."""
 
 
-async def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
-    """Copy bytes between standard input and output and the hub's socket until either side ends.
+def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
+    """Copy bytes between standard input and output and the hub's socket until the hub closes it.
 
     Returns:
         The exit status: 0, or 1 with a sentence on standard error when the hub does not answer.
     """
-    try:
-        reader, writer = await asyncio.open_unix_connection(socket_path)
-    except OSError as error:
-        print(f"codebuddy start: the hub does not answer on {socket_path} ({error.strerror}).", file=sys.stderr)
-        return 1
-    loop = asyncio.get_running_loop()
-    input_ended = asyncio.Event()
-
-    def copy_input() -> None:
+    with socket.socket(socket.AF_UNIX) as hub:
         try:
-            while chunk := os.read(0, 65536):
-                asyncio.run_coroutine_threadsafe(_write(writer, chunk), loop).result()
-        except OSError:
-            pass  # the hub closed its end, or standard input is gone: either way this direction is over
-        loop.call_soon_threadsafe(input_ended.set)
-
-    # asyncio cannot wait for standard input when it is a file, hence a thread. It is a daemon so that a blocked read
-    # does not keep the process alive when the hub ends first.
-    threading.Thread(target=copy_input, daemon=True).start()
-    output = asyncio.create_task(_copy_output(reader))
-    await asyncio.wait({output, asyncio.create_task(input_ended.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    if not output.done():
-        writer.write_eof()  # the hub still sends the answers that are under way, then closes
-        await output
+            hub.connect(str(socket_path))
+        except OSError as error:
+            print(f"codebuddy start: the hub does not answer on {socket_path} ({error.strerror}).", file=sys.stderr)
+            return 1
+        # A daemon, so that a blocked read of standard input does not keep the process alive when the hub ends first.
+        threading.Thread(target=_send_input, args=(hub,), daemon=True).start()
+        while chunk := hub.recv(65536):
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(1, view) :]
     return 0
 
 
-async def _write(writer: asyncio.StreamWriter, chunk: bytes) -> None:
-    writer.write(chunk)
-    await writer.drain()
-
-
-async def _copy_output(reader: asyncio.StreamReader) -> None:
-    while chunk := await reader.read(65536):
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(1, view) :]
+def _send_input(hub: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the hub closed its end, or standard input is gone
+        while chunk := os.read(0, 65536):
+            hub.sendall(chunk)
+    with contextlib.suppress(OSError):
+        hub.shutdown(socket.SHUT_WR)  # the hub still sends the answers that are under way, then closes

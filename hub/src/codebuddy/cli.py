@@ -7,7 +7,6 @@ library.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 
@@ -35,11 +34,14 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "start":
         from codebuddy.bridge import bridge_stdio
 
-        return asyncio.run(bridge_stdio())
+        return bridge_stdio()
     if arguments.command == "health":
         from codebuddy.health_check import check
 
         return check()
+
+    import asyncio
+
     if arguments.command == "call":
         from codebuddy.client import call
 

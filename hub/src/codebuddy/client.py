@@ -54,11 +54,11 @@ async def call(tool: str, raw_arguments: str) -> int:
 
 
 async def _call(channel: Channel, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    wire = Wire(channel)
-    running = asyncio.create_task(wire.run())
+    rpc = Wire(channel)
+    running = asyncio.create_task(rpc.run())
     try:
-        await greet(wire, "codebuddy call")
-        result = (await wire.request("tools/call", {"name": tool, "arguments": arguments})).result
+        await greet(rpc, "codebuddy call")
+        result = (await rpc.request("tools/call", {"name": tool, "arguments": arguments})).result
         return result if isinstance(result, dict) else {}
     finally:
         running.cancel()

@@ -22,7 +22,7 @@ from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
 from codebuddy.hub.spokes import Links, ask_each
 from codebuddy.tool import ToolError
 from codebuddy.wire.link import LINK_PATH, LinkServer
-from codebuddy.wire.mcp_server import InFlight, build_server
+from codebuddy.wire.mcp_server import build_server
 from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +52,7 @@ async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
         sockets.append(bind(address, port))
         port = sockets[0].getsockname()[1]
     links, stopping = Links(ADDRESSES.values()), anyio.Event()
-    server = build_server("hub", [echo_tool(Probe())], "", InFlight(), "its log")
+    server = build_server("hub", [echo_tool(Probe())], "", "its log")
     policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
     listener = make_listener(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
     async with anyio.create_task_group() as tasks:

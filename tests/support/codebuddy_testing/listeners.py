@@ -93,8 +93,8 @@ async def open_listener() -> AsyncIterator[RunningListener]:
     bound.bind(("127.0.0.1", 0))
     bound.listen()
     port = bound.getsockname()[1]
-    probe, stopping, in_flight = Probe(), anyio.Event(), InFlight()
-    server = build_server("test", [echo_tool(probe)], "Test.", in_flight, "the test's log")
+    probe, stopping = Probe(), anyio.Event()
+    server = build_server("test", [echo_tool(probe)], "Test.", "the test's log")
 
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
@@ -107,7 +107,7 @@ async def open_listener() -> AsyncIterator[RunningListener]:
     async with sessions.run(), anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [bound])
         try:
-            yield RunningListener(port, probe, stopping, in_flight)
+            yield RunningListener(port, probe, stopping, server.in_flight)
         finally:
             stopping.set()
             listener.should_exit = True

@@ -34,7 +34,7 @@ from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.tool import LOCAL, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.mcp_server import InFlight, build_server, serve_channel
+from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import LineChannel
 
 WORKSPACES = Path("/workspaces")
@@ -64,7 +64,6 @@ class Hub:
         formatter = WriteFormatter(link_format(self.links), formatting, self.engine.max_file_bytes)
         editor = Editor(self.engine, self._notify_spoke, link_check(self.links), formatter)
         projects = frozenset(configuration.projects)
-        self.in_flight = InFlight()
         self.server = build_server(
             "codebuddy",
             [
@@ -80,7 +79,6 @@ class Hub:
                 *server_tools(self.links, projects),
             ],
             INSTRUCTIONS,
-            self.in_flight,
             "the hub's log",
         )
         self.stopping = anyio.Event()
@@ -122,7 +120,7 @@ class Hub:
     async def stop(self) -> None:
         """Wait up to ``DRAIN_SECONDS`` for calls to finish, then end every connection and link with a reason."""
         with anyio.move_on_after(DRAIN_SECONDS):
-            await self.in_flight.idle()
+            await self.server.in_flight.idle()
         self.stopping.set()
 
 

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 
 import anyio
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
 from starlette.routing import WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
 
-from codebuddy.hub.access import AccessPolicy
-from codebuddy.hub.http import AccessGuard, send_refusal
+from codebuddy.hub.access import AccessDenied, AccessPolicy
+from codebuddy.hub.http import AccessGuard
 from codebuddy.hub.spokes import Link, Links
 from codebuddy.hub.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
 from codebuddy.tool import Principal
@@ -27,7 +26,7 @@ log = logging.getLogger(__name__)
 def link_app(
     server: McpServer, links: Links, policy: AccessPolicy, projects: Mapping[str, str], stopping: anyio.Event
 ) -> ASGIApp:
-    """Create the application behind the link listeners.
+    """Create the application behind the listeners on the projects' networks.
 
     Args:
         server: the hub's tools, for a program in a spoke that calls them with the spoke's own token.
@@ -45,26 +44,14 @@ def link_app(
         project = projects[socket.scope["server"][0]]
         await serve_websocket(server, socket, stopping, quotas[project])
 
+    def own_network_only(scope: Scope, principal: Principal) -> None:
+        """Refuse a token on another project's network, so that a stolen token can be used only where it was stolen."""
+        project = projects.get(scope["server"][0])
+        if project is None or principal.projects != frozenset({project}):
+            raise AccessDenied(403, "This token belongs to another project's network.")
+
     app = Starlette(routes=[WebSocketRoute(LINK_PATH, serve_link), WebSocketRoute("/", serve_client)])
-    return AccessGuard(_OwnNetworkOnly(app, projects), policy)
-
-
-class _OwnNetworkOnly:
-    """Refuses a token on another project's network: a stolen token can be used only where it was stolen."""
-
-    def __init__(self, app: ASGIApp, projects: Mapping[str, str]) -> None:
-        self._app = app
-        self._projects = projects
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            principal: Principal = scope[PRINCIPAL_KEY]
-            project = self._projects.get(scope["server"][0])
-            if project is None or principal.projects != frozenset({project}):
-                refusal = JSONResponse({"error": "This token belongs to another project's network."}, 403)
-                await send_refusal(refusal, scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    return AccessGuard(app, policy, check=own_network_only)
 
 
 async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) -> None:
@@ -79,20 +66,20 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
         closed.set()
 
     async def read() -> None:
-        await wire.run()
+        await connection.run()
         closed.set()
 
-    wire = Wire(channel)
+    connection = Wire(channel)
     async with lifetime(channel, principal, stopping), anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
-            await greet(wire, "codebuddy-hub")
+            await greet(connection, "codebuddy-hub")
         except (RemoteError, WireClosed, TimeoutError) as error:
             log.warning("link %s: the agent did not finish the MCP handshake: %r", project, error)
             await close("the MCP handshake was not finished in time")
             tasks.cancel_scope.cancel()
             return
-        link = Link(project, wire, close)
+        link = Link(project, connection, close)
         await links.add(link)
         tasks.start_soon(_close_when_unresponsive, link)
         try:
@@ -103,6 +90,6 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
 
 
 async def _close_when_unresponsive(link: Link) -> None:
-    if await wait_until_unresponsive(link.wire):
+    if await wait_until_unresponsive(link.connection):
         log.warning("link %s: no answer to a ping; closing it", link.project)
         await link.close("no answer to a ping")

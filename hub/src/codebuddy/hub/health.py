@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import anyio
 from pydantic import BaseModel
 
 from codebuddy.configuration import HubProject
+from codebuddy.files.confinement import Workspaces
 from codebuddy.hub.spokes import Links
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus
 from codebuddy.tool import Principal, ToolError
 
 STATUS_SECONDS = 2.0
 """How long a spoke may take to report its status."""
-
-
-class Mounts(Protocol):
-    """Identifies the directory that the hub has mounted for a project."""
-
-    def identity(self, project: str) -> str:
-        """Return ``st_dev:st_ino`` of the project's directory; raise ToolError when it is missing."""
 
 
 class ProjectHealth(BaseModel):
@@ -46,10 +40,10 @@ class ProjectHealth(BaseModel):
 class Fleet:
     """Asks the spokes for their status, and compares their mounts with the hub's own."""
 
-    def __init__(self, projects: Mapping[str, HubProject], links: Links, mounts: Mounts) -> None:
+    def __init__(self, projects: Mapping[str, HubProject], links: Links, workspaces: Workspaces) -> None:
         self.projects = projects
         self._links = links
-        self._mounts = mounts
+        self._workspaces = workspaces
 
     async def health(self, principal: Principal | None) -> dict[str, Any]:
         """Return the overall status, and for a principal also the projects that it covers."""
@@ -95,7 +89,7 @@ class Fleet:
         ]
         mount: Literal["same", "differs", "missing"] = "same"
         try:
-            if self._mounts.identity(project) != status.mount:
+            if self._workspaces.identity(project) != status.mount:
                 mount = "differs"
                 reasons.append(
                     "hub and spoke see different directories: the project's was moved or replaced; run: make up"

@@ -109,14 +109,6 @@ def bind(address: str, port: int) -> socket.socket:
     return listener
 
 
-async def send_refusal(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or an upgrade in its place (ASGI's WebSocket denial response extension)."""
-    if scope["type"] == "websocket":
-        await WebSocket(scope, receive, send).send_denial_response(response)
-    else:
-        await response(scope, receive, send)
-
-
 class AccessGuard:
     """ASGI middleware that checks Host, Origin and token before any request or upgrade reaches the application.
 
@@ -124,12 +116,20 @@ class AccessGuard:
         app: the application; it finds the principal in the scope.
         policy: decides.
         open_paths: paths that may be requested without a token; the principal is None then.
+        check: raises AccessDenied for a principal that must not use this listener.
     """
 
-    def __init__(self, app: ASGIApp, policy: AccessPolicy, open_paths: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: AccessPolicy,
+        open_paths: frozenset[str] = frozenset(),
+        check: Callable[[Scope, Principal], None] = lambda _scope, _principal: None,
+    ) -> None:
         self._app = app
         self._policy = policy
         self._open_paths = open_paths
+        self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
@@ -138,7 +138,11 @@ class AccessGuard:
             except AccessDenied as denied:
                 headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
                 response = JSONResponse({"error": denied.message}, denied.status, headers)
-                await send_refusal(response, scope, receive, send)
+                if scope["type"] == "websocket":
+                    # ASGI's denial response extension: an HTTP answer in place of the upgrade
+                    await WebSocket(scope, receive, send).send_denial_response(response)
+                else:
+                    await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -149,6 +153,7 @@ class AccessGuard:
             scope[PRINCIPAL_KEY] = None
             return
         principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
+        self._check(scope, principal)
         # The SDK binds an HTTP session to the user that opened it.
         scope["user"] = AuthenticatedUser(
             AccessToken(

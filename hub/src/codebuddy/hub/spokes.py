@@ -30,7 +30,7 @@ class Link:
     """One connected spoke, of which the hub is the MCP client; ``close`` ends the link with a reason."""
 
     project: str
-    wire: Wire
+    connection: Wire
     close: Callable[[str], Awaitable[None]]
 
 
@@ -86,7 +86,7 @@ class Links:
             raise _offline(project)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await call_tool(link.wire, tool, arguments, answer, report)
+                return await call_tool(link.connection, tool, arguments, answer, report)
         except TimeoutError:
             sentence = f"The spoke of {project} did not answer {tool} in {timeout_seconds:.0f} s."
             raise ToolError("timed_out", sentence) from None
@@ -120,14 +120,8 @@ async def ask_spoke(
     """Call a tool of a spoke, and refuse an answer that names a place outside the spoke's own project.
 
     Args:
-        links: the links to the spokes.
-        project: the spoke's project.
-        tool: the tool's name in the spoke.
-        arguments: its arguments.
-        answer: the model that the answer must fit.
         seconds: the timeout that the spoke itself applies.
         paths: returns the workspace paths in an answer.
-        report: is called with the spoke's progress.
 
     Raises:
         ToolError: see `Links.call`; ``bad_answer`` when the answer names another project.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -43,10 +43,8 @@ class AcceptedChannel:
     async def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason, unless it is closed already."""
         if self._socket.application_state is WebSocketState.CONNECTED:
-            try:
+            with suppress(WebSocketDisconnect, RuntimeError):
                 await self._socket.close(code, reason)
-            except (WebSocketDisconnect, RuntimeError):
-                return
 
 
 async def accept(socket: WebSocket) -> AcceptedChannel:

@@ -126,12 +126,8 @@ def describe_tool(tool: Tool[Any]) -> Json:
 async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str, with_text: bool = True) -> Json:
     """Run a tool and return the result of ``tools/call``; a failure is a result too.
 
-    Args:
-        tool: the tool.
-        call: who calls.
-        raw: the arguments as they were received.
-        log_name: tells the caller where to find what is logged here.
-        with_text: whether to add the readable text to the structured answer.
+    ``log_name`` tells the caller where to find what is logged here; ``with_text`` adds the readable text to the
+    structured answer.
     """
     try:
         if tool.scope not in call.principal.scopes:
@@ -162,7 +158,9 @@ def _failure(error: ToolError) -> Json:
     return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "isError": True}
 
 
-async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None) -> R:
+async def call_tool(
+    connection: Wire, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
+) -> R:
     """Call a tool of the other side, which may be hostile: nothing but the model or these exceptions comes out.
 
     Raises:
@@ -172,7 +170,7 @@ async def call_tool(wire: Wire, tool: str, arguments: Json, answer: type[R], rep
         WireClosed: the other side is gone.
     """
     try:
-        result, characters = await wire.request("tools/call", {"name": tool, "arguments": arguments}, report)
+        result, characters = await connection.request("tools/call", {"name": tool, "arguments": arguments}, report)
     except RemoteError as error:
         if error.code == ANSWER_TOO_LONG:
             raise _too_large(tool) from None

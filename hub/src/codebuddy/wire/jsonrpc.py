@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 import anyio
@@ -237,17 +238,15 @@ class PendingRequest:
             self.response.exception()  # retrieved, so a caller cancelled meanwhile causes no "never retrieved" warning
 
 
+@dataclass(slots=True, eq=False)
 class Incoming:
     """A request or notification from the other side; ``request_id`` is None for a notification."""
 
-    __slots__ = ("cancelled", "method", "params", "request_id", "wire")
-
-    def __init__(self, wire: Wire, method: str, params: Params | None, request_id: int | str | None) -> None:
-        self.wire = wire
-        self.method = method
-        self.params = params
-        self.request_id = request_id
-        self.cancelled = False
+    connection: Wire
+    method: str
+    params: Params | None
+    request_id: int | str | None
+    cancelled: bool = False
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Report progress, if the other side asked for it."""
@@ -255,7 +254,7 @@ class Incoming:
         token = meta.get("progressToken") if isinstance(meta, dict) else None
         if is_id(token):
             params = {"progressToken": token, "progress": progress, "total": total, "message": message}
-            await self.wire.notify("notifications/progress", {k: v for k, v in params.items() if v is not None})
+            await self.connection.notify("notifications/progress", {k: v for k, v in params.items() if v is not None})
 
 
 Handler = Callable[[Incoming], Awaitable[Any]]
@@ -502,13 +501,13 @@ class Wire:
                 await asyncio.wait(tasks)
 
 
-async def wait_until_unresponsive(wire: Wire) -> bool:
+async def wait_until_unresponsive(connection: Wire) -> bool:
     """Ping whenever a request is under way in silence; return True when a ping is not answered, False at the close."""
     while True:
-        await wire.wait_for_silence(SILENCE_SECONDS)
+        await connection.wait_for_silence(SILENCE_SECONDS)
         try:
             async with asyncio.timeout(PING_SECONDS):
-                await wire.request("ping", None)
+                await connection.request("ping", None)
         except RemoteError:
             continue  # an error is an answer too
         except WireClosed:

@@ -52,10 +52,10 @@ class LinkServer:
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        wire = Wire(channel, answer, max_requests=None)
+        connection = Wire(channel, answer, max_requests=None)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_when_unresponsive, wire, tasks.cancel_scope)
-            await wire.run()
+            tasks.start_soon(_cancel_when_unresponsive, connection, tasks.cancel_scope)
+            await connection.run()
             tasks.cancel_scope.cancel()
 
     async def _answer(self, incoming: Incoming, principal: Principal) -> dict[str, Any]:
@@ -90,14 +90,14 @@ class LinkServer:
         return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, with_text=False)
 
 
-async def _cancel_when_unresponsive(wire: Wire, serving: anyio.CancelScope) -> None:
+async def _cancel_when_unresponsive(connection: Wire, serving: anyio.CancelScope) -> None:
     """End a connection whose other side has gone without closing it, so that nothing runs for nobody."""
-    if await wait_until_unresponsive(wire):
+    if await wait_until_unresponsive(connection):
         log.warning("the other side of a link does not answer; the link is closed and its calls are cancelled")
     serving.cancel()
 
 
-async def greet(wire: Wire, name: str) -> None:
+async def greet(connection: Wire, name: str) -> None:
     """Do the MCP handshake as the client ``name``, on a connection whose `Wire.run` is running.
 
     Raises:
@@ -111,7 +111,7 @@ async def greet(wire: Wire, name: str) -> None:
         "clientInfo": {"name": name, "version": __version__},
     }
     async with asyncio.timeout(HANDSHAKE_SECONDS):
-        result = (await wire.request("initialize", params)).result
+        result = (await connection.request("initialize", params)).result
         if not isinstance(result, dict) or result.get("protocolVersion") not in _VERSIONS:
             raise RemoteError(INVALID_PARAMS, "the server speaks no version of MCP that is known here")
-        await wire.notify("notifications/initialized")
+        await connection.notify("notifications/initialized")

@@ -61,8 +61,8 @@ class McpServer(Server[Any]):
     """The SDK's server, which also runs its tools for requests that do not go through the SDK."""
 
     tools: Mapping[str, Tool[Any]]
-    in_flight: InFlight
     log_name: str
+    in_flight: InFlight
 
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
@@ -72,17 +72,10 @@ class McpServer(Server[Any]):
             return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
 
 
-def build_server(
-    name: str, tools: Sequence[Tool[Any]], instructions: str, in_flight: InFlight, log_name: str
-) -> McpServer:
+def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str) -> McpServer:
     """Create the SDK server that offers these tools, in this order.
 
-    Args:
-        name: the server's name in the protocol.
-        tools: the tools.
-        instructions: shown to the client's model.
-        in_flight: counts the calls.
-        log_name: tells callers where to find what the server logs.
+    The client's model is shown the instructions; ``log_name`` tells callers where to find what the server logs.
     """
     by_name = {tool.name: tool for tool in tools}
     listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe_tool(tool)) for tool in tools])
@@ -110,7 +103,7 @@ def build_server(
         on_call_tool=call_tool,
         get_tool_input_schema=input_schemas.get,
     )
-    server.tools, server.in_flight, server.log_name = by_name, in_flight, log_name
+    server.tools, server.log_name, server.in_flight = by_name, log_name, InFlight()
     server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
     return server
 
@@ -167,13 +160,13 @@ async def serve_channel(
         except ValidationError:
             raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
 
-    wire = Wire(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
-    back_channel = _BackChannel(wire)
+    rpc = Wire(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
+    back_channel = _BackChannel(rpc)
     outbound = NotifyOnlyOutbound(back_channel)
     handshake = Connection.for_loop(back_channel)
     runner = ServerRunner(server, handshake, principal)
     try:
-        await wire.run()
+        await rpc.run()
     finally:
         await aclose_shielded(handshake)
 
@@ -220,8 +213,8 @@ def _is_stateless(params: Mapping[str, Any] | None) -> bool:
 class _BackChannel:
     """The way back to the client, as the SDK expects it. Our tools send a client no requests, only notifications."""
 
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, rpc: Wire) -> None:
+        self._rpc = rpc
 
     async def send_raw_request(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
@@ -229,7 +222,7 @@ class _BackChannel:
         raise NoBackChannelError(method)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
-        await self._wire.notify(method, None if params is None else dict(params))
+        await self._rpc.notify(method, None if params is None else dict(params))
 
 
 class _DispatchContext(_BackChannel):
@@ -240,7 +233,7 @@ class _DispatchContext(_BackChannel):
     message_metadata = None
 
     def __init__(self, incoming: Incoming) -> None:
-        super().__init__(incoming.wire)
+        super().__init__(incoming.connection)
         self.request_id = incoming.request_id
         self.progress = incoming.progress
 
