@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jwt
 
@@ -71,23 +70,17 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             log.info("refused a token: %s", error)
             raise AccessDenied(401, f"The token is not valid here; {remedy}.") from None
-        return _principal_from(claims)
-
-
-def _principal_from(claims: Mapping[str, Any]) -> Principal:
-    projects, scopes = claims["projects"], claims["scopes"]
-    if not (_is_names(projects) and _is_names(scopes)):
-        raise AccessDenied(401, "The token's projects and scopes are not lists of names; make one with: make token.")
-    return Principal(
-        subject=str(claims["sub"]),
-        projects=None if projects == ["*"] else frozenset(projects),
-        scopes=frozenset(scopes) & ALL_SCOPES,
-        expires_at=float(claims["exp"]),
-    )
-
-
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        projects, scopes = claims["projects"], claims["scopes"]
+        if not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (projects, scopes)):
+            raise AccessDenied(
+                401, "The token's projects and scopes are not lists of names; make one with: make token."
+            )
+        return Principal(
+            subject=str(claims["sub"]),
+            projects=None if projects == ["*"] else frozenset(projects),
+            scopes=frozenset(scopes) & ALL_SCOPES,
+            expires_at=float(claims["exp"]),
+        )
 
 
 class AccessPolicy:

@@ -16,7 +16,7 @@ from codebuddy.hub.http import AccessGuard
 from codebuddy.hub.spokes import Link, Links
 from codebuddy.hub.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
 from codebuddy.tool import Principal
-from codebuddy.wire.jsonrpc import SPOKE_BYTES, RemoteError, RequestQuota, Wire, WireClosed, wait_until_unresponsive
+from codebuddy.wire.jsonrpc import SPOKE_BYTES, RemoteError, RequestQuota, Wire, WireClosed
 from codebuddy.wire.link import LINK_PATH, greet
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
@@ -90,6 +90,6 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
 
 
 async def _close_when_unresponsive(link: Link) -> None:
-    if await wait_until_unresponsive(link.connection):
+    if await link.connection.wait_until_unresponsive():
         log.warning("link %s: no answer to a ping; closing it", link.project)
         await link.close("no answer to a ping")

@@ -21,18 +21,14 @@ STATUS_SECONDS = 2.0
 class ProjectHealth(BaseModel):
     """One project's part of the health document.
 
-    Args:
-        ready: whether everything works; otherwise ``reason`` says why. A degraded language server counts as not
-            working, because its answers may be incomplete. One that is loading, or stopped until it is needed, works.
-        link: ``connected``, ``offline`` (no spoke has connected) or ``silent`` (the spoke does not answer).
-        mount: ``same`` when hub and spoke see one directory, ``differs`` or ``missing``.
-        watching: how the spoke notices changes.
+    The project is ready when everything works; otherwise ``reason`` says why. A degraded language server makes it not
+    ready, because its answers may be incomplete. One that is loading, or stopped until it is needed, does not.
     """
 
     ready: bool
-    link: Literal["connected", "offline", "silent"]
-    mount: Literal["same", "differs", "missing"] | None = None
-    watching: str | None = None
+    link: Literal["connected", "offline", "silent"]  # offline: no spoke has connected; silent: it does not answer
+    mount: Literal["same", "differs", "missing"] | None = None  # same: hub and spoke see one directory
+    watching: str | None = None  # how the spoke notices changes
     language_servers: list[LanguageServerState] = []
     reason: str | None = None
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -58,20 +59,16 @@ async def accept(socket: WebSocket) -> AcceptedChannel:
 async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: anyio.Event) -> AsyncIterator[None]:
     """Cancel the body and close the connection with the right code when the hub stops or the token expires."""
 
-    async def at_stop() -> None:
-        await stopping.wait()
-        await channel.close(GOING_AWAY, "the hub is shutting down")
-        tasks.cancel_scope.cancel()
-
-    async def at_expiry(expires_at: float) -> None:
-        await anyio.sleep(max(0.0, expires_at - time.time()))
-        await channel.close(POLICY_VIOLATION, "the token has expired")
+    async def close_after(wait: Callable[[], Awaitable[object]], code: int, reason: str) -> None:
+        await wait()
+        await channel.close(code, reason)
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(at_stop)
+        tasks.start_soon(close_after, stopping.wait, GOING_AWAY, "the hub is shutting down")
         if principal.expires_at is not None:
-            tasks.start_soon(at_expiry, principal.expires_at)
+            until_expiry = partial(anyio.sleep, max(0.0, principal.expires_at - time.time()))
+            tasks.start_soon(close_after, until_expiry, POLICY_VIOLATION, "the token has expired")
         yield
         tasks.cancel_scope.cancel()
 

@@ -360,15 +360,28 @@ class Wire:
         with contextlib.suppress(ChannelClosed):
             await self._send(_message(method=method, params=params))
 
-    async def wait_for_silence(self, seconds: float) -> None:
-        """Return when a request was under way, and nothing was heard, for this long."""
+    async def wait_until_unresponsive(self) -> bool:
+        """Ping the other side when a request is under way in silence.
+
+        Returns:
+            True when a ping is not answered, False when the connection closes.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await self._busy.wait()
             quiet = loop.time() - max(self._heard_at, self._busy_since)
-            if quiet >= seconds:
-                return
-            await asyncio.sleep(seconds - quiet)
+            if quiet < SILENCE_SECONDS:
+                await asyncio.sleep(SILENCE_SECONDS - quiet)
+                continue
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    await self.request("ping", None)
+            except RemoteError:
+                continue  # an error is an answer too
+            except WireClosed:
+                return False
+            except TimeoutError:
+                return True
 
     def _mark_busy(self) -> None:
         if not self._busy.is_set():
@@ -499,18 +512,3 @@ class Wire:
                 task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks)
-
-
-async def wait_until_unresponsive(connection: Wire) -> bool:
-    """Ping whenever a request is under way in silence; return True when a ping is not answered, False at the close."""
-    while True:
-        await connection.wait_for_silence(SILENCE_SECONDS)
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await connection.request("ping", None)
-        except RemoteError:
-            continue  # an error is an answer too
-        except WireClosed:
-            return False
-        except TimeoutError:
-            return True

@@ -24,7 +24,6 @@ from codebuddy.wire.jsonrpc import (
     Incoming,
     RemoteError,
     Wire,
-    wait_until_unresponsive,
 )
 
 LINK_PATH: Final = "/link"
@@ -92,7 +91,7 @@ class LinkServer:
 
 async def _cancel_when_unresponsive(connection: Wire, serving: anyio.CancelScope) -> None:
     """End a connection whose other side has gone without closing it, so that nothing runs for nobody."""
-    if await wait_until_unresponsive(connection):
+    if await connection.wait_until_unresponsive():
         log.warning("the other side of a link does not answer; the link is closed and its calls are cancelled")
     serving.cancel()
 
