@@ -1,27 +1,25 @@
 """The program ``codebuddy``, the same in the hub's image and in the spokes'.
 
-``health`` and ``start`` run often and must be quick, so each command imports what it needs and no more.
+``health`` and ``start`` run often and must start fast: each command imports what it needs, those two only the standard
+library.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; give its exit status."""
+    """Run one command and return its exit status."""
     parser = argparse.ArgumentParser(prog="codebuddy", description="One MCP hub for many sealed projects.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="run the hub (in the hub's container)")
     spoke = commands.add_parser("spoke", help="run the agent (in a project's container)")
     spoke.add_argument("--stdio", action="store_true", help="speak MCP for this project on standard input and output")
     commands.add_parser("start", help="speak MCP on standard input and output (in the hub's container)")
-    commands.add_parser("health", help="tell how this container is; exit status 0 when it is well")
+    commands.add_parser("health", help="report the health of this container; exit status 0 when it is healthy")
     call = commands.add_parser("call", help="call one tool and print its answer as JSON")
     call.add_argument("tool", help="name of the tool, e.g. list_projects")
     call.add_argument("arguments", nargs="?", default="{}", help="its arguments as a JSON object")
@@ -34,13 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "start":
-        from codebuddy.wire.stdio import bridge_stdio
+        from codebuddy.bridge import bridge_stdio
 
-        return asyncio.run(bridge_stdio())
+        return bridge_stdio()
     if arguments.command == "health":
         from codebuddy.health_check import check
 
         return check()
+
+    import asyncio
+
     if arguments.command == "call":
         from codebuddy.client import call
 
@@ -66,5 +67,5 @@ def _log_to_stderr() -> None:
     import logging
 
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("mcp", "uvicorn", "websockets"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for name in ("mcp", "uvicorn", "websockets"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
-"""``codebuddy call``: one tool call as an MCP client, from inside a container.
+"""``codebuddy call``: calls one tool of the hub as an MCP client, from inside a container.
 
-In the hub's container it goes through the local socket, as the trusted caller that it is; in a spoke through the hub's
-door on the project's network, with the spoke's own token.
+In the hub's container it uses the local socket, whose callers are trusted; in a spoke's container it uses the hub's
+listener on the project's network, with the spoke's own token.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel, RemoteError, Wire, WireClosed
 from codebuddy.wire.link import greet
-from codebuddy.wire.stdio import HUB_SOCKET, LineChannel
+from codebuddy.wire.stdio import LineChannel
 from codebuddy.wire.websocket_client import ClientChannel
-
-__all__ = ["call"]
 
 
 async def call(tool: str, raw_arguments: str) -> int:
-    """Call a tool, print its structured answer as JSON, and give the exit status: 0, 1 for a failure of the tool, 2 for
-    a call that could not be made.
+    """Call a tool and print its structured answer as JSON.
+
+    Returns:
+        The exit status: 0, 1 when the tool failed, 2 when the call could not be made.
     """
     try:
         arguments = json.loads(raw_arguments)
@@ -53,11 +54,11 @@ async def call(tool: str, raw_arguments: str) -> int:
 
 
 async def _call(channel: Channel, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    wire = Wire(channel)
-    running = asyncio.create_task(wire.run())
+    rpc = Wire(channel)
+    running = asyncio.create_task(rpc.run())
     try:
-        await greet(wire, "codebuddy call")
-        result = (await wire.request("tools/call", {"name": tool, "arguments": arguments})).result
+        await greet(rpc, "codebuddy call")
+        result = (await rpc.request("tools/call", {"name": tool, "arguments": arguments})).result
         return result if isinstance(result, dict) else {}
     finally:
         running.cancel()
@@ -85,6 +86,6 @@ async def _channel() -> AsyncIterator[Channel]:
         yield ClientChannel(connection)
 
 
-def _cannot(why: str) -> int:
-    print(f"codebuddy call: {why}", file=sys.stderr)
+def _cannot(reason: str) -> int:
+    print(f"codebuddy call: {reason}", file=sys.stderr)
     return 2

@@ -1,4 +1,7 @@
-"""How a process is, left in a file for ``codebuddy health``: reading a file costs a health check next to nothing."""
+"""``codebuddy health``: reports whether this container is healthy, from the hub's answer or the agent's state file.
+
+The engine runs it every 15 s, so it imports only the standard library, and the agent leaves its state in a file.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,16 @@ from typing import Any
 STATE_PATH = Path("/run/codebuddy/state.json")
 
 WRITE_SECONDS = 5.0
-"""How often a living agent writes its state."""
+"""How often a running agent writes its state."""
 
 FRESH_SECONDS = 20.0
-"""A state older than this was left by an agent that hangs."""
+"""A state older than this was written by an agent that hangs."""
+
+ANSWER_SECONDS = 8.0
 
 
 def write_state(state: dict[str, Any], path: Path = STATE_PATH) -> None:
-    """Write the state, stamped with the time, so that a reader sees the old one or the new one, never half of it."""
+    """Write the state with the time; readers see either the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps({**state, "written_at": time.time()}))
@@ -37,25 +42,22 @@ def read_state(path: Path = STATE_PATH) -> dict[str, Any] | None:
     return state
 
 
-ANSWER_SECONDS = 8.0
-
-
 def check(config_path: Path = Path("/etc/codebuddy/config.json")) -> int:
-    """Print how this container is, as JSON, and give 0 when it is well, 1 when it is not.
+    """Print the container's health as JSON; return 0 when it is healthy, 1 when it is not.
 
-    The hub is well when it answers: a spoke that is down is that spoke's illness. A spoke is well when its agent lives,
-    its link stands and none of its language servers is dead. A degraded one is not the container's illness: its cause
-    is mostly in the project's files, which whoever works there is about to mend.
+    The hub is healthy when it answers: a spoke that is down makes only that spoke unhealthy. A spoke is healthy when
+    its agent runs, its link is connected and none of its language servers is dead. A degraded server does not count:
+    the cause is mostly in the project's files, and whoever works on them is about to fix it.
     """
-    well, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
+    healthy, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
     print(json.dumps(report))
-    return 0 if well else 1
+    return 0 if healthy else 1
 
 
 def _check_spoke() -> tuple[bool, dict[str, Any]]:
     state = read_state()
     if state is None:
-        return False, {"status": "failed", "reason": "the agent has not told how it is for a while"}
+        return False, {"status": "failed", "reason": "the agent has not written its state for a while"}
     reasons = [] if state["link"] == "connected" else [f"link: {state['link_reason'] or state['link']}"]
     reasons += [
         f"language server {server['name']}: {server.get('reason') or 'dead'}"

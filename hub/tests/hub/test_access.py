@@ -1,4 +1,4 @@
-"""Host, Origin and token are checked before anything else is looked at, requests and upgrades alike."""
+"""Host, Origin and token are checked before anything else, for requests and upgrades alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from codebuddy_testing.doors import PUBLIC, open_door, token
+from codebuddy_testing.listeners import PUBLIC, open_listener, token
 
 pytestmark = pytest.mark.anyio
 
@@ -54,11 +54,11 @@ BAD_TOKENS: dict[str, Any] = {
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 async def test_a_bad_token_is_refused_before_the_upgrade(kind: str) -> None:
     headers = {"Authorization": f"Bearer {BAD_TOKENS[kind]()}".strip()}
-    async with open_door() as door:
+    async with open_listener() as listener:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(f"ws://127.0.0.1:{door.port}/", additional_headers=headers, proxy=None)
+            await connect(f"ws://127.0.0.1:{listener.port}/", additional_headers=headers, proxy=None)
         async with httpx2.AsyncClient(trust_env=False) as http:
-            answer = await http.post(f"http://127.0.0.1:{door.port}/mcp", headers=headers, json={})
+            answer = await http.post(f"http://127.0.0.1:{listener.port}/mcp", headers=headers, json={})
     assert refused.value.response.status_code == 401
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -86,15 +86,15 @@ ORIGINS: list[tuple[str | None, bool]] = [
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "upgrade"])
 @pytest.mark.parametrize(("origin", "origin_good"), ORIGINS)
 @pytest.mark.parametrize(("host", "host_good"), HOSTS)
-async def test_only_our_own_name_and_no_web_page(
+async def test_only_our_own_hosts_and_no_web_page_get_in(
     method: str, host: str, host_good: bool, origin: str | None, origin_good: bool
 ) -> None:
-    async with open_door() as door:
-        headers = {"Host": host.format(port=door.port), "Authorization": f"Bearer {token()}"}
+    async with open_listener() as listener:
+        headers = {"Host": host.format(port=listener.port), "Authorization": f"Bearer {token()}"}
         if origin is not None:
             headers["Origin"] = origin
-        status = await _status(method, door.port, headers)
-        without_token = await _status(method, door.port, {k: v for k, v in headers.items() if k != "Authorization"})
+        status = await _status(method, listener.port, headers)
+        without_token = await _status(method, listener.port, {k: v for k, v in headers.items() if k != "Authorization"})
     if host_good and origin_good:
         assert status not in (401, 403)
         assert without_token == 401
@@ -121,9 +121,9 @@ async def _status(method: str, port: int, headers: dict[str, str]) -> int:
         return int(answer.status_code)
 
 
-async def test_without_a_token_health_tells_the_overall_status_only() -> None:
-    async with open_door() as door, httpx2.AsyncClient(trust_env=False) as http:
-        url = f"http://127.0.0.1:{door.port}/health"
+async def test_without_a_token_health_reports_the_overall_status_only() -> None:
+    async with open_listener() as listener, httpx2.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{listener.port}/health"
         anonymous = await http.get(url)
         known = await http.get(url, headers={"Authorization": f"Bearer {token()}"})
         bad = await http.get(url, headers={"Authorization": "Bearer x"})
@@ -133,7 +133,7 @@ async def test_without_a_token_health_tells_the_overall_status_only() -> None:
     assert (bad.status_code, page.status_code) == (401, 403)
 
 
-async def test_a_session_of_one_token_is_closed_to_another() -> None:
+async def test_a_session_cannot_be_used_with_another_users_token() -> None:
     start = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -142,8 +142,8 @@ async def test_a_session_of_one_token_is_closed_to_another() -> None:
     }
     listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
     accept = {"Accept": "application/json, text/event-stream"}
-    async with open_door() as door, httpx2.AsyncClient(trust_env=False) as http:
-        url = f"http://127.0.0.1:{door.port}/mcp"
+    async with open_listener() as listener, httpx2.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{listener.port}/mcp"
         mine = {**accept, "Authorization": f"Bearer {token()}"}
         theirs = {**accept, "Authorization": f"Bearer {token(sub='somebody else')}"}
         opened = await http.post(url, headers=mine, json=start)

@@ -1,4 +1,4 @@
-"""The hub's assembly: the tools that it offers, and that it does not start without its journal."""
+"""The hub's start: it needs its journal, and it recovers unfinished edits before it serves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_without_a_journal_the_hub_does_not_start_and_says_what_to_do(
         open_journal(JournalLimits(), directory)
     assert ended.value.code == 1
     assert str(directory) in caplog.text
-    assert "mend that and start the hub again" in caplog.text
+    assert "fix that and start the hub again" in caplog.text
     del held
 
 
@@ -46,7 +46,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-async def test_what_a_crash_left_unfinished_is_ended_before_the_hub_serves(
+async def test_edits_that_a_crash_left_unfinished_are_recovered_before_the_hub_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "p").mkdir()

@@ -43,7 +43,7 @@ class Mounts:
         ({"state": "dead"}, False, "language server x: dead"),
     ],
 )
-async def test_a_project_is_ready_unless_a_server_is_dead_or_its_answers_may_lack_something(
+async def test_a_project_is_ready_unless_a_server_is_dead_or_degraded(
     server: dict[str, Any], ready: bool, reason: str | None
 ) -> None:
     report = (await Fleet({}, Spoke(**server), Mounts()).project_health(["a"]))["a"]

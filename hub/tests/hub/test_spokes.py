@@ -1,4 +1,4 @@
-"""Links between a hub's door and agents that dial it, on loopback addresses that stand for the project networks."""
+"""Links between the hub and agents that connect to it, on loopback addresses that stand for project networks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from websockets.exceptions import InvalidStatus
 from codebuddy.agent.app import dial_for_ever, waits
 from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.endpoint import link_app
-from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, open_door
+from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
 from codebuddy.hub.spokes import Links, ask_each
 from codebuddy.tool import ToolError
 from codebuddy.wire.link import LINK_PATH, LinkServer
-from codebuddy.wire.mcp_server import InFlight, build_server
-from codebuddy_testing.doors import PUBLIC, Echo, Probe, echo_tool, token
+from codebuddy.wire.mcp_server import build_server
+from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
 
 pytestmark = pytest.mark.anyio
 
@@ -47,25 +47,21 @@ class HubSide:
 
 @asynccontextmanager
 async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
-    listeners = []
+    sockets = []
     for address in ADDRESSES:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((address, port))
-        listener.listen()
-        port = listener.getsockname()[1]
-        listeners.append(listener)
+        sockets.append(bind(address, port))
+        port = sockets[0].getsockname()[1]
     links, stopping = Links(ADDRESSES.values()), anyio.Event()
-    server = build_server("hub", [echo_tool(Probe())], "", InFlight(), "its log")
+    server = build_server("hub", [echo_tool(Probe())], "", "its log")
     policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
-    door = open_door(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
+    listener = make_listener(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(door.serve, listeners)
+        tasks.start_soon(listener.serve, sockets)
         try:
             yield HubSide(links, port, stopping)
         finally:
             stopping.set()
-            door.should_exit = True
+            listener.should_exit = True
 
 
 class Agent:
@@ -112,7 +108,7 @@ async def test_a_call_reaches_the_spoke_and_its_progress_comes_back(tmp_path: Pa
     assert (answer.text_back, answer.subject, seen) == ("hi", "hub", ["half"])
 
 
-async def test_a_failure_in_the_spoke_comes_back_as_it_was(tmp_path: Path) -> None:
+async def test_a_failure_in_the_spoke_keeps_its_code_and_path(tmp_path: Path) -> None:
     agent = Agent("project-a", tmp_path)
     async with hub_side() as hub, anyio.create_task_group() as tasks:
         tasks.start_soon(agent.dial, hub)
@@ -123,7 +119,7 @@ async def test_a_failure_in_the_spoke_comes_back_as_it_was(tmp_path: Path) -> No
     assert (failed.value.code, failed.value.path) == ("asked_to_fail", "p/a.txt")
 
 
-async def test_a_spoke_that_is_not_there_is_told_at_once() -> None:
+async def test_calling_a_spoke_that_is_not_connected_fails_at_once() -> None:
     async with hub_side() as hub:
         with anyio.fail_after(1), pytest.raises(ToolError) as failed:
             await hub.links.call("project-a", "echo", {"text": "x"}, Echo)
@@ -179,7 +175,7 @@ async def test_cancelling_a_call_cancels_it_in_the_spoke(tmp_path: Path) -> None
         tasks.cancel_scope.cancel()
 
 
-async def test_a_spoke_finds_a_hub_that_came_back(tmp_path: Path) -> None:
+async def test_a_spoke_reconnects_to_a_restarted_hub(tmp_path: Path) -> None:
     agent = Agent("project-a", tmp_path)
     async with anyio.create_task_group() as tasks:
         async with hub_side() as first:
@@ -193,7 +189,7 @@ async def test_a_spoke_finds_a_hub_that_came_back(tmp_path: Path) -> None:
     assert ("disconnected", "the hub is shutting down") in agent.states
 
 
-async def test_the_newest_link_of_a_project_wins(tmp_path: Path) -> None:
+async def test_a_newer_link_of_a_project_replaces_the_older_one(tmp_path: Path) -> None:
     agent = Agent("project-a", tmp_path)
     headers = {"Authorization": f"Bearer {link_token('project-a')}"}
     async with hub_side() as hub, anyio.create_task_group() as tasks:
@@ -235,7 +231,7 @@ async def test_a_network_takes_only_the_token_of_its_own_project(
     assert refused.value.response.status_code == status
 
 
-async def test_a_link_that_speaks_no_mcp_is_closed_and_harms_nobody(tmp_path: Path) -> None:
+async def test_a_link_without_an_mcp_handshake_is_closed_and_affects_no_other(tmp_path: Path) -> None:
     agent = Agent("project-b", tmp_path)
     headers = {"Authorization": f"Bearer {link_token('project-a')}"}
     async with hub_side() as hub, anyio.create_task_group() as tasks:
@@ -273,7 +269,7 @@ async def answering(socket: Any, answer: dict[str, Any]) -> None:
         ({"result": {"content": [], "structuredContent": {"text_back": "x" * 2**21, "subject": "a"}}}, "too_large"),
     ],
 )
-async def test_whatever_a_hostile_agent_answers_is_a_failure_of_its_own_project(
+async def test_bad_answers_of_a_hostile_agent_fail_its_own_project_only(
     tmp_path: Path, answer: dict[str, Any], code: str
 ) -> None:
     agent = Agent("project-b", tmp_path)
@@ -296,7 +292,7 @@ async def test_whatever_a_hostile_agent_answers_is_a_failure_of_its_own_project(
     assert isinstance(fine, Echo)
 
 
-async def test_an_agent_that_answers_pings_only_is_not_waited_for_beyond_the_time_out(tmp_path: Path) -> None:
+async def test_a_call_times_out_although_the_agent_answers_pings(tmp_path: Path) -> None:
     agent = Agent("project-a", tmp_path)
     async with hub_side() as hub, anyio.create_task_group() as tasks:
         tasks.start_soon(agent.dial, hub)
@@ -309,7 +305,7 @@ async def test_an_agent_that_answers_pings_only_is_not_waited_for_beyond_the_tim
     assert failed.value.code == "timed_out"
 
 
-async def test_a_flood_of_connections_on_one_network_leaves_the_others_their_own() -> None:
+async def test_a_flood_of_connections_on_one_network_does_not_block_the_others() -> None:
     headers = {"Authorization": f"Bearer {link_token('project-b')}"}
     flood: list[socket.socket] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from codebuddy_testing.clients import connected
-from codebuddy_testing.doors import open_door, token
+from codebuddy_testing.listeners import open_listener, token
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +27,7 @@ EACH = pytest.mark.parametrize(
 
 @EACH
 async def test_a_tool_answers_with_structure_and_text(transport: str, mode: str) -> None:
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         listed = await client.list_tools()
         result = await client.call_tool("echo", {"text": "grüße 🎉"})
     assert [tool.name for tool in listed.tools] == ["echo"]
@@ -42,7 +43,7 @@ async def test_progress_reaches_the_caller(transport: str, mode: str) -> None:
     async def on_progress(value: float, total: float | None, message: str | None) -> None:
         seen.append((value, total, message))
 
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         await client.call_tool("echo", {"text": "x"}, progress_callback=on_progress)
     assert seen == [(1.0, 2.0, "half")]
 
@@ -60,7 +61,7 @@ async def test_progress_reaches_the_caller(transport: str, mode: str) -> None:
 async def test_a_failure_is_a_tool_result_with_a_code_and_a_sentence(
     transport: str, mode: str, arguments: dict[str, Any], code: str, words: str
 ) -> None:
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         result = await client.call_tool("echo", arguments)
     assert result.is_error
     assert result.structured_content["code"] == code
@@ -68,8 +69,8 @@ async def test_a_failure_is_a_tool_result_with_a_code_and_a_sentence(
 
 
 @EACH
-async def test_what_breaks_inside_is_not_told_outside(transport: str, mode: str) -> None:
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+async def test_an_internal_failure_tells_the_client_no_details(transport: str, mode: str) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         result = await client.call_tool("echo", {"text": "x", "crash": True})
     assert result.structured_content["code"] == "internal_error"
     assert "the test's log has it as incident" in result.structured_content["message"]
@@ -77,8 +78,8 @@ async def test_what_breaks_inside_is_not_told_outside(transport: str, mode: str)
 
 
 @EACH
-async def test_a_token_without_the_scope_may_look_but_not_touch(transport: str, mode: str) -> None:
-    async with open_door() as door, connected(transport, door.port, token(scopes=["read"]), mode) as client:
+async def test_a_token_without_the_scope_may_list_tools_but_not_call_them(transport: str, mode: str) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(scopes=["read"]), mode) as client:
         assert len((await client.list_tools()).tools) == 1
         result = await client.call_tool("echo", {"text": "x"})
     assert result.structured_content["code"] == "forbidden"
@@ -86,42 +87,42 @@ async def test_a_token_without_the_scope_may_look_but_not_touch(transport: str, 
 
 @EACH
 async def test_an_unknown_tool_is_a_protocol_error(transport: str, mode: str) -> None:
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         with pytest.raises(MCPError, match="There is no tool 'nothing'"):
             await client.call_tool("nothing", {})
 
 
 @EACH
 async def test_cancelling_a_call_cancels_its_work(transport: str, mode: str) -> None:
-    async with open_door() as door, connected(transport, door.port, token(), mode) as client:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.call_tool, "echo", {"text": "x", "wait": True})
-            await door.probe.started.wait()
+            await listener.probe.started.wait()
             tasks.cancel_scope.cancel()
         with anyio.fail_after(5):
-            await door.probe.cancelled.wait()
+            await listener.probe.cancelled.wait()
 
 
 async def test_a_dropped_connection_cancels_its_calls() -> None:
-    async with open_door() as door:
+    async with open_listener() as listener:
         async with anyio.create_task_group() as tasks:
 
             async def call() -> None:
-                async with connected("websocket", door.port, token(), "legacy") as client:
+                async with connected("websocket", listener.port, token(), "legacy") as client:
                     await client.call_tool("echo", {"text": "x", "wait": True})
 
             tasks.start_soon(call)
-            await door.probe.started.wait()
+            await listener.probe.started.wait()
             tasks.cancel_scope.cancel()
         with anyio.fail_after(5):
-            await door.probe.cancelled.wait()
+            await listener.probe.cancelled.wait()
 
 
 async def test_a_dropped_http_connection_cancels_its_call_and_leaves_the_session() -> None:
     async with (
-        open_door() as door,
+        open_listener() as listener,
         httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{door.port}",
+            base_url=f"http://127.0.0.1:{listener.port}",
             headers={**_headers(), "Accept": "application/json, text/event-stream"},
             trust_env=False,
         ) as client,
@@ -131,11 +132,11 @@ async def test_a_dropped_http_connection_cancels_its_call_and_leaves_the_session
         await client.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/initialized"})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_call_echo, client, {"text": "x", "wait": True})
-            await door.probe.started.wait()
+            await listener.probe.started.wait()
             tasks.cancel_scope.cancel()
         with anyio.fail_after(5):
-            await door.probe.cancelled.wait()
-            await door.in_flight.idle()
+            await listener.probe.cancelled.wait()
+            await listener.in_flight.idle()
         assert "still here" in (await _call_echo(client, {"text": "still here"})).text
 
 
@@ -164,8 +165,8 @@ STATELESS_META = {
 async def test_one_connection_may_speak_both_eras() -> None:
     """As Copilot CLI does: server/discover first, then initialize, on the same connection."""
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/mcp", additional_headers=_headers(), proxy=None) as socket,
+        open_listener() as listener,
+        connect(f"ws://127.0.0.1:{listener.port}/mcp", additional_headers=_headers(), proxy=None) as socket,
     ):
         await socket.send(json.dumps(_request(1, "server/discover", {"_meta": STATELESS_META})))
         discovered = json.loads(await socket.recv())
@@ -183,10 +184,10 @@ async def test_one_connection_may_speak_both_eras() -> None:
 
 
 @pytest.mark.parametrize("text", ["{not json", "[]", '{"jsonrpc": "1.0", "id": 1}', '"hello"'])
-async def test_what_is_no_message_is_answered(text: str) -> None:
+async def test_text_that_is_not_a_message_is_answered_with_an_error(text: str) -> None:
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket,
+        open_listener() as listener,
+        connect(f"ws://127.0.0.1:{listener.port}/", additional_headers=_headers(), proxy=None) as socket,
     ):
         await socket.send(text)
         answer = json.loads(await socket.recv())
@@ -197,10 +198,10 @@ async def test_what_is_no_message_is_answered(text: str) -> None:
     ("frame", "code"),
     [(b"binary", 1003), ("x" * (4 * 1024 * 1024 + 1), 1009)],
 )
-async def test_frames_that_are_no_messages_close_the_connection(frame: str | bytes, code: int) -> None:
+async def test_binary_and_oversized_frames_close_the_connection(frame: str | bytes, code: int) -> None:
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket,
+        open_listener() as listener,
+        connect(f"ws://127.0.0.1:{listener.port}/", additional_headers=_headers(), proxy=None) as socket,
     ):
         with contextlib.suppress(ConnectionClosed):  # while it is still being sent
             await socket.send(frame)
@@ -208,25 +209,23 @@ async def test_frames_that_are_no_messages_close_the_connection(frame: str | byt
     assert socket.close_code == code
 
 
-async def test_a_stopping_hub_says_so() -> None:
+async def test_a_stopping_hub_closes_connections_with_going_away() -> None:
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=_headers(), proxy=None) as socket,
+        open_listener() as listener,
+        connect(f"ws://127.0.0.1:{listener.port}/", additional_headers=_headers(), proxy=None) as socket,
     ):
-        door.stopping.set()
+        listener.stopping.set()
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1001
 
 
-async def test_a_connection_ends_with_its_token() -> None:
-    import time
-
+async def test_a_connection_is_closed_when_its_token_expires() -> None:
     soon = {"Authorization": f"Bearer {token(exp=int(time.time()) + 1)}"}
     async with (
-        open_door() as door,
-        connect(f"ws://127.0.0.1:{door.port}/", additional_headers=soon, proxy=None) as socket,
+        open_listener() as listener,
+        connect(f"ws://127.0.0.1:{listener.port}/", additional_headers=soon, proxy=None) as socket,
     ):
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()

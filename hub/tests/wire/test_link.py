@@ -1,4 +1,4 @@
-"""The agent's end of a link: the official SDK's client finds an MCP server there, and the SDK itself is not loaded."""
+"""The agent's end of a link serves the official SDK's client, without loading the SDK itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.link import LinkServer
 from codebuddy.wire.stdio import LineChannel
-from codebuddy_testing.doors import Probe, echo_tool
+from codebuddy_testing.listeners import Probe, echo_tool
 
 pytestmark = pytest.mark.anyio
 
@@ -114,7 +114,7 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
     assert failed.structured_content["code"] == "asked_to_fail"
 
 
-async def test_who_does_not_answer_a_ping_while_a_call_is_served_is_taken_for_gone(
+async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.05)
@@ -129,7 +129,7 @@ async def test_who_does_not_answer_a_ping_while_a_call_is_served_is_taken_for_go
                 continue  # what was under way; then the end
 
 
-async def test_who_answers_pings_is_served_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_calls_continue_while_the_caller_answers_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.01)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
@@ -166,7 +166,7 @@ async def test_a_message_that_is_too_long_is_refused_with_its_id_and_the_next_is
     assert by_id[8]["result"]["structuredContent"]["text_back"] == "short"
 
 
-async def test_an_id_deep_in_a_message_that_is_too_long_is_not_taken_for_its_own(tmp_path: Path) -> None:
+async def test_an_id_inside_the_params_of_a_message_that_is_too_long_is_not_taken_for_its_own(tmp_path: Path) -> None:
     long = {"jsonrpc": "2.0", "method": "x", "params": {"id": 9, "text": "x" * MAX_MESSAGE_BYTES}}
     async with served(tmp_path, Probe()) as streams:
         (answer,) = await exchange(streams, long)
@@ -188,7 +188,7 @@ async def test_an_id_that_is_in_use_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"{not json", b"[]", b'{"jsonrpc": "1.0", "id": 1}', b'"hello"', b"[" * 10000])
-async def test_what_is_no_message_is_answered(tmp_path: Path, text: bytes) -> None:
+async def test_text_that_is_not_a_message_is_answered_with_an_error(tmp_path: Path, text: bytes) -> None:
     async with served(tmp_path, Probe()) as streams:
         (answer,) = await exchange(streams, text)
     assert answer["error"]["code"] == -32700

@@ -1,4 +1,4 @@
-"""The schemas that tools are offered with: short, and true of what travels."""
+"""The schemas of tools are short, and describe what is really sent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wanted(Arguments):
         Tree(trunk=Branch(name="a", twigs=[Branch(name="b", note="c")])),
     ],
 )
-def test_what_is_answered_fits_and_what_is_not_does_not(result: Result) -> None:
+def test_answers_fit_their_schema_and_wrong_ones_do_not(result: Result) -> None:
     schema = output_schema(type(result))
     sent: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -48,13 +48,13 @@ def test_what_is_answered_fits_and_what_is_not_does_not(result: Result) -> None:
             jsonschema.validate(wrong, schema)
 
 
-def test_a_definition_that_is_used_once_stands_where_it_is_used() -> None:
+def test_a_definition_that_is_used_once_is_inlined() -> None:
     schema = output_schema(LocationsResult)
     assert "$ref" not in json.dumps(schema)
     assert "null" not in json.dumps(schema)
 
 
-def test_a_definition_that_leads_back_to_itself_stays_one() -> None:
+def test_a_recursive_definition_is_not_inlined() -> None:
     deep = {"trunk": {"name": "a", "twigs": [{"name": "b", "twigs": [{"name": 5}]}]}}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(deep, output_schema(Tree))

@@ -24,7 +24,7 @@ from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, RemoteError, Wire, WireClosed
 from codebuddy.wire.link import greet
-from codebuddy.wire.mcp_server import InFlight, build_server, serve_channel
+from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
 
 INSTRUCTIONS = """\
@@ -61,7 +61,7 @@ async def serve_stdio(
 async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
     offered = [tool for tool in tools if not tool.for_hub]
     instructions = INSTRUCTIONS.format(project=project)
-    server = build_server(f"codebuddy-{project}", offered, instructions, InFlight(), "its standard error")
+    server = build_server(f"codebuddy-{project}", offered, instructions, "its standard error")
     await serve_channel(server, channel, local_principal(project))
 
 

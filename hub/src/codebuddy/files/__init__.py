@@ -1,4 +1,4 @@
-"""Access to the files of a project, confined to it: paths, opening, walking, searching, text and cursors.
+"""Confined access to a project's files: paths, opening, walking, searching, text and cursors.
 
-Used by the hub, which edits all projects, and by the agent, which reads its own. It imports nothing of either process.
+Used by the hub, for all projects, and by the agent, for its own. It imports neither `hub` nor `agent`.
 """

@@ -1,11 +1,10 @@
-"""Who may do what: a token becomes a principal; Host and Origin are checked before anything else is looked at."""
+"""Access to the hub: checks Host and Origin, then turns a token into a principal, before any protocol is spoken."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jwt
 
@@ -33,11 +32,9 @@ class AccessDenied(Exception):
 
 
 class TokenVerifier:
-    """Turns a signed token into a principal. It holds only the public key, so the hub can check tokens, not make them.
+    """Turns a signed token into a principal. It has only the public key (Ed25519, PEM), so it cannot make tokens.
 
-    Args:
-        public_key: PEM of the Ed25519 key.
-        fleet: name of the fleet; tokens of another fleet are refused even when the key is shared.
+    Tokens of another fleet are refused, even when both fleets use one key.
     """
 
     def __init__(self, public_key: bytes, fleet: str) -> None:
@@ -46,14 +43,14 @@ class TokenVerifier:
 
     @classmethod
     def load(cls, path: Path, fleet: str) -> TokenVerifier:
-        """Read the public key; raise OSError when it is not there."""
+        """Read the public key from a file."""
         return cls(path.read_bytes(), fleet)
 
     def verify(self, token: str, audience: str) -> Principal:
         """Check signature, algorithm, issuer, audience and times (RFC 7519, section 7.2; leeway 5 s).
 
         Raises:
-            AccessDenied: 401, with the reason in words that hold nothing of the token.
+            AccessDenied: 401, with a reason that contains nothing of the token.
         """
         remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
         if len(token) > MAX_TOKEN_BYTES:
@@ -62,7 +59,7 @@ class TokenVerifier:
             claims = jwt.decode(
                 token,
                 self._key,
-                algorithms=["EdDSA"],  # named here, never taken from the token's own header
+                algorithms=["EdDSA"],  # fixed here, never taken from the token's own header
                 audience=audience,
                 issuer=self._issuer,
                 leeway=5,
@@ -73,64 +70,44 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             log.info("refused a token: %s", error)
             raise AccessDenied(401, f"The token is not valid here; {remedy}.") from None
-        return _principal_from(claims)
-
-
-def _principal_from(claims: Mapping[str, Any]) -> Principal:
-    projects, scopes = claims["projects"], claims["scopes"]
-    if not (_is_names(projects) and _is_names(scopes)):
-        raise AccessDenied(401, "The token's projects and scopes are not lists of names; make one with: make token.")
-    return Principal(
-        subject=str(claims["sub"]),
-        projects=None if projects == ["*"] else frozenset(projects),
-        scopes=frozenset(scopes) & ALL_SCOPES,
-        expires_at=float(claims["exp"]),
-    )
-
-
-def _is_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        projects, scopes = claims["projects"], claims["scopes"]
+        if not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (projects, scopes)):
+            raise AccessDenied(
+                401, "The token's projects and scopes are not lists of names; make one with: make token."
+            )
+        return Principal(
+            subject=str(claims["sub"]),
+            projects=None if projects == ["*"] else frozenset(projects),
+            scopes=frozenset(scopes) & ALL_SCOPES,
+            expires_at=float(claims["exp"]),
+        )
 
 
 class AccessPolicy:
-    """Decides on a request from its headers alone: Host, then Origin, then token.
+    """Decides on a request by its headers alone: Host, then Origin, then token.
 
     Args:
         verifier: checks tokens.
         audience: ``codebuddy:client`` or ``codebuddy:link``.
-        hosts: the values of Host that are ours, port included; any other is a rebound DNS name (CVE-2025-66414).
-        origins: the values of Origin that are let in; a program sends none, a web page always does.
+        hosts: accepted values of Host, with the port; any other is a rebound DNS name (CVE-2025-66414).
     """
 
-    def __init__(
-        self, verifier: TokenVerifier, audience: str, hosts: Iterable[str], origins: Iterable[str] = ()
-    ) -> None:
+    def __init__(self, verifier: TokenVerifier, audience: str, hosts: Iterable[str]) -> None:
         self._verifier = verifier
         self._audience = audience
         self._hosts = frozenset(hosts)
-        self._origins = frozenset(origins)
 
     def check_source(self, headers: Mapping[str, str]) -> None:
-        """Refuse a request that did not come to us by our own name, or that a web page sent.
-
-        Raises:
-            AccessDenied: 403.
-        """
+        """Raise AccessDenied (403) when the request was not sent to one of our names, or was sent by a web page."""
         host = headers.get("host", "").lower()
         if host not in self._hosts:
-            raise AccessDenied(
-                403, f"This hub does not answer to that Host; use one of: {', '.join(sorted(self._hosts))}."
-            )
-        origin = headers.get("origin")
-        if origin is not None and origin not in self._origins:
+            names = ", ".join(sorted(self._hosts))
+            raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {names}.")
+        if headers.get("origin") is not None:  # programs send none, web pages always do
             raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")
 
     def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        """Give the principal of a request whose source is checked.
-
-        Raises:
-            AccessDenied: 401.
-        """
+        """Return the principal of the request's token; raise AccessDenied (401) without a valid one."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise AccessDenied(401, "Send a token: Authorization: Bearer <token>; make one with: make token.")

@@ -1,4 +1,4 @@
-"""The hub's assembly: reads the configuration, joins the parts, opens the doors, and closes them in order."""
+"""The hub's process: builds its parts from the configuration, opens its listeners, and closes them in order."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 from anyio.to_thread import run_sync
 
+from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.files.confinement import Workspaces
 from codebuddy.hub.access import CLIENT_AUDIENCE, LINK_AUDIENCE, AccessPolicy, TokenVerifier
@@ -22,7 +23,7 @@ from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.health import Fleet
-from codebuddy.hub.http import DRAIN_SECONDS, Door, client_app, http_sessions, listen, open_door
+from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, http_sessions, make_listener
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code import code_tools
 from codebuddy.hub.tools.code_edits import action_tools, code_edit_tools, rename_tools
@@ -33,44 +34,36 @@ from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.tool import LOCAL, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.mcp_server import InFlight, build_server, serve_channel
-from codebuddy.wire.stdio import HUB_SOCKET, LineChannel
+from codebuddy.wire.mcp_server import build_server, serve_channel
+from codebuddy.wire.stdio import LineChannel
 
 WORKSPACES = Path("/workspaces")
 JOURNAL = Path("/var/lib/codebuddy/journal")
 
-TELL_SECONDS = 5.0
-"""So long a write waits for the spoke to have told its language servers of the change."""
+NOTIFY_SECONDS = 5.0
+"""How long a write waits for the spoke to notify its language servers."""
 
 INSTRUCTIONS = """\
-Every path begins with a project's id: project-a/src/utils.ts (but cwd is relative to the project). list_projects tells
-which projects there are. Lines and columns are 1-based, columns count Unicode code points. Each project's commands and
-tests run in that project's own container, which has no network unless its project declares an egress. An answer with
-complete=false may lack something; its reason says why. Every write is an edit that undo_edit takes back."""
+Every path begins with a project's id: project-a/src/utils.ts (but cwd is relative to the project). list_projects lists
+the projects. Lines and columns are 1-based, columns count Unicode code points. Each project's commands and tests run in
+that project's own container, which has no network unless its project declares an egress. An answer with complete=false
+may be incomplete; its reason says why. Every write is an edit that undo_edit can undo."""
 
 log = logging.getLogger(__name__)
 
 
 class Hub:
-    """Everything that the doors lead to.
-
-    Args:
-        configuration: the hub's configuration.
-        journal: where edits are recorded.
-        workspaces: where the projects are mounted.
-    """
+    """The parts that all listeners share: files, edits, links to spokes, and the tools that use them."""
 
     def __init__(self, configuration: HubConfiguration, journal: Journal, workspaces: Path = WORKSPACES) -> None:
-        self.configuration = configuration
         self.links = Links(configuration.projects)
         self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
         self.fleet = Fleet(configuration.projects, self.links, self.workspaces)
         self.engine = EditEngine(self.workspaces, journal)
         formatting = [project for project, one in configuration.projects.items() if one.format_on_write]
         formatter = WriteFormatter(link_format(self.links), formatting, self.engine.max_file_bytes)
-        editor = Editor(self.engine, self._tell_changed, link_check(self.links), formatter)
+        editor = Editor(self.engine, self._notify_spoke, link_check(self.links), formatter)
         projects = frozenset(configuration.projects)
-        self.in_flight = InFlight()
         self.server = build_server(
             "codebuddy",
             [
@@ -86,60 +79,56 @@ class Hub:
                 *server_tools(self.links, projects),
             ],
             INSTRUCTIONS,
-            self.in_flight,
             "the hub's log",
         )
         self.stopping = anyio.Event()
 
-    async def _tell_changed(self, project: str, paths: list[str]) -> None:
-        """Tell a spoke what the hub wrote, and wait until its language servers have it. A write stands even so: a spoke
-        that is offline reads the files when it starts.
+    async def _notify_spoke(self, project: str, paths: list[str]) -> None:
+        """Tell a spoke which files changed, and wait until its language servers know.
+
+        A failure does not undo the write: a spoke that is offline reads the files when it starts.
         """
-        with anyio.move_on_after(TELL_SECONDS) as limit:
+        with anyio.move_on_after(NOTIFY_SECONDS) as limit:
             try:
                 await self.links.call(project, "files_changed", {"paths": paths}, FilesChangedResult)
             except ToolError as error:
-                log.info("%s was not told of a change: %s", project, error.message)
+                log.info("%s was not notified of a change: %s", project, error.message)
         if limit.cancelled_caught:
-            log.warning("%s did not take the news of a change within %.0f s", project, TELL_SECONDS)
+            log.warning("%s did not confirm a change within %.0f s", project, NOTIFY_SECONDS)
 
     async def serve_local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection of the local socket."""
+        """Serve one connection of the local socket until it ends or the hub stops."""
 
-        async def end_at_stop() -> None:
+        async def cancel_at_stop() -> None:
             await self.stopping.wait()
             tasks.cancel_scope.cancel()
 
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(end_at_stop)
+                tasks.start_soon(cancel_at_stop)
                 await serve_channel(self.server, LineChannel(reader, writer), LOCAL)
                 tasks.cancel_scope.cancel()
         finally:
             writer.close()
 
     async def recover(self) -> None:
-        """Bring every edit to an end that a crash left unfinished. Nothing may be served before."""
+        """Finish or revert every edit that a crash left unfinished; must be called before anything is served."""
         ends = await run_sync(recover, self.workspaces, self.engine.journal)
         if ends:
             log.warning("a crash had left %d edits unfinished", len(ends))
 
     async def stop(self) -> None:
-        """Let what runs finish for a moment, then end every connection and link with a reason."""
+        """Wait up to ``DRAIN_SECONDS`` for calls to finish, then end every connection and link with a reason."""
         with anyio.move_on_after(DRAIN_SECONDS):
-            await self.in_flight.idle()
+            await self.server.in_flight.idle()
         self.stopping.set()
-
-
-def _raise_limit_of_files() -> None:
-    """Use what the container allows: an edit of many directories holds all of them open."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
     """Run the hub until SIGTERM or SIGINT."""
-    _raise_limit_of_files()
+    # Use as many descriptors as the container allows: an edit of many directories keeps all of them open.
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     configuration = HubConfiguration.load(config_path)
     verifier = TokenVerifier.load(secrets / "signing.pub", configuration.fleet)
     hub = Hub(configuration, await run_sync(open_journal, configuration.journal))
@@ -148,33 +137,6 @@ async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> Non
         await _serve(hub, configuration, verifier)
     finally:
         await run_sync(hub.engine.close)
-
-
-async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerifier) -> None:
-    published = configuration.client.published
-    client_policy = AccessPolicy(
-        verifier, CLIENT_AUDIENCE, [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
-    )
-    link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
-    sessions = http_sessions(hub.server)
-    clients = open_door(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
-    listens = {project.listen: name for name, project in configuration.projects.items()}
-    spokes = open_door(link_app(hub.server, hub.links, link_policy, listens, hub.stopping), for_spokes=True)
-
-    client_socket = listen(configuration.client.address, configuration.client.port)
-    spoke_sockets = [listen(address, LINK_PORT) for address in listens]
-    HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    HUB_SOCKET.unlink(missing_ok=True)
-    local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
-    gc.freeze()  # what exists now stays; the collector need not walk it again, which keeps the slowest answers quick
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_close_at_signal, hub, clients, spokes, local)
-        async with sessions.run(), anyio.create_task_group() as doors:
-            doors.start_soon(clients.serve, [client_socket])
-            doors.start_soon(spokes.serve, spoke_sockets)
-            log.info("serving %d projects on port %d", len(listens), published)
-        tasks.cancel_scope.cancel()
 
 
 def open_journal(limits: JournalLimits, directory: Path = JOURNAL) -> Journal:
@@ -188,7 +150,7 @@ def open_journal(limits: JournalLimits, directory: Path = JOURNAL) -> Journal:
     except (OSError, ValueError) as error:
         log.critical(
             "The journal of edits at %s cannot be opened (%s). It must be a directory that user %d may write, on a "
-            "disk with room, and that no other hub uses; mend that and start the hub again, or run make up.",
+            "disk with free space, and that no other hub uses; fix that and start the hub again, or run make up.",
             directory,
             error,
             os.geteuid(),
@@ -196,13 +158,39 @@ def open_journal(limits: JournalLimits, directory: Path = JOURNAL) -> Journal:
         raise SystemExit(1) from None
 
 
-async def _close_at_signal(hub: Hub, clients: Door, spokes: Door, local: asyncio.Server) -> None:
-    """Close in order: no new connections; what runs finishes or is cancelled; then the connections and the links."""
+async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerifier) -> None:
+    published = configuration.client.published
+    client_hosts = [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    client_policy = AccessPolicy(verifier, CLIENT_AUDIENCE, client_hosts)
+    link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
+    sessions = http_sessions(hub.server)
+    clients = make_listener(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
+    addresses = {project.listen: name for name, project in configuration.projects.items()}
+    spokes = make_listener(link_app(hub.server, hub.links, link_policy, addresses, hub.stopping), for_spokes=True)
+
+    client_socket = bind(configuration.client.address, configuration.client.port)
+    spoke_sockets = [bind(address, LINK_PORT) for address in addresses]
+    HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    HUB_SOCKET.unlink(missing_ok=True)
+    local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
+    gc.freeze()  # what exists now stays; the collector need not visit it again, which shortens the slowest answers
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_close_on_signal, hub, clients, spokes, local)
+        async with sessions.run(), anyio.create_task_group() as listeners:
+            listeners.start_soon(clients.serve, [client_socket])
+            listeners.start_soon(spokes.serve, spoke_sockets)
+            log.info("serving %d projects on port %d", len(addresses), published)
+        tasks.cancel_scope.cancel()
+
+
+async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: asyncio.Server) -> None:
+    """On a signal, refuse new connections, let calls finish or cancel them, then end connections and links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("stopping on %s", signal.Signals(number).name)
             break
-    for listener in (local, *clients.servers, *spokes.servers):
-        listener.close()
+    for server in (local, *clients.servers, *spokes.servers):
+        server.close()
     await hub.stop()
     clients.should_exit = spokes.should_exit = True

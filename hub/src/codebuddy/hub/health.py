@@ -1,65 +1,48 @@
-"""The hub's view of the fleet: each project's link, language servers and mount, with a reason for what is not ready."""
+"""The health of each project: its link, language servers and mount, with a reason for what is not ready."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import anyio
 from pydantic import BaseModel
 
 from codebuddy.configuration import HubProject
+from codebuddy.files.confinement import Workspaces
 from codebuddy.hub.spokes import Links
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus
 from codebuddy.tool import Principal, ToolError
 
 STATUS_SECONDS = 2.0
-"""So long a spoke may take to tell how it is."""
-
-
-class Mounts(Protocol):
-    """Says which directory stands behind a project in the hub."""
-
-    def identity(self, project: str) -> str:
-        """Give ``st_dev:st_ino`` of the project's directory; raise ToolError when it is not there."""
+"""How long a spoke may take to report its status."""
 
 
 class ProjectHealth(BaseModel):
     """One project's part of the health document.
 
-    Args:
-        ready: whether everything works; when not, ``reason`` says why. A degraded language server counts as not
-            working: whoever relies on its answers must know that they may lack something. One that still loads, or was
-            stopped until it is asked, does what it should.
-        link: ``connected``, ``offline`` (no spoke dialled in) or ``silent`` (it does not answer).
-        mount: ``same`` when hub and spoke see one directory, ``differs`` or ``missing``.
-        watching: how the spoke notices changes.
+    The project is ready when everything works; otherwise ``reason`` says why. A degraded language server makes it not
+    ready, because its answers may be incomplete. One that is loading, or stopped until it is needed, does not.
     """
 
     ready: bool
-    link: Literal["connected", "offline", "silent"]
-    mount: Literal["same", "differs", "missing"] | None = None
-    watching: str | None = None
+    link: Literal["connected", "offline", "silent"]  # offline: no spoke has connected; silent: it does not answer
+    mount: Literal["same", "differs", "missing"] | None = None  # same: hub and spoke see one directory
+    watching: str | None = None  # how the spoke notices changes
     language_servers: list[LanguageServerState] = []
     reason: str | None = None
 
 
 class Fleet:
-    """Asks every spoke how it is.
+    """Asks the spokes for their status, and compares their mounts with the hub's own."""
 
-    Args:
-        projects: the configured projects.
-        links: the links to their spokes.
-        mounts: the hub's own view of their directories.
-    """
-
-    def __init__(self, projects: Mapping[str, HubProject], links: Links, mounts: Mounts) -> None:
+    def __init__(self, projects: Mapping[str, HubProject], links: Links, workspaces: Workspaces) -> None:
         self.projects = projects
         self._links = links
-        self._mounts = mounts
+        self._workspaces = workspaces
 
     async def health(self, principal: Principal | None) -> dict[str, Any]:
-        """Give the health document: overall status for everybody, the projects that the principal covers for it."""
+        """Return the overall status, and for a principal also the projects that it covers."""
         reports = await self.project_health(self.projects)
         ready = all(report.ready for report in reports.values())
         document: dict[str, Any] = {"status": "ok" if ready else "degraded"}
@@ -72,7 +55,7 @@ class Fleet:
         return document
 
     async def project_health(self, projects: Iterable[str]) -> dict[str, ProjectHealth]:
-        """Ask the spokes of these projects, all at once; none waits for another."""
+        """Ask the spokes of these projects concurrently."""
         reports: dict[str, ProjectHealth] = {}
 
         async def ask(project: str) -> None:
@@ -88,9 +71,10 @@ class Fleet:
             with anyio.fail_after(STATUS_SECONDS):
                 status = await self._links.call(project, "spoke_status", {}, SpokeStatus)
         except ToolError as error:
-            return _not_ready("offline", error.message)
+            return ProjectHealth(ready=False, link="offline", reason=error.message)
         except TimeoutError:
-            return _not_ready("silent", f"The spoke of {project} does not say how it is; see its log.")
+            reason = f"The spoke of {project} does not report its status; see its log."
+            return ProjectHealth(ready=False, link="silent", reason=reason)
         return self._judge(project, status)
 
     def _judge(self, project: str, status: SpokeStatus) -> ProjectHealth:
@@ -101,7 +85,7 @@ class Fleet:
         ]
         mount: Literal["same", "differs", "missing"] = "same"
         try:
-            if self._mounts.identity(project) != status.mount:
+            if self._workspaces.identity(project) != status.mount:
                 mount = "differs"
                 reasons.append(
                     "hub and spoke see different directories: the project's was moved or replaced; run: make up"
@@ -117,7 +101,3 @@ class Fleet:
             language_servers=status.language_servers,
             reason="; ".join(reasons) or None,
         )
-
-
-def _not_ready(link: Literal["offline", "silent"], reason: str) -> ProjectHealth:
-    return ProjectHealth(ready=False, link=link, reason=reason)

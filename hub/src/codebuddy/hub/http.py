@@ -1,4 +1,4 @@
-"""The hub's doors: the ASGI applications for clients (HTTP and WebSocket) and the guard in front of every door."""
+"""The hub's HTTP listeners: connection limits, the access guard, and the application for clients."""
 
 from __future__ import annotations
 
@@ -30,65 +30,62 @@ from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 DRAIN_SECONDS = 3
-"""After SIGTERM, requests that are being answered have so long to finish; then they are cancelled."""
-
+"""How long requests may still run after SIGTERM before they are cancelled."""
 
 MAX_CONNECTIONS = 128
-"""Connections on one listener: who opens more gets no further, and takes no descriptor from the others."""
+"""Connections per bound address; further ones are aborted so that they cannot exhaust descriptors."""
 
 MAX_SPOKE_CONNECTIONS = 16
-"""The same where spokes come in: each connection may hold a message that is never finished, as long as one may be."""
+"""The same for spokes: each connection may hold an unfinished message of the largest size."""
 
 FIRST_REQUEST_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
 
+HealthReport = Callable[[Principal | None], Awaitable[dict[str, Any]]]
+"""Returns the health document for a principal, or only the overall ``status`` (``ok`` or not) for None."""
 
-class _BoundedConnection(H11Protocol):
-    """An HTTP connection that must say soon what it wants, one of a limited number on its listener."""
+
+class _LimitedConnection(H11Protocol):
+    """An HTTP connection that must send its first request soon, one of a limited number at its bound address."""
 
     limit = MAX_CONNECTIONS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        listener = transport.get_extra_info("sockname")
+        address = transport.get_extra_info("sockname")
         others = sum(
-            getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == listener
+            getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == address
             for other in self.connections
         )
         super().connection_made(transport)
         if others >= self.limit:
             transport.abort()
         else:
-            asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._end_if_silent)
+            asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._abort_without_request)
 
-    def _end_if_silent(self) -> None:
-        # After an upgrade another protocol has the transport, and has seen a whole request.
+    def _abort_without_request(self) -> None:
+        # After an upgrade another protocol owns the transport, and a whole request was received.
         if self.cycle is None and self.transport.get_protocol() is self:
             cast(asyncio.Transport, self.transport).abort()
 
 
-class _SpokeConnection(_BoundedConnection):
+class _SpokeConnection(_LimitedConnection):
     limit = MAX_SPOKE_CONNECTIONS
 
 
-class Door(uvicorn.Server):
-    """A uvicorn server that leaves signals alone: the hub has two doors, and closes both on one signal."""
+class Listener(uvicorn.Server):
+    """A uvicorn server that leaves signals alone: the hub has two and closes both on one signal."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def open_door(app: ASGIApp, for_spokes: bool = False) -> Door:
-    """Make the server of an application; ``serve(sockets)`` runs it.
-
-    Args:
-        app: the application.
-        for_spokes: whether spokes come in here, which may be hostile: of each fewer connections are taken.
-    """
-    return Door(
+def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
+    """Create the server of an application; ``serve(sockets)`` runs it. Spokes may be hostile and get lower limits."""
+    return Listener(
         uvicorn.Config(
             app,
-            http=_SpokeConnection if for_spokes else _BoundedConnection,
+            http=_SpokeConnection if for_spokes else _LimitedConnection,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -103,8 +100,8 @@ def open_door(app: ASGIApp, for_spokes: bool = False) -> Door:
     )
 
 
-def listen(address: str, port: int) -> socket.socket:
-    """Bind one address and no other: what is not bound cannot be reached from the wrong network."""
+def bind(address: str, port: int) -> socket.socket:
+    """Listen on one address only, so that it cannot be reached from any other network."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
@@ -112,48 +109,64 @@ def listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-HealthReport = Callable[[Principal | None], Awaitable[dict[str, Any]]]
-"""Gives the health document for a principal; for None only the overall status. Its ``status`` is ``ok`` or not."""
-
-
 class AccessGuard:
-    """ASGI middleware: nothing reaches the application, upgrade or request, before Host, Origin and token are checked.
+    """ASGI middleware that checks Host, Origin and token before any request or upgrade reaches the application.
 
     Args:
-        app: the application behind it; it finds the principal in the scope.
+        app: the application; it finds the principal in the scope.
         policy: decides.
-        open_paths: paths that may be asked without a token; their principal is then None.
+        open_paths: paths that may be requested without a token; the principal is None then.
+        check: raises AccessDenied for a principal that must not use this listener.
     """
 
-    def __init__(self, app: ASGIApp, policy: AccessPolicy, open_paths: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: AccessPolicy,
+        open_paths: frozenset[str] = frozenset(),
+        check: Callable[[Scope, Principal], None] = lambda _scope, _principal: None,
+    ) -> None:
         self._app = app
         self._policy = policy
         self._open_paths = open_paths
+        self._check = check
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        try:
-            self._policy.check_source(headers)
-            if scope["path"] in self._open_paths and "authorization" not in headers:
-                scope[PRINCIPAL_KEY] = None
-            else:
-                principal = self._policy.authenticate(headers)
-                scope[PRINCIPAL_KEY] = principal
-                scope["user"] = _as_sdk_user(principal)
-        except AccessDenied as denied:
-            await _refuse(denied, scope, receive, send)
-            return
+        if scope["type"] in ("http", "websocket"):
+            try:
+                self._admit(scope)
+            except AccessDenied as denied:
+                headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
+                response = JSONResponse({"error": denied.message}, denied.status, headers)
+                if scope["type"] == "websocket":
+                    # ASGI's denial response extension: an HTTP answer in place of the upgrade
+                    await WebSocket(scope, receive, send).send_denial_response(response)
+                else:
+                    await response(scope, receive, send)
+                return
         await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        self._policy.check_source(headers)
+        if scope["path"] in self._open_paths and "authorization" not in headers:
+            scope[PRINCIPAL_KEY] = None
+            return
+        principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
+        self._check(scope, principal)
+        # The SDK binds an HTTP session to the user that opened it.
+        scope["user"] = AuthenticatedUser(
+            AccessToken(
+                token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes)
+            )
+        )
 
 
 def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:
-    """Make the Streamable HTTP side of a server; run it around the application's life.
+    """Create the Streamable HTTP side of a server; its ``run()`` must surround the application's life.
 
-    The guard has checked Host and Origin already, so the SDK's own check, which knows fewer cases, stays off. No event
-    is stored: an answer that its connection did not take cannot be fetched on another, so its call is cancelled.
+    The SDK's own check of Host and Origin stays off, since the guard has made a stricter one. No event is stored: an
+    answer whose connection is lost cannot be fetched on another, so its call is cancelled.
     """
     return StreamableHTTPSessionManager(server, max_request_body_size=MAX_MESSAGE_BYTES, max_sessions=1000)
 
@@ -165,7 +178,7 @@ def client_app(
     policy: AccessPolicy,
     stopping: anyio.Event,
 ) -> ASGIApp:
-    """Make the application behind the client endpoint: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
+    """Create the application for clients: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
 
     async def websocket(socket: WebSocket) -> None:
         await serve_websocket(server, socket, stopping)
@@ -183,20 +196,3 @@ def client_app(
         ]
     )
     return AccessGuard(app, policy, open_paths=frozenset({"/health"}))
-
-
-def _as_sdk_user(principal: Principal) -> AuthenticatedUser:
-    """Tell the SDK who asks: it binds an HTTP session to the credential that opened it."""
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes))
-    )
-
-
-async def _refuse(denied: AccessDenied, scope: Scope, receive: Receive, send: Send) -> None:
-    headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
-    response = JSONResponse({"error": denied.message}, denied.status, headers)
-    if scope["type"] == "websocket":
-        # The denial response extension of ASGI: an HTTP answer in place of the upgrade.
-        await WebSocket(scope, receive, send).send_denial_response(response)
-    else:
-        await response(scope, receive, send)

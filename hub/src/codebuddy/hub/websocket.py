@@ -1,16 +1,17 @@
-"""MCP over WebSocket, the server's side, under Starlette."""
+"""MCP over WebSocket connections that clients and spokes open to the hub."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.tool import Principal
-from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, Budget, ChannelClosed
+from codebuddy.wire.jsonrpc import SUBPROTOCOL, UNSUPPORTED_DATA, ChannelClosed, RequestQuota
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 
 # Close codes of RFC 6455, section 7.4.1.
@@ -19,7 +20,7 @@ POLICY_VIOLATION = 1008
 
 
 class AcceptedChannel:
-    """Text messages on a WebSocket that a client opened to us."""
+    """Text messages on an accepted WebSocket."""
 
     def __init__(self, socket: WebSocket) -> None:
         self._socket = socket
@@ -41,16 +42,14 @@ class AcceptedChannel:
             raise ChannelClosed from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close with a code and a reason; nothing happens when it is closed already."""
+        """Close with a code and a reason, unless it is closed already."""
         if self._socket.application_state is WebSocketState.CONNECTED:
-            try:
+            with suppress(WebSocketDisconnect, RuntimeError):
                 await self._socket.close(code, reason)
-            except (WebSocketDisconnect, RuntimeError):
-                return
 
 
 async def accept(socket: WebSocket) -> AcceptedChannel:
-    """Accept an upgrade, selecting the subprotocol ``mcp`` when the client offers it and none when it offers none."""
+    """Accept an upgrade, with the subprotocol ``mcp`` if the client offers it and none otherwise."""
     offered = socket.scope.get("subprotocols", [])
     await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
     return AcceptedChannel(socket)
@@ -58,38 +57,30 @@ async def accept(socket: WebSocket) -> AcceptedChannel:
 
 @asynccontextmanager
 async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: anyio.Event) -> AsyncIterator[None]:
-    """End the body, and close the connection with the right code, when the hub stops or the token expires."""
+    """Cancel the body and close the connection with the right code when the hub stops or the token expires."""
 
-    async def at_stop() -> None:
-        await stopping.wait()
-        await channel.close(GOING_AWAY, "the hub is shutting down")
-        tasks.cancel_scope.cancel()
-
-    async def at_expiry(expires_at: float) -> None:
-        await anyio.sleep(max(0.0, expires_at - time.time()))
-        await channel.close(POLICY_VIOLATION, "the token has expired")
+    async def close_after(wait: Callable[[], Awaitable[object]], code: int, reason: str) -> None:
+        await wait()
+        await channel.close(code, reason)
         tasks.cancel_scope.cancel()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(at_stop)
+        tasks.start_soon(close_after, stopping.wait, GOING_AWAY, "the hub is shutting down")
         if principal.expires_at is not None:
-            tasks.start_soon(at_expiry, principal.expires_at)
+            until_expiry = partial(anyio.sleep, max(0.0, principal.expires_at - time.time()))
+            tasks.start_soon(close_after, until_expiry, POLICY_VIOLATION, "the token has expired")
         yield
         tasks.cancel_scope.cancel()
 
 
 async def serve_websocket(
-    server: McpServer, socket: WebSocket, stopping: anyio.Event, budget: Budget | None = None
+    server: McpServer, socket: WebSocket, stopping: anyio.Event, quota: RequestQuota | None = None
 ) -> None:
-    """Serve MCP on one upgraded connection until the client leaves, its token expires, or the hub stops.
+    """Accept an upgrade that the guard let through, and serve MCP until the client leaves or the `lifetime` ends.
 
-    Args:
-        server: the kernel's server object.
-        socket: not yet accepted; the access layer has put the principal into its scope.
-        stopping: set when the hub shuts down; the connection is then closed with 1001.
-        budget: how many bytes of requests are answered at a time; None: those of one client.
+    ``quota`` bounds the bytes of the requests being answered; None means that of one client.
     """
     principal: Principal = socket.scope[PRINCIPAL_KEY]
     channel = await accept(socket)
     async with lifetime(channel, principal, stopping):
-        await serve_channel(server, channel, principal, budget)
+        await serve_channel(server, channel, principal, quota)

@@ -1,4 +1,4 @@
-"""The models of every tool's arguments and answers, which hub and agent agree on.
+"""Models of the tools' arguments and answers, which hub and agent share.
 
-Used by the hub, the agent and their clients. It imports nothing of either process.
+Used by the hub, the agent and their clients. It imports neither `hub` nor `agent`.
 """

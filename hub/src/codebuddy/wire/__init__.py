@@ -1,4 +1,4 @@
-"""JSON-RPC messages and how they travel between hub and agent, and between a client and the program.
+"""JSON-RPC and MCP messages, and the channels that carry them between client, hub and agent.
 
-Used by the hub, the agent and the command line. It knows no tool and imports nothing of either process.
+Used by the hub, the agent and the command line. It knows no particular tool and imports neither `hub` nor `agent`.
 """

@@ -1,4 +1,7 @@
-"""JSON-RPC 2.0 messages: what they are made of. Nothing here sends or waits."""
+"""JSON-RPC 2.0 on any channel that carries text messages: both sides can send requests and answer them.
+
+Nothing here knows MCP or a tool. The agent loads this module, so it must not import the MCP SDK or a web server.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,54 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 import anyio
 from pydantic_core import from_json, to_json
 
 Params = dict[str, Any]
+OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
+
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""The longest message that any transport accepts, in bytes."""
 
 MAX_ID_CHARACTERS: Final = 200
-"""An id is given back with the answer: a longer one would have us keep what it holds."""
+"""A request id is kept until the answer is sent, so its length is bounded."""
 
+MAX_PROGRESS_CHARACTERS: Final = 32 * 1024
+"""The message of a progress notification is cut to this length."""
+
+MAX_CONCURRENT_REQUESTS: Final = 256
+"""Requests of one connection that are served at a time. Further ones are refused, which stops a flood."""
+
+CLIENT_BYTES: Final = 32 * 1024 * 1024
+"""Request quota of one client connection."""
+
+SPOKE_BYTES: Final = 8 * 1024 * 1024
+"""Request quota of all client connections from one spoke, which may be hostile: two requests of the largest size."""
+
+FINISH_SECONDS: Final = 3.0
+"""How long a client that closed its input is still sent answers. After that its requests are cancelled."""
+
+SILENCE_SECONDS: Final = 1.0
+"""When nothing is heard for this long while a request is under way, the other side is pinged."""
+
+PING_SECONDS: Final = 2.0
+"""How long an answer to a ping may take. An agent answers between two lines of output, however busy its project is."""
+
+_CANCEL_SECONDS: Final = 2.0
 _MAX_ID: Final = 2**63
+
+# Bounds on progress notifications that the caller has not taken yet.
+_MAX_NOTICES: Final = 1000
+_MAX_NOTICE_CHARACTERS: Final = 1024 * 1024
+
+SUBPROTOCOL: Final = "mcp"
+"""The WebSocket subprotocol of MCP."""
+
+UNSUPPORTED_DATA: Final = 1003
+"""WebSocket close code for a frame that is not text; RFC 6455, section 7.4.1."""
 
 # JSON-RPC 2.0, section 5.1.
 PARSE_ERROR: Final = -32700
@@ -25,18 +65,14 @@ INVALID_REQUEST: Final = -32600
 METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
-# Ours, of those that are left to servers.
+# Our own, from the range that the specification leaves to servers.
 ANSWER_TOO_LONG: Final = -32050
+
+log = logging.getLogger(__name__)
 
 
 class RemoteError(Exception):
-    """An error in place of a result; what the other side answered, or what it is to be answered.
-
-    Args:
-        code: of JSON-RPC or MCP.
-        message: a sentence.
-        data: more, if there is more.
-    """
+    """An error in place of a result: received from the other side, or raised by a handler to be sent to it."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
@@ -45,64 +81,23 @@ class RemoteError(Exception):
         self.data = data
 
 
-def message_of(request_id: int | str | None = None, **members: Any) -> Params:
-    """Give a message with an id (an error has one in any case) and members, of which absent ``params`` are left out."""
-    message: Params = {"jsonrpc": "2.0"}
-    if request_id is not None or "error" in members:
-        message["id"] = request_id
-    if members.get("params", ...) is None:
-        del members["params"]
-    return message | members
-
-
-def error_of(code: int, message: str, data: Any = None) -> Params:
-    """Give the ``error`` member of a message."""
-    return {"code": code, "message": message} | ({} if data is None else {"data": data})
-
-
-NOT_A_MESSAGE: Final = message_of(error=error_of(PARSE_ERROR, "This is not a JSON-RPC 2.0 message."))
-
-
-def is_id(value: object) -> TypeGuard[int | str]:
-    """Say whether a value can be the id of a request."""
-    if isinstance(value, str):
-        return len(value) <= MAX_ID_CHARACTERS
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_ID
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Say whether a value is a number; in Python, true and false are too."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def key_of(value: int | str) -> int | str:
-    """Give what an id is known by: some clients give a number back as a string."""
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
-
-
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-"""The longest message that any transport takes, in bytes."""
-
-SUBPROTOCOL = "mcp"
-"""What a WebSocket that carries MCP is opened for."""
-
-UNSUPPORTED_DATA = 1003
-"""Close code of a WebSocket for a frame that is no text; RFC 6455, section 7.4.1."""
+class WireClosed(Exception):
+    """The other side is gone, or went away before it answered."""
 
 
 class ChannelClosed(Exception):
-    """The other side is gone; nothing more can be sent or received."""
+    """The other side is gone; nothing can be sent or received any more."""
 
 
 class InputEnded(ChannelClosed):
-    """Nothing more will be received, but the other side may still take what is sent."""
+    """Nothing more will be received, but the other side may still accept what is sent."""
 
 
 class MessageTooLong(Exception):
-    """A message was left out, for it is longer than any transport takes; the next one can be received.
+    """A message exceeds ``MAX_MESSAGE_BYTES`` and was skipped; the next one can be received.
 
     Args:
-        request_id: the id of the request that it is, where that can be seen.
+        request_id: the id of the request that was skipped, if it could be seen.
     """
 
     def __init__(self, request_id: int | str | None) -> None:
@@ -111,403 +106,400 @@ class MessageTooLong(Exception):
 
 
 class Channel(Protocol):
-    """A carrier of whole text messages, one JSON-RPC message each."""
+    """Carries whole text messages, one JSON-RPC message each."""
 
     async def receive(self) -> str:
-        """Give the next message; raise ChannelClosed when there is none to come, MessageTooLong for one left out."""
+        """Return the next message; raise ChannelClosed at the end, MessageTooLong for one that was skipped."""
 
     async def send(self, text: str) -> None:
-        """Send one message; raise ChannelClosed when nobody is there to take it."""
+        """Send one message; raise ChannelClosed when the other side is gone."""
 
 
-CLIENT_BYTES: Final = 32 * 1024 * 1024
-"""Of one connection of a client."""
+def is_id(value: object) -> TypeGuard[int | str]:
+    """Return whether a value can be the id of a request."""
+    if isinstance(value, str):
+        return len(value) <= MAX_ID_CHARACTERS
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _MAX_ID
 
-SPOKE_BYTES: Final = 8 * 1024 * 1024
-"""Of all connections from one spoke, whose programs may be hostile: two requests of the largest size."""
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-class Budget:
-    """Counts the bytes of requests that are being answered, on one or several connections.
+def _id_key(value: int | str) -> int | str:
+    """Return the key of an id in our tables: some clients return a number as a string."""
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
 
-    Args:
-        most: how many there may be.
-    """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._taken = 0
+def _message(**members: Any) -> Params:
+    """Build a message; ``params`` of None are left out."""
+    if members.get("params", ...) is None:
+        del members["params"]
+    return {"jsonrpc": "2.0", **members}
 
-    def take(self, size: int) -> bool:
-        """Count a request, unless it would be too much."""
-        if self._taken + size > self.most:
+
+def _error(request_id: int | str | None, code: int, message: str, data: Any = None) -> Params:
+    """Build an error response."""
+    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+    return _message(id=request_id, error=error)
+
+
+def _encode(message: Params) -> str:
+    # NaN and infinity become null, which no model accepts as a number: otherwise the caller would wait for an answer
+    # that it cannot parse.
+    return to_json(message, inf_nan_mode="null").decode()
+
+
+_NOT_A_MESSAGE: Final = _error(None, PARSE_ERROR, "This is not a JSON-RPC 2.0 message.")
+
+
+class RequestQuota:
+    """Bounds the bytes of requests that are being answered, on one connection or several."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._used = 0
+
+    def acquire(self, size: int) -> bool:
+        """Count a request of this size; return False, and count nothing, when it exceeds the quota."""
+        if self._used + size > self.max_bytes:
             return False
-        self._taken += size
+        self._used += size
         return True
 
-    def give_back(self, size: int) -> None:
-        """Take it that a request was answered."""
-        self._taken -= size
+    def release(self, size: int) -> None:
+        """Stop counting a request."""
+        self._used -= size
 
 
-# What a caller that does not listen may make us keep.
-_MAX_NOTICES: Final = 1000
-_MAX_KEPT: Final = 1024 * 1024
-
-MAX_PROGRESS_CHARACTERS: Final = 32 * 1024
-"""The longest message of a progress that is told; more is cut."""
-
-log = logging.getLogger(__name__)
-
-OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
-
-
-class WireClosed(Exception):
-    """The other side is gone, or went before it answered."""
-
-
-class Answered(NamedTuple):
-    """A result, and how long the message was that brought it, in characters."""
+class Response(NamedTuple):
+    """A result, and the length of the message that carried it, in characters."""
 
     result: Any
     characters: int
 
 
-class Pending:
-    """A request of ours that is not answered yet.
-
-    Args:
-        on_progress: is told what the other side tells, in order.
-    """
+class PendingRequest:
+    """A request that we sent and that is not answered yet."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
-        self.answer: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
-        self.telling: asyncio.Task[None] | None = None
+        self.response: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.reporting: asyncio.Task[None] | None = None
         self._on_progress = on_progress
-        self._progress: deque[tuple[float, float | None, str | None]] = deque()
-        self._kept = 0
+        self._notices: deque[tuple[float, float | None, str | None]] = deque()
+        self._notice_characters = 0
 
-    def take_progress(self, params: Params) -> None:
-        """Have the caller told how far it is; if there is too much to tell, the oldest is left out."""
+    def add_progress(self, params: Params) -> None:
+        """Queue a progress notification for the caller; the oldest ones are dropped when there are too many."""
         progress, total, message = params.get("progress"), params.get("total"), params.get("message")
-        if self._on_progress is None or not is_number(progress):
+        if self._on_progress is None or not _is_number(progress):
             return
         try:
-            done, whole = float(progress), float(total) if is_number(total) else None
+            done, whole = float(progress), float(total) if _is_number(total) else None
         except OverflowError:
             return
-        said = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
-        self._progress.append((done, whole, said))
-        self._kept += len(said or "")
-        while len(self._progress) > _MAX_NOTICES or self._kept > _MAX_KEPT:
-            self._next()
-        if self.telling is None or self.telling.done():
-            self.telling = asyncio.create_task(self._tell(self._on_progress))
+        text = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
+        self._notices.append((done, whole, text))
+        self._notice_characters += len(text or "")
+        while len(self._notices) > _MAX_NOTICES or self._notice_characters > _MAX_NOTICE_CHARACTERS:
+            self._next_notice()
+        if self.reporting is None or self.reporting.done():
+            self.reporting = asyncio.create_task(self._report(self._on_progress))
 
-    async def _tell(self, on_progress: OnProgress) -> None:
-        while self._progress:
+    async def _report(self, on_progress: OnProgress) -> None:
+        while self._notices:
             try:
-                await on_progress(*self._next())
+                await on_progress(*self._next_notice())
             except Exception:
-                log.exception("progress could not be told")
+                log.exception("progress could not be reported")
 
-    def _next(self) -> tuple[float, float | None, str | None]:
-        notice = self._progress.popleft()
-        self._kept -= len(notice[2] or "")
+    def _next_notice(self) -> tuple[float, float | None, str | None]:
+        notice = self._notices.popleft()
+        self._notice_characters -= len(notice[2] or "")
         return notice
 
-    def settle(self, message: Params, characters: int) -> None:
-        """Take the answer, as long as the message that it came in."""
-        if self.answer.done():
+    def resolve(self, message: Params, characters: int) -> None:
+        """Finish with the response in a message of this length."""
+        if self.response.done():
             return
         error = message.get("error")
         if error is None:
-            self.answer.set_result(Answered(message.get("result"), characters))
+            self.response.set_result(Response(message.get("result"), characters))
             return
         details = error if isinstance(error, dict) else {}
         code = details.get("code")
         text = str(details.get("message", "an error without a message"))[:2000]
-        self.answer.set_exception(RemoteError(code if isinstance(code, int) else 0, text, details.get("data")))
+        self.response.set_exception(RemoteError(code if isinstance(code, int) else 0, text, details.get("data")))
 
     def fail(self) -> None:
-        """Take it that there will be no answer."""
-        if not self.answer.done():
-            self.answer.set_exception(WireClosed("the other side is gone"))
-            self.answer.exception()  # seen: a caller that was cancelled meanwhile leaves no "never retrieved" warning
+        """Finish without a response: the other side is gone."""
+        if not self.response.done():
+            self.response.set_exception(WireClosed("the other side is gone"))
+            self.response.exception()  # retrieved, so a caller cancelled meanwhile causes no "never retrieved" warning
 
 
-FINISH_SECONDS: Final = 3.0
-"""A client that has ended its input gets the answers that are ready by then; what runs for it still is ended."""
-
-MAX_SERVED: Final = 256
-"""So many requests of one connection are answered at a time; more are refused, which stops a flood."""
-
-_CANCEL_SECONDS: Final = 2.0
-
-
+@dataclass(slots=True, eq=False)
 class Incoming:
-    """A request or notification of the other side.
+    """A request or notification from the other side; ``request_id`` is None for a notification."""
 
-    Args:
-        wire: what it came on.
-        method: its method.
-        params: its parameters; None when it has none.
-        request_id: its id; None for a notification.
-    """
-
-    __slots__ = ("cancelled", "method", "params", "request_id", "wire")
-
-    def __init__(self, wire: Wire, method: str, params: Params | None, request_id: int | str | None) -> None:
-        self.wire = wire
-        self.method = method
-        self.params = params
-        self.request_id = request_id
-        self.cancelled = False
+    connection: Wire
+    method: str
+    params: Params | None
+    request_id: int | str | None
+    cancelled: bool = False
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell how far the request is; nothing happens when the other side did not ask to be told."""
+        """Report progress, if the other side asked for it."""
         meta = (self.params or {}).get("_meta")
         token = meta.get("progressToken") if isinstance(meta, dict) else None
-        if not is_id(token):
-            return
-        params: Params = {"progressToken": token, "progress": progress}
-        if total is not None:
-            params["total"] = total
-        if message is not None:
-            params["message"] = message
-        await self.wire.notify("notifications/progress", params)
+        if is_id(token):
+            params = {"progressToken": token, "progress": progress, "total": total, "message": message}
+            await self.connection.notify("notifications/progress", {k: v for k, v in params.items() if v is not None})
 
 
-Serve = Callable[[Incoming], Awaitable[Any]]
+Handler = Callable[[Incoming], Awaitable[Any]]
+
+
+async def _answer_pings(incoming: Incoming) -> dict[str, Any]:
+    if incoming.request_id is not None and incoming.method != "ping":
+        raise RemoteError(METHOD_NOT_FOUND, f"Nothing here answers {incoming.method[:100]}.")
+    return {}
 
 
 class Wire:
-    """One connection: serves what the other side asks, and asks it.
+    """One connection: answers the other side's requests and sends requests to it.
 
     Args:
-        channel: carries the messages; it is left to the caller to close.
-        serve: gives the result of a request, or takes a notification; raises RemoteError for what it refuses. None: the
-            other side may only ask whether we are there.
-        in_order: methods that are answered before the next message is looked at.
-        most: how many requests are answered at a time; None: any number, for one that is trusted.
-        budget: how many bytes of requests are; None: those of one client.
+        channel: carries the messages; the caller closes it.
+        handler: returns the result of a request, or takes a notification; it raises RemoteError to refuse. None
+            answers pings only.
+        sequential: methods that are answered before the next message is read.
+        max_requests: how many requests are served at a time; None means no bound, and no quota, for a trusted peer.
+        quota: bounds the bytes of the requests being served; None means a quota of ``CLIENT_BYTES``.
     """
 
     def __init__(
         self,
         channel: Channel,
-        serve: Serve | None = None,
-        in_order: frozenset[str] = frozenset(),
-        most: int | None = MAX_SERVED,
-        budget: Budget | None = None,
+        handler: Handler | None = None,
+        sequential: frozenset[str] = frozenset(),
+        max_requests: int | None = MAX_CONCURRENT_REQUESTS,
+        quota: RequestQuota | None = None,
     ) -> None:
         self._channel = channel
-        self._serve = serve or _serve_ping
-        self._in_order = in_order
-        self._most = most
-        self._budget = Budget(CLIENT_BYTES) if budget is None else budget
-        self._pending: dict[int | str, Pending] = {}
+        self._handler = handler or _answer_pings
+        self._sequential = sequential
+        self._max_requests = max_requests
+        self._quota = quota or RequestQuota(CLIENT_BYTES)
+        self._pending: dict[int | str, PendingRequest] = {}
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
-        self.heard_at = 0.0
-        """When the other side was last heard, in the loop's time."""
+        self._heard_at = 0.0  # in the loop's time, as the next
         self._busy_since = 0.0
-        self._busy = asyncio.Event()
+        self._busy = asyncio.Event()  # set while a request is under way, in either direction
 
     async def run(self) -> None:
-        """Read until the channel closes. What is being served is cancelled then, and what we asked fails.
+        """Read until the channel closes; then cancel what is being served and fail what we asked.
 
-        When only its input ended, the other side gets the answers that are ready soon.
+        When only the other side's input ended, it still gets the answers that are ready within ``FINISH_SECONDS``.
         """
         loop = asyncio.get_running_loop()
         try:
             while True:
                 text = await self._receive()
                 if text is not None:
-                    self.heard_at = loop.time()
-                    await self._take(text)
+                    self._heard_at = loop.time()
+                    await self._dispatch(text)
         except InputEnded:
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
+            if self._serving:
+                await asyncio.wait(self._tasks(), timeout=FINISH_SECONDS)
         except ChannelClosed:
             pass
         finally:
             await self._close()
 
-    async def request(self, method: str, params: Params | None, on_progress: OnProgress | None = None) -> Answered:
-        """Ask, and wait for the answer for ever; cancelling this cancels it on the other side.
+    async def request(self, method: str, params: Params | None, on_progress: OnProgress | None = None) -> Response:
+        """Send a request and wait for its response, however long it takes; cancelling cancels it on the other side.
 
-        Args:
-            method: what to ask.
-            params: with what.
-            on_progress: is told what the other side tells, in order, all of it before this returns.
+        ``on_progress`` is called in order, and for the last time before this returns.
 
         Raises:
             RemoteError: the other side answered with an error.
-            WireClosed: it is gone.
+            WireClosed: the other side is gone.
         """
         if self._closed:
             raise WireClosed("the other side is gone")
         self._last_id += 1
-        ident = self._last_id
+        request_id = self._last_id
         if on_progress is not None:
-            params = {**(params or {}), "_meta": {"progressToken": ident}}
-        pending = Pending(on_progress)
-        self._begin()
-        self._pending[ident] = pending
+            params = {**(params or {}), "_meta": {"progressToken": request_id}}
+        pending = PendingRequest(on_progress)
+        self._mark_busy()
+        self._pending[request_id] = pending
         try:
-            await self._send(message_of(ident, method=method, params=params))
-            answered = await pending.answer
-            if pending.telling is not None:
-                await pending.telling
+            await self._send(_message(id=request_id, method=method, params=params))
+            response = await pending.response
+            if pending.reporting is not None:
+                await pending.reporting
         except ChannelClosed:
             raise WireClosed("the other side is gone") from None
         except asyncio.CancelledError:
             with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
-                await self.notify("notifications/cancelled", {"requestId": ident})
+                await self.notify("notifications/cancelled", {"requestId": request_id})
             raise
         finally:
-            del self._pending[ident]
-            self._done()
-            if pending.telling is not None:
-                pending.telling.cancel()
-        return answered
+            del self._pending[request_id]
+            self._mark_idle_when_done()
+            if pending.reporting is not None:
+                pending.reporting.cancel()
+        return response
 
     async def notify(self, method: str, params: Params | None = None) -> None:
         """Send a notification; it is dropped when the other side is gone."""
-        try:
-            await self._send(message_of(method=method, params=params))
-        except ChannelClosed:
-            return
+        with contextlib.suppress(ChannelClosed):
+            await self._send(_message(method=method, params=params))
 
-    async def silent(self, seconds: float) -> None:
-        """Return when one side has waited for the other, and nothing was heard, for so long."""
+    async def wait_until_unresponsive(self) -> bool:
+        """Ping the other side when a request is under way in silence.
+
+        Returns:
+            True when a ping is not answered, False when the connection closes.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await self._busy.wait()
-            quiet = loop.time() - max(self.heard_at, self._busy_since)
-            if quiet >= seconds:
-                return
-            await asyncio.sleep(seconds - quiet)
+            quiet = loop.time() - max(self._heard_at, self._busy_since)
+            if quiet < SILENCE_SECONDS:
+                await asyncio.sleep(SILENCE_SECONDS - quiet)
+                continue
+            try:
+                async with asyncio.timeout(PING_SECONDS):
+                    await self.request("ping", None)
+            except RemoteError:
+                continue  # an error is an answer too
+            except WireClosed:
+                return False
+            except TimeoutError:
+                return True
 
-    def _begin(self) -> None:
+    def _mark_busy(self) -> None:
         if not self._busy.is_set():
             self._busy_since = asyncio.get_running_loop().time()
             self._busy.set()
 
-    def _done(self) -> None:
+    def _mark_idle_when_done(self) -> None:
         if not self._pending and not self._serving:
             self._busy.clear()
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [task for _, task in self._serving.values()]
 
     async def _receive(self) -> str | None:
         try:
             return await self._channel.receive()
         except MessageTooLong as error:
-            await self._send(message_of(error.request_id, error=error_of(INVALID_REQUEST, str(error))))
+            await self._send(_error(error.request_id, INVALID_REQUEST, str(error)))
             return None
 
     async def _send(self, message: Params) -> None:
-        await self._channel.send(_text_of(message))
+        await self._channel.send(_encode(message))
 
-    async def _take(self, text: str) -> None:
+    async def _dispatch(self, text: str) -> None:
         try:
             message = from_json(text, allow_inf_nan=False)
         except ValueError:
             message = None
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-            await self._send(NOT_A_MESSAGE)
+            await self._send(_NOT_A_MESSAGE)
             return
-        method, params, ident = message.get("method"), message.get("params"), message.get("id")
+        method, params, request_id = message.get("method"), message.get("params"), message.get("id")
         if isinstance(method, str) and (params is None or isinstance(params, dict)):
             if "id" not in message:
-                await self._notified(method, params)
+                await self._on_notification(method, params)
                 return
-            if is_id(ident):
-                await self._asked(Incoming(self, method, params, ident), len(text))
+            if is_id(request_id):
+                await self._on_request(Incoming(self, method, params, request_id), _id_key(request_id), len(text))
                 return
         elif method is None and ("result" in message or "error" in message):
-            pending = self._pending.get(key_of(ident)) if is_id(ident) else None
-            if pending is not None:
-                pending.settle(message, len(text))
+            if (pending := self._pending_of(request_id)) is not None:
+                pending.resolve(message, len(text))
             return
-        await self._send(NOT_A_MESSAGE)
+        await self._send(_NOT_A_MESSAGE)
 
-    async def _notified(self, method: str, params: Params | None) -> None:
+    def _pending_of(self, request_id: object) -> PendingRequest | None:
+        return self._pending.get(_id_key(request_id)) if is_id(request_id) else None
+
+    async def _on_notification(self, method: str, params: Params | None) -> None:
+        members = params or {}
         if method == "notifications/progress":
-            token = (params or {}).get("progressToken")
-            pending = self._pending.get(key_of(token)) if is_id(token) else None
-            if pending is not None:
-                pending.take_progress(params or {})
+            if (pending := self._pending_of(members.get("progressToken"))) is not None:
+                pending.add_progress(members)
         elif method == "notifications/cancelled":
-            ident = (params or {}).get("requestId")
-            found = self._serving.get(key_of(ident)) if is_id(ident) else None
-            if found is not None:
-                found[0].cancelled = True
-                found[1].cancel()
+            request_id = members.get("requestId")
+            if is_id(request_id) and (found := self._serving.get(_id_key(request_id))) is not None:
+                incoming, task = found
+                incoming.cancelled = True
+                task.cancel()
         else:
             try:
-                await self._serve(Incoming(self, method, params, None))
+                await self._handler(Incoming(self, method, params, None))
             except Exception:
-                log.exception("taking %s failed", method)
+                log.exception("handling the notification %s failed", method)
 
-    async def _asked(self, incoming: Incoming, size: int) -> None:
-        assert incoming.request_id is not None
-        key = key_of(incoming.request_id)
-        problem = self._refusal(key, size)
-        if problem is not None:
-            # Sent before more is read: who does not read answers is not read either.
-            await self._send(message_of(incoming.request_id, error=error_of(INVALID_REQUEST, problem)))
+    async def _on_request(self, incoming: Incoming, key: int | str, size: int) -> None:
+        if (refusal := self._refusal(key, size)) is not None:
+            # Awaited before the next message is read: a peer that does not read answers is not read from either.
+            await self._send(_error(incoming.request_id, INVALID_REQUEST, refusal))
             return
-        self._begin()
-        task = asyncio.create_task(self._answer(incoming))
+        self._mark_busy()
+        task = asyncio.create_task(self._serve(incoming))
         self._serving[key] = incoming, task
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._ended(key, done, size))
-        if incoming.method in self._in_order:
+        task.add_done_callback(lambda done: self._on_served(key, done, size))
+        if incoming.method in self._sequential:
             await asyncio.wait([task])
 
     def _refusal(self, key: int | str, size: int) -> str | None:
-        """Say why a request is not served now; None: it is, and counts until `_ended`."""
+        """Return why a request is not served now, or None and count it until `_on_served`."""
         if key in self._serving:
             return "A request with this id is still being answered; give each its own."
-        if self._most is None:
+        if self._max_requests is None:
             return None
-        if len(self._serving) >= self._most:
-            return f"{self._most} requests are being answered; wait for one of them."
-        if not self._budget.take(size):
-            return f"Requests of nearly {self._budget.most // 2**20} MiB are being answered; wait for one of them."
+        if len(self._serving) >= self._max_requests:
+            return f"{self._max_requests} requests are being answered; wait for one of them."
+        if not self._quota.acquire(size):
+            return f"Requests of nearly {self._quota.max_bytes // 2**20} MiB are being answered; wait for one of them."
         return None
 
-    def _ended(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
-        self._tasks.discard(task)
-        if self._most is not None:
-            self._budget.give_back(size)
+    def _on_served(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
+        if self._max_requests is not None:
+            self._quota.release(size)
         del self._serving[key]
-        self._done()
+        self._mark_idle_when_done()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("answering failed", exc_info=error)
 
-    async def _answer(self, incoming: Incoming) -> None:
+    async def _serve(self, incoming: Incoming) -> None:
+        request_id = incoming.request_id
         try:
-            message = message_of(incoming.request_id, result=await self._serve(incoming))
+            message = _message(id=request_id, result=await self._handler(incoming))
         except RemoteError as error:
-            message = message_of(incoming.request_id, error=error_of(error.code, error.message, error.data))
+            message = _error(request_id, error.code, error.message, error.data)
         except Exception:
             log.exception("serving %s failed", incoming.method)
-            message = message_of(incoming.request_id, error=error_of(INTERNAL_ERROR, "Internal server error"))
+            message = _error(request_id, INTERNAL_ERROR, "Internal server error")
         if incoming.cancelled:
-            return  # nobody waits for it
+            return  # nobody waits for the answer
         try:
-            text = _text_of(message)
+            text = _encode(message)
         except ValueError:
             log.exception("the answer to %s cannot be written as JSON", incoming.method)
-            text = _text_of(message_of(incoming.request_id, error=error_of(INTERNAL_ERROR, "Internal server error")))
+            text = _encode(_error(request_id, INTERNAL_ERROR, "Internal server error"))
         if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
-            # The other side would not take it, and would close the connection for it, with all that runs on it.
-            problem = error_of(ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
-            text = _text_of(message_of(incoming.request_id, error=problem))
+            # The other side would refuse it by closing the connection, with everything that runs on it.
+            text = _encode(
+                _error(request_id, ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
+            )
         with contextlib.suppress(ChannelClosed):
             await self._channel.send(text)
 
@@ -515,43 +507,8 @@ class Wire:
         self._closed = True
         for pending in self._pending.values():
             pending.fail()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        if tasks := self._tasks():
+            for task in tasks:
+                task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks)
-
-
-async def _serve_ping(incoming: Incoming) -> dict[str, Any]:
-    if incoming.request_id is not None and incoming.method != "ping":
-        raise RemoteError(METHOD_NOT_FOUND, f"Nothing here answers {incoming.method[:100]}.")
-    return {}
-
-
-def _text_of(message: Params) -> str:
-    # What is no number in JSON is null, which no model takes for a number: an answer that cannot be read would be
-    # waited for.
-    return to_json(message, inf_nan_mode="null").decode()
-
-
-SILENCE_SECONDS: Final = 1.0
-"""After so long without a word, while one side waits for the other, it is asked whether it is still there."""
-
-PING_SECONDS: Final = 2.0
-"""So long it may take to say so; an agent answers between two lines of output, however busy its project is."""
-
-
-async def until_silent(wire: Wire) -> bool:
-    """Return when the other side does not answer a ping while something is under way; False when the wire closed."""
-    while True:
-        await wire.silent(SILENCE_SECONDS)
-        try:
-            async with asyncio.timeout(PING_SECONDS):
-                await wire.request("ping", None)
-        except RemoteError:
-            continue  # nonsense is an answer too
-        except WireClosed:
-            return False
-        except TimeoutError:
-            return True

@@ -1,8 +1,8 @@
-"""The two ends of a link: MCP's handshake era, as much of it as hub and agent use, without the SDK.
+"""The MCP handshake and tool calls of a link, for both ends, without the MCP SDK.
 
-The agent is the server, the hub its client; inside a spoke's container ``codebuddy spoke --stdio`` is a client too. The
-SDK would do the same with 28 MB more in every spoke and half a millisecond more in every question. Clients of the hub,
-and of a spoke over stdio, are served by the SDK.
+The agent is the server and the hub its client; in a spoke's container ``codebuddy spoke --stdio`` is a client too. With
+the SDK every spoke would take 28 MB more and every question half a millisecond more. The SDK serves the clients of the
+hub, and of a spoke over stdio.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ import anyio
 
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Tool
-from codebuddy.wire.calls import describe, run_tool
-from codebuddy.wire.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, Channel, Incoming, RemoteError, Wire, until_silent
+from codebuddy.wire.calls import describe_tool, run_tool
+from codebuddy.wire.jsonrpc import (
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    Channel,
+    Incoming,
+    RemoteError,
+    Wire,
+)
 
 LINK_PATH: Final = "/link"
-"""Where an agent dials in to *serve* MCP; on ``/`` the same token is a client's."""
+"""The path on which an agent connects to *serve* MCP; on ``/`` the same token is a client's."""
 
 HANDSHAKE_SECONDS: Final = 10.0
 
@@ -31,13 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class LinkServer:
-    """Serves tools, in their order.
-
-    Args:
-        name: the server's name in the protocol.
-        tools: what it offers.
-        log_name: where what it logs is found, as a caller is told.
-    """
+    """Serves tools on links, listed in their order; ``log_name`` tells callers where to find what it logs."""
 
     def __init__(self, name: str, tools: Sequence[Tool[Any]], log_name: str) -> None:
         self._name = name
@@ -45,20 +46,15 @@ class LinkServer:
         self._tools = {tool.name: tool for tool in tools}
 
     async def serve(self, channel: Channel, principal: Principal) -> None:
-        """Serve one connection until it ends.
-
-        Args:
-            channel: carries the messages.
-            principal: whom every request on it is from.
-        """
+        """Serve one connection, whose requests all come from this principal, until it ends."""
 
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        wire = Wire(channel, answer, most=None)
+        connection = Wire(channel, answer, max_requests=None)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_end_when_silent, wire, tasks.cancel_scope)
-            await wire.run()
+            tasks.start_soon(_cancel_when_unresponsive, connection, tasks.cancel_scope)
+            await connection.run()
             tasks.cancel_scope.cancel()
 
     async def _answer(self, incoming: Incoming, principal: Principal) -> dict[str, Any]:
@@ -69,16 +65,16 @@ class LinkServer:
             case "ping":
                 return {}
             case "initialize":
-                asked = params.get("protocolVersion")
+                requested = params.get("protocolVersion")
                 return {
-                    "protocolVersion": asked if asked in _VERSIONS else _VERSION,
+                    "protocolVersion": requested if requested in _VERSIONS else _VERSION,
                     "capabilities": {"tools": {}},
                     "serverInfo": {"name": self._name, "version": __version__},
                 }
             case "tools/list":
-                return {"tools": [describe(tool) for tool in self._tools.values()]}
+                return {"tools": [describe_tool(tool) for tool in self._tools.values()]}
         if incoming.request_id is None:
-            return {}  # notices need no answer
+            return {}  # notifications need no answer
         raise RemoteError(METHOD_NOT_FOUND, "Method not found", incoming.method)
 
     async def _call(self, incoming: Incoming, params: dict[str, Any], principal: Principal) -> dict[str, Any]:
@@ -89,34 +85,32 @@ class LinkServer:
             raise RemoteError(INVALID_PARAMS, f"There is no tool {name!r}; there are: {known}.")
         if arguments is not None and not isinstance(arguments, dict):
             raise RemoteError(INVALID_PARAMS, "The arguments of a tool are an object.")
-        # The readable form would be made for nobody: who calls here makes it from the structure.
-        call = Call(principal, incoming.progress)
-        return await run_tool(tool, call, arguments, self._log_name, with_text=False)
+        # No readable text: the hub makes its own from the structured answer.
+        return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, with_text=False)
 
 
-async def _end_when_silent(wire: Wire, serving: anyio.CancelScope) -> None:
-    """End a connection whose other side waits for us and is gone: what runs for nobody is to end."""
-    if await until_silent(wire):
-        log.warning("the other side of a link does not answer; it is closed, and what ran for it ends")
+async def _cancel_when_unresponsive(connection: Wire, serving: anyio.CancelScope) -> None:
+    """End a connection whose other side has gone without closing it, so that nothing runs for nobody."""
+    if await connection.wait_until_unresponsive():
+        log.warning("the other side of a link does not answer; the link is closed and its calls are cancelled")
     serving.cancel()
 
 
-async def greet(wire: Wire, name: str) -> None:
-    """Open a connection as its client.
-
-    Args:
-        wire: a connection that is being run.
-        name: ours.
+async def greet(connection: Wire, name: str) -> None:
+    """Do the MCP handshake as the client ``name``, on a connection whose `Wire.run` is running.
 
     Raises:
-        RemoteError: the server refuses, or answers with what is no handshake.
-        WireClosed: it went away.
-        TimeoutError: it did not answer in time.
+        RemoteError: the server refuses, or its answer is not a handshake.
+        WireClosed: the server went away.
+        TimeoutError: the server did not answer within ``HANDSHAKE_SECONDS``.
     """
-    me = {"name": name, "version": __version__}
-    asked = {"protocolVersion": _VERSION, "capabilities": {}, "clientInfo": me}
+    params = {
+        "protocolVersion": _VERSION,
+        "capabilities": {},
+        "clientInfo": {"name": name, "version": __version__},
+    }
     async with asyncio.timeout(HANDSHAKE_SECONDS):
-        result = (await wire.request("initialize", asked)).result
+        result = (await connection.request("initialize", params)).result
         if not isinstance(result, dict) or result.get("protocolVersion") not in _VERSIONS:
             raise RemoteError(INVALID_PARAMS, "the server speaks no version of MCP that is known here")
-        await wire.notify("notifications/initialized")
+        await connection.notify("notifications/initialized")

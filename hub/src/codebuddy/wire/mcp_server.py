@@ -1,4 +1,8 @@
-"""What becomes of a call over HTTP whose client is gone: it is cancelled."""
+"""The MCP server for clients: the SDK's server, on channels of our own and under the SDK's Streamable HTTP.
+
+A plain tool call of a client that finished the handshake goes past the SDK to the tool; everything else the SDK
+answers, in both eras of the protocol. The SDK is heavy, so the agent must not load this module.
+"""
 
 from __future__ import annotations
 
@@ -21,47 +25,18 @@ from starlette.requests import Request
 
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
-from codebuddy.wire.calls import describe, run_tool
-from codebuddy.wire.jsonrpc import INVALID_PARAMS, Budget, Channel, Incoming, RemoteError, Wire, is_id
-
-T = TypeVar("T")
-
-
-async def cancel_on_disconnect(request: Request, answer: Awaitable[T]) -> T:
-    """Give the answer to a request; when its connection goes, it is cancelled, as if the client had asked for that.
-
-    The protocol of the handshake era does not take a lost connection for a cancellation, because the answer could be
-    fetched on another one. Here it could not: no event is stored, so nobody would ever see it.
-
-    Raises:
-        MCPError: the connection is gone; nobody hears of it.
-    """
-    with anyio.CancelScope() as scope:
-        watch = asyncio.create_task(_cancel_when_gone(request, scope))
-        try:
-            return await answer
-        finally:
-            watch.cancel()
-    raise MCPError(code=types.INTERNAL_ERROR, message="The client closed its connection.")
-
-
-async def _cancel_when_gone(request: Request, scope: anyio.CancelScope) -> None:
-    # The body has been read, so all that is still to come is the end; it is told to everybody who asks for it.
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
-
+from codebuddy.wire.calls import describe_tool, run_tool
+from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, Wire, is_id
 
 PRINCIPAL_KEY = "codebuddy.tool"
-"""Where the access layer leaves the principal in an ASGI scope."""
+"""The key under which the access guard stores the principal in an ASGI scope."""
 
-_TRANSPORT = TransportContext(kind="channel", can_send_request=False)
-
+T = TypeVar("T")
 Context = ServerRequestContext[Any, Any]
 
 
 class InFlight:
-    """Counts the tool calls that are being answered, so that a server that stops can let them finish."""
+    """Counts the tool calls that are being answered, so that a stopping server can let them finish."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -83,34 +58,27 @@ class InFlight:
 
 
 class McpServer(Server[Any]):
-    """The SDK's server, which also runs its tools for those who do without the SDK."""
+    """The SDK's server, which also runs its tools for requests that do not go through the SDK."""
 
     tools: Mapping[str, Tool[Any]]
-    in_flight: InFlight
     log_name: str
+    in_flight: InFlight
 
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Run a tool of ours; give the result of ``tools/call``."""
+        """Run a tool and return the result of ``tools/call``."""
         with self.in_flight:
             return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
 
 
-def build_server(
-    name: str, tools: Sequence[Tool[Any]], instructions: str, in_flight: InFlight, log_name: str
-) -> McpServer:
-    """Make the SDK server that offers these tools, in this order.
+def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str) -> McpServer:
+    """Create the SDK server that offers these tools, in this order.
 
-    Args:
-        name: the server's name in the protocol.
-        tools: what it offers.
-        instructions: told to the client's model.
-        in_flight: counts the calls.
-        log_name: where what it logs is found, as a caller is told.
+    The client's model is shown the instructions; ``log_name`` tells callers where to find what the server logs.
     """
     by_name = {tool.name: tool for tool in tools}
-    listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe(tool)) for tool in tools])
+    listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe_tool(tool)) for tool in tools])
     input_schemas = {tool.name: tool.input_schema for tool in listing.tools}
 
     async def list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
@@ -124,7 +92,7 @@ def build_server(
         progress = context.session.report_progress
         answer = server.run_tool(tool, _principal(context), progress, params.arguments)
         if context.request is not None:
-            answer = cancel_on_disconnect(context.request, answer)
+            answer = _cancel_on_disconnect(context.request, answer)
         return types.CallToolResult.model_validate(await answer)
 
     server = McpServer(
@@ -135,27 +103,56 @@ def build_server(
         on_call_tool=call_tool,
         get_tool_input_schema=input_schemas.get,
     )
-    server.tools, server.in_flight, server.log_name = by_name, in_flight, log_name
+    server.tools, server.log_name, server.in_flight = by_name, log_name, InFlight()
     server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
     return server
 
 
-async def serve_channel(
-    server: McpServer, channel: Channel, principal: Principal, budget: Budget | None = None
-) -> None:
-    """Serve one connection until it ends.
+def _principal(context: Context) -> Principal:
+    """Return who calls: the HTTP request says it, since one HTTP server serves many; else the connection does."""
+    source = context.request.scope[PRINCIPAL_KEY] if context.request is not None else context.lifespan_context
+    if not isinstance(source, Principal):
+        raise TypeError("a request reached the server without a principal")
+    return source
 
-    Args:
-        server: what ``build_server`` made.
-        channel: carries the messages; it is left to the caller to close.
-        principal: whom every request on this connection is from.
-        budget: how many bytes of requests are answered at a time; None: those of one client.
+
+async def _cancel_on_disconnect(request: Request, answer: Awaitable[T]) -> T:
+    """Return the answer to an HTTP request, or cancel it when the connection closes.
+
+    The protocol's handshake era does not treat a lost connection as a cancellation, because the client could fetch the
+    answer on another connection. Here it could not: no event is stored, so nobody would ever see the answer.
+
+    Raises:
+        MCPError: the connection is closed; nobody receives it.
+    """
+    with anyio.CancelScope() as scope:
+        watch = asyncio.create_task(_cancel_when_closed(request, scope))
+        try:
+            return await answer
+        finally:
+            watch.cancel()
+    raise MCPError(code=types.INTERNAL_ERROR, message="The client closed its connection.")
+
+
+async def _cancel_when_closed(request: Request, scope: anyio.CancelScope) -> None:
+    # The body has been read, so only the disconnect is still to come; every caller of `receive` is given it.
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+async def serve_channel(
+    server: McpServer, channel: Channel, principal: Principal, quota: RequestQuota | None = None
+) -> None:
+    """Serve one connection, whose requests all come from this principal, until it ends; the caller closes the channel.
+
+    ``quota`` bounds the bytes of the requests being answered; None means that of one client.
     """
 
     async def serve(incoming: Incoming) -> dict[str, Any]:
         try:
             if incoming.request_id is None:
-                await runner.on_notify(_Dispatched(incoming), incoming.method, incoming.params)
+                await runner.on_notify(_DispatchContext(incoming), incoming.method, incoming.params)
                 return {}
             return await _serve(server, runner, outbound, incoming)
         except MCPError as error:
@@ -163,13 +160,13 @@ async def serve_channel(
         except ValidationError:
             raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
 
-    wire = Wire(channel, serve, in_order=frozenset({"initialize"}), budget=budget)
-    back = _Back(wire)
-    outbound = NotifyOnlyOutbound(back)
-    handshake = Connection.for_loop(back)
+    rpc = Wire(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
+    back_channel = _BackChannel(rpc)
+    outbound = NotifyOnlyOutbound(back_channel)
+    handshake = Connection.for_loop(back_channel)
     runner = ServerRunner(server, handshake, principal)
     try:
-        await wire.run()
+        await rpc.run()
     finally:
         await aclose_shielded(handshake)
 
@@ -183,7 +180,7 @@ async def _serve(
         if tool is not None:
             result = await server.run_tool(tool, runner.lifespan_state, incoming.progress, params.get("arguments"))
             return {"isError": False, **result}
-    context = _Dispatched(incoming)
+    context = _DispatchContext(incoming)
     if method == "initialize" or not _is_stateless(params):
         return await runner.on_request(context, method, params)
     route = classify_inbound_request({"method": method, "params": params})
@@ -195,41 +192,8 @@ async def _serve(
     return await serve_one(server, context, method, params, connection=connection, lifespan_state=runner.lifespan_state)
 
 
-class _Back:
-    """The way back to the client as the SDK wants it. Our tools ask a client nothing: it carries notifications."""
-
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
-
-    async def send_raw_request(
-        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
-    ) -> dict[str, Any]:
-        raise NoBackChannelError(method)
-
-    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
-        await self._wire.notify(method, None if params is None else dict(params))
-
-
-class _Dispatched(_Back):
-    """A message of the client as the SDK wants it."""
-
-    transport = _TRANSPORT
-    can_send_request = False
-    message_metadata = None
-
-    def __init__(self, incoming: Incoming) -> None:
-        super().__init__(incoming.wire)
-        self.request_id = incoming.request_id
-        self.progress = incoming.progress
-
-    @property
-    def cancel_requested(self) -> anyio.Event:
-        """Never set: what the client cancels is cancelled."""
-        return anyio.Event()
-
-
 def _is_plain_call(params: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
-    """Say whether all that the SDK would check of a call is right, and there is nothing in it for the SDK to see to."""
+    """Return whether a call passes all that the SDK would check, and has nothing in it that only the SDK handles."""
     if params is None or not params.keys() <= {"name", "arguments", "_meta"}:
         return False
     meta = params.get("_meta", {})
@@ -246,9 +210,34 @@ def _is_stateless(params: Mapping[str, Any] | None) -> bool:
     return isinstance(meta, Mapping) and types.PROTOCOL_VERSION_META_KEY in meta
 
 
-def _principal(context: Context) -> Principal:
-    """Find who asks: in the HTTP request when there is one, for one HTTP server serves many; else on the connection."""
-    source = context.request.scope[PRINCIPAL_KEY] if context.request is not None else context.lifespan_context
-    if not isinstance(source, Principal):
-        raise TypeError("a request reached the kernel without a principal")
-    return source
+class _BackChannel:
+    """The way back to the client, as the SDK expects it. Our tools send a client no requests, only notifications."""
+
+    def __init__(self, rpc: Wire) -> None:
+        self._rpc = rpc
+
+    async def send_raw_request(
+        self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
+    ) -> dict[str, Any]:
+        raise NoBackChannelError(method)
+
+    async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
+        await self._rpc.notify(method, None if params is None else dict(params))
+
+
+class _DispatchContext(_BackChannel):
+    """A message from the client, as the SDK expects it."""
+
+    transport = TransportContext(kind="channel", can_send_request=False)
+    can_send_request = False
+    message_metadata = None
+
+    def __init__(self, incoming: Incoming) -> None:
+        super().__init__(incoming.connection)
+        self.request_id = incoming.request_id
+        self.progress = incoming.progress
+
+    @property
+    def cancel_requested(self) -> anyio.Event:
+        """Never set: a cancelled request's task is cancelled instead."""
+        return anyio.Event()

@@ -1,4 +1,4 @@
-"""A channel on a WebSocket that we opened."""
+"""A channel on a WebSocket that this side opened. It does not import Starlette, so the agent can use it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from codebuddy.wire.jsonrpc import UNSUPPORTED_DATA, ChannelClosed
 
 
 class ClientChannel:
-    """Text messages on a WebSocket that we opened."""
+    """Text messages on a WebSocket connection."""
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection

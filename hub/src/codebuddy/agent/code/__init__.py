@@ -1,4 +1,4 @@
-"""Questions about code, answered from what language servers know.
+"""Questions about code, and edits of code, answered by language servers.
 
-Used by the agent's code tools. Each module turns one family of questions into requests and their answers into schemas.
+Used by the agent's code tools. Each module turns one family of tools into LSP requests and the answers into schemas.
 """

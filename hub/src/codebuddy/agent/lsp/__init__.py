@@ -1,4 +1,4 @@
-"""The language-server client: processes, documents, readiness, and notifications of changed files.
+"""The language-server client: processes, documents, readiness, and keeping servers informed of changed files.
 
-Used by the agent's code tools. It knows the protocol but none of the tools.
+Used by the agent's code package. It knows the protocol but no tool.
 """

@@ -1,4 +1,4 @@
-"""Test reports and compiler output, read into counts, failures and diagnostics.
+"""Parsers of test reports and compiler output: counts, failures and diagnostics.
 
-Used by the agent's runs. Input is untrusted, so every parser is bounded and runs in linear time.
+Used by the agent's runs package. Input is untrusted, so every parser is bounded and runs in linear time.
 """

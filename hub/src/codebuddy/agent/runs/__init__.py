@@ -1,4 +1,4 @@
-"""Commands and tasks: how they start, what they print, how they end, and what is kept of them.
+"""Runs of commands and tasks: starting and ending processes, keeping their output, background jobs.
 
-Used by the agent's run tools. The supervisor and the fork server use the standard library only.
+Used by the agent's run tools. The supervisor and the fork server import the standard library only.
 """

@@ -1,4 +1,4 @@
-"""The edit engine: changes to files that are applied as a whole or not at all, survive a crash, and can be undone.
+"""The edit engine: it applies edits whole or not at all, survives a crash at any instant, and can undo them.
 
-Used by the hub's tools. A draft becomes prepared steps, the engine applies them, the journal records them.
+Used by the hub's tools. A draft becomes prepared steps, the engine applies the steps, the journal records them.
 """

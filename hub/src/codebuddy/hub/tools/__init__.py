@@ -1,4 +1,4 @@
-"""The tools that the hub offers: schemas and handlers, a module for each family.
+"""The hub's MCP tools, one module per family: the descriptions that clients see, and the handlers.
 
-Used by the hub's app. Tools know no transport; questions about code and runs are passed on to the spokes.
+Used by the hub's app. Tools know no transport; they pass questions about code, and runs, on to the spokes.
 """

@@ -1,4 +1,4 @@
-"""A hub's client door on a free port of loopback, with a fixture tool behind it, for the transport tests."""
+"""A hub's client listener on a free loopback port, with a tool of the tests behind it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from typing import Any
 
 import anyio
 import jwt
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import client_app, http_sessions
-from codebuddy.hub.http import open_door as make_door
+from codebuddy.hub.http import client_app, http_sessions, make_listener
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import InFlight, build_server
 
@@ -81,7 +79,7 @@ def echo_tool(probe: Probe) -> Tool[Any]:
 
 
 @dataclass
-class Door:
+class RunningListener:
     port: int
     probe: Probe
     stopping: anyio.Event
@@ -89,14 +87,14 @@ class Door:
 
 
 @asynccontextmanager
-async def open_door() -> AsyncIterator[Door]:
+async def open_listener() -> AsyncIterator[RunningListener]:
     """Serve the fixture tool on a free port until the block ends."""
-    listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    port = listener.getsockname()[1]
-    probe, stopping, in_flight = Probe(), anyio.Event(), InFlight()
-    server = build_server("test", [echo_tool(probe)], "Test.", in_flight, "the test's log")
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    bound.listen()
+    port = bound.getsockname()[1]
+    probe, stopping = Probe(), anyio.Event()
+    server = build_server("test", [echo_tool(probe)], "Test.", "the test's log")
 
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
@@ -105,11 +103,11 @@ async def open_door() -> AsyncIterator[Door]:
         TokenVerifier(PUBLIC, "test"), CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
     )
     sessions = http_sessions(server)
-    door: uvicorn.Server = make_door(client_app(server, sessions, health, policy, stopping))
+    listener = make_listener(client_app(server, sessions, health, policy, stopping))
     async with sessions.run(), anyio.create_task_group() as tasks:
-        tasks.start_soon(door.serve, [listener])
+        tasks.start_soon(listener.serve, [bound])
         try:
-            yield Door(port, probe, stopping, in_flight)
+            yield RunningListener(port, probe, stopping, server.in_flight)
         finally:
             stopping.set()
-            door.should_exit = True
+            listener.should_exit = True

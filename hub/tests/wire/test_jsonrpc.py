@@ -1,4 +1,4 @@
-"""JSON-RPC on a channel withstands one that floods it and listens to nothing."""
+"""JSON-RPC on a channel withstands a peer that floods it, reads nothing or sends nonsense."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import pytest
 
 from codebuddy.wire.jsonrpc import (
     ANSWER_TOO_LONG,
+    MAX_CONCURRENT_REQUESTS,
     MAX_ID_CHARACTERS,
     MAX_MESSAGE_BYTES,
     MAX_PROGRESS_CHARACTERS,
-    MAX_SERVED,
-    Budget,
     ChannelClosed,
     Incoming,
-    Pending,
+    PendingRequest,
     RemoteError,
+    RequestQuota,
     Wire,
     is_id,
 )
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Flood:
-    """A channel whose other side asks for ever; what is sent to it is read only when that is let."""
+    """A channel whose other side sends requests for ever, and reads answers only once ``reads`` is set."""
 
     def __init__(self, reads: bool) -> None:
         self.asked = 0
@@ -41,7 +41,7 @@ class Flood:
 
     async def receive(self) -> str:
         await asyncio.sleep(0)
-        if self.asked == 10 * MAX_SERVED:
+        if self.asked == 10 * MAX_CONCURRENT_REQUESTS:
             raise ChannelClosed
         self.asked += 1
         return json.dumps({"jsonrpc": "2.0", "id": self.asked, "method": "ping"})
@@ -50,19 +50,16 @@ class Flood:
         await self.reads.wait()
         self.sent.append(json.loads(text))
 
-    async def close(self, code: int, reason: str) -> None:
-        return None
 
-
-async def test_who_asks_and_does_not_listen_is_soon_not_read_any_more() -> None:
+async def test_a_peer_that_reads_no_answers_is_soon_not_read_from() -> None:
     channel = Flood(reads=False)
     running = asyncio.create_task(Wire(channel).run())
-    for _ in range(20 * MAX_SERVED):
+    for _ in range(20 * MAX_CONCURRENT_REQUESTS):
         await asyncio.sleep(0)
-    assert channel.asked == MAX_SERVED + 1
+    assert channel.asked == MAX_CONCURRENT_REQUESTS + 1
     channel.reads.set()
     await running
-    assert channel.asked == 10 * MAX_SERVED
+    assert channel.asked == 10 * MAX_CONCURRENT_REQUESTS
 
 
 class Pair:
@@ -77,15 +74,12 @@ class Pair:
     async def send(self, text: str) -> None:
         await self._writes.put(text)
 
-    async def close(self, code: int, reason: str) -> None:
-        return None
-
 
 @asynccontextmanager
-async def joined(serve: Any, budget: Budget | None = None) -> AsyncIterator[Wire]:
-    """Give a wire to one that serves."""
+async def joined(serve: Any, quota: RequestQuota | None = None) -> AsyncIterator[Wire]:
+    """Give the client's end of a connection whose other end serves."""
     there, back = asyncio.Queue[str](), asyncio.Queue[str]()
-    server, client = Wire(Pair(there, back), serve, budget=budget), Wire(Pair(back, there))
+    server, client = Wire(Pair(there, back), serve, quota=quota), Wire(Pair(back, there))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.run)
         tasks.start_soon(client.run)
@@ -93,7 +87,7 @@ async def joined(serve: Any, budget: Budget | None = None) -> AsyncIterator[Wire
         tasks.cancel_scope.cancel()
 
 
-async def test_an_answer_that_no_transport_takes_is_refused_and_the_connection_lives() -> None:
+async def test_an_answer_that_is_too_long_becomes_an_error_and_the_connection_survives() -> None:
     async def serve(incoming: Incoming) -> Any:
         return {"text": "x" * (MAX_MESSAGE_BYTES if incoming.method == "long" else 1)}
 
@@ -105,7 +99,7 @@ async def test_an_answer_that_no_transport_takes_is_refused_and_the_connection_l
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-async def test_an_answer_with_what_is_no_number_in_json_arrives(number: float) -> None:
+async def test_nan_and_infinity_are_sent_as_null(number: float) -> None:
     async def serve(_incoming: Incoming) -> Any:
         return {"seconds": number}
 
@@ -114,7 +108,7 @@ async def test_an_answer_with_what_is_no_number_in_json_arrives(number: float) -
             assert (await wire.request("any", None)).result == {"seconds": None}
 
 
-async def test_requests_that_are_large_together_are_refused_until_some_are_answered() -> None:
+async def test_requests_beyond_the_quota_are_refused_until_some_are_answered() -> None:
     go_on, served = asyncio.Event(), 0
 
     async def serve(_incoming: Incoming) -> Any:
@@ -123,8 +117,8 @@ async def test_requests_that_are_large_together_are_refused_until_some_are_answe
         await go_on.wait()
         return {}
 
-    budget = Budget(3 * 2**20)
-    async with joined(serve, budget) as one, joined(serve, budget) as other, anyio.create_task_group() as tasks:
+    quota = RequestQuota(3 * 2**20)
+    async with joined(serve, quota) as one, joined(serve, quota) as other, anyio.create_task_group() as tasks:
         large = {"text": "x" * 2**20}
         tasks.start_soon(one.request, "a", large)
         tasks.start_soon(other.request, "b", large)
@@ -138,7 +132,7 @@ async def test_requests_that_are_large_together_are_refused_until_some_are_answe
         assert (await other.request("c", large)).result == {}
 
 
-async def test_requests_beyond_the_most_are_refused_with_a_sentence() -> None:
+async def test_too_many_concurrent_requests_are_refused_with_a_sentence() -> None:
     channel, done = Flood(reads=True), asyncio.Event()
 
     async def serve(_incoming: Any) -> dict[str, Any]:
@@ -153,7 +147,7 @@ async def test_requests_beyond_the_most_are_refused_with_a_sentence() -> None:
     await running
 
 
-async def test_progress_that_nobody_takes_is_kept_within_bounds() -> None:
+async def test_progress_that_is_not_consumed_is_bounded() -> None:
     waits = asyncio.Event()
     told: list[str | None] = []
 
@@ -161,18 +155,18 @@ async def test_progress_that_nobody_takes_is_kept_within_bounds() -> None:
         await waits.wait()
         told.append(message)
 
-    pending = Pending(report)
+    pending = PendingRequest(report)
     for number in range(300):
-        pending.take_progress({"progress": number, "message": "x" * 3 * MAX_PROGRESS_CHARACTERS})
+        pending.add_progress({"progress": number, "message": "x" * 3 * MAX_PROGRESS_CHARACTERS})
         await asyncio.sleep(0)
-    pending.take_progress({"progress": 10**400, "message": "too far"})
+    pending.add_progress({"progress": 10**400, "message": "too far"})
     waits.set()
-    assert pending.telling is not None
-    await pending.telling
+    assert pending.reporting is not None
+    await pending.reporting
     assert 1 < len(told) <= 34
     assert {len(message or "") for message in told} == {MAX_PROGRESS_CHARACTERS}
 
 
-def test_an_id_is_short() -> None:
+def test_the_length_of_an_id_is_bounded() -> None:
     assert is_id("x" * MAX_ID_CHARACTERS)
     assert not is_id("x" * (MAX_ID_CHARACTERS + 1))
