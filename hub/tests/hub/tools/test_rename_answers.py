@@ -36,7 +36,7 @@ def test_where_all_have_it_nothing_lacks() -> None:
     ("reason", "code", "said"),
     [
         ("unsupported", "unsupported", "p: No language server serves this file. Nothing was changed."),
-        ("indexing", "not_complete", "The language server of p cannot name all places (indexing): "),
+        ("indexing", "not_complete", "The language server of p cannot give all changes (indexing): "),
     ],
 )
 async def test_a_rename_that_is_not_whole_changes_nothing_and_says_whether_it_ever_can_be(
