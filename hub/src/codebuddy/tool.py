@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args
+from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -71,7 +71,7 @@ class Principal:
     scopes: frozenset[str]
     expires_at: float | None = None
 
-    def may_use(self, project: str) -> bool:
+    def covers(self, project: str) -> bool:
         """Say whether the token covers the project."""
         return self.projects is None or project in self.projects
 
@@ -81,13 +81,13 @@ class Principal:
         Raises:
             ToolError: ``unknown_project``, listing the projects that the token covers.
         """
-        if project not in known or not self.may_use(project):
+        if project not in known or not self.covers(project):
             listed = ", ".join(self.visible(known)) or "none"
             raise ToolError("unknown_project", f"There is no project {project!r} here; this token covers: {listed}.")
 
     def visible(self, known: Iterable[str]) -> list[str]:
         """Give those of the known project ids that the token covers, sorted."""
-        return sorted(project for project in known if self.may_use(project))
+        return sorted(project for project in known if self.covers(project))
 
     def choose(self, wanted: list[str] | None, known: Iterable[str]) -> list[str]:
         """Give the wanted projects, each of which the token must cover; without any, all that it covers.
@@ -139,7 +139,7 @@ class ToolSpec(Generic[A]):
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
         looks_only: it changes nothing although it needs another scope than ``read``.
-        for_hub: a spoke offers it only to the hub, not to clients of its own.
+        hub_only: a spoke offers it only to the hub, not to clients of its own.
     """
 
     name: str
@@ -148,11 +148,11 @@ class ToolSpec(Generic[A]):
     arguments: type[A]
     result: type[Result]
     looks_only: bool = field(default=False, kw_only=True)
-    for_hub: bool = field(default=False, kw_only=True)
+    hub_only: bool = field(default=False, kw_only=True)
 
     def bind(self, handler: Handler[Any], **differences: Any) -> Tool[Any]:
         """Make the tool: add its handler, and replace those fields that differ where it is offered."""
-        return Tool(**{**vars(self), **differences}, handler=handler)
+        return Tool(**{**vars(self), **differences, "handler": handler})
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,12 @@ class Tool(ToolSpec[A]):
     """A tool that can be called."""
 
     handler: Handler[A]
+
+
+def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope) -> Tool[Any]:
+    """Make a tool of a handler: its name, its docstring as the description, and the models in its signature."""
+    hints, description = get_type_hints(handler), " ".join((handler.__doc__ or "").split())
+    return Tool(handler.__name__, scope, description, hints["arguments"], hints["return"], handler)
 
 
 def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:

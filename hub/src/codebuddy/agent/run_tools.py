@@ -46,13 +46,7 @@ REPORT: Final = "{report}"
 
 
 class Commands:
-    """Runs programs in one project's directory.
-
-    Args:
-        configuration: declares tasks, environment and limits.
-        tree: the project's files.
-        directory: where jobs and long output are kept.
-    """
+    """Runs programs in one project's directory."""
 
     def __init__(self, configuration: SpokeConfiguration, tree: Tree, directory: Path = RUNS_DIRECTORY) -> None:
         self._project = configuration.project

@@ -61,10 +61,6 @@ Cursor = Annotated[str | None, Field(description="The cursor of the previous ans
 Timeout = Annotated[
     float, Field(gt=0, le=600, description="Seconds to wait for the language server, its loading included.")
 ]
-SymbolName = Annotated[str, Field(min_length=1, description="Name of a symbol in the file, like Class/method.")]
-SymbolLine = Annotated[
-    int | None, Field(ge=1, description="Line of its name, where several symbols have the same name.")
-]
 # No language has a line break or another control character in a name.
 NewName = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
@@ -85,7 +81,9 @@ class PlaceFields(Arguments):
     path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
     line: int | None = Field(default=None, ge=1, description="Line, counted from 1.")
     column: int | None = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
-    symbol: SymbolName | None = None
+    symbol: str | None = Field(
+        default=None, min_length=1, description="Name of a symbol in the file, like Class/method."
+    )
     text: str | None = Field(default=None, min_length=1, description="The word that is meant on that line.")
 
     def given(self) -> set[str]:
@@ -112,10 +110,15 @@ class Place(PlaceFields):
         return self
 
 
-class PlaceArguments(Place):
-    """A place in code, and how many locations to return."""
+class HoverArguments(Place):
+    """A place in code."""
 
     timeout_seconds: Timeout = 30.0
+
+
+class PlaceArguments(HoverArguments):
+    """A place in code, and how many locations to return."""
+
     limit: int = Field(default=500, ge=1, le=5000, description="Locations at most.")
     cursor: Cursor = None
 
@@ -210,13 +213,19 @@ def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
     return lines
 
 
-class CodeResult(Result):
-    """An answer about code, and how complete it is. One that contradicts itself is invalid."""
+class Completeness(Result):
+    """How complete an answer is."""
 
     complete: bool = Field(
         strict=True, description="Whether this is everything. If false, an empty list does not mean that there is none."
     )
     reason: Reason | None = Field(default=None, description="Why it is not complete.")
+    message: str | None = Field(default=None, description="The reason in a sentence.")
+
+
+class CodeResult(Completeness):
+    """An answer about code. One that contradicts itself is invalid."""
+
     message: Annotated[str, AfterValidator(lambda message: message[:_MAX_MESSAGE])] | None = Field(
         default=None, description="The reason in a sentence."
     )
@@ -374,12 +383,6 @@ class FoundSymbols(CodeResult):
 # Hover, completions and signatures
 
 
-class HoverArguments(Place):
-    """A place in code."""
-
-    timeout_seconds: Timeout = 30.0
-
-
 class HoverResult(CodeResult):
     """What the language server knows about a place."""
 
@@ -460,9 +463,8 @@ class SignatureHelp(CodeResult):
 # Call and type hierarchies
 
 
-class _HierarchyArguments(Place):
+class _HierarchyArguments(HoverArguments):
     depth: int = Field(default=1, ge=1, le=10, description="How many steps to follow.")
-    timeout_seconds: Timeout = 30.0
     limit: int = Field(default=200, ge=1, le=1000, description="Items at most.")
     cursor: Cursor = None
 
@@ -619,8 +621,8 @@ class FormattedText(CodeResult):
 class SymbolArguments(PlanFormatArguments):
     """A symbol of a file."""
 
-    symbol: SymbolName
-    line: SymbolLine = None
+    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
+    line: int | None = Field(default=None, ge=1, description="Line of its name, if several symbols have the same name.")
 
 
 class SymbolEditArguments(SymbolArguments):

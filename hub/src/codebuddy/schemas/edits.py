@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from codebuddy.schemas.code import Diagnostic, Reason
+from codebuddy.schemas.code import Completeness, Diagnostic
 from codebuddy.schemas.files import ExpectedHash, FileChange, PathArgument
 from codebuddy.text_safety import one_line, paragraph, printable
 from codebuddy.tool import Arguments, Projects, Result
@@ -24,11 +24,11 @@ def _edit_id(given: str) -> str:
     return given
 
 
-class _Previewed(Arguments):
+class _PreviewOption(Arguments):
     preview: bool = Field(default=False, description="Only show what would be done; write nothing.")
 
 
-class Diagnosed(_Previewed):
+class EditOptions(_PreviewOption):
     """Arguments of a tool whose edit can be previewed, or followed by a comparison of diagnostics."""
 
     diagnostics: Extent | None = Field(
@@ -38,13 +38,13 @@ class Diagnosed(_Previewed):
     )
 
     @model_validator(mode="after")
-    def _diagnostics_need_a_write(self) -> Diagnosed:
+    def _diagnostics_need_a_write(self) -> EditOptions:
         if self.preview and self.diagnostics is not None:
             raise ValueError("language servers see only what is written: leave out preview or diagnostics")
         return self
 
 
-class FileEditArguments(Diagnosed):
+class FileEditArguments(EditOptions):
     """A file to edit."""
 
     path: PathArgument
@@ -84,7 +84,7 @@ class EditArguments(FileEditArguments):
     )
 
 
-class MoveArguments(_Previewed):
+class MoveArguments(_PreviewOption):
     """A file, directory or link, and its new path."""
 
     source: PathArgument
@@ -93,7 +93,7 @@ class MoveArguments(_Previewed):
     expected_hash: ExpectedHash = None
 
 
-class DeleteArguments(_Previewed):
+class DeleteArguments(_PreviewOption):
     """A file, directory or link."""
 
     path: PathArgument
@@ -101,13 +101,13 @@ class DeleteArguments(_Previewed):
     expected_hash: ExpectedHash = None
 
 
-class CreateDirectoryArguments(_Previewed):
+class CreateDirectoryArguments(_PreviewOption):
     """A directory."""
 
     path: PathArgument
 
 
-class WorkspaceEditArguments(Diagnosed):
+class WorkspaceEditArguments(EditOptions):
     """Changes in any number of files and projects: all or none."""
 
     changes: list[FileChange] = Field(min_length=1, max_length=2000, description="In the order in which they apply.")
@@ -123,7 +123,7 @@ class ListEditsArguments(Arguments):
     )
 
 
-class UndoArguments(Diagnosed):
+class UndoArguments(EditOptions):
     """An edit to undo."""
 
     edit_id: Annotated[str, AfterValidator(_edit_id)] = Field(
@@ -177,18 +177,15 @@ class EditedFile(TouchedFile):
     def line(self) -> str:
         """Render it in one line."""
         notes = [self.hash or "", f"mode {self.mode}" if self.mode else "", _LINKED if self.hard_links else ""]
-        told = "; ".join(note for note in notes if note)
-        return super().line() + (f" ({told})" if told else "")
+        shown = "; ".join(note for note in notes if note)
+        return super().line() + (f" ({shown})" if shown else "")
 
 
-class DiagnosticsChange(Result):
+class DiagnosticsChange(Completeness):
     """Diagnostics that the edit introduced, and those that it fixed; those that only moved do not count."""
 
     introduced: list[Diagnostic]
     cured: list[Diagnostic]
-    complete: bool = Field(description="If false, an empty list does not mean that there is none.")
-    reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: str | None = Field(default=None, description="The reason in a sentence.")
 
     def lines(self) -> list[str]:
         lines = []
@@ -303,13 +300,13 @@ class ListedEdit(Result):
 
     def line(self) -> str:
         """Render it in one line."""
-        told = [file.line() for file in self.files]
-        told += [f"{self.files_cut} more"] if self.files_cut else []
-        told += ["other projects too"] if self.partial else []
-        told += ["its record is damaged"] if self.damaged else []
+        items = [file.line() for file in self.files]
+        items += [f"{self.files_cut} more"] if self.files_cut else []
+        items += ["other projects too"] if self.partial else []
+        items += ["its record is damaged"] if self.damaged else []
         end = f"; undone by {self.undone_by}" if self.state == "undone" else ""
         begin = f"; undoes {self.undoes}" if self.undoes else ""
-        return f"{self.edit_id} {self.at} {self.who} {self.tool}{begin}{end}: {', '.join(told)}"
+        return f"{self.edit_id} {self.at} {self.who} {self.tool}{begin}{end}: {', '.join(items)}"
 
 
 class EditList(Result):

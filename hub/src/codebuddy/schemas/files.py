@@ -12,7 +12,7 @@ from codebuddy.text_safety import printable
 from codebuddy.tool import Arguments, Count, Projects, Result
 
 PathArgument = Annotated[
-    str, Field(description="Workspace path: <project>/<path in the project>, like project-a/src/main.ts.")
+    str, Field(description="Workspace path: the project's id, then the path in it, like project-a/src/main.ts.")
 ]
 ExpectedHash = Annotated[
     str | None,
@@ -115,7 +115,7 @@ class Unavailable(Result):
     message: str
 
 
-class ManyResult(Result):
+class PagedResult(Result):
     """An answer with many items.
 
     Args:
@@ -149,7 +149,7 @@ class ManyResult(Result):
         return "\n".join([*items, *(f"[{note}]" for note in notes)])
 
 
-class ListResult(ManyResult):
+class ListResult(PagedResult):
     """Entries of a directory, depth first, names in order."""
 
     path: str
@@ -164,7 +164,7 @@ class ListResult(ManyResult):
         ]
 
 
-class FindResult(ManyResult):
+class FindResult(PagedResult):
     """Workspace paths of files."""
 
     paths: list[str]
@@ -173,7 +173,7 @@ class FindResult(ManyResult):
         return [printable(path) for path in self.paths]
 
 
-class SearchResult(ManyResult):
+class SearchResult(PagedResult):
     """Matches in order of project, path and place."""
 
     matches: list[Match]

@@ -135,7 +135,15 @@ def reported_paths(report: Reported) -> Iterator[str]:
     yield from paths_in(report.diagnostics)
 
 
-class RunResult(Reported):
+class _Outcome(Result):
+    task: str | None = None
+    reason: EndReason | None = None
+    exit_code: Count | None = None
+    signal: str | None = None
+    message: str | None = None
+
+
+class RunResult(_Outcome, Reported):
     """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``.
 
     ``cpu_seconds`` counts the whole run; ``peak_memory_bytes`` is the peak of its largest process, left out when it is
@@ -143,11 +151,6 @@ class RunResult(Reported):
     """
 
     project: str
-    task: str | None = None
-    reason: EndReason | None = None
-    exit_code: Count | None = None
-    signal: str | None = None
-    message: str | None = None
     output: str = ""
     streams: list[Stretch] = Field(default_factory=list, description="Which stream each part of the output comes from.")
     truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
@@ -161,20 +164,15 @@ class RunResult(Reported):
         return self.reason == "exited" and self.exit_code == 0
 
 
-class Job(Result):
+class Job(_Outcome):
     """A run whose output can still be read. Without ``reason`` it still runs."""
 
     job_id: str
     project: str
     argv: list[str] = Field(description="The command line; a long one is cut and ends in …")
-    task: str | None = None
     background: bool
     started_at: str = Field(description="In UTC, like 2026-01-31T12:00:00Z.")
     duration_seconds: float
-    reason: EndReason | None = None
-    exit_code: Count | None = None
-    signal: str | None = None
-    message: str | None = None
     output_bytes: Count = Field(description="How much it has printed so far.")
 
 

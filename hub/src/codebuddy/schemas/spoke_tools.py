@@ -108,7 +108,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Compute the changes that rename a symbol everywhere in the project; nothing is written.",
         code.RenameArguments,
         code.PlannedRename,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "plan_format",
@@ -116,7 +116,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Compute the changes that format a file; nothing is written.",
         code.PlanFormatArguments,
         code.PlannedChanges,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "format_text",
@@ -124,7 +124,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Format a text as a file of the project; nothing is written.",
         code.FormatTextArguments,
         code.FormattedText,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "plan_action",
@@ -132,7 +132,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Compute the changes that a quick fix or refactoring makes; nothing is written.",
         code.PlanActionArguments,
         code.PlannedAction,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "plan_symbol_edit",
@@ -140,7 +140,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Compute the change that replaces a symbol or puts code beside it; nothing is written.",
         code.SymbolEditArguments,
         code.PlannedChanges,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "files_changed",
@@ -148,7 +148,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Notify the language servers of files that were written, created, moved or deleted.",
         code.FilesChangedArguments,
         code.FilesChangedResult,
-        for_hub=True,
+        hub_only=True,
     ),
     ToolSpec(
         "restart_language_server",
@@ -199,7 +199,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Report the state of this spoke and its language servers.",
         status.StatusArguments,
         status.SpokeStatus,
-        for_hub=True,
+        hub_only=True,
     ),
 ]
 

@@ -20,7 +20,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else " " for c in text)[:500]
 
 
-Shown = Annotated[str, AfterValidator(_printable)]
+Printable = Annotated[str, AfterValidator(_printable)]
 
 
 class LanguageServerState(BaseModel):
@@ -34,9 +34,9 @@ class LanguageServerState(BaseModel):
         percent: progress of indexing, if the server reports it.
     """
 
-    name: Shown
+    name: Printable
     state: State
-    reason: Shown | None = None
+    reason: Printable | None = None
     percent: Count | None = None
 
 
@@ -48,6 +48,6 @@ class SpokeStatus(Result):
         watching: how it notices changes made by others, ``inotify`` or ``polling``, and why if it is polling.
     """
 
-    mount: Shown
-    watching: Shown
+    mount: Printable
+    watching: Printable
     language_servers: list[LanguageServerState]

@@ -43,7 +43,7 @@ async def restart(spokes: Spokes, call: Call | None = None, **arguments: Any) ->
     return answer
 
 
-async def test_each_project_tells_its_servers_states_or_why_it_cannot() -> None:
+async def test_each_project_reports_its_servers_or_an_error() -> None:
     answers = {"project-a": states(("ty", "ready", None)), "project-b": UNKNOWN, "project-c": AWAY}
     spokes = Spokes(answers)
     answer = await restart(spokes, name="ty")

@@ -23,6 +23,7 @@ from codebuddy.schemas.code import (
     ActionPlace,
     CodeAction,
     CodeActions,
+    Completeness,
     NewName,
     Place,
     Plan,
@@ -30,15 +31,14 @@ from codebuddy.schemas.code import (
     PlannedAction,
     PlannedChanges,
     PlannedRename,
-    Reason,
     SymbolArguments,
     paths_in,
 )
-from codebuddy.schemas.edits import Diagnosed, EditResult, Extent, FileEditArguments
+from codebuddy.schemas.edits import EditOptions, EditResult, Extent, FileEditArguments
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import MAX_LINE, one_line, printable
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError, tool_of
 
 P = TypeVar("P", bound=Plan)
 
@@ -87,13 +87,10 @@ class CodeActionsToolArguments(ActionPlace, FileEditArguments):
         return self
 
 
-class CodeActionsResult(EditResult):
+class CodeActionsResult(EditResult, Completeness):
     """What is offered; or, with apply, the edit that was made."""
 
     actions: list[CodeAction] | None = Field(default=None, description="Without apply: what is offered.")
-    complete: bool = Field(description="Whether this is everything that the language servers offer.")
-    reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: str | None = Field(default=None, description="The reason in a sentence.")
     title: str | None = Field(default=None, description="With apply: the action.")
     notes: list[str] | None = Field(default=None, description="With apply: further remarks.")
 
@@ -105,7 +102,7 @@ class CodeActionsResult(EditResult):
         return listed.text()
 
 
-class RenameSymbolArguments(Diagnosed, Place):
+class RenameSymbolArguments(EditOptions, Place):
     """A symbol, given by a place in code, and its new name."""
 
     new_name: NewName
@@ -224,14 +221,28 @@ class _CodeEdits:
         self._links, self._editor = links, editor
 
     async def format_file(self, call: Call, arguments: FormatFileArguments) -> EditResult:
+        """Format a file with the project's own formatter, through its language server. A formatted file stays as it
+        is.
+        """
         plan = await self._plan(call, "plan_format", arguments, PlannedChanges)
         return await self._make(call, "format_file", arguments, plan, formats=False)
 
     async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
+        """Replace the declaration of a symbol (function, class, method, constant) with new code. The declaration is
+        what all servers agree on: its whole lines, with the decorators and attributes directly above. Content may be
+        indented as in the file, or not at all: then it gets the symbol's indentation. Decorators and attributes are
+        replaced too: repeat them in content to keep them. Comments directly above stay, unless content begins with a
+        comment, which then replaces them.
+        """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
         return await self._make(call, "replace_symbol", arguments, plan)
 
     async def insert_at_symbol(self, call: Call, arguments: InsertAtSymbolArguments) -> EditResult:
+        """Insert code above or below the declaration of a symbol, separated by the usual number of blank lines. The
+        declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above.
+        Content may be indented as in the file, or not at all: then it gets the symbol's indentation. before goes above
+        the comments that are directly above the symbol.
+        """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action=arguments.position)
         return await self._make(call, "insert_at_symbol", arguments, plan)
 
@@ -286,44 +297,13 @@ class _CodeEdits:
         return await tell(made, preview=arguments.preview)
 
 
-_DECLARATION = (
-    "The declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above. "
-    "Content may be indented as in the file, or not at all: then it gets the symbol's indentation. "
-)
-
-
 def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
     """Make ``format_file``, ``replace_symbol`` and ``insert_at_symbol``."""
     edits = _CodeEdits(links, editor)
     return [
-        Tool(
-            "format_file",
-            "write",
-            "Format a file with the project's own formatter, through its language server. A formatted file stays as it "
-            "is.",
-            FormatFileArguments,
-            EditResult,
-            edits.format_file,
-        ),
-        Tool(
-            "replace_symbol",
-            "write",
-            "Replace the declaration of a symbol (function, class, method, constant) with new code. "
-            f"{_DECLARATION}Decorators and attributes are replaced too: repeat them in content to keep them. Comments "
-            "directly above stay, unless content begins with a comment, which then replaces them.",
-            ReplaceSymbolArguments,
-            EditResult,
-            edits.replace_symbol,
-        ),
-        Tool(
-            "insert_at_symbol",
-            "write",
-            "Insert code above or below the declaration of a symbol, separated by the usual number of blank lines. "
-            f"{_DECLARATION}before goes above the comments that are directly above the symbol.",
-            InsertAtSymbolArguments,
-            EditResult,
-            edits.insert_at_symbol,
-        ),
+        tool_of(edits.format_file, "write"),
+        tool_of(edits.replace_symbol, "write"),
+        tool_of(edits.insert_at_symbol, "write"),
     ]
 
 
@@ -368,6 +348,9 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
+        """Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the
+        place as line and column, as symbol (Class/method), or as line and text (the word meant).
+        """
         own = self._editor.path(call, arguments.path).project
         # The symbol's own project decides what the symbol is. All are checked before any is asked.
         projects = [own, *(name for name in dict.fromkeys(arguments.projects or ()) if name != own)]
@@ -473,14 +456,4 @@ def _answer(
 
 def rename_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
     """Make ``rename_symbol``."""
-    return [
-        Tool(
-            "rename_symbol",
-            "write",
-            "Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the "
-            "place as line and column, as symbol (Class/method), or as line and text (the word meant).",
-            RenameSymbolArguments,
-            RenameResult,
-            _Renames(links, editor).rename_symbol,
-        )
-    ]
+    return [tool_of(_Renames(links, editor).rename_symbol, "write")]

@@ -13,7 +13,7 @@ from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState
 from codebuddy.text_safety import one_line
-from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError
+from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 
 class ListProjectsArguments(Arguments):
@@ -52,6 +52,9 @@ def project_tools(fleet: Fleet) -> list[Tool[Any]]:
     """Make ``list_projects``."""
 
     async def list_projects(call: Call, arguments: ListProjectsArguments) -> ProjectList:
+        """List the projects: id, language profile, state of the container's link and of the language servers, declared
+        tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.
+        """
         chosen = call.principal.choose(arguments.projects, fleet.projects)
         health = await fleet.project_health(chosen)
         return ProjectList(
@@ -71,17 +74,7 @@ def project_tools(fleet: Fleet) -> list[Tool[Any]]:
             ]
         )
 
-    return [
-        Tool(
-            "list_projects",
-            "read",
-            "List the projects: id, language profile, state of the container's link and of the language servers, "
-            "declared tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.",
-            ListProjectsArguments,
-            ProjectList,
-            list_projects,
-        )
-    ]
+    return [tool_of(list_projects, "read")]
 
 
 class RestartInProjects(RestartArguments):

@@ -17,6 +17,7 @@ from codebuddy.schemas.runs import (
     JobOutputArguments,
     Jobs,
     ListJobsArguments,
+    RunArguments,
     RunResult,
     RunResults,
     TaskArguments,
@@ -25,7 +26,7 @@ from codebuddy.schemas.runs import (
 )
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Projects, Result, Tool, ToolError
+from codebuddy.tool import Call, Handler, Projects, Result, Tool, ToolError
 
 OUTPUT_BYTES: Final = 256 * 1024
 """Bytes of output in one answer, over all projects."""
@@ -174,9 +175,15 @@ class _JobTools:
 def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[Any]]:
     """Make the hub's run tools, for all configured projects; a call runs in ``width`` of them at a time."""
     tools = _RunTools(links, projects, width)
+
+    def in_projects(name: str, handler: Handler[Any], arguments: type[RunArguments]) -> Tool[Any]:
+        spec = SPOKE_TOOLS[name]
+        description = f"{spec.description} Runs in one or many projects at the same time, with a result for each."
+        return spec.bind(handler, description=description, arguments=arguments, result=RunResults)
+
     return [
-        SPOKE_TOOLS["run_command"].bind(tools.run_command, arguments=CommandInProjects, result=RunResults),
-        SPOKE_TOOLS["run_task"].bind(tools.run_task, arguments=TaskInProjects, result=RunResults),
+        in_projects("run_command", tools.run_command, CommandInProjects),
+        in_projects("run_task", tools.run_task, TaskInProjects),
     ]
 
 
