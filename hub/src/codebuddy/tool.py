@@ -113,8 +113,8 @@ class Progress(Protocol):
     async def __call__(self, progress: float, total: float | None = None, message: str | None = None, /) -> None: ...
 
 
-async def _no_progress(progress: float, total: float | None = None, message: str | None = None) -> None:
-    return None
+async def no_progress(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
+    """Discard progress."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Call:
     """One call in flight: who makes it, and how to report its progress."""
 
     principal: Principal
-    progress: Progress = _no_progress
+    progress: Progress = no_progress
 
 
 Handler = Callable[[Call, A], Awaitable[Result]]

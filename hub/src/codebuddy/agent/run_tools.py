@@ -36,7 +36,7 @@ from codebuddy.schemas.runs import (
     TaskArguments,
 )
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.tool import Call, Progress, Tool, ToolError
+from codebuddy.tool import Call, Progress, Tool, ToolError, no_progress
 
 RUNS_DIRECTORY: Final = Path("/home/codebuddy/.cache/codebuddy/runs")
 """Where jobs and long output are kept: in the spoke's cache volume."""
@@ -178,7 +178,7 @@ class _Observer:
 
     def __post_init__(self) -> None:
         self.buffer = OutputBuffer(self.limit)
-        self.teller = OutputTeller(self.progress or _discard)
+        self.teller = OutputTeller(self.progress or no_progress)
 
     def watcher(self) -> Watcher:
         return Watcher(self._take, self._report, lambda: self.buffer.omitted > 0)
@@ -199,10 +199,6 @@ class _Observer:
         finally:
             if self.report_path is not None:
                 self.report_path.unlink(missing_ok=True)
-
-
-async def _discard(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
-    return None
 
 
 def _unused_path() -> Path:

@@ -9,8 +9,8 @@ from pydantic import Field, TypeAdapter
 
 from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.hub.spokes import Links, ask_spoke
-from codebuddy.hub.tools.fan_out import ask_projects, raise_only_refusal
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.routing import ask_project, ask_projects, raise_only_refusal
 from codebuddy.schemas.code import (
     CodeResult,
     Diagnostics,
@@ -111,16 +111,9 @@ class _CodeTools:
         async def handler(call: Call, arguments: Any) -> CodeResult:
             project = self._project_of(call, arguments.path)
             sent, seconds = arguments.model_dump(exclude_unset=True), arguments.timeout_seconds
-            try:
-                return await ask_spoke(
-                    self._links, project, name, sent, result, seconds=seconds, paths=paths_in, report=call.progress
-                )
-            except ToolError as error:
-                if error.code != "spoke_offline":
-                    raise
-                repeated = arguments.model_dump(include={"path", "direction"} & set(result.model_fields))
-                empty = {**_ROUTED[name], **repeated}
-                return result(complete=False, reason="spoke_offline", message=error.message, **empty)
+            repeated = arguments.model_dump(include={"path", "direction"} & set(result.model_fields))
+            empty = {**_ROUTED[name], **repeated}
+            return await ask_project(self._links, call, project, name, sent, result=result, seconds=seconds, **empty)
 
         return spec.bind(handler)
 

@@ -18,7 +18,7 @@ from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
 from codebuddy.hub.edits.editor import Editor, Made, tell
 from codebuddy.hub.edits.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.hub.spokes import Links, ask_spoke
-from codebuddy.hub.tools.fan_out import ask_projects
+from codebuddy.hub.tools.routing import ask_project, ask_projects
 from codebuddy.schemas.code import (
     ActionPlace,
     CodeAction,
@@ -32,7 +32,6 @@ from codebuddy.schemas.code import (
     PlannedChanges,
     PlannedRename,
     SymbolArguments,
-    paths_in,
 )
 from codebuddy.schemas.edits import EditOptions, EditResult, Extent, FileEditArguments
 from codebuddy.schemas.files import FileChange
@@ -248,22 +247,16 @@ class _CodeEdits:
 
     async def code_actions(self, call: Call, arguments: CodeActionsToolArguments) -> CodeActionsResult:
         if arguments.apply is None:
-            found = await self._offered(call, arguments)
+            project, sent = self._editor.path(call, arguments.path).project, _sent("code_actions", arguments)
+            seconds = arguments.timeout_seconds
+            found = await ask_project(
+                self._links, call, project, "code_actions", sent, result=CodeActions, seconds=seconds, actions=[]
+            )
             offered = found.model_dump(include={"actions", "complete", "reason", "message"})
             return CodeActionsResult(files=[], **offered)
         plan = await self._plan(call, "plan_action", arguments, PlannedAction, action=arguments.apply)
         edit = await self._make(call, "code_actions", arguments, plan)
         return CodeActionsResult(**dict(edit), complete=True, title=plan.title, notes=plan.notes or None)
-
-    async def _offered(self, call: Call, arguments: CodeActionsToolArguments) -> CodeActions:
-        project, sent = self._editor.path(call, arguments.path).project, _sent("code_actions", arguments)
-        ask = partial(ask_spoke, self._links, project, "code_actions", sent, CodeActions)
-        try:
-            return await ask(seconds=arguments.timeout_seconds, paths=paths_in, report=call.progress)
-        except ToolError as error:
-            if error.code != "spoke_offline":
-                raise
-            return CodeActions(complete=False, reason="spoke_offline", message=error.message, actions=[])
 
     async def _plan(self, call: Call, tool: str, arguments: Any, result: type[P], **more: Any) -> P:
         project = self._editor.path(call, arguments.path).project

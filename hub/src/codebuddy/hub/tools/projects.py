@@ -8,7 +8,7 @@ from pydantic import Field
 
 from codebuddy.hub.health import Fleet
 from codebuddy.hub.spokes import Links
-from codebuddy.hub.tools.fan_out import ask_projects
+from codebuddy.hub.tools.routing import ask_projects
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState

@@ -1,4 +1,4 @@
-"""One question to the spokes of many projects at the same time: how every tool of the hub asks them."""
+"""How the hub's tools ask the spokes: that of one project, or those of many at the same time."""
 
 from __future__ import annotations
 
@@ -8,9 +8,37 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.schemas.code import CodeResult, paths_in
 from codebuddy.tool import Call, ToolError
 
+C = TypeVar("C", bound=CodeResult)
 R = TypeVar("R", bound=BaseModel)
+
+
+async def ask_project(
+    links: Links,
+    call: Call,
+    project: str,
+    tool: str,
+    sent: dict[str, Any],
+    *,
+    result: type[C],
+    seconds: float,
+    **empty: Any,
+) -> C:
+    """Ask a spoke a question about code; if it is offline, the answer is incomplete, with the fields of ``empty``.
+
+    Raises:
+        ToolError: what asking it raised otherwise.
+    """
+    try:
+        return await ask_spoke(
+            links, project, tool, sent, result, seconds=seconds, paths=paths_in, report=call.progress
+        )
+    except ToolError as error:
+        if error.code != "spoke_offline":
+            raise
+        return result(complete=False, reason="spoke_offline", message=error.message, **empty)
 
 
 async def ask_projects(
@@ -28,11 +56,7 @@ async def ask_projects(
     """Call a tool of several spokes at the same time, and report their progress as one.
 
     Args:
-        links: the links to the spokes.
-        call: the call to answer.
-        tool: the tool's name at the spokes.
         sent: project → arguments.
-        result: the model of one spoke's answer.
         seconds: the time-out that the spokes were given.
         paths: gives the workspace paths in an answer, which must be in its own project.
         accept: checks a project's answer further; may raise ToolError.
