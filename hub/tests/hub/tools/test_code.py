@@ -1,4 +1,4 @@
-"""The hub's code tools: what a spoke says is passed on only where it speaks of its own project."""
+"""The hub's code tools: a spoke's answer is passed on only where it concerns the spoke's own project."""
 
 from __future__ import annotations
 

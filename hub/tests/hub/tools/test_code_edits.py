@@ -1,4 +1,4 @@
-"""format_file, replace_symbol and insert_at_symbol: what a spoke plans becomes an edit only where it may."""
+"""format_file, replace_symbol and insert_at_symbol: which plans of a spoke become an edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every answer of a code tool says of itself agrees with itself, whatever a spoke writes."""
+"""An answer of a code tool must not contradict itself."""
 
 from __future__ import annotations
 

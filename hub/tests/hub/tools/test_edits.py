@@ -1,4 +1,4 @@
-"""Writing one file: whole or not at all, with everything that belongs to it, and never over somebody else's change."""
+"""Writing one file: as a whole or not at all, with all its metadata, and never over somebody else's change."""
 
 from __future__ import annotations
 

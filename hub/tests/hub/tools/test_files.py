@@ -1,4 +1,4 @@
-"""The file tools as a client calls them: what they answer, and every attack through every one of them."""
+"""The file tools as a client calls them: their answers, and every attack through each of them."""
 
 from __future__ import annotations
 

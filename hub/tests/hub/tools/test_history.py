@@ -1,4 +1,4 @@
-"""Which edits there are, for whom; and that undo restores exactly, or says why not."""
+"""list_edits and undo_edit: who sees which edits, and that undo restores exactly or says why it cannot."""
 
 from __future__ import annotations
 

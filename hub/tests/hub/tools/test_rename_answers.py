@@ -1,4 +1,4 @@
-"""A rename says in which projects no symbol was renamed, by which path it was looked for, and why it is refused."""
+"""A rename's answer lists the projects without the symbol; its errors say why it was refused."""
 
 from __future__ import annotations
 

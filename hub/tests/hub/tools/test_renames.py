@@ -1,4 +1,4 @@
-"""rename_symbol: a spoke that gives another name than the one at the place learns nothing of other projects."""
+"""rename_symbol: a spoke that reports a wrong name learns nothing about other projects."""
 
 from __future__ import annotations
 

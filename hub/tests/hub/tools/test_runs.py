@@ -1,4 +1,4 @@
-"""The hub's run and job tools: each project has its row, and no spoke speaks for another or ends the answer of all."""
+"""The hub's run and job tools: each project has its row, and one spoke cannot affect the results of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""apply_workspace_edit: any number of files and projects, in order, whole or not at all; its answer is bounded."""
+"""apply_workspace_edit: any number of files and projects, in order, all or nothing, with a bounded answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a hostile spoke says stays in its own lines of a readable answer, and is nothing that a terminal obeys."""
+"""Text from a hostile spoke cannot forge lines of a readable answer, nor control a terminal."""
 
 from __future__ import annotations
 
