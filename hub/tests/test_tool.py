@@ -1,4 +1,4 @@
-"""Wrong arguments are told in sentences that say what is accepted where."""
+"""How wrong arguments are explained: which argument, why, and what is accepted in its place."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ TOOL = Tool("cut", "write", "Cuts.", Wanted, Result, nothing)
         ({"path": 3, "quick": 1}, "path: this must be a text; quick: this must be true or false."),
     ],
 )
-def test_each_mistake_is_told(arguments: dict[str, Any], sentence: str) -> None:
+def test_each_wrong_argument_is_explained(arguments: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ToolError) as refused:
         parse_arguments(TOOL, arguments)
     assert (refused.value.code, refused.value.message) == ("invalid_arguments", sentence)
 
 
-def test_many_mistakes_are_counted() -> None:
+def test_many_wrong_arguments_are_counted() -> None:
     with pytest.raises(ToolError, match=r"; and 10 more\.$"):
         parse_arguments(TOOL, {"path": "x", "pieces": [{}] * 20})

@@ -1,22 +1,30 @@
-"""What a tool is: a name, a scope, two schemas and a handler."""
+"""What a tool is: its declaration and handler, its arguments and answer, its caller, and how a call fails."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Scope = Literal["read", "write", "run"]
+ALL_SCOPES = frozenset({"read", "write", "run"})
+
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
-"""A number in an answer. A spoke may say any: here it is one that every reader of JSON can read, and can be added."""
+"""A number in an answer. Spokes are untrusted: the bound keeps it readable by every JSON parser, and safe to add."""
+
+Projects = Annotated[
+    list[str] | None,
+    Field(min_length=1, description="Ids of the projects; left out: every project that the token covers."),
+]
+"""The argument ``projects`` of a tool that works in several projects at the same time."""
 
 A = TypeVar("A", bound="Arguments")
 
 
 class Arguments(BaseModel):
-    """Base of every tool's arguments: strict types, and nothing that is not declared."""
+    """Base of every tool's arguments: strict types, and no undeclared argument."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -27,139 +35,8 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def text(self) -> str:
-        """Give the short readable form that stands beside the structured content."""
+        """Render the readable text that accompanies the structured content."""
         return self.model_dump_json(exclude_none=True)
-
-
-class Progress(Protocol):
-    """Reports how far a call is; ``message`` may carry output as it appears."""
-
-    async def __call__(self, progress: float, total: float | None = None, message: str | None = None, /) -> None: ...
-
-
-async def _no_progress(progress: float, total: float | None = None, message: str | None = None) -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call in flight: who asks, and how to tell them how far it is."""
-
-    principal: Principal
-    progress: Progress = _no_progress
-
-
-@dataclass(frozen=True)
-class Tool(Generic[A]):
-    """A tool as the protocol offers it.
-
-    Args:
-        name: the name in the contract.
-        scope: what the caller's token must allow.
-        description: what it does, for the model that chooses it.
-        arguments: model of the arguments; its JSON schema is the ``inputSchema``.
-        result: model of the answer; its JSON schema is the ``outputSchema``.
-        handler: does the work; raises ToolError for what the caller can mend.
-        looks_only: whether it changes nothing, although it needs another scope than ``read``.
-        for_hub: whether it is a spoke's and of use only to the hub; clients of a spoke are not offered it.
-    """
-
-    name: str
-    scope: Scope
-    description: str
-    arguments: type[A]
-    result: type[Result]
-    handler: Callable[[Call, A], Awaitable[Result]]
-    looks_only: bool = False
-    for_hub: bool = False
-
-
-def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:
-    """Check raw arguments against the tool's schema.
-
-    Raises:
-        ToolError: ``invalid_arguments``, naming each wrong argument and, for an unknown one, the accepted names.
-    """
-    try:
-        return tool.arguments.model_validate(raw or {})
-    except ValidationError as error:
-        raise ToolError("invalid_arguments", problems_of(error, tool.arguments, tool.name)) from None
-
-
-_MAX_PROBLEMS: Final = 10
-
-# Names and contexts of errors as pydantic documents them; one that is not here keeps pydantic's own words.
-_SENTENCES: Final = {
-    "missing": "this is needed",
-    "string_type": "this must be a text",
-    "string_too_short": "this must have at least {min_length} characters",
-    "string_too_long": "this may have at most {max_length} characters",
-    "int_type": "this must be a whole number",
-    "int_from_float": "this must be a whole number",
-    "float_type": "this must be a number",
-    "finite_number": "this must be a number",
-    "bool_type": "this must be true or false",
-    "list_type": "this must be a list",
-    "dict_type": "this must be an object",
-    "model_type": "this must be an object",
-    "too_short": "this must have at least {min_length} of them",
-    "too_long": "this may have at most {max_length} of them",
-    "greater_than": "this must be more than {gt}",
-    "greater_than_equal": "this must be at least {ge}",
-    "less_than": "this must be less than {lt}",
-    "less_than_equal": "this may be at most {le}",
-    "literal_error": "this must be one of {expected}",
-    "value_error": "{error}",
-}
-
-
-def problems_of(error: ValidationError, model: type[BaseModel], tool: str) -> str:
-    """Say what is wrong with each argument, and for an unknown one which are accepted where it stands.
-
-    Args:
-        error: what checking them against the model gave.
-        model: the tool's arguments.
-        tool: its name.
-    """
-    problems = [_problem(item, model, tool) for item in error.errors(include_url=False, include_input=False)]
-    more = len(problems) - _MAX_PROBLEMS
-    return "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "") + "."
-
-
-def _problem(item: Any, model: type[BaseModel], tool: str) -> str:
-    *around, name = [str(part)[:100] for part in item["loc"]] or [""]
-    where = ".".join((*around, name))
-    if item["type"] == "extra_forbidden":
-        holder = _model_at(model, item["loc"][:-1])
-        wrong = f"{'.'.join(around)} has no argument {name}" if around else f"{name} is not an argument of {tool}"
-        return f"{wrong}; it accepts {', '.join(holder.model_fields)}"
-    said = _sentence(item["type"], item.get("ctx", {}), item["msg"]).removesuffix(".")
-    return f"{where}: {said}" if where else said
-
-
-def _sentence(kind: str, context: dict[str, Any], own_words: str) -> str:
-    if context.get("min_length") == 1:
-        return "this must not be empty"
-    sentence = _SENTENCES.get(kind)
-    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
-    return own_words if sentence is None else sentence.format(**shown)
-
-
-def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
-    """Give the model of the object at a location; the last one on the way that is known."""
-    for part in location:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        if field is not None:
-            model = next(_models_in(field.annotation), model)
-    return model
-
-
-def _models_in(annotation: Any) -> Any:
-    """Give the models that an annotation such as ``list[Edit] | None`` names."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models_in(inner)
 
 
 class ToolError(Exception):
@@ -178,12 +55,9 @@ class ToolError(Exception):
         self.path = path
 
 
-ALL_SCOPES = frozenset({"read", "write", "run"})
-
-
 @dataclass(frozen=True)
 class Principal:
-    """Whom a verified token stands for.
+    """The holder of a verified token.
 
     Args:
         subject: who it is, for logs.
@@ -197,26 +71,26 @@ class Principal:
     scopes: frozenset[str]
     expires_at: float | None = None
 
-    def may_use(self, project: str) -> bool:
+    def covers(self, project: str) -> bool:
         """Say whether the token covers the project."""
         return self.projects is None or project in self.projects
 
     def require_project(self, project: str, known: Collection[str]) -> None:
-        """Refuse a project that is unknown or not covered, in the same words: a token learns of no other project.
+        """Refuse a project that is unknown or not covered, in the same words, so that a token reveals no other project.
 
         Raises:
             ToolError: ``unknown_project``, listing the projects that the token covers.
         """
-        if project not in known or not self.may_use(project):
+        if project not in known or not self.covers(project):
             listed = ", ".join(self.visible(known)) or "none"
             raise ToolError("unknown_project", f"There is no project {project!r} here; this token covers: {listed}.")
 
     def visible(self, known: Iterable[str]) -> list[str]:
         """Give those of the known project ids that the token covers, sorted."""
-        return sorted(project for project in known if self.may_use(project))
+        return sorted(project for project in known if self.covers(project))
 
     def choose(self, wanted: list[str] | None, known: Iterable[str]) -> list[str]:
-        """Give the projects of a call: those asked for, each of which must be covered, or all that are.
+        """Give the wanted projects, each of which the token must cover; without any, all that it covers.
 
         Raises:
             ToolError: ``unknown_project``.
@@ -230,4 +104,148 @@ class Principal:
 
 
 LOCAL = Principal(subject="local", projects=None, scopes=ALL_SCOPES)
-"""A caller inside the hub container: whoever may execute programs there is trusted already."""
+"""A caller inside the hub container: it can execute programs there, so it is trusted already."""
+
+
+class Progress(Protocol):
+    """Reports the progress of a call; ``message`` may carry output as it appears."""
+
+    async def __call__(self, progress: float, total: float | None = None, message: str | None = None, /) -> None: ...
+
+
+async def no_progress(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
+    """Discard progress."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call in flight: who makes it, and how to report its progress."""
+
+    principal: Principal
+    progress: Progress = no_progress
+
+
+Handler = Callable[[Call, A], Awaitable[Result]]
+"""Does the work of a tool; raises ToolError for what the caller can correct."""
+
+
+@dataclass(frozen=True)
+class ToolSpec(Generic[A]):
+    """A tool as the protocol describes it, without a handler.
+
+    Args:
+        scope: what the caller's token must allow.
+        description: what it does, for the model that chooses it.
+        arguments: model of the arguments; its JSON schema is the ``inputSchema``.
+        result: model of the answer; its JSON schema is the ``outputSchema``.
+        looks_only: it changes nothing although it needs another scope than ``read``.
+        hub_only: a spoke offers it only to the hub, not to clients of its own.
+    """
+
+    name: str
+    scope: Scope
+    description: str
+    arguments: type[A]
+    result: type[Result]
+    looks_only: bool = field(default=False, kw_only=True)
+    hub_only: bool = field(default=False, kw_only=True)
+
+    def bind(self, handler: Handler[Any], **differences: Any) -> Tool[Any]:
+        """Make the tool: add its handler, and replace those fields that differ where it is offered."""
+        return Tool(**{**vars(self), **differences, "handler": handler})
+
+
+@dataclass(frozen=True)
+class Tool(ToolSpec[A]):
+    """A tool that can be called."""
+
+    handler: Handler[A]
+
+
+def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope) -> Tool[Any]:
+    """Make a tool of a handler: its name, its docstring as the description, and the models in its signature."""
+    hints, description = get_type_hints(handler), " ".join((handler.__doc__ or "").split())
+    return Tool(handler.__name__, scope, description, hints["arguments"], hints["return"], handler)
+
+
+def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:
+    """Check raw arguments against the tool's schema.
+
+    Raises:
+        ToolError: ``invalid_arguments``, naming each wrong argument and, for an unknown one, the accepted names.
+    """
+    try:
+        return tool.arguments.model_validate(raw or {})
+    except ValidationError as error:
+        raise ToolError("invalid_arguments", _problems(error, tool)) from None
+
+
+_MAX_PROBLEMS: Final = 10
+
+# Error types and their contexts as pydantic documents them; for a type that is not here, pydantic's own words are used.
+_SENTENCES: Final = {
+    "missing": "this is needed",
+    "string_type": "this must be a text",
+    "string_too_short": "this must have at least {min_length} characters",
+    "string_too_long": "this may have at most {max_length} characters",
+    "int_type": "this must be a whole number",
+    "int_from_float": "this must be a whole number",
+    "float_type": "this must be a number",
+    "finite_number": "this must be a number",
+    "bool_type": "this must be true or false",
+    "list_type": "this must be a list",
+    "dict_type": "this must be an object",
+    "model_type": "this must be an object",
+    "too_short": "this must have at least {min_length} items",
+    "too_long": "this may have at most {max_length} items",
+    "greater_than": "this must be more than {gt}",
+    "greater_than_equal": "this must be at least {ge}",
+    "less_than": "this must be less than {lt}",
+    "less_than_equal": "this may be at most {le}",
+    "literal_error": "this must be one of {expected}",
+    "value_error": "{error}",
+}
+
+
+def _problems(error: ValidationError, tool: Tool[Any]) -> str:
+    """Say what is wrong with each argument, and for an unknown one which are accepted in its place."""
+    problems = [_problem(item, tool) for item in error.errors(include_url=False, include_input=False)]
+    more = len(problems) - _MAX_PROBLEMS
+    return "; ".join(problems[:_MAX_PROBLEMS]) + (f"; and {more} more" if more > 0 else "") + "."
+
+
+def _problem(item: Any, tool: Tool[Any]) -> str:
+    *parents, name = [str(part)[:100] for part in item["loc"]] or [""]
+    parent = ".".join(parents)
+    if item["type"] == "extra_forbidden":
+        accepted = ", ".join(_model_at(tool.arguments, item["loc"][:-1]).model_fields)
+        wrong = f"{parent} has no argument {name}" if parents else f"{name} is not an argument of {tool.name}"
+        return f"{wrong}; it accepts {accepted}"
+    sentence = _sentence(item["type"], item.get("ctx", {}), item["msg"]).removesuffix(".")
+    where = f"{parent}.{name}" if parents else name
+    return f"{where}: {sentence}" if where else sentence
+
+
+def _sentence(kind: str, context: dict[str, Any], pydantic_message: str) -> str:
+    if context.get("min_length") == 1:
+        return "this must not be empty"
+    sentence = _SENTENCES.get(kind)
+    shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+    return pydantic_message if sentence is None else sentence.format(**shown)
+
+
+def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:
+    """Find the model of the object at a location; the last known one on the way."""
+    for part in location:
+        annotation = model.model_fields.get(part) if isinstance(part, str) else None
+        if annotation is not None:
+            model = next(_models_in(annotation.annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Give the models that an annotation such as ``list[Edit] | None`` names."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

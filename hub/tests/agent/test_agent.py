@@ -30,7 +30,7 @@ def test_the_state_has_the_link_and_each_language_server(agent: Agent, monkeypat
     assert [(one["name"], one["state"]) for one in state["language_servers"]] == [("x", "starting")]
 
 
-def test_a_state_that_cannot_be_written_ends_no_agent(
+def test_the_agent_survives_a_state_file_that_cannot_be_written(
     agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(state: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.health_check import WRITE_SECONDS, write_state
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
 from codebuddy.schemas.code import RestartArguments, ServerStates
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
@@ -199,16 +200,7 @@ def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
         states = await servers.restart(arguments.name, deadline, reporter(call))
         return ServerStates(language_servers=[LanguageServerState.model_validate(state) for state in states])
 
-    return [
-        Tool(
-            "restart_language_server",
-            "run",
-            "Restart the language servers of this project, or the one that is named.",
-            RestartArguments,
-            ServerStates,
-            restart,
-        )
-    ]
+    return [SPOKE_TOOLS["restart_language_server"].bind(restart)]
 
 
 WORKSPACE = Path("/workspace")
@@ -272,15 +264,7 @@ def _status_tool(agent: Agent) -> Tool[Any]:
     async def spoke_status(_call: Call, _arguments: StatusArguments) -> SpokeStatus:
         return agent.status()
 
-    return Tool(
-        "spoke_status",
-        "read",
-        "Tell how this spoke and its servers are.",
-        StatusArguments,
-        SpokeStatus,
-        spoke_status,
-        for_hub=True,
-    )
+    return SPOKE_TOOLS["spoke_status"].bind(spoke_status)
 
 
 async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:

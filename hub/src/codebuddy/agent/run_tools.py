@@ -1,11 +1,11 @@
-"""The spoke's run tools: a command line or a declared task, here and now, or as a job that goes on."""
+"""The run tools of a spoke: run a command line or a declared task, in the foreground or as a job."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,23 +35,18 @@ from codebuddy.schemas.runs import (
     RunResult,
     TaskArguments,
 )
-from codebuddy.tool import Call, Progress, Tool, ToolError
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
+from codebuddy.tool import Call, Progress, Tool, ToolError, no_progress
 
 RUNS_DIRECTORY: Final = Path("/home/codebuddy/.cache/codebuddy/runs")
 """Where jobs and long output are kept: in the spoke's cache volume."""
 
 REPORT: Final = "{report}"
-"""In an argument of a task: the path of a file that the task is to write its report to."""
+"""Stands in a task's arguments for the path of a file that the task writes its report to."""
 
 
 class Commands:
-    """Runs programs in one project's directory.
-
-    Args:
-        configuration: the spoke's: tasks, environment, limits.
-        tree: the project's files.
-        directory: where jobs and long output are kept.
-    """
+    """Runs programs in one project's directory."""
 
     def __init__(self, configuration: SpokeConfiguration, tree: Tree, directory: Path = RUNS_DIRECTORY) -> None:
         self._project = configuration.project
@@ -63,7 +58,7 @@ class Commands:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take up the jobs of an earlier agent; at the end of the block everything that runs ends."""
+        """Load the jobs of an earlier agent; at the end of the block, end everything that still runs."""
         self.runs.load()
         try:
             yield
@@ -100,17 +95,16 @@ class Commands:
                 f"{self._project} declares no task {arguments.task!r}; declared: {declared}. "
                 "Add it to project_tasks in the inventory, or use run_command.",
             )
-        file = _fresh_file() if any(REPORT in word for word in task.argv) else None
-        argv = [word.replace(REPORT, str(file)) for word in task.argv]
+        report_path = _unused_path() if any(REPORT in word for word in task.argv) else None
+        argv = [word.replace(REPORT, str(report_path)) for word in task.argv]
         program = Program([*argv, *arguments.arguments], self._tree.root, self._environment)
-        return await self._run(call, arguments, self._order(program, arguments, arguments.task), task, file)
+        return await self._run(call, arguments, self._order(program, arguments, arguments.task), task, report_path)
 
     async def list_jobs(self, _call: Call, _arguments: ListJobsArguments) -> Jobs:
-        """List what runs, and what ended and can still be read."""
         return Jobs(jobs=[run.describe() for run in self.runs.all()])
 
     async def job_output(self, _call: Call, arguments: JobOutputArguments) -> JobOutput:
-        """Give output of a job from a place on.
+        """Read output of a job from a given place.
 
         Raises:
             ToolError: ``unknown_job``, ``invalid_cursor``, ``invalid_pattern``.
@@ -118,7 +112,7 @@ class Commands:
         return await read_job(self.runs.get(arguments.job_id), arguments)
 
     async def cancel_job(self, _call: Call, arguments: CancelJobArguments) -> Job:
-        """End a job with all that it started, and tell how it ended.
+        """End a job with everything that it started.
 
         Raises:
             ToolError: ``unknown_job``.
@@ -140,10 +134,13 @@ class Commands:
         return Order(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
 
     async def _run(
-        self, call: Call, arguments: RunArguments, order: Order, task: Task | None, file: Path | None
+        self, call: Call, arguments: RunArguments, order: Order, task: Task | None, report_path: Path | None
     ) -> RunResult:
-        reader = self._reader(order, task, file)
-        observer = _Observer(arguments.output_limit, None if arguments.background else call.progress, reader, file)
+        reader = None
+        if task is not None and task.formats:
+            reader = ReportReader(task.formats, report_path, self._tree, order.program.cwd)
+        progress = None if arguments.background else call.progress
+        observer = _Observer(arguments.output_limit, progress, reader, report_path)
         if arguments.background:
             run = self.runs.background(order, observer.watcher())
             return RunResult(project=self._project, task=run.task, job_id=run.job_id)
@@ -153,46 +150,35 @@ class Commands:
             tasks.cancel_scope.cancel()
         return self._result(run, observer.buffer)
 
-    def _reader(self, order: Order, task: Task | None, file: Path | None) -> ReportReader | None:
-        if task is None or not task.formats:
-            return None
-        return ReportReader(task.formats, file, self._tree, order.program.cwd)
-
     def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
         end, (text, streams) = run.end, buffer.excerpt()
         assert end is not None
         return RunResult(
             project=self._project,
             task=run.task,
-            reason=end.reason,
-            exit_code=end.exit_code,
-            signal=end.signal,
-            message=end.message,
+            **vars(end),
             output=text,
             streams=streams,
             truncated=buffer.omitted > 0,
             job_id=run.job_id if buffer.omitted else None,
-            duration_seconds=end.duration_seconds,
-            cpu_seconds=end.cpu_seconds,
-            peak_memory_bytes=end.peak_memory_bytes,
             **dict(run.report),
         )
 
 
 @dataclass
 class _Observer:
-    """Follows one run: what of it goes into the answer, into progress, and to the reader of its report."""
+    """Follows one run: collects the output for the answer, for progress, and for the reader of its report."""
 
     limit: int
     progress: Progress | None
     reader: ReportReader | None
-    file: Path | None
+    report_path: Path | None
     buffer: OutputBuffer = field(init=False)
     teller: OutputTeller = field(init=False)
 
     def __post_init__(self) -> None:
         self.buffer = OutputBuffer(self.limit)
-        self.teller = OutputTeller(self.progress or _untold)
+        self.teller = OutputTeller(self.progress or no_progress)
 
     def watcher(self) -> Watcher:
         return Watcher(self._take, self._report, lambda: self.buffer.omitted > 0)
@@ -208,34 +194,19 @@ class _Observer:
         try:
             if self.progress is not None:
                 await self.teller.tell(last=True)
-            self.buffer.excerpt()  # so that it is known whether anything fell out
+            self.buffer.excerpt()  # so that it is known whether anything was omitted
             return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish, end.exit_code)
         finally:
-            if self.file is not None:
-                self.file.unlink(missing_ok=True)
+            if self.report_path is not None:
+                self.report_path.unlink(missing_ok=True)
 
 
-async def _untold(_progress: float, _total: float | None = None, _message: str | None = None, /) -> None:
-    return None
-
-
-def _fresh_file() -> Path:
-    """Give the path of a file that is not there, outside the project."""
+def _unused_path() -> Path:
+    """Give the path of a file that does not exist, outside the project."""
     return Path(tempfile.gettempdir(), f"codebuddy-{os.urandom(8).hex()}")
 
 
 def run_tools(commands: Commands) -> list[Tool[Any]]:
-    """Give the spoke's run tools."""
-    return [
-        _tool("run_command", "Run a command line in this project.", CommandArguments, RunResult, commands.run_command),
-        _tool("run_task", "Run a declared task of this project.", TaskArguments, RunResult, commands.run_task),
-        _tool("list_jobs", "List the jobs of this project.", ListJobsArguments, Jobs, commands.list_jobs),
-        _tool("job_output", "Read the output of a job.", JobOutputArguments, JobOutput, commands.job_output),
-        _tool("cancel_job", "End a job.", CancelJobArguments, Job, commands.cancel_job),
-    ]
-
-
-def _tool(
-    name: str, description: str, arguments: Any, result: Any, handler: Callable[[Call, Any], Awaitable[Any]]
-) -> Tool[Any]:
-    return Tool(name, "run", description, arguments, result, handler)
+    """Make the run tools of a project."""
+    names = ("run_command", "run_task", "list_jobs", "job_output", "cancel_job")
+    return [SPOKE_TOOLS[name].bind(getattr(commands, name)) for name in names]

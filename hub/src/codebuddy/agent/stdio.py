@@ -1,8 +1,8 @@
 """``codebuddy spoke --stdio``: MCP on standard input and output for the one project of this container.
 
-Where the container's agent runs, its language servers answer: calls go to it through its local socket. Where none runs
+If the container's agent runs, calls go to it through its local socket, so its language servers answer. If none runs
 (the image used alone), this process runs the language servers itself until its input ends. Either way the SDK serves
-the client here, in both protocol eras, and costs the agent nothing.
+the client in this process, in both protocol eras, and costs the agent nothing.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,41 +45,41 @@ async def serve_stdio(
         configuration = SpokeConfiguration.load(config_path)
     except (OSError, ValidationError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not one that the provisioning wrote"
-        return _cannot(f"{config_path} cannot be used ({why}); it declares the project and its language servers.")
+        return _failed(f"{config_path} cannot be used ({why}); it declares the project and its language servers.")
     agent = Agent(configuration, workspace)
     wire = await _connect(socket_path)
     async with standard_streams(MAX_MESSAGE_BYTES) as (reader, writer):
         channel = LineChannel(reader, writer)
         if wire is None:
-            async with agent.commands.running(), _running(agent.servers.run()):
+            async with agent.commands.running(), _background(agent.servers.run()):
                 await _serve(agent.tools, configuration.project, channel)
             return 0
         return await _serve_through(wire, agent.tools, configuration.project, channel)
 
 
 async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
-    offered = [tool for tool in tools if not tool.for_hub]
+    offered = [tool for tool in tools if not tool.hub_only]
     instructions = INSTRUCTIONS.format(project=project)
     server = build_server(f"codebuddy-{project}", offered, instructions, "its standard error")
     await serve_channel(server, channel, local_principal(project))
 
 
 async def _serve_through(wire: Wire, tools: list[Tool[Any]], project: str, channel: LineChannel) -> int:
-    """Serve with the agent's answers; end when it goes away, for its successor is asked by connecting again."""
-    async with _running(wire.run()) as reading:
+    """Serve with the agent's answers until the agent goes away; a client reaches the next agent by a new connection."""
+    async with _background(wire.run()) as reading:
         try:
             await greet(wire, "codebuddy spoke --stdio")
         except (RemoteError, WireClosed, TimeoutError):
-            return _cannot("the agent of this container does not answer; look at its log and try again.")
+            return _failed("the agent of this container does not answer; look at its log and try again.")
         forwarding = [_forwarded(tool, wire) for tool in tools]
-        async with _running(_serve(forwarding, project, channel)) as serving:
+        async with _background(_serve(forwarding, project, channel)) as serving:
             await asyncio.wait([reading, serving], return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 serving.result()
                 return 0
-            channel.end_input()  # calls that were on their way are still told why there is no answer
+            channel.end_input()  # pending calls are still answered with the reason
             await asyncio.wait([serving])
-    return _cannot("the agent of this container went away; connect again when it is back.")
+    return _failed("the agent of this container went away; connect again when it is back.")
 
 
 def _forwarded(tool: Tool[Any], wire: Wire) -> Tool[Any]:
@@ -92,23 +91,26 @@ def _forwarded(tool: Tool[Any], wire: Wire) -> Tool[Any]:
             raise ToolError("spoke_offline", "The agent of this container went away; connect again.") from None
         except (BadAnswer, RemoteError) as error:
             log.warning("%s: %s", tool.name, error)
-            sentence = f"The agent of this container answers {tool.name} in a way that is not known here; run: make up."
+            sentence = (
+                f"The agent of this container gave an answer to {tool.name} that is not valid here; run: make up."
+            )
             raise ToolError("bad_answer", sentence) from None
 
-    return replace(tool, handler=forward)
+    return tool.bind(forward)
 
 
 async def _connect(socket_path: Path) -> Wire | None:
+    """Connect to the agent; None if none runs here."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path, limit=MAX_MESSAGE_BYTES)
     except OSError:
-        return None  # no agent runs here
+        return None
     return Wire(LineChannel(reader, writer))
 
 
 @asynccontextmanager
-async def _running(work: Any) -> AsyncIterator[asyncio.Task[None]]:
-    """Run something beside the body; it ends with it."""
+async def _background(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a coroutine beside the body, and cancel it at the end of the body."""
     task = asyncio.create_task(work)
     try:
         yield task
@@ -117,6 +119,6 @@ async def _running(work: Any) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.wait([task])
 
 
-def _cannot(why: str) -> int:
+def _failed(why: str) -> int:
     print(f"codebuddy spoke --stdio: {why}", file=sys.stderr)
     return 1

@@ -1,4 +1,4 @@
-"""Arguments and answers of the code tools: what hub and spoke agree on. Importing this starts nothing."""
+"""Arguments and answers of the code tools, as hub and agent agree on them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from codebuddy.schemas.files import PATH, FileChange
+from codebuddy.schemas.files import FileChange, PathArgument
 from codebuddy.schemas.status import LanguageServerState
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Arguments, Count, Result, ToolError
+from codebuddy.tool import Arguments, Count, Projects, Result, ToolError
 
 SymbolKind = Literal[
     "file",
@@ -41,32 +41,42 @@ SymbolKind = Literal[
     "operator",
     "type_parameter",
 ]
-"""What a symbol is; in the order of the protocol's numbers, from 1 on (LSP 3.17, "SymbolKind")."""
+"""What a symbol is, in the order of the protocol's numbers from 1 on (LSP 3.17, "SymbolKind")."""
+
+Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
+Severity = Literal["error", "warning", "information", "hint"]
 
 L = TypeVar("L", bound="Location")
 
-Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
 _REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
-Severity = Literal["error", "warning", "information", "hint"]
 
-TIMEOUT = Field(
-    default=30.0, gt=0, le=600, description="Seconds to wait for an answer, loading of the language server included."
-)
-CURSOR = Field(default=None, description="The cursor of the previous answer, to go on from there.")
-_FORMS = ({"line", "column"}, {"symbol"}, {"line", "text"})
-MAX_PATH_SHOWN = 4096  # characters
+# Bounds of the readable text, in characters.
+_MAX_PATH = 4096
+_MAX_MESSAGE = 2000
+_MAX_CONTENTS = 25_000  # more than a spoke sends
+_MAX_DEPTH = 50  # levels of indentation: a spoke may claim any depth
 _MESSAGE_INDENT = 6
-PLACE_FORMS_TOLD = "give the place as line and column, or as symbol, or as line and text"
-_MAX_MESSAGE = 2000  # characters
 
+Cursor = Annotated[str | None, Field(description="The cursor of the previous answer, to continue from there.")]
+Timeout = Annotated[
+    float, Field(gt=0, le=600, description="Seconds to wait for the language server, its loading included.")
+]
 # No language has a line break or another control character in a name.
 NewName = Annotated[
     str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
 ]
 
 
+def reason_of(error: ToolError) -> Reason:
+    """Give the reason why an answer lacks the part of a project that could not be asked."""
+    return _REASONS.get(error.code, "server_error")
+
+
+# Places in code, as arguments
+
+
 class PlaceFields(Arguments):
-    """What a place in code is given by, in any of its forms."""
+    """A place in code, in any of its forms."""
 
     path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
     line: int | None = Field(default=None, ge=1, description="Line, counted from 1.")
@@ -74,82 +84,68 @@ class PlaceFields(Arguments):
     symbol: str | None = Field(
         default=None, min_length=1, description="Name of a symbol in the file, like Class/method."
     )
-    text: str | None = Field(default=None, min_length=1, description="The word on that line that is meant.")
+    text: str | None = Field(default=None, min_length=1, description="The word that is meant on that line.")
 
     def given(self) -> set[str]:
-        """Give the names of what is given of a place but for its path."""
+        """Give the names of the fields that are set, except for the path."""
         return {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
 
     def is_place(self) -> bool:
         """Say whether this is a place in one of its three forms."""
-        return self.path is not None and self.given() in _FORMS
+        return self.path is not None and self.given() in ({"line", "column"}, {"symbol"}, {"line", "text"})
+
+
+_FORMS = "give the place as line and column, or as symbol, or as line and text"
 
 
 class Place(PlaceFields):
-    """A place in code: a file, and in it a line and column, or a symbol, or a word on a line."""
+    """A place in code: a file, and in it a line and column, a symbol, or a word on a line."""
 
-    path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
+    path: PathArgument
 
     @model_validator(mode="after")
     def _one_form(self) -> Place:
         if not self.is_place():
-            raise ValueError(PLACE_FORMS_TOLD)
+            raise ValueError(_FORMS)
         return self
 
 
-class PlaceArguments(Place):
-    """A place in code, and how much of an answer is wanted."""
+class HoverArguments(Place):
+    """A place in code."""
 
-    timeout_seconds: float = TIMEOUT
-    limit: int = Field(default=500, ge=1, le=5000, description="The most locations to give.")
-    cursor: str | None = CURSOR
+    timeout_seconds: Timeout = 30.0
 
 
-class RenameArguments(PlaceFields):
-    """What to rename, by a place in a file or by the name of a symbol in any of some files; and its new name."""
+class PlaceArguments(HoverArguments):
+    """A place in code, and how many locations to return."""
 
-    name: str | None = Field(
-        default=None, min_length=1, description="In place of a place: the symbol's path, like Class/method, exactly."
+    limit: int = Field(default=500, ge=1, le=5000, description="Locations at most.")
+    cursor: Cursor = None
+
+
+class CaretArguments(Arguments):
+    """A position between two characters, where somebody would be typing."""
+
+    path: PathArgument
+    line: int = Field(ge=1, description="Line, counted from 1.")
+    column: int | None = Field(
+        default=None, ge=1, description="Column of the character after the position, counted from 1 in code points."
     )
-    paths: list[str] | None = Field(
-        default=None, max_length=2000, description="With name: workspace paths of the files that may declare it."
-    )
-    new_name: NewName
-    timeout_seconds: float = TIMEOUT
+    text: str | None = Field(default=None, min_length=1, description="The text on that line that ends at the position.")
+    timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
-    def _one_form(self) -> RenameArguments:
-        by_place = self.is_place() and self.name is None and self.paths is None
-        by_name = self.name is not None and self.paths is not None and self.path is None and not self.given()
-        if not by_place and not by_name:
-            raise ValueError(
-                "give a place (path with line and column, symbol, or line and text), or name together with paths"
-            )
+    def _one_form(self) -> CaretArguments:
+        if (self.column is None) == (self.text is None):
+            raise ValueError("give the position as line and column, or as line and the text before it")
         return self
 
 
-class DiagnosticsArguments(Arguments):
-    """What to check: a file, a directory, or the whole project."""
-
-    path: str | None = Field(
-        default=None, description="Workspace path of a file or directory; left out: the whole project."
-    )
-    projects: list[str] | None = Field(
-        default=None, description="Ids of the projects; left out: all that the token covers."
-    )
-    timeout_seconds: float = TIMEOUT
-    limit: int = Field(default=200, ge=1, le=5000, description="The most diagnostics to give.")
-    cursor: str | None = CURSOR
-
-
-class FilesChangedArguments(Arguments):
-    """Files that were written, created, moved or deleted, by whomever."""
-
-    paths: list[str] = Field(max_length=10_000, description="Paths relative to the project's directory.")
+# Places in code, as answers
 
 
 class TextRange(Result):
-    """A stretch of text. Columns count Unicode code points; ``end_column`` is the one after the last character."""
+    """A range of text. Columns count Unicode code points; ``end_column`` is the one after the last character."""
 
     line: Count
     column: Count
@@ -158,7 +154,7 @@ class TextRange(Result):
 
 
 class Location(TextRange):
-    """A stretch of a file."""
+    """A range in a file."""
 
     path: str = Field(description="Workspace path; with external, the server's name for a file outside the project.")
     line_text: str | None = Field(default=None, description="The text of the line; left out outside the project.")
@@ -177,28 +173,63 @@ class Diagnostic(Location):
     severity: Severity
     message: str
     code: str | None = None
-    source: str | None = Field(default=None, description="Who found it: the tool, or else the language server.")
+    source: str | None = Field(default=None, description="The tool that reported it, or else the language server.")
 
     def sentence(self) -> str:
-        """Give it without its place; further lines of the message are further in than any place."""
+        """Render it without its place; further lines of the message are indented more than any place."""
         found_by = f" [{one_line(self.source)}]" if self.source else ""
         return f"{self.severity}: {paragraph(self.message, _MESSAGE_INDENT)}{found_by}"
 
 
-def _cut(message: str) -> str:
-    return message[:_MAX_MESSAGE]
+class SymbolLocation(Location):
+    """A symbol, at the place of its name."""
+
+    name: str
+    kind: str = Field(description="What it is, like function or class; see find_symbols.")
+    symbol: str | None = Field(default=None, description="Its path in the file, like Class/method.")
+    container: str | None = Field(default=None, description="What contains it, in the language server's words.")
+    detail: str | None = Field(default=None, description="More about it, like its signature.")
+    full_range: TextRange | None = Field(default=None, description="The whole symbol, with its body.")
+
+    def sentence(self) -> str:
+        """Render it in one line, without its place."""
+        inside = f" in {self.container}" if self.container else ""
+        return one_line(f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else ""))
 
 
-class CodeResult(Result):
-    """What every answer of a code tool says of itself; a spoke's answer that contradicts itself is none."""
+def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
+    """Render locations that are sorted by path: each file once, and below it a line for each place.
+
+    Args:
+        items: sorted by path.
+        shown: renders what follows the place, made safe by `one_line` or `paragraph`.
+    """
+    lines, path = [], None
+    for item in items:
+        if item.path != path:
+            path = item.path
+            lines.append(one_line(path, _MAX_PATH))
+        lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
+    return lines
+
+
+class Completeness(Result):
+    """How complete an answer is."""
 
     complete: bool = Field(
-        strict=True,
-        description="Whether this is everything. If not, an empty list does not mean that there is nothing.",
+        strict=True, description="Whether this is everything. If false, an empty list does not mean that there is none."
     )
     reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: Annotated[str, AfterValidator(_cut)] | None = Field(default=None, description="The reason in a sentence.")
-    cursor: str | None = Field(default=None, description="Give this back to get more.")
+    message: str | None = Field(default=None, description="The reason in a sentence.")
+
+
+class CodeResult(Completeness):
+    """An answer about code. One that contradicts itself is invalid."""
+
+    message: Annotated[str, AfterValidator(lambda message: message[:_MAX_MESSAGE])] | None = Field(
+        default=None, description="The reason in a sentence."
+    )
+    cursor: str | None = Field(default=None, description="Pass this back to get more.")
 
     @model_validator(mode="after")
     def _agrees(self) -> CodeResult:
@@ -206,76 +237,24 @@ class CodeResult(Result):
             raise ValueError("an answer that is complete has no reason and no cursor")
         return self
 
-    def _summary(self, count: int, noun: str) -> str:
-        shown = f"{count} {noun}{'' if count == 1 else 's'}"
-        if self.complete:
-            return f"{shown}."
-        return f"{shown}; not complete ({self.reason}). {one_line(self.message or '')}".strip()
+    def _with_summary(self, lines: Iterable[str], count: int, noun: str) -> str:
+        """Render items, the projects whose part is incomplete, and whether that is all."""
+        summary = f"{count} {noun}{'' if count == 1 else 's'}"
+        summary += "." if self.complete else f"; not complete {self._why()}"
+        return "\n".join([*lines, *self._incomplete_projects(), summary])
 
+    def _why(self) -> str:
+        return f"({self.reason}). {one_line(self.message or '')}".strip()
 
-class LocationsResult(CodeResult):
-    """Locations, sorted by path and place."""
-
-    locations: list[Location]
-
-    def text(self) -> str:
-        """Give the locations by file, and whether that is all."""
-        lines = grouped(self.locations, Location.shown_line)
-        return "\n".join([*lines, self._summary(len(self.locations), "location")])
-
-
-class DiagnosticsResult(CodeResult):
-    """Diagnostics, sorted by path and place."""
-
-    diagnostics: list[Diagnostic]
-    checked_files: Count = Field(description="How many files were checked for this answer.")
-
-    def text(self) -> str:
-        """Give the diagnostics by file, and whether that is all."""
-        lines = grouped(self.diagnostics, Diagnostic.sentence)
-        return "\n".join([*lines, self._summary(len(self.diagnostics), "diagnostic")])
-
-
-class PlannedRename(CodeResult):
-    """What a rename would change; nothing was written. An answer that is not complete has no changes."""
-
-    changes: list[FileChange] = Field(description="In the order in which they apply.")
-    old_name: str | None = Field(default=None, description="The name that is replaced.")
-    symbol: str | None = Field(default=None, description="The path of the renamed symbol, like Class/method.")
-    declarations: list[Location] = Field(description="Where the renamed things are declared.")
-
-    def text(self) -> str:
-        """Give a line a changed path, and whether that is all."""
-        return "\n".join(
-            [*(one_line(change.path) for change in self.changes), self._summary(len(self.changes), "change")]
-        )
-
-
-def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
-    """Write locations for a model to read: each file once, below it a line a place.
-
-    Args:
-        items: sorted by path.
-        shown: gives what stands beside a place, as `one_line` or `paragraph` give it.
-    """
-    lines, path = [], None
-    for item in items:
-        if item.path != path:
-            path = item.path
-            lines.append(one_line(path, MAX_PATH_SHOWN))
-        lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
-    return lines
-
-
-def reason_of(error: ToolError) -> Reason:
-    """Give why an answer lacks the part of a project that could not be asked."""
-    return _REASONS.get(error.code, "server_error")
+    def _incomplete_projects(self) -> list[str]:
+        """Render a line for each project whose part is incomplete, in an answer of several projects."""
+        return []
 
 
 def paths_in(answer: Any) -> Iterator[str]:
-    """Give every workspace path that an answer names as a place, however deep; those outside of all projects not.
+    """Give every workspace path that an answer names as a place, at any depth, except those outside all projects.
 
-    What only says that it is outside counts as inside when it looks like a workspace path.
+    A place that claims to be outside counts as inside if its path looks like a workspace path.
     """
     if isinstance(answer, Location) and not (answer.external and re.match(r"/|[A-Za-z][\w.+-]*:", answer.path)):
         yield answer.path
@@ -291,45 +270,16 @@ def paths_in(answer: Any) -> Iterator[str]:
             yield from paths_in(inner)
 
 
-class FilesChangedResult(Result):
-    """The language servers were told."""
-
-    told: Count = Field(description="How many language servers were told.")
+# Definitions, implementations and references
 
 
-MAX_DEPTH_SHOWN = 50
-"""What is deeper than this is not further in; a spoke may say any depth."""
+class LocationsResult(CodeResult):
+    """Locations, sorted by path and place."""
 
-
-class SymbolLocation(Location):
-    """A symbol; the place is that of its name."""
-
-    name: str
-    kind: str = Field(description="What it is, like function or class; see find_symbols.")
-    symbol: str | None = Field(default=None, description="Its path in the file, like Class/method.")
-    container: str | None = Field(default=None, description="What it is in, as the language server puts it.")
-    detail: str | None = Field(default=None, description="More of it, like its signature.")
-    full_range: TextRange | None = Field(default=None, description="All of it, with its body.")
-
-    def sentence(self) -> str:
-        """Give it in a line, without its place."""
-        inside = f" in {self.container}" if self.container else ""
-        return one_line(f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else ""))
-
-
-class ReferencesResult(LocationsResult):
-    """Locations, and the symbols that are meant if a name was given: all that have it."""
-
-    symbols: list[SymbolLocation] | None = Field(default=None, description="Which symbols are meant by the name.")
+    locations: list[Location]
 
     def text(self) -> str:
-        """Give the symbols that are meant, then the locations."""
-        if self.symbols is None:
-            return super().text()
-        if self.complete and not self.symbols and not self.locations:
-            return "no symbol of that name"
-        meant = grouped(self.symbols, SymbolLocation.sentence) or ["  none"]
-        return "\n".join(["meant:", *meant, "used:", super().text()])
+        return self._with_summary(grouped(self.locations, Location.shown_line), len(self.locations), "location")
 
 
 class ReferencesArguments(PlaceFields):
@@ -338,71 +288,87 @@ class ReferencesArguments(PlaceFields):
     symbol: str | None = Field(
         default=None,
         min_length=1,
-        description="Name of a symbol in the file, like Class/method; without a path, of any symbol of the projects.",
+        description="Name of a symbol in the file, like Class/method; without a path, of any symbol in the projects.",
     )
     projects: list[str] | None = Field(
         default=None, min_length=1, description="With symbol and no path: ids of projects; left out: all."
     )
-    timeout_seconds: float = TIMEOUT
-    limit: int = Field(default=500, ge=1, le=5000, description="The most locations to give.")
-    cursor: str | None = CURSOR
+    timeout_seconds: Timeout = 30.0
+    limit: int = Field(default=500, ge=1, le=5000, description="Locations at most.")
+    cursor: Cursor = None
 
     @model_validator(mode="after")
     def _one_form(self) -> ReferencesArguments:
         by_name = self.path is None and self.given() == {"symbol"}
         if not by_name and not (self.is_place() and self.projects is None):
-            raise ValueError(f"{PLACE_FORMS_TOLD}, with its path; or symbol without a path, with or without projects")
+            raise ValueError(f"{_FORMS}, with its path; or symbol without a path, with or without projects")
         return self
 
     def place(self) -> Place | None:
-        """Give the place; None when a name is given in its stead."""
+        """Give the place; None when a name is given instead."""
         if self.path is None:
             return None
         return Place(path=self.path, line=self.line, column=self.column, symbol=self.symbol, text=self.text)
 
 
-class DocumentSymbolsArguments(Arguments):
-    """A file whose symbols are wanted."""
+class ReferencesResult(LocationsResult):
+    """Locations; if a name was asked for, also all symbols that have it."""
 
-    path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
-    timeout_seconds: float = TIMEOUT
-    limit: int = Field(default=500, ge=1, le=5000, description="The most symbols to give.")
-    cursor: str | None = CURSOR
+    symbols: list[SymbolLocation] | None = Field(default=None, description="The symbols that the name stands for.")
+
+    def text(self) -> str:
+        """Render the symbols that the name stands for, then the locations."""
+        if self.symbols is None:
+            return super().text()
+        if self.complete and not self.symbols and not self.locations:
+            return "no symbol of that name"
+        meant = grouped(self.symbols, SymbolLocation.sentence) or ["  none"]
+        return "\n".join(["meant:", *meant, "used:", super().text()])
+
+
+# Symbols
+
+
+class DocumentSymbolsArguments(Arguments):
+    """A file."""
+
+    path: PathArgument
+    timeout_seconds: Timeout = 30.0
+    limit: int = Field(default=500, ge=1, le=5000, description="Symbols at most.")
+    cursor: Cursor = None
 
 
 class FindSymbolsArguments(Arguments):
-    """A name, or a part of one, that symbols of the projects have."""
+    """A symbol's name, or a part of it."""
 
     query: str = Field(
-        min_length=1, max_length=500, description="A part of the name, upper or lower case; or a path, Class/method."
+        min_length=1, max_length=500, description="A part of the name, in upper or lower case; or a path, Class/method."
     )
     kinds: list[SymbolKind] | None = Field(default=None, min_length=1, description="Only symbols of these kinds.")
-    projects: list[str] | None = Field(
-        default=None, min_length=1, description="Ids of the projects; left out: all that the token covers."
-    )
-    include_external: bool = Field(default=False, description="Also symbols of libraries outside the projects.")
-    timeout_seconds: float = TIMEOUT
-    limit: int = Field(default=200, ge=1, le=5000, description="The most symbols to give.")
-    cursor: str | None = CURSOR
+    projects: Projects = None
+    include_external: bool = Field(default=False, description="Include symbols of libraries outside the projects.")
+    timeout_seconds: Timeout = 30.0
+    limit: int = Field(default=200, ge=1, le=5000, description="Symbols at most.")
+    cursor: Cursor = None
 
 
 class SymbolsOfFile(CodeResult):
-    """The symbols of a file, each before those in it."""
+    """The symbols of a file, each before those inside it."""
 
     path: str
     symbols: list[SymbolLocation]
 
     def text(self) -> str:
-        """Give a line a symbol, further in the deeper it is."""
-        lines = [one_line(self.path, MAX_PATH_SHOWN)]
+        """Render a line for each symbol, indented by its depth."""
+        lines = [one_line(self.path, _MAX_PATH)]
         for item in self.symbols:
-            lines_of = item.full_range
-            span = f"{lines_of.line}-{lines_of.end_line}" if lines_of else str(item.line)
-            depth = min((item.symbol or "").count("/"), MAX_DEPTH_SHOWN)
+            whole = item.full_range
+            span = f"{whole.line}-{whole.end_line}" if whole else str(item.line)
+            indent = "  " * min((item.symbol or "").count("/"), _MAX_DEPTH)
             detail = f": {item.detail}" if item.detail else ""
             what = one_line(f"{item.kind} {item.name}{detail}")
-            lines.append(f"  {'  ' * depth}{what}  [{item.line}:{item.column}, lines {span}]")
-        return "\n".join([*lines, self._summary(len(self.symbols), "symbol")])
+            lines.append(f"  {indent}{what}  [{item.line}:{item.column}, lines {span}]")
+        return self._with_summary(lines, len(self.symbols), "symbol")
 
 
 class FoundSymbols(CodeResult):
@@ -411,85 +377,55 @@ class FoundSymbols(CodeResult):
     symbols: list[SymbolLocation]
 
     def text(self) -> str:
-        """Give the symbols by file, and whether that is all."""
-        return "\n".join([*grouped(self.symbols, SymbolLocation.sentence), self._summary(len(self.symbols), "symbol")])
+        return self._with_summary(grouped(self.symbols, SymbolLocation.sentence), len(self.symbols), "symbol")
 
 
-_MAX_CONTENTS = 25_000  # characters; more than a spoke gives
-
-
-class HoverArguments(Place):
-    """A place in code that something is to be known of."""
-
-    timeout_seconds: float = TIMEOUT
-
-
-class CaretArguments(Arguments):
-    """A place between two characters, where somebody would be typing."""
-
-    path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
-    line: int = Field(ge=1, description="Line, counted from 1.")
-    column: int | None = Field(
-        default=None, ge=1, description="Column of the character behind the place, counted from 1 in code points."
-    )
-    text: str | None = Field(default=None, min_length=1, description="The text on that line that ends at the place.")
-    timeout_seconds: float = TIMEOUT
-
-    @model_validator(mode="after")
-    def _one_form(self) -> CaretArguments:
-        if (self.column is None) == (self.text is None):
-            raise ValueError("give the place as line and column, or as line and the text before it")
-        return self
-
-
-class CompletionArguments(CaretArguments):
-    """A place at which something is to be completed, and how much of an answer is wanted."""
-
-    limit: int = Field(default=50, ge=1, le=1000, description="The most completions to give.")
-    cursor: str | None = CURSOR
+# Hover, completions and signatures
 
 
 class HoverResult(CodeResult):
-    """What is known of the thing at a place."""
+    """What the language server knows about a place."""
 
     contents: str = Field(description="As Markdown; empty if nothing is known.")
-    range: TextRange | None = Field(default=None, description="What it is about.")
+    range: TextRange | None = Field(default=None, description="The code that it describes.")
 
     def text(self) -> str:
-        """Give the contents, and whether that is all."""
         shown = paragraph(self.contents, longest=_MAX_CONTENTS)
-        return shown if self.complete and shown else f"{shown}\n{self._told()}".strip()
-
-    def _told(self) -> str:
         if self.complete:
-            return "Nothing is known of this place."
-        return f"Not complete ({self.reason}). {one_line(self.message or '')}".strip()
+            return shown or "Nothing is known of this place."
+        return f"{shown}\nNot complete {self._why()}".strip()
+
+
+class CompletionArguments(CaretArguments):
+    """A position at which to complete a word."""
+
+    limit: int = Field(default=50, ge=1, le=1000, description="Completions at most.")
+    cursor: Cursor = None
 
 
 class Completion(Result):
-    """One way to go on."""
+    """One way to complete the word."""
 
     label: str
     kind: str | None = None
     detail: str | None = None
-    documentation: str | None = Field(default=None, description="As Markdown; only of the first ones on a page.")
-    insert_text: str = Field(description="What to write in place of the word that ends at the place.")
+    documentation: str | None = Field(default=None, description="As Markdown; only for the first ones on a page.")
+    insert_text: str = Field(description="The text that replaces the word that ends at the position.")
 
 
 class Completions(CodeResult):
-    """Ways to go on, the likeliest first."""
+    """Completions, the likeliest first."""
 
     items: list[Completion]
-    is_incomplete: bool = Field(description="Whether the server may know of more when more of the word is there.")
+    is_incomplete: bool = Field(description="Whether the server may find more once more of the word is written.")
 
     def text(self) -> str:
-        """Give a line a completion, and whether that is all."""
         lines = [
             one_line(f"{item.label}  ({item.kind})" + (f"  {item.detail}" if item.detail else ""))
             for item in self.items
         ]
         lines += ["More may be known when more of the word is written."] if self.is_incomplete else []
-        return "\n".join([*lines, self._summary(len(self.items), "completion")])
+        return self._with_summary(lines, len(self.items), "completion")
 
 
 class Parameter(Result):
@@ -505,59 +441,56 @@ class Signature(Result):
     label: str
     documentation: str | None = None
     parameters: list[Parameter]
-    active_parameter: Count | None = Field(default=None, description="Index of the parameter at the place.")
+    active_parameter: Count | None = Field(default=None, description="Index of the parameter at the position.")
 
 
 class SignatureHelp(CodeResult):
-    """The ways to call what is being called at a place."""
+    """The signatures of what is being called at a position."""
 
     signatures: list[Signature]
     active_signature: Count | None = Field(default=None, description="Index of the one that fits so far.")
 
     def text(self) -> str:
-        """Give a line a signature, the active one marked, and whether that is all."""
+        """Render a line for each signature, with the active one marked."""
         lines = []
         for index, one in enumerate(self.signatures):
             at = one.active_parameter
             now = f"  (at {one.parameters[at].label})" if at is not None and at < len(one.parameters) else ""
             lines.append(f"{'>' if index == self.active_signature else ' '} {one_line(one.label + now)}")
-        return "\n".join([*lines, self._summary(len(self.signatures), "signature")])
+        return self._with_summary(lines, len(self.signatures), "signature")
 
 
-_DEPTH = Field(default=1, ge=1, le=10, description="How many steps to go.")
-_LIMIT = Field(default=200, ge=1, le=1000, description="The most items to give.")
+# Call and type hierarchies
 
 
-class CallHierarchyArguments(Place):
-    """A function, and which way to go from it."""
-
-    direction: Literal["incoming", "outgoing"] = Field(description="incoming: who calls it; outgoing: whom it calls.")
-    depth: int = _DEPTH
-    timeout_seconds: float = TIMEOUT
-    limit: int = _LIMIT
-    cursor: str | None = CURSOR
+class _HierarchyArguments(HoverArguments):
+    depth: int = Field(default=1, ge=1, le=10, description="How many steps to follow.")
+    limit: int = Field(default=200, ge=1, le=1000, description="Items at most.")
+    cursor: Cursor = None
 
 
-class TypeHierarchyArguments(Place):
-    """A type, and which way to go from it."""
+class CallHierarchyArguments(_HierarchyArguments):
+    """A function, and which calls to follow from it."""
+
+    direction: Literal["incoming", "outgoing"] = Field(description="incoming: its callers; outgoing: what it calls.")
+
+
+class TypeHierarchyArguments(_HierarchyArguments):
+    """A type, and which way to follow its inheritance."""
 
     direction: Literal["supertypes", "subtypes"] = Field(
         description="supertypes: what it derives from; subtypes: what derives from it."
     )
-    depth: int = _DEPTH
-    timeout_seconds: float = TIMEOUT
-    limit: int = _LIMIT
-    cursor: str | None = CURSOR
 
 
 class HierarchyItem(SymbolLocation):
-    """A function or type in a hierarchy; the place is that of its name."""
+    """A function or type in a hierarchy, at the place of its name."""
 
     id: Count = Field(description="Its number in this answer.")
     parent: Count | None = Field(default=None, description="The id of the item that led to it.")
     depth: Count = Field(description="How many steps away it is.")
     calls: list[Location] | None = Field(default=None, description="Where the calls are.")
-    repeated: bool | None = Field(default=None, description="True where the way goes on as above.")
+    repeated: bool | None = Field(default=None, description="True: it is shown above, with what follows from it.")
 
 
 class Hierarchy(CodeResult):
@@ -567,59 +500,109 @@ class Hierarchy(CodeResult):
     items: list[HierarchyItem]
 
     def text(self) -> str:
-        """Give a line an item, further in the more steps away it is."""
-        lines = []
+        """Render a line for each item, indented by its depth."""
+        lines = [one_line(self.direction)]
         for item in self.items:
             at = [f"{one.line}:{one.column}" for one in item.calls or []]
             calls = f"  calls at {', '.join(at)}" if at else ""
             again = "  (see above)" if item.repeated else ""
-            place = f"{one_line(item.path, MAX_PATH_SHOWN)}:{item.line}:{item.column}"
-            lines.append(f"{'  ' * min(item.depth, MAX_DEPTH_SHOWN)}{item.sentence()}  {place}{calls}{again}")
-        return "\n".join([one_line(self.direction), *lines, self._summary(len(self.items), "item")])
+            place = f"{one_line(item.path, _MAX_PATH)}:{item.line}:{item.column}"
+            lines.append(f"{'  ' * min(item.depth, _MAX_DEPTH)}{item.sentence()}  {place}{calls}{again}")
+        return self._with_summary(lines, len(self.items), "item")
 
 
-_TIMEOUT = Field(default=30.0, gt=0, le=600, description="Seconds to wait for the language server.")
+# Diagnostics
+
+
+class DiagnosticsArguments(Arguments):
+    """What to check: a file, a directory, or whole projects."""
+
+    path: str | None = Field(
+        default=None, description="Workspace path of a file or directory; left out: the whole project."
+    )
+    projects: list[str] | None = Field(
+        default=None, description="Ids of the projects; left out: every project that the token covers."
+    )
+    timeout_seconds: Timeout = 30.0
+    limit: int = Field(default=200, ge=1, le=5000, description="Diagnostics at most.")
+    cursor: Cursor = None
+
+
+class Diagnostics(CodeResult):
+    """Diagnostics, sorted by path and place."""
+
+    diagnostics: list[Diagnostic]
+
+    def text(self) -> str:
+        return self._with_summary(grouped(self.diagnostics, Diagnostic.sentence), len(self.diagnostics), "diagnostic")
+
+
+class DiagnosticsResult(Diagnostics):
+    """Diagnostics of one project, sorted by path and place."""
+
+    checked_files: Count = Field(description="How many files were checked for this answer.")
+
+
+# Changes that a spoke plans and the hub makes
+
+
+class Plan(CodeResult):
+    """What an edit of code would change; nothing was written. An incomplete answer has no changes."""
+
+    changes: list[FileChange] = Field(description="In the order in which they apply; empty if there is none to make.")
+
+    def text(self) -> str:
+        return self._with_summary((one_line(change.path) for change in self.changes), len(self.changes), "change")
+
+
+class PlannedChanges(Plan):
+    """What formatting or an edit at a symbol would change; nothing was written."""
+
+    server: str | None = Field(default=None, description="The language server that was asked.")
+
+
+class RenameArguments(PlaceFields):
+    """What to rename, by a place in a file or by the name of a symbol in some files; and its new name."""
+
+    name: str | None = Field(
+        default=None, min_length=1, description="Instead of a place: the symbol's exact path, like Class/method."
+    )
+    paths: list[str] | None = Field(
+        default=None, max_length=2000, description="With name: workspace paths of the files that may declare it."
+    )
+    new_name: NewName
+    timeout_seconds: Timeout = 30.0
+
+    @model_validator(mode="after")
+    def _one_form(self) -> RenameArguments:
+        by_place = self.is_place() and self.name is None and self.paths is None
+        by_name = self.name is not None and self.paths is not None and self.path is None and not self.given()
+        if not by_place and not by_name:
+            raise ValueError(
+                "give a place (path with line and column, symbol, or line and text), or name together with paths"
+            )
+        return self
+
+
+class PlannedRename(Plan):
+    """What a rename would change; nothing was written. An incomplete answer has no changes."""
+
+    old_name: str | None = Field(default=None, description="The name that is replaced.")
+    symbol: str | None = Field(default=None, description="The path of the renamed symbol, like Class/method.")
+    declarations: list[Location] = Field(description="Where the renamed symbols are declared.")
 
 
 class PlanFormatArguments(Arguments):
     """A file to format."""
 
-    path: str = Field(description=PATH)
-    timeout_seconds: float = _TIMEOUT
+    path: PathArgument
+    timeout_seconds: Timeout = 30.0
 
 
-class FormatTextArguments(Arguments):
-    """A text to format as a file; the file need not be there, nor have this text."""
+class FormatTextArguments(PlanFormatArguments):
+    """A text to format as a file; the file need not exist, nor have this text."""
 
-    path: str = Field(description=PATH)
     content: str = Field(description="The text, with its real line breaks and without byte order mark.")
-    timeout_seconds: float = _TIMEOUT
-
-
-class SymbolEditArguments(Arguments):
-    """A symbol, and code to put in its place or beside it."""
-
-    path: str = Field(description=PATH)
-    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
-    line: int | None = Field(
-        default=None, ge=1, description="The line of its name, where several symbols have the same name."
-    )
-    action: Literal["replace", "before", "after"]
-    content: str = Field(description="The code.")
-    timeout_seconds: float = _TIMEOUT
-
-
-class PlannedChanges(CodeResult):
-    """What an edit of code would change; nothing was written. An answer that is not complete has no changes."""
-
-    changes: list[FileChange] = Field(description="In the order in which they apply; empty when all is so already.")
-    server: str | None = Field(default=None, description="The language server that was asked.")
-
-    def text(self) -> str:
-        """Give a line a changed path, and whether that is all."""
-        return "\n".join(
-            [*(one_line(change.path) for change in self.changes), self._summary(len(self.changes), "change")]
-        )
 
 
 class FormattedText(CodeResult):
@@ -630,18 +613,31 @@ class FormattedText(CodeResult):
     server: str | None = Field(default=None, description="The language server that was asked.")
 
     def text(self) -> str:
-        """Say whether there is a new text, or why not."""
         if not self.complete:
             return f"not formatted ({self.reason}): {one_line(self.message or '')}"
         return "formatted" if self.content is not None else "nothing had to change"
 
 
-class ActionPlace(PlaceFields):
-    """A place in code, or a stretch of it."""
+class SymbolArguments(PlanFormatArguments):
+    """A symbol of a file."""
 
-    path: str = Field(description="Workspace path of the file, like project-a/src/utils.ts.")
+    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
+    line: int | None = Field(default=None, ge=1, description="Line of its name, if several symbols have the same name.")
+
+
+class SymbolEditArguments(SymbolArguments):
+    """A symbol, and code to put in its place or beside it."""
+
+    action: Literal["replace", "before", "after"]
+    content: str = Field(description="The code.")
+
+
+class ActionPlace(PlaceFields):
+    """A place or range in code."""
+
+    path: PathArgument
     end_line: int | None = Field(
-        default=None, ge=1, description="With line and column: where the stretch ends; left out: it is empty."
+        default=None, ge=1, description="With line and column: the last line of the range; left out: it is empty."
     )
     end_column: int | None = Field(default=None, ge=1, description="The column after its last character.")
     kinds: list[str] | None = Field(
@@ -650,9 +646,7 @@ class ActionPlace(PlaceFields):
         max_length=20,
         description="Only actions of these kinds, like quickfix, refactor.extract or source.organizeImports.",
     )
-    timeout_seconds: float = Field(
-        default=30.0, gt=0, le=600, description="Seconds to wait for the language servers, their loading included."
-    )
+    timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
     def _one_form(self) -> ActionPlace:
@@ -664,12 +658,12 @@ class ActionPlace(PlaceFields):
         if self.end_line is not None and self.column is None:
             raise ValueError("end_line and end_column go with line and column")
         if (self.end_line or 0, self.end_column or 0) < (self.line or 0, self.column or 0) and not all(ends):
-            raise ValueError("the stretch ends before it begins")
+            raise ValueError("the range ends before it begins")
         return self
 
 
 class CodeActionsArguments(ActionPlace):
-    """Where actions are wanted."""
+    """Where to look for actions."""
 
 
 class PlanActionArguments(ActionPlace):
@@ -679,18 +673,18 @@ class PlanActionArguments(ActionPlace):
 
 
 class CodeAction(Result):
-    """Something that a language server offers to do."""
+    """A fix or refactoring that a language server offers."""
 
-    id: str = Field(description="For apply; good as long as the text stays as it is.")
+    id: str = Field(description="For apply; valid as long as the text stays as it is.")
     title: str
     kind: str | None = Field(default=None, description="Like quickfix or refactor.extract.")
     server: str = Field(description="The language server that offers it.")
-    preferred: bool | None = Field(default=None, description="True: the server thinks that it is the right one.")
+    preferred: bool | None = Field(default=None, description="True: the server considers it the right one.")
     disabled: str | None = Field(default=None, description="Why it cannot be applied here.")
-    fixes: list[str] | None = Field(default=None, description="The diagnostics that it removes.")
+    fixes: list[str] | None = Field(default=None, description="The diagnostics that it resolves.")
 
     def line(self) -> str:
-        """Give it as a readable line."""
+        """Render it in one line."""
         notes = [self.kind or "", self.server, "preferred" if self.preferred else ""]
         notes += [f"disabled: {self.disabled}"] if self.disabled else []
         return one_line(f"{self.id}  {self.title} ({', '.join(note for note in notes if note)})")
@@ -702,15 +696,29 @@ class CodeActions(CodeResult):
     actions: list[CodeAction]
 
     def text(self) -> str:
-        """Give a line an action, and whether that is all."""
-        return "\n".join([*(one.line() for one in self.actions), self._summary(len(self.actions), "action")])
+        return self._with_summary((one.line() for one in self.actions), len(self.actions), "action")
 
 
 class PlannedAction(PlannedChanges):
     """What an action would change."""
 
     title: str | None = None
-    notes: list[str] = Field(default_factory=list, description="What else there is to say of it.")
+    notes: list[str] = Field(default_factory=list, description="Further remarks.")
+
+
+# The language servers themselves
+
+
+class FilesChangedArguments(Arguments):
+    """Files that were written, created, moved or deleted, by anyone."""
+
+    paths: list[str] = Field(max_length=10_000, description="Paths relative to the project's directory.")
+
+
+class FilesChangedResult(Result):
+    """The language servers were notified."""
+
+    told: Count = Field(description="How many language servers were notified.")
 
 
 class RestartArguments(Arguments):
@@ -723,6 +731,6 @@ class RestartArguments(Arguments):
 
 
 class ServerStates(Result):
-    """How a project's language servers are."""
+    """The states of a project's language servers."""
 
     language_servers: list[LanguageServerState]

@@ -1,4 +1,4 @@
-"""Wanted changes as they travel: the arguments of the writing tools, and of a spoke's answer to a rename."""
+"""Arguments and answers of the tools that edit files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from codebuddy.schemas.code import Diagnostic, Reason
-from codebuddy.schemas.files import EXPECTED, HASH, PATH, FileChange
+from codebuddy.schemas.code import Completeness, Diagnostic
+from codebuddy.schemas.files import ExpectedHash, FileChange, PathArgument
 from codebuddy.text_safety import one_line, paragraph, printable
-from codebuddy.tool import Arguments, Result
+from codebuddy.tool import Arguments, Projects, Result
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
+
+Extent = Literal["files", "projects"]
+"""Where to compare diagnostics: in the edited files, or in all of their projects."""
 
 
 def _edit_id(given: str) -> str:
@@ -21,46 +24,44 @@ def _edit_id(given: str) -> str:
     return given
 
 
-Extent = Literal["files", "projects"]
-"""What is looked at for diagnostics: the edited files, or all of the projects that they are in."""
-
-_PREVIEW = "Only tell what would be done; nothing is written."
-_ID = "The edit_id of an answer, or of list_edits."
+class _PreviewOption(Arguments):
+    preview: bool = Field(default=False, description="Only show what would be done; write nothing.")
 
 
-class _Previewed(Arguments):
-    preview: bool = Field(default=False, description=_PREVIEW)
-
-
-class Diagnosed(_Previewed):
-    """What every tool takes whose edit can be looked at first, or compared with the diagnostics before it."""
+class EditOptions(_PreviewOption):
+    """Arguments of a tool whose edit can be previewed, or followed by a comparison of diagnostics."""
 
     diagnostics: Extent | None = Field(
         default=None,
-        description="Also tell which errors and warnings the edit introduced and cured: in the edited files, or in all "
-        "of their projects. Takes as long as the language servers need. Not with preview.",
+        description="Also report which errors and warnings the edit introduced and fixed: in the edited files, or in "
+        "all of their projects. Takes as long as the language servers need. Not with preview.",
     )
 
     @model_validator(mode="after")
-    def _diagnostics_need_a_write(self) -> Diagnosed:
+    def _diagnostics_need_a_write(self) -> EditOptions:
         if self.preview and self.diagnostics is not None:
             raise ValueError("language servers see only what is written: leave out preview or diagnostics")
         return self
 
 
-class WriteArguments(Diagnosed):
+class FileEditArguments(EditOptions):
+    """A file to edit."""
+
+    path: PathArgument
+    expected_hash: ExpectedHash = None
+
+
+class WriteArguments(FileEditArguments):
     """A whole file."""
 
-    path: str = Field(description=PATH)
     content: str = Field(
-        description="The whole new text. An existing file keeps its encoding; where all its lines end in CRLF, LF "
-        "becomes CRLF."
+        description="The whole new text. An existing file keeps its encoding; if all its lines end in CRLF, LF becomes "
+        "CRLF."
     )
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
     mode: str | None = Field(
         default=None,
         pattern="^0?[0-7]{3}$",
-        description="Permissions in octal, like 0755; left out: those it has, or 0644.",
+        description="Permissions in octal, like 0755; left out: the present ones, or 0644.",
     )
 
 
@@ -69,46 +70,44 @@ class TextReplacement(Arguments):
 
     old_text: str = Field(
         min_length=1,
-        description="What is there now, exactly, with enough around it to be unique. LF also matches CRLF.",
+        description="The present text, exactly, with enough around it to be unique. LF also matches CRLF.",
     )
-    new_text: str = Field(description="What comes in its place.")
-    count: int = Field(default=1, ge=1, description="How often old_text occurs; all of them are replaced.")
+    new_text: str = Field(description="The text that replaces it.")
+    count: int = Field(default=1, ge=1, description="How often old_text occurs; all occurrences are replaced.")
 
 
-class EditArguments(Diagnosed):
+class EditArguments(FileEditArguments):
     """Replacements in one file: all or none."""
 
-    path: str = Field(description=PATH)
     edits: list[TextReplacement] = Field(
-        min_length=1, description="Applied in order, each to the result of the one before."
+        min_length=1, description="Applied in order, each to the result of the previous one."
     )
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
 
 
-class MoveArguments(_Previewed):
+class MoveArguments(_PreviewOption):
     """A file, directory or link, and its new path."""
 
-    source: str = Field(description=PATH)
+    source: PathArgument
     target: str = Field(description="Its new workspace path, name included; missing directories are created.")
-    overwrite: bool = Field(default=False, description="A file at the new path is replaced; a directory never is.")
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
+    overwrite: bool = Field(default=False, description="Replace a file at the new path; a directory is never replaced.")
+    expected_hash: ExpectedHash = None
 
 
-class DeleteArguments(_Previewed):
+class DeleteArguments(_PreviewOption):
     """A file, directory or link."""
 
-    path: str = Field(description=PATH)
-    recursive: bool = Field(default=False, description="Also a directory that is not empty, with all that is in it.")
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
+    path: PathArgument
+    recursive: bool = Field(default=False, description="Delete a non-empty directory with everything in it.")
+    expected_hash: ExpectedHash = None
 
 
-class CreateDirectoryArguments(_Previewed):
+class CreateDirectoryArguments(_PreviewOption):
     """A directory."""
 
-    path: str = Field(description=PATH)
+    path: PathArgument
 
 
-class WorkspaceEditArguments(Diagnosed):
+class WorkspaceEditArguments(EditOptions):
     """Changes in any number of files and projects: all or none."""
 
     changes: list[FileChange] = Field(min_length=1, max_length=2000, description="In the order in which they apply.")
@@ -117,79 +116,78 @@ class WorkspaceEditArguments(Diagnosed):
 class ListEditsArguments(Arguments):
     """Which edits."""
 
-    projects: list[str] | None = Field(
-        None, min_length=1, description="Only edits in one of these; left out: in any project that the token covers."
-    )
+    projects: Projects = None
     limit: int = Field(default=50, ge=1, le=200, description="Edits at most.")
     cursor: str | None = Field(
-        default=None, pattern=EDIT_ID, description="From an answer that was truncated: goes on there."
+        default=None, pattern=EDIT_ID, description="From a truncated answer, to continue where it ended."
     )
 
 
-class UndoArguments(Diagnosed):
+class UndoArguments(EditOptions):
     """An edit to undo."""
 
-    edit_id: Annotated[str, AfterValidator(_edit_id)] = Field(json_schema_extra={"pattern": EDIT_ID}, description=_ID)
+    edit_id: Annotated[str, AfterValidator(_edit_id)] = Field(
+        json_schema_extra={"pattern": EDIT_ID}, description="The edit_id of an answer, or of list_edits."
+    )
 
 
 Action = Literal["created", "changed", "moved", "deleted", "mode"]
 
 _SHOWN = 50  # lines of readable text for one kind of thing
 _MAX_FORMATTING = 10_000  # characters
+_HardLinks = Annotated[
+    bool | None, Field(description="True: it has other names (hard links), which have the new content too.")
+]
 _LINKED = "its other names (hard links) have the new content too"
 
 
 class TouchedFile(Result):
-    """What became of a file, directory or link. ``action`` is ``mode`` when nothing but its permissions changed."""
+    """What happened to a file, directory or link. ``action`` is ``mode`` when only its permissions changed."""
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    path: str = Field(description="Where it is now, or was before it was deleted.")
+    path: str = Field(description="Its path now, or before it was deleted.")
     action: Action
     type: Literal["directory", "link"] | None = Field(default=None, description="Left out for a file.")
-    from_: str | None = Field(default=None, serialization_alias="from", description="With moved: where it was.")
+    from_: str | None = Field(default=None, serialization_alias="from", description="With moved: its old path.")
     entries: int | None = Field(
-        None, description="Of a directory: how much in it was created or deleted too, and is not listed."
+        None, description="Of a directory: how many entries in it were created or deleted too, and are not listed."
     )
 
     def line(self) -> str:
-        """Give it as a readable line."""
+        """Render it in one line."""
         moved = f"{printable(self.from_)} -> " if self.from_ else ""
         inside = f" with all {self.entries} in it" if self.entries else ""
         return f"{self.action} {moved}{printable(self.path)}{'/' if self.type == 'directory' else ''}{inside}"
 
 
 class EditedFile(TouchedFile):
-    """What became of a file, and its content before and after."""
+    """What happened to a file, and its content before and after."""
 
     hash: str | None = Field(
-        default=None, description="Of its content now, for expected_hash; left out where it is not known."
+        default=None, description="Of its present content, for expected_hash; left out where it is unknown."
     )
     before_hash: str | None = None
-    mode: str | None = Field(default=None, description="Its permissions in octal, when they changed.")
-    hard_links: bool | None = Field(
-        default=None, description="True: it has other names, which have the new content too."
+    mode: str | None = Field(default=None, description="Its permissions in octal, if they changed.")
+    hard_links: _HardLinks = None
+    diff: str | None = Field(
+        default=None, description="Left out for what is not text, and where nothing in it changed."
     )
-    diff: str | None = Field(default=None, description="Left out for what is no text, and where nothing in it changed.")
 
     def line(self) -> str:
-        """Give it as a readable line."""
+        """Render it in one line."""
         notes = [self.hash or "", f"mode {self.mode}" if self.mode else "", _LINKED if self.hard_links else ""]
-        told = "; ".join(note for note in notes if note)
-        return super().line() + (f" ({told})" if told else "")
+        shown = "; ".join(note for note in notes if note)
+        return super().line() + (f" ({shown})" if shown else "")
 
 
-class DiagnosticsChange(Result):
-    """Findings that were not there before the edit, and those that are gone; lines that only moved do not count."""
+class DiagnosticsChange(Completeness):
+    """Diagnostics that the edit introduced, and those that it fixed; those that only moved do not count."""
 
     introduced: list[Diagnostic]
     cured: list[Diagnostic]
-    complete: bool = Field(description="If not, an empty list does not mean that there is nothing.")
-    reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: str | None = Field(default=None, description="The reason in a sentence.")
 
     def lines(self) -> list[str]:
-        """Give it as readable lines."""
         lines = []
         for name, items in (("introduced", self.introduced), ("cured", self.cured)):
             lines.append(f"diagnostics {name}: {len(items)}")
@@ -202,35 +200,43 @@ class DiagnosticsChange(Result):
         return [*lines, f"diagnostics not complete ({self.reason}): {one_line(self.message or '')}"]
 
 
-class EditResult(Result):
-    """What an edit did, or with ``preview`` would do."""
-
-    edit_id: str | None = Field(default=None, description="For undo_edit; left out when nothing was written.")
+class _Written(Result):
+    edit_id: str | None = Field(default=None, description="For undo_edit; left out if nothing was written.")
     preview: bool | None = Field(default=None, description="True: nothing was written.")
-    undoes: str | None = Field(default=None, description="The edit that was undone.")
-    files: list[EditedFile] = Field(description="Everything that it changed; empty when all was so already.")
-    files_cut: int | None = Field(
-        default=None, description="How many more are only counted, in the entries of directories."
-    )
+
+
+class _Edited(_Written):
     diff_cut: bool | None = Field(
-        default=None, description="True: diffs were cut or left out, for they would be too long."
+        default=None, description="True: diffs were cut or left out because they would be too long."
     )
     formatting: str | None = Field(
-        default=None, description="What was written without being formatted although the project wants it, and why."
+        default=None, description="What was written unformatted although the project formats on write, and why."
     )
     diagnostics: DiagnosticsChange | None = None
 
+    def _notes(self) -> list[str]:
+        formatting = [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
+        return [*formatting, *(self.diagnostics.lines() if self.diagnostics else [])]
+
+
+class EditResult(_Edited):
+    """What an edit did, or with ``preview`` would do."""
+
+    undoes: str | None = Field(default=None, description="The edit that was undone.")
+    files: list[EditedFile] = Field(description="Everything that it changed; empty if there was nothing to change.")
+    files_cut: int | None = Field(
+        default=None, description="How many more are only counted, in the entries of directories."
+    )
+
     def text(self) -> str:
-        """Give the outcome, a line a file, and the diffs."""
+        """Render the outcome, a line for each file, and the diffs."""
         lines = [self._head(), *(file.line() for file in self.files[:_SHOWN])]
         if len(self.files) > _SHOWN:
             lines.append(f"[and {len(self.files) - _SHOWN} more]")
         lines += [f"[{self.files_cut} in directories are not listed]"] if self.files_cut else []
         lines += [file.diff.rstrip("\n") for file in self.files if file.diff]
         lines += ["[diffs were cut]"] if self.diff_cut else []
-        lines += [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
-        lines += self.diagnostics.lines() if self.diagnostics else []
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._notes()])
 
     def _head(self) -> str:
         if not self.files:
@@ -241,27 +247,18 @@ class EditResult(Result):
         return f"{what}{undoes}: {count} {'path' if count == 1 else 'paths'}"
 
 
-class WriteResult(Result):
-    """What a write did, or with ``preview`` would do; the diff is empty when nothing had to change."""
+class WriteResult(_Edited):
+    """What a write did, or with ``preview`` would do; the diff is empty if there was nothing to change."""
 
     path: str
     hash: str
     diff: str
     created: bool
-    edit_id: str | None = Field(default=None, description="For undo_edit; left out when nothing was written.")
-    preview: bool | None = Field(default=None, description="True: nothing was written.")
-    mode: str | None = Field(default=None, description="Its permissions in octal, when they changed.")
-    hard_links: bool | None = Field(
-        default=None, description="True: it has other names, which have the new content too."
-    )
-    diff_cut: bool | None = Field(default=None, description="True: the diff was cut, for it would be too long.")
-    formatting: str | None = Field(
-        default=None, description="What was written without being formatted although the project wants it, and why."
-    )
-    diagnostics: DiagnosticsChange | None = None
+    mode: str | None = Field(default=None, description="Its permissions in octal, if they changed.")
+    hard_links: _HardLinks = None
 
     def text(self) -> str:
-        """Give the outcome and the diff."""
+        """Render the outcome and the diff."""
         done = "created" if self.created else "changed" if self.diff or self.mode else "unchanged"
         notes = [self.hash, f"mode {self.mode}" if self.mode else "", _LINKED if self.hard_links else ""]
         notes += [
@@ -269,21 +266,16 @@ class WriteResult(Result):
             "preview, nothing was written" if self.preview else "",
         ]
         head = f"{done} {printable(self.path)} ({'; '.join(note for note in notes if note)})"
-        lines = [head, *([self.diff.rstrip("\n")] if self.diff else [])]
-        lines += [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
-        return "\n".join([*lines, *(self.diagnostics.lines() if self.diagnostics else [])])
+        return "\n".join([head, *([self.diff.rstrip("\n")] if self.diff else []), *self._notes()])
 
 
-class CreateDirectoryResult(Result):
+class CreateDirectoryResult(_Written):
     """Whether the directory is new."""
 
     path: str
     created: bool
-    edit_id: str | None = Field(default=None, description="For undo_edit; left out when nothing was written.")
-    preview: bool | None = Field(default=None, description="True: nothing was written.")
 
     def text(self) -> str:
-        """Give the outcome."""
         edit = f" (edit {self.edit_id})" if self.edit_id else " (preview, nothing was written)" if self.preview else ""
         return f"{'created' if self.created else 'was there already:'} {printable(self.path)}/{edit}"
 
@@ -293,7 +285,7 @@ class ListedEdit(Result):
 
     edit_id: str
     at: str = Field(description="ISO 8601, UTC.")
-    who: str = Field(description="Subject of the token that it was made with.")
+    who: str = Field(description="Subject of the token that made it.")
     tool: str
     projects: list[str]
     files: list[TouchedFile]
@@ -303,18 +295,18 @@ class ListedEdit(Result):
     undone_by: str | None = Field(default=None, description="The edit that undid this one.")
     partial: bool | None = Field(default=None, description="True: it also changed what this token does not cover.")
     damaged: bool | None = Field(
-        default=None, description="True: its record is damaged; it can neither be told nor undone."
+        default=None, description="True: its record is damaged; it can neither be described nor undone."
     )
 
     def line(self) -> str:
-        """Give it as a readable line."""
-        told = [file.line() for file in self.files]
-        told += [f"{self.files_cut} more"] if self.files_cut else []
-        told += ["other projects too"] if self.partial else []
-        told += ["its record is damaged"] if self.damaged else []
+        """Render it in one line."""
+        items = [file.line() for file in self.files]
+        items += [f"{self.files_cut} more"] if self.files_cut else []
+        items += ["other projects too"] if self.partial else []
+        items += ["its record is damaged"] if self.damaged else []
         end = f"; undone by {self.undone_by}" if self.state == "undone" else ""
         begin = f"; undoes {self.undoes}" if self.undoes else ""
-        return f"{self.edit_id} {self.at} {self.who} {self.tool}{begin}{end}: {', '.join(told)}"
+        return f"{self.edit_id} {self.at} {self.who} {self.tool}{begin}{end}: {', '.join(items)}"
 
 
 class EditList(Result):
@@ -322,9 +314,8 @@ class EditList(Result):
 
     edits: list[ListedEdit]
     truncated: bool
-    cursor: str | None = Field(default=None, description="Gives the next ones.")
+    cursor: str | None = Field(default=None, description="Continues with the next ones.")
 
     def text(self) -> str:
-        """Give a line an edit."""
         lines = [edit.line() for edit in self.edits] or ["no edits"]
         return "\n".join([*lines, *(["[there are more; go on with the cursor]"] if self.truncated else [])])

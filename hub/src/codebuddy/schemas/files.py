@@ -1,26 +1,39 @@
-"""Arguments and answers of the file tools, as they travel."""
+"""Arguments and answers of the file tools, and the changes of files that all edits are made of."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
 from codebuddy.text_safety import printable
-from codebuddy.tool import Arguments, Count, Result
+from codebuddy.tool import Arguments, Count, Projects, Result
 
-PATH = "Workspace path: <project>/<path in the project>, like project-a/src/main.ts."
-PROJECTS = "Ids of the projects to look in; left out: every project that the token covers."
-CURSOR = "From an answer that was truncated: goes on where that one ended; repeat its other arguments."
-IGNORED = "Also what .gitignore hides. (.git itself is never shown.)"
-HASH = r"^(sha256:[0-9a-f]{64}|absent)$"
-EXPECTED = "The hash that read_file gave: nothing is written if the file changed since. 'absent': only create it."
+PathArgument = Annotated[
+    str, Field(description="Workspace path: the project's id, then the path in it, like project-a/src/main.ts.")
+]
+ExpectedHash = Annotated[
+    str | None,
+    Field(
+        pattern=r"^(sha256:[0-9a-f]{64}|absent)$",
+        description="The hash that read_file gave: nothing is written if the file has changed since. "
+        "'absent': only create it.",
+    ),
+]
+_Cursor = Annotated[
+    str | None,
+    Field(description="From a truncated answer, to continue where it ended; repeat its other arguments."),
+]
+_IncludeIgnored = Annotated[bool, Field(description="Include what .gitignore hides. (.git itself is never shown.)")]
+_Seconds = Annotated[float, Field(gt=0, le=60)]
 
 
 class ReadArguments(Arguments):
     """A file, or some of its lines."""
 
-    path: str = Field(description=PATH)
+    path: PathArgument
     start_line: int | None = Field(None, ge=1, description="First line, 1-based.")
     end_line: int | None = Field(None, ge=1, description="Last line, inclusive.")
 
@@ -39,21 +52,21 @@ class ReadResult(Result):
     line_ending: LineEnding
 
     def text(self) -> str:
-        """Give the content below one line that says what of the file it is."""
+        """Render the content, below one line that says which part of the file it is."""
         cut = "; truncated, go on with start_line=" + str(self.end_line + 1) if self.truncated else ""
         lines = f"lines {self.start_line}-{self.end_line} of {self.total_lines}"
         return f"{printable(self.path)} ({lines}{cut}; {self.hash})\n{self.content}"
 
 
 class ListArguments(Arguments):
-    """A directory and how deep to look."""
+    """A directory, and how deep to list it."""
 
     path: str = Field(description="Workspace path of a directory; a project's id alone is its root.")
-    depth: int = Field(1, ge=1, le=100, description="Levels to show; 1 is the directory's own entries.")
-    include_ignored: bool = Field(False, description=IGNORED)
+    depth: int = Field(1, ge=1, le=100, description="Levels to list; 1: only the directory's own entries.")
+    include_ignored: _IncludeIgnored = False
     limit: int = Field(500, ge=1, le=2000, description="Entries at most.")
-    cursor: str | None = Field(None, description=CURSOR)
-    timeout_seconds: float = Field(10.0, gt=0, le=60)
+    cursor: _Cursor = None
+    timeout_seconds: _Seconds = 10.0
 
 
 class FindArguments(Arguments):
@@ -62,18 +75,18 @@ class FindArguments(Arguments):
     pattern: str = Field(
         min_length=1,
         max_length=1000,
-        description="Glob over the path in the project: *, ?, [a-z], {ts,tsx}; ** crosses directories. Without a slash "
-        "it is matched with the file's name at any depth.",
+        description="Glob for the path in the project: *, ?, [a-z], {ts,tsx}; ** crosses directories. Without a slash "
+        "it matches the file's name at any depth.",
     )
-    projects: list[str] | None = Field(None, min_length=1, description=PROJECTS)
-    include_ignored: bool = Field(False, description=IGNORED)
+    projects: Projects = None
+    include_ignored: _IncludeIgnored = False
     limit: int = Field(500, ge=1, le=2000, description="Files at most.")
-    cursor: str | None = Field(None, description=CURSOR)
-    timeout_seconds: float = Field(10.0, gt=0, le=60)
+    cursor: _Cursor = None
+    timeout_seconds: _Seconds = 10.0
 
 
 class SearchArguments(Arguments):
-    """A text or regular expression over the contents of files."""
+    """A text or regular expression to find in the contents of files."""
 
     pattern: str = Field(min_length=1, max_length=1000, description="What to look for.")
     regex: bool = Field(
@@ -86,32 +99,32 @@ class SearchArguments(Arguments):
         max_length=1000,
         description="Glob of the files to search, as in find_files, like *.{ts,tsx}.",
     )
-    context_lines: int = Field(0, ge=0, le=20, description="Lines to give before and after each match.")
-    projects: list[str] | None = Field(None, min_length=1, description=PROJECTS)
-    include_ignored: bool = Field(False, description=IGNORED)
+    context_lines: int = Field(0, ge=0, le=20, description="Lines to show before and after each match.")
+    projects: Projects = None
+    include_ignored: _IncludeIgnored = False
     limit: int = Field(100, ge=1, le=1000, description="Matches at most.")
-    cursor: str | None = Field(None, description=CURSOR)
-    timeout_seconds: float = Field(10.0, gt=0, le=60)
+    cursor: _Cursor = None
+    timeout_seconds: _Seconds = 10.0
 
 
 class Unavailable(Result):
-    """A project that could not be looked into."""
+    """A project that could not be asked, and why."""
 
     project: str
     code: str
     message: str
 
 
-class ManyResult(Result):
-    """What all answers with many items have in common.
+class PagedResult(Result):
+    """An answer with many items.
 
     Args:
         truncated: there is or may be more.
         reason: why: limit, timed_out, too_many_entries, too_much_text, project_unavailable.
-        cursor: gives the rest; None when there is none that a cursor could give.
+        cursor: continues with the rest; None if no cursor could.
         skipped: how many files or directories were left out, by reason: ignored, binary_file, unsupported_encoding,
             too_large, too_costly, unreadable, not_a_file.
-        unavailable: projects that could not be looked into.
+        unavailable: projects that could not be searched.
     """
 
     truncated: bool
@@ -121,11 +134,11 @@ class ManyResult(Result):
     unavailable: list[Unavailable] | None = None
 
     def lines(self) -> list[str]:
-        """Give the items as readable lines."""
+        """Render the items."""
         raise NotImplementedError
 
     def text(self) -> str:
-        """Give the items, and below them what is missing and why."""
+        """Render the items, and below them what is missing and why."""
         notes = []
         if self.truncated:
             notes.append(f"truncated ({self.reason}){'; go on with the cursor' if self.cursor else ''}")
@@ -136,14 +149,14 @@ class ManyResult(Result):
         return "\n".join([*items, *(f"[{note}]" for note in notes)])
 
 
-class ListResult(ManyResult):
+class ListResult(PagedResult):
     """Entries of a directory, depth first, names in order."""
 
     path: str
     entries: list[Listed]
 
     def lines(self) -> list[str]:
-        """Give one path a line; directories end in a slash, links in @."""
+        """Render one path a line; directories end in a slash, links in @."""
         marks = {"directory": "/", "link": "@", "other": "?"}
         return [
             printable(one.path) + marks.get(one.type, "") + ("" if one.size is None else f"  {one.size} B")
@@ -151,23 +164,22 @@ class ListResult(ManyResult):
         ]
 
 
-class FindResult(ManyResult):
+class FindResult(PagedResult):
     """Workspace paths of files."""
 
     paths: list[str]
 
     def lines(self) -> list[str]:
-        """Give one path a line."""
         return [printable(path) for path in self.paths]
 
 
-class SearchResult(ManyResult):
+class SearchResult(PagedResult):
     """Matches in order of project, path and place."""
 
     matches: list[Match]
 
     def lines(self) -> list[str]:
-        """Give ``path:line:column: text``, with context lines as ``path-line- text``."""
+        """Render ``path:line:column: text``, with context lines as ``path-line- text``."""
         return [line for match in self.matches for line in _lines_of(match)]
 
 
@@ -180,9 +192,9 @@ def _lines_of(match: Match) -> list[str]:
 
 
 class RangeEdit(Arguments):
-    """New text for a stretch of a file, as it was before any edit of the same change.
+    """New text for a range of a file, as it was before any edit of the same change.
 
-    Columns count Unicode code points; ``end_column`` is the one after the last character. An empty stretch inserts.
+    Columns count Unicode code points; ``end_column`` is the one after the last character. An empty range inserts.
     """
 
     line: Count = Field(ge=1)
@@ -192,31 +204,31 @@ class RangeEdit(Arguments):
     new_text: str
 
     def covers(self, line: int, column: int) -> bool:
-        """Say whether the character at a place is in the stretch."""
+        """Say whether the character at a place is in the range."""
         return (self.line, self.column) <= (line, column) < (self.end_line, self.end_column)
 
 
 class FileChange(Arguments):
-    """One step of an edit: new text for stretches of a file, a whole file, a move, or a deletion.
+    """One step of an edit: new text for ranges of a file, a whole file, a move, or a deletion.
 
-    Steps apply in order, each to what the ones before it leave: a file can be moved and then edited at its new path.
+    Steps apply in order, each to the result of the previous ones: a file can be moved and then edited at its new path.
     """
 
-    path: str = Field(description=PATH)
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
+    path: PathArgument
+    expected_hash: ExpectedHash = None
     edits: list[RangeEdit] | None = Field(
-        default=None, min_length=1, description="New text for stretches that do not overlap."
+        default=None, min_length=1, description="New text for ranges that do not overlap."
     )
-    content: str | None = Field(default=None, description="The whole new text; creates the file when there is none.")
+    content: str | None = Field(default=None, description="The whole new text; creates the file if it does not exist.")
     move_to: str | None = Field(default=None, description="The workspace path to move a file or directory to.")
-    delete: bool = Field(default=False, description="Delete it; a directory that is not empty only with recursive.")
-    overwrite: bool = Field(default=False, description="With move_to: what is at the new path is replaced.")
-    recursive: bool = Field(default=False, description="With delete: a directory with all that is in it.")
+    delete: bool = Field(default=False, description="Delete it; a non-empty directory only with recursive.")
+    overwrite: bool = Field(default=False, description="With move_to: replace what is at the new path.")
+    recursive: bool = Field(default=False, description="With delete: a directory with everything in it.")
     ignore_if_exists: bool = Field(
         default=False,
-        description="With content: an existing file stays as it is. With move_to: nothing moves if there is something.",
+        description="With content: leave an existing file as it is. With move_to: do not move if the new path exists.",
     )
-    ignore_if_not_exists: bool = Field(default=False, description="With delete: it is no error that there is nothing.")
+    ignore_if_not_exists: bool = Field(default=False, description="With delete: not an error if it does not exist.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> FileChange:

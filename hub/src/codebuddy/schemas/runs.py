@@ -1,4 +1,4 @@
-"""The run contract: what a run is asked and how it is told, the same in the hub and in the spoke."""
+"""Arguments and answers of the tools that run programs, and the readable text of their results."""
 
 from __future__ import annotations
 
@@ -30,35 +30,40 @@ EndReason = Literal[
     "not_started",
     "refused",
 ]
-"""How a run ended. ``oom``: the kernel ended it, or a part of it, for want of memory; ``agent_restart``: the spoke was
-started anew; ``no_answer``: the spoke did not say how it ended, or not so that it could be
-understood; ``not_started``: the program could not be started; ``refused``: the spoke would not run it."""
+"""How a run ended. ``oom``: the kernel killed it, or a part of it, because memory ran out; ``agent_restart``: the spoke
+restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense; ``not_started``: the program
+could not be started; ``refused``: the spoke did not accept it."""
 
 StretchOf = Literal["stdout", "stderr", "mixed", "omitted"]
-JobId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80)]
+JobId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80),
+    Field(description="As run_command, run_task or list_jobs returned it."),
+]
 
 
 class RunArguments(Arguments):
-    """What every run takes: when to end it, and how much of its output to give."""
+    """When to end a run, and how much of its output to return."""
 
     background: bool = Field(
         default=False,
-        description="Give a job_id at once and let it run on, whoever disconnects; see job_output and cancel_job.",
+        description="Return a job_id at once and keep running, even if the client disconnects; see job_output and "
+        "cancel_job.",
     )
     timeout_seconds: float | None = Field(
         default=None,
         gt=0,
         le=MAX_SECONDS,
-        description="End the run after so many seconds; left out: 600, and for a job as long as the project allows.",
+        description="End the run after this time; left out: 600, or for a job the longest that the project allows.",
     )
     idle_timeout_seconds: float | None = Field(
-        default=None, gt=0, le=MAX_SECONDS, description="End the run after so many seconds without output."
+        default=None, gt=0, le=MAX_SECONDS, description="End the run after this time without output."
     )
     output_limit: int = Field(
         default=DEFAULT_OUTPUT_BYTES,
         ge=0,
         le=MAX_OUTPUT_BYTES,
-        description="The most bytes of output in the answer, from its beginning and its end; job_output has the rest.",
+        description="Bytes of output at most in the answer, from its beginning and its end; job_output has the rest.",
     )
 
 
@@ -67,23 +72,23 @@ class CommandArguments(RunArguments):
 
     argv: list[str] = Field(min_length=1, description="Program and arguments, e.g. ['npm', 'test']. No shell is used.")
     cwd: str = Field(
-        default="", description="Directory to run in, relative to the project's root: src, not my-project/src."
+        default="", description="Working directory, relative to the project's root: src, not my-project/src."
     )
     environment: dict[str, str] = Field(default_factory=dict, description="Variables added to the project's own.")
-    stdin: str | None = Field(default=None, description="Text given on standard input, which is closed after it.")
+    stdin: str | None = Field(default=None, description="Text for standard input, which is closed after it.")
 
 
 class TaskArguments(RunArguments):
     """A task that the project declares, by name."""
 
-    task: str = Field(description="Name of a declared task, e.g. test, check, build; list_projects tells which exist.")
+    task: str = Field(description="Name of a declared task, e.g. test, check, build; list_projects lists them.")
     arguments: list[str] = Field(default_factory=list, description="Arguments added to the task's command line.")
 
 
 class Stretch(Result):
-    """So many characters of an output are from this stream.
+    """The next characters of the output come from this stream.
 
-    ``omitted``: they tell what was left out. ``mixed``: they are of both, which took turns too often to tell each.
+    ``omitted``: they say what was left out. ``mixed``: both streams alternated too often to list each part.
     """
 
     stream: StretchOf
@@ -91,9 +96,9 @@ class Stretch(Result):
 
 
 class TestCounts(Result):
-    """How many tests did what; an error counts as failed."""
+    """How many tests passed, failed and were skipped; an error counts as failed."""
 
-    __test__ = False  # for pytest, which takes any class of such a name for tests
+    __test__ = False  # pytest takes any class of such a name for tests
 
     passed: Count = 0
     failed: Count = 0
@@ -101,7 +106,7 @@ class TestCounts(Result):
 
 
 class TestFailure(Result):
-    """A test that failed. ``path`` is there when it is a file of the project, as `read_file` takes it."""
+    """A test that failed. ``path`` is set if it is a file of the project, in the form that `read_file` takes."""
 
     __test__ = False
 
@@ -114,16 +119,14 @@ class TestFailure(Result):
 
 
 class Reported(Result):
-    """What tests, compilers and linters said, read from their output by the format that the task declares."""
+    """What tests, compilers and linters reported, parsed from their output in the format that the task declares."""
 
     counts: TestCounts | None = None
-    failures: list[TestFailure] | None = Field(default=None, description="Of a task that tests: what failed.")
+    failures: list[TestFailure] | None = Field(default=None, description="The tests that failed.")
     diagnostics: list[Diagnostic] | None = Field(default=None, description="What compilers and linters found.")
-    more_failures: Count | None = Field(default=None, description="So many more failed; the output has them.")
-    more_diagnostics: Count | None = Field(default=None, description="So many more were found; the output has them.")
-    report_problem: str | None = Field(
-        default=None, description="Why there are no failures or diagnostics, or not all."
-    )
+    more_failures: Count | None = Field(default=None, description="How many more failed; see the output.")
+    more_diagnostics: Count | None = Field(default=None, description="How many more were found; see the output.")
+    report_problem: str | None = Field(default=None, description="Why failures or diagnostics are missing.")
 
 
 def reported_paths(report: Reported) -> Iterator[str]:
@@ -132,22 +135,25 @@ def reported_paths(report: Reported) -> Iterator[str]:
     yield from paths_in(report.diagnostics)
 
 
-class RunResult(Reported):
-    """How one run in one project went. Without ``reason`` it still runs, as the job ``job_id``.
-
-    ``cpu_seconds`` is of the whole run; ``peak_memory_bytes`` the most that one process of it had, left out when it is
-    too little to tell (about 20 MB).
-    """
-
-    project: str
+class _Outcome(Result):
     task: str | None = None
     reason: EndReason | None = None
     exit_code: Count | None = None
     signal: str | None = None
     message: str | None = None
+
+
+class RunResult(_Outcome, Reported):
+    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``.
+
+    ``cpu_seconds`` counts the whole run; ``peak_memory_bytes`` is the peak of its largest process, left out when it is
+    too small to measure (about 20 MB).
+    """
+
+    project: str
     output: str = ""
-    streams: list[Stretch] = Field(default_factory=list, description="Of which stream each stretch of output is.")
-    truncated: bool = Field(default=False, description="Whether a part of the output is left out; job_output has it.")
+    streams: list[Stretch] = Field(default_factory=list, description="Which stream each part of the output comes from.")
+    truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
     job_id: str | None = None
     duration_seconds: float = 0.0
     cpu_seconds: float | None = None
@@ -155,29 +161,23 @@ class RunResult(Reported):
 
     @property
     def ended_well(self) -> bool:
-        """Whether the program said that all is well."""
         return self.reason == "exited" and self.exit_code == 0
 
 
-class Job(Result):
-    """A run that goes on, or whose output can still be read. Without ``reason`` it still runs."""
+class Job(_Outcome):
+    """A run whose output can still be read. Without ``reason`` it still runs."""
 
     job_id: str
     project: str
-    argv: list[str] = Field(description="The command line; of a long one the beginning, with … at its end.")
-    task: str | None = None
+    argv: list[str] = Field(description="The command line; a long one is cut and ends in …")
     background: bool
     started_at: str = Field(description="In UTC, like 2026-01-31T12:00:00Z.")
     duration_seconds: float
-    reason: EndReason | None = None
-    exit_code: Count | None = None
-    signal: str | None = None
-    message: str | None = None
-    output_bytes: Count = Field(description="How much it has printed.")
+    output_bytes: Count = Field(description="How much it has printed so far.")
 
 
 class ListJobsArguments(Arguments):
-    """Which jobs to list: those of the spoke."""
+    """Which jobs to list."""
 
 
 class Jobs(Result):
@@ -187,29 +187,27 @@ class Jobs(Result):
 
 
 class JobOutputArguments(Arguments):
-    """Which output of which job."""
+    """A job, and which part of its output."""
 
-    job_id: JobId = Field(description="As run_command, run_task or list_jobs gave it.")
-    cursor: str | None = Field(default=None, description="The cursor of the previous answer, to go on from there.")
+    job_id: JobId
+    cursor: str | None = Field(default=None, description="The cursor of the previous answer, to continue from there.")
     offset: int | None = Field(
-        default=None, description="Begin at this byte of the output; a negative number counts from its end."
+        default=None, description="Start at this byte of the output; a negative number counts from its end."
     )
-    limit: int = Field(
-        default=DEFAULT_OUTPUT_BYTES, ge=1, le=MAX_OUTPUT_BYTES, description="The most bytes of output to give."
-    )
-    pattern: str | None = Field(default=None, min_length=1, description="Give the lines with this text in it only.")
+    limit: int = Field(default=DEFAULT_OUTPUT_BYTES, ge=1, le=MAX_OUTPUT_BYTES, description="Bytes of output at most.")
+    pattern: str | None = Field(default=None, min_length=1, description="Return only lines that contain this text.")
     regex: bool = Field(default=False, description="Whether pattern is a regular expression (RE2).")
-    case_sensitive: bool = Field(default=True, description="Whether case counts in the pattern.")
+    case_sensitive: bool = Field(default=True, description="Whether the pattern is case-sensitive.")
     wait_seconds: float = Field(
         default=0.0,
         ge=0,
         le=MAX_WAIT_SECONDS,
-        description="Wait so long for more output (with a pattern: for a line with it), or for the job's end.",
+        description="Wait this long for more output (with a pattern: for a line that matches), or for the job to end.",
     )
 
 
 class Match(Result):
-    """A line of a job's output: where it begins, in bytes, to be given as ``offset``."""
+    """A line of a job's output, and where it starts, in bytes, to pass as ``offset``."""
 
     offset: Count
     stream: StretchOf
@@ -217,64 +215,64 @@ class Match(Result):
 
 
 class JobOutput(Job, Reported):
-    """Output of a job from a place on. ``complete``: the job has ended and nothing comes after this.
+    """Output of a job from a given place. ``complete``: the job has ended and nothing comes after this.
 
-    ``omitted_bytes`` lie between what was asked for and what is given, and are no longer kept.
+    ``omitted_bytes``: how many bytes between that place and this output are no longer kept.
     """
 
     output: str = ""
     streams: list[Stretch] = Field(default_factory=list)
     matches: list[Match] | None = None
     complete: bool
-    cursor: str | None = Field(default=None, description="Give this back for what comes next.")
+    cursor: str | None = Field(default=None, description="Pass this back for what comes next.")
     omitted_bytes: Count | None = None
 
 
 class CancelJobArguments(Arguments):
-    """Which job to end."""
+    """The job to end."""
 
-    job_id: JobId = Field(description="As run_command, run_task or list_jobs gave it.")
+    job_id: JobId
 
 
 _SHOWN_FAILURES: Final = 20
 _SHOWN_DIAGNOSTICS: Final = 50
-_SHOWN_OUTPUT: Final = 16 * 1024  # characters, over all projects: the structure has what was asked for
+_SHOWN_OUTPUT: Final = 16 * 1024  # characters over all projects; the structured answer has as much as was asked for
 _LEAST_OUTPUT: Final = 500
 _INDENT: Final = 4
-_LEFT: Final = ("PROJECT", "TASK", "RESULT")  # columns of words; all others are of numbers
+_LEFT_ALIGNED: Final = ("PROJECT", "TASK", "RESULT")  # all other columns are numbers
 
 
 class RunResults(Result):
-    """One result a project, those that did not end well first."""
+    """One result for each project, failures first."""
 
-    results: list[RunResult] = Field(description="Those that did not end well come first.")
-    counts: TestCounts | None = Field(default=None, description="Of the tests of all projects together.")
+    results: list[RunResult] = Field(description="Failures come first.")
+    counts: TestCounts | None = Field(default=None, description="The tests of all projects together.")
 
     @classmethod
     def of(cls, results: Sequence[RunResult]) -> RunResults:
-        """Join results."""
+        """Sort results, and add up their counts."""
         counted = [result.counts for result in results if result.counts is not None]
         total = TestCounts(
             passed=sum(counts.passed for counts in counted),
             failed=sum(counts.failed for counts in counted),
             skipped=sum(counts.skipped for counts in counted),
         )
-        ordered = sorted(results, key=lambda result: (result.ended_well or _runs_on(result), result.project))
+        ordered = sorted(results, key=lambda result: (result.ended_well or result.reason is None, result.project))
         return cls(results=ordered, counts=total if counted else None)
 
     def text(self) -> str:
-        """Give a table of several, then each with what is to be known of it."""
+        """Render a table of several results, then the details of each."""
         lines = _table(self.results) if len(self.results) > 1 else []
         share = max(_LEAST_OUTPUT, _SHOWN_OUTPUT // max(1, len(self.results)))
         for result in self.results:
             if len(self.results) > 1 and _row_says_all(result):
                 continue
-            lines += [*([""] if lines else []), *_told(result, share)]
+            lines += [*([""] if lines else []), *_details(result, share)]
         return "\n".join(lines)
 
 
 def report_lines(report: Reported) -> list[str]:
-    """Give what failed and what was found, for people; words of others are further in than the tool's own."""
+    """Render failures and diagnostics; foreign text is indented more than the tool's own lines."""
     lines = [line for failure in (report.failures or [])[:_SHOWN_FAILURES] for line in _failure_lines(failure)]
     more = (report.more_failures or 0) + max(0, len(report.failures or []) - _SHOWN_FAILURES)
     if more:
@@ -289,12 +287,8 @@ def report_lines(report: Reported) -> list[str]:
     return lines
 
 
-def _runs_on(result: RunResult) -> bool:
-    return result.reason is None
-
-
 def _row_says_all(result: RunResult) -> bool:
-    """Whether a result ended well, and its report found nothing or it printed nothing."""
+    """Whether the table's row tells all: it succeeded, and reported or printed nothing else."""
     reported = result.counts is not None or result.diagnostics is not None
     return result.ended_well and not result.diagnostics and (reported or not result.output.strip("\n"))
 
@@ -309,7 +303,7 @@ def _how(result: RunResult) -> str:
     return result.reason
 
 
-def _told(result: RunResult, share: int) -> list[str]:
+def _details(result: RunResult, share: int) -> list[str]:
     task = f" {one_line(result.task, 100)}:" if result.task else ""
     counts = f"; {_counted(result.counts)}" if result.counts else ""
     lines = [f"{result.project}:{task} {_how(result)}{counts} ({result.duration_seconds:.1f} s)"]
@@ -332,7 +326,7 @@ def _heading(result: RunResult) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """Leave out the middle: more of the end stays than of the beginning."""
+    """Cut out the middle, and keep more of the end than of the beginning."""
     if len(text) <= most:
         return text
     head = most // 4
@@ -364,12 +358,12 @@ def _table(results: Sequence[RunResult]) -> list[str]:
                 f"{result.duration_seconds:.1f} s",
             )
         )
-    # A column in which nobody has anything is none.
+    # Leave out empty columns.
     columns = [one for one in zip(*rows, strict=True) if any(cell != "-" for cell in one[1:])]
     widths = [max(map(len, column)) for column in columns]
     return [
         "  ".join(
-            cell.ljust(width) if column[0] in _LEFT else cell.rjust(width)
+            cell.ljust(width) if column[0] in _LEFT_ALIGNED else cell.rjust(width)
             for cell, width, column in zip(row, widths, columns, strict=True)
         ).rstrip()
         for row in zip(*columns, strict=True)

@@ -1,4 +1,4 @@
-"""What a spoke tells of itself."""
+"""What a spoke reports about itself."""
 
 from __future__ import annotations
 
@@ -16,39 +16,38 @@ class StatusArguments(Arguments):
 
 
 def _printable(text: str) -> str:
-    """Keep control characters out: what a spoke says of itself is printed on terminals."""
+    """Remove control characters, since this is printed on terminals."""
     return "".join(c if c.isprintable() else " " for c in text)[:500]
 
 
-Shown = Annotated[str, AfterValidator(_printable)]
+Printable = Annotated[str, AfterValidator(_printable)]
 
 
 class LanguageServerState(BaseModel):
-    """How one language server is.
+    """The state of one language server.
 
     Args:
         name: as declared.
         state: ``starting``, ``indexing`` (it answers, but not yet completely), ``ready``, ``degraded`` (it answers, but
             its answers may lack something), ``dead``, or ``stopped`` (it starts when it is asked).
         reason: why it is not ready.
-        percent: how far indexing is, when the server tells.
+        percent: progress of indexing, if the server reports it.
     """
 
-    name: Shown
+    name: Printable
     state: State
-    reason: Shown | None = None
+    reason: Printable | None = None
     percent: Count | None = None
 
 
 class SpokeStatus(Result):
-    """How a spoke is.
+    """The state of a spoke.
 
     Args:
-        mount: ``st_dev:st_ino`` of its workspace; the hub compares it with its own, for both must see one directory.
-        watching: how changes by others are noticed, ``inotify`` or ``polling``, and why when it is the second.
-        language_servers: each one's state.
+        mount: ``st_dev:st_ino`` of its workspace; the hub compares it with its own, since both must see one directory.
+        watching: how it notices changes made by others, ``inotify`` or ``polling``, and why if it is polling.
     """
 
-    mount: Shown
-    watching: Shown
+    mount: Printable
+    watching: Printable
     language_servers: list[LanguageServerState]

@@ -68,7 +68,7 @@ async def test_a_list_is_passed_on(client: ToolClient, spoke: Spoke) -> None:
     assert "abc  Fix it (quickfix, fake, preferred)" in await client.text("code_actions", **PLACE)
 
 
-async def test_a_list_that_may_lack_something_says_so(client: ToolClient, spoke: Spoke) -> None:
+async def test_an_incomplete_list_says_so(client: ToolClient, spoke: Spoke) -> None:
     spoke.says = ToolError("spoke_offline", "The spoke of p is not connected.")
     answer = await client("code_actions", **PLACE)
     assert (answer["actions"], answer["complete"], answer["reason"]) == ([], False, "spoke_offline")
@@ -99,7 +99,7 @@ async def test_an_action_is_one_edit_and_one_undo(client: ToolClient, spoke: Spo
         (ToolError("spoke_offline", "The spoke of p is not connected."), "spoke_offline"),
     ],
 )
-async def test_what_is_not_whole_changes_nothing(
+async def test_an_incomplete_plan_changes_nothing(
     client: ToolClient, spoke: Spoke, p: Path, says: Any, code: str
 ) -> None:
     spoke.says = says

@@ -1,4 +1,4 @@
-"""The hub's code tools: what a spoke says is passed on only where it speaks of its own project."""
+"""The hub's code tools: a spoke's answer is passed on only where it concerns the spoke's own project."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def ask(name: str, answers: dict[str, Any] | Spokes, arguments: Any, call:
     return await tools[name].handler(call or Call(LOCAL), given)
 
 
-async def test_a_spoke_does_not_speak_of_another_project() -> None:
+async def test_a_spoke_cannot_name_places_in_another_project() -> None:
     foreign = {"complete": True, "locations": [{"path": "project-b/src/owned.py", **PLACE}]}
     with pytest.raises(ToolError, match="another project"):
         await ask("find_references", {"project-a": foreign}, ReferencesArguments(path="project-a/x.py", symbol="x"))
@@ -37,7 +37,7 @@ async def test_a_place_outside_all_projects_is_passed_on_as_such() -> None:
     assert found.locations[0].external
 
 
-async def test_one_spoke_that_answers_nonsense_spoils_no_other_diagnostics() -> None:
+async def test_one_invalid_answer_does_not_affect_the_diagnostics_of_other_projects() -> None:
     good = {"complete": True, "diagnostics": [], "checked_files": 3}
     bad = ToolError("bad_answer", "The spoke of project-b makes no sense.")
     away = ToolError("spoke_offline", "The spoke of project-c is not connected.")
@@ -67,7 +67,7 @@ ROUTED: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("tool", ROUTED)
-async def test_a_spoke_that_is_away_makes_an_answer_incomplete_and_not_empty(tool: str) -> None:
+async def test_an_offline_spoke_makes_the_answer_incomplete(tool: str) -> None:
     arguments, listed = ROUTED[tool]
     away = ToolError("spoke_offline", "The spoke of project-a is not connected.")
     found = await ask(tool, {"project-a": away, "project-b": away}, arguments)
@@ -128,7 +128,7 @@ def pages(project: str, count: int) -> Any:
     return answer
 
 
-async def test_a_cursor_goes_on_in_several_projects_at_once_and_each_item_comes_once() -> None:
+async def test_a_cursor_continues_in_several_projects_and_returns_each_item_once() -> None:
     spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25), "c": pages("c", 0)})
     found, cursor, rounds = [], None, 0
     while rounds == 0 or cursor is not None:
@@ -142,7 +142,7 @@ async def test_a_cursor_goes_on_in_several_projects_at_once_and_each_item_comes_
     assert [project for project, _ in spokes.asked].count("c") == 1
 
 
-async def test_a_projects_own_cursor_goes_on_there_alone() -> None:
+async def test_a_projects_own_cursor_continues_only_there() -> None:
     spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25)})
     first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
     own = {part.project: part.cursor for part in first.projects}
@@ -167,7 +167,7 @@ async def test_a_cursor_does_not_lead_into_a_project_that_the_token_does_not_cov
         await ask("find_symbols", spokes, {"query": "x", "cursor": first.cursor}, stranger)
 
 
-async def test_a_name_is_looked_up_in_each_project_and_what_is_meant_is_told() -> None:
+async def test_a_name_is_looked_up_in_each_project_and_its_symbols_are_returned() -> None:
     one = {"path": "a/x.py", **SYMBOL, "symbol": "x"}
     spokes = Spokes(
         {
@@ -184,7 +184,7 @@ async def test_a_name_is_looked_up_in_each_project_and_what_is_meant_is_told() -
     assert "b: not complete: b loads." in found.text()
 
 
-async def test_a_name_that_nobody_has_is_told_with_the_projects_that_were_looked_at() -> None:
+async def test_an_unknown_name_is_reported_with_the_projects_that_were_searched() -> None:
     nothing = {"complete": True, "symbols": [], "locations": []}
     found = await ask("find_references", Spokes({"a": nothing, "b": nothing}), {"symbol": "x"})
     assert found.text() == "no symbol of that name in a, b"
@@ -193,7 +193,7 @@ async def test_a_name_that_nobody_has_is_told_with_the_projects_that_were_looked
     assert found.text().splitlines()[:2] == ["no symbol of that name in a", "b: not complete: b loads."]
 
 
-async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers_how_far_they_are() -> None:
+async def test_projects_are_asked_concurrently_and_report_growing_progress() -> None:
     everyone_asked, told = anyio.Event(), list[tuple[float, str | None]]()
     waiting: list[str] = []
 
@@ -216,7 +216,7 @@ async def test_projects_are_asked_at_the_same_time_and_tell_with_growing_numbers
     assert sorted(told) == [(1.0, "[a] loading"), (2.0, "[b] loading")]
 
 
-async def test_what_makes_an_answer_too_long_comes_with_the_next_pages() -> None:
+async def test_items_that_would_make_an_answer_too_long_come_with_the_next_pages() -> None:
     def long(project: str) -> Any:
         async def answer(arguments: dict[str, Any], _more: Any) -> dict[str, Any]:
             assert "cursor" not in arguments

@@ -1,4 +1,4 @@
-"""format_file, replace_symbol and insert_at_symbol: what a spoke plans becomes an edit only where it may."""
+"""format_file, replace_symbol and insert_at_symbol: which plans of a spoke become an edit."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def test_what_the_spoke_is_asked(client: ToolClient, spoke: Spoke) -> None
     ]
 
 
-async def test_nothing_to_change_is_said(client: ToolClient, spoke: Spoke, p: Path) -> None:
+async def test_no_changes_are_reported(client: ToolClient, spoke: Spoke, p: Path) -> None:
     spoke.says = {"complete": True, "changes": []}
     answer = await client("format_file", path="p/a")
     assert answer == {"files": []}
@@ -106,7 +106,7 @@ async def test_nothing_to_change_is_said(client: ToolClient, spoke: Spoke, p: Pa
 
 
 @pytest.mark.parametrize(("tool", "arguments"), CALLS)
-async def test_a_file_that_is_not_as_it_was_seen_is_a_conflict(
+async def test_a_file_that_changed_since_the_plan_is_a_conflict(
     p: Path, client: ToolClient, spoke: Spoke, tool: str, arguments: dict[str, Any]
 ) -> None:
     spoke.says = planned(data=b"other")
@@ -127,7 +127,7 @@ async def test_a_file_that_is_not_as_it_was_seen_is_a_conflict(
         (ToolError("no_such_symbol", "There is no symbol A/b."), "no_such_symbol"),
     ],
 )
-async def test_a_plan_that_is_not_whole_or_not_its_own_changes_nothing(
+async def test_an_incomplete_plan_or_one_for_another_project_changes_nothing(
     p: Path, client: ToolClient, spoke: Spoke, says: Any, code: str
 ) -> None:
     spoke.says = says
@@ -142,9 +142,7 @@ async def test_a_preview_has_no_diagnostics(client: ToolClient) -> None:
     assert error.code == "invalid_arguments"
 
 
-async def test_symbols_are_formatted_with_the_edit_and_a_formatted_file_is_not_again(
-    p: Path, client: ToolClient
-) -> None:
+async def test_symbol_edits_are_formatted_on_write_and_format_file_is_not(p: Path, client: ToolClient) -> None:
     async def shout(_path: str, content: str) -> FormattedText:
         return FormattedText(complete=True, served=True, content=content.replace("and", "AND"))
 

@@ -1,4 +1,4 @@
-"""What every answer of a code tool says of itself agrees with itself, whatever a spoke writes."""
+"""An answer of a code tool must not contradict itself."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def read(**said: Any) -> LocationsResult:
         {"complete": 1},
     ],
 )
-def test_an_answer_that_contradicts_itself_or_hedges_is_refused(said: dict[str, Any]) -> None:
+def test_a_contradictory_answer_is_refused(said: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         read(**said)
 
 
-def test_a_message_is_read_up_to_a_bound() -> None:
+def test_a_long_message_is_cut() -> None:
     answer = read(complete=False, reason="truncated", message="x" * 900_000, cursor="1.0")
     assert answer.message == "x" * 2000

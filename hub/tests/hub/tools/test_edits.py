@@ -1,4 +1,4 @@
-"""Writing one file: whole or not at all, with everything that belongs to it, and never over somebody else's change."""
+"""Writing one file: as a whole or not at all, with all its metadata, and never over somebody else's change."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def test_all_names_of_a_hard_link_have_the_new_content_and_the_answer_says
     assert (p / "a").read_text() == "C"
 
 
-async def test_what_was_there_already_is_no_edit(p: Path, client: ToolClient) -> None:
+async def test_writing_the_same_content_is_not_an_edit(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("A")
     before = (p / "a").stat()
     answer = await client("write_file", path="p/a", content="A")
@@ -319,7 +319,7 @@ async def test_a_write_from_a_spoke_under_an_expected_hash_is_a_conflict(
     assert (p / "a").read_text() == "two"
 
 
-async def test_a_file_that_changes_all_the_time_is_given_up(
+async def test_a_constantly_changing_file_is_given_up(
     p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (p / "a").write_text("0 x")
@@ -407,7 +407,9 @@ async def test_a_preview_answers_the_same_and_writes_nothing(p: Path, client: To
     assert error.code == "conflict"
 
 
-async def test_a_write_is_told_before_it_is_answered_and_an_unchanged_file_is_not(p: Path, client: ToolClient) -> None:
+async def test_spokes_are_notified_before_a_write_is_answered_unless_nothing_changed(
+    p: Path, client: ToolClient
+) -> None:
     await client("write_file", path="p/src/a", content="x")
     assert client.told == [("p", ["src/a"])]
     await client("write_file", path="p/src/a", content="x")
@@ -419,7 +421,7 @@ async def test_a_write_is_told_before_it_is_answered_and_an_unchanged_file_is_no
     assert len(client.told) == 4
 
 
-async def test_the_spokes_of_all_projects_are_told_at_the_same_time(p: Path, client: ToolClient) -> None:
+async def test_the_spokes_of_all_projects_are_notified_concurrently(p: Path, client: ToolClient) -> None:
     together = {"p": anyio.Event(), "q": anyio.Event()}
 
     async def tell(project: str, _paths: list[str]) -> None:
@@ -433,7 +435,7 @@ async def test_the_spokes_of_all_projects_are_told_at_the_same_time(p: Path, cli
         await client("apply_workspace_edit", changes=changes)
 
 
-async def test_very_many_paths_are_told_in_several_messages(
+async def test_very_many_paths_are_announced_in_several_messages(
     client: ToolClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("codebuddy.hub.edits.editor._PATHS_AT_ONCE", 2)
@@ -442,7 +444,7 @@ async def test_very_many_paths_are_told_in_several_messages(
     assert client.told == [("p", ["f0", "f1"]), ("p", ["f2", "f3"]), ("p", ["f4"])]
 
 
-async def test_a_change_that_cannot_be_told_does_not_fail_the_write(p: Path, client: ToolClient) -> None:
+async def test_a_failed_notification_does_not_fail_the_write(p: Path, client: ToolClient) -> None:
     async def fail(_project: str, _paths: list[str]) -> None:
         raise RuntimeError("no spoke")
 
@@ -452,7 +454,7 @@ async def test_a_change_that_cannot_be_told_does_not_fail_the_write(p: Path, cli
 
 
 @pytest.mark.parametrize("tool", ["write_file", "apply_workspace_edit", "undo_edit"])
-async def test_a_write_that_is_cancelled_midway_is_finished_and_told(
+async def test_a_cancelled_write_is_finished_and_announced(
     p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch, tool: str
 ) -> None:
     (p / "a").write_text("old")
@@ -551,7 +553,7 @@ async def test_move_path_refuses_what_would_be_lost(p: Path, client: ToolClient)
     assert ((p / "a").read_text(), (p / "b").read_text()) == ("a", "b")
 
 
-async def test_delete_path_deletes_and_undo_brings_back_all_of_it(p: Path, client: ToolClient) -> None:
+async def test_delete_path_deletes_and_undo_restores_everything(p: Path, client: ToolClient) -> None:
     (p / "d" / "e").mkdir(parents=True)
     (p / "d" / "e" / "run").write_bytes(b"\x7fELF\0")
     (p / "d" / "e" / "run").chmod(0o750)

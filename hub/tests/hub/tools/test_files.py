@@ -1,4 +1,4 @@
-"""The file tools as a client calls them: what they answer, and every attack through every one of them."""
+"""The file tools as a client calls them: their answers, and every attack through each of them."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_pages_go_over_projects(p: Path, client: ToolClient, tool: str) ->
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "!", "e30", "WyJ4Iix7fV0"])
-async def test_a_cursor_that_is_none_is_refused(client: ToolClient, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(client: ToolClient, cursor: str) -> None:
     assert (await client.refused("find_files", pattern="*", cursor=cursor)).code == "invalid_cursor"
 
 
@@ -179,7 +179,7 @@ async def test_a_cursor_is_for_its_own_question_and_its_own_projects(p: Path, cl
     assert (await client.refused("find_files", pattern="*", cursor=cursor)).code == "unknown_project"
 
 
-async def test_a_project_that_is_not_there_is_told_and_the_others_are_searched(p: Path, client: ToolClient) -> None:
+async def test_an_unavailable_project_is_reported_and_the_others_are_searched(p: Path, client: ToolClient) -> None:
     (p.parent / "p-evil" / "secret").unlink()
     (p.parent / "p-evil").rmdir()
     (p / "a").write_text("x")
@@ -428,7 +428,7 @@ def _binary(path: Path) -> None:
         (Path.mkdir, {"is_a_directory"}),
     ],
 )
-async def test_no_tool_blocks_on_or_harms_what_is_no_text_file(
+async def test_no_tool_blocks_on_or_harms_special_files(
     p: Path, any_client: ToolClient, make: Make, codes: set[str]
 ) -> None:
     make(p / "x")
@@ -471,9 +471,7 @@ async def test_a_name_that_is_too_long_is_refused_by_every_tool(any_client: Tool
         assert (await any_client.refused(name, **arguments)).code == "name_too_long"
 
 
-async def test_a_search_whose_caller_is_gone_stops(
-    p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_abandoned_search_stops(p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch) -> None:
     begun, ended = threading.Event(), threading.Event()
 
     def endless(_root: Any, _query: Any, bounds: Any, _after: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Which edits there are, for whom; and that undo restores exactly, or says why not."""
+"""list_edits and undo_edit: who sees which edits, and that undo restores exactly or says why it cannot."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def write(client: ToolClient, *paths: str, content: str = "x\n") -> str:
 # list_edits
 
 
-async def test_edits_are_listed_with_all_that_tells_them_apart_the_newest_first(p: Path, client: ToolClient) -> None:
+async def test_edits_are_listed_in_detail_the_newest_first(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("a")
     first = (await client("write_file", path="p/a", content="b"))["edit_id"]
     second = (await client("move_path", source="p/a", target="p/d/b"))["edit_id"]
@@ -89,7 +89,7 @@ async def test_edits_are_listed_with_all_that_tells_them_apart_the_newest_first(
     assert third in await client.text("list_edits")
 
 
-async def test_what_failed_and_what_was_only_shown_is_not_listed(p: Path, client: ToolClient) -> None:
+async def test_failed_edits_and_previews_are_not_listed(p: Path, client: ToolClient) -> None:
     await client("write_file", path="p/a", content="x", preview=True)
     await client.refused("edit_file", path="p/a", edits=[{"old_text": "a", "new_text": "b"}])
     (p / "a").write_text("a")
@@ -116,7 +116,7 @@ async def test_pages_follow_one_another_and_a_new_edit_disturbs_none(client: Too
     assert gone == {"edits": [], "truncated": False}
 
 
-async def test_a_token_sees_of_an_edit_what_is_in_its_own_projects_and_that_there_is_more(client: ToolClient) -> None:
+async def test_a_token_sees_only_its_own_projects_part_of_an_edit(client: ToolClient) -> None:
     both = await write(client, "p/mine", "q/theirs-1", "q/theirs-2")
     theirs = await write(client, "q/theirs-3")
     across = (await client("move_path", source="q/theirs-1", target="p/taken"))["edit_id"]
@@ -139,7 +139,7 @@ async def test_a_token_sees_of_an_edit_what_is_in_its_own_projects_and_that_ther
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "20000101T000000-0000000Z", "../../etc/passwd"])
-async def test_what_is_no_edit_id_is_refused(client: ToolClient, cursor: str) -> None:
+async def test_an_invalid_edit_id_is_refused(client: ToolClient, cursor: str) -> None:
     assert (await client.refused("list_edits", cursor=cursor)).code == "invalid_arguments"
     error = await client.refused("undo_edit", edit_id=cursor)
     assert error.code == "invalid_arguments"
@@ -224,7 +224,7 @@ async def test_an_edit_is_undone_once(p: Path, client: ToolClient) -> None:
     assert undone["edit_id"] in error.message
 
 
-async def test_of_concurrent_undos_one_undoes_and_the_others_are_told(p: Path, client: ToolClient) -> None:
+async def test_of_concurrent_undos_exactly_one_succeeds(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("old")
     edit = await write(client, "p/a")
     outcomes: list[str] = []
@@ -243,16 +243,14 @@ async def test_of_concurrent_undos_one_undoes_and_the_others_are_told(p: Path, c
     assert (p / "a").read_text() == "old"
 
 
-async def test_an_unknown_edit_is_told_with_how_long_edits_are_kept(client: ToolClient) -> None:
+async def test_the_error_for_an_unknown_edit_says_how_long_edits_are_kept(client: ToolClient) -> None:
     error = await client.refused("undo_edit", edit_id="20200101T000000-0123abcd")
     assert error.code == "unknown_edit"
     assert "30 days" in error.message
     assert "256 MiB" in error.message
 
 
-async def test_an_edit_in_other_projects_is_unknown_to_a_token_and_one_in_some_is_not_its_to_undo(
-    p: Path, client: ToolClient
-) -> None:
+async def test_a_token_can_undo_only_edits_within_its_projects(p: Path, client: ToolClient) -> None:
     both, theirs = await write(client, "p/a", "q/b"), await write(client, "q/c")
     before = everything(p.parent)
     client.principal = limited("p")
@@ -269,7 +267,7 @@ async def test_an_edit_in_other_projects_is_unknown_to_a_token_and_one_in_some_i
     assert not (p / "a").exists()
 
 
-async def test_undo_tells_the_spokes_of_every_path(p: Path, client: ToolClient) -> None:
+async def test_undo_notifies_the_spokes_of_every_path(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("a")
     changes: list[dict[str, Any]] = [{"path": "p/a", "move_to": "p/b"}, {"path": "q/c", "content": ""}]
     edit = (await client("apply_workspace_edit", changes=changes))["edit_id"]
@@ -278,14 +276,14 @@ async def test_undo_tells_the_spokes_of_every_path(p: Path, client: ToolClient) 
     assert [(project, sorted(paths)) for project, paths in sorted(client.told)] == [("p", ["a", "b"]), ("q", ["c"])]
 
 
-async def test_undo_keeps_what_somebody_put_into_a_directory_that_the_edit_made(p: Path, client: ToolClient) -> None:
+async def test_undo_keeps_foreign_files_in_a_directory_that_the_edit_created(p: Path, client: ToolClient) -> None:
     edit = await write(client, "p/d/e/a")
     (p / "d" / "theirs").write_text("theirs")
     await client("undo_edit", edit_id=edit)
     assert os.listdir(p / "d") == ["theirs"]
 
 
-async def test_edits_are_there_after_a_restart(p: Path, client: ToolClient, tmp_path: Path) -> None:
+async def test_edits_survive_a_restart(p: Path, client: ToolClient, tmp_path: Path) -> None:
     edit = await write(client, "p/a")
     client.close()
     again = ToolClient(p.parent, tmp_path / "journal", ["p", "q", "r"])

@@ -1,4 +1,4 @@
-"""A rename says in which projects no symbol was renamed, by which path it was looked for, and why it is refused."""
+"""A rename's answer lists the projects without the symbol; its errors say why it was refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def told(*renamed: RenamedProject) -> list[str]:
 
 
 @pytest.mark.parametrize(("symbol", "path"), [("Job/run", "'Job/run'"), (None, "'run'")])
-def test_projects_without_such_a_symbol_are_told_with_its_path(symbol: str | None, path: str) -> None:
+def test_projects_without_the_symbol_are_listed_with_its_path(symbol: str | None, path: str) -> None:
     first = RenamedProject(project="a", places=2, symbol=symbol)
     lines = told(first, RenamedProject(project="b", places=0), RenamedProject(project="c", places=0))
     assert lines[:2] == [
@@ -27,7 +27,7 @@ def test_projects_without_such_a_symbol_are_told_with_its_path(symbol: str | Non
     ]
 
 
-def test_where_all_have_it_nothing_lacks() -> None:
+def test_no_project_is_listed_if_all_have_the_symbol() -> None:
     assert "no symbol" not in "".join(told(RenamedProject(project="a", places=1, symbol="run")))
 
 
@@ -36,10 +36,10 @@ def test_where_all_have_it_nothing_lacks() -> None:
     ("reason", "code", "said"),
     [
         ("unsupported", "unsupported", "p: No language server serves this file. Nothing was changed."),
-        ("indexing", "not_complete", "The language server of p cannot name all places (indexing): "),
+        ("indexing", "not_complete", "The language server of p cannot give all changes (indexing): "),
     ],
 )
-async def test_a_rename_that_is_not_whole_changes_nothing_and_says_whether_it_ever_can_be(
+async def test_an_incomplete_rename_changes_nothing_and_says_why(
     tmp_path: Path, reason: str, code: str, said: str
 ) -> None:
     class Spoke(Links):

@@ -1,4 +1,4 @@
-"""rename_symbol: a spoke that gives another name than the one at the place learns nothing of other projects."""
+"""rename_symbol: a spoke that reports a wrong name learns nothing about other projects."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def client(tmp_path: Path, spoke: Spoke) -> Iterator[ToolClient]:
     client.close()
 
 
-async def test_another_name_than_the_one_at_the_place_is_looked_for_nowhere_else(
+async def test_a_name_that_is_not_at_the_place_is_not_searched_in_other_projects(
     client: ToolClient, spoke: Spoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoke.name, searched, find_word = "secret", list[str](), renames.find_word
@@ -64,7 +64,7 @@ async def test_another_name_than_the_one_at_the_place_is_looked_for_nowhere_else
     assert everything(tmp_path / "fleet") == before
 
 
-async def test_matches_are_reckoned_beside_the_event_loop(
+async def test_matches_are_computed_outside_the_event_loop(
     client: ToolClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = set[int]()

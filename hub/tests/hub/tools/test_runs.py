@@ -1,4 +1,4 @@
-"""The hub's run and job tools: each project has its row, and no spoke speaks for another or ends the answer of all."""
+"""The hub's run and job tools: each project has its row, and one spoke cannot affect the results of another."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ async def test_a_project_without_a_result_has_a_row_that_says_why(code: str, rea
     assert told == {"a": ("exited", None), "b": (reason, "Why.")}
 
 
-async def test_of_one_project_a_refusal_is_the_answer_and_an_absent_spoke_a_result() -> None:
+async def test_for_one_project_a_refusal_is_raised_and_an_offline_spoke_is_a_result() -> None:
     with pytest.raises(ToolError, match=r"Why\."):
         await rows({"a": ToolError("unknown_task", "Why.")})
     assert await rows({"a": ToolError("spoke_offline", "Away.")}) == {"a": ("spoke_offline", "Away.")}
 
 
 @pytest.mark.parametrize("report", FOREIGN.values(), ids=FOREIGN.keys())
-async def test_a_spoke_reports_of_no_other_project(report: dict[str, Any]) -> None:
+async def test_a_report_cannot_name_files_of_another_project(report: dict[str, Any]) -> None:
     told = await rows({"a": {**WELL, **report}, "b": {**WELL, "project": "b"}})
     assert [told["a"][0], told["b"][0]] == ["no_answer", "exited"]
     with pytest.raises(ToolError, match="another project"):
@@ -84,7 +84,7 @@ async def test_a_spoke_reports_of_no_other_project(report: dict[str, Any]) -> No
         {"job_id": "b:0123456789ab"},
     ],
 )
-async def test_a_number_that_nobody_can_read_or_a_foreign_job_spoils_no_other_projects_result(number: Any) -> None:
+async def test_an_invalid_number_or_foreign_job_does_not_affect_other_projects(number: Any) -> None:
     async def hostile(_arguments: Any, _more: Any) -> Any:
         try:
             return RunResult.model_validate({**WELL, **number}).model_dump()
@@ -95,7 +95,7 @@ async def test_a_number_that_nobody_can_read_or_a_foreign_job_spoils_no_other_pr
     assert [told["a"][0], told["b"][0]] == ["no_answer", "exited"]
 
 
-async def test_a_spoke_runs_under_its_own_name_whatever_it_says() -> None:
+async def test_a_result_carries_the_project_that_was_asked() -> None:
     assert (await rows({"a": {**WELL, "project": "b"}, "b": {**WELL, "project": "a"}})).keys() == {"a", "b"}
 
 
@@ -110,7 +110,7 @@ async def test_a_job_of_another_project_is_refused(foreign: dict[str, Any]) -> N
             await ask(name, Spokes({"a": {**said, **foreign}, "b": said}), {"job_id": ID})
 
 
-async def test_progress_of_several_grows_and_each_line_says_whose_it_is() -> None:
+async def test_combined_progress_grows_and_each_line_names_its_project() -> None:
     told: list[tuple[float, str | None]] = []
 
     async def report(progress: float, _total: float | None = None, message: str | None = None, /) -> None:

@@ -1,4 +1,4 @@
-"""restart_language_server at the hub: each project's servers are told, and a name that none has is refused."""
+"""restart_language_server at the hub: reports each project's servers, and refuses a name that none has."""
 
 from __future__ import annotations
 
@@ -6,30 +6,14 @@ from typing import Any
 
 import pytest
 
-from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.projects import Restarted, RestartInProjects, server_tools
 from codebuddy.tool import LOCAL, Call, Principal, ToolError
+from codebuddy_testing.spokes import Spokes
 
 pytestmark = pytest.mark.anyio
 
 UNKNOWN = ToolError("unknown_server", "project-b has no language server 'ty'; it has: pylsp.")
 AWAY = ToolError("spoke_offline", "The spoke of project-c is not connected.")
-
-
-class Spokes(Links):
-    """Links whose spokes say what they are told to say."""
-
-    def __init__(self, answers: dict[str, Any]) -> None:
-        super().__init__(answers)
-        self.answers = answers
-        self.sent: list[tuple[str, Any]] = []
-
-    async def call(self, project: str, tool: str, arguments: Any, answer: Any, **_: Any) -> Any:
-        self.sent.append((project, arguments))
-        said = self.answers[project]
-        if isinstance(said, ToolError):
-            raise said
-        return answer.model_validate(said)
 
 
 def states(*states: tuple[str, str, str | None]) -> dict[str, Any]:
@@ -43,11 +27,11 @@ async def restart(spokes: Spokes, call: Call | None = None, **arguments: Any) ->
     return answer
 
 
-async def test_each_project_tells_its_servers_states_or_why_it_cannot() -> None:
+async def test_each_project_reports_its_servers_or_an_error() -> None:
     answers = {"project-a": states(("ty", "ready", None)), "project-b": UNKNOWN, "project-c": AWAY}
     spokes = Spokes(answers)
     answer = await restart(spokes, name="ty")
-    assert {arguments["name"] for _, arguments in spokes.sent} == {"ty"}
+    assert {arguments["name"] for _, arguments in spokes.asked} == {"ty"}
     assert answer.text().splitlines() == [
         "project-a: ty ready",
         "project-b: project-b has no language server 'ty'; it has: pylsp.",
@@ -73,4 +57,4 @@ async def test_only_projects_that_the_token_covers_are_restarted() -> None:
     with pytest.raises(ToolError) as refused:
         await restart(spokes, call, projects=["project-b"])
     assert refused.value.code == "unknown_project"
-    assert [project for project, _ in spokes.sent] == ["project-a"]
+    assert [project for project, _ in spokes.asked] == ["project-a"]

@@ -1,4 +1,4 @@
-"""apply_workspace_edit: any number of files and projects, in order, whole or not at all; its answer is bounded."""
+"""apply_workspace_edit: any number of files and projects, in order, all or nothing, with a bounded answer."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def test_every_kind_of_change_in_several_projects_is_one_edit(p: Path, cli
     assert len((await client("list_edits"))["edits"]) == 1
 
 
-async def test_each_change_sees_what_the_ones_before_it_leave(p: Path, client: ToolClient) -> None:
+async def test_each_change_applies_to_the_result_of_the_previous_ones(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("one\n")
     answer = await client(
         "apply_workspace_edit",
@@ -88,7 +88,7 @@ async def test_each_change_sees_what_the_ones_before_it_leave(p: Path, client: T
     assert [(file["path"], file["action"]) for file in answer["files"]] == [("p/a", "changed"), ("p/c", "created")]
 
 
-async def test_a_file_that_moves_and_is_edited_is_told_with_both(p: Path, client: ToolClient) -> None:
+async def test_a_moved_and_edited_file_is_reported_with_both(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("one\n")
     changes = [{"path": "p/a", "move_to": "p/b"}, {"path": "p/b", "edits": [at(1, 1, "1", 1, 4)]}]
     [file] = (await client("apply_workspace_edit", changes=changes))["files"]
@@ -136,7 +136,7 @@ async def test_when_one_change_cannot_be_made_none_is(
     assert client.told == []
 
 
-async def test_changes_that_may_be_passed_over_are(p: Path, client: ToolClient) -> None:
+async def test_changes_with_an_ignore_flag_are_skipped(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("a")
     (p / "b").write_text("b")
     before = everything(p)
@@ -153,13 +153,13 @@ async def test_changes_that_may_be_passed_over_are(p: Path, client: ToolClient) 
     assert await client.text("list_edits") == "no edits"
 
 
-async def test_at_most_so_many_changes_are_taken(client: ToolClient) -> None:
+async def test_the_number_of_changes_is_limited(client: ToolClient) -> None:
     changes = [{"path": f"p/f{number}", "content": ""} for number in range(2001)]
     assert (await client.refused("apply_workspace_edit", changes=changes)).code == "invalid_arguments"
     assert (await client.refused("apply_workspace_edit", changes=[])).code == "invalid_arguments"
 
 
-async def test_diffs_are_bounded_and_nothing_is_left_out_in_silence(p: Path, client: ToolClient) -> None:
+async def test_diffs_are_bounded_and_cuts_are_reported(p: Path, client: ToolClient) -> None:
     small = {"path": "p/a", "content": "small\n"}
     assert "diff_cut" not in await client("apply_workspace_edit", changes=[small])
     large = [{"path": f"p/f{number:02}", "content": "line\n" * 10_000} for number in range(20)]
@@ -173,7 +173,7 @@ async def test_diffs_are_bounded_and_nothing_is_left_out_in_silence(p: Path, cli
     assert "[diffs were cut]" in await client.text("undo_edit", edit_id=answer["edit_id"], preview=True)
 
 
-async def test_many_files_are_all_told_and_the_readable_text_says_how_many_more(p: Path, client: ToolClient) -> None:
+async def test_all_files_are_listed_and_the_text_counts_those_it_leaves_out(p: Path, client: ToolClient) -> None:
     changes = [{"path": f"p/d/f{number}", "content": "x"} for number in range(120)]
     answer = await client("apply_workspace_edit", changes=changes)
     assert len(answer["files"]) == 120

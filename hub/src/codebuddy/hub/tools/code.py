@@ -1,61 +1,62 @@
-"""The code tools that read: the hub's side, which routes to the spokes and combines."""
+"""The hub's code tools that read: they ask one project's spoke, or several and combine the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar, cast
 
 from pydantic import Field, TypeAdapter
 
 from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.routing import ask_project, ask_projects, raise_only_refusal
 from codebuddy.schemas.code import (
-    CallHierarchyArguments,
-    CaretArguments,
     CodeResult,
-    CompletionArguments,
-    Completions,
-    Diagnostic,
+    Diagnostics,
     DiagnosticsArguments,
     DiagnosticsResult,
-    DocumentSymbolsArguments,
     FindSymbolsArguments,
     FoundSymbols,
-    Hierarchy,
-    HoverArguments,
-    HoverResult,
     Location,
-    LocationsResult,
-    PlaceArguments,
     Reason,
     ReferencesArguments,
     ReferencesResult,
-    SignatureHelp,
     SymbolLocation,
-    SymbolsOfFile,
-    TypeHierarchyArguments,
     grouped,
     paths_in,
     reason_of,
 )
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import one_line
-from codebuddy.tool import Call, Result, Tool, ToolError
+from codebuddy.tool import Call, Handler, Result, Tool, ToolError
 
 C = TypeVar("C", bound=CodeResult)
 
-ANSWER_CHARACTERS = 600_000
-"""The most characters in the parts of a combined answer; the first part is given in any case."""
+ANSWER_CHARACTERS: Final = 600_000
+"""Length of a combined answer at most; the first project's part is included in any case."""
 
-_NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects"}
-_LATER = "Given with the next pages; give the cursor back."
+_NOT_THE_QUESTION: Final = {"cursor", "limit", "timeout_seconds", "projects"}
+_LATER: Final = "This project's items come with the next page; pass the cursor back."
 _WHERE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
+
+# Tools that ask about one file, and the fields of an empty answer, for a spoke that is offline.
+_ROUTED: Final[dict[str, dict[str, Any]]] = {
+    "find_definition": {"locations": []},
+    "find_implementations": {"locations": []},
+    "document_symbols": {"symbols": []},
+    "hover": {"contents": ""},
+    "completions": {"items": [], "is_incomplete": False},
+    "signature_help": {"signatures": []},
+    "call_hierarchy": {"items": []},
+    "type_hierarchy": {"items": []},
+}
 
 
 class ProjectPart(Result):
-    """How complete one project's part of an answer is: one that is still indexing taints no other.
+    """How complete one project's part of an answer is; a project that is still indexing does not affect the others.
 
-    ``cursor`` goes on in this project alone.
+    ``cursor`` continues in this project alone.
     """
 
     project: str
@@ -66,31 +67,78 @@ class ProjectPart(Result):
     checked_files: int | None = None
 
 
-class Combining:
-    """Sends a question to the spokes of several projects at the same time, and joins what they answer.
+class InProjects(CodeResult):
+    """An answer of one or many projects."""
 
-    Args:
-        links: the links to them.
-        projects: ids of all configured projects.
-    """
+    projects: list[ProjectPart] = Field(description="How complete each project's part is.")
 
+    def _incomplete_projects(self) -> list[str]:
+        parts = self.projects if len(self.projects) > 1 else []
+        return [f"{part.project}: not complete: {one_line(part.message or '')}" for part in parts if not part.complete]
+
+
+class DiagnosticsInProjects(InProjects, Diagnostics):
+    """Diagnostics of one or many projects."""
+
+
+class SymbolsInProjects(InProjects, FoundSymbols):
+    """Symbols of one or many projects; of each, the best match first."""
+
+
+class ReferencesInProjects(InProjects, ReferencesResult):
+    """Where a symbol is used; if a name was asked for, also all symbols that have it."""
+
+    def text(self) -> str:
+        """Render the symbols that a name stands for, then the places by file, and whether that is all."""
+        if self.symbols == [] and not self.locations:
+            complete = [part.project for part in self.projects if part.complete]
+            lines = [f"no symbol of that name in {', '.join(complete)}"] if complete else []
+            return "\n".join(lines) if self.complete else self._with_summary(lines, 0, "location")
+        meant = [] if self.symbols is None else ["meant:", *grouped(self.symbols, SymbolLocation.sentence), "used:"]
+        lines = [*meant, *grouped(self.locations, Location.shown_line)]
+        return self._with_summary(lines, len(self.locations), "location")
+
+
+class _CodeTools:
     def __init__(self, links: Links, projects: frozenset[str]) -> None:
         self._links, self._projects = links, projects
 
-    async def ask(self, call: Call, tool: str, arguments: Any, result: type[C]) -> tuple[list[C], dict[str, Any]]:
-        """Ask each project that is meant.
+    def routed(self, name: str) -> Tool[Any]:
+        """Make a tool that asks the spoke of the project that its path names."""
+        spec = SPOKE_TOOLS[name]
+        result = cast("type[CodeResult]", spec.result)
 
-        Args:
-            call: whose question it is.
-            tool: the tool's name at the spokes.
-            arguments: those of the tool; with projects or a path, a cursor, a limit and a time-out.
-            result: the model of one project's answer.
+        async def handler(call: Call, arguments: Any) -> CodeResult:
+            project = self._project_of(call, arguments.path)
+            sent, seconds = arguments.model_dump(exclude_unset=True), arguments.timeout_seconds
+            repeated = arguments.model_dump(include={"path", "direction"} & set(result.model_fields))
+            empty = {**_ROUTED[name], **repeated}
+            return await ask_project(self._links, call, project, name, sent, result=result, seconds=seconds, **empty)
+
+        return spec.bind(handler)
+
+    async def diagnostics(self, call: Call, arguments: DiagnosticsArguments) -> DiagnosticsInProjects:
+        answers, combined = await self._ask(call, "diagnostics", arguments, DiagnosticsResult)
+        return DiagnosticsInProjects(diagnostics=[one for answer in answers for one in answer.diagnostics], **combined)
+
+    async def find_symbols(self, call: Call, arguments: FindSymbolsArguments) -> SymbolsInProjects:
+        answers, combined = await self._ask(call, "find_symbols", arguments, FoundSymbols)
+        return SymbolsInProjects(symbols=[one for answer in answers for one in answer.symbols], **combined)
+
+    async def find_references(self, call: Call, arguments: ReferencesArguments) -> ReferencesInProjects:
+        answers, combined = await self._ask(call, "find_references", arguments, ReferencesResult)
+        meant = None if arguments.path is not None else [one for answer in answers for one in answer.symbols or []]
+        locations = [one for answer in answers for one in answer.locations]
+        return ReferencesInProjects(locations=locations, symbols=meant, **combined)
+
+    async def _ask(self, call: Call, tool: str, arguments: Any, result: type[C]) -> tuple[list[C], dict[str, Any]]:
+        """Ask the projects that a call is about.
 
         Returns:
-            The answers, and what all combined answers have in common: `CodeResult`, and ``projects``.
+            The answers, and the fields that all combined answers have: those of `InProjects`.
 
         Raises:
-            ToolError: ``unknown_project``, ``invalid_cursor``; of a single project, what asking it raised.
+            ToolError: ``unknown_project``, ``invalid_cursor``; for a single project, what asking it raised.
         """
         chosen = self._chosen(call, arguments)
 
@@ -98,34 +146,18 @@ class Combining:
             return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
 
         starts = _starts(chosen, question, arguments.cursor)
-        sent = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})
-        # Each gives its share: what one gives in vain would have to be asked for again.
-        share = max(1, arguments.limit // max(1, len(starts)))
-        reports = together(call.progress, starts)
-
-        async def ask(project: str) -> C:
-            cursor = {"cursor": starts[project]} if starts[project] else {}
-            return await ask_spoke(
-                self._links,
-                project,
-                tool,
-                {**sent, **cursor, "limit": share},
-                result,
-                seconds=arguments.timeout_seconds,
-                paths=paths_in,
-                report=reports[project],
-            )
-
-        answers = await ask_each(starts, ask)
-        for answer in answers.values():
-            if isinstance(answer, ToolError) and answer.code != "spoke_offline" and len(starts) == 1:
-                raise answer
-        later = _postponed(answers)
-        for project in later:
-            parted = {"complete": False, "reason": "truncated", "message": _LATER, "cursor": starts[project] or ""}
-            answers[project] = result.model_validate({**later[project], **parted})
+        common = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})
+        # Each project sends its share of the limit: what does not fit would have to be asked for again.
+        common["limit"] = max(1, arguments.limit // max(1, len(starts)))
+        sent = {project: {**common, **({"cursor": at} if at else {})} for project, at in starts.items()}
+        seconds = arguments.timeout_seconds
+        answers = await ask_projects(self._links, call, tool, sent, result, seconds=seconds, paths=paths_in)
+        raise_only_refusal(answers)
+        for project, without_items in _postponed(answers).items():
+            later = {"complete": False, "reason": "truncated", "message": _LATER, "cursor": starts[project] or ""}
+            answers[project] = result.model_validate({**without_items, **later})
         given = [answer for answer in answers.values() if not isinstance(answer, ToolError)]
-        return given, _rest(answers, lambda left: seal(question(), left))
+        return given, _combined(answers, lambda left: seal(question(), left))
 
     def _chosen(self, call: Call, arguments: Any) -> list[str]:
         if getattr(arguments, "path", None) is None:
@@ -133,17 +165,21 @@ class Combining:
         project = WorkspacePath.parse(arguments.path).project
         if arguments.projects is not None and arguments.projects != [project]:
             raise ToolError("invalid_arguments", "Give path or projects: the path names its project already.")
+        return [self._project_of(call, arguments.path)]
+
+    def _project_of(self, call: Call, path: str) -> str:
+        project = WorkspacePath.parse(path).project
         call.principal.require_project(project, self._projects)
-        return [project]
+        return project
 
 
 def _starts(chosen: list[str], question: Callable[[], object], cursor: str | None) -> Mapping[str, str | None]:
-    """Give the projects to ask now, each with its own cursor: without one all that are meant, from their beginning."""
+    """Give the projects to ask now, each with its own cursor; without a cursor, all chosen ones from their start."""
     if cursor is None:
         return dict.fromkeys(chosen)
     left: dict[str, str] = unseal(question(), cursor, _WHERE)
     if not left or not left.keys() <= set(chosen):
-        raise ToolError("invalid_cursor", "The cursor goes on in projects that are not asked for now.")
+        raise ToolError("invalid_cursor", "The cursor belongs to projects that are not asked for now.")
     return left
 
 
@@ -158,13 +194,14 @@ def _postponed(answers: Mapping[str, CodeResult | ToolError]) -> dict[str, dict[
         room -= len(answer.model_dump_json())
         if room < 0 and number > 0:
             later[project] = {
-                name: [] if isinstance(value, list) else value for name, value in answer if name != "checked_files"
-            } | ({"checked_files": 0} if "checked_files" in type(answer).model_fields else {})
+                name: [] if isinstance(value, list) else 0 if name == "checked_files" else value
+                for name, value in answer
+            }
     return later
 
 
-def _rest(answers: dict[str, C | ToolError], cursor_for: Callable[[dict[str, str]], str]) -> dict[str, Any]:
-    """Give what all combined answers have in common; of several reasons, that of the first project."""
+def _combined(answers: Mapping[str, C | ToolError], cursor_for: Callable[[dict[str, str]], str]) -> dict[str, Any]:
+    """Give the fields that all combined answers have; of several reasons, that of the first project."""
     parts, left = [], {}
     for project, answer in answers.items():
         if isinstance(answer, ToolError):
@@ -181,222 +218,25 @@ def _rest(answers: dict[str, C | ToolError], cursor_for: Callable[[dict[str, str
             left[project] = answer.cursor
             part.cursor = cursor_for({project: answer.cursor})
         parts.append(part)
-    lacking = next((part for part in parts if not part.complete), None)
+    incomplete = next((part for part in parts if not part.complete), None)
     return {
-        "complete": lacking is None,
-        "reason": lacking.reason if lacking else None,
-        "message": lacking.message if lacking else None,
+        "complete": incomplete is None,
+        "reason": incomplete.reason if incomplete else None,
+        "message": incomplete.message if incomplete else None,
         "cursor": cursor_for(left) if left else None,
         "projects": parts,
     }
 
 
-class InProjects(CodeResult):
-    """An answer of one or many projects."""
-
-    projects: list[ProjectPart] = Field(description="How complete each project's part is.")
-
-    def lacking(self) -> list[str]:
-        """Give a line for each project whose part is not complete, if there are several."""
-        parts = self.projects if len(self.projects) > 1 else []
-        return [f"{part.project}: not complete: {one_line(part.message or '')}" for part in parts if not part.complete]
-
-
-class Diagnostics(InProjects):
-    """Diagnostics of one or many projects."""
-
-    diagnostics: list[Diagnostic]
-
-    def text(self) -> str:
-        """Give the diagnostics by file, and whether that is all."""
-        lines = grouped(self.diagnostics, Diagnostic.sentence)
-        return "\n".join([*lines, *self.lacking(), self._summary(len(self.diagnostics), "diagnostic")])
-
-
-class FoundIn(InProjects):
-    """Symbols of one or many projects; of each, the best match first."""
-
-    symbols: list[SymbolLocation]
-
-    def text(self) -> str:
-        """Give the symbols by file, and whether that is all."""
-        lines = grouped(self.symbols, SymbolLocation.sentence)
-        return "\n".join([*lines, *self.lacking(), self._summary(len(self.symbols), "symbol")])
-
-
-class References(InProjects):
-    """Where something is used; with a name in place of a place, also which symbols are meant."""
-
-    locations: list[Location]
-    symbols: list[SymbolLocation] | None = Field(default=None, description="Which symbols are meant by the name.")
-
-    def text(self) -> str:
-        """Give the symbols that are meant, if that is a question, then the places by file, and whether that is all."""
-        if self.symbols == [] and not self.locations:
-            lines = self._nobody() + self.lacking()
-            return "\n".join([*lines] if self.complete else [*lines, self._summary(0, "location")])
-        meant = [] if self.symbols is None else ["meant:", *grouped(self.symbols, SymbolLocation.sentence), "used:"]
-        lines = grouped(self.locations, Location.shown_line)
-        return "\n".join([*meant, *lines, *self.lacking(), self._summary(len(self.locations), "location")])
-
-    def _nobody(self) -> list[str]:
-        """Say in which projects no symbol has the name; of the others that is not known."""
-        names = [part.project for part in self.projects if part.complete]
-        return [f"no symbol of that name in {', '.join(names)}"] if names else []
-
-
-class Many:
-    """Answers what may go to several projects at once.
-
-    Args:
-        links: the links to them.
-        projects: ids of all configured projects.
-    """
-
-    def __init__(self, links: Links, projects: frozenset[str]) -> None:
-        self._combining = Combining(links, projects)
-
-    async def diagnostics(self, call: Call, arguments: DiagnosticsArguments) -> Diagnostics:
-        """Answer `diagnostics`."""
-        answers, rest = await self._combining.ask(call, "diagnostics", arguments, DiagnosticsResult)
-        return Diagnostics(diagnostics=[one for answer in answers for one in answer.diagnostics], **rest)
-
-    async def find_symbols(self, call: Call, arguments: FindSymbolsArguments) -> FoundIn:
-        """Answer `find_symbols`."""
-        answers, rest = await self._combining.ask(call, "find_symbols", arguments, FoundSymbols)
-        return FoundIn(symbols=[one for answer in answers for one in answer.symbols], **rest)
-
-    async def find_references(self, call: Call, arguments: ReferencesArguments) -> References:
-        """Answer `find_references`."""
-        answers, rest = await self._combining.ask(call, "find_references", arguments, ReferencesResult)
-        meant = None if arguments.path is not None else [one for answer in answers for one in answer.symbols or []]
-        return References(locations=[one for answer in answers for one in answer.locations], symbols=meant, **rest)
-
-
-_PLACE: Final = "Give the place as line and column, as symbol (Class/method), or as line and text (the word meant). "
-_CARET: Final = "Give the place as line and column, or as line and the text before it. "
-
-# Questions about one file: name, what it does, arguments, answer, and what of the answer is empty when there is none.
-_ROUTED: Final[list[tuple[str, str, type[Any], type[Any], dict[str, Any]]]] = [
-    (
-        "find_definition",
-        f"Find where a symbol is defined, as the project's own language server knows it. {_PLACE}",
-        PlaceArguments,
-        LocationsResult,
-        {"locations": []},
-    ),
-    (
-        "find_implementations",
-        f"Find what implements an interface, a trait or an abstract method. {_PLACE}",
-        PlaceArguments,
-        LocationsResult,
-        {"locations": []},
-    ),
-    (
-        "document_symbols",
-        "List the symbols of a file: kind, name, path (Class/method), and where the name and all of it is.",
-        DocumentSymbolsArguments,
-        SymbolsOfFile,
-        {"symbols": []},
-    ),
-    (
-        "hover",
-        f"Get what is known of a symbol: its type, signature and documentation. {_PLACE}",
-        HoverArguments,
-        HoverResult,
-        {"contents": ""},
-    ),
-    (
-        "completions",
-        f"Get how the word that ends at a place can be completed, like the members after a dot. {_CARET}",
-        CompletionArguments,
-        Completions,
-        {"items": [], "is_incomplete": False},
-    ),
-    (
-        "signature_help",
-        f"Get the signatures of the function whose call's parentheses are around a place. {_CARET}",
-        CaretArguments,
-        SignatureHelp,
-        {"signatures": []},
-    ),
-    (
-        "call_hierarchy",
-        f"Get who calls a function (incoming), or whom it calls (outgoing), over several steps. {_PLACE}",
-        CallHierarchyArguments,
-        Hierarchy,
-        {"items": []},
-    ),
-    (
-        "type_hierarchy",
-        f"Get what a type derives from (supertypes), or what derives from it (subtypes), over several steps. {_PLACE}",
-        TypeHierarchyArguments,
-        Hierarchy,
-        {"items": []},
-    ),
-]
-
-
 def code_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
-    """Give the hub's code tools that read.
-
-    Args:
-        links: the links to the spokes.
-        projects: ids of all configured projects.
-    """
-    many = Many(links, projects)
-    routed = [
-        Tool(name, "read", description, arguments, result, _route(links, projects, name, result, empty))
-        for name, description, arguments, result, empty in _ROUTED
-    ]
+    """Make the hub's code tools that read, for all configured projects."""
+    tools = _CodeTools(links, projects)
+    combined: dict[str, tuple[Handler[Any], type[CodeResult]]] = {
+        "find_references": (tools.find_references, ReferencesInProjects),
+        "find_symbols": (tools.find_symbols, SymbolsInProjects),
+        "diagnostics": (tools.diagnostics, DiagnosticsInProjects),
+    }
     return [
-        *routed,
-        Tool(
-            "find_references",
-            "read",
-            f"Find every use of a symbol in its project, its declaration included. {_PLACE}Or give symbol "
-            "without path: then every symbol of that name is looked up in all projects, or in those given.",
-            ReferencesArguments,
-            References,
-            many.find_references,
-        ),
-        Tool(
-            "find_symbols",
-            "read",
-            "Find symbols by a part of their name in one or many projects, as the language servers know them.",
-            FindSymbolsArguments,
-            FoundIn,
-            many.find_symbols,
-        ),
-        Tool(
-            "diagnostics",
-            "read",
-            "Errors and warnings of a file, a directory, or whole projects, for the text as it is on disk now.",
-            DiagnosticsArguments,
-            Diagnostics,
-            many.diagnostics,
-        ),
+        *map(tools.routed, _ROUTED),
+        *(SPOKE_TOOLS[name].bind(handler, result=result) for name, (handler, result) in combined.items()),
     ]
-
-
-def _route(
-    links: Links, projects: frozenset[str], tool: str, result: type[C], empty: dict[str, Any]
-) -> Callable[[Call, Any], Awaitable[C]]:
-    """Give what sends a question to the spoke of the project that its path names."""
-
-    async def handler(call: Call, arguments: Any) -> C:
-        project = WorkspacePath.parse(arguments.path).project
-        call.principal.require_project(project, projects)
-        sent, seconds = arguments.model_dump(exclude_unset=True), arguments.timeout_seconds
-        try:
-            return await ask_spoke(
-                links, project, tool, sent, result, seconds=seconds, paths=paths_in, report=call.progress
-            )
-        except ToolError as error:
-            if error.code != "spoke_offline":
-                raise
-            told = {"path", "direction"} & set(result.model_fields)
-            asked = {name: getattr(arguments, name) for name in told}
-            return result(complete=False, reason="spoke_offline", message=error.message, **empty, **asked)
-
-    return handler

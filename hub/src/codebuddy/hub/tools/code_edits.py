@@ -1,4 +1,4 @@
-"""format_file, replace_symbol and insert_at_symbol: planned by a spoke, made as edits like all others."""
+"""The hub's tools that edit code: the spokes plan the changes, and the hub makes them as one edit like all others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, TypeVar
 
 from anyio.to_thread import run_sync
 from pydantic import Field, model_validator
@@ -17,67 +17,48 @@ from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
 from codebuddy.hub.edits.editor import Editor, Made, tell
 from codebuddy.hub.edits.text_matches import require_meant, with_matches, without_renamed
-from codebuddy.hub.spokes import Links, ask_each, ask_spoke
+from codebuddy.hub.spokes import Links, ask_spoke
+from codebuddy.hub.tools.routing import ask_project, ask_projects
 from codebuddy.schemas.code import (
     ActionPlace,
     CodeAction,
     CodeActions,
+    Completeness,
     NewName,
     Place,
+    Plan,
+    PlanFormatArguments,
     PlannedAction,
     PlannedChanges,
     PlannedRename,
-    Reason,
-    paths_in,
+    SymbolArguments,
 )
-from codebuddy.schemas.edits import Diagnosed, EditResult, Extent
-from codebuddy.schemas.files import EXPECTED, HASH, PATH, FileChange
+from codebuddy.schemas.edits import EditOptions, EditResult, Extent, FileEditArguments
+from codebuddy.schemas.files import FileChange
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import MAX_LINE, one_line, printable
-from codebuddy.tool import Call, Result, Tool, ToolError
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError, tool_of
+
+P = TypeVar("P", bound=Plan)
+
+_SEARCH_SECONDS = 20.0
+_SHOWN = 200  # text matches in an answer
 
 
-class Wanted(Protocol):
-    """How an edit of code is to be made."""
-
-    path: str
-    expected_hash: str | None
-    preview: bool
-    diagnostics: Extent | None
-
-
-class EditsCode(Diagnosed):
-    """What every tool that edits code takes."""
-
-    path: str = Field(description=PATH)
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
-    timeout_seconds: float = Field(
-        default=30.0, gt=0, le=600, description="Seconds to wait for the language server, its loading included."
-    )
-
-
-class FormatFileArguments(EditsCode):
+class FormatFileArguments(FileEditArguments, PlanFormatArguments):
     """A file to format."""
 
 
-class EditsSymbol(EditsCode):
-    """A symbol of a file."""
-
-    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
-    line: int | None = Field(
-        default=None, ge=1, description="The line of its name, where several symbols have the same name."
-    )
-
-
-class ReplaceSymbolArguments(EditsSymbol):
-    """A symbol and the code that comes in its place."""
+class ReplaceSymbolArguments(FileEditArguments, SymbolArguments):
+    """A symbol, and the code that replaces it."""
 
     content: str = Field(
         description="The whole new declaration, decorators and attributes included; indented as in the file or not."
     )
 
 
-class InsertAtSymbolArguments(EditsSymbol):
-    """A symbol and the code that comes above or below it."""
+class InsertAtSymbolArguments(FileEditArguments, SymbolArguments):
+    """A symbol, and the code to put above or below it."""
 
     position: Literal["before", "after"] = Field(
         description="before: above its decorators, attributes and doc comments; after: below its last line."
@@ -85,150 +66,16 @@ class InsertAtSymbolArguments(EditsSymbol):
     content: str = Field(description="The code; indented as in the file or not.")
 
 
-class CodeEdits:
-    """Makes edits that a spoke plans.
-
-    Args:
-        links: the links to the spokes.
-        editor: makes the edits.
-    """
-
-    def __init__(self, links: Links, editor: Editor) -> None:
-        self._links, self._editor = links, editor
-
-    async def format_file(self, call: Call, arguments: FormatFileArguments) -> EditResult:
-        planned = await self._plan(call, arguments, "plan_format", {})
-        return await self.make(call, "format_file", arguments, planned, formats=False)
-
-    async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
-        what = {"symbol": arguments.symbol, "line": arguments.line, "content": arguments.content, "action": "replace"}
-        planned = await self._plan(call, arguments, "plan_symbol_edit", what)
-        return await self.make(call, "replace_symbol", arguments, planned)
-
-    async def insert_at_symbol(self, call: Call, arguments: InsertAtSymbolArguments) -> EditResult:
-        what = {
-            "symbol": arguments.symbol,
-            "line": arguments.line,
-            "content": arguments.content,
-            "action": arguments.position,
-        }
-        planned = await self._plan(call, arguments, "plan_symbol_edit", what)
-        return await self.make(call, "insert_at_symbol", arguments, planned)
-
-    async def _plan(self, call: Call, arguments: EditsCode, tool: str, what: dict[str, Any]) -> PlannedChanges:
-        """Ask the spoke for what is to be changed; all of it, or a refusal.
-
-        Raises:
-            ToolError: ``unsupported`` or ``not_complete`` with the reason, and what the spoke raises.
-        """
-        project = self._editor.path(call, arguments.path).project
-        sent = {"path": arguments.path, "timeout_seconds": arguments.timeout_seconds, **what}
-        planned = await ask_spoke(
-            self._links,
-            project,
-            tool,
-            {name: value for name, value in sent.items() if value is not None},
-            PlannedChanges,
-            seconds=arguments.timeout_seconds,
-            paths=paths_planned,
-            report=call.progress,
-        )
-        require_whole(planned)
-        return planned
-
-    async def make(
-        self, call: Call, tool: str, arguments: Wanted, planned: PlannedChanges, *, formats: bool = True
-    ) -> EditResult:
-        """Make the planned changes as one edit.
-
-        Args:
-            call: whose it is.
-            tool: the tool's name.
-            arguments: its arguments.
-            planned: what is to be changed.
-            formats: whether the new texts are formatted where the project wants it.
-
-        Raises:
-            ToolError: ``conflict`` when a file is not as the caller or the spoke saw it, and what the engine raises.
-        """
-        path = self._editor.path(call, arguments.path)
-        self._editor.require(call, paths_of(planned.changes))
-
-        def fill(draft: Draft) -> None:
-            if arguments.expected_hash is not None:
-                with about(path):
-                    found = draft.find(path)
-                    check_hash(found.hash if found else "absent", arguments.expected_hash)
-            for change in planned.changes:
-                draft_change(draft, change)
-
-        made: Made[None] = await self._editor.draft(
-            call, tool, fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=formats
-        )
-        return await tell(made, preview=arguments.preview)
-
-
-def paths_planned(planned: PlannedChanges) -> Iterable[str]:
-    """Give the workspace paths that a plan is about."""
-    return map(str, paths_of(planned.changes))
-
-
-def require_whole(planned: PlannedChanges) -> None:
-    """See that a plan is all of it.
-
-    Raises:
-        ToolError: ``unsupported``: no server can; ``not_complete``: there may be more.
-    """
-    if not planned.complete:
-        code = "unsupported" if planned.reason == "unsupported" else "not_complete"
-        raise ToolError(code, f"{planned.message or planned.reason} Nothing was changed.")
-
-
-_FORMAT = (
-    "Format a file as the project's own formatter does, through its language server. One that is formatted already "
-    "stays as it is."
-)
-_WHAT = (
-    "The declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above. "
-    "Content may be indented as in the file, or not at all: then it gets the symbol's indentation. "
-)
-_REPLACE = (
-    f"Replace the declaration of a symbol (function, class, method, constant) by new code. {_WHAT}Decorators and "
-    "attributes are replaced too: repeat them in content to keep them. Comments directly above stay, unless content "
-    "begins with a comment: then that replaces them."
-)
-_INSERT = (
-    f"Put code above or below the declaration of a symbol, with the blank lines that are usual between them. {_WHAT}"
-    "before goes above the comments that are directly above the symbol."
-)
-
-
-def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
-    """Give the tools that edit code by what the language servers know of it.
-
-    Args:
-        links: the links to the spokes.
-        editor: makes the edits.
-    """
-    edits = CodeEdits(links, editor)
-    return [
-        Tool("format_file", "write", _FORMAT, FormatFileArguments, EditResult, edits.format_file),
-        Tool("replace_symbol", "write", _REPLACE, ReplaceSymbolArguments, EditResult, edits.replace_symbol),
-        Tool("insert_at_symbol", "write", _INSERT, InsertAtSymbolArguments, EditResult, edits.insert_at_symbol),
-    ]
-
-
-class CodeActionsToolArguments(Diagnosed, ActionPlace):
-    """A place in code or a stretch of it; and, to make an action, its id."""
+class CodeActionsToolArguments(ActionPlace, FileEditArguments):
+    """A place or range in code; and, to make an action, its id."""
 
     apply: str | None = Field(
         default=None, min_length=1, max_length=100, description="The id of an action from the list for this place."
     )
-    expected_hash: str | None = Field(default=None, pattern=HASH, description=EXPECTED)
-    preview: bool = Field(default=False, description="With apply: only tell what would be done; nothing is written.")
+    preview: bool = Field(default=False, description="With apply: only show what would be done; write nothing.")
     diagnostics: Extent | None = Field(
         default=None,
-        description="With apply: also tell which errors and warnings the edit introduced and cured: in the edited "
+        description="With apply: also report which errors and warnings the edit introduced and fixed: in the edited "
         "files, or in all of their projects. Not with preview.",
     )
 
@@ -239,88 +86,23 @@ class CodeActionsToolArguments(Diagnosed, ActionPlace):
         return self
 
 
-class CodeActionsResult(EditResult):
+class CodeActionsResult(EditResult, Completeness):
     """What is offered; or, with apply, the edit that was made."""
 
     actions: list[CodeAction] | None = Field(default=None, description="Without apply: what is offered.")
-    complete: bool = Field(description="Whether this is everything that the language servers offer.")
-    reason: Reason | None = Field(default=None, description="Why it is not complete.")
-    message: str | None = Field(default=None, description="The reason in a sentence.")
     title: str | None = Field(default=None, description="With apply: the action.")
-    notes: list[str] | None = Field(default=None, description="With apply: what else there is to say.")
+    notes: list[str] | None = Field(default=None, description="With apply: further remarks.")
 
     def text(self) -> str:
-        """Give a line an action, or the edit."""
+        """Render a line for each action, or the edit."""
         if self.actions is None:
             return "\n".join([f"{one_line(self.title or '')}:", *map(one_line, self.notes or []), super().text()])
         listed = CodeActions(complete=self.complete, reason=self.reason, message=self.message, actions=self.actions)
         return listed.text()
 
 
-class _Actions:
-    def __init__(self, links: Links, editor: Editor) -> None:
-        self._links, self._editor, self._edits = links, editor, CodeEdits(links, editor)
-
-    async def code_actions(self, call: Call, arguments: CodeActionsToolArguments) -> CodeActionsResult:
-        project = self._editor.path(call, arguments.path).project
-        place = arguments.model_dump(include=set(ActionPlace.model_fields), exclude_none=True)
-        if arguments.apply is None:
-            found = await self._listed(call, project, place, arguments.timeout_seconds)
-            return CodeActionsResult(
-                files=[],
-                actions=found.actions,
-                complete=found.complete,
-                reason=found.reason,
-                message=found.message,
-            )
-        planned = await ask_spoke(
-            self._links,
-            project,
-            "plan_action",
-            {**place, "action": arguments.apply},
-            PlannedAction,
-            seconds=arguments.timeout_seconds,
-            paths=paths_planned,
-            report=call.progress,
-        )
-        require_whole(planned)
-        edit = await self._edits.make(call, "code_actions", arguments, planned)
-        return CodeActionsResult(**dict(edit), complete=True, title=planned.title, notes=planned.notes or None)
-
-    async def _listed(self, call: Call, project: str, place: dict[str, Any], seconds: float) -> CodeActions:
-        ask = partial(ask_spoke, self._links, project, "code_actions", place, CodeActions)
-        try:
-            return await ask(seconds=seconds, paths=paths_in, report=call.progress)
-        except ToolError as error:
-            if error.code != "spoke_offline":
-                raise
-            return CodeActions(complete=False, reason="spoke_offline", message=error.message, actions=[])
-
-
-_DESCRIPTION = (
-    "List the fixes and refactorings that the language servers offer for a place or a stretch of code; with apply, "
-    "make one of them, as one edit. Give the place as line and column (with end_line and end_column for a stretch), as "
-    "symbol (Class/method), or as line and text (the word meant)."
-)
-
-
-def action_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
-    """Give ``code_actions``.
-
-    Args:
-        links: the links to the spokes.
-        editor: makes the edits.
-    """
-    handler = _Actions(links, editor).code_actions
-    return [Tool("code_actions", "write", _DESCRIPTION, CodeActionsToolArguments, CodeActionsResult, handler)]
-
-
-_SEARCH_SECONDS = 20.0
-_SHOWN = 200  # places found by their text alone, in an answer
-
-
-class RenameSymbolArguments(Diagnosed, Place):
-    """A symbol by a place in code, and its new name."""
+class RenameSymbolArguments(EditOptions, Place):
+    """A symbol, given by a place in code, and its new name."""
 
     new_name: NewName
     projects: list[str] | None = Field(
@@ -357,7 +139,7 @@ class RenamedProject(Result):
 
 
 class RenameResult(EditResult):
-    """The edit, and where the old name stands besides.
+    """The edit, and where else the old name stands.
 
     Args:
         text_matches: places that no language server named; renamed only with ``include_text_matches``.
@@ -371,17 +153,14 @@ class RenameResult(EditResult):
     text_matches_included: bool
 
     def text(self) -> str:
-        """Give the edit, then the places found by their text alone."""
-        named = (
-            ", ".join(
-                f"{one.project} ({one.places} {'place' if one.places == 1 else 'places'})"
-                for one in self.renamed
-                if one.places
-            )
-            or "no project"
+        """Render what there is to decide, the text matches, before the edit and its diffs."""
+        named = ", ".join(
+            f"{one.project} ({one.places} {'place' if one.places == 1 else 'places'})"
+            for one in self.renamed
+            if one.places
         )
         without = [one.project for one in self.renamed if not one.places]
-        lines = [f"{one_line(self.old_name)}: known to the language servers of {named}"]
+        lines = [f"{one_line(self.old_name)}: known to the language servers of {named or 'no project'}"]
         path = (self.renamed[0].symbol or self.old_name)[:MAX_LINE]
         lines += [f"no symbol with the path {path!r} in {', '.join(without)}"] if without else []
         also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
@@ -391,19 +170,159 @@ class RenameResult(EditResult):
             for at in self.text_matches
         ]
         lines += [f"  [and {self.text_matches_cut} more]"] if self.text_matches_cut else []
-        return "\n".join([*lines, super().text()])  # first what there is to decide, then the diffs
+        return "\n".join([*lines, super().text()])
+
+
+def _sent(tool: str, arguments: Arguments, **more: Any) -> dict[str, Any]:
+    """Give what to send to a spoke's tool: those of the hub's arguments that it takes too, and more."""
+    shared = set(SPOKE_TOOLS[tool].arguments.model_fields)
+    return {**arguments.model_dump(include=shared, exclude_none=True), **more}
+
+
+def _paths_planned(plan: Plan) -> Iterable[str]:
+    return map(str, paths_of(plan.changes))
+
+
+def _require_whole(project: str, plan: Plan) -> None:
+    """Refuse an incomplete plan.
+
+    Raises:
+        ToolError: ``unsupported``: no server can make it; ``not_complete``: changes may be missing.
+    """
+    why = plan.message or plan.reason
+    if plan.reason == "unsupported":
+        raise ToolError("unsupported", f"{project}: {why} Nothing was changed.")
+    if not plan.complete:
+        raise ToolError(
+            "not_complete",
+            f"The language server of {project} cannot give all changes ({plan.reason}): {why} Nothing was changed.",
+        )
+
+
+async def _ask_plan(links: Links, call: Call, project: str, tool: str, sent: dict[str, Any], *, result: type[P]) -> P:
+    """Ask a spoke for all changes that an edit makes.
+
+    Raises:
+        ToolError: see `_require_whole`, and what the spoke raises.
+    """
+    seconds = sent["timeout_seconds"]
+    plan = await ask_spoke(
+        links, project, tool, sent, result, seconds=seconds, paths=_paths_planned, report=call.progress
+    )
+    _require_whole(project, plan)
+    return plan
+
+
+class _CodeEdits:
+    """Makes edits that spokes plan."""
+
+    def __init__(self, links: Links, editor: Editor) -> None:
+        self._links, self._editor = links, editor
+
+    async def format_file(self, call: Call, arguments: FormatFileArguments) -> EditResult:
+        """Format a file with the project's own formatter, through its language server. A formatted file stays as it
+        is.
+        """
+        plan = await self._plan(call, "plan_format", arguments, PlannedChanges)
+        return await self._make(call, "format_file", arguments, plan, formats=False)
+
+    async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
+        """Replace the declaration of a symbol (function, class, method, constant) with new code. The declaration is
+        what all servers agree on: its whole lines, with the decorators and attributes directly above. Content may be
+        indented as in the file, or not at all: then it gets the symbol's indentation. Decorators and attributes are
+        replaced too: repeat them in content to keep them. Comments directly above stay, unless content begins with a
+        comment, which then replaces them.
+        """
+        plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
+        return await self._make(call, "replace_symbol", arguments, plan)
+
+    async def insert_at_symbol(self, call: Call, arguments: InsertAtSymbolArguments) -> EditResult:
+        """Insert code above or below the declaration of a symbol, separated by the usual number of blank lines. The
+        declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above.
+        Content may be indented as in the file, or not at all: then it gets the symbol's indentation. before goes above
+        the comments that are directly above the symbol.
+        """
+        plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action=arguments.position)
+        return await self._make(call, "insert_at_symbol", arguments, plan)
+
+    async def code_actions(self, call: Call, arguments: CodeActionsToolArguments) -> CodeActionsResult:
+        if arguments.apply is None:
+            project, sent = self._editor.path(call, arguments.path).project, _sent("code_actions", arguments)
+            seconds = arguments.timeout_seconds
+            found = await ask_project(
+                self._links, call, project, "code_actions", sent, result=CodeActions, seconds=seconds, actions=[]
+            )
+            offered = found.model_dump(include={"actions", "complete", "reason", "message"})
+            return CodeActionsResult(files=[], **offered)
+        plan = await self._plan(call, "plan_action", arguments, PlannedAction, action=arguments.apply)
+        edit = await self._make(call, "code_actions", arguments, plan)
+        return CodeActionsResult(**dict(edit), complete=True, title=plan.title, notes=plan.notes or None)
+
+    async def _plan(self, call: Call, tool: str, arguments: Any, result: type[P], **more: Any) -> P:
+        project = self._editor.path(call, arguments.path).project
+        return await _ask_plan(self._links, call, project, tool, _sent(tool, arguments, **more), result=result)
+
+    async def _make(
+        self, call: Call, tool: str, arguments: FileEditArguments, plan: PlannedChanges, *, formats: bool = True
+    ) -> EditResult:
+        """Make the planned changes as one edit.
+
+        Args:
+            formats: whether to format the new texts in projects that want it.
+
+        Raises:
+            ToolError: ``conflict`` if a file is not as the caller or the spoke saw it, and what the engine raises.
+        """
+        path = self._editor.path(call, arguments.path)
+        self._editor.require(call, paths_of(plan.changes))
+
+        def fill(draft: Draft) -> None:
+            if arguments.expected_hash is not None:
+                with about(path):
+                    found = draft.find(path)
+                    check_hash(found.hash if found else "absent", arguments.expected_hash)
+            for change in plan.changes:
+                draft_change(draft, change)
+
+        made: Made[None] = await self._editor.draft(
+            call, tool, fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=formats
+        )
+        return await tell(made, preview=arguments.preview)
+
+
+def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
+    """Make ``format_file``, ``replace_symbol`` and ``insert_at_symbol``."""
+    edits = _CodeEdits(links, editor)
+    return [
+        tool_of(edits.format_file, "write"),
+        tool_of(edits.replace_symbol, "write"),
+        tool_of(edits.insert_at_symbol, "write"),
+    ]
+
+
+def action_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
+    """Make ``code_actions``, which here can also apply an action."""
+    spec = SPOKE_TOOLS["code_actions"]
+    return [
+        spec.bind(
+            _CodeEdits(links, editor).code_actions,
+            scope="write",
+            description=f"{spec.description} With apply, make one of them, as one edit.",
+            arguments=CodeActionsToolArguments,
+            result=CodeActionsResult,
+        )
+    ]
 
 
 @dataclass
 class _Rename:
-    """What is known of a rename.
+    """A rename while it is gathered.
 
     Args:
-        old_name: the name that goes.
         symbol: the path of the symbol in its project, like Class/method.
-        changes: what the language servers want, by project.
-        words: files with the old name, by project.
-        symbols: what was renamed in each project.
+        changes: the changes that the language servers want, by project.
+        words: the files that contain the old name, by project.
+        symbols: the path of what is renamed, by project.
     """
 
     old_name: str
@@ -412,6 +331,9 @@ class _Rename:
     words: dict[str, list[WordFile]] = field(default_factory=dict)
     symbols: dict[str, str | None] = field(default_factory=dict)
 
+    def add(self, project: str, plan: PlannedRename) -> None:
+        self.changes[project], self.symbols[project] = plan.changes, plan.symbol
+
 
 class _Renames:
     def __init__(self, links: Links, editor: Editor) -> None:
@@ -419,15 +341,18 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
+        """Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the
+        place as line and column, as symbol (Class/method), or as line and text (the word meant).
+        """
         own = self._editor.path(call, arguments.path).project
-        # The first one decides what the symbol is; all are checked before anything is asked.
+        # The symbol's own project decides what the symbol is. All are checked before any is asked.
         projects = [own, *(name for name in dict.fromkeys(arguments.projects or ()) if name != own)]
         for project in projects:
             call.principal.require_project(project, self._workspaces.projects)
         rename = await self._gather(call, arguments, own, projects)
         if rename.old_name == arguments.new_name:
             raise ToolError("invalid_arguments", f"{rename.old_name!r} is its name already.", arguments.path)
-        # What the spokes say may be very much: beside the event loop.
+        # A spoke's answer may be very long, so it is processed outside the event loop.
         found = {
             project: await run_sync(without_renamed, files, rename.changes[project])
             for project, files in rename.words.items()
@@ -437,7 +362,7 @@ class _Renames:
             changes = await run_sync(with_matches, changes, found, rename.old_name, arguments.new_name)
         self._editor.require(call, paths_of(changes))
 
-        def fill(draft: Any) -> None:
+        def fill(draft: Draft) -> None:
             for change in changes:
                 draft_change(draft, change)
 
@@ -447,59 +372,41 @@ class _Renames:
         return _answer(await tell(made, preview=arguments.preview), rename, found, arguments)
 
     async def _gather(self, call: Call, arguments: RenameSymbolArguments, own: str, projects: list[str]) -> _Rename:
-        """Ask the symbol's own project what is meant; then the others, by the name and where it stands."""
-        place = arguments.model_dump(include={"path", "line", "column", "symbol", "text"}, exclude_none=True)
-        first = await self._plan(call, own, arguments, place)
+        """Ask the symbol's own project what is meant; then the others, by the symbol's path and the files to look in.
+
+        Raises:
+            ToolError: ``cannot_rename``; see `_require_whole`, and what the spokes raise.
+        """
+        sent = _sent("plan_rename", arguments)
+        first = await _ask_plan(self._links, call, own, "plan_rename", sent, result=PlannedRename)
         if first.old_name is None:
             raise ToolError("cannot_rename", "The language server does not say what stands at this place.")
         rename = _Rename(first.old_name, first.symbol or first.old_name)
-        rename.changes[own], rename.symbols[own] = first.changes, first.symbol
+        rename.add(own, first)
         rename.words[own] = await self._words(own, first.old_name)
         require_meant(arguments, first, rename.words[own], elsewhere=len(projects) > 1)
-        for project in projects[1:]:  # only now, as what they have of a name is told
+        # Only now are the other projects searched, since the answer tells what they contain of the name.
+        for project in projects[1:]:
             rename.words[project] = await self._words(project, first.old_name)
-
-        async def plan(project: str) -> PlannedRename:
-            paths = [str(file.path) for file in rename.words[project]]
-            if not paths:
-                return PlannedRename(complete=True, changes=[], declarations=[])
-            return await self._plan(call, project, arguments, {"name": rename.symbol, "paths": paths})
-
-        answers = await ask_each(projects[1:], plan)
-        for project, answer in answers.items():
-            if isinstance(answer, ToolError):
-                raise ToolError(answer.code, f"{project}: {answer.message} Nothing was changed.", answer.path)
-            rename.changes[project], rename.symbols[project] = answer.changes, answer.symbol
-        return rename
-
-    async def _plan(
-        self, call: Call, project: str, arguments: RenameSymbolArguments, what: dict[str, Any]
-    ) -> PlannedRename:
-        """Ask a spoke for what a rename changes; all of it, or a refusal.
-
-        Raises:
-            ToolError: ``unsupported`` or ``not_complete`` with the reason, and what the spoke raises.
-        """
-        sent = {**what, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
-        planned = await ask_spoke(
+        common = {"name": rename.symbol, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
+        files = {project: [str(file.path) for file in rename.words[project]] for project in projects[1:]}
+        answers = await ask_projects(
             self._links,
-            project,
+            call,
             "plan_rename",
-            sent,
+            {project: {**common, "paths": paths} for project, paths in files.items() if paths},
             PlannedRename,
             seconds=arguments.timeout_seconds,
-            paths=lambda said: map(str, paths_of(said.changes)),
-            report=call.progress,
+            paths=_paths_planned,
         )
-        if planned.reason == "unsupported":
-            raise ToolError("unsupported", f"{project}: {planned.message} Nothing was changed.")
-        if not planned.complete:
-            raise ToolError(
-                "not_complete",
-                f"The language server of {project} cannot name all places ({planned.reason}): {planned.message} "
-                "Nothing was changed.",
-            )
-        return planned
+        nothing = PlannedRename(complete=True, changes=[], declarations=[])
+        for project in projects[1:]:
+            plan = answers.get(project, nothing)
+            if isinstance(plan, ToolError):
+                raise ToolError(plan.code, f"{project}: {plan.message} Nothing was changed.", plan.path)
+            _require_whole(project, plan)
+            rename.add(project, plan)
+        return rename
 
     async def _words(self, project: str, word: str) -> list[WordFile]:
         root = self._workspaces.root(project)
@@ -541,20 +448,5 @@ def _answer(
 
 
 def rename_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
-    """Give ``rename_symbol``.
-
-    Args:
-        links: the links to the spokes.
-        editor: makes the edits.
-    """
-    return [
-        Tool(
-            "rename_symbol",
-            "write",
-            "Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the "
-            "place as line and column, as symbol (Class/method), or as line and text (the word meant).",
-            RenameSymbolArguments,
-            RenameResult,
-            _Renames(links, editor).rename_symbol,
-        )
-    ]
+    """Make ``rename_symbol``."""
+    return [tool_of(_Renames(links, editor).rename_symbol, "write")]

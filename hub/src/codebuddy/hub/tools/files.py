@@ -1,4 +1,4 @@
-"""The file tools that look: list, find, read, search. The work is done in threads by ``workspace``."""
+"""The hub's tools that read files: list, find, read and search, in worker threads."""
 
 from __future__ import annotations
 
@@ -37,42 +37,25 @@ from codebuddy.schemas.files import (
     SearchResult,
     Unavailable,
 )
-from codebuddy.tool import Call, Tool, ToolError
+from codebuddy.tool import Call, Tool, ToolError, tool_of
 
 T = TypeVar("T")
 _Many = ListArguments | FindArguments | SearchArguments
 _Look = Callable[[ProjectRoot, Bounds, Position], Page[T]]
 
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects", "context_lines"}
-_WALKERS = 4  # walks at a time; a waiting one takes no thread from reads and writes
+_WALKERS = 4  # walks at a time; those that wait take no thread from reads and writes
 
 
 def file_tools(workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> list[Tool[Any]]:
-    """Give the hub's file tools that look.
-
-    Args:
-        workspaces: the projects.
-        max_file_bytes: larger files are neither read nor searched.
-    """
+    """Make the tools that read files; files of more than ``max_file_bytes`` are neither read nor searched."""
     tools = _FileTools(workspaces, max_file_bytes)
     return [
-        Tool("list_directory", "read", _LIST, ListArguments, ListResult, tools.list_directory),
-        Tool("find_files", "read", _FIND, FindArguments, FindResult, tools.find_files),
-        Tool("read_file", "read", _READ, ReadArguments, ReadResult, tools.read_file),
-        Tool("search_text", "read", _SEARCH, SearchArguments, SearchResult, tools.search_text),
+        tool_of(tools.list_directory, "read"),
+        tool_of(tools.find_files, "read"),
+        tool_of(tools.read_file, "read"),
+        tool_of(tools.search_text, "read"),
     ]
-
-
-_LIST = "List a directory, or a tree to a depth, without what .gitignore hides. Links are shown and not followed."
-_FIND = "Find files by glob in one or many projects."
-_READ = (
-    "Read a text file, or lines of it. The hash in the answer, given as expected_hash to a write, makes sure that "
-    "nothing is overwritten that was changed since."
-)
-_SEARCH = (
-    "Search the contents of the text files of one or many projects for a text or a regular expression. Lines and "
-    "columns are 1-based; columns count Unicode code points."
-)
 
 
 class _FileTools:
@@ -81,6 +64,9 @@ class _FileTools:
         self._walkers = anyio.CapacityLimiter(_WALKERS)
 
     async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
+        """Read a text file, or some of its lines. Pass the hash in the answer to a write as expected_hash, and nothing
+        is overwritten that has changed since.
+        """
         path = self._path(call, arguments.path)
 
         def read() -> ReadResult:
@@ -91,6 +77,9 @@ class _FileTools:
         return await run_sync(read, abandon_on_cancel=True)
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
+        """List a directory, or a tree to a given depth, without what .gitignore hides. Links are listed but not
+        followed.
+        """
         path = self._path(call, arguments.path)
 
         def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[Any]:
@@ -108,6 +97,7 @@ class _FileTools:
         return ListResult(path=str(path), entries=entries, **rest)
 
     async def find_files(self, call: Call, arguments: FindArguments) -> FindResult:
+        """Find files by glob in one or many projects."""
         glob = compile_glob(arguments.pattern)
 
         def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[str]:
@@ -119,6 +109,9 @@ class _FileTools:
         return FindResult(paths=paths, **rest)
 
     async def search_text(self, call: Call, arguments: SearchArguments) -> SearchResult:
+        """Search the text files of one or many projects for a text or a regular expression (grep). Lines and columns
+        are 1-based; columns count Unicode code points.
+        """
         pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
         query = Query(
             pattern,
@@ -144,7 +137,7 @@ class _FileTools:
     async def _look(
         self, call: Call, arguments: _Many, projects: list[str], look: _Look[T]
     ) -> tuple[list[T], dict[str, Any]]:
-        """Look into several projects at once; give the items and what all answers with many items have in common."""
+        """Search several projects at once; give the items, and the fields of `PagedResult`."""
         question = (type(arguments).__name__, arguments.model_dump(exclude=_NOT_THE_QUESTION))
         starts = {project: Position() for project in projects}
         if arguments.cursor is not None:
@@ -192,5 +185,5 @@ class _FileTools:
                     for project, start in starts.items():
                         group.start_soon(one, project, start)
         finally:
-            bounds.stop.set()  # a walk that nobody waits for ends at its next step
+            bounds.stop.set()  # an abandoned walk ends at its next step
         return pages, failed

@@ -1,4 +1,4 @@
-"""list_projects: what there is to work on, and how it is."""
+"""The hub's tools about the projects themselves: list them, and restart their language servers."""
 
 from __future__ import annotations
 
@@ -7,101 +7,19 @@ from typing import Any
 from pydantic import Field
 
 from codebuddy.hub.health import Fleet
-from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.hub.spokes import Links
+from codebuddy.hub.tools.routing import ask_projects
 from codebuddy.schemas.code import RestartArguments, ServerStates
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState
 from codebuddy.text_safety import one_line
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
-
-
-class RestartInProjects(RestartArguments):
-    """Which language servers to restart."""
-
-    projects: list[str] | None = Field(
-        None, min_length=1, description="Ids of the projects; left out: all that the token covers."
-    )
-
-
-class ProjectServers(Result):
-    """One project's servers after the restart; ``reason`` and ``message`` say why there was none."""
-
-    project: str
-    language_servers: list[LanguageServerState] = Field(default_factory=list)
-    reason: str | None = None
-    message: str | None = None
-
-    def text(self) -> str:
-        states = [f"{server.name} {server.state}" + _because(server.reason) for server in self.language_servers]
-        return f"{self.project}: {one_line(self.message or ', '.join(states)) or 'no language servers'}"
-
-
-class Restarted(Result):
-    """How each project's servers are now."""
-
-    projects: list[ProjectServers]
-
-    def text(self) -> str:
-        return "\n".join(part.text() for part in self.projects)
-
-
-def server_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
-    """Give the hub's tools about language servers.
-
-    Args:
-        links: the links to the spokes.
-        projects: ids of all configured projects.
-    """
-
-    async def restart(call: Call, arguments: RestartInProjects) -> Restarted:
-        chosen = call.principal.choose(arguments.projects, projects)
-        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
-        reports = together(call.progress, chosen)
-
-        async def ask(project: str) -> ServerStates:
-            return await ask_spoke(
-                links,
-                project,
-                "restart_language_server",
-                sent,
-                ServerStates,
-                seconds=arguments.timeout_seconds,
-                report=reports[project],
-            )
-
-        answers = await ask_each(chosen, ask)
-        refusals = [answer for answer in answers.values() if isinstance(answer, ToolError)]
-        # Where it failed for all in the same way it is no result: one project, or a name that none of them knows.
-        if len(refusals) == len(chosen) and len({refusal.code for refusal in refusals}) == 1:
-            raise refusals[0]
-        return Restarted(projects=[_part(project, answer) for project, answer in answers.items()])
-
-    return [
-        Tool(
-            "restart_language_server",
-            "run",
-            "Restart the language servers of one or many projects, or the one that is named, and wait until they have "
-            "loaded. They are restarted by themselves when they fail; this is for one whose answers look wrong.",
-            RestartInProjects,
-            Restarted,
-            restart,
-        )
-    ]
-
-
-def _part(project: str, answer: ServerStates | ToolError) -> ProjectServers:
-    if isinstance(answer, ToolError):
-        return ProjectServers(project=project, reason=answer.code, message=answer.message)
-    return ProjectServers(project=project, language_servers=answer.language_servers)
-
-
-def _because(reason: str | None) -> str:
-    return f" ({reason})" if reason else ""
+from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 
 class ListProjectsArguments(Arguments):
     """Which projects."""
 
-    projects: list[str] | None = Field(None, min_length=1, description="Ids; left out: all that the token covers.")
+    projects: Projects = None
 
 
 class Project(Result):
@@ -131,9 +49,12 @@ class ProjectList(Result):
 
 
 def project_tools(fleet: Fleet) -> list[Tool[Any]]:
-    """Give the tools of this family."""
+    """Make ``list_projects``."""
 
     async def list_projects(call: Call, arguments: ListProjectsArguments) -> ProjectList:
+        """List the projects: id, language profile, state of the container's link and of the language servers, declared
+        tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.
+        """
         chosen = call.principal.choose(arguments.projects, fleet.projects)
         health = await fleet.project_health(chosen)
         return ProjectList(
@@ -153,14 +74,58 @@ def project_tools(fleet: Fleet) -> list[Tool[Any]]:
             ]
         )
 
-    return [
-        Tool(
-            "list_projects",
-            "read",
-            "List the projects: id, language profile, state of the container's link and language servers, declared "
-            "tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.",
-            ListProjectsArguments,
-            ProjectList,
-            list_projects,
-        )
-    ]
+    return [tool_of(list_projects, "read")]
+
+
+class RestartInProjects(RestartArguments):
+    """Which language servers to restart."""
+
+    projects: Projects = None
+
+
+class ProjectServers(Result):
+    """One project's servers after the restart; ``reason`` and ``message`` say why there was none."""
+
+    project: str
+    language_servers: list[LanguageServerState] = Field(default_factory=list)
+    reason: str | None = None
+    message: str | None = None
+
+    def text(self) -> str:
+        states = [
+            f"{server.name} {server.state}" + (f" ({server.reason})" if server.reason else "")
+            for server in self.language_servers
+        ]
+        return f"{self.project}: {one_line(self.message or ', '.join(states)) or 'no language servers'}"
+
+
+class Restarted(Result):
+    """The present state of each project's servers."""
+
+    projects: list[ProjectServers]
+
+    def text(self) -> str:
+        return "\n".join(part.text() for part in self.projects)
+
+
+def server_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
+    """Make ``restart_language_server``, for all configured projects."""
+    spec = SPOKE_TOOLS["restart_language_server"]
+
+    async def restart(call: Call, arguments: RestartInProjects) -> Restarted:
+        chosen = call.principal.choose(arguments.projects, projects)
+        sent = dict.fromkeys(chosen, arguments.model_dump(exclude={"projects"}, exclude_unset=True))
+        answers = await ask_projects(links, call, spec.name, sent, ServerStates, seconds=arguments.timeout_seconds)
+        refusals = [answer for answer in answers.values() if isinstance(answer, ToolError)]
+        # If it failed for all in the same way, it is no result: one project, or a name that none of them knows.
+        if len(refusals) == len(chosen) and len({refusal.code for refusal in refusals}) == 1:
+            raise refusals[0]
+        return Restarted(projects=[_part(project, answer) for project, answer in answers.items()])
+
+    return [spec.bind(restart, arguments=RestartInProjects, result=Restarted)]
+
+
+def _part(project: str, answer: ServerStates | ToolError) -> ProjectServers:
+    if isinstance(answer, ToolError):
+        return ProjectServers(project=project, reason=answer.code, message=answer.message)
+    return ProjectServers(project=project, language_servers=answer.language_servers)

@@ -1,12 +1,12 @@
-"""run_command and run_task over one or many projects: the hub's side, which routes and combines."""
+"""The hub's run tools: they run commands and tasks in one or many projects, and pass on questions about jobs."""
 
 from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from pydantic import Field
-
-from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.hub.spokes import Links, ask_spoke
+from codebuddy.hub.tools.routing import ask_projects, raise_only_refusal
+from codebuddy.schemas.files import Unavailable
 from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
     CancelJobArguments,
@@ -16,6 +16,7 @@ from codebuddy.schemas.runs import (
     JobOutput,
     JobOutputArguments,
     Jobs,
+    ListJobsArguments,
     RunArguments,
     RunResult,
     RunResults,
@@ -23,155 +24,39 @@ from codebuddy.schemas.runs import (
     report_lines,
     reported_paths,
 )
+from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+from codebuddy.tool import Call, Handler, Projects, Result, Tool, ToolError
 
 OUTPUT_BYTES: Final = 256 * 1024
-"""The output that one answer has, over all projects."""
+"""Bytes of output in one answer, over all projects."""
 
-_LEAST_OUTPUT: Final = 2048
+_LEAST_OUTPUT: Final = 2048  # bytes for each project, however many there are
+_MAX_JOBS: Final = 500
+_SHOWN_OUTPUT: Final = 64 * 1024  # characters of readable text
 
-PROJECTS: Final = "Ids of the projects to run in; left out: every project that the token covers."
-
-# What the hub says of an answer that did not come, or was none; all other refusals are the spoke's own.
+# The hub's own codes for an answer that did not come or was invalid; all others are refusals of the spoke.
 _NO_ANSWER: Final = frozenset({"timed_out", "bad_answer", "too_large", "internal_error"})
-
-
-class CommandInProjects(CommandArguments):
-    """A command line and where to run it."""
-
-    projects: list[str] | None = Field(default=None, min_length=1, description=PROJECTS)
-
-
-class TaskInProjects(TaskArguments):
-    """A task and where to run it."""
-
-    projects: list[str] | None = Field(default=None, min_length=1, description=PROJECTS)
-
-
-class _Runner:
-    """Runs the same in the spokes of several projects.
-
-    Args:
-        links: the links to them.
-        projects: ids of all configured projects.
-        width: in so many projects at a time what one call asks for is run.
-    """
-
-    def __init__(self, links: Links, projects: frozenset[str], width: int) -> None:
-        self._links, self._projects, self._width = links, projects, width
-
-    async def run_command(self, call: Call, arguments: CommandInProjects) -> RunResults:
-        return await self._run(call, "run_command", arguments, arguments.projects)
-
-    async def run_task(self, call: Call, arguments: TaskInProjects) -> RunResults:
-        return await self._run(call, "run_task", arguments, arguments.projects)
-
-    async def _run(self, call: Call, tool: str, arguments: RunArguments, wanted: list[str] | None) -> RunResults:
-        chosen = call.principal.choose(wanted, self._projects)
-        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
-        sent["output_limit"] = _share(arguments.output_limit, len(chosen))
-        reports = together(call.progress, chosen)
-
-        async def ask(project: str) -> RunResult:
-            result = await ask_spoke(
-                self._links,
-                project,
-                tool,
-                sent,
-                RunResult,
-                seconds=_longest(arguments),
-                paths=reported_paths,
-                report=reports[project],
-            )
-            if result.job_id is not None and not result.job_id.startswith(f"{project}:"):
-                raise ToolError("bad_answer", f"The spoke of {project} told of a job that is not its own.")
-            return result.model_copy(update={"project": project})  # whatever a spoke says of whom it speaks
-
-        answers = await ask_each(chosen, ask, self._width)
-        for answer in answers.values():
-            # A refusal concerns the call, and where nothing ran at all it is the answer: spoke_offline is a result.
-            if isinstance(answer, ToolError) and len(chosen) == 1 and answer.code != "spoke_offline":
-                raise answer
-        return RunResults.of(
-            [_without(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
-        )
-
-
-def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[Any]]:
-    """Give the hub's run tools.
-
-    Args:
-        links: the links to the spokes.
-        projects: ids of all configured projects.
-        width: in so many projects at a time what one call asks for is run.
-    """
-    runner = _Runner(links, projects, width)
-    return [
-        Tool(
-            "run_command",
-            "run",
-            "Run a command line (a list; no shell) in the containers of one or many projects at the same time. Output "
-            "is reported as progress while it appears; the answer has each project's output, exit code, and how it "
-            "ended. With background it starts a job and answers at once.",
-            CommandInProjects,
-            RunResults,
-            runner.run_command,
-        ),
-        Tool(
-            "run_task",
-            "run",
-            "Run a task that the projects declare, such as test, check, build, lint, format or install, in one or many "
-            "of them at the same time. Tests are answered as counts and failures with their places, compilers and "
-            "linters as diagnostics, all with the output.",
-            TaskInProjects,
-            RunResults,
-            runner.run_task,
-        ),
-    ]
-
-
-def _share(limit: int, projects: int) -> int:
-    return min(limit, max(_LEAST_OUTPUT, OUTPUT_BYTES // max(1, projects)))
-
-
-def _longest(arguments: RunArguments) -> float:
-    """Say how long the spoke may run it before it answers: where the call gives no time-out, the project's own is not
-    longer than the default. One that waits for its turn among many may not come to its whole time.
-    """
-    return 0.0 if arguments.background else arguments.timeout_seconds or DEFAULT_TIMEOUT_SECONDS
-
-
-def _without(project: str, error: ToolError) -> RunResult:
-    """Give the row of a project whose spoke gave no result."""
-    reason: EndReason = "refused"
-    if error.code == "spoke_offline":
-        reason = "spoke_offline"
-    elif error.code in _NO_ANSWER:
-        reason = "no_answer"
-    return RunResult(project=project, reason=reason, message=error.message)
-
 
 J = TypeVar("J", bound=Job)
 
-_MAX_JOBS: Final = 500
-_SHOWN: Final = 64 * 1024
+
+class CommandInProjects(CommandArguments):
+    """A command line, and the projects to run it in at the same time."""
+
+    projects: Projects = None
 
 
-class ListJobsInProjects(Arguments):
-    """Whose jobs to list."""
+class TaskInProjects(TaskArguments):
+    """A task, and the projects to run it in at the same time."""
 
-    projects: list[str] | None = Field(
-        default=None, min_length=1, description="Ids of the projects; left out: all that the token covers."
-    )
+    projects: Projects = None
 
 
-class Unasked(Result):
-    """A project whose jobs are not known now, and why."""
+class ListJobsInProjects(ListJobsArguments):
+    """Which jobs to list."""
 
-    project: str
-    code: str
-    message: str
+    projects: Projects = None
 
 
 class JobList(Result):
@@ -179,16 +64,15 @@ class JobList(Result):
 
     jobs: list[Job]
     complete: bool
-    missing: list[Unasked] | None = None
+    missing: list[Unavailable] | None = None
 
     def text(self) -> str:
         lines = [_line(job) for job in self.jobs] or ["No jobs."]
-        lines += [f"{part.project}: {one_line(part.message)}" for part in self.missing or []]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"{part.project}: {one_line(part.message)}" for part in self.missing or [])])
 
 
 class JobEnd(Job):
-    """A job, as it is now."""
+    """The present state of a job."""
 
     def text(self) -> str:
         return _line(self)
@@ -204,44 +88,79 @@ class JobText(JobOutput):
         if self.matches is not None:
             lines += [f"  {match.offset}: {one_line(match.line_text)}" for match in self.matches]
         elif self.output:
-            lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN))
+            lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN_OUTPUT))
         if self.cursor is not None:
             lines.append(f"  {'' if self.reason else 'It runs on; '}for more give the cursor {one_line(self.cursor)}")
         return "\n".join(lines)
 
 
-class _Jobs:
-    """Asks the spokes for their jobs.
+def _line(job: Job) -> str:
+    how = f"exit code {job.exit_code}" if job.reason == "exited" else job.reason or "runs"
+    what = f"task {job.task}" if job.task else " ".join(job.argv)
+    sentence = f"; {one_line(job.message, 500)}" if job.message else ""
+    return (
+        f"{one_line(job.job_id, 100)}  {how}, {job.duration_seconds:.0f} s, {job.output_bytes} bytes of output, "
+        f"since {one_line(job.started_at, 40)}: {one_line(what, 200)}{sentence}"
+    )
 
-    Args:
-        links: the links to them.
-        projects: ids of all configured projects.
-    """
 
+class _RunTools:
+    def __init__(self, links: Links, projects: frozenset[str], width: int) -> None:
+        self._links, self._projects, self._width = links, projects, width
+
+    async def run_command(self, call: Call, arguments: CommandInProjects) -> RunResults:
+        return await self._run(call, "run_command", arguments)
+
+    async def run_task(self, call: Call, arguments: TaskInProjects) -> RunResults:
+        return await self._run(call, "run_task", arguments)
+
+    async def _run(self, call: Call, tool: str, arguments: CommandInProjects | TaskInProjects) -> RunResults:
+        chosen = call.principal.choose(arguments.projects, self._projects)
+        sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
+        share = max(_LEAST_OUTPUT, OUTPUT_BYTES // max(1, len(chosen)))
+        sent["output_limit"] = min(arguments.output_limit, share)
+        answers = await ask_projects(
+            self._links,
+            call,
+            tool,
+            dict.fromkeys(chosen, sent),
+            RunResult,
+            # Without a time-out in the call, the project's own is not longer than the default.
+            seconds=0.0 if arguments.background else arguments.timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
+            paths=reported_paths,
+            accept=_own_result,
+            width=self._width,
+        )
+        raise_only_refusal(answers)
+        return RunResults.of(
+            [_no_result(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
+        )
+
+
+class _JobTools:
     def __init__(self, links: Links, projects: frozenset[str]) -> None:
         self._links, self._projects = links, projects
 
     async def list_jobs(self, call: Call, arguments: ListJobsInProjects) -> JobList:
-        async def ask(project: str) -> list[Job]:
-            said = await ask_spoke(self._links, project, "list_jobs", {}, Jobs)
-            return [_own(project, job) for job in said.jobs[:_MAX_JOBS]]
-
-        answers = await ask_each(call.principal.choose(arguments.projects, self._projects), ask)
+        chosen = call.principal.choose(arguments.projects, self._projects)
+        answers = await ask_projects(
+            self._links, call, "list_jobs", {project: {} for project in chosen}, Jobs, accept=_own_jobs
+        )
         missing = [
-            Unasked(project=project, code=answer.code, message=answer.message)
+            Unavailable(project=project, code=answer.code, message=answer.message)
             for project, answer in answers.items()
             if isinstance(answer, ToolError)
         ]
-        jobs = [job for answer in answers.values() if not isinstance(answer, ToolError) for job in answer]
+        jobs = [job for answer in answers.values() if not isinstance(answer, ToolError) for job in answer.jobs]
         jobs.sort(key=lambda job: job.started_at, reverse=True)
         return JobList(jobs=jobs, complete=not missing, missing=missing or None)
 
     async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobText:
         project, sent = self._project_of(call, arguments.job_id), arguments.model_dump(exclude_unset=True)
-        said = await ask_spoke(
+        output = await ask_spoke(
             self._links, project, "job_output", sent, JobText, seconds=arguments.wait_seconds, paths=reported_paths
         )
-        return _own(project, said)
+        return _own(project, output)
 
     async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> JobEnd:
         project = self._project_of(call, arguments.job_id)
@@ -253,55 +172,56 @@ class _Jobs:
         return project
 
 
-def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
-    """Give the hub's tools for jobs.
+def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[Any]]:
+    """Make the hub's run tools, for all configured projects; a call runs in ``width`` of them at a time."""
+    tools = _RunTools(links, projects, width)
 
-    Args:
-        links: the links to the spokes.
-        projects: ids of all configured projects.
-    """
-    jobs = _Jobs(links, projects)
+    def in_projects(name: str, handler: Handler[Any], arguments: type[RunArguments]) -> Tool[Any]:
+        spec = SPOKE_TOOLS[name]
+        description = f"{spec.description} Runs in one or many projects at the same time, with a result for each."
+        return spec.bind(handler, description=description, arguments=arguments, result=RunResults)
+
     return [
-        Tool(
-            "list_jobs",
-            "run",
-            "List the jobs of one or many projects: what runs now, and what ended and can still be read.",
-            ListJobsInProjects,
-            JobList,
-            jobs.list_jobs,
-            looks_only=True,
-        ),
-        Tool(
-            "job_output",
-            "run",
-            "Read the output of a job, page by page with the cursor, from an offset (negative: from the end), or the "
-            "lines with a pattern in them; wait_seconds waits for more. A job of a task that has ended tells what its "
-            "tests and compilers reported.",
-            JobOutputArguments,
-            JobText,
-            jobs.job_output,
-            looks_only=True,
-        ),
-        Tool("cancel_job", "run", "End a job and all that it started.", CancelJobArguments, JobEnd, jobs.cancel_job),
+        in_projects("run_command", tools.run_command, CommandInProjects),
+        in_projects("run_task", tools.run_task, TaskInProjects),
     ]
 
 
-def _own(project: str, job: J) -> J:
-    """Refuse a job that a spoke says is another project's.
+def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
+    """Make the hub's tools for jobs, for all configured projects."""
+    tools = _JobTools(links, projects)
+    return [
+        SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList, looks_only=True),
+        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText, looks_only=True),
+        SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job, result=JobEnd),
+    ]
 
-    Raises:
-        ToolError: ``bad_answer``.
-    """
+
+def _own_result(project: str, result: RunResult) -> RunResult:
+    if result.job_id is not None and not result.job_id.startswith(f"{project}:"):
+        raise _foreign_job(project)
+    return result.model_copy(update={"project": project})  # whichever project the spoke claims to speak for
+
+
+def _own_jobs(project: str, jobs: Jobs) -> Jobs:
+    return Jobs(jobs=[_own(project, job) for job in jobs.jobs[:_MAX_JOBS]])
+
+
+def _own(project: str, job: J) -> J:
     if job.project != project or not job.job_id.startswith(f"{project}:"):
-        raise ToolError("bad_answer", f"The spoke of {project} told of a job that is not its own; it is refused.")
+        raise _foreign_job(project)
     return job
 
 
-def _line(job: Job) -> str:
-    how = f"exit code {job.exit_code}" if job.reason == "exited" else job.reason or "runs"
-    what = f"task {job.task}" if job.task else " ".join(job.argv)
-    sentence = f"; {one_line(job.message, 500)}" if job.message else ""
-    return (
-        f"{one_line(job.job_id, 100)}  {how}, {job.duration_seconds:.0f} s, {job.output_bytes} bytes of output, "
-        f"since {one_line(job.started_at, 40)}: {one_line(what, 200)}{sentence}"
-    )
+def _foreign_job(project: str) -> ToolError:
+    return ToolError("bad_answer", f"The spoke of {project} reported a job that is not its own; its answer is refused.")
+
+
+def _no_result(project: str, error: ToolError) -> RunResult:
+    """Make the row of a project whose spoke gave no result."""
+    reason: EndReason = "refused"
+    if error.code == "spoke_offline":
+        reason = "spoke_offline"
+    elif error.code in _NO_ANSWER:
+        reason = "no_answer"
+    return RunResult(project=project, reason=reason, message=error.message)

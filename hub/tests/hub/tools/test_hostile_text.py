@@ -1,4 +1,4 @@
-"""What a hostile spoke says stays in its own lines of a readable answer, and is nothing that a terminal obeys."""
+"""Text from a hostile spoke cannot forge lines of a readable answer, nor control a terminal."""
 
 from __future__ import annotations
 
@@ -112,14 +112,14 @@ def require_harmless(text: str) -> None:
 @pytest.mark.parametrize(
     ("name", "asked", "said"), SAID, ids=[f"{name}-{number}" for number, (name, *_) in enumerate(SAID)]
 )
-async def test_an_answer_speaks_for_its_own_project_alone(name: str, asked: Any, said: Any, whole: Any) -> None:
+async def test_an_answer_cannot_forge_lines_of_another_project(name: str, asked: Any, said: Any, whole: Any) -> None:
     await require_harmless_answer(name, asked, {**said, **whole})
 
 
 @pytest.mark.parametrize(
     ("name", "asked", "said"), RUN_SAID, ids=[f"{name}-{number}" for number, (name, *_) in enumerate(RUN_SAID)]
 )
-async def test_a_run_speaks_for_its_own_project_alone(name: str, asked: Any, said: Any) -> None:
+async def test_a_run_cannot_forge_lines_of_another_project(name: str, asked: Any, said: Any) -> None:
     await require_harmless_answer(name, asked, said)
 
 
@@ -135,7 +135,7 @@ async def require_harmless_answer(name: str, asked: Any, said: Any) -> None:
 
 
 @pytest.mark.parametrize("apply", [{}, {"apply": "x"}], ids=["listed", "applied"])
-async def test_an_action_speaks_for_its_own_project_alone(tmp_path: Path, apply: Any) -> None:
+async def test_an_action_cannot_forge_lines_of_another_project(tmp_path: Path, apply: Any) -> None:
     (tmp_path / "fleet" / "project-a").mkdir(parents=True)
     (tmp_path / "fleet" / "project-a" / "x.ts").write_text("one\n")
     planned = {"complete": True, "changes": [], "title": EVIL, "notes": [EVIL]}
@@ -150,7 +150,7 @@ async def test_an_action_speaks_for_its_own_project_alone(tmp_path: Path, apply:
     assert "ok" in text
 
 
-async def test_the_diagnostics_and_the_formatting_of_an_edit_stay_in_their_lines() -> None:
+async def test_diagnostics_and_formatting_notes_cannot_forge_lines() -> None:
     found = Diagnostic.model_validate(FINDING)
     change = DiagnosticsChange(introduced=[found], cured=[found], complete=False, reason="indexing", message=EVIL)
     require_harmless(EditResult(files=[], formatting=EVIL, diagnostics=change).text())
@@ -178,28 +178,28 @@ async def failed(says: Any) -> str:
     return str(result["content"][0]["text"])
 
 
-async def test_a_failure_stays_in_its_line_too() -> None:
+async def test_a_failure_cannot_forge_lines() -> None:
     text = await failed({"isError": True, "structuredContent": {"code": "not_found", "message": EVIL, "path": EVIL}})
     require_harmless(text)
     assert text.startswith("not_found: ")
 
 
-async def test_the_code_of_a_failure_is_no_sentence() -> None:
+async def test_an_invalid_error_code_is_a_bad_answer() -> None:
     says = {"isError": True, "structuredContent": {"code": FORGED, "message": "no"}}
     assert (await failed(says)).startswith("bad_answer: ")
 
 
-async def test_no_line_of_the_log_is_forged(caplog: pytest.LogCaptureFixture) -> None:
+async def test_log_lines_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> None:
     await failed(RemoteError(-1, EVIL))
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert told.startswith("link project-a: hover: ok")
     assert told.isprintable()
 
 
-def test_words_are_cut() -> None:
+def test_long_text_is_cut() -> None:
     assert one_line("abcd\n", 3) == paragraph("abcd\n", longest=3) == "abc…"
 
 
-def test_what_has_several_lines_keeps_them() -> None:
+def test_line_breaks_are_kept_or_escaped() -> None:
     assert paragraph("one\r\n\ttwo\n\nfour", 4) == "one\n        two\n\n    four"
     assert one_line("a\tb　c\nd") == "a b　c\\nd"
