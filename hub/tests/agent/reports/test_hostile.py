@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.reports.collector import MAX_FAILURES, MAX_FINDINGS, Report, plain
-from codebuddy.agent.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, Reader, read_file_report, reader_for
+from codebuddy.agent.reports.collector import MAX_FAILURES, MAX_FINDINGS, Reader, Report, strip_escapes
+from codebuddy.agent.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, read_file_report, reader_for
 
 RECORDED = Path(__file__).parent / "recorded"
 PRINTED = sorted(path for path in RECORDED.glob("*/*.txt") if path.stat().st_size)
@@ -208,9 +208,9 @@ def test_twice_the_lines_take_about_twice_the_steps(format_name: str) -> None:
 
 
 def test_escapes_are_taken_out_of_a_line_and_nothing_else_is() -> None:
-    assert plain("\x1b[1;31mred\x1b[0m \x1b]8;;file:///x\x07link\x1b]8;;\x1b\\ [0m") == "red link [0m"
-    assert plain("\x1b[" * 10 + "x") == "\x1b[" * 9  # only the last one is whole
-    assert plain("a" * LONGEST + "b") == "a" * LONGEST
+    assert strip_escapes("\x1b[1;31mred\x1b[0m \x1b]8;;file:///x\x07link\x1b]8;;\x1b\\ [0m") == "red link [0m"
+    assert strip_escapes("\x1b[" * 10 + "x") == "\x1b[" * 9  # only the last one is whole
+    assert strip_escapes("a" * LONGEST + "b") == "a" * LONGEST
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.agent.reports.collector import Counts, Finding, Report, Severity, joined
+from codebuddy.agent.reports.collector import Counts, Finding, Report, Severity, merge_reports
 from codebuddy.agent.runs.reporting import ReportReader
 
 
@@ -26,14 +26,14 @@ def finding(severity: Severity) -> Finding:
     ],
 )
 def test_what_could_not_be_read_is_told_unless_another_tells_how_it_went(other: Report, problem: str | None) -> None:
-    report = joined([Report(problem="no report"), other])
+    report = merge_reports([Report(problem="no report"), other])
     assert report.problem == problem
     assert (report.counts, report.findings) == (other.counts, other.findings)
 
 
 def test_one_report_stays_as_it_is() -> None:
     report = Report(counts=Counts(1, 2, 3), findings=[finding("error")], more_findings=4, problem="cut")
-    assert joined([report]) == report
+    assert merge_reports([report]) == report
 
 
 OUTPUT = b"main.c: In function 'main':\nmain.c:1:12: error: expected ';' before '}' token\n"

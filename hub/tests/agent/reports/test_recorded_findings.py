@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.agent.reports.collector import Finding, Report, from_display
+from codebuddy.agent.reports.collector import Finding, Report, column_at_cell
 
 # By recording: place, severity, code, source and first line of each finding.
 CASES: list[tuple[str, list[tuple[str, str, str | None, str, str]]]] = [
@@ -715,7 +715,7 @@ def test_a_column_behind_an_emoji_is_right_in_the_unit_that_is_told(
         "byte": len(before.encode("utf-8")),
     }
     if finding.unit == "display":
-        assert from_display(line, column) == len(before) + 1
+        assert column_at_cell(line, column) == len(before) + 1
     else:
         assert widths[finding.unit] + 1 == column
 

@@ -1,4 +1,4 @@
-"""Test reports and compiler output, read into counts, failures and diagnostics.
+"""Readers of test reports and compiler output, which give counts, failures and diagnostics.
 
-Used by the agent's runs. Input is untrusted, so every parser is bounded and runs in linear time.
+Input is untrusted, so every reader is bounded and runs in linear time. Standard library only.
 """

@@ -9,7 +9,7 @@ from typing import Final
 
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.agent.reports.collector import Failure, Finding, Report, from_display, joined
+from codebuddy.agent.reports.collector import Failure, Finding, Report, column_at_cell, merge_reports
 from codebuddy.agent.reports.formats import FILE_FORMATS, read_file_report, reader_for
 from codebuddy.agent.runs.output import open_file
 from codebuddy.agent.runs.process import Stream
@@ -63,7 +63,7 @@ class ReportReader:
             if rest:
                 self._feed(rest)
         files = [self._read_file(one) for one in self._file_formats]
-        told = self._told(joined([*files, *(reader.finish() for reader in self._readers)]))
+        told = self._told(merge_reports([*files, *(reader.finish() for reader in self._readers)]))
         if exit_code and told.report_problem is None and not told.failures and not told.diagnostics:
             formats = " and ".join(self._formats)
             told.report_problem = (
@@ -151,7 +151,7 @@ class ReportReader:
         """Give a place in code points; what the file no longer has is its nearest."""
         index, character = max(0, (line or 1) - 1), max(0, (column or 1) - 1)
         if finding.unit == "display":
-            character = from_display(lines[min(index, len(lines) - 1)], character + 1) - 1
+            character = column_at_cell(lines[min(index, len(lines) - 1)], character + 1) - 1
         return from_lsp(lines, {"line": index, "character": character}, _ENCODINGS.get(finding.unit, "utf-32"))
 
     def _place(self, path: str) -> Path | None:
