@@ -24,7 +24,7 @@ from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.run_tools import Commands, run_tools
 from codebuddy.agent.runs.process import ForkServer
-from codebuddy.agent.runs.supervisor import end_strays
+from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.health_check import WRITE_SECONDS, write_state
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
@@ -169,9 +169,9 @@ class Orphans:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._reap()
-            own = {self._forks.look(), *self._forks.supervisors}
+            own = {self._forks.poll(), *self._forks.supervisors}
             if self._forks.was_killed:
-                end_strays(partial(_is_stray, own))  # not in a thread: nothing of ours is started meanwhile
+                stop_and_kill(partial(_is_stray, own))  # not in a thread: nothing of ours is started meanwhile
 
     def _reap(self) -> None:
         """Reap what had ended at the last look too: whoever started a process here takes its status at once."""
@@ -292,7 +292,7 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     async with agent.commands.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
-        tasks.start_soon(Orphans(agent.commands.runs.forks).run)
+        tasks.start_soon(Orphans(agent.commands.runs.fork_server).run)
         tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)
         tasks.start_soon(dial_for_ever, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -46,7 +46,7 @@ def test_the_host_is_named_that_is_not_declared() -> None:
     assert ": its output names files.example.org, and egress is a.example.org, *.b.example.org; see" in advice
     declared = str(network_advice(output, ["a.example.org", "*.b.example.org", "files.example.org"], "api"))
     assert "(of others when their network is in codebuddy_egress_networks)" in declared
-    assert "the container that ends in api.egress" in declared
+    assert "the container whose name ends in api.egress" in declared
 
 
 def test_a_refusal_that_may_be_anybodys_is_told_as_that() -> None:
@@ -57,7 +57,7 @@ def test_a_refusal_that_may_be_anybodys_is_told_as_that() -> None:
 
 @pytest.mark.parametrize("output", SEALED[:1])
 def test_what_goes_past_the_proxy_is_told_of_it(output: str) -> None:
-    assert "past the proxy, which is the only way out of api" in str(network_advice(output, "any", "api"))
+    assert "It tried to bypass the proxy, which is the only way out of api" in str(network_advice(output, "any", "api"))
 
 
 @pytest.mark.parametrize("output", ["", "AssertionError: 403 != 200", "HTTP error: Forbidden", "1 failed"])

@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from codebuddy.agent.runs.process import Ended, ForkServer, Program, Stream, run_process
+from codebuddy.agent.runs.process import ForkServer, ProcessEnd, Program, Stream, run_process
 from codebuddy.process_tree import MARK, processes
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ class Ran:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[Stream, bytes]] = []
-        self.ended: Ended
+        self.ended: ProcessEnd
 
     async def take(self, stream: Stream, data: bytes) -> None:
         self.pieces.append((stream, data))
@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_output_and_exit_code(run: Run) -> None:
     ran = await run("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, 3, None)
+    assert (ran.ended.stop_reason, ran.ended.exit_code, ran.ended.signal) == (None, 3, None)
     assert (ran.of("stdout"), ran.of("stderr")) == ("out\n", "err\n")
 
 
@@ -147,25 +147,25 @@ async def test_an_end_by_signal_names_it(run: Run, number: int) -> None:
         idle_timeout_seconds=1,
     )
     if number in (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH):  # which end nothing
-        assert ran.ended.why == "idle_timeout"
+        assert ran.ended.stop_reason == "idle_timeout"
     else:
         name = signal.Signals(number).name if number < 32 else "SIGRT+1"
-        assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, None, name)
+        assert (ran.ended.stop_reason, ran.ended.exit_code, ran.ended.signal) == (None, None, name)
 
 
 async def test_time_out_keeps_what_was_printed(run: Run) -> None:
     ran = await run("sh", "-c", "echo begun; sleep 600", timeout_seconds=1)
-    assert (ran.ended.why, ran.output) == ("timeout", "begun\n")
+    assert (ran.ended.stop_reason, ran.output) == ("timeout", "begun\n")
 
 
 async def test_what_is_printed_at_the_end_of_a_run_that_is_ended_is_kept(run: Run) -> None:
     ran = await run("sh", "-c", "trap 'echo bye; exit 0' TERM; echo begun; sleep 600 & wait", timeout_seconds=0.5)
-    assert (ran.ended.why, ran.output) == ("timeout", "begun\nbye\n")
+    assert (ran.ended.stop_reason, ran.output) == ("timeout", "begun\nbye\n")
 
 
 async def test_silence_ends_a_run_that_may_otherwise_go_on(run: Run) -> None:
     ran = await run("sh", "-c", "echo begun; sleep 600", idle_timeout_seconds=0.3)
-    assert (ran.ended.why, ran.output) == ("idle_timeout", "begun\n")
+    assert (ran.ended.stop_reason, ran.output) == ("idle_timeout", "begun\n")
 
 
 async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
@@ -178,7 +178,7 @@ async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
 
         tasks.start_soon(end)
         ran = await run("sleep", "600", stop=stop)
-    assert ran.ended.why == "cancelled"
+    assert ran.ended.stop_reason == "cancelled"
 
 
 async def test_its_time_ends_a_run_whose_output_nobody_takes_any_more(run: Run) -> None:
@@ -189,7 +189,7 @@ async def test_its_time_ends_a_run_whose_output_nobody_takes_any_more(run: Run) 
 
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     ran = await run(*python(program), timeout_seconds=0.5, on_output=take)
-    assert ran.ended.why == "timeout"
+    assert ran.ended.stop_reason == "timeout"
 
 
 STUBBORN = "trap '' TERM; echo $$; sleep 600 & echo $!; wait; wait; sleep 600"
@@ -222,7 +222,7 @@ async def test_a_daemon_that_left_session_parent_and_environment_ends_with_the_r
     pids = [int(line) for line in ran.output.split()]
     assert len(pids) == 2
     assert all(gone(pid) for pid in pids)
-    assert ran.ended.why == ("timeout" if then else None)
+    assert ran.ended.stop_reason == ("timeout" if then else None)
 
 
 async def test_cancelling_ends_all_of_it_before_it_is_over(run: Run) -> None:
@@ -259,7 +259,7 @@ async def test_what_forks_as_fast_as_it_can_is_ended(run: Run) -> None:
     )
     ran = await run(*python(bomb), timeout_seconds=0.5)
     leader = int(ran.output.split()[0])
-    assert ran.ended.why == "timeout"
+    assert ran.ended.stop_reason == "timeout"
     assert gone(leader)
     assert not [pid for pid, _ in processes() if "end = time.monotonic() + 20" in command_of(pid)]
 
