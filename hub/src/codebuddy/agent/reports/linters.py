@@ -51,7 +51,7 @@ class MypyReader(Reader):
         finding = self._collector.pending
         if self._FATAL.match(line):
             self._collector.set_problem(line)
-        elif finding is None or finding.code is not None or len(finding.message) > 1:
+        elif finding is None or finding.code is not None or len(finding.message) > 1 or self._MESSAGE.search(line):
             return
         elif line and not line[0].isspace() and not line.startswith(("Found ", "Success: ")):
             finding.message[0] = f"{finding.message[0].rstrip()} {line}"[:4096]

@@ -1,4 +1,4 @@
-"""Reports of one run in several formats, put together."""
+"""Merged reports of one run that has several formats, and reports in terms of the project."""
 
 from __future__ import annotations
 
