@@ -12,7 +12,7 @@ from codebuddy.agent.runs.reporting import ReportReader
 
 
 def finding(severity: Severity) -> Finding:
-    return Finding("a.c", 1, 1, None, None, severity, "said", None, "gcc", "codepoint")
+    return Finding("a.c", 1, 1, severity, "said", "gcc", "codepoint")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _MAX_NAME = 2000
 _MAX_CODE = 200
 _MAX_PROBLEM = 500
 _MAX_MESSAGE = 2000
-_MAX_NOTES = 40  # lines
+_MAX_NOTES = 39  # lines of a message after the first
 _MAX_DIGITS = 9
 
 
@@ -59,30 +59,30 @@ class Failure:
     duration_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # it does not change once it is in a report
 class Finding:
     """A diagnostic of a compiler or linter. Lines and columns count from 1.
 
     Args:
         path: as the tool gives it: relative to the working directory, or absolute.
         line: 1 also where the tool names the file only.
-        end_column: the column after its last character.
         severity: what the tool calls it, in the words of a language server.
         message: without the tool's decoration; the lines after the first are the tool's notes.
-        code: the rule, or the number of the error.
         source: the tool.
+        code: the rule, or the number of the error.
+        end_column: the column after its last character.
     """
 
     path: str
     line: int
     column: int | None
-    end_line: int | None
-    end_column: int | None
     severity: Severity
     message: str
-    code: str | None
     source: str
     unit: Unit
+    code: str | None = None
+    end_line: int | None = None
+    end_column: int | None = None
 
 
 @dataclass(slots=True)
@@ -129,25 +129,6 @@ class Location(NamedTuple):
     line: int
 
 
-@dataclass(slots=True)
-class PendingFinding:
-    """A finding to which more lines may still be added."""
-
-    location: Location
-    column: int | None
-    severity: Severity
-    message: list[str]
-    code: str | None = None
-    source: str | None = None
-    end: tuple[int, int] | None = None
-    unit: Unit | None = None
-
-    def note(self, line: str) -> None:
-        """Add a line to the message."""
-        if len(self.message) < _MAX_NOTES:
-            self.message.append(line)
-
-
 class Collector:
     """Collects counts, failures and findings in the order in which they are added.
 
@@ -157,7 +138,8 @@ class Collector:
     """
 
     def __init__(self, source: str = "", unit: Unit = "codepoint") -> None:
-        self.pending: PendingFinding | None = None
+        self.pending: Finding | None = None
+        """The last finding, which may still change."""
         self._source = source
         self._unit = unit
         self._report = Report()
@@ -197,37 +179,31 @@ class Collector:
             Failure(encodable(name, _MAX_NAME), text or "It failed.", path and _clean_path(path), line, duration)
         )
 
-    def begin(self, finding: PendingFinding) -> None:
-        """Begin a finding, which takes notes until the next one begins."""
+    def begin(
+        self, location: Location, column: int | None, severity: Severity, message: str, code: str | None = None
+    ) -> Finding:
+        """Begin a finding; it may change until the next one begins."""
         self.close()
-        self.pending = finding
+        self.pending = Finding(*location, column, severity, message, self._source, self._unit, code)
+        return self.pending
 
     def note(self, line: str) -> None:
         """Add a line to the message of the pending finding, if there is one."""
-        if self.pending is not None:
-            self.pending.note(line)
+        finding = self.pending
+        if finding is not None and len(finding.message) <= _MAX_MESSAGE and finding.message.count("\n") < _MAX_NOTES:
+            finding.message = f"{finding.message}\n{line}"
 
     def close(self) -> None:
         """Add the pending finding, unless an equal one was added before."""
-        pending, self.pending = self.pending, None
-        path = "" if pending is None else _clean_path(pending.location.path)
-        if pending is None or not path:
+        finding, self.pending = self.pending, None
+        if finding is None or not (path := _clean_path(finding.path)):
             return
         if len(self._report.findings) >= MAX_FINDINGS:
             self._report.more_findings += 1
             return
-        finding = Finding(
-            path=path,
-            line=pending.location.line,
-            column=pending.column,
-            end_line=pending.end[0] if pending.end else None,
-            end_column=pending.end[1] if pending.end else None,
-            severity=pending.severity,
-            message=encodable(trim_message(pending.message), _MAX_PATH),
-            code=None if pending.code is None else encodable(pending.code, _MAX_CODE),
-            source=pending.source or self._source,
-            unit=pending.unit or self._unit,
-        )
+        finding.path = path
+        finding.message = encodable(trim_message(finding.message.split("\n")), _MAX_PATH)
+        finding.code = None if finding.code is None else encodable(finding.code, _MAX_CODE)
         if finding not in self._seen:
             self._seen.add(finding)
             self._report.findings.append(finding)

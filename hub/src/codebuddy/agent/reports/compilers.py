@@ -8,7 +8,6 @@ from typing import Final
 
 from codebuddy.agent.reports.collector import (
     Location,
-    PendingFinding,
     Reader,
     Severity,
     make_location,
@@ -70,10 +69,10 @@ class GccReader(Reader):
             return True
         message, code = _split_option(message)
         severity = _GCC_SEVERITIES.get(found[3], "error")
-        finding = PendingFinding(location, parse_number(found[2]), severity, [message, *self._context], code)
+        message = "\n".join([message, *self._context])
+        finding = self._collector.begin(location, parse_number(found[2]), severity, message, code)
         if code == "-Wclang-format-violations":
             finding.source, finding.unit = "clang-format", "byte"
-        self._collector.begin(finding)
         self._context.clear()
         return True
 
@@ -85,7 +84,7 @@ class GccReader(Reader):
         path = path[path.rfind(": ") + 2 :] if ": " in path else path
         if path and not path[0].isspace():
             location = Location(path, parse_number(found[1]) or 1)
-            self._collector.begin(PendingFinding(location, None, "error", [line[found.start(2) :]], source="ld"))
+            self._collector.begin(location, None, "error", line[found.start(2) :]).source = "ld"
         return True
 
     def _read_cmake(self, line: str) -> bool:
@@ -96,7 +95,7 @@ class GccReader(Reader):
             location = make_location(line[found.end() : end.start()], end[1])
             if location is not None:
                 severity: Severity = "error" if found[1] == "Error" else "warning"
-                self._collector.begin(PendingFinding(location, None, severity, [], source="cmake"))
+                self._collector.begin(location, None, severity, "").source = "cmake"
                 self._in_cmake = True
         return True
 
@@ -140,8 +139,7 @@ class TscReader(Reader):
         if match := match_message(_PLAIN, line) or match_message(_PRETTY, line):
             found, location = match
             severity = _TSC_SEVERITIES.get(found[3], "error")
-            message = [line[found.end() :]]
-            self._collector.begin(PendingFinding(location, parse_number(found[2]), severity, message, found[4]))
+            self._collector.begin(location, parse_number(found[2]), severity, line[found.end() :], found[4])
             self._in_source = False
         elif _RELATED.match(line):
             self._collector.note(f"note: {line.strip()}")

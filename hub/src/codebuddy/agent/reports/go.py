@@ -13,7 +13,6 @@ from codebuddy.agent.reports.collector import (
     MAX_FAILURES,
     Collector,
     Location,
-    PendingFinding,
     Reader,
     Report,
     Severity,
@@ -64,15 +63,8 @@ class _GoMessages:
             return False
         by_vet = self._in_vet and checked == path
         severity: Severity = "warning" if by_vet else "error"
-        self._collector.begin(
-            PendingFinding(
-                location,
-                parse_number(found[3]),
-                severity,
-                [line[found.end() :]],
-                source="vet" if by_vet else "go",
-            )
-        )
+        finding = self._collector.begin(location, parse_number(found[3]), severity, line[found.end() :])
+        finding.source = "vet" if by_vet else "go"
         return True
 
     def _continue(self, line: str) -> bool:

@@ -10,7 +10,6 @@ from xml.parsers import expat
 from codebuddy.agent.reports.collector import (
     Collector,
     Location,
-    PendingFinding,
     Report,
     in_project,
     locations_in,
@@ -143,7 +142,7 @@ class _Document:
             name, message, location = case.failure()
             self.collector.add_failure(name, message, location, parse_seconds(case.attributes.get("time")))
             if case.message == _COLLECTION_FAILURE and isinstance(location, Location):
-                self.collector.begin(PendingFinding(location, None, "error", message, source="pytest"))
+                self.collector.begin(location, None, "error", "\n".join(message)).source = "pytest"
         elif case.skipped:
             self.collector.count(skipped=1)
         else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from codebuddy.agent.reports.collector import (
+    Finding,
     Location,
-    PendingFinding,
     Reader,
     Severity,
     make_location,
@@ -35,34 +35,32 @@ class MypyReader(Reader):
         found, location = match
         text = line[found.end() :]
         previous = self._collector.pending
-        if found[5] == "note" and previous is not None and previous.location == location:
-            previous.note(f"note: {text}")
+        if found[5] == "note" and previous is not None and (previous.path, previous.line) == location:
+            self._collector.note(f"note: {text}")
             return
         severity: Severity = "error" if found[5] == "error" else "information"
-        finding = PendingFinding(location, parse_number(found[2]), severity, [text])
+        finding = self._collector.begin(location, parse_number(found[2]), severity, text)
         end_line, end_column = parse_number(found[3]), parse_number(found[4])
         if end_line and end_column:
-            finding.end = (end_line, end_column + 1)  # mypy names the last character
+            finding.end_line, finding.end_column = end_line, end_column + 1  # mypy names the last character
         self._take_code(finding)
-        self._collector.begin(finding)
 
     def _continue(self, line: str) -> None:
         """Take a line that begins no message: --pretty wraps messages, and shows the indented line of the file."""
         finding = self._collector.pending
         if self._FATAL.match(line):
             self._collector.set_problem(line)
-        elif finding is None or finding.code is not None or len(finding.message) > 1 or self._MESSAGE.search(line):
+        elif finding is None or finding.code is not None or "\n" in finding.message or self._MESSAGE.search(line):
             return
         elif line and not line[0].isspace() and not line.startswith(("Found ", "Success: ")):
-            finding.message[0] = f"{finding.message[0].rstrip()} {line}"[:4096]
+            finding.message = f"{finding.message.rstrip()} {line}"[:4096]
             self._take_code(finding)
 
-    def _take_code(self, finding: PendingFinding) -> None:
-        message = finding.message[0]
+    def _take_code(self, finding: Finding) -> None:
+        message = finding.message
         start = message.rfind(" [")
         if message.endswith("]") and start >= 0 and self._CODE.match(message[start + 2 : -1]):
-            finding.code = message[start + 2 : -1]
-            finding.message[0] = message[:start].rstrip()
+            finding.message, finding.code = message[:start].rstrip(), message[start + 2 : -1]
 
 
 class RuffReader(Reader):
@@ -100,8 +98,7 @@ class RuffReader(Reader):
         if location.path and found is not None:
             code = found[1] or found[2]
             severity: Severity = "error" if code in self._ERRORS else "warning"
-            message = [rule[found.end() :]]
-            self._collector.begin(PendingFinding(location, parse_number(column), severity, message, code))
+            self._collector.begin(location, parse_number(column), severity, rule[found.end() :], code)
 
 
 class PyflakesReader(Reader):
@@ -117,7 +114,7 @@ class PyflakesReader(Reader):
             found, location = match
             message = line[found.end() :]
             severity: Severity = "error" if message.startswith("undefined name ") else "warning"
-            self._collector.begin(PendingFinding(location, parse_number(found[2]), severity, [message]))
+            self._collector.begin(location, parse_number(found[2]), severity, message)
         elif line.strip() == "^" and self._collector.pending is not None:
             self._collector.pending.severity = "error"  # pyflakes shows only what cannot be parsed
 
@@ -135,7 +132,7 @@ class BlackReader(Reader):
     def _read(self, line: str) -> None:
         if line.startswith(self._UNFORMATTED):
             location = Location(line.removeprefix(self._UNFORMATTED), 1)
-            self._collector.begin(PendingFinding(location, None, "warning", ["File would be reformatted"]))
+            self._collector.begin(location, None, "warning", "File would be reformatted")
         elif found := self._CANNOT_PARSE.match(line):
             path, _, rest = line[found.end() :].partition(":")
             row, _, column = rest.partition(":")
@@ -150,4 +147,4 @@ class BlackReader(Reader):
         if location is not None and location.path:
             # black counts columns from 0.
             counted = int(column) + 1 if column and column.isdecimal() and len(column) < 9 else None
-            self._collector.begin(PendingFinding(location, counted, "error", [reason]))
+            self._collector.begin(location, counted, "error", reason)

@@ -9,7 +9,6 @@ from pathlib import Path
 from codebuddy.agent.reports.collector import (
     MAX_FAILURES,
     Location,
-    PendingFinding,
     Reader,
     Report,
     in_project,
@@ -219,7 +218,7 @@ class PytestReader(Reader):
         if collecting:
             name = name or title[collecting.end() :]
             if location is not None:
-                self._collector.begin(PendingFinding(location, None, "error", message))
+                self._collector.begin(location, None, "error", "\n".join(message))
         elif not name:
             name = _PHASE.sub("", title)
             if locations:

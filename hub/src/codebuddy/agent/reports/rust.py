@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codebuddy.agent.reports.collector import (
     MAX_FAILURES,
     Collector,
+    Finding,
     Location,
-    PendingFinding,
     Reader,
     Report,
     Severity,
@@ -56,25 +57,21 @@ class _RustcMessages:
             self._locate(line[arrow.end() :])
         elif match := match_message(_SHORT, line):
             found, location = match
-            message = [line[found.end() :]]
-            self._begin(PendingFinding(location, parse_number(found[2]), _severity(found[3]), message, found[4]))
+            self._begin(location, found[2], found[3], line[found.end() :], found[4])
         elif self._collector.pending is not None:
             self._add_detail(self._collector.pending, line)
 
-    def _begin(self, finding: PendingFinding) -> None:
-        _set_source(finding)
-        self._collector.begin(finding)
+    def _begin(self, location: Location, column: str, level: str, message: str, code: str | None) -> None:
+        _set_source(self._collector.begin(location, parse_number(column), _severity(level), message, code))
 
     def _locate(self, text: str) -> None:
         head, split = _HEAD.match(self._head), split_location(text)
         if head and split:
-            location, column = split
-            message = [self._head[head.end() :]]
-            self._begin(PendingFinding(location, parse_number(column), _severity(head[1]), message, head[2]))
+            self._begin(*split, head[1], self._head[head.end() :], head[2])
             self.error = ""
         self._head = ""
 
-    def _add_detail(self, finding: PendingFinding, line: str) -> None:
+    def _add_detail(self, finding: Finding, line: str) -> None:
         if note := _NOTE.match(line):
             lint, page = _LINT.search(line), _CLIPPY_PAGE.search(line)
             if lint is not None:
@@ -82,10 +79,10 @@ class _RustcMessages:
             elif page is not None:
                 finding.code = finding.code or f"clippy::{page[1]}"
             else:
-                finding.note(line[note.start() :].strip(" ="))
+                self._collector.note(line[note.start() :].strip(" ="))
             _set_source(finding)
         elif _LABEL.match(line) and (label := _label(line)):
-            finding.note(label)
+            self._collector.note(label)
 
 
 class CargoReader(Reader):
@@ -122,28 +119,29 @@ class CargoReader(Reader):
             return
         code = message.get("code")
         name = code.get("code") if isinstance(code, dict) else None
-        finding = PendingFinding(Location(path, line), column, _severity(level), text.split("\n")[:20])
+        text = "\n".join(text.split("\n")[:20])
+        finding = self._collector.begin(Location(path, line), column, _severity(level), text)
         finding.code = name if isinstance(name, str) else None
         end_line, end_column = _position(span, "line_end"), _position(span, "column_end")
-        finding.end = (end_line, end_column) if end_line and end_column else None
+        if end_line and end_column:
+            finding.end_line, finding.end_column = end_line, end_column
         if isinstance(label := span.get("label"), str):
-            finding.note(label)
+            self._collector.note(label)
         for child in _objects(message.get("children")):
             note = child.get("message")
             if isinstance(note, str) and not _LINT.search(note) and not _CLIPPY_PAGE.search(note):
-                finding.note(f"{child.get('level')}: {note}")
+                self._collector.note(f"{child.get('level')}: {note}")
         _set_source(finding)
-        self._collector.begin(finding)
 
 
 def _severity(word: str) -> Severity:
     return "warning" if word == "warning" else "error"
 
 
-def _set_source(finding: PendingFinding) -> None:
+def _set_source(finding: Finding) -> None:
     if finding.code is not None and finding.code.startswith("clippy::"):
         finding.source = "clippy"
-    elif finding.location.path.endswith("Cargo.toml"):
+    elif finding.path.endswith("Cargo.toml"):
         finding.source = "cargo"
 
 
@@ -185,17 +183,16 @@ _MAX_FRAMES = 20
 _MAX_THREADS = 200
 
 
+@dataclass(slots=True)
 class _Panic:
     """The message of a panic, and its locations: its own, if that could be read, then those of its backtrace."""
 
-    def __init__(self, location: Location | None, message: list[str]) -> None:
-        self.message = message
-        self._own = [] if location is None else [location]
-        self.frames: list[Location] = []
+    message: list[str]
+    locations: list[Location]
 
     def project_location(self, root: str | None) -> Location | None:
         """Give the first location in the project: of the panic, or else of the call that led to it."""
-        return next((location for location in [*self._own, *self.frames] if in_project(location.path, root)), None)
+        return next((location for location in self.locations if in_project(location.path, root)), None)
 
 
 class _Panics:
@@ -214,8 +211,8 @@ class _Panics:
             return
         elif frame := _FRAME.match(line):
             self._in_message = False
-            if len(self.last.frames) < _MAX_FRAMES and (split := split_location(line[frame.end() :])):
-                self.last.frames.append(split[0])
+            if len(self.last.locations) <= _MAX_FRAMES and (split := split_location(line[frame.end() :])):
+                self.last.locations.append(split[0])
         elif _PANIC_END.match(line):
             self._in_message = False
         elif self._in_message and len(self.last.message) < _MAX_LINES:
@@ -228,7 +225,7 @@ class _Panics:
         else:
             where, message = rest, []
         split = split_location(where.rstrip(":"))
-        self.last = _Panic(split[0] if split else None, message)
+        self.last = _Panic(message, [split[0]] if split else [])
         self._in_message = not message
         if len(self.by_thread) < _MAX_THREADS:
             self.by_thread[thread] = self.last
