@@ -25,13 +25,13 @@ def finding(severity: Severity) -> Finding:
         (Report(problem="another"), "no report"),
     ],
 )
-def test_what_could_not_be_read_is_told_unless_another_tells_how_it_went(other: Report, problem: str | None) -> None:
+def test_a_problem_is_kept_unless_another_report_is_conclusive(other: Report, problem: str | None) -> None:
     report = merge_reports([Report(problem="no report"), other])
     assert report.problem == problem
     assert (report.counts, report.findings) == (other.counts, other.findings)
 
 
-def test_one_report_stays_as_it_is() -> None:
+def test_a_single_report_is_unchanged() -> None:
     report = Report(counts=Counts(1, 2, 3), findings=[finding("error")], more_findings=4, problem="cut")
     assert merge_reports([report]) == report
 
@@ -53,7 +53,7 @@ def test_a_report_that_does_not_account_for_a_failure_says_so(
 
 
 @pytest.mark.parametrize("compiles", [True, False])
-def test_tests_that_do_not_compile_are_told_as_what_the_compiler_found(tmp_path: Path, compiles: bool) -> None:
+def test_tests_that_do_not_compile_give_the_compilers_diagnostics(tmp_path: Path, compiles: bool) -> None:
     (tmp_path / "main.c").write_text("int main() {\n}\n")
     file = tmp_path / "report.xml"
     reader = ReportReader(["junit", "gcc"], file, Tree("p", tmp_path), tmp_path)

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
@@ -89,10 +90,8 @@ class OutputBuffer:
         self._head: list[Piece] = []
         self._tail: list[Piece] = []
         self._tail_size = 0
-        self.total = 0
-        """Bytes printed so far."""
-        self.omitted = 0
-        """Bytes that were dropped."""
+        self.total = 0  # bytes printed so far
+        self.omitted = 0  # bytes that were dropped
 
     def add(self, stream: StretchOf, data: bytes) -> None:
         """Take the next output."""
@@ -308,10 +307,8 @@ class Transcript:
         self._pending: list[Piece] = []
         self._pending_size = 0
         self._writing: list[Piece] = []
-        self.total = 0
-        """Bytes printed so far."""
-        self.problem: str | None = None
-        """Why later output is not kept."""
+        self.total = 0  # bytes printed so far
+        self.problem: str | None = None  # why later output is not kept
 
     @classmethod
     def load(cls, directory: Path, limit: int) -> Transcript:
@@ -378,37 +375,30 @@ class Transcript:
 
     def snapshot(self, start: int = 0) -> Iterator[tuple[int, Piece]]:
         """Give the pieces that are kept from about `start` on, and where each begins; another thread may iterate."""
-        waiting = [*self._writing, *self._pending]
-        at = self.total - _size(waiting)
-        in_memory = []
-        for piece in waiting if self.problem is None else []:
-            in_memory.append((at, piece))
-            at += len(piece.data)
-        written = in_memory[0][0] if in_memory else self.total
+        in_memory = [*self._writing, *self._pending] if self.problem is None else []
+        written = self.total - _size(in_memory)
         segments = [replace(one) for one in self._store.segments if one.start < written and one.end > start]
-        return _pieces(segments, in_memory)
+        return _pieces(segments, written, in_memory)
 
 
 def _join(pieces: list[Piece]) -> list[Piece]:
     """Join neighbours of one stream, so that a program that prints byte by byte costs no frame for each."""
-    joined: list[tuple[StretchOf, list[bytes]]] = []
-    for stream, data in pieces:
-        if joined and joined[-1][0] == stream:
-            joined[-1][1].append(data)
-        else:
-            joined.append((stream, [data]))
-    return [Piece(stream, b"".join(data)) for stream, data in joined]
+    groups = groupby(pieces, key=lambda piece: piece.stream)
+    return [Piece(stream, b"".join(piece.data for piece in group)) for stream, group in groups]
 
 
-def _pieces(segments: list[_Segment], in_memory: list[tuple[int, Piece]]) -> Iterator[tuple[int, Piece]]:
+def _pieces(segments: list[_Segment], written: int, in_memory: list[Piece]) -> Iterator[tuple[int, Piece]]:
     for segment in segments:
         at = segment.start
         for piece in segment.read():
-            if in_memory and at >= in_memory[0][0]:
-                break  # written meanwhile
+            if at >= written:
+                break  # it was in memory when the snapshot was taken
             yield at, piece
             at += len(piece.data)
-    yield from in_memory
+    at = written
+    for piece in in_memory:
+        yield at, piece
+        at += len(piece.data)
 
 
 def _read_page(snapshot: Iterator[tuple[int, Piece]], start: int, max_bytes: int) -> Page:

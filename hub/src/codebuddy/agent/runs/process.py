@@ -85,10 +85,8 @@ class ForkServer:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.was_killed = False
-        """Whether it was killed at any time, so that processes may be left that it would have ended."""
-        self.supervisors: set[int] = set()
-        """The ids of the supervisors that run."""
+        self.was_killed = False  # at any time, so that processes may be left that it would have ended
+        self.supervisors: set[int] = set()  # the process ids of those that run
 
     def poll(self) -> int | None:
         """Give its process id, if it runs."""
@@ -263,27 +261,18 @@ class _Input:
             writer.close()
 
 
+@dataclass
 class _SupervisedProcess:
-    """A program that runs under its supervisor.
+    """A program that runs under its supervisor."""
 
-    Args:
-        reader, writer: of the supervisor's control socket.
-        supervisor: the supervisor's process id.
-    """
+    reader: asyncio.StreamReader  # of the supervisor's control socket
+    writer: asyncio.StreamWriter
+    family: Family
+    fork_server: ForkServer
+    supervisor: int  # its process id
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        family: Family,
-        fork_server: ForkServer,
-        supervisor: int,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._family = family
-        self._fork_server, self._supervisor = fork_server, supervisor
-        fork_server.supervisors.add(supervisor)
+    def __post_init__(self) -> None:
+        self.fork_server.supervisors.add(self.supervisor)
         self.ended: asyncio.Task[dict[str, Any] | None] = asyncio.create_task(self._read_end())
 
     @classmethod
@@ -323,15 +312,15 @@ class _SupervisedProcess:
     async def end(self) -> None:
         """End the whole run, and return when nothing is left."""
         with contextlib.suppress(ConnectionError):
-            self._writer.write(TERMINATE)
+            self.writer.write(TERMINATE)
         done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
         if not done:
-            self._writer.close()
-            await asyncio.to_thread(self._family.kill)
+            self.writer.close()
+            await asyncio.to_thread(self.family.kill)
 
     def close(self) -> None:
         """Close the control socket; the supervisor then kills what still runs."""
-        self._writer.close()
+        self.writer.close()
         self.ended.cancel()
 
     def result(self, stop_reason: StopReason | None) -> ProcessEnd:
@@ -354,13 +343,13 @@ class _SupervisedProcess:
 
     async def _read_end(self) -> dict[str, Any] | None:
         try:
-            message = _parse_message(await self._reader.readline())
+            message = _parse_message(await self.reader.readline())
         except ConnectionError:
             message = None
         finally:
-            self._fork_server.supervisors.discard(self._supervisor)
+            self.fork_server.supervisors.discard(self.supervisor)
         if message is None:
-            await asyncio.to_thread(self._family.kill)
+            await asyncio.to_thread(self.family.kill)
         return message
 
 
