@@ -56,8 +56,7 @@ def local_principal(project: str) -> Principal:
 async def listen_locally(server: LinkServer, project: str, path: Path) -> None:
     """Serve ``codebuddy spoke --stdio`` on a socket that only this user can open, until cancelled.
 
-    Args:
-        path: of the socket; what an earlier agent left there is replaced.
+    What an earlier agent left at its path is replaced.
     """
     principal = local_principal(project)
 
@@ -106,9 +105,7 @@ def _read_token(path: Path) -> str:
 async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
     """Keep a link to the hub: connect, serve until it ends, wait, connect again. Returns only when cancelled.
 
-    Args:
-        url: the hub's address for links.
-        token_path: file with this project's token, which is renewed while the agent runs.
+    The token is read each time, because its file is renewed while the agent runs.
     """
     hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
     delays = waits()
@@ -201,11 +198,7 @@ def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
 
 
 class Agent:
-    """One project's agent: its language servers, its tools, its state. Creating it starts nothing.
-
-    Args:
-        workspace: the project's directory.
-    """
+    """One project's agent: its language servers, its tools, its state. Creating it starts nothing."""
 
     def __init__(self, configuration: SpokeConfiguration, workspace: Path = WORKSPACE) -> None:
         self._project = configuration.project

@@ -48,8 +48,8 @@ def test_a_report_that_does_not_account_for_a_failure_says_so(
 ) -> None:
     reader = ReportReader(["mypy"], None, Tree("p", tmp_path), tmp_path)
     reader.add("stdout", b"1 failed in 0.1 s\n")
-    told = reader.finish(exit_code).report_problem
-    assert told is None if problem is None else str(told).startswith(problem)
+    reported = reader.finish(exit_code).report_problem
+    assert reported is None if problem is None else str(reported).startswith(problem)
 
 
 @pytest.mark.parametrize("compiles", [True, False])
@@ -61,12 +61,12 @@ def test_tests_that_do_not_compile_give_the_compilers_diagnostics(tmp_path: Path
         file.write_text('<testsuite name="s" tests="1"><testcase name="one" time="0.1"/></testsuite>')
     else:
         reader.add("stderr", OUTPUT)
-    told = reader.finish()
-    assert told.report_problem is None
+    reported = reader.finish()
+    assert reported.report_problem is None
     if compiles:
-        assert told.counts is not None
-        assert told.counts.passed == 1
-        assert told.diagnostics is None
+        assert reported.counts is not None
+        assert reported.counts.passed == 1
+        assert reported.diagnostics is None
     else:
-        assert told.counts is None
-        assert [(one.path, one.line, one.severity) for one in told.diagnostics or []] == [("p/main.c", 1, "error")]
+        assert reported.counts is None
+        assert [(one.path, one.line, one.severity) for one in reported.diagnostics or []] == [("p/main.c", 1, "error")]

@@ -87,8 +87,8 @@ async def test_a_job_can_be_read_after_a_restart(tmp_path: Path) -> None:
     save_run(tmp_path / "0123456789ab", job(transcript))
     (again,) = load_runs(tmp_path, "p", LIMIT)
     assert (again.job_id, again.end and again.end.reason) == (ID, "exited")
-    told = await read_job(again, JobOutputArguments(job_id=ID, offset=-5))
-    assert (told.output, [part.stream for part in told.streams], told.complete) == ("last\n", ["stderr"], True)
+    answer = await read_job(again, JobOutputArguments(job_id=ID, offset=-5))
+    assert (answer.output, [part.stream for part in answer.streams], answer.complete) == ("last\n", ["stderr"], True)
 
 
 async def test_a_job_that_was_running_is_loaded_as_ended_by_the_restart(tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ async def test_loading_does_not_block_on_what_a_project_put_there(tmp_path: Path
 
 
 def test_a_long_command_line_is_shortened(tmp_path: Path) -> None:
-    told = started(tmp_path, "cc", *["-DX"] * 1000).describe().argv
-    assert told[:2] == ["cc", "-DX"]
-    assert told[-1].endswith("…")
-    assert len(" ".join(told)) < 2010
+    argv = started(tmp_path, "cc", *["-DX"] * 1000).describe().argv
+    assert argv[:2] == ["cc", "-DX"]
+    assert argv[-1].endswith("…")
+    assert len(" ".join(argv)) < 2010
     assert [len(word) for word in started(tmp_path, "sh", "-c", "x" * 100_000).argv] == [2, 2, 1995]
 
 
@@ -180,10 +180,10 @@ async def test_a_search_continues_with_the_cursor(tmp_path: Path) -> None:
     found, cursor = list[str](), None
     while True:
         asked = JobOutputArguments(job_id=ID, pattern="7$", regex=True, limit=5000, cursor=cursor)
-        told = await read_job(run, asked)
-        found += [match.line_text for match in told.matches or []]
-        cursor = told.cursor
-        if told.complete:
+        answer = await read_job(run, asked)
+        found += [match.line_text for match in answer.matches or []]
+        cursor = answer.cursor
+        if answer.complete:
             break
     assert found == [line(n).decode().rstrip() for n in range(5000) if n % 10 == 7]
 
@@ -201,9 +201,9 @@ async def test_a_search_waits_for_a_matching_line(tmp_path: Path) -> None:
         tasks.start_soon(prints)
         with anyio.fail_after(20):
             asked = JobOutputArguments(job_id=ID, pattern="on 8080", wait_seconds=60)
-            told = await read_job(run, asked)
-    assert [match.line_text for match in told.matches or []] == ["Listening on 8080"]
-    assert not told.complete
+            answer = await read_job(run, asked)
+    assert [match.line_text for match in answer.matches or []] == ["Listening on 8080"]
+    assert not answer.complete
 
 
 async def test_a_search_stops_waiting_when_the_job_ends(tmp_path: Path) -> None:
@@ -217,9 +217,9 @@ async def test_a_search_stops_waiting_when_the_job_ends(tmp_path: Path) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ends)
         with anyio.fail_after(20):
-            told = await read_job(run, JobOutputArguments(job_id=ID, pattern="rest", wait_seconds=60))
-    assert [match.line_text for match in told.matches or []] == ["rest"]
-    assert told.complete
+            answer = await read_job(run, JobOutputArguments(job_id=ID, pattern="rest", wait_seconds=60))
+    assert [match.line_text for match in answer.matches or []] == ["rest"]
+    assert answer.complete
 
 
 async def test_a_slow_search_returns_a_cursor_that_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,8 +228,8 @@ async def test_a_slow_search_returns_a_cursor_that_continues(tmp_path: Path, mon
     await transcript.add("stdout", b"\n" * 1400 + b"here\n")
     rounds, cursor, found = 0, None, list[int]()
     while rounds == 0 or cursor is not None:
-        told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="here", cursor=cursor))
-        rounds, cursor, found = rounds + 1, told.cursor, found + [match.offset for match in told.matches or []]
+        answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="here", cursor=cursor))
+        rounds, cursor, found = rounds + 1, answer.cursor, found + [match.offset for match in answer.matches or []]
     assert (rounds, found) == (3, [1400])
 
 
@@ -237,8 +237,8 @@ async def test_a_line_in_two_pieces_around_another_streams_output_is_one_line(tm
     transcript = Transcript(tmp_path / "run", LIMIT)
     for stream, data in (("stdout", b"ab"), ("stderr", b"err\n"), ("stdout", b"cd\nrest")):
         await transcript.add(stream, data)
-    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="[a-z]", regex=True))
-    assert {(match.offset, match.stream, match.line_text) for match in told.matches or []} == {
+    answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="[a-z]", regex=True))
+    assert {(match.offset, match.stream, match.line_text) for match in answer.matches or []} == {
         (0, "stdout", "abcd"), (2, "stderr", "err"), (9, "stdout", "rest"),
     }  # fmt: skip
 
@@ -254,7 +254,7 @@ async def test_when_the_disk_is_not_writable_the_run_continues_and_says_so(tmp_p
     (tmp_path / "run").write_text("a file in the way")
     transcript = await filled(tmp_path / "run", 10_000)
     assert transcript.total == 1_000_000
-    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, offset=0))
-    assert told.complete
-    assert told.message is not None
-    assert "could be kept" in told.message
+    answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, offset=0))
+    assert answer.complete
+    assert answer.message is not None
+    assert "could be kept" in answer.message

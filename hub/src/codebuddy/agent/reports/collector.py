@@ -43,65 +43,41 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A test that failed.
+    """A test that failed."""
 
-    Args:
-        name: as the tool's own command line would select it, where it can be known.
-        message: the assertion or panic, without the tool's decoration; may have several lines.
-        path: as the tool gives it: relative to the working directory, or absolute.
-        line: counted from 1; where the assertion failed if that is known and in the project, else where the test is.
-    """
-
-    name: str
-    message: str
-    path: str | None
-    line: int | None
+    name: str  # as the tool's own command line would select it, where it can be known
+    message: str  # the assertion or panic, without the tool's decoration; may have several lines
+    path: str | None  # as the tool gives it: relative to the working directory, or absolute
+    line: int | None  # where the assertion failed if that is known and in the project, else where the test is
     duration_seconds: float | None
 
 
 @dataclass(slots=True, unsafe_hash=True)  # it does not change once it is in a report
 class Finding:
-    """A diagnostic of a compiler or linter. Lines and columns count from 1.
+    """A diagnostic of a compiler or linter. Lines and columns count from 1."""
 
-    Args:
-        path: as the tool gives it: relative to the working directory, or absolute.
-        line: 1 also where the tool names the file only.
-        severity: what the tool calls it, in the words of a language server.
-        message: without the tool's decoration; the lines after the first are the tool's notes.
-        source: the tool.
-        code: the rule, or the number of the error.
-        end_column: the column after its last character.
-    """
-
-    path: str
-    line: int
+    path: str  # as the tool gives it: relative to the working directory, or absolute
+    line: int  # 1 also where the tool names the file only
     column: int | None
     severity: Severity
-    message: str
-    source: str
+    message: str  # without the tool's decoration; the lines after the first are the tool's notes
+    source: str  # the tool
     unit: Unit
-    code: str | None = None
+    code: str | None = None  # the rule, or the number of the error
     end_line: int | None = None
-    end_column: int | None = None
+    end_column: int | None = None  # the column after its last character
 
 
 @dataclass(slots=True)
 class Report:
-    """What a reader found, in order of the output.
+    """What a reader found, in order of the output."""
 
-    Args:
-        counts: None when the output names no tests.
-        more_failures: how many were left out.
-        more_findings: how many were left out.
-        problem: one sentence, when the output, or a part of it, could not be read as the format.
-    """
-
-    counts: Counts | None = None
+    counts: Counts | None = None  # None: the output names no tests
     failures: list[Failure] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    more_failures: int = 0
+    more_failures: int = 0  # how many were left out
     more_findings: int = 0
-    problem: str | None = None
+    problem: str | None = None  # one sentence, when the output or a part of it could not be read as the format
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
@@ -130,16 +106,10 @@ class Location(NamedTuple):
 
 
 class Collector:
-    """Collects counts, failures and findings in the order in which they are added.
-
-    Args:
-        source: the tool, for findings that name none.
-        unit: what that tool counts columns in, for findings that name none.
-    """
+    """Collects counts, failures and findings of a tool in the order in which they are added."""
 
     def __init__(self, source: str = "", unit: Unit = "codepoint") -> None:
-        self.pending: Finding | None = None
-        """The last finding, which may still change."""
+        self.pending: Finding | None = None  # the last finding, which may still change
         self._source = source
         self._unit = unit
         self._report = Report()
@@ -232,8 +202,7 @@ class Collector:
 class Reader:
     """Reads what a program prints, line by line. It raises nothing, whatever that is, and keeps a bounded part of it.
 
-    Args:
-        root: the run's working directory, which tells the project's own files from those of libraries.
+    Its root, the run's working directory, distinguishes the project's own files from those of libraries.
     """
 
     source: ClassVar[str] = ""

@@ -155,25 +155,16 @@ _Described = tuple[str, list[str], Location | str | None]
 
 @dataclass(slots=True)
 class _TestCase:
-    """A test.
+    """A test."""
 
-    Args:
-        attributes: of its element.
-        suites: the names of the suites it is in, from the outermost.
-        root: the directory that the tests ran in.
-        message: the attribute of the element that says that it failed or was skipped.
-        text: the text of that element.
-        output: what the test printed.
-    """
-
-    attributes: dict[str, str]
-    suites: tuple[str, ...]
-    root: str | None
+    attributes: dict[str, str]  # of its element
+    suites: tuple[str, ...]  # the names of the suites it is in, from the outermost
+    root: str | None  # the directory that the tests ran in
     failed: bool = False
     skipped: bool = False
-    message: str = ""
-    text: str = ""
-    output: str = ""
+    message: str = ""  # the attribute of the element that says that it failed or was skipped
+    text: str = ""  # the text of that element
+    output: str = ""  # what the test printed
 
     def begin_element(self, name: str, message: str) -> None:
         if name in {"failure", "error"}:

@@ -50,11 +50,7 @@ _MAX_BLOCKS = 2 * MAX_FAILURES
 
 
 class FailureText:
-    """Reads the text that pytest prints for one failure, also into JUnit's XML.
-
-    Args:
-        root: the working directory.
-    """
+    """Reads the text that pytest prints for one failure, also into JUnit's XML; `root` is the working directory."""
 
     def __init__(self, root: str | None) -> None:
         self._root = root

@@ -112,16 +112,12 @@ def _search(pieces: Iterator[tuple[int, Piece]], pattern: SearchPattern, start: 
 
 
 class _Line(NamedTuple):
-    """A line of output.
-
-    Args:
-        next_start: where a later search continues so that it misses no line of the other stream.
-    """
+    """A line of output."""
 
     start: int
     stream: StretchOf
     text: bytes
-    next_start: int
+    next_start: int  # where a later search continues so that it misses no line of the other stream
 
 
 def _lines(pieces: Iterator[tuple[int, Piece]], start: int, ended: bool) -> Iterator[_Line]:

@@ -216,10 +216,9 @@ class _Segment:
 
 
 class _SegmentStore:
-    """Writes segments into a directory, which is made with the first one. One thread at a time may use it.
+    """Writes segments into a directory, which is made with the first one; at most `limit` bytes of output are kept.
 
-    Args:
-        limit: how many bytes of output to keep; a quarter of it from the beginning.
+    One thread at a time may use it.
     """
 
     def __init__(self, directory: Path, limit: int) -> None:
@@ -229,11 +228,7 @@ class _SegmentStore:
         self.segments: list[_Segment] = []
 
     def load(self) -> None:
-        """Find the segments that an earlier agent wrote.
-
-        Raises:
-            OSError: the directory cannot be read.
-        """
+        """Find the segments that an earlier agent wrote; an `OSError` says that the directory cannot be read."""
         for entry in sorted(self._directory.iterdir()):
             if len(self.segments) > self._limit // SEGMENT_BYTES:
                 break  # more than an agent writes
@@ -243,11 +238,7 @@ class _SegmentStore:
                 self.segments.append(segment)
 
     def write(self, start: int, pieces: list[Piece]) -> None:
-        """Write output that begins at `start`.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write output that begins at `start`; an `OSError` says that it cannot be written."""
         for stream, data in pieces:
             file, segment = self._current(start)
             file.write(_FRAME.pack(_MARKS[stream], len(data)) + data)
@@ -294,11 +285,9 @@ class Page(NamedTuple):
 
 
 class Transcript:
-    """Keeps what a run prints: little of it in memory, more of it on disk.
+    """Keeps what a run prints, `limit` bytes of it.
 
-    Args:
-        directory: on disk; used only for what does not fit in memory, or is to outlive this process.
-        limit: how many bytes are kept.
+    The directory is used only for what does not fit in memory, or is to outlive this process.
     """
 
     def __init__(self, directory: Path, limit: int) -> None:
@@ -425,11 +414,7 @@ def _read_page(snapshot: Iterator[tuple[int, Piece]], start: int, max_bytes: int
 
 
 class OutputTeller:
-    """Reports output as progress while it appears; lines of standard error are labelled.
-
-    Args:
-        progress: gets the output, with the number of bytes so far.
-    """
+    """Reports output as progress, with the number of bytes so far; lines of standard error are labelled."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress

@@ -38,37 +38,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Program:
-    """What to run.
-
-    Args:
-        argv: program and arguments; no shell.
-        environment: the whole environment of the process.
-        stdin: what it reads; None: end of file at once.
-    """
+    """What to run, without a shell."""
 
     argv: Sequence[str]
     cwd: Path
-    environment: Mapping[str, str]
-    stdin: bytes | None = None
+    environment: Mapping[str, str]  # the whole environment of the process
+    stdin: bytes | None = None  # None: end of file at once
 
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """How a process ended.
+    """How a process ended."""
 
-    Args:
-        stop_reason: why the agent ended it; None when it ended by itself.
-        exit_code: None when it did not exit.
-        signal: name of the signal that ended it, like ``SIGSEGV``.
-        cpu_seconds: processor time of the whole run.
-        peak_bytes: the most memory that one process of the run had; None when that is too little to be measured.
-    """
-
-    stop_reason: StopReason | None
-    exit_code: int | None
-    signal: str | None
-    cpu_seconds: float | None
-    peak_bytes: int | None
+    stop_reason: StopReason | None  # None: it ended by itself
+    exit_code: int | None  # None: it did not exit
+    signal: str | None  # name of the signal that ended it, like SIGSEGV
+    cpu_seconds: float | None  # of the whole run
+    peak_bytes: int | None  # the most memory that one process of the run had; None: too little to be measured
 
 
 async def finish_despite_cancellation(work: Awaitable[Any]) -> None:
@@ -100,11 +86,7 @@ class ForkServer:
         return None
 
     def fork(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
-        """Have a supervisor forked that gets these descriptors.
-
-        Raises:
-            OSError: the fork server cannot be started or reached.
-        """
+        """Have a supervisor forked that gets these descriptors; an `OSError` says that this is not possible."""
         descriptors = [control.fileno(), stdin, stdout, stderr]
         try:
             socket.send_fds(self._connect(), [b"run"], descriptors)
@@ -149,10 +131,7 @@ class _OutputPipes:
     """The pipes for standard output and standard error.
 
     Writes to two pipes have no order but that of their arrival; of those that arrive at the same time, standard output
-    comes first.
-
-    Args:
-        on_event: called when there is something to take, or a pipe ended.
+    comes first. `on_event` is called when there is something to take, or a pipe ended.
     """
 
     def __init__(self, on_event: Callable[[], None]) -> None:
@@ -279,12 +258,7 @@ class _SupervisedProcess:
     async def start(
         cls, fork_server: ForkServer, program: Program, stdin: _Input, pipes: _OutputPipes
     ) -> _SupervisedProcess:
-        """Start the program.
-
-        Raises:
-            OSError: it could not be started.
-            ValueError: an argument or variable cannot be given to a program.
-        """
+        """Start the program; raises as `run_process`."""
         family = Family()
         ours, theirs = socket.socketpair()
         try:

@@ -33,8 +33,6 @@ class ReportReader:
     Args:
         formats: what the task declares; the reports of several formats are merged.
         file: where the task writes its report; None: it prints it.
-        tree: the project.
-        cwd: the run's working directory.
     """
 
     def __init__(self, formats: Sequence[str], file: Path | None, tree: Tree, cwd: Path) -> None:
@@ -55,10 +53,9 @@ class ReportReader:
         self._partial_lines[stream] = rest[: 2 * _MAX_LINE]
 
     def finish(self, exit_code: int | None = 0) -> Reported:
-        """Give the report; this reads files, so call it in a thread.
+        """Give the report, which says so if it does not account for a failure; None: the run did not exit.
 
-        Args:
-            exit_code: of the run; a report that does not account for a failure says so. None: it did not exit.
+        This reads files, so call it in a thread.
         """
         for rest in self._partial_lines.values():
             if rest:

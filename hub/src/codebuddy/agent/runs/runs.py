@@ -169,18 +169,12 @@ _MAX_ARGV: Final = 2000
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run.
-
-    Args:
-        task: the name of the declared task, if it is one.
-        background: whether it is a job, which does not depend on its caller.
-        timeout_seconds, idle_timeout_seconds: when it is ended; None: never.
-    """
+    """What is to be run."""
 
     program: Program
-    task: str | None
-    background: bool
-    timeout_seconds: float | None
+    task: str | None  # the name of the declared task, if it is one
+    background: bool  # whether it is a job, which does not depend on its caller
+    timeout_seconds: float | None  # None: no limit
     idle_timeout_seconds: float | None
 
 
@@ -199,22 +193,13 @@ class RunEnd:
 
 @dataclass(eq=False)
 class Run:
-    """A run that is active or has ended.
+    """A run that is active or has ended."""
 
-    Args:
-        job_id: its id, with the project's before it.
-        argv: its command line; of a long one the beginning is kept.
-        task: the name of the declared task, if it is one.
-        background: whether it does not depend on its caller.
-        started: when, as `time.time` gives it.
-        transcript: what it prints.
-    """
-
-    job_id: str
+    job_id: str  # with the project's id before it
     argv: list[str]
     task: str | None
     background: bool
-    started: float
+    started: float  # as of `time.time`
     transcript: Transcript
     end: RunEnd | None = None
     report: Reported = field(default_factory=Reported)
@@ -296,11 +281,9 @@ def save_run(directory: Path, run: Run) -> None:
 
 
 def load_runs(parent: Path, project: str, limit: int) -> list[Run]:
-    """Load the runs that an earlier agent kept, the oldest first. One that had not ended ended with that agent.
+    """Load the runs that an earlier agent kept, each in a directory below `parent`, the oldest first.
 
-    Args:
-        parent: holds a directory for each run.
-        limit: how many bytes of the output of a run are kept.
+    One that had not ended ended with that agent. Of its output, `limit` bytes are kept.
     """
     try:
         entries = sorted(parent.iterdir())[:_MAX_RECORDS]
@@ -352,17 +335,11 @@ _CLOSE_SECONDS: Final = 4.0
 
 @dataclass(frozen=True)
 class Watcher:
-    """Observes a run.
-
-    Args:
-        on_output: awaited with each piece of output.
-        on_end: awaited when everything was printed; gives the run's report.
-        keep: says, after that, whether the output is to be kept for `job_output`.
-    """
+    """Observes a run."""
 
     on_output: OnOutput
-    on_end: Callable[[RunEnd], Awaitable[Reported]]
-    keep: Callable[[], bool]
+    on_end: Callable[[RunEnd], Awaitable[Reported]]  # called when everything was printed; gives the run's report
+    keep: Callable[[], bool]  # says, after that, whether the output is to be kept for `job_output`
 
 
 class Runs:
