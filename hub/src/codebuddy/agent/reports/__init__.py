@@ -1,4 +1,4 @@
 """Readers of test reports and compiler output, which give counts, failures and diagnostics.
 
-Input is untrusted, so every reader is bounded and runs in linear time. Standard library only.
+Used by the agent's runs. Input is untrusted, so every reader is bounded and runs in linear time. Standard library only.
 """

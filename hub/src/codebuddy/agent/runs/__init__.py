@@ -1,4 +1,4 @@
 """Commands and tasks: how they start and end, what they print, and what is kept of them.
 
-The supervisor and the fork server use the standard library only.
+Used by the agent's run tools. The supervisor and the fork server use the standard library only.
 """

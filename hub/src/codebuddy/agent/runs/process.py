@@ -178,11 +178,6 @@ class _OutputPipes:
         for descriptor in self._reading_ends:
             asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
 
-    def _pause(self) -> None:
-        self._paused = True
-        for descriptor in self._reading_ends:
-            asyncio.get_running_loop().remove_reader(descriptor)
-
     def _read(self, descriptor: int) -> None:
         try:
             data = os.read(descriptor, _CHUNK)
@@ -194,7 +189,9 @@ class _OutputPipes:
             self._unread.append((self._reading_ends[descriptor], data))
             self._size += len(data)
             if self._size >= _MAX_UNREAD:
-                self._pause()
+                self._paused = True
+                for reading_end in self._reading_ends:
+                    asyncio.get_running_loop().remove_reader(reading_end)
         self._on_event()
 
     def _end(self, descriptor: int) -> None:

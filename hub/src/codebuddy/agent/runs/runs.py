@@ -122,13 +122,11 @@ def network_advice(output: str, egress: str | Sequence[str], project: str) -> st
     Args:
         egress: what the project declares: ``none``, ``any``, or host names.
     """
-    if egress != "none":
-        if any(words in output for words in _REFUSED):
-            why = _refusal_reason(output, egress, project)
-            return f"The proxy of {project} refused what it asked for: {why}; {_SEE}."
-        if _PERHAPS_REFUSED in output:
-            why = _refusal_reason(output, egress, project)
-            return f"If it was the proxy of {project} that answered 403: {why}; {_SEE}."
+    refused = any(words in output for words in _REFUSED)
+    if egress != "none" and (refused or _PERHAPS_REFUSED in output):
+        what = f"The proxy of {project} refused what it asked for"
+        perhaps = f"If it was the proxy of {project} that answered 403"
+        return f"{what if refused else perhaps}: {_refusal_reason(output, egress, project)}; {_SEE}."
     if not any(words in output for words in _NO_NETWORK):
         return None
     if egress == "none":

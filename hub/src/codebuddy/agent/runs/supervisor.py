@@ -55,15 +55,12 @@ def pack_request(argv: list[str], cwd: str, environment: dict[str, str]) -> byte
 
 def _read_request(control: socket.socket) -> dict[str, Any] | None:
     """Read the request; None when the other side went away."""
-    wanted, data = _LENGTH.size, b""
-    while len(data) < wanted:
-        piece = control.recv(wanted - len(data))
-        if not piece:
-            return None
-        data += piece
-        if len(data) == wanted == _LENGTH.size:
-            wanted += _LENGTH.unpack(data)[0]
-    request: dict[str, Any] = json.loads(data[_LENGTH.size :])
+    header = control.recv(_LENGTH.size, socket.MSG_WAITALL)
+    if len(header) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    text = control.recv(length, socket.MSG_WAITALL)
+    request: dict[str, Any] | None = json.loads(text) if len(text) == length else None
     return request
 
 
