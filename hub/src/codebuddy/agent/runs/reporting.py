@@ -112,17 +112,17 @@ class ReportReader:
 
     def _failures(self, failures: list[Failure]) -> Iterator[TestFailure]:
         for failure in islice(failures, _MAX_FAILURES):
-            told = TestFailure(
+            result = TestFailure(
                 name=clean(failure.name)[:1000],
                 message=clean(failure.message),
                 duration_seconds=failure.duration_seconds,
             )
             path = self._path(failure.path) if failure.path is not None else None
             if path is not None:
-                told.path = self._tree.show(path)
+                result.path = self._tree.show(path)
                 if failure.line is not None and (lines := self._lines(path)) and failure.line <= len(lines):
-                    told.line, told.line_text = failure.line, lines[failure.line - 1][:_MAX_LINE_TEXT]
-            yield told
+                    result.line, result.line_text = failure.line, lines[failure.line - 1][:_MAX_LINE_TEXT]
+            yield result
 
     def _diagnostics(self, findings: list[Finding]) -> Iterator[Diagnostic]:
         for finding in islice(findings, _MAX_DIAGNOSTICS):

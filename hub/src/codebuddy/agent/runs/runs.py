@@ -372,10 +372,10 @@ class Runs:
             self._runs[run.job_id] = run
         self._forget_oldest()
 
-    async def foreground(self, order: Order, watcher: Watcher) -> Run:
+    async def foreground(self, request: Order, observer: Watcher) -> Run:
         """Run to the end. When the caller is cancelled, the run is ended first."""
-        run = self._add(order)
-        task = self._start(run, order, watcher)
+        run = self._add(request)
+        task = self._start(run, request, observer)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -384,7 +384,7 @@ class Runs:
             raise
         return run
 
-    def background(self, order: Order, watcher: Watcher) -> Run:
+    def background(self, request: Order, observer: Watcher) -> Run:
         """Start a job.
 
         Raises:
@@ -396,9 +396,9 @@ class Runs:
                 "too_many_jobs",
                 f"{self._project} runs {len(jobs)} jobs, as many as it may (max_jobs); end one with cancel_job first.",
             )
-        run = self._add(order)
+        run = self._add(request)
         save_run(self._directory_of(run), run)
-        self._start(run, order, watcher)
+        self._start(run, request, observer)
         return run
 
     def get(self, job_id: str) -> Run:
@@ -441,13 +441,13 @@ class Runs:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         self.fork_server.close()
 
-    def _add(self, order: Order) -> Run:
+    def _add(self, request: Order) -> Run:
         key = secrets.token_hex(6)
         run = Run(
             job_id=f"{self._project}:{key}",
-            argv=list(order.program.argv),
-            task=order.task,
-            background=order.background,
+            argv=list(request.program.argv),
+            task=request.task,
+            background=request.background,
             started=time.time(),
             transcript=Transcript(self._directory / key, self.limits.output_bytes),
         )
@@ -457,23 +457,23 @@ class Runs:
     def _directory_of(self, run: Run) -> Path:
         return self._directory / run.job_id.rpartition(":")[2]
 
-    def _start(self, run: Run, order: Order, watcher: Watcher) -> asyncio.Task[None]:
-        task = self._tasks[run.job_id] = asyncio.create_task(self._execute(run, order, watcher))
+    def _start(self, run: Run, request: Order, observer: Watcher) -> asyncio.Task[None]:
+        task = self._tasks[run.job_id] = asyncio.create_task(self._execute(run, request, observer))
         return task
 
-    async def _execute(self, run: Run, order: Order, watcher: Watcher) -> None:
+    async def _execute(self, run: Run, request: Order, observer: Watcher) -> None:
         async def on_output(stream: Stream, data: bytes) -> None:
             await run.transcript.add(stream, data)
-            await watcher.on_output(stream, data)
+            await observer.on_output(stream, data)
 
         try:
-            run.end = await self._run_to_end(run, order, on_output)
+            run.end = await self._run_to_end(run, request, on_output)
             try:
-                run.report = await watcher.on_end(run.end)
+                run.report = await observer.on_end(run.end)
             except Exception:
                 log.exception("the report of %s cannot be read", run.job_id)
                 run.report = Reported(report_problem="Its report could not be read; see the agent's log.")
-            keep = run.background or watcher.keep()
+            keep = run.background or observer.keep()
             await run.transcript.close(keep)
             if keep:
                 await asyncio.to_thread(save_run, self._directory_of(run), run)
@@ -485,21 +485,21 @@ class Runs:
             self._tasks.pop(run.job_id, None)
             self._forget_oldest()
 
-    async def _run_to_end(self, run: Run, order: Order, on_output: OnOutput) -> RunEnd:
+    async def _run_to_end(self, run: Run, request: Order, on_output: OnOutput) -> RunEnd:
         kills, alone = oom_kills(), self._active == 0
         self._active += 1
         try:
-            async with contextlib.nullcontext() if order.background else self._slots:
+            async with contextlib.nullcontext() if request.background else self._slots:
                 ended = await run_process(
                     self.fork_server,
-                    order.program,
-                    timeout_seconds=order.timeout_seconds,
-                    idle_timeout_seconds=order.idle_timeout_seconds,
+                    request.program,
+                    timeout_seconds=request.timeout_seconds,
+                    idle_timeout_seconds=request.idle_timeout_seconds,
                     stop=run.stop,
                     on_output=on_output,
                 )
         except (OSError, ValueError) as error:
-            failure = self._start_failure(order.program.argv[0], error)
+            failure = self._start_failure(request.program.argv[0], error)
             return RunEnd("not_started", run.duration_seconds, message=failure)
         finally:
             self._active -= 1
@@ -507,7 +507,7 @@ class Runs:
         reason = _end_reason(ended, oom_killed=oom_kills() > kills, alone=alone)
         if reason == "cancelled" and self._closing:
             reason = "agent_restart"
-        message = _end_message(reason, order)
+        message = _end_message(reason, request)
         if reason == "exited" and ended.exit_code != 0:
             page = await run.transcript.read(run.transcript.total - _ADVICE_BYTES, _ADVICE_BYTES)
             message = self._advise(excerpt_of(page.pieces).text)
@@ -552,13 +552,13 @@ def _end_reason(ended: ProcessEnd, *, oom_killed: bool, alone: bool) -> EndReaso
     return "signaled" if ended.signal is not None else "exited"
 
 
-def _end_message(reason: EndReason, order: Order) -> str | None:
+def _end_message(reason: EndReason, request: Order) -> str | None:
     match reason:
         case "oom":
             limit = f" within the project's limit of {most / 2**20:.0f} MiB" if (most := memory_limit()) else ""
             return f"It ran out of memory{limit}; raise `memory` in the inventory."
         case "timeout":
-            return f"It did not end within {order.timeout_seconds:g} s."
+            return f"It did not end within {request.timeout_seconds:g} s."
         case "idle_timeout":
-            return f"It printed nothing for {order.idle_timeout_seconds:g} s."
+            return f"It printed nothing for {request.idle_timeout_seconds:g} s."
     return None
