@@ -1,4 +1,4 @@
-"""The processes of this PID namespace, as ``/proc`` shows them. Of the standard library only: small programs use it."""
+"""Processes of this PID namespace and their memory, from ``/proc``. Standard library only: small programs use it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process: its id and the time at which it started, which tells it from an earlier one with the same id."""
+    """A process: its id and its start time, which distinguishes it from an earlier process with the same id."""
 
     pid: int
     started: int
 
 
 class Stat(NamedTuple):
-    """What ``/proc/<pid>/stat`` tells of a process (proc(5): fields 3, 4, 5 and 22)."""
+    """The state of a process, from ``/proc/<pid>/stat`` (proc(5): fields 3, 4, 5 and 22)."""
 
     state: str
     parent: int
@@ -37,7 +37,7 @@ class Stat(NamedTuple):
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Give what is known of a process, also of one that ended and was not reaped; None when it is gone."""
+    """Give the state of a process, also of a zombie; None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -47,12 +47,12 @@ def stat_of(pid: int) -> Stat | None:
 
 
 def is_living(stat: Stat | None) -> bool:
-    """Say whether a process runs or can run: it is there and has not ended."""
+    """Say whether a process is there and has not ended."""
     return stat is not None and stat.state not in ("Z", "X")
 
 
 def become_subreaper() -> None:
-    """Have orphans among the descendants of this process become its children (prctl(2))."""
+    """Make orphans among the descendants of this process its children (prctl(2))."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -76,81 +76,81 @@ def _others() -> Iterator[tuple[int, Stat]]:
                 yield int(entry.name), stat
 
 
-def descendants(belongs: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, Stat]:
-    """Give the living processes that belong, with all that descend from them; never this one.
-
-    Args:
-        belongs: says it of a process.
-    """
+def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, Stat]:
+    """Give the living processes that match, with all their descendants; never this one."""
     known = {ProcessId(pid, stat.started): stat for pid, stat in processes()}
-    found = {kin for kin, stat in known.items() if belongs(kin, stat)}
+    found = {process for process, stat in known.items() if matches(process, stat)}
     more: Iterable[ProcessId] = found
     while more:
-        pids = {kin.pid for kin in more}
-        more = {kin for kin, stat in known.items() if stat.parent in pids} - found
+        pids = {process.pid for process in more}
+        more = {process for process, stat in known.items() if stat.parent in pids} - found
         found |= more
-    return {kin: known[kin] for kin in found}
+    return {process: known[process] for process in found}
 
 
 MARK: Final = "CODEBUDDY_FAMILY"
+"""The environment variable that marks the processes of a family, and names the process that owns it."""
 
 _OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.(\d+)\.".encode())
 _ENVIRONMENT_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 100
-_PAUSE: Final = 0.005
+_PAUSE_SECONDS: Final = 0.005
 _numbers = itertools.count(1)
 _families: weakref.WeakSet[Family] = weakref.WeakSet()
 
 
 class Family:
-    """The processes of one family. Start it with :attr:`mark` in its environment, then :meth:`add_root`."""
+    """A process and its descendants. Start it with :attr:`mark` in its environment, then call :meth:`add_root`."""
 
     def __init__(self) -> None:
-        owner = _owner_of(os.getpid())
+        owner = _living_id(os.getpid())
         self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
         self._roots: set[ProcessId] = set()
         self._known: set[ProcessId] = set()
         _families.add(self)
 
     def add_root(self, pid: int) -> None:
-        """Note the first of the family."""
-        if (stat := stat_of(pid)) is not None and is_living(stat):
-            self._roots.add(ProcessId(pid, stat.started))
-            self._known |= self._roots
+        """Add the first process."""
+        root = _living_id(pid)
+        if root.started:
+            self._roots.add(root)
+            self._known.add(root)
 
     def members(self) -> list[int]:
         """Give the ids of all that live."""
-        marked = f"\0{MARK}={self.mark}\0".encode()
-        self._known = set(
-            descendants(lambda kin, _: kin in self._known or marked in b"\0" + _environment(kin.pid) + b"\0")
-        )
-        return [kin.pid for kin in self._known]
+        variable = f"\0{MARK}={self.mark}\0".encode()
+
+        def is_member(process: ProcessId, _stat: object) -> bool:
+            return process in self._known or variable in b"\0" + _environment(process.pid) + b"\0"
+
+        self._known = set(descendants(is_member))
+        return [process.pid for process in self._known]
 
     def kill(self) -> None:
-        """End all, and those that they start meanwhile; takes a moment, so call it in a thread."""
+        """Kill all, and those that they start meanwhile; this blocks, so call it in a thread."""
         _kill_all(self.members)
 
 
-def is_root(kin: ProcessId) -> bool:
-    """Say whether a process is the first of a family of ours."""
-    return any(kin in family._roots for family in _families)
+def is_root(process: ProcessId) -> bool:
+    """Say whether a process is the first of one of our families."""
+    return any(process in family._roots for family in _families)
 
 
 def end_orphans() -> None:
-    """End what agents that are gone have left behind; takes a moment, so call it in a thread.
+    """Kill what agents that are gone have left behind; this blocks, so call it in a thread.
 
-    Only of agents in this PID namespace: who looks from outside of a container sees its processes, under other ids.
+    Only of agents in this PID namespace: outside of a container, its processes are visible under other ids.
     """
     here = _namespace()
 
-    def left_behind(kin: ProcessId, _stat: object) -> bool:
-        match = _OWNER.search(_environment(kin.pid))
+    def is_orphan(process: ProcessId, _stat: object) -> bool:
+        match = _OWNER.search(_environment(process.pid))
         if match is None or int(match[1]) != here:
             return False
         owner = ProcessId(int(match[2]), int(match[3]))
-        return _owner_of(owner.pid) != owner
+        return _living_id(owner.pid) != owner
 
-    _kill_all(lambda: [kin.pid for kin in descendants(left_behind)])
+    _kill_all(lambda: [process.pid for process in descendants(is_orphan)])
 
 
 def _kill_all(members: Callable[[], list[int]]) -> None:
@@ -161,14 +161,14 @@ def _kill_all(members: Callable[[], list[int]]) -> None:
         for pid in living:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(_PAUSE)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _environment(pid: int) -> bytes:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             return file.read(_ENVIRONMENT_BYTES)
-    except OSError:  # gone, or somebody else's
+    except OSError:  # gone, or another user's
         return b""
 
 
@@ -176,14 +176,14 @@ def _namespace() -> int:
     return os.stat("/proc/self/ns/pid").st_ino
 
 
-def _owner_of(pid: int) -> ProcessId:
+def _living_id(pid: int) -> ProcessId:
+    """Identify a process; one that does not live has 0 for its start time."""
     stat = stat_of(pid)
     return ProcessId(pid, stat.started if stat is not None and is_living(stat) else 0)
 
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-
 # Of this container: cgroup v2, and v1.
 _OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 _LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -195,8 +195,8 @@ _OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 def memory_of(pids: Iterable[int], limit: int) -> int:
     """Give the bytes that these processes use together.
 
-    What they share counts once (each counts its proportional share), but that takes a walk over all pages: it is done
-    only when the plain sum is over the limit.
+    Shared pages count once (each process counts its proportional share), but that takes a walk over all pages: it is
+    done only when the plain sum is over the limit.
     """
     pids = list(pids)
     resident = sum(_resident(pid) for pid in pids)
@@ -204,7 +204,7 @@ def memory_of(pids: Iterable[int], limit: int) -> int:
 
 
 def oom_kills() -> int:
-    """Give how many processes of this container the kernel has ended for want of memory; 0 where it does not tell."""
+    """Give how many processes of this container the OOM killer has ended; 0 where that is unknown."""
     for name in _OOM_FILES:
         if match := _OOM_KILLS.search(_read(name)):
             return int(match[1])
@@ -212,7 +212,7 @@ def oom_kills() -> int:
 
 
 def memory_limit() -> int | None:
-    """Give the limit of this container in bytes; None where there is none, or it is not told."""
+    """Give the memory limit of this container in bytes; None where there is none, or it is unknown."""
     for name in _LIMIT_FILES:
         text = _read(name).strip()
         if text.isdecimal() and int(text) < _NO_LIMIT:
@@ -221,7 +221,7 @@ def memory_limit() -> int | None:
 
 
 def offer_to_oom(pid: int) -> None:
-    """Have the kernel end this process, and what it starts from now on, rather than others when memory runs out."""
+    """Have the OOM killer choose this process, and what it starts from now on, before others."""
     with contextlib.suppress(OSError):  # it may have ended
         Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE)
 

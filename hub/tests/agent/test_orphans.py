@@ -1,4 +1,4 @@
-"""Who kills what looks after runs is ended by the agent; what the agent needs, and other runs, live on."""
+"""A run that kills its supervisor and the fork server is ended by the agent; the agent and other runs go on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if os.fork() == 0:
     os._exit(0)
 os.wait()
 time.sleep(0.2)
-forks = parent_of(supervisor)
-os.kill(forks, signal.SIGKILL)
+fork_server = parent_of(supervisor)
+os.kill(fork_server, signal.SIGKILL)
 os.kill(supervisor, signal.SIGKILL)
 time.sleep(600)
 """
@@ -31,19 +31,16 @@ time.sleep(600)
 AGENT = """
 import asyncio, json, os, sys
 from pathlib import Path
-from codebuddy.process_tree import Family
-from codebuddy.process_tree import is_living, stat_of, zombies
-from codebuddy.agent.runs.process import ForkServer
-from codebuddy.agent.runs.process import run_process
-from codebuddy.agent.runs.process import Program
-from codebuddy.agent import app as orphans
+from codebuddy.agent.runs.process import ForkServer, Program, run_process
+from codebuddy.process_tree import Family, is_living, stat_of, zombies
+from codebuddy.agent import app
 
-orphans.SWEEP_SECONDS = 0.05
+app._SWEEP_SECONDS = 0.05
 living = lambda pid: is_living(stat_of(pid))
 
 async def main():
-    forks, output = ForkServer(), {"escapes": b"", "other": b""}
-    sweeping = asyncio.create_task(orphans.Orphans(forks).run())
+    fork_server, output = ForkServer(), {"escapes": b"", "other": b""}
+    sweeping = asyncio.create_task(app.OrphanReaper(fork_server).run())
     await asyncio.sleep(0)
     server = await asyncio.create_subprocess_exec("sleep", "600")
     family = Family()
@@ -53,7 +50,7 @@ async def main():
         async def take(_stream, data):
             output[name] += data
         program = Program(argv, Path("/"), dict(os.environ))
-        return await run_process(forks, program, timeout_seconds=20, on_output=take)
+        return await run_process(fork_server, program, timeout_seconds=20, on_output=take)
 
     other = asyncio.create_task(run("other", "sh", "-c", "echo $$; sleep 2; echo done"))
     while not output["other"]:
@@ -71,14 +68,14 @@ async def main():
     found["zombies"] = len(zombies())
     server.kill()
     found["server"] = await server.wait()
-    forks.close()
+    fork_server.close()
     print(json.dumps(found))
 
 asyncio.run(main())
 """
 
 
-def test_what_a_run_leaves_that_killed_its_supervisor_and_the_fork_server_is_ended() -> None:
+def test_the_agent_ends_what_a_run_left_that_killed_its_supervisor_and_the_fork_server() -> None:
     source = {"PYTHONPATH": str(Path(codebuddy.__file__).parents[1]), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         [sys.executable, "-c", AGENT, ESCAPES], env=source, capture_output=True, text=True, check=False, timeout=60

@@ -1,4 +1,4 @@
-"""The agent's local socket, for ``codebuddy spoke --stdio``: who may execute programs in the container is trusted."""
+"""The agent of one project: its tools, served over the link to the hub and on a local socket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.run_tools import Commands, run_tools
 from codebuddy.agent.runs.process import ForkServer
-from codebuddy.agent.runs.supervisor import end_strays
+from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.health_check import WRITE_SECONDS, write_state
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
@@ -37,21 +37,27 @@ from codebuddy.wire.link import LINK_PATH, LinkServer
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel
 from codebuddy.wire.websocket_client import ClientChannel
 
+WORKSPACE = Path("/workspace")
+OnState = Callable[[str, str | None], None]
+"""Called with ``connected`` or ``disconnected``, and the reason."""
+
+_FIRST_DELAY_SECONDS: Final = 0.5
+_LONGEST_DELAY_SECONDS: Final = 15.0
+_PING_SECONDS: Final = 20.0
+_SWEEP_SECONDS: Final = 1.5
+
 log = logging.getLogger(__name__)
 
 
 def local_principal(project: str) -> Principal:
-    """Give whom a caller inside the container of a project stands for."""
+    """Give the principal of callers inside the container: whoever may execute programs there is trusted."""
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 
 async def listen_locally(server: LinkServer, project: str, path: Path) -> None:
-    """Serve on a local socket that only this user can open, until cancelled.
+    """Serve ``codebuddy spoke --stdio`` on a socket that only this user can open, until cancelled.
 
-    Args:
-        server: the project's tools.
-        project: its id.
-        path: of the socket; what an agent before us left there is replaced.
+    What an earlier agent left at its path is replaced.
     """
     principal = local_principal(project)
 
@@ -62,77 +68,64 @@ async def listen_locally(server: LinkServer, project: str, path: Path) -> None:
             writer.close()
 
     try:
-        _make_room(path)
+        _clear_path(path)
         before = os.umask(0o177)  # it is never open to others, not even between two calls
         try:
             listener = await asyncio.start_unix_server(serve, path, limit=MAX_MESSAGE_BYTES)
         finally:
             os.umask(before)
     except OSError as error:
-        # The link is what the agent is for; without the socket `codebuddy spoke --stdio` has servers of its own.
+        # The agent can do without: `codebuddy spoke --stdio` then starts language servers of its own.
         log.warning("cannot listen on %s: %s", path, error.strerror)
         return
     async with listener:
         await listener.serve_forever()
 
 
-def _make_room(path: Path) -> None:
+def _clear_path(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
 
 
-FIRST_WAIT = 0.5
-LONGEST_WAIT = 15.0
-PING_SECONDS = 20.0
-
-
-OnState = Callable[[str, str | None], None]
-"""Is told ``connected`` or ``disconnected``, and why."""
-
-
 def waits(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
-    """Give the waits between attempts, in seconds: doubling from 0.5 to 15, each drawn from its upper half, so that
-    fifty spokes do not dial a restarted hub at the same instant.
+    """Give the delays between attempts to connect, in seconds.
+
+    They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
+    restarted hub at the same instant.
     """
-    longest = FIRST_WAIT
+    longest = _FIRST_DELAY_SECONDS
     while True:
         yield uniform(longest / 2, longest)
-        longest = min(2 * longest, LONGEST_WAIT)
+        longest = min(2 * longest, _LONGEST_DELAY_SECONDS)
 
 
-def read_token(path: Path) -> str:
-    """Read the token afresh: it is renewed on disk while the agent runs."""
+def _read_token(path: Path) -> str:
     return path.read_text().strip()
 
 
 async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
-    """Keep a link to the hub: connect, serve until it ends, wait, again. Returns only when cancelled.
+    """Keep a link to the hub: connect, serve until it ends, wait, connect again. Returns only when cancelled.
 
-    Args:
-        url: where the link is taken.
-        token_path: file with this project's token.
-        server: the tools to serve.
-        project: id of the project.
-        on_state: is told each change.
+    The token is read each time, because its file is renewed while the agent runs.
     """
     hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
-    pauses = waits()
+    delays = waits()
     while True:
         try:
             async with connect(
                 url,
-                additional_headers={"Authorization": f"Bearer {read_token(token_path)}"},
+                additional_headers={"Authorization": f"Bearer {_read_token(token_path)}"},
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 max_size=MAX_MESSAGE_BYTES,
                 compression=None,
-                ping_interval=PING_SECONDS,
+                ping_interval=_PING_SECONDS,
                 proxy=None,
                 open_timeout=10,
                 close_timeout=2,
             ) as connection:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
-                pauses = waits()
+                delays = waits()
                 await server.serve(ClientChannel(connection), hub)
                 why = connection.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
@@ -141,59 +134,52 @@ async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project:
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             why = f"{type(error).__name__}: {error}"
         except Exception as error:
-            # Whatever the hub says or breaks, the agent lives and dials again: with it would die all that runs here.
+            # Whatever the hub sends, the agent goes on: everything that runs here would end with it.
             log.exception("link to %s: it failed", url)
             why = f"{type(error).__name__}: {error}"
         on_state("disconnected", why)
-        pause = next(pauses)
-        log.info("link to %s: %s; trying again in %.1f s", url, why, pause)
-        await anyio.sleep(pause)
+        delay = next(delays)
+        log.info("link to %s: %s; trying again in %.1f s", url, why, delay)
+        await anyio.sleep(delay)
 
 
-SWEEP_SECONDS: Final = 1.5
+class OrphanReaper:
+    """Adopts processes that lost their parent, reaps them, and kills those that a killed fork server left behind."""
 
-
-class Orphans:
-    """Looks after them, again and again.
-
-    Args:
-        forks: what the agent starts runs with.
-    """
-
-    def __init__(self, forks: ForkServer) -> None:
-        self._forks = forks
+    def __init__(self, fork_server: ForkServer) -> None:
+        self._fork_server = fork_server
         self._ended: set[ProcessId] = set()
 
     async def run(self) -> None:
-        """Take them in until cancelled."""
+        """Sweep at intervals until cancelled."""
         become_subreaper()
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(_SWEEP_SECONDS)
             self._reap()
-            own = {self._forks.look(), *self._forks.supervisors}
-            if self._forks.was_killed:
-                end_strays(partial(_is_stray, own))  # not in a thread: nothing of ours is started meanwhile
+            own = {self._fork_server.poll(), *self._fork_server.supervisors}
+            if self._fork_server.was_killed:
+                stop_and_kill(partial(_is_stray, own))  # not in a thread: the agent starts nothing meanwhile
 
     def _reap(self) -> None:
-        """Reap what had ended at the last look too: whoever started a process here takes its status at once."""
-        # One system call while there is nothing: where a run forks as fast as it can, there is no time for more.
+        """Reap what had already ended at the last sweep: code that starts a process here takes its status at once."""
+        # One system call while there is nothing: beside a run that forks as fast as it can, there is no time for more.
         try:
             found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # there is no child
             found = None
         ended = set[ProcessId]() if found is None else zombies()
-        for kin in ended & self._ended:
+        for process in ended & self._ended:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(kin.pid, os.WNOHANG)
+                os.waitpid(process.pid, os.WNOHANG)
         self._ended = ended
 
 
-def _is_stray(own: Collection[int | None], kin: ProcessId, stat: Stat) -> bool:
-    return stat.parent == os.getpid() and kin.pid not in own and not is_root(kin)
+def _is_stray(own: Collection[int | None], process: ProcessId, stat: Stat) -> bool:
+    return stat.parent == os.getpid() and process.pid not in own and not is_root(process)
 
 
 def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
-    """Give the tools of this family."""
+    """Give the tools for the language servers themselves."""
 
     async def restart(call: Call, arguments: RestartArguments) -> ServerStates:
         deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
@@ -203,16 +189,8 @@ def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
     return [SPOKE_TOOLS["restart_language_server"].bind(restart)]
 
 
-WORKSPACE = Path("/workspace")
-
-
 class Agent:
-    """One project's agent: its language servers, its tools, its state. Nothing is started by making it.
-
-    Args:
-        configuration: the spoke's configuration.
-        workspace: the project's directory.
-    """
+    """One project's agent: its language servers, its tools, its state. Creating it starts nothing."""
 
     def __init__(self, configuration: SpokeConfiguration, workspace: Path = WORKSPACE) -> None:
         self._project = configuration.project
@@ -225,14 +203,14 @@ class Agent:
             *code_tools(self.servers),
             *run_tools(self.commands),
             *server_tools(self.servers),
-            _status_tool(self),
+            self._status_tool(),
         ]
         self.server = LinkServer(
             f"codebuddy-{configuration.project}", self.tools, f"the log of the spoke of {configuration.project}"
         )
 
     def status(self) -> SpokeStatus:
-        """Tell how the spoke is."""
+        """Give the state of the spoke."""
         found = os.stat(self._workspace)
         watch = self.servers.watching()
         return SpokeStatus(
@@ -242,12 +220,12 @@ class Agent:
         )
 
     def on_link(self, state: str, reason: str | None) -> None:
-        """Note how the link is, at once, for the health check."""
+        """Record the state of the link, at once, for the health check."""
         self._link, self._link_reason = state, reason or ""
         self._write_state()
 
     async def write_states(self) -> None:
-        """Leave the state where the health check reads it, again and again: that it is fresh shows that we live."""
+        """Write the state for the health check at intervals: a fresh one shows that the agent is alive."""
         while True:
             self._write_state()
             await anyio.sleep(WRITE_SECONDS)
@@ -256,15 +234,14 @@ class Agent:
         try:
             status = self.status().model_dump(exclude_none=True)
             write_state({"project": self._project, "link": self._link, "link_reason": self._link_reason, **status})
-        except OSError as error:  # what runs in the spoke may fill or spoil the place; the check then finds it stale
+        except OSError as error:  # a program in the spoke may fill the disk; the check then finds the state stale
             log.warning("the agent's state cannot be written: %s", error)
 
+    def _status_tool(self) -> Tool[Any]:
+        async def spoke_status(_call: Call, _arguments: StatusArguments) -> SpokeStatus:
+            return self.status()
 
-def _status_tool(agent: Agent) -> Tool[Any]:
-    async def spoke_status(_call: Call, _arguments: StatusArguments) -> SpokeStatus:
-        return agent.status()
-
-    return SPOKE_TOOLS["spoke_status"].bind(spoke_status)
+        return SPOKE_TOOLS["spoke_status"].bind(spoke_status)
 
 
 async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
@@ -272,11 +249,11 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
     configuration = SpokeConfiguration.load(config_path)
     agent = Agent(configuration)
     url = os.environ["CODEBUDDY_URL"].rstrip("/") + LINK_PATH
-    gc.freeze()  # what exists now stays; the collector need not walk it again, which keeps the slowest answers quick
+    gc.freeze()  # what exists now stays; that the collector skips it keeps the slowest answers quick
     async with agent.commands.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
-        tasks.start_soon(Orphans(agent.commands.runs.forks).run)
+        tasks.start_soon(OrphanReaper(agent.commands.runs.fork_server).run)
         tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)
         tasks.start_soon(dial_for_ever, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

@@ -16,7 +16,7 @@ RAN_IN = {"files.txt": "files", "node-files.xml": "files", "node-nested.xml": "s
 
 @pytest.fixture
 def read() -> Callable[..., Report]:
-    """Give what reads lines in a format."""
+    """Give a function that reads text in a format."""
 
     def _read(format_name: str, text: str, root: Path | None = None) -> Report:
         reader = reader_for(format_name, root)
@@ -29,7 +29,7 @@ def read() -> Callable[..., Report]:
 
 @pytest.fixture
 def recorded(read: Callable[..., Report], tmp_path: Path) -> Callable[[str], Report]:
-    """Give what reads a recorded output, named by its format and file, as in the directory that it was made in."""
+    """Give a function that reads a recording, named by format and file, with the directory that it was made in."""
 
     def _recorded(name: str) -> Report:
         format_name, _, file = name.partition("/")

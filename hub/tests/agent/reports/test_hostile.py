@@ -1,4 +1,4 @@
-"""What no output can do to a reader: raise, make it keep without bound, or make it look again and again."""
+"""No output makes a reader raise, use unbounded memory or take more than linear time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.reports.collector import MAX_FAILURES, MAX_FINDINGS, Report, plain
-from codebuddy.agent.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, Reader, read_file_report, reader_for
+from codebuddy.agent.reports.collector import MAX_FAILURES, MAX_FINDINGS, Reader, Report, strip_escapes
+from codebuddy.agent.reports.formats import FILE_FORMATS, FORMATS, KNOWN_FORMATS, read_file_report, reader_for
 
 RECORDED = Path(__file__).parent / "recorded"
 PRINTED = sorted(path for path in RECORDED.glob("*/*.txt") if path.stat().st_size)
 LONGEST = 65536
 MANY = 100_000
-# A finding or failure in each format; %d makes it another one each time.
-ONE = {
+# A finding or failure in each format; %d makes each one different.
+ITEM = {
     "pytest": [
         "= FAILURES =",
         "== FAILURES ==",
@@ -78,7 +78,7 @@ def _read(data: bytes) -> Report:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_output_that_is_cut_anywhere_is_read_to_there(format_name: str) -> None:
+def test_output_may_be_cut_anywhere(format_name: str) -> None:
     for path in PRINTED:
         text = path.read_text(encoding="utf-8")
         for end in range(0, len(text), max(1, len(text) // 40)):
@@ -86,7 +86,7 @@ def test_output_that_is_cut_anywhere_is_read_to_there(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_lines_of_all_tools_in_any_order_are_read(format_name: str) -> None:
+def test_lines_of_all_tools_may_come_in_any_order(format_name: str) -> None:
     lines = [line for path in PRINTED for line in path.read_text(encoding="utf-8").split("\n")]
     for seed in range(3):
         random.Random(seed).shuffle(lines)
@@ -94,7 +94,7 @@ def test_lines_of_all_tools_in_any_order_are_read(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_lines_with_anything_in_them_are_read(format_name: str) -> None:
+def test_lines_may_contain_any_bytes(format_name: str) -> None:
     source = random.Random(format_name)
     lines = [line for path in PRINTED for line in path.read_bytes().split(b"\n")]
     for _ in range(3000):
@@ -107,8 +107,8 @@ def test_lines_with_anything_in_them_are_read(format_name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_what_is_left_out_of_a_long_report_is_counted(format_name: str) -> None:
-    templates = ONE[format_name]
+def test_items_left_out_of_a_long_report_are_counted(format_name: str) -> None:
+    templates = ITEM[format_name]
     tests = format_name in {"pytest", "tap", "go-test", "cargo-test"}
     lines = [line.replace("%d", str(count + 1)) for count in range(1000) for line in templates]
     report = _fed(format_name, lines)
@@ -135,9 +135,9 @@ def _size(value: Any, seen: set[int]) -> int:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_a_hundred_thousand_lines_are_kept_in_bounded_memory(format_name: str) -> None:
+def test_a_hundred_thousand_lines_use_bounded_memory(format_name: str) -> None:
     reader = reader_for(format_name, None)
-    templates = ONE[format_name]
+    templates = ITEM[format_name]
     for count in range(MANY // len(templates)):
         for line in templates:
             reader.feed(line.replace("%d", str(count + 1)) + " " + "x" * 100)
@@ -147,11 +147,11 @@ def test_a_hundred_thousand_lines_are_kept_in_bounded_memory(format_name: str) -
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_long_names_paths_and_messages_are_kept_in_bounded_memory(format_name: str) -> None:
+def test_long_names_paths_and_messages_use_bounded_memory(format_name: str) -> None:
     reader = reader_for(format_name, None)
     long = "é" * 30_000
     for count in range(1000):
-        for line in ONE[format_name]:
+        for line in ITEM[format_name]:
             for text in (line.replace("%d", f"{long}{count}"), f"{line.replace('%d', str(count + 1))} {long}{count}"):
                 reader.feed(text)
                 reader.feed(f"{long}{count}")
@@ -163,7 +163,7 @@ def test_long_names_paths_and_messages_are_kept_in_bounded_memory(format_name: s
 @pytest.mark.parametrize(
     "unit", [*"{[(<\"'-=_#: 0a\x1b\t|^.", "E ", "ab ", ":1", ":1:1: ", "[a", " - ", "(1", "\x1b[", "😀"]
 )
-def test_a_line_of_one_character_is_read_in_steps_that_grow_with_its_length(format_name: str, unit: str) -> None:
+def test_a_long_repetitive_line_is_read_without_backtracking(format_name: str, unit: str) -> None:
     for before in (
         "",
         "not ok 1 - ",
@@ -196,9 +196,9 @@ def _calls(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_twice_the_lines_take_about_twice_the_steps(format_name: str) -> None:
+def test_the_number_of_calls_is_linear_in_the_number_of_lines(format_name: str) -> None:
     def _work(count: int) -> Callable[[], object]:
-        templates = ONE[format_name]
+        templates = ITEM[format_name]
         lines = [line.replace("%d", str(number + 1)) for number in range(count) for line in templates]
         reader: Reader = reader_for(format_name, None)
         return lambda: ([reader.feed(line) for line in lines], reader.finish())  # type: ignore[func-returns-value]
@@ -207,10 +207,10 @@ def test_twice_the_lines_take_about_twice_the_steps(format_name: str) -> None:
     assert twice < 2.5 * once
 
 
-def test_escapes_are_taken_out_of_a_line_and_nothing_else_is() -> None:
-    assert plain("\x1b[1;31mred\x1b[0m \x1b]8;;file:///x\x07link\x1b]8;;\x1b\\ [0m") == "red link [0m"
-    assert plain("\x1b[" * 10 + "x") == "\x1b[" * 9  # only the last one is whole
-    assert plain("a" * LONGEST + "b") == "a" * LONGEST
+def test_only_escape_sequences_are_stripped() -> None:
+    assert strip_escapes("\x1b[1;31mred\x1b[0m \x1b]8;;file:///x\x07link\x1b]8;;\x1b\\ [0m") == "red link [0m"
+    assert strip_escapes("\x1b[" * 10 + "x") == "\x1b[" * 9  # only the last one is whole
+    assert strip_escapes("a" * LONGEST + "b") == "a" * LONGEST
 
 
 @pytest.mark.parametrize(
@@ -235,11 +235,11 @@ def test_escapes_are_taken_out_of_a_line_and_nothing_else_is() -> None:
         (b"<testsuite>" * 1_000_000, "nested"),
     ],
 )
-def test_a_document_that_is_no_report_is_a_problem_and_no_more(document: bytes, problem: str) -> None:
+def test_a_document_that_is_no_report_gives_only_a_problem(document: bytes, problem: str) -> None:
     assert problem in (_read(document).problem or "")
 
 
-def test_of_a_document_that_is_cut_the_tests_before_that_are_told() -> None:
+def test_a_truncated_document_gives_the_tests_before_the_cut() -> None:
     for path in (RECORDED / "junit").iterdir():
         document = path.read_bytes()
         whole = _read(document)
@@ -253,15 +253,15 @@ def test_of_a_document_that_is_cut_the_tests_before_that_are_told() -> None:
 
 
 class _Endless(io.RawIOBase):
-    """A document without an end, that counts what is read of it."""
+    """An endless document that counts how much of it is read."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.bytes_read = 0
 
     def read(self, size: int = -1, /) -> bytes:
         assert size > 0
-        begin = b"<testsuite><testcase name='a'><system-out>" if self.told == 0 else b""
-        self.told += size
+        begin = b"<testsuite><testcase name='a'><system-out>" if self.bytes_read == 0 else b""
+        self.bytes_read += size
         return begin + b"x" * (size - len(begin))
 
 
@@ -269,7 +269,7 @@ def test_a_report_is_read_up_to_32_mebibytes() -> None:
     document = _Endless()
     report = read_file_report("junit", document)  # type: ignore[arg-type]
     assert "larger than 32 MiB" in (report.problem or "")
-    assert document.told == 32 * 2**20
+    assert document.bytes_read == 32 * 2**20
 
 
 def test_failures_of_a_document_are_bounded_and_counted() -> None:
@@ -280,7 +280,7 @@ def test_failures_of_a_document_are_bounded_and_counted() -> None:
     assert report.counts.failed == 1000
 
 
-def test_a_name_that_no_encoder_takes_is_told_as_one_that_it_takes() -> None:
+def test_a_name_with_a_lone_surrogate_is_made_encodable() -> None:
     report = _fed("go-test", [r'{"Action":"fail","Package":"p\ud800","Test":"T\udfff","Elapsed":1e999}'])
     assert [(each.name, each.duration_seconds) for each in report.failures] == [("p?.T?", None)]
 
@@ -288,7 +288,7 @@ def test_a_name_that_no_encoder_takes_is_told_as_one_that_it_takes() -> None:
 @pytest.mark.parametrize(
     "line", ["{" * LONGEST, '{"Action":' + "[" * 60_000, '{"Action":{"a":[]},"Test":1}', '{"a":1e400}']
 )
-def test_json_that_is_no_event_is_passed_over(line: str) -> None:
+def test_json_that_is_no_event_is_ignored(line: str) -> None:
     for name in ("go-test", "cargo"):
         assert _fed(name, [line]).failures == []
 
@@ -303,9 +303,9 @@ def test_the_readers_import_the_standard_library_only() -> None:
     assert {"pydantic", "asyncio", "xml.dom"}.isdisjoint(names)
 
 
-def test_formats_are_known_by_their_names_in_one_order() -> None:
+def test_formats_are_listed_once_and_unknown_ones_raise() -> None:
     assert (*FILE_FORMATS, *FORMATS) == KNOWN_FORMATS
-    assert set(ONE) == set(FORMATS)
+    assert set(ITEM) == set(FORMATS)
     with pytest.raises(ValueError, match="no format of printed output"):
         reader_for("junit")
     with pytest.raises(ValueError, match="no format of a file"):

@@ -1,4 +1,4 @@
-"""Output of versions and tools that the profiles' images do not have, as those tools' sources and manuals give it."""
+"""Output of versions and tools that the profiles' images do not have, after those tools' sources and manuals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codebuddy.agent.reports.formats import read_file_report
 Read = Callable[..., Report]
 
 
-def test_a_panic_of_rust_before_1_73_has_its_place_behind_its_message(read: Read) -> None:
+def test_a_panic_of_rust_before_1_73_has_its_location_behind_its_message(read: Read) -> None:
     report = read(
         "cargo-test",
         "running 1 test\ntest a::b ... FAILED\n\nfailures:\n\n---- a::b stdout ----\n"
@@ -25,7 +25,7 @@ def test_a_panic_of_rust_before_1_73_has_its_place_behind_its_message(read: Read
     ]
 
 
-def test_a_panic_that_names_its_thread_by_number_too_is_its_tests(read: Read) -> None:
+def test_a_panic_with_a_thread_number_belongs_to_the_test_of_that_thread(read: Read) -> None:
     report = read(
         "cargo-test",
         "running 1 test\n\nfailures:\n\n---- t stdout ----\n\nthread 't' (4242) panicked at tests/a.rs:3:5:\nno\n"
@@ -35,7 +35,7 @@ def test_a_panic_that_names_its_thread_by_number_too_is_its_tests(read: Read) ->
     assert [(each.message, each.path, each.line) for each in report.failures] == [("no", "tests/a.rs", 3)]
 
 
-def test_a_panic_inside_a_library_is_told_where_the_project_called_it(read: Read) -> None:
+def test_a_panic_inside_a_library_is_located_where_the_project_called_it(read: Read) -> None:
     report = read(
         "cargo-test",
         "running 1 test\n\nfailures:\n\n---- t stdout ----\n\n"
@@ -48,7 +48,7 @@ def test_a_panic_inside_a_library_is_told_where_the_project_called_it(read: Read
     assert report.problem == "The output ends before the result of a test binary."
 
 
-def test_a_test_binary_that_stops_is_a_failure_in_whichever_order_its_lines_come(read: Read) -> None:
+def test_a_crashed_test_binary_is_a_failure_in_either_order_of_its_lines(read: Read) -> None:
     ends = "error: test failed, to rerun pass `--test a`\n\nCaused by:\n  process didn't exit successfully: `a`"
     for text in (f"     Running tests/a.rs (a)\nrunning 2 tests\n{ends}", f"     Running tests/a.rs (a)\n{ends}"):
         report = read("cargo-test", text)
@@ -56,7 +56,7 @@ def test_a_test_binary_that_stops_is_a_failure_in_whichever_order_its_lines_come
         assert [each.name for each in report.failures] == ["tests/a.rs"]
 
 
-def test_clang_is_known_by_its_last_line_and_counts_bytes(read: Read) -> None:
+def test_clang_is_recognised_by_its_last_line_and_counts_bytes(read: Read) -> None:
     text = (
         "In file included from a.cpp:1:\n./a.hpp:3:59: error: no member named 'siz' in 'std::string'\n"
         "    3 | int f(std::string s) { return s.siz(); }\n      |                                 ~ ^\n"
@@ -73,7 +73,7 @@ def test_clang_is_known_by_its_last_line_and_counts_bytes(read: Read) -> None:
     )
 
 
-def test_older_ruff_and_black_name_files_and_places_in_their_own_way(read: Read) -> None:
+def test_the_formats_of_older_ruff_and_black_are_read(read: Read) -> None:
     assert [each.path for each in read("ruff", "Would reformat: src/a b.py\n1 file would be reformatted").findings] == [
         "src/a b.py"
     ]
@@ -81,14 +81,14 @@ def test_older_ruff_and_black_name_files_and_places_in_their_own_way(read: Read)
     assert [(each.path, each.line, each.column) for each in read("black", text).findings] == [("src/a.py", 7, 5)]
 
 
-def test_a_plan_that_is_not_kept_and_tests_that_are_given_up_are_problems(read: Read) -> None:
+def test_an_unmet_plan_and_a_bail_out_are_problems(read: Read) -> None:
     assert read("tap", "1..3\nok 1\nok 2").problem == "The TAP has 2 of 3 planned tests."
     assert read("tap", "TAP version 14\nok 1 - a").problem == "The TAP ends before its plan."
     assert read("tap", "1..2\nok 1\nBail out! no database").problem == "The tests were given up: no database"
     assert read("tap", "1..0 # SKIP nothing here") == Report(Counts())
 
 
-def test_tap_of_other_runners_is_read_with_what_it_tells(read: Read) -> None:
+def test_tap_of_other_runners_is_read(read: Read) -> None:
     report = read(
         "tap",
         "TAP version 13\n# Subtest: outer\n    not ok 1 - inner\n      ---\n      found: 1\n      at:\n"
@@ -119,7 +119,7 @@ def test_pytest_with_xdist_gives_the_same_failures(read: Read) -> None:
     ]
 
 
-def test_a_chained_exception_is_told_by_its_last_one(read: Read) -> None:
+def test_a_chained_exception_gives_its_last_message(read: Read) -> None:
     report = read(
         "pytest",
         "== FAILURES ==\n__ test_a __\n\n    def test_a():\n>       f()\nE       KeyError: 'a'\n\na.py:3: KeyError\n\n"
@@ -150,7 +150,7 @@ def test_a_file_of_gradle_or_surefire_is_read(read: Read) -> None:
     ]
 
 
-def test_a_go_package_of_no_known_module_is_told_by_its_import_path(read: Read) -> None:
+def test_a_go_package_of_an_unknown_module_is_located_by_its_import_path(read: Read) -> None:
     event = '{"Action":"%s","Package":"example.org/m/pkg","Test":"TestA"%s}'
     output = ',"Output":"    a_test.go:7: wrong\\n"'
     report = read("go-test", "\n".join([event % ("output", output), event % ("fail", ',"Elapsed":0.5')]))
@@ -159,14 +159,14 @@ def test_a_go_package_of_no_known_module_is_told_by_its_import_path(read: Read) 
     ]
 
 
-def test_a_log_before_the_error_is_not_taken_for_it(read: Read) -> None:
+def test_a_log_before_the_error_is_not_part_of_the_message(read: Read) -> None:
     lines = ["    a_test.go:5: a log", "    a_test.go:9: first", "    a_test.go:9: second"]
     events = ['{"Action":"output","Package":"p","Test":"T","Output":"%s\\n"}' % line for line in lines]  # noqa: UP031
     report = read("go-test", "\n".join([*events, '{"Action":"fail","Package":"p","Test":"T"}']))
     assert [(each.message, each.line) for each in report.failures] == [("first\nsecond", 9)]
 
 
-def test_cargos_json_tells_where_a_message_ends_and_the_place_that_a_macro_was_used_at(read: Read) -> None:
+def test_cargos_json_gives_the_end_of_a_finding_and_where_a_macro_was_used(read: Read) -> None:
     inner = (
         '{"file_name":"/rustc/abc/library/core/src/macros/mod.rs","line_start":9,"column_start":2,"is_primary":true,%s}'
     )
@@ -179,7 +179,7 @@ def test_cargos_json_tells_where_a_message_ends_and_the_place_that_a_macro_was_u
     ]
 
 
-def test_packages_that_are_tested_at_a_time_are_told_apart(read: Read) -> None:
+def test_packages_that_are_tested_concurrently_are_distinguished(read: Read) -> None:
     events = [
         '{"Action":"run","Package":"a","Test":"TestA"}',
         '{"Action":"run","Package":"b","Test":"TestB"}',

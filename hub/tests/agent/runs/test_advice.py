@@ -1,4 +1,4 @@
-"""What a run that lacked the network is told, by the words that its tools have for it."""
+"""Advice for runs that lacked the network, by what their tools print."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("output", SEALED)
-def test_without_an_egress_it_is_said_that_there_is_none(output: str) -> None:
+def test_without_egress_the_advice_says_that_there_is_none(output: str) -> None:
     assert "egress is none for api" in str(network_advice(f"before\n{output}\nafter", "none", "api"))
 
 
 @pytest.mark.parametrize("output", REFUSED)
-def test_what_the_proxy_refused_is_told_with_what_it_lets_through(output: str) -> None:
+def test_a_refusal_of_the_proxy_names_the_declared_egress(output: str) -> None:
     advice = str(network_advice(output, ["a.example.org", "*.b.example.org"], "api"))
     assert advice.startswith("The proxy of api refused what it asked for: ")
     assert "egress is a.example.org, *.b.example.org" in advice
     assert "egress is any" in str(network_advice(output, "any", "api"))
 
 
-def test_the_host_is_named_that_is_not_declared() -> None:
+def test_a_refusal_names_the_undeclared_host() -> None:
     output = (
         "WARNING: Retrying after connection broken by 'OSError('Tunnel connection failed: 403 Forbidden')'\n"
         "HTTPSConnectionPool(host='files.example.org', port=443): Max retries exceeded\n"
@@ -46,21 +46,21 @@ def test_the_host_is_named_that_is_not_declared() -> None:
     assert ": its output names files.example.org, and egress is a.example.org, *.b.example.org; see" in advice
     declared = str(network_advice(output, ["a.example.org", "*.b.example.org", "files.example.org"], "api"))
     assert "(of others when their network is in codebuddy_egress_networks)" in declared
-    assert "the container that ends in api.egress" in declared
+    assert "the container whose name ends in api.egress" in declared
 
 
-def test_a_refusal_that_may_be_anybodys_is_told_as_that() -> None:
+def test_a_403_of_unknown_origin_is_called_a_possible_refusal() -> None:
     output = "curl: (22) The requested URL returned error: 403"
     assert str(network_advice(output, ["a.example.org"], "api")).startswith("If it was the proxy of api that answered")
     assert network_advice(output, "none", "api") is None
 
 
 @pytest.mark.parametrize("output", SEALED[:1])
-def test_what_goes_past_the_proxy_is_told_of_it(output: str) -> None:
-    assert "past the proxy, which is the only way out of api" in str(network_advice(output, "any", "api"))
+def test_a_run_that_bypasses_the_proxy_is_told_to_use_it(output: str) -> None:
+    assert "It tried to bypass the proxy, which is the only way out of api" in str(network_advice(output, "any", "api"))
 
 
 @pytest.mark.parametrize("output", ["", "AssertionError: 403 != 200", "HTTP error: Forbidden", "1 failed"])
 @pytest.mark.parametrize("egress", ["none", "any", ["a.example.org"]])
-def test_any_other_failure_is_told_nothing(output: str, egress: str | list[str]) -> None:
+def test_any_other_failure_gets_no_advice(output: str, egress: str | list[str]) -> None:
     assert network_advice(output, egress, "api") is None

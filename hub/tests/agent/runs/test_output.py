@@ -1,4 +1,4 @@
-"""Output in bounded memory: beginning and end, whole characters, each stretch with its stream."""
+"""Output in bounded memory: its beginning and end, in whole characters, each segment with its stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from codebuddy.text_safety import label_lines
         ([], ""),
     ],
 )
-def test_head_and_tail(pieces: list[bytes], text: str) -> None:
+def test_the_beginning_and_the_end_are_kept(pieces: list[bytes], text: str) -> None:
     buffer = OutputBuffer(8)
     for piece in pieces:
         buffer.add("stdout", piece)
@@ -32,7 +32,7 @@ def test_head_and_tail(pieces: list[bytes], text: str) -> None:
 @given(
     st.lists(st.tuples(st.sampled_from(["stdout", "stderr"]), st.binary(max_size=30)), max_size=40), st.integers(0, 60)
 )
-def test_the_streams_cover_the_text_and_nothing_is_lost_unsaid(pieces: list[tuple[str, bytes]], limit: int) -> None:
+def test_the_streams_cover_the_text_and_omitted_bytes_are_counted(pieces: list[tuple[str, bytes]], limit: int) -> None:
     buffer = OutputBuffer(limit)
     for stream, data in pieces:
         buffer.add("stdout" if stream == "stdout" else "stderr", data)
@@ -53,7 +53,7 @@ def test_much_output_is_kept_in_bounded_memory() -> None:
     assert buffer.total == 20_000_000
 
 
-def test_where_the_streams_take_turns_with_each_byte_memory_and_answer_are_bounded() -> None:
+def test_streams_that_alternate_with_each_byte_use_bounded_memory_and_answers() -> None:
     buffer = OutputBuffer(100_000)
     for number in range(200_000):
         buffer.add("stdout" if number % 2 else "stderr", b"%d" % (number % 10))
@@ -67,7 +67,7 @@ def test_where_the_streams_take_turns_with_each_byte_memory_and_answer_are_bound
     assert len(excerpt_of(many).streams) == 500
 
 
-def test_a_character_that_another_streams_output_cuts_in_two_is_whole() -> None:
+def test_a_character_split_by_another_streams_output_is_decoded() -> None:
     first, second = "ü".encode()[:1], "ü".encode()[1:]
     text, streams = excerpt_of([Piece("stdout", first), Piece("stderr", b"e"), Piece("stdout", second)])
     assert text == "eü"
@@ -75,7 +75,7 @@ def test_a_character_that_another_streams_output_cuts_in_two_is_whole() -> None:
 
 
 @given(st.text(max_size=20), st.integers(0, 80))
-def test_a_cut_is_between_characters(text: str, at: int) -> None:
+def test_output_is_cut_between_characters(text: str, at: int) -> None:
     data = text.encode("utf-8", "replace")[:at]
     whole = data[: whole_characters(data)]
     assert whole == data.decode("utf-8", "ignore").encode()
@@ -84,5 +84,5 @@ def test_a_cut_is_between_characters(text: str, at: int) -> None:
 @pytest.mark.parametrize(
     ("text", "labelled"), [("", "> "), ("a", "> a"), ("a\n", "> a\n"), ("a\nb\n", "> a\n> b\n"), ("\n", "> \n")]
 )
-def test_every_line_has_its_label(text: str, labelled: str) -> None:
+def test_every_line_is_labelled(text: str, labelled: str) -> None:
     assert label_lines(text, "> ") == labelled

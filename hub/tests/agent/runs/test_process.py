@@ -1,4 +1,4 @@
-"""Processes of a run: output in order, every way to end is told, and nothing that it started is left behind."""
+"""Processes of a run: output in order, how they end, and that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from codebuddy.agent.runs.process import Ended, ForkServer, Program, Stream, run_process
+from codebuddy.agent.runs.process import ForkServer, ProcessEnd, Program, Stream, run_process
 from codebuddy.process_tree import MARK, processes
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ class Ran:
 
     def __init__(self) -> None:
         self.pieces: list[tuple[Stream, bytes]] = []
-        self.ended: Ended
+        self.ended: ProcessEnd
 
     async def take(self, stream: Stream, data: bytes) -> None:
         self.pieces.append((stream, data))
@@ -79,11 +79,11 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_output_and_exit_code(run: Run) -> None:
     ran = await run("sh", "-c", "echo out; echo err >&2; exit 3")
-    assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, 3, None)
+    assert (ran.ended.stop_reason, ran.ended.exit_code, ran.ended.signal) == (None, 3, None)
     assert (ran.of("stdout"), ran.of("stderr")) == ("out\n", "err\n")
 
 
-async def test_streams_come_in_the_order_in_which_they_were_written(run: Run) -> None:
+async def test_output_arrives_in_the_order_in_which_it_was_written(run: Run) -> None:
     ran = await run("sh", "-c", "for i in 1 2 3; do echo o$i; sleep 0.1; echo e$i >&2; sleep 0.1; done")
     assert ran.pieces == [
         ("stdout" if n % 2 == 0 else "stderr", f"{'oe'[n % 2]}{n // 2 + 1}\n".encode()) for n in range(6)
@@ -99,46 +99,46 @@ async def test_arguments_reach_the_program_unchanged(run: Run, argument: str) ->
 
 
 @pytest.mark.parametrize("size", [0, 5, 3_000_000])
-async def test_standard_input_is_given_and_closed(run: Run, size: int) -> None:
+async def test_standard_input_is_written_and_closed(run: Run, size: int) -> None:
     assert (await run("wc", "-c", stdin=b"x" * size)).output == f"{size}\n"
 
 
-async def test_without_standard_input_a_reader_sees_its_end(run: Run) -> None:
+async def test_without_standard_input_a_program_reads_end_of_file(run: Run) -> None:
     assert (await run("cat")).ended.exit_code == 0
 
 
-async def test_a_program_that_does_not_read_its_input_ends_all_the_same(run: Run) -> None:
+async def test_a_program_may_ignore_its_standard_input(run: Run) -> None:
     assert (await run("true", stdin=b"x" * 1_000_000)).ended.exit_code == 0
 
 
-async def test_the_environment_is_what_was_given_and_a_mark(run: Run) -> None:
+async def test_the_environment_is_the_given_one_and_a_mark(run: Run) -> None:
     ran = await run("/usr/bin/env", environment={"ONLY": "this"})
     assert [line for line in ran.output.splitlines() if not line.startswith(f"{MARK}=")] == ["ONLY=this"]
 
 
-async def test_a_program_has_the_three_streams_and_no_other_descriptor_of_ours(run: Run) -> None:
+async def test_a_program_inherits_only_the_standard_streams(run: Run) -> None:
     ran = await run("sh", "-c", "ls /proc/$$/fd")
     assert set(ran.output.split()) <= {"0", "1", "2", "10"}  # 10 is how some shells keep their script
 
 
 @pytest.mark.parametrize("program", ["no-such-program", "/", "/etc/passwd"])
-async def test_what_cannot_be_started_is_an_error_of_the_start(run: Run, program: str) -> None:
+async def test_a_program_that_cannot_be_started_raises(run: Run, program: str) -> None:
     with pytest.raises(OSError, match=r"No such file|Permission denied"):
         await run(program)
 
 
-async def test_a_directory_that_is_gone_is_an_error_of_the_start(run: Run, tmp_path: Path) -> None:
+async def test_a_missing_working_directory_raises(run: Run, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await run("true", cwd=tmp_path / "gone")
 
 
-async def test_an_argument_with_nul_is_refused(run: Run) -> None:
+async def test_an_argument_with_nul_raises(run: Run) -> None:
     with pytest.raises(ValueError, match="NUL"):
         await run("true", "a\0b")
 
 
 @pytest.mark.parametrize("number", [*range(1, 18), *range(24, 32), signal.SIGRTMIN + 1])
-async def test_an_end_by_signal_names_it(run: Run, number: int) -> None:
+async def test_an_end_by_signal_names_the_signal(run: Run, number: int) -> None:
     ran = await run(
         *python(
             f"import os, signal; signal.signal({number}, 0) if {number} != 9 else 0; "
@@ -147,28 +147,28 @@ async def test_an_end_by_signal_names_it(run: Run, number: int) -> None:
         idle_timeout_seconds=1,
     )
     if number in (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH):  # which end nothing
-        assert ran.ended.why == "idle_timeout"
+        assert ran.ended.stop_reason == "idle_timeout"
     else:
         name = signal.Signals(number).name if number < 32 else "SIGRT+1"
-        assert (ran.ended.why, ran.ended.exit_code, ran.ended.signal) == (None, None, name)
+        assert (ran.ended.stop_reason, ran.ended.exit_code, ran.ended.signal) == (None, None, name)
 
 
-async def test_time_out_keeps_what_was_printed(run: Run) -> None:
+async def test_a_timeout_keeps_what_was_printed(run: Run) -> None:
     ran = await run("sh", "-c", "echo begun; sleep 600", timeout_seconds=1)
-    assert (ran.ended.why, ran.output) == ("timeout", "begun\n")
+    assert (ran.ended.stop_reason, ran.output) == ("timeout", "begun\n")
 
 
-async def test_what_is_printed_at_the_end_of_a_run_that_is_ended_is_kept(run: Run) -> None:
+async def test_output_after_sigterm_is_kept(run: Run) -> None:
     ran = await run("sh", "-c", "trap 'echo bye; exit 0' TERM; echo begun; sleep 600 & wait", timeout_seconds=0.5)
-    assert (ran.ended.why, ran.output) == ("timeout", "begun\nbye\n")
+    assert (ran.ended.stop_reason, ran.output) == ("timeout", "begun\nbye\n")
 
 
-async def test_silence_ends_a_run_that_may_otherwise_go_on(run: Run) -> None:
+async def test_the_idle_timeout_ends_a_silent_run(run: Run) -> None:
     ran = await run("sh", "-c", "echo begun; sleep 600", idle_timeout_seconds=0.3)
-    assert (ran.ended.why, ran.output) == ("idle_timeout", "begun\n")
+    assert (ran.ended.stop_reason, ran.output) == ("idle_timeout", "begun\n")
 
 
-async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
+async def test_setting_stop_cancels_a_run(run: Run) -> None:
     stop = asyncio.Event()
     async with anyio.create_task_group() as tasks:
 
@@ -178,10 +178,10 @@ async def test_a_run_is_ended_from_elsewhere(run: Run) -> None:
 
         tasks.start_soon(end)
         ran = await run("sleep", "600", stop=stop)
-    assert ran.ended.why == "cancelled"
+    assert ran.ended.stop_reason == "cancelled"
 
 
-async def test_its_time_ends_a_run_whose_output_nobody_takes_any_more(run: Run) -> None:
+async def test_a_timeout_ends_a_run_whose_output_is_not_consumed(run: Run) -> None:
     async def take(_stream: Stream, data: bytes) -> None:
         with anyio.fail_after(20):
             while not gone(int(data)):
@@ -189,7 +189,7 @@ async def test_its_time_ends_a_run_whose_output_nobody_takes_any_more(run: Run) 
 
     program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
     ran = await run(*python(program), timeout_seconds=0.5, on_output=take)
-    assert ran.ended.why == "timeout"
+    assert ran.ended.stop_reason == "timeout"
 
 
 STUBBORN = "trap '' TERM; echo $$; sleep 600 & echo $!; wait; wait; sleep 600"
@@ -217,15 +217,15 @@ async def test_a_process_that_ignores_sigterm_is_killed_with_its_children(run: R
 
 
 @pytest.mark.parametrize("then", ["", "time.sleep(600)"])
-async def test_a_daemon_that_left_session_parent_and_environment_ends_with_the_run(run: Run, then: str) -> None:
+async def test_a_daemon_that_left_its_session_parent_and_environment_ends_with_the_run(run: Run, then: str) -> None:
     ran = await run(*python(DAEMON + then), timeout_seconds=1 if then else 20)
     pids = [int(line) for line in ran.output.split()]
     assert len(pids) == 2
     assert all(gone(pid) for pid in pids)
-    assert ran.ended.why == ("timeout" if then else None)
+    assert ran.ended.stop_reason == ("timeout" if then else None)
 
 
-async def test_cancelling_ends_all_of_it_before_it_is_over(run: Run) -> None:
+async def test_cancellation_returns_after_the_whole_run_has_ended(run: Run) -> None:
     pids: list[int] = []
 
     async def note(_stream: Stream, data: bytes) -> None:
@@ -239,13 +239,13 @@ async def test_cancelling_ends_all_of_it_before_it_is_over(run: Run) -> None:
     assert all(gone(pid) for pid in pids)
 
 
-async def test_a_child_that_keeps_the_pipe_open_does_not_keep_the_run(run: Run) -> None:
+async def test_a_child_that_holds_the_pipe_open_does_not_delay_the_end(run: Run) -> None:
     with anyio.fail_after(10):
         ran = await run("sh", "-c", "echo done; sleep 600 & exit 0")
     assert (ran.ended.exit_code, ran.output) == (0, "done\n")
 
 
-async def test_what_forks_as_fast_as_it_can_is_ended(run: Run) -> None:
+async def test_a_fork_bomb_is_ended(run: Run) -> None:
     bomb = (
         "import os, resource, signal, time\n"
         "signal.signal(15, signal.SIG_IGN)\n"
@@ -259,7 +259,7 @@ async def test_what_forks_as_fast_as_it_can_is_ended(run: Run) -> None:
     )
     ran = await run(*python(bomb), timeout_seconds=0.5)
     leader = int(ran.output.split()[0])
-    assert ran.ended.why == "timeout"
+    assert ran.ended.stop_reason == "timeout"
     assert gone(leader)
     assert not [pid for pid, _ in processes() if "end = time.monotonic() + 20" in command_of(pid)]
 
@@ -271,14 +271,14 @@ def command_of(pid: int) -> str:
         return ""
 
 
-async def test_a_run_that_kills_its_supervisor_ends_all_the_same(run: Run) -> None:
+async def test_a_run_that_kills_its_supervisor_is_ended(run: Run) -> None:
     ran = await run("sh", "-c", "sleep 600 & echo $!; echo $$; sleep 0.3; kill -9 $PPID; sleep 600")
     assert (ran.ended.exit_code, ran.ended.signal) == (None, "SIGKILL")
     pids = [int(line) for line in ran.output.split()]
     await until(lambda: all(gone(pid) for pid in pids))
 
 
-async def test_after_the_process_that_starts_runs_was_killed_runs_can_be_started(run: Run) -> None:
+async def test_runs_can_be_started_after_the_fork_server_was_killed(run: Run) -> None:
     killer = "import os; p = os.getppid(); print(open(f'/proc/{p}/stat').read().rsplit(')', 1)[1].split()[1])"
     server = int((await run(*python(killer))).output)
     os.kill(server, signal.SIGKILL)
@@ -286,7 +286,7 @@ async def test_after_the_process_that_starts_runs_was_killed_runs_can_be_started
     assert (await run("true")).ended.exit_code == 0
 
 
-async def test_what_a_run_takes_is_told(run: Run) -> None:
+async def test_cpu_time_and_peak_memory_are_measured(run: Run) -> None:
     ran = await run(*python("x = bytearray(200_000_000)\nfor i in range(3_000_000): pass"))
     assert ran.ended.peak_bytes is not None
     assert 200_000_000 < ran.ended.peak_bytes < 300_000_000
@@ -298,13 +298,13 @@ def own_oom_score() -> str:
     return Path("/proc/self/oom_score_adj").read_text()
 
 
-async def test_a_run_goes_before_its_agent_when_memory_runs_out(run: Run) -> None:
+async def test_the_oom_killer_prefers_a_run_to_its_agent(run: Run) -> None:
     ran = await run("cat", "/proc/self/oom_score_adj")
     assert ran.output == "1000\n"
     assert own_oom_score() != ran.output
 
 
-async def test_a_hundred_runs_at_once(run: Run) -> None:
+async def test_a_hundred_concurrent_runs(run: Run) -> None:
     results: list[Ran] = []
 
     async def one(number: int) -> None:

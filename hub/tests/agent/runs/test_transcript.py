@@ -1,4 +1,4 @@
-"""Output that is kept: whole while it is little, its beginning and end within a bound, readable after a restart."""
+"""Transcripts: complete or, beyond a limit, the beginning and the end; in pages, by pattern, and after a restart."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def text_of(transcript: Transcript, start: int, most: int) -> tuple[int, b
     return page.start, b"".join(piece.data for piece in page.pieces), page.end
 
 
-async def test_little_output_touches_no_disk(tmp_path: Path) -> None:
+async def test_little_output_is_not_written_to_disk(tmp_path: Path) -> None:
     transcript = Transcript(tmp_path / "run", LIMIT)
     await transcript.add("stdout", b"a")
     await transcript.add("stderr", "ü".encode())
@@ -57,7 +57,7 @@ async def test_little_output_touches_no_disk(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-async def test_all_of_it_is_read_in_pages_while_more_comes(tmp_path: Path) -> None:
+async def test_the_whole_output_can_be_read_in_pages(tmp_path: Path) -> None:
     transcript = await filled(tmp_path / "run", 30_000)
     at, whole = 0, b""
     while at < transcript.total:
@@ -68,7 +68,7 @@ async def test_all_of_it_is_read_in_pages_while_more_comes(tmp_path: Path) -> No
     assert whole == b"".join(map(line, range(30_000)))
 
 
-async def test_beginning_and_end_are_kept_within_the_bound_and_the_gap_is_told(tmp_path: Path) -> None:
+async def test_beginning_and_end_are_kept_within_the_limit_and_a_page_skips_the_gap(tmp_path: Path) -> None:
     transcript = await filled(tmp_path / "run", 300_000)
     await transcript.close(keep=True)
     assert sum(one.stat().st_size for one in (tmp_path / "run").iterdir()) <= LIMIT + SEGMENT_BYTES // 10
@@ -80,18 +80,18 @@ async def test_beginning_and_end_are_kept_within_the_bound_and_the_gap_is_told(t
     assert data
 
 
-async def test_it_is_read_after_a_restart(tmp_path: Path) -> None:
+async def test_a_job_can_be_read_after_a_restart(tmp_path: Path) -> None:
     transcript = await filled(tmp_path / "0123456789ab", 20_000)
     await transcript.add("stderr", b"last\n")
     await transcript.close(keep=True)
     save_run(tmp_path / "0123456789ab", job(transcript))
     (again,) = load_runs(tmp_path, "p", LIMIT)
     assert (again.job_id, again.end and again.end.reason) == (ID, "exited")
-    told = await read_job(again, JobOutputArguments(job_id=ID, offset=-5))
-    assert (told.output, [part.stream for part in told.streams], told.complete) == ("last\n", ["stderr"], True)
+    answer = await read_job(again, JobOutputArguments(job_id=ID, offset=-5))
+    assert (answer.output, [part.stream for part in answer.streams], answer.complete) == ("last\n", ["stderr"], True)
 
 
-async def test_a_job_that_had_not_ended_ended_with_its_agent(tmp_path: Path) -> None:
+async def test_a_job_that_was_running_is_loaded_as_ended_by_the_restart(tmp_path: Path) -> None:
     save_run(tmp_path / "0123456789ab", job(Transcript(tmp_path / "0123456789ab", LIMIT), ended=False))
     for _ in range(2):  # and that is noted
         (again,) = load_runs(tmp_path, "p", LIMIT)
@@ -117,7 +117,7 @@ ENDED = '{"argv": [], "background": true, "started": %s, "end": {"reason": "exit
         ENDED.replace("exited", "unheard of") % ("1", "1"),
     ],
 )
-async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: str) -> None:
+async def test_an_invalid_record_is_not_loaded(tmp_path: Path, content: str) -> None:
     (tmp_path / "0123456789ab").mkdir()
     (tmp_path / "0123456789ab/run.json").write_text(content)
     (tmp_path / "0123456789ab/000000000000000.out").write_bytes(os.urandom(1000))
@@ -125,7 +125,7 @@ async def test_what_a_project_wrote_there_is_not_taken(tmp_path: Path, content: 
     assert load_runs(tmp_path, "p", LIMIT) == []
 
 
-async def test_what_lies_in_the_way_is_neither_waited_for_nor_written_to(tmp_path: Path) -> None:
+async def test_a_fifo_does_not_block_and_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     os.mkfifo(tmp_path / "run/000000000000000.out")
     with anyio.fail_after(20):
@@ -138,7 +138,7 @@ async def test_what_lies_in_the_way_is_neither_waited_for_nor_written_to(tmp_pat
     assert (tmp_path / "run/run.json").is_file()
 
 
-async def test_output_is_not_written_through_a_link_that_lies_in_the_way(tmp_path: Path) -> None:
+async def test_output_is_not_written_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "elsewhere").write_text("mine")
     (tmp_path / "run/000000000000000.out").symlink_to(tmp_path / "elsewhere")
@@ -149,7 +149,7 @@ async def test_output_is_not_written_through_a_link_that_lies_in_the_way(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["run.json", "000000000000000.out", "000000000000000.out link"])
-async def test_a_new_agent_waits_for_nothing_that_a_project_put_there(tmp_path: Path, name: str) -> None:
+async def test_loading_does_not_block_on_what_a_project_put_there(tmp_path: Path, name: str) -> None:
     directory = tmp_path / "0123456789ab"
     transcript = await filled(directory, 20_000)
     await transcript.close(keep=True)
@@ -165,30 +165,30 @@ async def test_a_new_agent_waits_for_nothing_that_a_project_put_there(tmp_path: 
     assert len(loaded) == (0 if file == "run.json" else 1)
 
 
-def test_of_a_long_command_line_the_beginning_is_told(tmp_path: Path) -> None:
-    told = started(tmp_path, "cc", *["-DX"] * 1000).describe().argv
-    assert told[:2] == ["cc", "-DX"]
-    assert told[-1].endswith("…")
-    assert len(" ".join(told)) < 2010
+def test_a_long_command_line_is_shortened(tmp_path: Path) -> None:
+    argv = started(tmp_path, "cc", *["-DX"] * 1000).describe().argv
+    assert argv[:2] == ["cc", "-DX"]
+    assert argv[-1].endswith("…")
+    assert len(" ".join(argv)) < 2010
     assert [len(word) for word in started(tmp_path, "sh", "-c", "x" * 100_000).argv] == [2, 2, 1995]
 
 
-async def test_lines_are_found_and_the_search_goes_on_with_the_cursor(tmp_path: Path) -> None:
+async def test_a_search_continues_with_the_cursor(tmp_path: Path) -> None:
     transcript = await filled(tmp_path / "run", 5000)
     await transcript.close(keep=True)
     run = job(transcript)
     found, cursor = list[str](), None
     while True:
         asked = JobOutputArguments(job_id=ID, pattern="7$", regex=True, limit=5000, cursor=cursor)
-        told = await read_job(run, asked)
-        found += [match.line_text for match in told.matches or []]
-        cursor = told.cursor
-        if told.complete:
+        answer = await read_job(run, asked)
+        found += [match.line_text for match in answer.matches or []]
+        cursor = answer.cursor
+        if answer.complete:
             break
     assert found == [line(n).decode().rstrip() for n in range(5000) if n % 10 == 7]
 
 
-async def test_with_a_pattern_a_line_that_fits_is_waited_for(tmp_path: Path) -> None:
+async def test_a_search_waits_for_a_matching_line(tmp_path: Path) -> None:
     run = job(Transcript(tmp_path / "run", LIMIT), ended=False)
     await run.transcript.add("stdout", b"tick\nLis")
 
@@ -201,12 +201,12 @@ async def test_with_a_pattern_a_line_that_fits_is_waited_for(tmp_path: Path) -> 
         tasks.start_soon(prints)
         with anyio.fail_after(20):
             asked = JobOutputArguments(job_id=ID, pattern="on 8080", wait_seconds=60)
-            told = await read_job(run, asked)
-    assert [match.line_text for match in told.matches or []] == ["Listening on 8080"]
-    assert not told.complete
+            answer = await read_job(run, asked)
+    assert [match.line_text for match in answer.matches or []] == ["Listening on 8080"]
+    assert not answer.complete
 
 
-async def test_with_a_pattern_the_end_of_the_job_is_waited_for_and_not_longer(tmp_path: Path) -> None:
+async def test_a_search_stops_waiting_when_the_job_ends(tmp_path: Path) -> None:
     run = job(Transcript(tmp_path / "run", LIMIT), ended=False)
     await run.transcript.add("stdout", b"rest")
 
@@ -217,46 +217,44 @@ async def test_with_a_pattern_the_end_of_the_job_is_waited_for_and_not_longer(tm
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ends)
         with anyio.fail_after(20):
-            told = await read_job(run, JobOutputArguments(job_id=ID, pattern="rest", wait_seconds=60))
-    assert [match.line_text for match in told.matches or []] == ["rest"]
-    assert told.complete
+            answer = await read_job(run, JobOutputArguments(job_id=ID, pattern="rest", wait_seconds=60))
+    assert [match.line_text for match in answer.matches or []] == ["rest"]
+    assert answer.complete
 
 
-async def test_a_search_that_takes_long_ends_and_its_cursor_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_search_returns_a_cursor_that_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codebuddy.agent.runs.job_output._SEARCH_SECONDS", 0.0)
     transcript = Transcript(tmp_path / "run", LIMIT)
     await transcript.add("stdout", b"\n" * 1400 + b"here\n")
     rounds, cursor, found = 0, None, list[int]()
     while rounds == 0 or cursor is not None:
-        told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="here", cursor=cursor))
-        rounds, cursor, found = rounds + 1, told.cursor, found + [match.offset for match in told.matches or []]
+        answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="here", cursor=cursor))
+        rounds, cursor, found = rounds + 1, answer.cursor, found + [match.offset for match in answer.matches or []]
     assert (rounds, found) == (3, [1400])
 
 
-async def test_a_line_in_two_pieces_and_between_another_streams_is_one(tmp_path: Path) -> None:
+async def test_a_line_in_two_pieces_around_another_streams_output_is_one_line(tmp_path: Path) -> None:
     transcript = Transcript(tmp_path / "run", LIMIT)
     for stream, data in (("stdout", b"ab"), ("stderr", b"err\n"), ("stdout", b"cd\nrest")):
         await transcript.add(stream, data)
-    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="[a-z]", regex=True))
-    assert {(match.offset, match.stream, match.line_text) for match in told.matches or []} == {
+    answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, pattern="[a-z]", regex=True))
+    assert {(match.offset, match.stream, match.line_text) for match in answer.matches or []} == {
         (0, "stdout", "abcd"), (2, "stderr", "err"), (9, "stdout", "rest"),
     }  # fmt: skip
 
 
-async def test_a_cursor_is_for_its_own_job(tmp_path: Path) -> None:
+async def test_a_cursor_of_another_job_is_refused(tmp_path: Path) -> None:
     run = job(await filled(tmp_path / "run", 100), ended=False)
     cursor = (await read_job(run, JobOutputArguments(job_id=ID))).cursor
     with pytest.raises(ToolError, match="other arguments"):
         await read_job(run, JobOutputArguments(job_id="p:ffffffffffff", cursor=cursor))
 
 
-async def test_where_nothing_can_be_written_the_run_goes_on_and_that_is_told(tmp_path: Path) -> None:
+async def test_when_the_disk_is_not_writable_the_run_continues_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file in the way")
     transcript = await filled(tmp_path / "run", 10_000)
     assert transcript.total == 1_000_000
-    told = await read_job(job(transcript), JobOutputArguments(job_id=ID, offset=0))
-    assert told.complete
-    assert told.message is not None
-    assert "could be kept" in told.message
+    answer = await read_job(job(transcript), JobOutputArguments(job_id=ID, offset=0))
+    assert answer.complete
+    assert answer.message is not None
+    assert "could be kept" in answer.message

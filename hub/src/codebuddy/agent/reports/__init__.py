@@ -1,4 +1,4 @@
-"""Parsers of test reports and compiler output: counts, failures and diagnostics.
+"""Readers of test reports and compiler output, which give counts, failures and diagnostics.
 
-Used by the agent's runs package. Input is untrusted, so every parser is bounded and runs in linear time.
+Used by the agent's runs. Input is untrusted, so every reader is bounded and runs in linear time. Standard library only.
 """

@@ -1,4 +1,4 @@
-"""What a run of tests or of a compiler came to."""
+"""What every reader shares: the report that it fills, and the parsing of lines, numbers, locations and columns."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
-from typing import Any, Literal, NamedTuple
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import unquote
 
 Severity = Literal["error", "warning", "information", "hint"]
 Unit = Literal["codepoint", "utf16", "byte", "display"]
+"""What a tool counts columns in; ``display`` means cells of a terminal, see `column_at_cell`."""
+
+MAX_FAILURES = 200
+MAX_FINDINGS = 500
+MAX_LINE = 65536  # characters of a line that are read
+
+_MAX_PATH = 4096  # characters
+_MAX_NAME = 2000
+_MAX_CODE = 200
+_MAX_PROBLEM = 500
+_MAX_MESSAGE = 2000
+_MAX_NOTES = 39  # lines of a message after the first
+_MAX_DIGITS = 9
 
 
 @dataclass(slots=True)
 class Counts:
-    """How many tests ended how. A test with subtests is not counted beside them; what could not start has failed."""
+    """How many tests passed, failed or were skipped.
+
+    A test with subtests is not counted beside them; what could not start has failed.
+    """
 
     passed: int = 0
     failed: int = 0
@@ -27,113 +43,206 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A test that failed.
+    """A test that failed."""
 
-    Args:
-        name: as the tool's own command line would select it, where it can be known.
-        message: the assertion or panic, without the tool's decoration; may have several lines.
-        path: as the tool gives it: relative to the working directory, or absolute.
-        line: counted from 1; where the assertion failed if that is known and in the project, else where the test is.
-        duration_seconds: as the tool gives it.
-    """
-
-    name: str
-    message: str
-    path: str | None
-    line: int | None
+    name: str  # as the tool's own command line would select it, where it can be known
+    message: str  # the assertion or panic, without the tool's decoration; may have several lines
+    path: str | None  # as the tool gives it: relative to the working directory, or absolute
+    line: int | None  # where the assertion failed if that is known and in the project, else where the test is
     duration_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # it does not change once it is in a report
 class Finding:
-    """What a compiler or linter found.
+    """A diagnostic of a compiler or linter. Lines and columns count from 1."""
 
-    Args:
-        path: as the tool gives it: relative to the working directory, or absolute.
-        line: counted from 1; 1 also where the tool names the file only.
-        column: counted from 1, in ``unit``.
-        end_line: the line it ends in.
-        end_column: the column after its last character.
-        severity: what the tool calls it, in the words of a language server.
-        message: without the tool's decoration; its further lines are what it noted on it.
-        code: the rule, or the number of the error.
-        source: the tool.
-        unit: what the tool counts columns in; ``display`` are the cells of a terminal, see `as_cells`.
-    """
-
-    path: str
-    line: int
+    path: str  # as the tool gives it: relative to the working directory, or absolute
+    line: int  # 1 also where the tool names the file only
     column: int | None
-    end_line: int | None
-    end_column: int | None
     severity: Severity
-    message: str
-    code: str | None
-    source: str
+    message: str  # without the tool's decoration; the lines after the first are the tool's notes
+    source: str  # the tool
     unit: Unit
+    code: str | None = None  # the rule, or the number of the error
+    end_line: int | None = None
+    end_column: int | None = None  # the column after its last character
 
 
 @dataclass(slots=True)
 class Report:
-    """What was read.
+    """What a reader found, in order of the output."""
 
-    Args:
-        counts: none when the output tells of no tests.
-        failures: in order of the output.
-        findings: in order of the output.
-        more_failures: how many were left out.
-        more_findings: how many were left out.
-        problem: one sentence, when the output could not be read as the format, or not all of it.
-    """
-
-    counts: Counts | None = None
+    counts: Counts | None = None  # None: the output names no tests
     failures: list[Failure] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    more_failures: int = 0
+    more_failures: int = 0  # how many were left out
     more_findings: int = 0
-    problem: str | None = None
+    problem: str | None = None  # one sentence, when the output or a part of it could not be read as the format
 
 
-def joined(reports: Sequence[Report]) -> Report:
-    """Put together what was read in several formats of one run: a test run that did not compile has findings only.
+def merge_reports(reports: Sequence[Report]) -> Report:
+    """Merge what several readers found in one run: a test run that did not compile has findings only.
 
-    That one of them could not be read is worth a word only where no other tells how it went.
+    The problem of one reader is dropped when another one shows how the run went.
     """
     errors = any(finding.severity == "error" for report in reports for finding in report.findings)
-    told = errors or any(report.counts is not None for report in reports)
+    conclusive = errors or any(report.counts is not None for report in reports)
+    hide_problem = conclusive and len(reports) > 1
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],
         findings=[finding for report in reports for finding in report.findings],
         more_failures=sum(report.more_failures for report in reports),
         more_findings=sum(report.more_findings for report in reports),
-        problem=None if told and len(reports) > 1 else next((one.problem for one in reports if one.problem), None),
+        problem=None if hide_problem else next((report.problem for report in reports if report.problem), None),
     )
 
 
-MAX_LINE = 65536  # characters that are looked at
-_MAX_MESSAGE = 2000  # characters
-_MAX_NUMBER = 9  # digits
+class Location(NamedTuple):
+    """A line of a file, counted from 1."""
+
+    path: str
+    line: int
+
+
+class Collector:
+    """Collects counts, failures and findings of a tool in the order in which they are added."""
+
+    def __init__(self, source: str = "", unit: Unit = "codepoint") -> None:
+        self.pending: Finding | None = None  # the last finding, which may still change
+        self._source = source
+        self._unit = unit
+        self._report = Report()
+        self._seen: set[Finding] = set()
+
+    @property
+    def counts(self) -> Counts | None:
+        """The counts so far; None when no test was counted."""
+        return self._report.counts
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no failure and no finding yet."""
+        return self.pending is None and not self._report.failures and not self._report.findings
+
+    def count(self, *, passed: int = 0, failed: int = 0, skipped: int = 0) -> None:
+        """Count tests; without arguments, note that the output is one of tests."""
+        counts = self._report.counts = self._report.counts or Counts()
+        counts.passed += passed
+        counts.failed += failed
+        counts.skipped += skipped
+
+    def restart_counts(self) -> None:
+        """Count from zero again."""
+        self._report.counts = Counts()
+
+    def add_failure(
+        self, name: str, message: str | list[str], location: Location | str | None = None, duration: float | None = None
+    ) -> None:
+        """Add a test that failed; a location of which only the file is known is its path."""
+        if len(self._report.failures) >= MAX_FAILURES:
+            self._report.more_failures += 1
+            return
+        text = encodable(trim_message(message.split("\n") if isinstance(message, str) else message), _MAX_PATH)
+        path, line = (location.path, location.line) if isinstance(location, Location) else (location, None)
+        self._report.failures.append(
+            Failure(encodable(name, _MAX_NAME), text or "It failed.", path and _clean_path(path), line, duration)
+        )
+
+    def begin(
+        self, location: Location, column: int | None, severity: Severity, message: str, code: str | None = None
+    ) -> Finding:
+        """Begin a finding; it may change until the next one begins."""
+        self.close()
+        self.pending = Finding(*location, column, severity, message, self._source, self._unit, code)
+        return self.pending
+
+    def note(self, line: str) -> None:
+        """Add a line to the message of the pending finding, if there is one."""
+        finding = self.pending
+        if finding is not None and len(finding.message) <= _MAX_MESSAGE and finding.message.count("\n") < _MAX_NOTES:
+            finding.message = f"{finding.message}\n{line}"
+
+    def close(self) -> None:
+        """Add the pending finding, unless an equal one was added before."""
+        finding, self.pending = self.pending, None
+        if finding is None or not (path := _clean_path(finding.path)):
+            return
+        if len(self._report.findings) >= MAX_FINDINGS:
+            self._report.more_findings += 1
+            return
+        finding.path = path
+        finding.message = encodable(trim_message(finding.message.split("\n")), _MAX_PATH)
+        finding.code = None if finding.code is None else encodable(finding.code, _MAX_CODE)
+        if finding not in self._seen:
+            self._seen.add(finding)
+            self._report.findings.append(finding)
+
+    def change_source(self, source: str, unit: Unit) -> None:
+        """Attribute the findings so far, and those to come, to another tool than was assumed."""
+        self.close()
+        self._report.findings = [
+            replace(finding, source=source, unit=unit) if finding.source == self._source else finding
+            for finding in self._report.findings
+        ]
+        self._seen = set(self._report.findings)
+        self._source, self._unit = source, unit
+
+    def set_problem(self, sentence: str) -> None:
+        """Set what could not be read; the first sentence stays, and a blank one is none."""
+        if self._report.problem is None and sentence.strip():
+            self._report.problem = encodable(" ".join(sentence[:_MAX_PATH].split()), _MAX_PROBLEM)
+
+    def report(self) -> Report:
+        """Give everything that was collected."""
+        self.close()
+        return self._report
+
+
+class Reader:
+    """Reads what a program prints, line by line. It raises nothing, whatever that is, and keeps a bounded part of it.
+
+    Its root, the run's working directory, distinguishes the project's own files from those of libraries.
+    """
+
+    source: ClassVar[str] = ""
+    unit: ClassVar[Unit] = "codepoint"
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = None if root is None else str(root)
+        self._collector = Collector(self.source, self.unit)
+
+    def feed(self, line: str) -> None:
+        """Take a line without its end, of standard output or standard error, in order of arrival."""
+        self._read(strip_escapes(line))
+
+    def finish(self) -> Report:
+        """Give the report; once, after the last line."""
+        return self._collector.report()
+
+    def _read(self, line: str) -> None:
+        raise NotImplementedError
+
 
 # ECMA-48 5.4 (control sequences) and 5.6 (control strings, which are looked for in one line only), and other escapes.
 # The bound keeps an escape that does not end from being looked through again and again.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[ -/]{0,8}[0-Z\\^-~])")
 
 
-def plain(line: str) -> str:
-    """Give a line without what colours it."""
+def strip_escapes(line: str) -> str:
+    """Give the first `MAX_LINE` characters of a line without terminal escape sequences."""
     line = line[:MAX_LINE]
     return _ESCAPE.sub("", line) if "\x1b" in line else line
 
 
-def readable(text: str, longest: int) -> str:
-    """Give text that every encoder takes: JSON can name half of a surrogate pair."""
+def encodable(text: str, longest: int) -> str:
+    """Cut text, and replace what UTF-8 cannot encode: JSON can name half of a surrogate pair."""
     text = text[:longest]
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
-def cut_message(lines: Iterable[str]) -> str:
-    """Join the lines of a message, without blank ones around them, up to what a report gives of one."""
+def trim_message(lines: Iterable[str]) -> str:
+    """Join the lines of a message, without blank ones around them, up to the longest message of a report."""
     kept: list[str] = []
     size = 0
     for line in lines:
@@ -146,20 +255,15 @@ def cut_message(lines: Iterable[str]) -> str:
     return "\n".join(kept)[:_MAX_MESSAGE].rstrip()
 
 
-def number(digits: str | None) -> int | None:
-    """Give a line or column; none when it is none."""
-    if not digits or len(digits) > _MAX_NUMBER or not (digits.isascii() and digits.isdigit()):
+def parse_number(digits: str | None) -> int | None:
+    """Parse a line or column; None for 0 and for anything else."""
+    if not digits or len(digits) > _MAX_DIGITS or not (digits.isascii() and digits.isdigit()):
         return None
     return int(digits) or None
 
 
-def seconds(value: object, factor: float = 1.0) -> float | None:
-    """Give a duration that a tool wrote, in seconds.
-
-    Args:
-        value: a number, or the text of one.
-        factor: how many seconds its unit has.
-    """
+def parse_seconds(value: object, factor: float = 1.0) -> float | None:
+    """Parse a duration, a number or the text of one, whose unit has `factor` seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -170,8 +274,8 @@ def seconds(value: object, factor: float = 1.0) -> float | None:
     return round(duration, 6) if math.isfinite(duration) and duration >= 0 else None
 
 
-def json_object(line: str) -> dict[str, Any] | None:
-    """Read a line that is one JSON object; none when it is not."""
+def parse_json_object(line: str) -> dict[str, Any] | None:
+    """Parse a line that is one JSON object; None for any other."""
     if not line.startswith("{"):
         return None
     try:
@@ -181,224 +285,103 @@ def json_object(line: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-_FOREIGN_PARTS = frozenset({"site-packages", "dist-packages", "node_modules", ".venv", ".cargo", "rustlib"})
-_FOREIGN_ROOTS = ("/usr/", "/opt/", "/rustc/", "/lib/", "/tmp/rustdoctest")  # noqa: S108 - of tools and libraries
+_LIBRARY_PARTS = frozenset({"site-packages", "dist-packages", "node_modules", ".venv", ".cargo", "rustlib"})
+_LIBRARY_ROOTS = ("/usr/", "/opt/", "/rustc/", "/lib/", "/tmp/rustdoctest")  # noqa: S108 - of tools and libraries
 _NUMBERED = re.compile(r"(\.[A-Za-z0-9_]{1,8})[:(]([0-9]{1,9})")
 _PATH_CHARACTER = re.compile(r"[\w./@+~-]")
-_MAX_PATH_IN_PROSE = 300  # characters of a path that is searched for in prose
-_MAX_PLACES = 50
-_LONGEST_PATH = 4096
+_MAX_PATH_IN_PROSE = 300  # characters
+_MAX_LOCATIONS = 50
 
 
-class Place(NamedTuple):
-    """A line of a file, counted from 1."""
-
-    path: str
-    line: int
-
-
-def place(path: str, line: str | None) -> Place | None:
-    """Give a place from the parts that a tool wrote; none when it is none."""
-    numbered = number(line)
-    return Place(path, numbered) if path and numbered and len(path) <= _LONGEST_PATH else None
+def make_location(path: str, line: str | None) -> Location | None:
+    """Give a location from the parts that a tool wrote; None when they are none."""
+    number = parse_number(line)
+    return Location(path, number) if path and number and len(path) <= _MAX_PATH else None
 
 
-def is_own(path: str, root: str | None) -> bool:
+def split_location(text: str) -> tuple[Location, str] | None:
+    """Split ``path:line:column`` into location and column."""
+    parts = text.rsplit(":", 2)
+    location = make_location(parts[0], parts[1]) if len(parts) == 3 else None
+    return None if location is None else (location, parts[2])
+
+
+def match_message(pattern: re.Pattern[str], line: str) -> tuple[re.Match[str], Location] | None:
+    """Match a line that begins with a path, followed by what the pattern matches; its first group is the line number.
+
+    The path is found by what follows it, for it may have any character in it.
+    """
+    found = pattern.search(line)
+    location = None if found is None or line[0].isspace() else make_location(line[: found.start()], found[1])
+    return None if found is None or location is None else (found, location)
+
+
+def in_project(path: str, root: str | None) -> bool:
     """Say whether a file is the project's own, and not a library's or the tool's.
 
-    Args:
-        path: as a tool gives it.
-        root: the directory that the tool ran in; without it, absolute paths are judged by where libraries lie.
+    Without a root, absolute paths are judged by where libraries usually are.
     """
-    if path.startswith(("<", "node:", "../")) or not _FOREIGN_PARTS.isdisjoint(path.split("/")):
+    if path.startswith(("<", "node:", "../")) or not _LIBRARY_PARTS.isdisjoint(path.split("/")):
         return False
     if not path.startswith("/"):
         return bool(path)
     if root is not None:
         return PurePosixPath(path).is_relative_to(root)
-    return not path.startswith(_FOREIGN_ROOTS)
+    return not path.startswith(_LIBRARY_ROOTS)
 
 
-def places_in(text: str) -> Iterator[Place]:
-    """Give the first places in prose, written as ``path:line`` or ``path(line``."""
+def locations_in(text: str) -> Iterator[Location]:
+    """Give the first locations in prose, written as ``path:line`` or ``path(line``."""
     for count, found in enumerate(_NUMBERED.finditer(text)):
-        if count == _MAX_PLACES:
+        if count == _MAX_LOCATIONS:
             return
         stem = _last_word(text[max(0, found.start() - _MAX_PATH_IN_PROSE) : found.start()])
-        if stem and (given := place(stem + found[1], found[2])):
-            yield given
+        if stem and (location := make_location(stem + found[1], found[2])):
+            yield location
 
 
 def _last_word(text: str) -> str:
     start = len(text)
     while start and _PATH_CHARACTER.match(text[start - 1]):
         start -= 1
-    word = text[start:]
-    return word.removeprefix("//")  # file:///path
+    return text[start:].removeprefix("//")  # file:///path
 
 
-def stack_place(line: str) -> Place | None:
-    """Give the place of a line of a JavaScript stack, like ``at name (file:///path:line:column)``."""
+def stack_location(line: str) -> Location | None:
+    """Give the location in a line of a JavaScript stack, like ``at name (file:///path:line:column)``."""
     text = line.strip().removeprefix("at ").removeprefix("async ")
     if text.endswith(")"):
         text = text[text.rfind("(") + 1 : -1]
-    path, _, rest = text.partition("://")
-    path = unquote(rest[:4096]) if path == "file" else text
-    parts = path.rsplit(":", 2)
-    if len(parts) != 3 or number(parts[2]) is None:
-        return None
-    return place(parts[0], parts[1])
+    scheme, _, rest = text.partition("://")
+    split = split_location(unquote(rest[:_MAX_PATH]) if scheme == "file" else text)
+    return None if split is None or parse_number(split[1]) is None else split[0]
+
+
+def _clean_path(path: str) -> str:
+    return encodable(path.removeprefix("./"), _MAX_PATH)
 
 
 _TAB = 8  # GCC manual, -ftabstop
-_WIDE = frozenset({"W", "F"})
-_MARKS = frozenset({"Mn", "Me", "Cf"})
 
 
-def from_display(text: str, column: int) -> int:
-    """Give the column in code points, counted from 1, of a column in cells (GCC manual, -fdiagnostics-column-unit).
+def column_at_cell(text: str, cell: int) -> int:
+    """Give the column in code points of a cell of a terminal (GCC manual, -fdiagnostics-column-unit).
 
-    Args:
-        text: the line.
-        column: counted from 1; one behind the line's end gives the column after its last character.
+    Both count from 1; a cell behind the end of the line gives the column after its last character.
     """
     cells = 0
     for index, character in enumerate(text):
-        cells += _width(character, cells)
-        if cells >= column:
+        cells += _cells_of(character, cells)
+        if cells >= cell:
             return index + 1
     return len(text) + 1
 
 
-def _width(character: str, cells: int) -> int:
+def _cells_of(character: str, cells: int) -> int:
     if character == "\t":
         return _TAB - cells % _TAB
     if character.isascii():
         return 1
-    if unicodedata.category(character) in _MARKS:
+    if unicodedata.category(character) in {"Mn", "Me", "Cf"}:
         return 0
-    return 2 if unicodedata.east_asian_width(character) in _WIDE else 1
-
-
-MAX_FAILURES = 200
-MAX_FINDINGS = 500
-
-_MAX_PATH = 4096  # characters
-_MAX_NAME = 2000
-_MAX_CODE = 200
-_MAX_PROBLEM = 500
-_MAX_NOTES = 40  # lines
-
-
-@dataclass(slots=True)
-class Draft:
-    """A finding whose further lines may still come."""
-
-    place: Place
-    column: int | None
-    severity: Severity
-    message: list[str]
-    code: str | None = None
-    source: str | None = None
-    end: tuple[int, int] | None = None
-    unit: Unit | None = None
-
-    def note(self, line: str) -> None:
-        """Add a line to its message."""
-        if len(self.message) < _MAX_NOTES:
-            self.message.append(line)
-
-
-class Gathered:
-    """Failures and findings, in the order in which they are added.
-
-    Args:
-        source: the tool that finds, where a draft names none.
-        unit: what that tool counts columns in, where a draft says nothing else.
-    """
-
-    def __init__(self, source: str = "", unit: Unit = "codepoint") -> None:
-        self._source = source
-        self.open: Draft | None = None
-        self._unit = unit
-        self._report = Report()
-        self._seen: set[Finding] = set()
-
-    @property
-    def nothing(self) -> bool:
-        """Whether there is no failure and no finding yet."""
-        return self.open is None and not self._report.failures and not self._report.findings
-
-    def failure(
-        self, name: str, message: str | list[str], place: Place | str | None = None, duration: float | None = None
-    ) -> None:
-        """Add a test that failed; a place of which only the file is known is its path."""
-        if len(self._report.failures) >= MAX_FAILURES:
-            self._report.more_failures += 1
-            return
-        text = readable(cut_message(message.split("\n") if isinstance(message, str) else message), _MAX_PATH)
-        path, line = (place.path, place.line) if isinstance(place, Place) else (place, None)
-        self._report.failures.append(
-            Failure(readable(name, _MAX_NAME), text or "It failed.", path and _path(path), line, duration)
-        )
-
-    def begin(self, draft: Draft) -> None:
-        """Add a finding that stays open for notes until the next one begins."""
-        self.close()
-        self.open = draft
-
-    def note(self, line: str) -> None:
-        """Add a line to the message of the open finding, if there is one."""
-        if self.open is not None:
-            self.open.note(line)
-
-    def close(self) -> None:
-        """Add the open finding; a second one that is the same is none."""
-        draft, self.open = self.open, None
-        path = "" if draft is None else _path(draft.place.path)
-        if draft is None or not path:
-            return
-        if len(self._report.findings) >= MAX_FINDINGS:
-            self._report.more_findings += 1
-            return
-        found = Finding(
-            path=path,
-            line=draft.place.line,
-            column=draft.column,
-            end_line=draft.end[0] if draft.end else None,
-            end_column=draft.end[1] if draft.end else None,
-            severity=draft.severity,
-            message=readable(cut_message(draft.message), _MAX_PATH),
-            code=None if draft.code is None else readable(draft.code, _MAX_CODE),
-            source=draft.source or self._source,
-            unit=draft.unit or self._unit,
-        )
-        if found not in self._seen:
-            self._seen.add(found)
-            self._report.findings.append(found)
-
-    def by_another(self, source: str, unit: Unit) -> None:
-        """Take it that the tool is another one, whose findings were taken for those of this one."""
-        self.close()
-        told = [
-            replace(each, source=source, unit=unit) if each.source == self._source else each
-            for each in self._report.findings
-        ]
-        self._report.findings[:] = told
-        self._seen = set(told)
-        self._source, self._unit = source, unit
-
-    def problem(self, sentence: str) -> None:
-        """Say what could not be read; the first that is said stays."""
-        if self._report.problem is None and sentence.strip():
-            self._report.problem = readable(" ".join(sentence[:_MAX_PATH].split()), _MAX_PROBLEM)
-
-    def report(self, counts: Counts | None = None) -> Report:
-        """Give it all."""
-        self.close()
-        self._report.counts = counts
-        return self._report
-
-
-def _path(path: str) -> str:
-    return readable(path.removeprefix("./"), _MAX_PATH)
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

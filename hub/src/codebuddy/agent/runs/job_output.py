@@ -1,4 +1,4 @@
-"""Output of a job from a place on: a page of it, or the lines that fit a pattern. It can wait for more."""
+"""The output of a job from a position on: a page of it, or the lines that match a pattern."""
 
 from __future__ import annotations
 
@@ -15,71 +15,68 @@ from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.search import SearchPattern, compile_search
 from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, StretchOf
 
-_WHERE: TypeAdapter[int] = TypeAdapter(int)
+_POSITION: TypeAdapter[int] = TypeAdapter(int)
 _POLL_SECONDS: Final = 0.05
 _SEARCH_AGAIN_SECONDS: Final = 0.2
 _MAX_MATCHES: Final = 200
-_MAX_LINE: Final = 2000
-_LONGEST_LINE: Final = 64 * 1024
+_MAX_LINE: Final = 2000  # characters of a line in the answer
+_MAX_SEARCHED_LINE: Final = 64 * 1024  # bytes; a longer line is searched in parts
+# How much is searched for one answer, and for how long; the cursor continues.
 _SEARCH_BYTES: Final = 32 * 1024 * 1024
 _SEARCH_SECONDS: Final = 3.0
-"""So much is searched for one answer, and for so long; the cursor goes on."""
-
-_LINES_A_LOOK: Final = 500  # at the clock
+_LINES_BETWEEN_CLOCK_CHECKS: Final = 500
 
 
 async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
-    """Give the output that is asked for.
+    """Give the requested output.
 
     Raises:
         ToolError: ``invalid_cursor``, ``invalid_pattern``, ``invalid_arguments``.
     """
-    question = (arguments.job_id, arguments.pattern, arguments.regex, arguments.case_sensitive)
-    start = _start(run, arguments, question)
+    query = (arguments.job_id, arguments.pattern, arguments.regex, arguments.case_sensitive)
+    start = _start(run, arguments, query)
     deadline = asyncio.get_running_loop().time() + arguments.wait_seconds
     if arguments.pattern is None:
-        await _wait(run, start, deadline)
-        ended = run.end is not None  # looked at first: what comes after that look is not taken for the end
+        await _wait_for_output(run, start, deadline)
+        ended = run.end is not None  # checked first: output may come after the check, and then this is not the end
         page = await run.transcript.read(start, arguments.limit)
-        text, streams = excerpt_of(page.pieces)
-        answer = _answer(run, page.end, ended, question)
-        answer.output, answer.streams = text, streams
+        answer = _answer(run, page.end, ended, query)
+        answer.output, answer.streams = excerpt_of(page.pieces)
         answer.omitted_bytes = page.start - start or None
         return answer
     pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
     while True:
-        seen, ended = run.transcript.total, run.end is not None
+        total, ended = run.transcript.total, run.end is not None
         pieces = run.transcript.snapshot(start)
         found = await asyncio.to_thread(_search, pieces, pattern, start, arguments.limit, ended)
         if found.matches or not found.searched_all or ended or asyncio.get_running_loop().time() >= deadline:
             break
-        start = found.resume
+        start = found.next_start
         await asyncio.sleep(_SEARCH_AGAIN_SECONDS)
-        await _wait(run, seen, deadline)
-    answer = _answer(run, found.resume, ended, question)
+        await _wait_for_output(run, total, deadline)
+    answer = _answer(run, found.next_start, ended, query)
     answer.matches = found.matches
     return answer
 
 
-def _start(run: Run, arguments: JobOutputArguments, question: object) -> int:
+def _start(run: Run, arguments: JobOutputArguments, query: object) -> int:
     if arguments.cursor is not None:
-        return unseal(question, arguments.cursor, _WHERE)
+        return unseal(query, arguments.cursor, _POSITION)
     offset = arguments.offset or 0
     return max(0, run.transcript.total + offset) if offset < 0 else offset
 
 
-async def _wait(run: Run, start: int, deadline: float) -> None:
+async def _wait_for_output(run: Run, start: int, deadline: float) -> None:
     loop = asyncio.get_running_loop()
     while run.end is None and run.transcript.total <= start and loop.time() < deadline:  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _answer(run: Run, end: int, ended: bool, question: object) -> JobOutput:
+def _answer(run: Run, end: int, ended: bool, query: object) -> JobOutput:
     complete = ended and end >= run.transcript.total
     problem = run.transcript.problem
-    answer = JobOutput(
-        **dict(run.describe()), complete=complete, cursor=None if complete else seal(question, end), **dict(run.report)
-    )
+    cursor = None if complete else seal(query, end)
+    answer = JobOutput(**dict(run.describe()), complete=complete, cursor=cursor, **dict(run.report))
     if problem is not None:
         lost = f"Not all of its output could be kept: {problem}."
         answer.message = lost if answer.message is None else f"{answer.message} {lost}"
@@ -89,59 +86,59 @@ def _answer(run: Run, end: int, ended: bool, question: object) -> JobOutput:
 
 
 class _Found(NamedTuple):
-    """The lines that fit from a place on, where a later search goes on, and whether all that is there was looked at."""
+    """The matching lines, where to continue, and whether everything that was there was searched."""
 
     matches: list[Match]
-    resume: int
+    next_start: int
     searched_all: bool
 
 
 def _search(pieces: Iterator[tuple[int, Piece]], pattern: SearchPattern, start: int, limit: int, ended: bool) -> _Found:
     matches: list[Match] = []
-    room, resume, until = limit, start, time.monotonic() + _SEARCH_SECONDS
+    room, next_start, until = limit, start, time.monotonic() + _SEARCH_SECONDS
     for number, line in enumerate(_lines(pieces, start, ended), 1):
-        if line.begin - start > _SEARCH_BYTES or len(matches) >= _MAX_MATCHES:
-            return _Found(matches, resume, False)
-        if number % _LINES_A_LOOK == 0 and time.monotonic() > until:
-            return _Found(matches, resume, False)
-        if next((span for span in pattern.spans(line.text) if span is not None), None) is not None:
+        if line.start - start > _SEARCH_BYTES or len(matches) >= _MAX_MATCHES:
+            return _Found(matches, next_start, False)
+        if number % _LINES_BETWEEN_CLOCK_CHECKS == 0 and time.monotonic() > until:
+            return _Found(matches, next_start, False)
+        if any(span is not None for span in pattern.spans(line.text)):
             room -= min(len(line.text), _MAX_LINE)
             if room < 0 and matches:
-                return _Found(matches, resume, False)
-            told = line.text.decode("utf-8", "replace")[:_MAX_LINE]
-            matches.append(Match(offset=line.begin, stream=line.stream, line_text=told))
-        resume = line.resume
-    return _Found(matches, resume, True)
+                return _Found(matches, next_start, False)
+            text = line.text.decode("utf-8", "replace")[:_MAX_LINE]
+            matches.append(Match(offset=line.start, stream=line.stream, line_text=text))
+        next_start = line.next_start
+    return _Found(matches, next_start, True)
 
 
 class _Line(NamedTuple):
-    """A line: where it begins, its stream, its text; and where to go on behind it, so that no other one is missed."""
+    """A line of output."""
 
-    begin: int
+    start: int
     stream: StretchOf
     text: bytes
-    resume: int
+    next_start: int  # where a later search continues so that it misses no line of the other stream
 
 
 def _lines(pieces: Iterator[tuple[int, Piece]], start: int, ended: bool) -> Iterator[_Line]:
-    """Give lines. One that has no end yet is given only when none will come."""
-    parts: dict[StretchOf, tuple[int, bytes]] = {}
+    """Give the lines from a position on; one without an end only when the run has ended."""
+    partial: dict[StretchOf, tuple[int, bytes]] = {}
     for at, (stream, data) in pieces:
         if at + len(data) <= start:
             continue
         position = max(start, at)
-        begin, before = parts.pop(stream, (position, b""))
-        waiting = [one for one, _ in parts.values()]
+        begin, before = partial.pop(stream, (position, b""))
+        other_starts = [begun for begun, _ in partial.values()]
         *whole, rest = data[position - at :].split(b"\n")
         for text in whole:
             position += len(text) + 1
-            yield _Line(begin, stream, (before + text).rstrip(b"\r"), min([position, *waiting]))
+            yield _Line(begin, stream, (before + text).rstrip(b"\r"), min([position, *other_starts]))
             begin, before = position, b""
-        if len(before) + len(rest) > _LONGEST_LINE:
+        if len(before) + len(rest) > _MAX_SEARCHED_LINE:
             position += len(rest)
-            yield _Line(begin, stream, before + rest, min([position, *waiting]))
+            yield _Line(begin, stream, before + rest, min([position, *other_starts]))
         elif before or rest:
-            parts[stream] = begin, before + rest
-    for stream, (begin, text) in sorted(parts.items(), key=lambda part: part[1][0]):
-        if ended:
+            partial[stream] = begin, before + rest
+    if ended:
+        for stream, (begin, text) in sorted(partial.items(), key=lambda item: item[1][0]):
             yield _Line(begin, stream, text, begin + len(text))

@@ -1,6 +1,4 @@
-"""One process of a run, seen from the agent: started through the fork server, read while it runs, ended with all that
-it started.
-"""
+"""The agent's side of a run's process: start it through the fork server, read its output, end all of it."""
 
 from __future__ import annotations
 
@@ -17,156 +15,54 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, get_args
 
 import codebuddy
 from codebuddy.agent.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
 from codebuddy.process_tree import MARK, Family
 
-Why = Literal["timeout", "idle_timeout", "cancelled"]
-"""Why a run was ended from here."""
+Stream = Literal["stdout", "stderr"]
+OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+StopReason = Literal["timeout", "idle_timeout", "cancelled"]
+"""Why the agent ended a run."""
+
+_CHUNK: Final = 64 * 1024
+_MAX_UNREAD: Final = 4 * _CHUNK  # bytes that are read ahead; then the program waits, as for any slow reader
+_DRAIN_SECONDS: Final = 1.0
+_LOST_SECONDS: Final = GRACE_SECONDS + 2.5  # after which a supervisor that was told to end its run is taken for lost
+_MIN_PEAK_FACTOR: Final = 2.0
+_SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run.
-
-    Args:
-        argv: program and arguments; no shell.
-        cwd: working directory.
-        environment: the whole environment of the process.
-        stdin: what it reads; None: end of file at once.
-    """
+    """What to run, without a shell."""
 
     argv: Sequence[str]
     cwd: Path
-    environment: Mapping[str, str]
-    stdin: bytes | None = None
+    environment: Mapping[str, str]  # the whole environment of the process
+    stdin: bytes | None = None  # None: end of file at once
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process ended.
+class ProcessEnd:
+    """How a process ended."""
 
-    Args:
-        why: why it was ended from here; None when it ended by itself.
-        exit_code: its status when it exited.
-        signal: name of the signal that ended it, like ``SIGSEGV``.
-        cpu_seconds: processor time of the whole run.
-        peak_bytes: the most memory that one process of it had; None when that is too little to tell.
-    """
-
-    why: Why | None
-    exit_code: int | None
-    signal: str | None
-    cpu_seconds: float | None
-    peak_bytes: int | None
+    stop_reason: StopReason | None  # None: it ended by itself
+    exit_code: int | None  # None: it did not exit
+    signal: str | None  # name of the signal that ended it, like SIGSEGV
+    cpu_seconds: float | None  # of the whole run
+    peak_bytes: int | None  # the most memory that one process of the run had; None: too little to be measured
 
 
-async def finish(work: Awaitable[Any]) -> None:
-    """Finish something although we are cancelled, however often."""
+async def finish_despite_cancellation(work: Awaitable[Any]) -> None:
+    """Await work to its end, however often this task is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.shield(task)
-
-
-Stream = Literal["stdout", "stderr"]
-
-_CHUNK: Final = 64 * 1024
-_MOST: Final = 4 * _CHUNK
-"""So much is read ahead of who takes it; then the program waits, as it does for any slow reader."""
-
-
-class OutputPipes:
-    """Two pipes and their reading ends.
-
-    Two programs' writes into two pipes have no order but that of their arrival: what is written while nobody looks is
-    taken standard output first.
-
-    Args:
-        on_news: called when there is something to take, or a pipe ended.
-    """
-
-    def __init__(self, on_news: Callable[[], None]) -> None:
-        self._on_news = on_news
-        self._got: deque[tuple[Stream, bytes]] = deque()
-        self._size = 0
-        self._reading: dict[int, Stream] = {}
-        self._paused = False
-        self._writing: list[int] = []
-        for stream in get_args(Stream):
-            reading, writing = os.pipe()
-            os.set_blocking(reading, False)
-            self._reading[reading] = stream
-            self._writing.append(writing)
-        self._watch()
-
-    @property
-    def writing_ends(self) -> tuple[int, int]:
-        """The descriptors that the program writes to."""
-        stdout, stderr = self._writing
-        return stdout, stderr
-
-    @property
-    def ended(self) -> bool:
-        """Whether nobody holds a writing end any more, and all was read."""
-        return not self._reading
-
-    def started(self) -> None:
-        """Give up the writing ends: the program has its own."""
-        for descriptor in self._writing:
-            os.close(descriptor)
-        self._writing.clear()
-
-    def take(self) -> list[tuple[Stream, bytes]]:
-        """Give what was read since the last time."""
-        taken = list(self._got)
-        self._got.clear()
-        self._size = 0
-        if self._paused:
-            self._watch()
-        return taken
-
-    def close(self) -> None:
-        """Close what is open."""
-        self.started()
-        for descriptor in list(self._reading):
-            self._end(descriptor)
-
-    def _watch(self) -> None:
-        self._paused = False
-        for descriptor in self._reading:
-            asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
-
-    def _read(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, _CHUNK)
-        except BlockingIOError:
-            return
-        if not data:
-            self._end(descriptor)
-        else:
-            self._got.append((self._reading[descriptor], data))
-            self._size += len(data)
-            if self._size >= _MOST:
-                self._pause()
-        self._on_news()
-
-    def _pause(self) -> None:
-        self._paused = True
-        for descriptor in self._reading:
-            asyncio.get_running_loop().remove_reader(descriptor)
-
-    def _end(self, descriptor: int) -> None:
-        asyncio.get_running_loop().remove_reader(descriptor)
-        del self._reading[descriptor]
-        os.close(descriptor)
-
-
-_SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
-
-log = logging.getLogger(__name__)
 
 
 class ForkServer:
@@ -175,13 +71,11 @@ class ForkServer:
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.was_killed = False
-        """Whether one was, at any time: what it would have ended may be left."""
-        self.supervisors: set[int] = set()
-        """The ids of those that are at work."""
+        self.was_killed = False  # at any time, so that processes may be left that it would have ended
+        self.supervisors: set[int] = set()  # the process ids of those that run
 
-    def look(self) -> int | None:
-        """See whether it still runs; give its id."""
+    def poll(self) -> int | None:
+        """Give its process id, if it runs."""
         if self._process is None:
             return None
         if self._process.poll() is None:
@@ -191,24 +85,21 @@ class ForkServer:
         self.close()
         return None
 
-    def send(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
-        """Have a supervisor forked that gets these descriptors.
-
-        Raises:
-            OSError: it cannot be.
-        """
+    def fork(self, control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
+        """Have a supervisor forked that gets these descriptors; an `OSError` says that this is not possible."""
         descriptors = [control.fileno(), stdin, stdout, stderr]
-        for last in (False, True):
+        try:
+            socket.send_fds(self._connect(), [b"run"], descriptors)
+        except OSError:  # it may have been killed just now
+            self.close()
             try:
-                socket.send_fds(self._connected(), [b"run"], descriptors)
-                return
+                socket.send_fds(self._connect(), [b"run"], descriptors)
             except OSError:
                 self.close()
-                if last:
-                    raise
+                raise
 
     def close(self) -> None:
-        """End it; the runs that are under way end too."""
+        """End it, with the runs that it started."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -217,8 +108,8 @@ class ForkServer:
             self._process.wait()
             self._process = None
 
-    def _connected(self) -> socket.socket:
-        self.look()
+    def _connect(self) -> socket.socket:
+        self.poll()
         if self._socket is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             # Neither the project's modules nor site-packages: it needs none, and stays small.
@@ -236,32 +127,104 @@ class ForkServer:
         return self._socket
 
 
-_LOST_SECONDS: Final = GRACE_SECONDS + 2.5
-"""A supervisor that has not ended what it was told to end by then is taken for lost."""
+class _OutputPipes:
+    """The pipes for standard output and standard error.
 
-_ABOVE_FLOOR: Final = 2.0
+    Writes to two pipes have no order but that of their arrival; of those that arrive at the same time, standard output
+    comes first. `on_event` is called when there is something to take, or a pipe ended.
+    """
+
+    def __init__(self, on_event: Callable[[], None]) -> None:
+        self._on_event = on_event
+        self._unread: deque[tuple[Stream, bytes]] = deque()
+        self._size = 0
+        self._reading_ends: dict[int, Stream] = {}
+        self._paused = False
+        self.writing_ends: list[int] = []
+        for stream in get_args(Stream):
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            self._reading_ends[reading] = stream
+            self.writing_ends.append(writing)
+        self._resume()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no process holds a writing end any more, and everything was read."""
+        return not self._reading_ends
+
+    def close_writing_ends(self) -> None:
+        """Close the writing ends, once the program has its own."""
+        for descriptor in self.writing_ends:
+            os.close(descriptor)
+        self.writing_ends.clear()
+
+    def take(self) -> list[tuple[Stream, bytes]]:
+        """Give what was read since the last time."""
+        taken = list(self._unread)
+        self._unread.clear()
+        self._size = 0
+        if self._paused:
+            self._resume()
+        return taken
+
+    def close(self) -> None:
+        self.close_writing_ends()
+        for descriptor in list(self._reading_ends):
+            self._end(descriptor)
+
+    def _resume(self) -> None:
+        self._paused = False
+        for descriptor in self._reading_ends:
+            asyncio.get_running_loop().add_reader(descriptor, self._read, descriptor)
+
+    def _read(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return
+        if not data:
+            self._end(descriptor)
+        else:
+            self._unread.append((self._reading_ends[descriptor], data))
+            self._size += len(data)
+            if self._size >= _MAX_UNREAD:
+                self._paused = True
+                for reading_end in self._reading_ends:
+                    asyncio.get_running_loop().remove_reader(reading_end)
+        self._on_event()
+
+    def _end(self, descriptor: int) -> None:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        del self._reading_ends[descriptor]
+        os.close(descriptor)
 
 
-class Input:
-    """What a program reads: nothing, or a text that is written into a pipe beside it."""
+class _Input:
+    """Standard input of a program: nothing, or data that is written into a pipe meanwhile."""
 
     def __init__(self, data: bytes | None) -> None:
         self._data = data
-        self._writing: int | None = None
+        self._writing_end: int | None = None
         if data is None:
             self.reading_end = os.open(os.devnull, os.O_RDONLY)
         else:
-            self.reading_end, self._writing = os.pipe()
+            self.reading_end, self._writing_end = os.pipe()
 
-    def started(self) -> None:
-        """Give up the reading end: the program has its own."""
+    def close_reading_end(self) -> None:
+        """Close the reading end, once the program has its own."""
         os.close(self.reading_end)
 
-    def feed(self) -> asyncio.Task[None] | None:
-        """Write it, and close the pipe then."""
-        return None if self._writing is None else asyncio.create_task(self._feed(self._writing))
+    def close_writing_end(self) -> None:
+        """Close the writing end of a program that was not started."""
+        if self._writing_end is not None:
+            os.close(self._writing_end)
 
-    async def _feed(self, descriptor: int) -> None:
+    def start_writing(self) -> asyncio.Task[None] | None:
+        """Write the data, then close the pipe."""
+        return None if self._writing_end is None else asyncio.create_task(self._write(self._writing_end))
+
+    async def _write(self, descriptor: int) -> None:
         loop = asyncio.get_running_loop()
         pipe = os.fdopen(descriptor, "wb", 0)
         transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, pipe)
@@ -274,147 +237,159 @@ class Input:
             writer.close()
 
 
-class Child:
-    """A program under its supervisor."""
+@dataclass
+class _SupervisedProcess:
+    """A program that runs under its supervisor."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        family: Family,
-        forks: ForkServer,
-        supervisor: int,
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._family = family
-        self._forks, self._supervisor = forks, supervisor
-        forks.supervisors.add(supervisor)
+    reader: asyncio.StreamReader  # of the supervisor's control socket
+    writer: asyncio.StreamWriter
+    family: Family
+    fork_server: ForkServer
+    supervisor: int  # its process id
+
+    def __post_init__(self) -> None:
+        self.fork_server.supervisors.add(self.supervisor)
         self.ended: asyncio.Task[dict[str, Any] | None] = asyncio.create_task(self._read_end())
 
     @classmethod
     async def start(
-        cls, forks: ForkServer, program: Program, stdin: Input, pipes: OutputPipes, family: Family
-    ) -> Child:
-        """Start it.
-
-        Raises:
-            OSError: it could not be started; ValueError: its arguments cannot be given to a program.
-        """
+        cls, fork_server: ForkServer, program: Program, stdin: _Input, pipes: _OutputPipes
+    ) -> _SupervisedProcess:
+        """Start the program; raises as `run_process`."""
+        family = Family()
         ours, theirs = socket.socketpair()
         try:
             with theirs:
-                forks.send(theirs, stdin.reading_end, *pipes.writing_ends)
-            pipes.started()
+                stdout, stderr = pipes.writing_ends
+                fork_server.fork(theirs, stdin.reading_end, stdout, stderr)
+            pipes.close_writing_ends()
             reader, writer = await asyncio.open_unix_connection(sock=ours)
         except BaseException:
             ours.close()
             raise
-        environment = {**program.environment, MARK: family.mark}
         try:
+            environment = {**program.environment, MARK: family.mark}
             writer.write(pack_request(list(program.argv), str(program.cwd), environment))
             await writer.drain()
-            said = _message(await reader.readline())
+            answer = _parse_message(await reader.readline())
+            if answer is None or "pid" not in answer:
+                raise _start_error(answer, program)
         except BaseException:
             writer.close()
             raise
-        if said is None or "pid" not in said:
-            writer.close()
-            raise _not_started(said, program)
-        family.add_root(said["pid"])
-        return cls(reader, writer, family, forks, said["supervisor"])
-
-    def on_end(self, tell: Callable[[], None]) -> None:
-        """Have somebody told when all of it has ended."""
-        self.ended.add_done_callback(lambda _: tell())
+        family.add_root(answer["pid"])
+        return cls(reader, writer, family, fork_server, answer["supervisor"])
 
     async def end(self) -> None:
-        """End all of it, and return when nothing is left."""
+        """End the whole run, and return when nothing is left."""
         with contextlib.suppress(ConnectionError):
-            self._writer.write(TERMINATE)
+            self.writer.write(TERMINATE)
         done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
         if not done:
-            self._writer.close()
-            await asyncio.to_thread(self._family.kill)
+            self.writer.close()
+            await asyncio.to_thread(self.family.kill)
 
     def close(self) -> None:
-        """Let go of it; what still runs of it is ended."""
-        self._writer.close()
+        """Close the control socket; the supervisor then kills what still runs."""
+        self.writer.close()
         self.ended.cancel()
 
-    def how(self, why: Why | None) -> Ended:
-        """Tell how it ended."""
-        said = self.ended.result()
-        if said is None:
-            # Somebody killed the supervisor. Most likely that was the run itself, so it counts as ended by a signal.
-            return Ended(why, None, signal.SIGKILL.name, None, None)
-        code = os.waitstatus_to_exitcode(said["status"]) if said["status"] is not None else -signal.SIGKILL
-        peak = said["peak_kilobytes"] * 1024
-        return Ended(
-            why=why,
+    def result(self, stop_reason: StopReason | None) -> ProcessEnd:
+        """Describe how it ended."""
+        message = self.ended.result()
+        if message is None:
+            # The supervisor was killed, most likely by the run itself, so the run counts as ended by a signal.
+            return ProcessEnd(stop_reason, None, signal.SIGKILL.name, None, None)
+        status = message["status"]
+        code = os.waitstatus_to_exitcode(status) if status is not None else -signal.SIGKILL
+        peak, floor = message["peak_kilobytes"], message["floor_kilobytes"]
+        return ProcessEnd(
+            stop_reason=stop_reason,
             exit_code=code if code >= 0 else None,
-            signal=_name_of(-code) if code < 0 else None,
-            cpu_seconds=round(said["cpu_seconds"], 3),
+            signal=_signal_name(-code) if code < 0 else None,
+            cpu_seconds=round(message["cpu_seconds"], 3),
             # A fork begins with its parent's memory, so less than the supervisor's own is not seen (getrusage(2)).
-            peak_bytes=peak if peak > _ABOVE_FLOOR * said["floor_kilobytes"] * 1024 else None,
+            peak_bytes=peak * 1024 if peak > _MIN_PEAK_FACTOR * floor else None,
         )
 
     async def _read_end(self) -> dict[str, Any] | None:
         try:
-            said = _message(await self._reader.readline())
+            message = _parse_message(await self.reader.readline())
         except ConnectionError:
-            said = None
+            message = None
         finally:
-            self._forks.supervisors.discard(self._supervisor)
-        if said is None:
-            await asyncio.to_thread(self._family.kill)
-        return said
+            self.fork_server.supervisors.discard(self.supervisor)
+        if message is None:
+            await asyncio.to_thread(self.family.kill)
+        return message
 
 
-def _message(line: bytes) -> dict[str, Any] | None:
+def _parse_message(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     message: dict[str, Any] = json.loads(line)
     return message
 
 
-def _not_started(said: dict[str, Any] | None, program: Program) -> OSError | ValueError:
-    if said is None:
+def _start_error(answer: dict[str, Any] | None, program: Program) -> OSError | ValueError:
+    if answer is None:
         return OSError(None, "the process that starts it was killed")
-    if said["errno"] is None:
-        return ValueError("an argument has a NUL character in it, or the name of a program or variable is none")
-    of = {"cwd": str(program.cwd), "program": program.argv[0]}.get(said["of"])
-    return OSError(said["errno"], os.strerror(said["errno"]), of)
+    if answer["errno"] is None:
+        return ValueError("an argument has a NUL character in it, or the name of a program or variable is invalid")
+    path = {"cwd": str(program.cwd), "program": program.argv[0]}.get(answer["of"])
+    return OSError(answer["errno"], os.strerror(answer["errno"]), path)
 
 
-def _name_of(number: int) -> str:
+def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal
         return f"SIGRT{number - signal.SIGRTMIN:+d}"
 
 
-_DRAIN_SECONDS: Final = 1.0
+@dataclass
+class _Limits:
+    """When a run is ended; times are those of the event loop."""
 
-OnOutput = Callable[[Stream, bytes], Awaitable[None]]
+    timeout_seconds: float | None
+    idle_timeout_seconds: float | None
+    stop: asyncio.Event
+    started: float
+    last_output: float
+    stop_reason: StopReason | None = None
+
+    def check(self, now: float) -> float | None:
+        """Set the reason to end the run now, if there is one; give the time of the next check, if there is any."""
+        if self.stop.is_set():
+            self.stop_reason = "cancelled"
+            return now
+        times: list[tuple[float, StopReason]] = []
+        if self.timeout_seconds is not None:
+            times.append((self.started + self.timeout_seconds, "timeout"))
+        if self.idle_timeout_seconds is not None:
+            times.append((self.last_output + self.idle_timeout_seconds, "idle_timeout"))
+        if not times:
+            return None
+        due, reason = min(times)
+        if due <= now:
+            self.stop_reason = reason
+        return due
 
 
 async def run_process(
-    forks: ForkServer,
+    fork_server: ForkServer,
     program: Program,
     *,
     timeout_seconds: float | None,
     idle_timeout_seconds: float | None = None,
     stop: asyncio.Event | None = None,
     on_output: OnOutput,
-) -> Ended:
-    """Run a program to its end. When the caller is cancelled, all of the run is ended first.
+) -> ProcessEnd:
+    """Run a program to its end. When the caller is cancelled, the whole run is ended first.
 
     Args:
-        forks: forks the supervisor.
-        program: what to run.
         timeout_seconds: wall time after which it is ended; None: never.
-        idle_timeout_seconds: time without output after which it is ended.
+        idle_timeout_seconds: time without output after which it is ended; None: never.
         stop: once it is set, the run is ended, as ``cancelled``.
         on_output: awaited with each piece of output as it appears.
 
@@ -422,101 +397,70 @@ async def run_process(
         OSError: the program could not be started.
         ValueError: an argument or variable cannot be given to a program.
     """
-    news = asyncio.Event()
-    pipes = OutputPipes(news.set)
-    family = Family()
-    feeding: asyncio.Task[None] | None = None
-    child: Child | None = None
+    event = asyncio.Event()
+    pipes = _OutputPipes(event.set)
+    writing: asyncio.Task[None] | None = None
+    process: _SupervisedProcess | None = None
     try:
-        stdin = Input(program.stdin)
+        stdin = _Input(program.stdin)
         try:
-            child = await Child.start(forks, program, stdin, pipes, family)
+            process = await _SupervisedProcess.start(fork_server, program, stdin, pipes)
+            writing = stdin.start_writing()
         finally:
-            stdin.started()
-        child.on_end(news.set)
-        feeding = stdin.feed()
-        limits = _Limits(timeout_seconds, idle_timeout_seconds, stop or asyncio.Event())
-        return await _follow(child, pipes, news, limits, on_output)
+            stdin.close_reading_end()
+            if writing is None:
+                stdin.close_writing_end()
+        process.ended.add_done_callback(lambda _: event.set())
+        now = asyncio.get_running_loop().time()
+        limits = _Limits(timeout_seconds, idle_timeout_seconds, stop or asyncio.Event(), now, now)
+        return await _follow(process, pipes, event, limits, on_output)
     except asyncio.CancelledError:
-        if child is not None:
-            await finish(child.end())
+        if process is not None:
+            await finish_despite_cancellation(process.end())
         raise
     finally:
-        if feeding is not None:
-            feeding.cancel()
-        if child is not None:
-            child.close()
+        if writing is not None:
+            writing.cancel()
+        if process is not None:
+            process.close()
         pipes.close()
 
 
-async def _follow(child: Child, pipes: OutputPipes, news: asyncio.Event, limits: _Limits, on_output: OnOutput) -> Ended:
-    """Pass on what is printed until all of the run has ended."""
+async def _follow(
+    process: _SupervisedProcess, pipes: _OutputPipes, event: asyncio.Event, limits: _Limits, on_output: OnOutput
+) -> ProcessEnd:
+    """Pass on what is printed until the whole run has ended."""
     loop = asyncio.get_running_loop()
-    course = _Course(started=loop.time(), heard=loop.time())
-    # On its own: who takes the output may have to wait for a disk, and its time is the run's all the same.
-    ending = asyncio.create_task(_end_in_time(child, limits, course))
-    ended_at: float | None = None
-    until: float | None = None
+    # A task of its own: on_output may have to wait for a disk, which does not extend the run's time.
+    ending = asyncio.create_task(_end_in_time(process, limits))
+    drained: float | None = None
     try:
         while True:
-            news.clear()
+            event.clear()
             for stream, data in pipes.take():
-                course.heard = loop.time()
+                limits.last_output = loop.time()
                 await on_output(stream, data)
-            if child.ended.done():
-                ended_at = loop.time() if ended_at is None else ended_at
-                # Who holds a pipe open now is none of this run.
-                if pipes.ended or loop.time() - ended_at >= _DRAIN_SECONDS:
+            if process.ended.done():
+                drained = drained or loop.time() + _DRAIN_SECONDS
+                # A process that holds a pipe open now is none of this run.
+                if pipes.ended or loop.time() >= drained:
                     break
-                until = ended_at + _DRAIN_SECONDS
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    await news.wait()
-        if course.why is not None:
+                async with asyncio.timeout_at(drained):
+                    await event.wait()
+        if limits.stop_reason is not None:
             await ending
-        return child.how(course.why)
+        return process.result(limits.stop_reason)
     finally:
         ending.cancel()
 
 
-async def _end_in_time(child: Child, limits: _Limits, course: _Course) -> None:
-    loop = asyncio.get_running_loop()
-    while not child.ended.done():
-        until, course.why = limits.due(course, loop.time())
-        if course.why is not None:
-            await child.end()
+async def _end_in_time(process: _SupervisedProcess, limits: _Limits) -> None:
+    while not process.ended.done():
+        due = limits.check(asyncio.get_running_loop().time())
+        if limits.stop_reason is not None:
+            await process.end()
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(until):
+            async with asyncio.timeout_at(due):
                 await limits.stop.wait()
-
-
-@dataclass
-class _Course:
-    """How a run went so far: when it started and was heard last, in the loop's time, and why it is being ended."""
-
-    started: float
-    heard: float
-    why: Why | None = None
-
-
-class _Limits(NamedTuple):
-    """When a run is ended: after so long, after so long without output, or when somebody wants it."""
-
-    whole: float | None
-    idle: float | None
-    stop: asyncio.Event
-
-    def due(self, course: _Course, now: float) -> tuple[float | None, Why | None]:
-        """Give when to look again, if ever, and why it is to be ended now, if it is."""
-        if self.stop.is_set():
-            return now, "cancelled"
-        times: list[tuple[float, Why]] = []
-        if self.whole is not None:
-            times.append((course.started + self.whole, "timeout"))
-        if self.idle is not None:
-            times.append((course.heard + self.idle, "idle_timeout"))
-        if not times:
-            return None, None
-        until, why = min(times)
-        return until, why if until <= now else None

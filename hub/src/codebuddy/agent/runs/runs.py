@@ -1,8 +1,9 @@
-"""All runs of a spoke: under way, and ended ones whose output can still be read; within the project's limits."""
+"""All runs of a spoke, within the project's limits: those that are active, and those whose output can still be read."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -11,15 +12,23 @@ import secrets
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from codebuddy.agent.runs.output import Transcript, create_file, excerpt_of, open_file
-from codebuddy.agent.runs.process import Ended, ForkServer, Program, Stream, finish, run_process
+from codebuddy.agent.runs.process import (
+    ForkServer,
+    OnOutput,
+    ProcessEnd,
+    Program,
+    Stream,
+    finish_despite_cancellation,
+    run_process,
+)
 from codebuddy.configuration import RunLimits
 from codebuddy.process_tree import memory_limit, oom_kills
 from codebuddy.schemas.runs import EndReason, Job, Reported
@@ -56,7 +65,7 @@ def _hint(cwd: str, project: str) -> str:
     return f" cwd is relative to the project: {rest or 'leave it out'}." if first == project else ""
 
 
-# What package managers and resolvers say; those that were told to stay offline say so in words of their own.
+# What package managers and resolvers print; those that were told to stay offline have words of their own.
 _NO_NETWORK: Final = (
     "Temporary failure in name resolution",
     "Name or service not known",
@@ -76,7 +85,7 @@ _NO_NETWORK: Final = (
     "you may need to run without --offline",
     "NewConnectionError",
 )
-# What curl, git and cargo, older curl, Python, npm, Go, and the proxy itself say when the proxy refuses.
+# What curl, git and cargo, older curl, Python, npm, Go, and the proxy itself print when the proxy refuses.
 _REFUSED: Final = (
     "CONNECT tunnel failed, response 403",
     "HTTP code 403 from proxy",
@@ -89,17 +98,16 @@ _REFUSED: Final = (
     "can go to the ports 80 and 443 only",
     "the proxy of this project refuses",
 )
-# It may be the proxy's, or that of the server behind it.
-_PERHAPS_REFUSED: Final = ("The requested URL returned error: 403",)
+_PERHAPS_REFUSED: Final = "The requested URL returned error: 403"  # by the proxy, or by the server behind it
 _HOST: Final = re.compile(r"(?:https?://|host='|\bhost: ?)((?:[A-Za-z0-9_-]{1,63}\.){1,8}[A-Za-z][A-Za-z0-9-]{1,62})")
-_MOST_NAMED: Final = 5
+_MAX_NAMED_HOSTS: Final = 5
 _SHELL_WORDS: Final = frozenset({"cd", "source", ".", "export", "set", "unset", "alias", "ulimit", "umask"})
 _SHELL_SIGNS: Final = re.compile(r"[\s|&;<>$`]")
 _SEE: Final = 'see docs/projects.md, "Reaching the network"'
 
 
 def start_advice(program: str) -> str:
-    """Say what to do where there is no such program."""
+    """Give advice for a program that does not exist."""
     word = next(iter(program.split()), "")
     if word in _SHELL_WORDS:
         return f"{word} is a word of the shell: give cwd or environment, or run [sh, -c, ...]."
@@ -109,43 +117,43 @@ def start_advice(program: str) -> str:
 
 
 def network_advice(output: str, egress: str | Sequence[str], project: str) -> str | None:
-    """Give a sentence when a run's output shows that it lacked the network.
+    """Give advice when a failed run's output shows that it lacked the network.
 
     Args:
-        output: what a run that failed printed.
         egress: what the project declares: ``none``, ``any``, or host names.
-        project: its id.
     """
-    if egress != "none":
-        if any(words in output for words in _REFUSED):
-            return f"The proxy of {project} refused what it asked for: {_why_refused(output, egress, project)}; {_SEE}."
-        if any(words in output for words in _PERHAPS_REFUSED):
-            why = _why_refused(output, egress, project)
-            return f"If it was the proxy of {project} that answered 403: {why}; {_SEE}."
+    refused = any(words in output for words in _REFUSED)
+    if egress != "none" and (refused or _PERHAPS_REFUSED in output):
+        what = f"The proxy of {project} refused what it asked for"
+        perhaps = f"If it was the proxy of {project} that answered 403"
+        return f"{what if refused else perhaps}: {_refusal_reason(output, egress, project)}; {_SEE}."
     if not any(words in output for words in _NO_NETWORK):
         return None
     if egress == "none":
         return (
-            f"It wanted the network, and egress is none for {project}: declare the hosts that it needs, or put what it "
-            f"fetches into the project's directory or its image; {_SEE}."
+            f"It tried to use the network, and egress is none for {project}: declare the hosts that it needs, or put "
+            f"what it fetches into the project's directory or its image; {_SEE}."
         )
     return (
-        f"It looked for the network past the proxy, which is the only way out of {project}: have it use HTTP_PROXY and "
+        f"It tried to bypass the proxy, which is the only way out of {project}: make it use HTTP_PROXY and "
         f"HTTPS_PROXY, which are set; {_SEE}."
     )
 
 
-def _why_refused(output: str, egress: str | Sequence[str], project: str) -> str:
+def _refusal_reason(output: str, egress: str | Sequence[str], project: str) -> str:
     """Say what may have been refused: hosts that the output names and nobody declared; else what else it can be."""
-    named = list(dict.fromkeys(host.lower() for host in _HOST.findall(output)))
-    declared = egress if isinstance(egress, str) else ", ".join(egress)
-    strange = [] if isinstance(egress, str) else [host for host in named if not _is_declared(host, egress)]
-    if strange:
-        return f"its output names {', '.join(strange[:_MOST_NAMED])}, and egress is {declared}"
+    if isinstance(egress, str):
+        declared, undeclared = egress, []
+    else:
+        declared = ", ".join(egress)
+        hosts = dict.fromkeys(host.lower() for host in _HOST.findall(output))
+        undeclared = [host for host in hosts if not _is_declared(host, egress)]
+    if undeclared:
+        return f"its output names {', '.join(undeclared[:_MAX_NAMED_HOSTS])}, and egress is {declared}"
     return (
-        f"egress is {declared}, of which ports 80 and 443 of public addresses can be reached (of others when their "
-        f"network is in codebuddy_egress_networks); the log of its proxy, the container that ends in {project}.egress, "
-        "names what was refused"
+        f"egress is {declared}, which allows ports 80 and 443 of public addresses (of others when their network is in "
+        f"codebuddy_egress_networks); the log of its proxy, the container whose name ends in {project}.egress, names "
+        "what was refused"
     )
 
 
@@ -153,31 +161,24 @@ def _is_declared(host: str, egress: Sequence[str]) -> bool:
     return any(host.endswith(name[1:]) if name.startswith("*.") else host == name for name in egress)
 
 
-_TOLD_ARGV: Final = 2000
-"""So many characters of a command line are kept."""
+_MAX_ARGV: Final = 2000
+"""How many characters of a command line are kept."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run.
-
-    Args:
-        program: the program.
-        task: the name of the task that it is, if it is one.
-        background: whether it is a job, which runs on without its caller.
-        timeout_seconds, idle_timeout_seconds: when it is ended; None: never.
-    """
+    """What is to be run."""
 
     program: Program
-    task: str | None
-    background: bool
-    timeout_seconds: float | None
+    task: str | None  # the name of the declared task, if it is one
+    background: bool  # whether it is a job, which does not depend on its caller
+    timeout_seconds: float | None  # None: no limit
     idle_timeout_seconds: float | None
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended, and what it took; see `RunResult`."""
+    """How a run ended, and what it consumed; see `RunResult`."""
 
     reason: EndReason
     duration_seconds: float
@@ -190,51 +191,37 @@ class RunEnd:
 
 @dataclass(eq=False)
 class Run:
-    """A run, under way or ended.
+    """A run that is active or has ended."""
 
-    Args:
-        job_id: its id, with the project's before it.
-        argv: its command line; of a long one the beginning is kept.
-        task: the task's name, if it is one.
-        background: whether it runs on without its caller.
-        started: when, as `time.time` gives it.
-        transcript: what it prints.
-    """
-
-    job_id: str
+    job_id: str  # with the project's id before it
     argv: list[str]
     task: str | None
     background: bool
-    started: float
+    started: float  # as of `time.time`
     transcript: Transcript
     end: RunEnd | None = None
     report: Reported = field(default_factory=Reported)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
-    clock: float = field(default_factory=time.monotonic)
+    started_monotonic: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        self.argv = _beginning(self.argv)  # it is kept for long, and told in lists
-
-    @property
-    def project(self) -> str:
-        """The id of its project."""
-        return self.job_id.partition(":")[0]
+        self.argv = _shorten(self.argv)  # it is kept for long, and shown in lists
 
     @property
     def duration_seconds(self) -> float:
         """How long it has run, or ran."""
-        return round(time.monotonic() - self.clock if self.end is None else self.end.duration_seconds, 3)
+        return round(time.monotonic() - self.started_monotonic if self.end is None else self.end.duration_seconds, 3)
 
     def describe(self) -> Job:
-        """Tell of it."""
+        """Describe it as a tool's result."""
         end = self.end
         return Job(
             job_id=self.job_id,
-            project=self.project,
+            project=self.job_id.partition(":")[0],
             argv=self.argv,
             task=self.task,
             background=self.background,
-            started_at=utc(self.started),
+            started_at=datetime.fromtimestamp(self.started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             duration_seconds=self.duration_seconds,
             reason=end.reason if end else None,
             exit_code=end.exit_code if end else None,
@@ -244,28 +231,18 @@ class Run:
         )
 
 
-def _beginning(argv: list[str]) -> list[str]:
+def _shorten(argv: list[str]) -> list[str]:
     """Give the beginning of a command line; ``…`` is where something is left out."""
-    room, told = _TOLD_ARGV, list[str]()
+    room, kept = _MAX_ARGV, list[str]()
     for word in argv:
         if len(word) >= room:
-            return [*told, f"{word[:room]}…"]
-        told.append(word)
+            return [*kept, f"{word[:room]}…"]
+        kept.append(word)
         room -= len(word) + 1
-    return told
+    return kept
 
 
-def new_id(project: str) -> str:
-    """Make the id of a run."""
-    return f"{project}:{secrets.token_hex(6)}"
-
-
-def utc(seconds: float) -> str:
-    """Write a time as people and programs read it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-_NAME: Final = "run.json"
+_RECORD_NAME: Final = "run.json"
 _MAX_RECORD: Final = 1024 * 1024
 _MAX_RECORDS: Final = 500
 
@@ -273,6 +250,8 @@ log = logging.getLogger(__name__)
 
 
 class _Record(BaseModel):
+    """What is kept of a run on disk, beside its transcript."""
+
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     argv: list[str]
@@ -284,33 +263,25 @@ class _Record(BaseModel):
 
 
 def save_run(directory: Path, run: Run) -> None:
-    """Write what is known of a run; a failure is noted in the log, and the run goes on."""
-    record = {
-        "argv": run.argv,
-        "task": run.task,
-        "background": run.background,
-        "started": run.started,
-        "end": None if run.end is None else asdict(run.end),
-        "report": run.report.model_dump(exclude_none=True),
-    }
+    """Write the record of a run; a failure is logged, and the run continues."""
+    record = _Record.model_construct(
+        argv=run.argv, task=run.task, background=run.background, started=run.started, end=run.end, report=run.report
+    )
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new = directory / f"{_NAME}.new"
+        new = directory / f"{_RECORD_NAME}.new"
         new.unlink(missing_ok=True)
         with create_file(new) as file:
-            file.write(json.dumps(record).encode())
-        os.replace(new, directory / _NAME)
+            file.write(json.dumps(record.model_dump(exclude_none=True)).encode())
+        os.replace(new, directory / _RECORD_NAME)
     except OSError as error:
-        log.warning("the job %s cannot be noted in %s: %s", run.job_id, directory, error.strerror)
+        log.warning("the job %s cannot be recorded in %s: %s", run.job_id, directory, error.strerror)
 
 
 def load_runs(parent: Path, project: str, limit: int) -> list[Run]:
-    """Give the runs that an earlier agent kept, the oldest first. One that had not ended ended with that agent.
+    """Load the runs that an earlier agent kept, each in a directory below `parent`, the oldest first.
 
-    Args:
-        parent: holds a directory for each.
-        project: id of the project.
-        limit: how much of the output of a run is kept, in bytes.
+    One that had not ended ended with that agent. Of its output, `limit` bytes are kept.
     """
     try:
         entries = sorted(parent.iterdir())[:_MAX_RECORDS]
@@ -318,18 +289,17 @@ def load_runs(parent: Path, project: str, limit: int) -> list[Run]:
         return []
     runs = []
     for entry in entries:
-        run = _load(entry, project, limit)
+        run = _load_run(entry, project, limit)
         if run is None:
-            shutil.rmtree(entry, ignore_errors=True)  # left by a run whose caller nobody can answer any more
+            shutil.rmtree(entry, ignore_errors=True)  # of a run whose caller nobody can answer any more
         else:
             runs.append(run)
     return sorted(runs, key=lambda run: run.started)
 
 
-def _load(directory: Path, project: str, limit: int) -> Run | None:
-    path = directory / _NAME
+def _load_run(directory: Path, project: str, limit: int) -> Run | None:
     try:
-        with open_file(path, _MAX_RECORD) as file:
+        with open_file(directory / _RECORD_NAME, _MAX_RECORD) as file:
             written = os.fstat(file.fileno()).st_mtime
             record = _Record.model_validate_json(file.read())
         run = Run(
@@ -344,50 +314,38 @@ def _load(directory: Path, project: str, limit: int) -> Run | None:
         run.end = record.end or RunEnd(
             "agent_restart",
             max(0.0, written - record.started),
-            message="The spoke was started anew while it ran; start it again.",
+            message="The spoke was restarted while it ran; start it again.",
         )
-        run.describe().text()  # whatever was written there can be told, or it is not taken
-    except (OSError, ValidationError, ValueError, OverflowError):
+        run.describe().text()  # a record that cannot be described is not loaded
+    except (OSError, ValueError, OverflowError):
         return None
     if record.end is None:
         save_run(directory, run)
     return run
 
 
-_AT_ONCE: Final = 64
-"""So many runs that somebody waits for go on at the same time; more wait for their turn."""
-
-_ADVICE_BYTES: Final = 32 * 1024
-"""So much of the end of a failed run's output is looked at for advice."""
-
+_MAX_CONCURRENT: Final = 64  # runs whose callers wait; further ones are queued
+_ADVICE_BYTES: Final = 32 * 1024  # of the end of a failed run's output that are searched for a reason
 _MAX_ENDED: Final = 50
-_KEPT_LIMITS: Final = 4
-"""The output of ended runs is kept up to so many times the limit of one."""
+_MAX_ENDED_OUTPUT: Final = 4  # in multiples of the limit of one run
+_CLOSE_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """Follows a run.
+    """Observes a run."""
 
-    Args:
-        on_output: awaited with each piece of output.
-        on_end: awaited with how it ended when all was printed; gives what is to be told of it beside how it ended.
-        keep: says, then, whether the output is to be kept for `job_output`.
-    """
-
-    on_output: Callable[[Stream, bytes], Awaitable[None]]
-    on_end: Callable[[RunEnd], Awaitable[Reported]]
-    keep: Callable[[], bool]
+    on_output: OnOutput
+    on_end: Callable[[RunEnd], Awaitable[Reported]]  # called when everything was printed; gives the run's report
+    keep: Callable[[], bool]  # says, after that, whether the output is to be kept for `job_output`
 
 
 class Runs:
     """The runs of one project.
 
     Args:
-        project: its id.
         directory: where jobs and long output are kept.
-        limits: the project's.
-        advise: gives a sentence where the last output of a run that failed shows what it lacked.
+        advise: gives advice on the last output of a run that failed.
     """
 
     def __init__(
@@ -398,36 +356,35 @@ class Runs:
         advise: Callable[[str], str | None] = lambda _output: None,
     ) -> None:
         self.limits = limits
+        self.fork_server = ForkServer()
         self._project = project
         self._directory = directory
         self._advise = advise
-        self.forks = ForkServer()
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
         self._runs: dict[str, Run] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._under_way = 0
+        self._active = 0
         self._closing = False
 
     def load(self) -> None:
-        """Take up the jobs of an earlier agent, which ended with it."""
+        """Load the jobs of an earlier agent, which ended with it."""
         for run in load_runs(self._directory, self._project, self.limits.output_bytes):
             self._runs[run.job_id] = run
-        self._forget()
+        self._forget_oldest()
 
-    async def foreground(self, order: Order, watcher: Watcher) -> Run:
-        """Run to the end. When the caller is cancelled, the run is ended, and this waits until it has."""
-        run = self._add(order)
-        task = asyncio.create_task(self._execute(run, order, watcher))
-        self._tasks[run.job_id] = task
+    async def foreground(self, request: Order, observer: Watcher) -> Run:
+        """Run to the end. When the caller is cancelled, the run is ended first."""
+        run = self._add(request)
+        task = self._start(run, request, observer)
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
             run.stop.set()
-            await finish(task)
+            await finish_despite_cancellation(task)
             raise
         return run
 
-    def background(self, order: Order, watcher: Watcher) -> Run:
+    def background(self, request: Order, observer: Watcher) -> Run:
         """Start a job.
 
         Raises:
@@ -439,9 +396,9 @@ class Runs:
                 "too_many_jobs",
                 f"{self._project} runs {len(jobs)} jobs, as many as it may (max_jobs); end one with cancel_job first.",
             )
-        run = self._add(order)
-        save_run(self._place(run.job_id), run)
-        self._tasks[run.job_id] = asyncio.create_task(self._execute(run, order, watcher))
+        run = self._add(request)
+        save_run(self._directory_of(run), run)
+        self._start(run, request, observer)
         return run
 
     def get(self, job_id: str) -> Run:
@@ -453,12 +410,12 @@ class Runs:
         run = self._runs.get(job_id)
         if run is None:
             raise ToolError(
-                "unknown_job", f"{self._project} has no job {job_id}; list_jobs tells which there are (old ones go)."
+                "unknown_job", f"{self._project} has no job {job_id}; list_jobs lists them (old ones are removed)."
             )
         return run
 
     def all(self) -> list[Run]:
-        """Give all runs that are under way or kept, the newest first."""
+        """Give all runs that are active or kept, the newest first."""
         return sorted(self._runs.values(), key=lambda run: (run.started, run.job_id), reverse=True)
 
     async def cancel(self, job_id: str) -> Run:
@@ -475,107 +432,104 @@ class Runs:
         return run
 
     async def close(self) -> None:
-        """End all that is under way, for the agent ends."""
+        """End all active runs, because the agent ends."""
         self._closing = True
         tasks = list(self._tasks.values())
         for run in self._runs.values():
             run.stop.set()
         if tasks:
-            await asyncio.wait(tasks, timeout=4.0)
-        self.forks.close()
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+        self.fork_server.close()
 
-    def _add(self, order: Order) -> Run:
-        job_id = new_id(self._project)
+    def _add(self, request: Order) -> Run:
+        key = secrets.token_hex(6)
         run = Run(
-            job_id=job_id,
-            argv=list(order.program.argv),
-            task=order.task,
-            background=order.background,
+            job_id=f"{self._project}:{key}",
+            argv=list(request.program.argv),
+            task=request.task,
+            background=request.background,
             started=time.time(),
-            transcript=Transcript(self._place(job_id), self.limits.output_bytes),
+            transcript=Transcript(self._directory / key, self.limits.output_bytes),
         )
-        self._runs[job_id] = run
+        self._runs[run.job_id] = run
         return run
 
-    def _place(self, job_id: str) -> Path:
-        return self._directory / job_id.rpartition(":")[2]
+    def _directory_of(self, run: Run) -> Path:
+        return self._directory / run.job_id.rpartition(":")[2]
 
-    async def _execute(self, run: Run, order: Order, watcher: Watcher) -> None:
+    def _start(self, run: Run, request: Order, observer: Watcher) -> asyncio.Task[None]:
+        task = self._tasks[run.job_id] = asyncio.create_task(self._execute(run, request, observer))
+        return task
+
+    async def _execute(self, run: Run, request: Order, observer: Watcher) -> None:
         async def on_output(stream: Stream, data: bytes) -> None:
             await run.transcript.add(stream, data)
-            await watcher.on_output(stream, data)
+            await observer.on_output(stream, data)
 
         try:
-            run.end = await self._end_of(run, order, on_output)
+            run.end = await self._run_to_end(run, request, on_output)
             try:
-                run.report = await watcher.on_end(run.end)
+                run.report = await observer.on_end(run.end)
             except Exception:
                 log.exception("the report of %s cannot be read", run.job_id)
-                run.report = Reported(report_problem="Its report could not be read; the agent's log says why.")
-            keep = run.background or watcher.keep()
+                run.report = Reported(report_problem="Its report could not be read; see the agent's log.")
+            keep = run.background or observer.keep()
             await run.transcript.close(keep)
             if keep:
-                await asyncio.to_thread(save_run, self._place(run.job_id), run)
+                await asyncio.to_thread(save_run, self._directory_of(run), run)
             else:
                 del self._runs[run.job_id]
         finally:
-            if run.end is None:  # a fault of ours: nothing may look as if it ran on
+            if run.end is None:  # a fault of the agent, after which the run must not look active
                 run.end = RunEnd("not_started", run.duration_seconds, message="The agent failed; see its log.")
             self._tasks.pop(run.job_id, None)
-            self._forget()
+            self._forget_oldest()
 
-    async def _end_of(self, run: Run, order: Order, on_output: Callable[[Stream, bytes], Awaitable[None]]) -> RunEnd:
-        kills, alone = oom_kills(), self._under_way == 0
-        self._under_way += 1
+    async def _run_to_end(self, run: Run, request: Order, on_output: OnOutput) -> RunEnd:
+        kills, alone = oom_kills(), self._active == 0
+        self._active += 1
         try:
-            if order.background:
-                ended = await self._process(run, order, on_output)
-            else:
-                async with self._turns:
-                    ended = await self._process(run, order, on_output)
+            async with contextlib.nullcontext() if request.background else self._slots:
+                ended = await run_process(
+                    self.fork_server,
+                    request.program,
+                    timeout_seconds=request.timeout_seconds,
+                    idle_timeout_seconds=request.idle_timeout_seconds,
+                    stop=run.stop,
+                    on_output=on_output,
+                )
         except (OSError, ValueError) as error:
-            return RunEnd("not_started", run.duration_seconds, message=self._why_not(order.program.argv[0], error))
+            failure = self._start_failure(request.program.argv[0], error)
+            return RunEnd("not_started", run.duration_seconds, message=failure)
         finally:
-            self._under_way -= 1
-        alone = alone and self._under_way == 0
-        reason = _reason(ended, killed=oom_kills() > kills, alone=alone)
+            self._active -= 1
+        alone = alone and self._active == 0
+        reason = _end_reason(ended, oom_killed=oom_kills() > kills, alone=alone)
         if reason == "cancelled" and self._closing:
             reason = "agent_restart"
+        message = _end_message(reason, request)
+        if reason == "exited" and ended.exit_code != 0:
+            page = await run.transcript.read(run.transcript.total - _ADVICE_BYTES, _ADVICE_BYTES)
+            message = self._advise(excerpt_of(page.pieces).text)
         return RunEnd(
             reason=reason,
             duration_seconds=run.duration_seconds,
-            exit_code=ended.exit_code if ended.why is None else None,
-            signal=ended.signal if ended.why is None else None,
-            message=_sentence(reason, order) or await self._advice(run, reason, ended),
+            exit_code=ended.exit_code if ended.stop_reason is None else None,
+            signal=ended.signal if ended.stop_reason is None else None,
+            message=message,
             cpu_seconds=ended.cpu_seconds,
             peak_memory_bytes=ended.peak_bytes,
         )
 
-    async def _process(self, run: Run, order: Order, on_output: Callable[[Stream, bytes], Awaitable[None]]) -> Ended:
-        return await run_process(
-            self.forks,
-            order.program,
-            timeout_seconds=order.timeout_seconds,
-            idle_timeout_seconds=order.idle_timeout_seconds,
-            stop=run.stop,
-            on_output=on_output,
-        )
-
-    async def _advice(self, run: Run, reason: EndReason, ended: Ended) -> str | None:
-        if reason != "exited" or ended.exit_code == 0:
-            return None
-        page = await run.transcript.read(run.transcript.total - _ADVICE_BYTES, _ADVICE_BYTES)
-        return self._advise(excerpt_of(page.pieces)[0])
-
-    def _why_not(self, program: str, error: OSError | ValueError) -> str:
+    def _start_failure(self, program: str, error: OSError | ValueError) -> str:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        told = f"{program[:200]!r} could not be started in {self._project}: {why}."
-        return f"{told} {start_advice(program)}" if isinstance(error, FileNotFoundError) else told
+        message = f"{program[:200]!r} could not be started in {self._project}: {why}."
+        return f"{message} {start_advice(program)}" if isinstance(error, FileNotFoundError) else message
 
-    def _forget(self) -> None:
-        """Let go of the oldest ended runs, when they are many or their output is much."""
+    def _forget_oldest(self) -> None:
+        """Remove the oldest ended runs, when they are many or their output is much; the newest one always stays."""
         ended = [run for run in self._runs.values() if run.end is not None]
-        room = _KEPT_LIMITS * self.limits.output_bytes
+        room = _MAX_ENDED_OUTPUT * self.limits.output_bytes
         for number, run in enumerate(reversed(ended)):
             room -= run.transcript.size
             if number >= _MAX_ENDED or (room < 0 and number > 0):
@@ -583,29 +537,28 @@ class Runs:
                 run.transcript.remove()
 
 
-def _reason(ended: Ended, *, killed: bool, alone: bool) -> EndReason:
+def _end_reason(ended: ProcessEnd, *, oom_killed: bool, alone: bool) -> EndReason:
     """Say why a run ended.
 
     Args:
-        ended: how its process did.
-        killed: whether the kernel ended a process of this container for want of memory meanwhile.
-        alone: whether no other run can have been meant.
+        oom_killed: whether the OOM killer ended a process of this container meanwhile.
+        alone: whether that process cannot have been of another run.
     """
-    if ended.why is not None:
-        return ended.why
-    by_kill = ended.signal == "SIGKILL" or ended.exit_code == 128 + 9  # as a shell tells of what it ran
-    if killed and (by_kill or (alone and ended.exit_code != 0)):
+    if ended.stop_reason is not None:
+        return ended.stop_reason
+    by_sigkill = ended.signal == "SIGKILL" or ended.exit_code == 128 + 9  # the exit code of a shell for its child
+    if oom_killed and (by_sigkill or (alone and ended.exit_code != 0)):
         return "oom"
     return "signaled" if ended.signal is not None else "exited"
 
 
-def _sentence(reason: EndReason, order: Order) -> str | None:
+def _end_message(reason: EndReason, request: Order) -> str | None:
     match reason:
         case "oom":
-            limit = f" of {most / 2**20:.0f} MiB" if (most := memory_limit()) else ""
-            return f"It needed more memory than the project's limit{limit} leaves; raise `memory` in the inventory."
+            limit = f" within the project's limit of {most / 2**20:.0f} MiB" if (most := memory_limit()) else ""
+            return f"It ran out of memory{limit}; raise `memory` in the inventory."
         case "timeout":
-            return f"It had not ended after {order.timeout_seconds:g} s."
+            return f"It did not end within {request.timeout_seconds:g} s."
         case "idle_timeout":
-            return f"It had printed nothing for {order.idle_timeout_seconds:g} s."
+            return f"It printed nothing for {request.idle_timeout_seconds:g} s."
     return None

@@ -1,12 +1,11 @@
-"""One run's supervisor: the parent of a program and of all that it leaves behind, which ends with it.
+"""The supervisor of one run, and the fork server that forks supervisors. Standard library only.
 
-A process that loses its parent goes to the nearest ancestor that is a child subreaper (prctl(2)). The supervisor is
-one, so whatever the program starts stays below it, through ``setsid`` and double forks; when it has no children left,
-nothing of the run is left. It also knows what the whole run took (wait4(2)).
+A process that loses its parent is adopted by the nearest ancestor that is a child subreaper (prctl(2)). The supervisor
+is one, so whatever a program starts stays below it, through ``setsid`` and double forks; when the supervisor has no
+children left, nothing of the run is left. It also knows what the whole run consumed (wait4(2)).
 
-It is a process of its own, forked by the fork server below, and of the standard library only. On its
-control socket it gets one request, then single bytes; it tells lines of JSON. When the socket closes, its agent is gone
-or wants no more of the run, and the run is ended at once.
+On its control socket a supervisor gets one request, then single bytes, and it sends lines of JSON. When the socket
+closes, the agent is gone or has abandoned the run, and the run is killed at once.
 """
 
 from __future__ import annotations
@@ -29,54 +28,70 @@ from typing import Any, Final
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, descendants
 
 GRACE_SECONDS: Final = 2.0
-"""How long what is to end may take after SIGTERM before SIGKILL."""
+"""The time between SIGTERM and SIGKILL."""
 
 TERMINATE: Final = b"T"
 """On the control socket: end the run."""
 
+DESCRIPTORS: Final = 4
+"""How many descriptors come with a request to the fork server: control socket, stdin, stdout, stderr."""
+
 _LENGTH: Final = struct.Struct(">I")
 _ROUNDS: Final = 200
-_PAUSE: Final = 0.01
-# The highest: whatever a run starts goes before the agent and its language servers when memory runs out.
+_PAUSE_SECONDS: Final = 0.01
+# The highest score: when memory runs out, runs are killed before the agent and its language servers.
 _OOM_SCORE: Final = "1000"
 _OOM_FILE: Final = "/proc/self/oom_score_adj"
-# Python ignores these; a program expects them as the system sets them.
-_DEFAULT_SIGNALS: Final = [signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+_TERMINATION_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# The program gets the defaults of what Python or the supervisor ignores.
+_DEFAULT_SIGNALS: Final = [signal.SIGPIPE, signal.SIGXFSZ, *_TERMINATION_SIGNALS]
 
 
 def pack_request(argv: list[str], cwd: str, environment: dict[str, str]) -> bytes:
-    """Write a request: a program with its arguments, its directory, and its whole environment.
-
-    Strings are as `os.fsdecode` gives them.
-    """
+    """Encode a request to a supervisor. The environment is the program's whole one; strings are of `os.fsdecode`."""
     text = json.dumps({"argv": argv, "cwd": cwd, "environment": environment}).encode()
     return _LENGTH.pack(len(text)) + text
 
 
-def supervise(control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
-    """Start what is asked for and see it to its end, with all that it started.
+def _read_request(control: socket.socket) -> dict[str, Any] | None:
+    """Read the request; None when the other side went away."""
+    header = control.recv(_LENGTH.size, socket.MSG_WAITALL)
+    if len(header) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(header)
+    text = control.recv(length, socket.MSG_WAITALL)
+    request: dict[str, Any] | None = json.loads(text) if len(text) == length else None
+    return request
 
-    It tells ``{"pid": …, "supervisor": …}``, the ids of both processes; then ``{"status": …, "cpu_seconds": …,
+
+def _send(control: socket.socket, **message: Any) -> None:
+    with contextlib.suppress(OSError):  # nobody listens any more
+        control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def supervise(control: socket.socket, stdin: int, stdout: int, stderr: int) -> None:
+    """Start the requested program and stay until it and all that it started have ended.
+
+    Sends ``{"pid": …, "supervisor": …}``, the ids of both processes; then ``{"status": …, "cpu_seconds": …,
     "peak_kilobytes": …, "floor_kilobytes": …}`` with the status as wait(2) gives it. Or, when nothing was started,
     ``{"errno": …, "of": "cwd" | "program"}``.
     """
     os.setsid()
     become_subreaper()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_termination()
     request = _read_request(control)
     if request is None:
         return
-    supervisor = _Supervisor(control)
     try:
         os.chdir(request["cwd"])
     except OSError as error:
-        supervisor.tell(errno=error.errno, of="cwd")
+        _send(control, errno=error.errno, of="cwd")
         return
+    supervisor = _Supervisor(control)
     try:
         supervisor.start(request["argv"], request["environment"], (stdin, stdout, stderr))
     except (OSError, ValueError) as error:  # ValueError: NUL in an argument, or '=' in the name of a variable
-        supervisor.tell(errno=getattr(error, "errno", None), of="program")
+        _send(control, errno=getattr(error, "errno", None), of="program")
         return
     finally:
         for descriptor in (stdin, stdout, stderr):
@@ -84,45 +99,13 @@ def supervise(control: socket.socket, stdin: int, stdout: int, stderr: int) -> N
     supervisor.run()
 
 
-def end_strays(is_stray: Callable[[ProcessId, Stat], bool]) -> None:
-    """End processes and all that descends from them, and what they start meanwhile.
-
-    They are stopped before they are killed: what is stopped forks no more, so that what forks as fast as it is killed
-    ends too.
-
-    Args:
-        is_stray: says of a process whether it is one.
-    """
-    stopped: set[ProcessId] = set()
-    for _ in range(_ROUNDS):
-        found = descendants(is_stray)
-        fresh = found.keys() - stopped
-        if not fresh:
-            break
-        # A whole group at once: the kernel lets no fork through between two of its processes.
-        for group in {found[kin].group for kin in fresh} - {os.getpgrp()}:
-            _signal(-group, signal.SIGSTOP)
-        for kin in fresh:
-            _signal(kin.pid, signal.SIGSTOP)
-        stopped |= fresh
-    for kin in descendants(is_stray):
-        _signal(kin.pid, signal.SIGKILL)
-
-
 class _Supervisor:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._wake, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._wake, _ = _wake_on_child_end()
         self._pid = 0
         self._status: int | None = None
         self._abandoned = False
-        self._started_at = 0.0
-
-    def tell(self, **what: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
-            self._control.sendall(json.dumps(what).encode() + b"\n")
 
     def start(self, argv: list[str], environment: dict[str, str], streams: tuple[int, int, int]) -> None:
         os.environ["PATH"] = environment.get("PATH", os.defpath)  # where posix_spawnp looks
@@ -139,21 +122,21 @@ class _Supervisor:
             )
         finally:
             _swap_oom_score(score)
-        self.tell(pid=self._pid, supervisor=os.getpid())
+        _send(self._control, pid=self._pid, supervisor=os.getpid())
 
     def run(self) -> None:
-        asked = False
-        while not asked and self._status is None:
-            asked = self._wait(None)
+        end_requested = False
+        while not end_requested and self._status is None:
+            end_requested = self._wait(None)
             self._reap()
         self._end()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self.tell(
+        _send(
+            self._control,
             status=self._status,
             cpu_seconds=used.ru_utime + used.ru_stime,
             peak_kilobytes=used.ru_maxrss,
-            floor_kilobytes=own,
+            floor_kilobytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
         )
 
     def _wait(self, seconds: float | None) -> bool:
@@ -163,9 +146,7 @@ class _Supervisor:
         if not self._abandoned:
             poll.register(self._control, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
-        if self._wake in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake, 4096)
+        _drain(self._wake)
         if self._control.fileno() not in ready:
             return False
         try:
@@ -176,21 +157,15 @@ class _Supervisor:
 
     def _reap(self) -> bool:
         """Take the status of every child that ended; say whether none is left, and so nothing of the run."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return True
-            if pid == 0:
-                return False
-            if pid == self._pid:
-                self._status = status
+        ended, is_childless = _reap_children()
+        self._status = ended.get(self._pid, self._status)
+        return is_childless
 
     def _end(self) -> None:
-        """End all that is left: SIGTERM, a moment, SIGKILL."""
+        """End all that is left: SIGTERM, a grace period, SIGKILL."""
         if self._reap():
             return
-        # By groups, so that a shell does not outlive its child for a moment and tell of its end.
+        # By groups, so that a shell does not outlive its child for a moment and report its end.
         for group in {stat.group for stat in descendants(_is_child).values()} - {os.getpgrp()}:
             _signal(-group, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
@@ -199,89 +174,56 @@ class _Supervisor:
             if self._reap():
                 return
         for _ in range(_ROUNDS):
-            end_strays(_is_child)
-            self._wait(_PAUSE)
+            stop_and_kill(_is_child)
+            self._wait(_PAUSE_SECONDS)
             if self._reap():
                 return
 
 
-def _is_child(_kin: ProcessId, stat: Stat) -> bool:
-    return stat.parent == os.getpid()
+def stop_and_kill(matches: Callable[[ProcessId, Stat], bool]) -> None:
+    """Kill the processes that match and their descendants, and what they start meanwhile.
 
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
-
-
-def _swap_oom_score(score: str | None) -> str | None:
-    """Set the score of this process, and give what it was; None where it cannot be set."""
-    try:
-        with open(_OOM_FILE, "r+") as file:
-            before = file.read().strip()
-            if score is not None:
-                file.write(score)
-        return before
-    except OSError:
-        return None
-
-
-def _read_request(control: socket.socket) -> dict[str, Any] | None:
-    """Read the request; None when the other side went away."""
-    wanted, data = _LENGTH.size, b""
-    while len(data) < wanted:
-        piece = control.recv(wanted - len(data))
-        if not piece:
-            return None
-        data += piece
-        if len(data) == wanted == _LENGTH.size:
-            wanted += _LENGTH.unpack(data)[0]
-    request: dict[str, Any] = json.loads(data[_LENGTH.size :])
-    return request
-
-
-def fail(control: socket.socket, error: OSError) -> None:
-    """Tell that there is no supervisor."""
-    with contextlib.suppress(OSError):
-        control.sendall(json.dumps({"errno": error.errno, "of": "supervisor"}).encode() + b"\n")
-    print(f"codebuddy: a run could not be supervised: {error}", file=sys.stderr)
-
-
-DESCRIPTORS: Final = 4
-"""How many descriptors come with a message."""
+    They are stopped first, because a stopped process does not fork: even one that forks as fast as it is killed ends.
+    """
+    stopped: set[ProcessId] = set()
+    for _ in range(_ROUNDS):
+        found = descendants(matches)
+        fresh = found.keys() - stopped
+        if not fresh:
+            break
+        # A whole group at once: the kernel lets no fork through between two of its processes.
+        for group in {found[process].group for process in fresh} - {os.getpgrp()}:
+            _signal(-group, signal.SIGSTOP)
+        for process in fresh:
+            _signal(process.pid, signal.SIGSTOP)
+        stopped |= fresh
+    for process in descendants(matches):
+        _signal(process.pid, signal.SIGKILL)
 
 
 def serve(descriptor: int) -> None:
-    """Serve until the agent is gone.
-
-    Args:
-        descriptor: of the socket, of type SOCK_SEQPACKET.
-    """
+    """Run the fork server on a socket of type SOCK_SEQPACKET until the agent is gone."""
     requests = socket.socket(fileno=descriptor)
-    become_subreaper()  # what a run leaves that killed its supervisor comes here
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    wake, woken = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
+    become_subreaper()  # adopts what a run leaves that killed its supervisor
+    _ignore_termination()
+    wake, waker = _wake_on_child_end()
     poll = select.poll()
     poll.register(requests, select.POLLIN)
     poll.register(wake, select.POLLIN)
     supervisors: set[int] = set()
-    gc.freeze()  # so that the collector touches, and the kernel copies, no page of what all supervisors share
+    gc.freeze()  # so that the collector touches, and the kernel copies, no page that all supervisors share
     while True:
         ready = {number for number, _ in poll.poll()}
         if wake in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(wake, 4096)
-            _reap(supervisors)
+            _drain(wake)
+            _reap_supervisors(supervisors)
         if requests.fileno() in ready:
             _, descriptors, _, _ = socket.recv_fds(requests, 16, DESCRIPTORS)
-            for one in descriptors:
-                os.set_inheritable(one, False)  # recv_fds passes no flags on, so not MSG_CMSG_CLOEXEC either
+            for received in descriptors:
+                os.set_inheritable(received, False)  # recv_fds does not pass MSG_CMSG_CLOEXEC on
             if len(descriptors) != DESCRIPTORS:
                 return
-            _fork(supervisors, descriptors, {descriptor, wake, woken})
+            _fork(supervisors, descriptors, {descriptor, wake, waker})
 
 
 def _fork(supervisors: set[int], descriptors: list[int], own: set[int]) -> None:
@@ -289,10 +231,11 @@ def _fork(supervisors: set[int], descriptors: list[int], own: set[int]) -> None:
     try:
         pid = os.fork()
     except OSError as error:  # the limit of processes
-        fail(control, error)
+        _send(control, errno=error.errno, of="supervisor")
+        print(f"codebuddy: a run could not be supervised: {error}", file=sys.stderr)
         pid = -1
     if pid == 0:
-        _be_supervisor(control, descriptors[1:], own)
+        _run_supervisor(control, descriptors[1:], own)
     if pid > 0:
         supervisors.add(pid)
     control.close()
@@ -300,7 +243,7 @@ def _fork(supervisors: set[int], descriptors: list[int], own: set[int]) -> None:
         os.close(descriptor)
 
 
-def _be_supervisor(control: socket.socket, streams: list[int], inherited: set[int]) -> None:
+def _run_supervisor(control: socket.socket, streams: list[int], inherited: set[int]) -> None:
     status = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -314,21 +257,62 @@ def _be_supervisor(control: socket.socket, streams: list[int], inherited: set[in
         os._exit(status)
 
 
-def _reap(supervisors: set[int]) -> None:
-    """Take the status of every child that ended. A supervisor that was killed leaves children of the run: they end."""
-    killed = False
+def _reap_supervisors(supervisors: set[int]) -> None:
+    """Reap children. When a supervisor was killed, kill what is left of its run."""
+    ended, is_childless = _reap_children()
+    killed = any(status != 0 for pid, status in ended.items() if pid in supervisors)
+    supervisors.difference_update(ended)
+    if killed and not is_childless:
+        stop_and_kill(lambda process, stat: _is_child(process, stat) and process.pid not in supervisors)
+
+
+def _ignore_termination() -> None:
+    for number in _TERMINATION_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _wake_on_child_end() -> tuple[int, int]:
+    """Make a pipe into which the end of a child writes; give its reading and its writing end."""
+    wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    return wake, waker
+
+
+def _drain(wake: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(wake, 4096)
+
+
+def _reap_children() -> tuple[dict[int, int], bool]:
+    """Give the status of every child that has ended, and whether no child is left."""
+    ended: dict[int, int] = {}
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
         except ChildProcessError:
-            return
+            return ended, True
         if pid == 0:
-            break
-        killed |= pid in supervisors and status != 0
-        supervisors.discard(pid)
+            return ended, False
+        ended[pid] = status
 
-    def is_stray(kin: ProcessId, stat: Stat) -> bool:
-        return stat.parent == os.getpid() and kin.pid not in supervisors
 
-    if killed:
-        end_strays(is_stray)
+def _is_child(_process: ProcessId, stat: Stat) -> bool:
+    return stat.parent == os.getpid()
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _swap_oom_score(score: str | None) -> str | None:
+    """Set the OOM score of this process, and give what it was; None where it cannot be set."""
+    try:
+        with open(_OOM_FILE, "r+") as file:
+            before = file.read().strip()
+            if score is not None:
+                file.write(score)
+        return before
+    except OSError:
+        return None

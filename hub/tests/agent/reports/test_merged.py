@@ -1,4 +1,4 @@
-"""Reports of one run in several formats, put together."""
+"""Merged reports of one run that has several formats, and reports in terms of the project."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.agent.reports.collector import Counts, Finding, Report, Severity, joined
+from codebuddy.agent.reports.collector import Counts, Finding, Report, Severity, merge_reports
 from codebuddy.agent.runs.reporting import ReportReader
 
 
 def finding(severity: Severity) -> Finding:
-    return Finding("a.c", 1, 1, None, None, severity, "said", None, "gcc", "codepoint")
+    return Finding("a.c", 1, 1, severity, "said", "gcc", "codepoint")
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,15 @@ def finding(severity: Severity) -> Finding:
         (Report(problem="another"), "no report"),
     ],
 )
-def test_what_could_not_be_read_is_told_unless_another_tells_how_it_went(other: Report, problem: str | None) -> None:
-    report = joined([Report(problem="no report"), other])
+def test_a_problem_is_kept_unless_another_report_is_conclusive(other: Report, problem: str | None) -> None:
+    report = merge_reports([Report(problem="no report"), other])
     assert report.problem == problem
     assert (report.counts, report.findings) == (other.counts, other.findings)
 
 
-def test_one_report_stays_as_it_is() -> None:
+def test_a_single_report_is_unchanged() -> None:
     report = Report(counts=Counts(1, 2, 3), findings=[finding("error")], more_findings=4, problem="cut")
-    assert joined([report]) == report
+    assert merge_reports([report]) == report
 
 
 OUTPUT = b"main.c: In function 'main':\nmain.c:1:12: error: expected ';' before '}' token\n"
@@ -48,12 +48,12 @@ def test_a_report_that_does_not_account_for_a_failure_says_so(
 ) -> None:
     reader = ReportReader(["mypy"], None, Tree("p", tmp_path), tmp_path)
     reader.add("stdout", b"1 failed in 0.1 s\n")
-    told = reader.finish(exit_code).report_problem
-    assert told is None if problem is None else str(told).startswith(problem)
+    reported = reader.finish(exit_code).report_problem
+    assert reported is None if problem is None else str(reported).startswith(problem)
 
 
 @pytest.mark.parametrize("compiles", [True, False])
-def test_tests_that_do_not_compile_are_told_as_what_the_compiler_found(tmp_path: Path, compiles: bool) -> None:
+def test_tests_that_do_not_compile_give_the_compilers_diagnostics(tmp_path: Path, compiles: bool) -> None:
     (tmp_path / "main.c").write_text("int main() {\n}\n")
     file = tmp_path / "report.xml"
     reader = ReportReader(["junit", "gcc"], file, Tree("p", tmp_path), tmp_path)
@@ -61,12 +61,12 @@ def test_tests_that_do_not_compile_are_told_as_what_the_compiler_found(tmp_path:
         file.write_text('<testsuite name="s" tests="1"><testcase name="one" time="0.1"/></testsuite>')
     else:
         reader.add("stderr", OUTPUT)
-    told = reader.finish()
-    assert told.report_problem is None
+    reported = reader.finish()
+    assert reported.report_problem is None
     if compiles:
-        assert told.counts is not None
-        assert told.counts.passed == 1
-        assert told.diagnostics is None
+        assert reported.counts is not None
+        assert reported.counts.passed == 1
+        assert reported.diagnostics is None
     else:
-        assert told.counts is None
-        assert [(one.path, one.line, one.severity) for one in told.diagnostics or []] == [("p/main.c", 1, "error")]
+        assert reported.counts is None
+        assert [(one.path, one.line, one.severity) for one in reported.diagnostics or []] == [("p/main.c", 1, "error")]
