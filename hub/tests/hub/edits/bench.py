@@ -17,7 +17,8 @@ from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.draft import Draft, Images
+from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.hub.edits.engine import EditEngine, Outcome
 from codebuddy.hub.edits.journal import Entry, Journal
 from codebuddy.hub.edits.recovery import recover, undo_plan

@@ -1,8 +1,8 @@
 """Recordings of the journal and of the projects as a version of the hub left them: made here, and laid out again.
 
 To record with the code that is checked out, with hub/src and tests/support on the path:
-``python -m hub.tests.hub.edits.recording FILE``. Do so only when the journal gets a new format, into a new file: the old
-one shows that the old format can still be read.
+``python -m hub.tests.hub.edits.recording FILE``. Do so only when the journal gets a new format, into a new file: the
+old one shows that the old format can still be read.
 """
 
 from __future__ import annotations

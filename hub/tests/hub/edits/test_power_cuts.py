@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.hub.edits import disk
-from codebuddy.hub.edits import engine as settling
+from codebuddy.hub.edits import disk, engine
 from codebuddy.hub.edits.journal import Journal
 
 from .bench import Bench, around_disk, die, survives
@@ -53,7 +52,7 @@ class PowerCut:
 def test_an_edit_that_was_told_as_done_is_there_after_a_power_cut(
     scenario: Scenario, quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "_SECONDS", 3600)  # the power is cut before
+    monkeypatch.setattr(engine, "_SYNC_DELAY_SECONDS", 3600)  # the power is cut before
     planned = Bench(quick_path / "planned")
     scenario.work(planned, scenario.plant(planned))
     after = planned.tree()

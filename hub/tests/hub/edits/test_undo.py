@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from codebuddy.files.text import content_hash
-from codebuddy.hub.edits.draft import ABSENT, Draft
+from codebuddy.hub.edits.disk_view import ABSENT
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path

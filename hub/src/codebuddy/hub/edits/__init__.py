@@ -1,4 +1,5 @@
-"""The edit engine: changes to files that are applied as a whole or not at all, survive a crash, and can be undone.
+"""The edit engine: applies changes to files completely or not at all, survives crashes, and can undo every edit.
 
-Used by the hub's tools. A draft becomes prepared steps, the engine applies them, the journal records them.
+A `Draft` collects changes into a `Plan`, `prepare` turns it into steps, `EditEngine` applies them, and the journal
+records both. The tools use the `Editor`.
 """

@@ -8,7 +8,8 @@ from typing import Any
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash, decode, unified_diff
-from codebuddy.hub.edits.draft import Change, Drafted, Node
+from codebuddy.hub.edits.disk_view import Node
+from codebuddy.hub.edits.draft import Change, Drafted
 from codebuddy.hub.edits.engine import Outcome
 from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditResult, TouchedFile, WriteResult
 from codebuddy.tool import ToolError
