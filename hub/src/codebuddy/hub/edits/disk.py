@@ -85,9 +85,6 @@ def exchange(directory: int, temporary: str, name: str) -> None:
     """Exchange two names in a directory atomically.
 
     Where the file system cannot, the file first gets `spare_name` as a second name, so it always has one.
-
-    Raises:
-        FileNotFoundError: one of the names does not exist.
     """
     try:
         _exchange(directory, temporary, directory, name)
@@ -104,11 +101,7 @@ def exchange(directory: int, temporary: str, name: str) -> None:
 
 
 def rename(source: int, name: str, target: int, new_name: str) -> None:
-    """Rename a file or directory, never over something that exists.
-
-    Raises:
-        FileExistsError: something has the new name.
-    """
+    """Rename a file or directory; raises `FileExistsError` instead of replacing something."""
     try:
         _rename_new(source, name, target, new_name)
         return

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -126,16 +127,12 @@ class Found:
 def look(
     entry: DirectoryEntry, limit: int, *, content: bool = True, attributes: bool = True, name: str | None = None
 ) -> Found | None:
-    """Read what exists at an entry; None if nothing does.
+    """Read what exists at an entry, or at another name in its directory; None if nothing does.
 
     Args:
-        limit: the most bytes of content to read.
+        limit: the most bytes of content to read; raises ``too_large``.
         content: whether to read a file's content.
         attributes: whether to read extended attributes.
-        name: another name in the same directory to look at.
-
-    Raises:
-        ToolError: ``too_large``; ``not_a_file`` if it is not a file, directory or link.
     """
     wanted = name or entry.name
     with about(entry.path):
@@ -198,11 +195,8 @@ def hash_at(entry: DirectoryEntry, name: str | None = None) -> str:
 def walk(entry: DirectoryEntry, most: int, name: str | None = None) -> Iterator[tuple[tuple[str, ...], DirectoryEntry]]:
     """Yield everything below a directory, sorted, parents first, as (names below the directory, entry).
 
-    Temporary files of edits are left out. The descriptor of an entry is closed when the walk continues.
-
-    Raises:
-        ToolError: ``too_many_entries``.
-        OSError: a directory cannot be read.
+    Temporary files of edits are left out. The descriptor of an entry is closed when the walk continues. Raises
+    ``too_many_entries``, or `OSError` when a directory cannot be read.
     """
     count = 0
 
@@ -233,6 +227,15 @@ def walk(entry: DirectoryEntry, most: int, name: str | None = None) -> Iterator[
     yield from below(entry.fd, name or entry.name, ())
 
 
+@contextmanager
+def _missing_allowed() -> Iterator[None]:
+    try:
+        yield
+    except ToolError as error:
+        if error.code != "not_found":
+            raise
+
+
 class Images:
     """A read-only view of the projects. Files of more than `max_file_bytes` are not read.
 
@@ -248,12 +251,10 @@ class Images:
 
     def look(self, path: WorkspacePath, *, content: bool) -> tuple[WorkspacePath, Node | None]:
         """Resolve all links, and read what exists there; the project itself is refused."""
-        root = self._workspaces.root(path.project)
-        try:
+        root, place = self._workspaces.root(path.project), None
+        with _missing_allowed():
             place = root.open_place(path)
-        except ToolError as error:
-            if error.code != "not_found":
-                raise
+        if place is None:
             return self._missing(path), None
         try:
             parent = root.locate(place.directory)
@@ -265,12 +266,8 @@ class Images:
     def entry(self, path: WorkspacePath) -> WorkspacePath:
         """Resolve all links but one that the path itself may be; the project itself is refused."""
         root = self._workspaces.root(path.project)
-        try:
-            with root.entry(path) as place:
-                return root.locate(place.directory).child(place.name)
-        except ToolError as error:
-            if error.code != "not_found":
-                raise
+        with _missing_allowed(), root.entry(path) as place:
+            return root.locate(place.directory).child(place.name)
         return self._missing(path)
 
     def _missing(self, path: WorkspacePath) -> WorkspacePath:
@@ -279,26 +276,17 @@ class Images:
             return path
         parent = WorkspacePath(path.project, path.parts[:-1])
         root = self._workspaces.root(path.project)
-        try:
-            with root.directory(parent) as fd:
-                return root.locate(fd).child(path.parts[-1])
-        except ToolError as error:
-            if error.code != "not_found":
-                raise
+        with _missing_allowed(), root.directory(parent) as fd:
+            return root.locate(fd).child(path.parts[-1])
         return self._missing(parent).child(path.parts[-1])
 
     def find(self, path: WorkspacePath, *, content: bool) -> Node | None:
         """Read what exists at a path without links; a file's content only on request."""
         if not path.parts:
             return Node("directory")
-        root = self._workspaces.root(path.project)
-        try:
-            with root.entry(path) as place:
-                return self._node(DirectoryEntry(path, path, place.directory, place.name), content=content)
-        except ToolError as error:
-            if error.code == "not_found":
-                return None
-            raise
+        with _missing_allowed(), self._workspaces.root(path.project).entry(path) as place:
+            return self._node(DirectoryEntry(path, path, place.directory, place.name), content=content)
+        return None
 
     def _node(self, entry: DirectoryEntry, *, content: bool) -> Node | None:
         found = look(entry, self._max_bytes, content=content, attributes=False)
@@ -306,11 +294,7 @@ class Images:
         return None if found is None else Node(found.node.kind, found.node.content, mode=found.node.mode)
 
     def below(self, path: WorkspacePath, most: int = MAX_ENTRIES) -> list[tuple[str, ...]]:
-        """List everything below a directory, as names from it down.
-
-        Raises:
-            ToolError: ``too_many_entries``.
-        """
+        """List everything below a directory, as names from it down; raises ``too_many_entries``."""
         root = self._workspaces.root(path.project)
         with about(path), root.entry(path) as place:
             return [names for names, _ in walk(DirectoryEntry(path, path, place.directory, place.name), most)]

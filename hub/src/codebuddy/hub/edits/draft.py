@@ -40,16 +40,14 @@ class Change:
     def path(self) -> WorkspacePath:
         """The path to show: the new one, or the old one of what is deleted."""
         path = self.target or self.source
-        if path is None:
-            raise ValueError("a change without a path")
+        assert path is not None, "a change has a path"
         return path
 
     @property
     def node(self) -> Node:
         """What it will be; of what is deleted, what it was."""
         node = self.after or self.before
-        if node is None:
-            raise ValueError("a change of nothing into nothing")
+        assert node is not None, "something exists before or after a change"
         return node
 
     @property
@@ -91,7 +89,8 @@ class Plan:
 class Draft:
     """Collects changes to the projects as they are now. Not thread-safe.
 
-    Files of more than `max_file_bytes` are neither read nor written.
+    Files of more than `max_file_bytes` are neither read nor written. Methods raise `ToolError` for a change that cannot
+    be made, and then neither can the edit.
     """
 
     def __init__(self, workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> None:
@@ -103,11 +102,7 @@ class Draft:
         self._written = 0
 
     def find(self, path: WorkspacePath) -> Node | None:
-        """Read what the draft has at a path, following links; None if nothing.
-
-        Raises:
-            ToolError: it cannot be read, or the path leads out of the project.
-        """
+        """Read what the draft has at a path, following links; None if nothing."""
         found = self._locate(path)[1]
         return found.node if found else None
 
@@ -119,9 +114,6 @@ class Draft:
         Args:
             expected_hash: the hash that the content must have now, or `ABSENT`.
             mode: permission bits; None keeps those of the file, or gives a new one 0o644.
-
-        Raises:
-            ToolError: ``conflict``, ``is_a_directory``, ``too_large``, ...
         """
         with about(path):
             if len(content) > self._max_bytes:
@@ -148,11 +140,7 @@ class Draft:
         self._put(replace(found, after=replace(found.node, content=content, known_hash=None, mode=kept)))
 
     def make_directory(self, path: WorkspacePath) -> bool:
-        """Create a directory and its missing parents; say whether it is new.
-
-        Raises:
-            ToolError: ``already_exists``, ``not_a_directory``.
-        """
+        """Create a directory and its missing parents; say whether it is new."""
         path = path if self._is_drafted(path) else self._images.real(path)
         found = self._find(path)
         if found is not None and found.node.kind != "directory":
@@ -163,11 +151,7 @@ class Draft:
         return found is None
 
     def delete(self, path: WorkspacePath, *, recursive: bool = False, expected_hash: str | None = None) -> None:
-        """Delete what is at a path; of a link, the link itself.
-
-        Raises:
-            ToolError: ``not_found``, ``not_empty``, ``conflict``, ``too_many_entries``.
-        """
+        """Delete what is at a path; of a link, the link itself."""
         path = self._entry(path)
         with about(path):
             found = self._require(path, content=expected_hash is not None)
@@ -188,11 +172,7 @@ class Draft:
         overwrite: bool = False,
         expected_hash: str | None = None,
     ) -> None:
-        """Move what is at one path to another; to another project, it is copied and deleted.
-
-        Raises:
-            ToolError: ``not_found``, ``already_exists``, ``invalid_path``, ``conflict``.
-        """
+        """Move what is at one path to another; to another project, it is copied and deleted."""
         source, target = self._entry(source), self._entry(target)
         with about(source):
             found = self._require_with_content(source, expected_hash)
@@ -378,11 +358,7 @@ def _require_file(node: Node) -> None:
 
 
 def check_hash(actual: str | None, expected: str | None) -> None:
-    """Compare a file's hash with the one that the caller expects; None expects nothing.
-
-    Raises:
-        ToolError: ``conflict``, with both hashes.
-    """
+    """Raise ``conflict``, with both hashes, if a file's hash is not the one that the caller expects."""
     if expected is None or expected == actual:
         return
     if actual is None:
@@ -432,11 +408,7 @@ def edited(change: Callable[[str], str]) -> Rewrite:
 def draft_text(
     draft: Draft, path: WorkspacePath, rewrite: Rewrite, expected_hash: str | None = None, mode: int | None = None
 ) -> Drafted:
-    """Rewrite a file, as `Draft.write` does.
-
-    Raises:
-        ToolError: ``conflict``, ``is_a_directory``, and what `rewrite` and the draft raise.
-    """
+    """Rewrite a file; otherwise as `Draft.write`."""
     with about(path):
         found = draft.find(path)
         _require_editable(found)
@@ -456,11 +428,7 @@ def _require_editable(node: Node | None) -> None:
 
 
 def draft_change(draft: Draft, change: FileChange) -> None:
-    """Add one change of a workspace edit to a draft.
-
-    Raises:
-        ToolError: the change, and therefore the edit, cannot be made.
-    """
+    """Add one change of a workspace edit to a draft."""
     path = WorkspacePath.parse(change.path)
     if change.edits is not None:
         edits = change.edits
@@ -481,10 +449,6 @@ def draft_change(draft: Draft, change: FileChange) -> None:
 
 
 def paths_of(changes: Iterable[FileChange]) -> list[WorkspacePath]:
-    """Give every path that the changes of a workspace edit name.
-
-    Raises:
-        ToolError: one of them is not a path.
-    """
+    """Parse every path that the changes of a workspace edit name."""
     named = [path for change in changes for path in (change.path, change.move_to) if path is not None]
     return [WorkspacePath.parse(path) for path in named]

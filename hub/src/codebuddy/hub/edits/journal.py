@@ -155,11 +155,7 @@ class Journal:
     def write(
         self, kind: str, edit: str, document: Any = None, content: bytes = b"", about: dict[str, Any] | None = None
     ) -> Callable[[], None]:
-        """Append a record. The returned function waits until the record is on the disk.
-
-        Raises:
-            OSError: the record could not be written, and no part of it was.
-        """
+        """Append a record, or no part of it (`OSError`). The returned function waits until it is on the disk."""
         raw = b"" if document is None else _encode(document).encode()
         checksums = _checksum(raw), _checksum(content)
         header = {
@@ -193,11 +189,7 @@ class Journal:
         disk.sync_data(self._segments[-1].fd)
 
     def read(self, entry: Entry) -> tuple[Any, bytes]:
-        """Read the document and the content of an edit's first record.
-
-        Raises:
-            ValueError: the record is damaged.
-        """
+        """Read the document and the content of an edit's first record; raises `ValueError` if it is damaged."""
         position = entry.position
         if position is None:
             return None, b""

@@ -24,18 +24,7 @@ from codebuddy.hub.edits.disk_view import (
     walk,
 )
 from codebuddy.hub.edits.draft import Change, Plan
-from codebuddy.hub.edits.steps import (
-    Chmod,
-    Create,
-    Move,
-    Names,
-    Overwrite,
-    Remove,
-    Replace,
-    Step,
-    identity_of,
-    mark,
-)
+from codebuddy.hub.edits.steps import Chmod, Create, Move, Names, Overwrite, Remove, Replace, Step, identity_of, mark
 from codebuddy.tool import ToolError
 
 _SHOWN = 20  # files named in a message
@@ -92,15 +81,11 @@ class PreparedPlan:
             change.target: change.source for change in plan.changes if change.moves and change.target and change.source
         }
         self.deleted = {change.source for change in plan.changes if change.target is None}
-        self._keys: set[tuple[int, int, str]] = set()
+        self.keys: set[tuple[int, int, str]] = set()  # of all directory entries that the plan changes, for locks
         self.changes: list[PlannedChange] = []
 
     def __enter__(self) -> PreparedPlan:
-        """Open the directories.
-
-        Raises:
-            ToolError: one does not exist, or is no longer what the plan expects.
-        """
+        """Open the directories; raises `ToolError` if one is missing or is no longer what the plan expects."""
         try:
             self.changes = [self._open(change, number) for number, change in enumerate(self.plan.changes)]
             self._collect_keys()
@@ -113,11 +98,6 @@ class PreparedPlan:
         for fd in self._directories.values():
             os.close(fd)
         self._directories.clear()
-
-    @property
-    def keys(self) -> list[tuple[int, int, str]]:
-        """Identifies the entries that the plan changes, for locks."""
-        return [*self._keys]
 
     # How changes depend on each other ---------------------------------------------------------------------------------
 
@@ -178,8 +158,7 @@ class PreparedPlan:
     def check(self) -> None:
         """Compare what exists with what the plan expects, and refuse what may not be changed.
 
-        Raises:
-            ToolError: ``conflict``, naming every file that changed and both hashes; ``read_only``; ``too_large``.
+        A ``conflict`` names every file that changed, and both hashes.
         """
         conflicts: list[tuple[WorkspacePath, str]] = []
         total = sum(len(change.after.content or b"") for change in self.plan.changes if change.after)
@@ -299,7 +278,7 @@ class PreparedPlan:
                 if entry is None:
                     continue
                 key = entry.key
-                self._keys.add(key)
+                self.keys.add(key)
                 other = seen.setdefault(key, entry)
                 if other is not entry:
                     raise ToolError(
@@ -372,11 +351,7 @@ class Staging:
         return entry
 
     def write(self) -> list[int]:
-        """Stage everything; give the descriptors that are to be synced. `close` closes them.
-
-        Raises:
-            ToolError: something cannot be written; `discard` removes what was staged before.
-        """
+        """Stage everything; give the descriptors to sync. `close` closes them; after an error, `discard` cleans up."""
         for planned in self._prepared.changes:
             if planned.number in self.names:
                 with about(planned.change.path):

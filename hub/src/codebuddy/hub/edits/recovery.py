@@ -222,17 +222,12 @@ def _closed(directory: WorkspacePath, _inode: int, name: str) -> DirectoryEntry:
 
 
 def read_changes(journal: Journal, entry: Entry, *, content: bool = True) -> list[Change]:
-    """Read the changes of an edit: with the content of what was there before, or only with hashes.
-
-    Raises:
-        ToolError: ``journal_damaged``.
-    """
+    """Read the changes of an edit: with the content of what was there before, or only with hashes."""
     try:
         document, data = journal.read(entry) if content else (journal.read_document(entry), b"")
     except (ValueError, OSError) as error:
-        raise ToolError(
-            "journal_damaged", f"The journal cannot be read ({error}); restore the files from git."
-        ) from None
+        message = f"The journal cannot be read ({error}); restore the files from git."
+        raise ToolError("journal_damaged", message) from None
     return _changes(document, Contents(data) if content else None)
 
 
@@ -245,9 +240,6 @@ def undo_plan(journal: Journal, entry: Entry, images: Images, subject: str) -> P
     """Plan the undoing of an edit, which expects everything as that edit left it.
 
     Directories that were only created as parents of something stay if they hold something else now.
-
-    Raises:
-        ToolError: ``journal_damaged``.
     """
     changes = [_inverse(change) for change in read_changes(journal, entry)]
     leaving = {change.source for change in changes if change.source != change.target}

@@ -10,24 +10,17 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NoReturn
+from typing import Literal
 
 from codebuddy.files.confinement import READ_FLAGS, about, require_regular
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash
 from codebuddy.files.walking import read_limited
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.disk_view import (
-    ABSENT,
-    MAX_EDIT_BYTES,
-    MAX_ENTRIES,
-    DirectoryEntry,
-    hash_at,
-    spare_name,
-    walk,
-)
+from codebuddy.hub.edits.disk_view import ABSENT, MAX_EDIT_BYTES, MAX_ENTRIES, DirectoryEntry, hash_at, spare_name, walk
 from codebuddy.tool import ToolError
 
 State = Literal["pending", "done", "lost"]
@@ -92,30 +85,18 @@ class Step(ABC):
 
     @abstractmethod
     def apply(self) -> None:
-        """Do it, and verify that it replaced what was expected.
-
-        Raises:
-            Conflict: it did not.
-        """
+        """Do it; raises `Conflict` if it did not replace what was expected."""
 
     @abstractmethod
     def revert(self) -> None:
-        """Revert it, if its result is unchanged.
-
-        Raises:
-            Conflict: another process changed it.
-        """
+        """Revert it; raises `Conflict` if another process changed its result."""
 
     @abstractmethod
     def state(self) -> State:
         """Find out from the disk whether it was done."""
 
     def verify(self) -> None:
-        """After a crash: verify that a step that was done replaced what was expected, or else revert it.
-
-        Raises:
-            Conflict: it did not.
-        """
+        """After a crash: if a step that was done did not replace what was expected, revert it and raise `Conflict`."""
         return
 
     def clean_up(self) -> None:
@@ -157,21 +138,32 @@ class _StagedStep(Step):
         disk.rename(self.entry.fd, self.entry.name, self.entry.fd, self.temporary)
 
     def _rename_from_temporary(self) -> None:
-        disk.rename(self.entry.fd, self.temporary, self.entry.fd, self.entry.name)
+        """Take the name; raise `Conflict` if something else has it."""
+        try:
+            disk.rename(self.entry.fd, self.temporary, self.entry.fd, self.entry.name)
+        except FileExistsError:
+            raise Conflict(self.entry, ABSENT, hash_at(self.entry)) from None
 
 
 @dataclass
-class Replace(_StagedStep):
-    """Exchange a file with staged content; the old file gets the temporary name.
-
-    Args:
-        before: hash of the old content.
-        after: hash of the new content.
-        identity: of the old file, as `identity_of` gives it: the content alone does not show a changed mode.
-    """
+class _Rewrite(_StagedStep):
+    """New content for a file: `before` and `after` are hashes of the old and new content."""
 
     before: str
     after: str
+
+    def clean_up(self) -> None:
+        disk.remove_file(self.entry.fd, self.temporary)
+
+
+@dataclass
+class Replace(_Rewrite):
+    """Exchange a file with staged content; the old file gets the temporary name.
+
+    Args:
+        identity: of the old file, as `identity_of` gives it: the content alone does not show a changed mode.
+    """
+
     identity: tuple[int, ...]
 
     def apply(self) -> None:
@@ -186,15 +178,10 @@ class Replace(_StagedStep):
 
     def _replaced_the_expected_file(self) -> bool:
         try:
-            fd = os.open(self.temporary, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.entry.fd)
-        except OSError:
-            return False
-        try:
-            return identity_of(os.fstat(fd)) == self.identity and content_hash(_read(fd)) == self.before
+            with _opened(self.entry, self.temporary) as fd:
+                return identity_of(os.fstat(fd)) == self.identity and content_hash(_read(fd)) == self.before
         except ToolError:
             return False
-        finally:
-            os.close(fd)
 
     def verify(self) -> None:
         spare = spare_name(self.temporary)
@@ -211,9 +198,6 @@ class Replace(_StagedStep):
             raise Conflict(self.entry, self.after, found)
         self._exchange()
 
-    def clean_up(self) -> None:
-        disk.remove_file(self.entry.fd, self.temporary)
-
     def state(self) -> State:
         if hash_at(self.entry, self.temporary) == self.after:
             return "pending"
@@ -229,22 +213,17 @@ class Replace(_StagedStep):
 
 
 @dataclass
-class Overwrite(_StagedStep):
+class Overwrite(_Rewrite):
     """Write staged content into a file with several names (hard links), so that all of them have it.
 
     Args:
-        before: hash of the old content.
-        after: hash of the new content.
         old: the old content.
     """
 
-    before: str
-    after: str
     old: bytes = field(repr=False)
 
     def apply(self) -> None:
-        fd = self._open()
-        try:
+        with self._open() as fd:
             found = _read(fd)
             new = self._staged()
             if found != self.old and not _is_mixture(found, self.old, new):
@@ -257,26 +236,18 @@ class Overwrite(_StagedStep):
                 except OSError:
                     raise RevertFailed(self, error) from error
                 raise
-        finally:
-            os.close(fd)
 
     def revert(self) -> None:
-        fd = self._open()
-        try:
+        with self._open() as fd:
             found = _read(fd)
             if not _is_mixture(found, self.old, self._staged()):
                 raise Conflict(self.entry, self.after, content_hash(found))
             self._write(fd, self.old)
-        finally:
-            os.close(fd)
 
     @staticmethod
     def _write(fd: int, content: bytes) -> None:
         disk.overwrite(fd, content)
         disk.sync(fd)
-
-    def clean_up(self) -> None:
-        disk.remove_file(self.entry.fd, self.temporary)
 
     def state(self) -> State:
         found = hash_at(self.entry)
@@ -285,17 +256,11 @@ class Overwrite(_StagedStep):
         return "pending" if hash_at(self.entry, self.temporary) == self.after else "lost"
 
     def _staged(self) -> bytes:
-        with about(self.entry.path):
-            fd = os.open(self.temporary, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.entry.fd)
-            try:
-                return _read(fd)
-            finally:
-                os.close(fd)
+        with about(self.entry.path), _opened(self.entry, self.temporary) as fd:
+            return _read(fd)
 
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with about(self.entry.path):
-            return os.open(self.entry.name, flags, dir_fd=self.entry.fd)
+    def _open(self) -> AbstractContextManager[int]:
+        return _opened(self.entry, self.entry.name, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 @dataclass
@@ -338,10 +303,7 @@ class Create(_StagedStep):
     inside: dict[Names, str | None] = field(default_factory=dict)
 
     def apply(self) -> None:
-        try:
-            self._rename_from_temporary()
-        except FileExistsError:
-            raise Conflict(self.entry, ABSENT, hash_at(self.entry)) from None
+        self._rename_from_temporary()
 
     def revert(self) -> None:
         if self.after is not None:
@@ -404,14 +366,12 @@ class Remove(_StagedStep):
         if found == ABSENT:
             return
         if found != (self.before or "directory") or (self.before is None and self._marks_now() != self.marks):
-            self._put_back(Conflict(self.entry, self.before, found))
-
-    def _put_back(self, conflict: Conflict) -> NoReturn:
-        try:
-            self._rename_from_temporary()
-        except FileExistsError:
-            raise RevertIncomplete([self], conflict) from conflict
-        raise conflict
+            conflict = Conflict(self.entry, self.before, found)
+            try:
+                self._rename_from_temporary()
+            except Conflict:
+                raise RevertIncomplete([self], conflict) from conflict
+            raise conflict
 
     def _marks_now(self) -> dict[Names, tuple[int, ...]] | None:
         try:
@@ -421,10 +381,7 @@ class Remove(_StagedStep):
             return None
 
     def revert(self) -> None:
-        try:
-            self._rename_from_temporary()
-        except FileExistsError:
-            raise Conflict(self.entry, ABSENT, hash_at(self.entry)) from None
+        self._rename_from_temporary()
 
     def clean_up(self) -> None:
         disk.remove_tree(self.entry.fd, self.temporary)
@@ -511,12 +468,18 @@ def mark(status: os.stat_result | None) -> tuple[int, ...]:
     return status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _read(fd: int) -> bytes:
-    """Read an open regular file from its beginning.
+@contextmanager
+def _opened(entry: DirectoryEntry, name: str, flags: int = READ_FLAGS) -> Iterator[int]:
+    with about(entry.path):
+        fd = os.open(name, flags | os.O_NOFOLLOW, dir_fd=entry.fd)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
-    Raises:
-        ToolError: ``not_a_file``; ``too_large`` if it is larger than an edit may be.
-    """
+
+def _read(fd: int) -> bytes:
+    """Read an open regular file from its beginning, unless it is larger than an edit may be."""
     require_regular(os.fstat(fd))
     os.lseek(fd, 0, os.SEEK_SET)
     return read_limited(fd, MAX_EDIT_BYTES)
@@ -567,10 +530,8 @@ def apply_all(steps: Sequence[Step], done: list[Step]) -> None:
 def revert_all(done: list[Step], cause: BaseException) -> list[Step]:
     """Revert steps, the last first, and remove them from the list; give those whose results another process changed.
 
-    A step that cannot be reverted does not stop the others, which may be in other projects.
-
-    Raises:
-        RevertFailed: the disk refused some, which stay in the list.
+    A step that cannot be reverted does not stop the others, which may be in other projects. Those that the disk refuses
+    to revert stay in the list, and raise `RevertFailed`.
     """
     left: list[Step] = []
     refused: list[Step] = []
