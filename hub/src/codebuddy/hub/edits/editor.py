@@ -476,7 +476,7 @@ def _compare(before: DiagnosticsResult, after: DiagnosticsResult, changes: Seque
     notes = [f"{name}: {side.message or side.reason}" for name, side in lacking]
     reasons: list[Reason | None] = [side.reason for _, side in lacking]
     if not before.complete and introduced:
-        notes.append("What is listed as introduced may therefore have been there before.")
+        notes.append("What is listed as introduced may have been there before.")
     if max(len(introduced), len(cured)) > _MAX_SHOWN:
         reasons.append("truncated")
         notes.append(f"Of {len(introduced)} introduced and {len(cured)} cured, at most {_MAX_SHOWN} each are listed.")
