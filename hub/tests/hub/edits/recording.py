@@ -1,4 +1,4 @@
-"""Recordings of the journal and of the projects as a version of the hub left them: made here, and laid out again.
+"""Recordings of the journal and the projects as a version of the hub left them: how to make and replay them.
 
 To record with the code that is checked out, with hub/src and tests/support on the path:
 ``python -m hub.tests.hub.edits.recording FILE``. Do so only when the journal gets a new format, into a new file: the
@@ -59,7 +59,7 @@ def _killed_when_staged(name: str, call: Callable[..., Any], arguments: tuple[An
 
 
 class _Refusing:
-    """Refuses calls that commit from one of them on, as a broken disk does; so the edit cannot be taken back."""
+    """Refuses calls that commit from one of them on, as a broken disk does; so the edit cannot be reverted."""
 
     def __init__(self, number: int) -> None:
         self._left = number
@@ -72,7 +72,7 @@ class _Refusing:
 
 
 class _PowerCut:
-    """Kills this process when all is applied, and takes back every name that was not synced."""
+    """Kills this process when everything is applied, after undoing every rename that was not synced."""
 
     def __init__(self) -> None:
         self._takes_back: list[Callable[[], object]] = []
@@ -195,13 +195,13 @@ def main(target: Path) -> None:
 
 
 def read(source: Path) -> list[Json]:
-    """Give the recordings in a file."""
+    """Read the recordings in a file."""
     recordings: list[Json] = json.loads(lzma.decompress(source.read_bytes()))
     return recordings
 
 
 def lay_out(recording: Json, bench: Bench) -> None:
-    """Make the projects and the journal as they were recorded; files get new inodes, and the journal names those."""
+    """Create the projects and the journal as they were recorded, with the new inodes of the files in the journal."""
     bench.close()
     for name, thing in recording["tree"].items():
         _make(bench.base, name, thing)

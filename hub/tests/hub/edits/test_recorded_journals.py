@@ -1,4 +1,4 @@
-"""Edits that an earlier version of the hub recorded are recovered and undone by this one as that version did it."""
+"""Edits that an earlier version of the hub recorded are recovered and undone as that version did."""
 
 from __future__ import annotations
 
