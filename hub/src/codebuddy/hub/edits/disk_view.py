@@ -30,6 +30,9 @@ MAX_EDIT_BYTES = 16 * 1024 * 1024
 MAX_ENTRIES = 2000
 """Files and directories that one edit may delete, or move to another project."""
 
+Names = tuple[str, ...]
+"""A path below a directory."""
+
 _MAX_DEPTH = 128
 _KEPT_ATTRIBUTES = ("user.", "system.posix_acl_", "security.selinux", "trusted.")
 _TEMPORARY = re.compile(r"\.codebuddy-[0-9]{8}T[0-9]{6}-[0-9a-f]{8}-[0-9]+\.tmp~?")
@@ -142,16 +145,15 @@ def look(
         if stat.S_ISLNK(status.st_mode):
             target = os.fsencode(os.readlink(wanted, dir_fd=entry.fd))
             return Found(Node("link", target, owner=(status.st_uid, status.st_gid)), status)
-        if not content and not stat.S_ISDIR(status.st_mode):
+        is_directory = stat.S_ISDIR(status.st_mode)
+        if not is_directory:
             require_regular(status)
-            return Found(Node("file", mode=stat.S_IMODE(status.st_mode)), status)
-        return _open_and_look(entry, wanted, status, limit, attributes=attributes)
+            if not content:
+                return Found(Node("file", mode=stat.S_IMODE(status.st_mode)), status)
+        return _open_and_look(entry, wanted, is_directory, limit, attributes)
 
 
-def _open_and_look(entry: DirectoryEntry, name: str, status: os.stat_result, limit: int, *, attributes: bool) -> Found:
-    is_directory = stat.S_ISDIR(status.st_mode)
-    if not is_directory:
-        require_regular(status)
+def _open_and_look(entry: DirectoryEntry, name: str, is_directory: bool, limit: int, attributes: bool) -> Found:
     try:
         fd = os.open(name, (DIRECTORY_FLAGS if is_directory else READ_FLAGS) | os.O_NOFOLLOW, dir_fd=entry.fd)
     except OSError as error:
@@ -192,7 +194,7 @@ def hash_at(entry: DirectoryEntry, name: str | None = None) -> str:
     return found.node.hash or found.node.kind
 
 
-def walk(entry: DirectoryEntry, most: int, name: str | None = None) -> Iterator[tuple[tuple[str, ...], DirectoryEntry]]:
+def walk(entry: DirectoryEntry, most: int, name: str | None = None) -> Iterator[tuple[Names, DirectoryEntry]]:
     """Yield everything below a directory, sorted, parents first, as (names below the directory, entry).
 
     Temporary files of edits are left out. The descriptor of an entry is closed when the walk continues. Raises
@@ -200,7 +202,7 @@ def walk(entry: DirectoryEntry, most: int, name: str | None = None) -> Iterator[
     """
     count = 0
 
-    def below(parent: int, wanted: str, names: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], DirectoryEntry]]:
+    def below(parent: int, wanted: str, names: Names) -> Iterator[tuple[Names, DirectoryEntry]]:
         nonlocal count
         fd = os.open(wanted, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
         try:
@@ -284,7 +286,8 @@ class Images:
         """Read what exists at a path without links; a file's content only on request."""
         if not path.parts:
             return Node("directory")
-        with _missing_allowed(), self._workspaces.root(path.project).entry(path) as place:
+        root = self._workspaces.root(path.project)
+        with _missing_allowed(), root.entry(path) as place:
             return self._node(DirectoryEntry(path, path, place.directory, place.name), content=content)
         return None
 
@@ -293,7 +296,7 @@ class Images:
         # An edit may rely on kind, content and mode only.
         return None if found is None else Node(found.node.kind, found.node.content, mode=found.node.mode)
 
-    def below(self, path: WorkspacePath, most: int = MAX_ENTRIES) -> list[tuple[str, ...]]:
+    def below(self, path: WorkspacePath, most: int = MAX_ENTRIES) -> list[Names]:
         """List everything below a directory, as names from it down; raises ``too_many_entries``."""
         root = self._workspaces.root(path.project)
         with about(path), root.entry(path) as place:

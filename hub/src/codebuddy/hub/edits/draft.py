@@ -159,7 +159,9 @@ class Draft:
                 check_hash(found.node.hash, expected_hash)
         below = self._below(path, found)
         if below and not recursive:
-            raise ToolError("not_empty", "The directory is not empty; say recursive to delete all of it.", str(path))
+            raise ToolError(
+                "not_empty", "The directory is not empty; set recursive to delete everything in it.", str(path)
+            )
         for inner in below:
             self._drop(inner)
         self._drop(path)
@@ -185,7 +187,7 @@ class Draft:
         taken = self._find(target)
         if taken is not None:
             if not overwrite:
-                raise ToolError("already_exists", "There is something at the new path; say overwrite.", str(target))
+                raise ToolError("already_exists", "The new path exists; set overwrite to replace it.", str(target))
             if taken.node.kind == "directory":
                 raise ToolError("already_exists", "There is a directory at the new path; delete it first.", str(target))
             self.delete(target)

@@ -17,6 +17,7 @@ from codebuddy.hub.edits.disk_view import (
     NOWHERE,
     DirectoryEntry,
     Found,
+    Names,
     Node,
     look,
     spare_name,
@@ -24,7 +25,7 @@ from codebuddy.hub.edits.disk_view import (
     walk,
 )
 from codebuddy.hub.edits.draft import Change, Plan
-from codebuddy.hub.edits.steps import Chmod, Create, Move, Names, Overwrite, Remove, Replace, Step, identity_of, mark
+from codebuddy.hub.edits.steps import Chmod, Create, Move, Overwrite, Remove, Replace, Step, identity_of, mark
 from codebuddy.tool import ToolError
 
 _SHOWN = 20  # files named in a message

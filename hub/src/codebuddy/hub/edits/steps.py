@@ -20,16 +20,22 @@ from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash
 from codebuddy.files.walking import read_limited
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.disk_view import ABSENT, MAX_EDIT_BYTES, MAX_ENTRIES, DirectoryEntry, hash_at, spare_name, walk
+from codebuddy.hub.edits.disk_view import (
+    ABSENT,
+    MAX_EDIT_BYTES,
+    MAX_ENTRIES,
+    DirectoryEntry,
+    Names,
+    hash_at,
+    spare_name,
+    walk,
+)
 from codebuddy.tool import ToolError
 
 State = Literal["pending", "done", "lost"]
 """Whether a step was done; it is lost when neither can be true, and the edit cannot continue."""
 
 _SHOWN = 20  # files named in a message
-
-Names = tuple[str, ...]
-"""A path below a directory."""
 
 
 class Conflict(ToolError):
