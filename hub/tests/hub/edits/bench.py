@@ -95,7 +95,7 @@ class Bench:
 
     def tree(self) -> dict[str, Thing]:
         """Everything in both projects, once the engine has removed what was replaced."""
-        self.engine.wait_until_tidy()
+        self.engine.wait_until_removed()
         return {name: thing for project in PROJECTS for name, thing in _things(self.base, project)}
 
     def temporaries(self) -> list[str]:

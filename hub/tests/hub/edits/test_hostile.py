@@ -48,7 +48,7 @@ def test_a_huge_file_in_place_of_a_staged_one_does_not_stop_the_hub_from_startin
     (bench.a / "file").write_bytes(b"old")
     edit = bench.apply(lambda draft: draft.write(path("a/file"), b"new")).edit
     assert edit is not None
-    bench.engine.wait_until_tidy()
+    bench.engine.wait_until_removed()
     bench.journal.note(edit, "edit")
     os.truncate(bench.a / "file", HUGE)
     assert set(bench.recover().values()) <= {"applied", "discarded"}
@@ -123,6 +123,6 @@ def test_a_directory_in_place_of_a_replaced_file_is_kept(bench: Bench, monkeypat
 
     before_call(monkeypatch, "remove_file", plant)
     bench.apply(lambda draft: draft.write(path("a/file"), b"new"))
-    bench.engine.wait_until_tidy()
+    bench.engine.wait_until_removed()
     assert (bench.a / "file").read_bytes() == b"new"
     assert (temporary(bench.a) / "mine").read_bytes() == b"kept"

@@ -43,7 +43,7 @@ _PATHS_AT_ONCE = 10_000  # a spoke takes no more in one message
 log = logging.getLogger(__name__)
 
 
-class How(TypedDict, total=False):
+class EditOptions(TypedDict, total=False):
     """How to make an edit.
 
     Args:
@@ -115,7 +115,7 @@ class Editor:
         for project in {path.project: None for path in paths}:
             call.principal.require_project(project, self.engine.workspaces.projects)
 
-    async def draft(self, call: Call, tool: str, fill: Callable[[Draft], T], **how: Unpack[How]) -> Made[T]:
+    async def draft(self, call: Call, tool: str, fill: Callable[[Draft], T], **options: Unpack[EditOptions]) -> Made[T]:
         """Make an edit of what `fill` adds to a draft; see `make`."""
 
         def plan() -> tuple[Plan, T]:
@@ -123,20 +123,20 @@ class Editor:
             value = fill(draft)
             return draft.plan(tool, call.principal.subject), value
 
-        return await self.make(plan, **how)
+        return await self.make(plan, **options)
 
-    async def make(self, plan: Planner[T], **how: Unpack[How]) -> Made[T]:
+    async def make(self, plan: Planner[T], **options: Unpack[EditOptions]) -> Made[T]:
         """Make an edit. Once it has begun, it is completed and announced even if the caller cancels.
 
         Raises:
             ToolError: ``conflict``, ``changed_meanwhile``, and others; then nothing has changed.
         """
-        diagnostics, before = how.get("diagnostics"), None
+        diagnostics, before = options.get("diagnostics"), None
         if diagnostics is not None:
             planned, _ = await run_sync(plan, limiter=self._writers)
             before = await _survey(self._check, _affected_files(planned.changes, diagnostics, after=False))
-        async with self._turn(how.get("turn")):
-            made = await self._attempt(plan, how)
+        async with self._turn(options.get("turn")):
+            made = await self._attempt(plan, options)
         if diagnostics is None or before is None:
             return made
         changes, after = made.outcome.changes, before
@@ -147,11 +147,11 @@ class Editor:
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
 
-    async def _attempt(self, plan: Planner[T], how: How) -> Made[T]:
-        attempts = how.get("attempts", 1)
+    async def _attempt(self, plan: Planner[T], options: EditOptions) -> Made[T]:
+        attempts = options.get("attempts", 1)
         for attempt in range(attempts):
             try:
-                return await self._once(plan, how.get("preview", False), how.get("formats", False))
+                return await self._once(plan, options.get("preview", False), options.get("formats", False))
             except ToolError as error:
                 if error.code != "conflict" or attempts == 1:
                     raise
@@ -188,7 +188,7 @@ class Editor:
         """Announce an edit, and wait until what it replaced is removed."""
         if outcome.edit is not None:
             await self._announce(outcome.changes)
-            await run_sync(self.engine.wait_until_tidy, outcome.edit)
+            await run_sync(self.engine.wait_until_removed, outcome.edit)
 
     async def _announce(self, changes: Sequence[Change]) -> None:
         """Tell the spokes of all projects at the same time what has changed."""

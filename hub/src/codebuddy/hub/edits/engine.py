@@ -56,7 +56,7 @@ class EditEngine:
         self._deferred = DeferredSync(journal)
         self._syncers = ThreadPoolExecutor(_SYNC_THREADS, "sync")
 
-    def wait_until_tidy(self, edit: str | None = None) -> None:
+    def wait_until_removed(self, edit: str | None = None) -> None:
         """Wait until what an edit replaced is removed; without an id, what all edits replaced."""
         self._deferred.wait_until_removed(edit)
 
