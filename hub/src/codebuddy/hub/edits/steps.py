@@ -75,7 +75,7 @@ class RevertFailed(ToolError):
         super().__init__(
             "revert_failed",
             f"The edit failed ({cause}), and the disk refuses to revert what was done; repair the disk and restart the "
-            "hub, which reverts the edit before it serves.",
+            "hub, which completes or reverts the edit before it serves.",
             str(step.entry.path),
         )
 
