@@ -21,10 +21,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.hub.edits import disk
@@ -317,6 +317,11 @@ OpenEntry = Callable[[WorkspacePath, int, str], DirectoryEntry]
 """Opens a directory entry: the directory's path and inode, and the name in it."""
 
 _STEPS = {kind.__name__: kind for kind in (Replace, Overwrite, Chmod, Create, Remove, Move)}
+_FIELDS: dict[type[Any], dict[str, Any]] = {
+    kind: {name: hint for name, hint in get_type_hints(kind).items() if name != "entry"}
+    for kind in (Change, *_STEPS.values())
+}
+"""The names and types of the recorded fields; the entry of a step is recorded beside its fields."""
 
 
 class Contents:
@@ -357,19 +362,63 @@ def read_path(raw: list[str]) -> WorkspacePath:
 def write_change(change: Change, contents: Contents) -> dict[str, Any]:
     """Give a change as JSON: what was before with its content, what came after with its hash."""
     after = None if change.after is None else change.after.without_content()
-    paths = {"source": change.source, "target": change.target}
-    nodes = {"before": change.before, "after": after}
-    return {
-        **{name: None if path is None else write_path(path) for name, path in paths.items()},
-        **{name: None if node is None else _write_node(node, contents) for name, node in nodes.items()},
-    }
+    return _write_fields(replace(change, after=after), contents)
 
 
 def read_change(raw: dict[str, Any], contents: Contents | None) -> Change:
     """Read what `write_change` wrote; without contents, only the hashes."""
-    source, target = (None if raw[name] is None else read_path(raw[name]) for name in ("source", "target"))
-    before, after = (None if raw[name] is None else _read_node(raw[name], contents) for name in ("before", "after"))
-    return Change(source, target, before, after)
+    return Change(**_read_fields(Change, raw, contents))
+
+
+def write_step(step: Step, contents: Contents) -> dict[str, Any]:
+    """Give a step as JSON, so that it can be created again after a crash."""
+    return {"step": type(step).__name__, **_write_entry(step.entry), **_write_fields(step, contents)}
+
+
+def read_step(raw: dict[str, Any], contents: Contents, open_entry: OpenEntry) -> Step:
+    """Read what `write_step` wrote."""
+    kind = _STEPS.get(raw["step"])
+    if kind is None:
+        raise ValueError(f"the journal has a step that this hub does not know: {raw['step']}")
+    return kind(_read_entry(raw, open_entry), **_read_fields(kind, raw, contents, open_entry))
+
+
+def _write_fields(value: Change | Step, contents: Contents) -> dict[str, Any]:
+    return {name: _write_value(getattr(value, name), contents) for name in _FIELDS[type(value)]}
+
+
+def _write_value(value: Any, contents: Contents) -> Any:
+    match value:
+        case bytes():
+            return contents.add(value)
+        case WorkspacePath():
+            return write_path(value)
+        case DirectoryEntry():
+            return _write_entry(value)
+        case Node():
+            return _write_node(value, contents)
+        case dict():  # by tuples of names, which cannot be keys in JSON
+            return list(value.items())
+    return value
+
+
+def _read_fields(kind: type[Any], raw: dict[str, Any], contents: Any, open_entry: Any = None) -> dict[str, Any]:
+    readers: dict[Any, Callable[[Any], Any]] = {
+        WorkspacePath: read_path,
+        Node: partial(_read_node, contents=contents),
+        DirectoryEntry: partial(_read_entry, open_entry=open_entry),
+        bytes: partial(Contents.get, contents),
+        dict: lambda pairs: {tuple(names): _tupled(value) for names, value in pairs},
+    }
+    found = {}
+    for name, hint in _FIELDS[kind].items():
+        expected = get_args(hint)[0] if type(None) in get_args(hint) else get_origin(hint) or hint
+        found[name] = None if raw[name] is None else readers.get(expected, _tupled)(raw[name])
+    return found
+
+
+def _tupled(raw: Any) -> Any:
+    return tuple(raw) if isinstance(raw, list) else raw
 
 
 def _write_node(node: Node, contents: Contents) -> dict[str, Any]:
@@ -396,53 +445,6 @@ def _read_node(raw: dict[str, Any], contents: Contents | None) -> Node:
         {name: base64.b64decode(value) for name, value in raw.get("attributes", {}).items()},
         raw.get("implied", False),
     )
-
-
-def write_step(step: Step, contents: Contents) -> dict[str, Any]:
-    """Give a step as JSON, so that it can be created again after a crash: its kind, its entry, and its own fields."""
-    own = {name: getattr(step, name) for name in _own_fields(type(step))}
-    values = {name: _write_value(value, contents) for name, value in own.items()}
-    return {"step": type(step).__name__, **_write_entry(step.entry), **values}
-
-
-def read_step(raw: dict[str, Any], contents: Contents, open_entry: OpenEntry) -> Step:
-    """Read what `write_step` wrote."""
-    kind = _STEPS.get(raw["step"])
-    if kind is None:
-        raise ValueError(f"the journal has a step that this hub does not know: {raw['step']}")
-    own = {name: _read_value(raw[name], hint, contents, open_entry) for name, hint in _own_fields(kind).items()}
-    return kind(_read_entry(raw, open_entry), **own)
-
-
-@cache
-def _own_fields(kind: type[Step]) -> dict[str, Any]:
-    """Give the names and types of the fields that a kind of step adds to those of every step."""
-    return {name: hint for name, hint in get_type_hints(kind).items() if name != "entry"}
-
-
-def _write_value(value: Any, contents: Contents) -> Any:
-    match value:
-        case bytes():
-            return contents.add(value)
-        case DirectoryEntry():
-            return _write_entry(value)
-        case dict():  # by tuples of names, which cannot be keys in JSON
-            return list(value.items())
-    return value
-
-
-def _read_value(raw: Any, hint: Any, contents: Contents, open_entry: OpenEntry) -> Any:
-    if hint is bytes:
-        return contents.get(raw)
-    if hint is DirectoryEntry:
-        return _read_entry(raw, open_entry)
-    if get_origin(hint) is dict:
-        return {tuple(names): _tupled(value) for names, value in raw}
-    return _tupled(raw)
-
-
-def _tupled(raw: Any) -> Any:
-    return tuple(raw) if isinstance(raw, list) else raw
 
 
 def _write_entry(entry: DirectoryEntry) -> dict[str, Any]:
