@@ -86,8 +86,8 @@ class Bench:
         assert edit is not None
         entry = self.journal.get(edit)
         assert entry is not None, f"edit {edit} is not in the journal"
-        images = Images(self.workspaces, MAX_FILE_BYTES)
-        return self.engine.apply(undo_plan(self.journal, entry, images, "tester"))
+        view = Images(self.workspaces, MAX_FILE_BYTES)
+        return self.engine.apply(undo_plan(self.journal, entry, view, "tester"))
 
     def standing(self) -> list[Entry]:
         """The edits that the journal holds as applied, the oldest first."""

@@ -94,7 +94,7 @@ class Draft:
     """
 
     def __init__(self, workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> None:
-        self._images = Images(workspaces, max_file_bytes)
+        self._view = Images(workspaces, max_file_bytes)
         self._max_bytes = max_file_bytes
         self._changes: dict[WorkspacePath, Change] = {}  # by target
         self._gone: set[WorkspacePath] = set()
@@ -141,7 +141,7 @@ class Draft:
 
     def make_directory(self, path: WorkspacePath) -> bool:
         """Create a directory and its missing parents; say whether it is new."""
-        path = path if self._is_drafted(path) else self._images.real(path)
+        path = path if self._is_drafted(path) else self._view.real(path)
         found = self._find(path)
         if found is not None and found.node.kind != "directory":
             raise ToolError("already_exists", "There is a file at this path; move or delete it first.", str(path))
@@ -231,14 +231,14 @@ class Draft:
         """Resolve links, and give what is there with its content."""
         if self._is_drafted(path):
             return path, self._find(path, content=True)
-        real, node = self._images.look(path, content=True)
+        real, node = self._view.look(path, content=True)
         if self._is_drafted(real):
             return real, self._find(real, content=True)
         return real, None if node is None else Change(real, real, node, node)
 
     def _entry(self, path: WorkspacePath) -> WorkspacePath:
         """Resolve links but one that the path itself may be."""
-        return path if self._is_drafted(path) else self._images.entry(path)
+        return path if self._is_drafted(path) else self._view.entry(path)
 
     def _is_drafted(self, path: WorkspacePath) -> bool:
         if not self._changes and not self._gone:
@@ -253,11 +253,11 @@ class Draft:
             if change and content and change.source and change.node.kind == "file" and change.node.content is None:
                 return self._with_content(change, change.source)
             return change
-        node = self._images.find(on_disk, content=content)
+        node = self._view.find(on_disk, content=content)
         return None if node is None else Change(on_disk, path, node, node)
 
     def _with_content(self, change: Change, source: WorkspacePath) -> Change:
-        on_disk = self._images.find(source, content=True)
+        on_disk = self._view.find(source, content=True)
         if on_disk is None or change.before is None:
             raise ToolError("conflict", "The file was deleted meanwhile; nothing was written. Try again.", str(source))
         content = on_disk.content
@@ -299,7 +299,7 @@ class Draft:
         found = set(drafted)
         for directory, inner in ((path, change), *drafted.items()):
             if inner.node.kind == "directory" and inner.source is not None:
-                beneath = (directory.child(*names) for names in self._images.below(inner.source))
+                beneath = (directory.child(*names) for names in self._view.below(inner.source))
                 found.update(other for other in beneath if self._on_disk(other) is not None)
         return sorted(found, key=lambda inner: (-len(inner.parts), inner))
 

@@ -175,7 +175,7 @@ class Editor:
             if outcome is not None:
                 await self._finish(outcome)
         if outcome is None and formatter is not None:
-            # No lock is held meanwhile: if somebody changes a file in this time, the edit is a conflict as ever.
+            # No lock is held meanwhile: a file that another process changes in this time is a conflict, as always.
             formatted = await formatter.format(planned)
             with anyio.CancelScope(shield=True):
                 apply = partial(self.engine.apply, formatted.plan, preview=preview)

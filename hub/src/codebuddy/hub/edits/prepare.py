@@ -313,11 +313,11 @@ def _require_writable(entry: DirectoryEntry, status: os.stat_result) -> None:
 
 
 def _conflict(conflicts: list[tuple[WorkspacePath, str]], *, is_undo: bool) -> ToolError:
-    told = "; ".join(f"{path}: {difference}" for path, difference in conflicts[:_SHOWN])
+    details = "; ".join(f"{path}: {difference}" for path, difference in conflicts[:_SHOWN])
     more = f"; and {len(conflicts) - _SHOWN} more" if len(conflicts) > _SHOWN else ""
     since, advice = ("it was read", "; read again") if not is_undo else ("that edit", "; undo later edits of it first")
     return ToolError(
-        "conflict", f"Changed since {since}: {told}{more}. Nothing was written{advice}.", str(conflicts[0][0])
+        "conflict", f"Changed since {since}: {details}{more}. Nothing was written{advice}.", str(conflicts[0][0])
     )
 
 

@@ -236,7 +236,7 @@ def _changes(document: Any, contents: Contents | None) -> list[Change]:
     return [read_change(raw, contents) for raw in document["changes"]] if isinstance(document, dict) else []
 
 
-def undo_plan(journal: Journal, entry: Entry, images: Images, subject: str) -> Plan:
+def undo_plan(journal: Journal, entry: Entry, view: Images, subject: str) -> Plan:
     """Plan the undoing of an edit, which expects everything as that edit left it.
 
     Directories that were only created as parents of something stay if they hold something else now.
@@ -248,17 +248,17 @@ def undo_plan(journal: Journal, entry: Entry, images: Images, subject: str) -> P
     for change in sorted(changes, key=lambda change: -len(change.path.parts)):
         source = change.source
         is_implied = change.target is None and change.before is not None and change.before.implied
-        if source is not None and is_implied and _holds_more(images, source, leaving):
+        if source is not None and is_implied and _holds_more(view, source, leaving):
             leaving.discard(source)
         else:
             kept.append(change)
     return Plan(tuple(sorted(kept, key=lambda change: change.path)), "undo_edit", subject, entry.id)
 
 
-def _holds_more(images: Images, directory: WorkspacePath, leaving: set[WorkspacePath | None]) -> bool:
+def _holds_more(view: Images, directory: WorkspacePath, leaving: set[WorkspacePath | None]) -> bool:
     """Say whether a directory holds something that does not leave it."""
     try:
-        below = images.below(directory, len(leaving) + MAX_ENTRIES)
+        below = view.below(directory, len(leaving) + MAX_ENTRIES)
     except ToolError:
         return False  # the engine reports what is wrong
     return any(

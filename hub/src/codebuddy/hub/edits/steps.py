@@ -42,9 +42,9 @@ class Conflict(ToolError):
     """Another process changed what a step works on."""
 
     def __init__(self, entry: DirectoryEntry, expected: str | None, actual: str | None) -> None:
-        told = f"expected {expected}, it is now {actual}; " if expected and actual else ""
+        details = f"expected {expected}, it is now {actual}; " if expected and actual else ""
         super().__init__(
-            "conflict", f"{entry.path} changed while the edit was made: {told}nothing was written.", str(entry.path)
+            "conflict", f"{entry.path} changed while the edit was made: {details}nothing was written.", str(entry.path)
         )
 
 
@@ -55,14 +55,14 @@ class RevertIncomplete(ToolError):
     """
 
     def __init__(self, steps: Sequence[Step], cause: BaseException) -> None:
-        told = ", ".join(
+        details = ", ".join(
             f"{step.entry.path} (what was there before is {step.displaced})" if step.displaced else f"{step.entry.path}"
             for step in steps[:_SHOWN]
         )
         super().__init__(
             "revert_incomplete",
             f"The edit failed ({cause}) and was reverted, but another process had changed these files meanwhile, and "
-            f"they were left as they are: {told}.",
+            f"they were left as they are: {details}.",
             str(steps[0].entry.path),
         )
         self.steps = tuple(steps)
