@@ -28,7 +28,8 @@ from typing import Any
 
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.hub.edits.draft import Draft, Images, Plan
+from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.draft import Draft, Plan
 from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover, undo_plan

@@ -1,4 +1,4 @@
-"""Two projects, a journal and an engine over them; what is on the disk, taken down whole; faults at any disk call."""
+"""A test bench: two projects, a journal and an engine; snapshots of the disk; faults at any disk call."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.draft import Draft, Images
+from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.hub.edits.engine import EditEngine, Outcome
 from codebuddy.hub.edits.journal import Entry, Journal
 from codebuddy.hub.edits.recovery import recover, undo_plan
@@ -34,7 +35,7 @@ Around = Callable[[str, Callable[..., Any], tuple[Any, ...]], Any]
 
 
 class Thing(NamedTuple):
-    """All that an edit has to keep of a file, directory or link."""
+    """Everything that an edit must keep of a file, directory or link."""
 
     kind: str
     mode: int
@@ -54,7 +55,7 @@ class Bench:
         self.open()
 
     def open(self) -> None:
-        """As at a start of the hub, without recovery."""
+        """Open as the hub does when it starts, without recovery."""
         self.workspaces = Workspaces({project: self.base / project for project in PROJECTS})
         self.journal = Journal(self.journal_directory, 64 << 20, 1e9)
         self.engine = EditEngine(self.workspaces, self.journal)
@@ -63,7 +64,7 @@ class Bench:
         self.engine.close()
 
     def restart(self) -> dict[str, str]:
-        """Close, open again and recover; gives the ends of what was unfinished."""
+        """Close, open again and recover; return what `recover` returns."""
         self.close()
         return self.recover()
 
@@ -76,7 +77,7 @@ class Bench:
         return Draft(self.workspaces)
 
     def apply(self, write: Write, *, preview: bool = False) -> Outcome:
-        """Make an edit of what a function puts into a draft."""
+        """Make an edit of what a function adds to a draft."""
         draft = self.draft()
         write(draft)
         return self.engine.apply(draft.plan("test", "tester"), preview=preview)
@@ -85,20 +86,20 @@ class Bench:
         assert edit is not None
         entry = self.journal.get(edit)
         assert entry is not None, f"edit {edit} is not in the journal"
-        images = Images(self.workspaces, MAX_FILE_BYTES)
-        return self.engine.apply(undo_plan(self.journal, entry, images, "tester"))
+        view = Images(self.workspaces, MAX_FILE_BYTES)
+        return self.engine.apply(undo_plan(self.journal, entry, view, "tester"))
 
     def standing(self) -> list[Entry]:
         """The edits that the journal holds as applied, the oldest first."""
         return [entry for entry in self.journal.entries() if entry.state in ("applied", "settled")]
 
     def tree(self) -> dict[str, Thing]:
-        """All that is in both projects, once the engine has removed what was replaced."""
-        self.engine.wait_until_tidy()
+        """Everything in both projects, once the engine has removed what was replaced."""
+        self.engine.wait_until_removed()
         return {name: thing for project in PROJECTS for name, thing in _things(self.base, project)}
 
     def temporaries(self) -> list[str]:
-        """What edits left behind."""
+        """Temporary files that edits left behind."""
         return [name for name in self.tree() if ".codebuddy" in name]
 
 
@@ -139,7 +140,7 @@ def _thing(place: str, status: os.stat_result, names: tuple[str, ...]) -> Thing:
 
 @contextmanager
 def around_disk(around: Around) -> Iterator[None]:
-    """Have every disk call go through a function."""
+    """Route every disk call through a function."""
     calls = {
         name: call
         for name, call in vars(disk).items()
@@ -164,7 +165,7 @@ def die() -> None:
 
 
 def survives(work: Callable[[], object]) -> bool:
-    """Do something in a child process; say whether it came to its end or was killed.
+    """Run a function in a child process; say whether it returned or was killed.
 
     Raises:
         AssertionError: it failed in another way.
@@ -189,7 +190,7 @@ def survives(work: Callable[[], object]) -> bool:
 
 
 class Countdown:
-    """Kills this process at one of its disk calls; those that only wait for the disk are the same as the next one."""
+    """Kills this process at one of its disk calls, not counting syncs: a kill there equals one at the next call."""
 
     def __init__(self, number: int, moment: Moment) -> None:
         self._left, self._moment, self._guard = number, moment, threading.Lock()

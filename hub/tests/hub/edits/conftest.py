@@ -1,4 +1,4 @@
-"""A fresh bench for every test, and a directory that lives in memory for those that need hundreds of them."""
+"""Fixtures: a fresh bench for every test, and a directory in memory for tests that need hundreds of benches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def quick_path() -> Iterator[Path]:
-    """A kill loses nothing of the page cache, so it does not matter whether there is a disk below it."""
+    """In memory if possible: a kill does not lose the page cache, so a disk makes no difference."""
     where = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="codebuddy-edits-", dir=where) as directory:
         yield Path(directory)

@@ -1,4 +1,4 @@
-"""Edits that together take every kind of step: what is there first, and what is done to it."""
+"""Edits that together use every kind of step, and the files that they start from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEW = b"new\n" * 5000
 
 @dataclass(frozen=True)
 class Scenario:
-    """An edit to be disturbed.
+    """An edit to be interrupted.
 
     Args:
         name: what it is about.

@@ -1,4 +1,4 @@
-"""What somebody else changed meanwhile is told, kept, and nothing is written; of two who race one wins."""
+"""A change by another process during an edit is a conflict: it is kept, and nothing is written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from codebuddy.files.text import content_hash
-from codebuddy.hub.edits.draft import ABSENT, Draft
+from codebuddy.hub.edits.disk_view import ABSENT
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, around_disk, path
@@ -21,7 +22,7 @@ Change = Callable[[Bench], object]
 
 
 def conflict(bench: Bench, write: Write, change: Change) -> ToolError:
-    """Make a draft, let somebody else change something, apply; gives the refusal."""
+    """Make a draft, let another process change something, apply, and return the error."""
     draft = bench.draft()
     write(draft)
     change(bench)
@@ -35,7 +36,7 @@ def rewrite_one(bench: Bench) -> None:
     (bench.a / "one").write_bytes(b"foreign")
 
 
-def test_a_file_changed_between_draft_and_apply_is_named_with_both_hashes_and_nothing_is_written(bench: Bench) -> None:
+def test_a_file_that_changed_since_the_draft_is_a_conflict_with_both_hashes(bench: Bench) -> None:
     plant(bench)
     old = content_hash((bench.a / "one").read_bytes())
     rewrite_one(bench)
@@ -50,7 +51,7 @@ def test_a_file_changed_between_draft_and_apply_is_named_with_both_hashes_and_no
     assert bench.journal.entries() == []
 
 
-def test_every_file_that_changed_is_named(bench: Bench) -> None:
+def test_a_conflict_names_every_file_that_changed(bench: Bench) -> None:
     plant(bench)
 
     def change(bench: Bench) -> None:
@@ -76,7 +77,7 @@ def test_every_file_that_changed_is_named(bench: Bench) -> None:
     ],
     ids=["mode", "gone", "directory", "link", "fifo", "parent"],
 )
-def test_whatever_a_file_became_is_a_conflict_or_refused_and_is_kept(bench: Bench, change: Change, told: str) -> None:
+def test_a_file_replaced_by_anything_else_is_refused_and_kept(bench: Bench, change: Change, told: str) -> None:
     plant(bench)
     draft = bench.draft()
     several_files(draft)
@@ -98,7 +99,7 @@ def replaced(place: Path, make: Callable[[Path], object], to: str = "moved away"
 
 
 @pytest.mark.parametrize("expected", [ABSENT, content_hash(b"other")])
-def test_a_hash_that_was_expected_and_is_not_there_refuses_write_delete_and_move(bench: Bench, expected: str) -> None:
+def test_write_delete_and_move_are_refused_if_the_expected_hash_differs(bench: Bench, expected: str) -> None:
     plant(bench)
     actual = content_hash((bench.a / "one").read_bytes())
     attempts: list[Write] = [
@@ -118,7 +119,7 @@ def test_a_hash_that_was_expected_and_is_not_there_refuses_write_delete_and_move
 
 
 def just_before(name: str, number: int, change: Callable[[], object]) -> Any:
-    """Have something happen just before the n-th of some disk calls."""
+    """Do something just before the n-th of some disk calls."""
     left = [number]
 
     def around(called: str, call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
@@ -142,7 +143,7 @@ def over_it(place: Path) -> None:
 
 @pytest.mark.parametrize("how", [in_place, over_it])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_file_changed_just_before_its_exchange_keeps_the_foreign_content_and_the_edit_is_reverted(
+def test_a_file_changed_just_before_its_exchange_keeps_that_content_and_the_edit_is_reverted(
     bench: Bench, how: Callable[[Path], None], number: int
 ) -> None:
     plant(bench)
@@ -172,7 +173,7 @@ CASES: dict[str, tuple[Write, Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize(("write", "how", "changed"), CASES.values(), ids=CASES)
-def test_what_is_changed_just_before_its_rename_is_kept_and_the_edit_is_reverted(
+def test_a_change_just_before_a_rename_is_kept_and_the_edit_is_reverted(
     bench: Bench, write: Write, how: Callable[[Path], None], changed: str
 ) -> None:
     plant(bench)
@@ -207,7 +208,7 @@ def test_a_mode_changed_just_before_the_exchange_is_not_lost(bench: Bench) -> No
     assert (bench.a / "one").read_bytes() == b"a/one\n"
 
 
-def test_a_hard_linked_file_changed_just_before_it_is_written_keeps_the_foreign_content(bench: Bench) -> None:
+def test_a_hard_linked_file_changed_just_before_it_is_written_keeps_that_content(bench: Bench) -> None:
     plant(bench)
     (bench.a / "a").write_bytes(b"comes before it")
     before = bench.tree()
@@ -231,10 +232,10 @@ DONE_BEFORE: dict[str, tuple[Write, str]] = {
 
 
 @pytest.mark.parametrize(("write", "changed"), DONE_BEFORE.values(), ids=DONE_BEFORE)
-def test_what_is_changed_after_its_step_and_before_the_edit_fails_is_kept_and_told(
+def test_a_change_after_a_step_and_before_the_edit_fails_is_kept_and_reported(
     bench: Bench, write: Write, changed: str
 ) -> None:
-    """The edit is taken back but for that; what was replaced is not thrown away."""
+    """The rest of the edit is reverted, and what was replaced is kept."""
     plant(bench)
     (bench.a / "a").write_bytes(b"old")
     (bench.b / "last").write_bytes(b"old")

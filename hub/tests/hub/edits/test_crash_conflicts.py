@@ -1,4 +1,4 @@
-"""What somebody else writes around a crash is kept, and the rest of the edit is whole or absent all the same."""
+"""Changes by other processes around a crash are kept, and the rest of the edit is whole or absent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HOWS = pytest.mark.parametrize("how", [in_place, over_it])
 
 
 def work(bench: Bench, scenario: str, around: Callable[..., Any]) -> bool:
-    """Do a scenario in a process that may be killed; say whether it lived."""
+    """Run a scenario in a process that may be killed; say whether it survived."""
 
     def child() -> None:
         bench.open()
@@ -67,7 +67,7 @@ def unless(bench: Bench, changed: str) -> dict[str, Any]:
         ("hard_linked", "b/one"),
     ],
 )
-def test_what_is_written_between_crash_and_recovery_is_kept(
+def test_content_written_between_crash_and_recovery_is_kept(
     scenario: str, changed: str, how: Callable[[Path], None], quick_path: Path
 ) -> None:
     bench = fresh(quick_path / "after", scenario)
@@ -98,10 +98,10 @@ def test_what_is_written_between_crash_and_recovery_is_kept(
         ("delete_directories", "dir", "a/dir/in"),
     ],
 )
-def test_what_is_written_in_the_instant_before_a_step_that_is_killed_is_kept(
+def test_content_written_just_before_a_step_that_is_killed_is_kept(
     scenario: str, name: str, changed: str, how: Callable[[Path], None], quick_path: Path
 ) -> None:
-    """The step takes away what somebody else just put there, and is killed before it can see that."""
+    """The step removes what another process has just put there, and is killed before it can notice."""
     bench = fresh(quick_path / "bench", scenario)
     before = unless(bench, changed)
 
@@ -120,7 +120,7 @@ def test_what_is_written_in_the_instant_before_a_step_that_is_killed_is_kept(
     assert bench.recover() == {}
 
 
-def test_a_file_put_at_the_name_of_one_that_is_to_move_is_kept_and_nothing_moves(quick_path: Path) -> None:
+def test_a_file_that_replaced_one_to_be_moved_is_kept_and_nothing_moves(quick_path: Path) -> None:
     for number in count(1):
         bench = fresh(quick_path / "crashed", "move_files")
         before = bench.tree()

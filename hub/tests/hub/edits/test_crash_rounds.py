@@ -1,4 +1,4 @@
-"""Killed at random instants two hundred times, a process that edits leaves nothing half-done and loses nothing."""
+"""A process that makes edits and is killed at two hundred random instants leaves no edit half done and loses none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import codebuddy
 from codebuddy_testing import crash_rounds
 
 
-def test_no_edit_is_left_half_done_by_kills_at_random_instants(quick_path: Path) -> None:
+def test_kills_at_random_instants_leave_no_edit_half_done(quick_path: Path) -> None:
     places = [quick_path / name for name in ("one", "two", "journal")]
     for place in places:
         place.mkdir()

@@ -1,4 +1,4 @@
-"""An edit is whole or absent after a kill at any disk call, of the edit, of its undoing, or of the recovery itself."""
+"""An edit is whole or absent after a kill at any disk call of the edit, its undo, or the recovery."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class Planted:
         return bench, planted
 
     def work(self, bench: Bench, planted: Any, around: Around | None = None) -> None:
-        """Do it as a hub that has just been started, until its end."""
+        """Run it completely, as a hub that has just started."""
         bench.open()
         with around_disk(around or (lambda _, call, arguments: call(*arguments))):
             self._scenario.work(bench, planted)
             bench.close()
 
     def crash(self, around: Around) -> tuple[Bench, Any, bool]:
-        """Do it in a process that may be killed; say whether it lived."""
+        """Run it in a process that may be killed; say whether it survived."""
         bench, planted = self.fresh()
         return bench, planted, survives(lambda: self.work(bench, planted, around))
 
@@ -110,7 +110,7 @@ class Planted:
     [*((scenario, "before") for scenario in SCENARIOS), *((scenario, "after") for scenario in APPLIED)],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
-def test_an_edit_that_is_killed_at_any_disk_call_is_whole_or_absent(
+def test_an_edit_killed_at_any_disk_call_is_whole_or_absent(
     scenario: Scenario, moment: Moment, quick_path: Path
 ) -> None:
     planted = Planted(scenario, quick_path)
@@ -119,9 +119,7 @@ def test_an_edit_that_is_killed_at_any_disk_call_is_whole_or_absent(
 
 
 @pytest.mark.parametrize("scenario", APPLIED, ids=lambda scenario: scenario.name)
-def test_an_edit_that_is_killed_in_the_middle_of_a_write_is_whole_or_absent(
-    scenario: Scenario, quick_path: Path
-) -> None:
+def test_an_edit_killed_in_the_middle_of_a_write_is_whole_or_absent(scenario: Scenario, quick_path: Path) -> None:
     planted = Planted(scenario, quick_path)
     for name, halves in HALVES.items():
         for half in halves:
@@ -146,7 +144,7 @@ def test_an_edit_that_is_killed_in_the_middle_of_a_write_is_whole_or_absent(
     "scenario",
     ["nested_directories", "edit_in_moved_directory", "swap", "hard_linked"],
 )
-def test_a_recovery_that_is_killed_at_any_disk_call_is_finished_by_the_next(scenario: str, quick_path: Path) -> None:
+def test_a_recovery_killed_at_any_disk_call_is_completed_by_the_next(scenario: str, quick_path: Path) -> None:
     planted = Planted(named(scenario), quick_path)
     for number in count(1, 2):  # every other: most of the crashes are alike to a recovery
         for at in count(1):

@@ -1,4 +1,4 @@
-"""What an edit did to the diagnostics: only what really came or went, and never silence where nothing is known."""
+"""Which diagnostics an edit introduced and cured, and that an incomplete comparison is reported as such."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def lines(items: list[dict[str, Any]]) -> list[tuple[str, int, str]]:
     return [(item["path"], item["line"], item["line_text"]) for item in items]
 
 
-async def test_what_came_and_what_went_is_told_and_lines_that_moved_are_not(p: Path, client: ToolClient) -> None:
+async def test_introduced_and_cured_diagnostics_are_reported_and_moved_lines_are_not(
+    p: Path, client: ToolClient
+) -> None:
     client.answer_check = Linter(p.parent)
     (p / "a").write_text("bad 1\nbad 2\nbad 2\nbad 3\n")
     answer = await client(
@@ -84,7 +86,9 @@ async def test_what_came_and_what_went_is_told_and_lines_that_moved_are_not(p: P
     assert client.checked == [("p", ["p/a"]), ("p", ["p/a"])]
 
 
-async def test_it_is_asked_before_the_commit_and_after_the_telling(p: Path, client: ToolClient) -> None:
+async def test_diagnostics_are_requested_before_the_commit_and_after_the_notification(
+    p: Path, client: ToolClient
+) -> None:
     events: list[str] = []
 
     async def check(_project: str, _paths: list[str] | None) -> DiagnosticsResult:
@@ -100,7 +104,7 @@ async def test_it_is_asked_before_the_commit_and_after_the_telling(p: Path, clie
     assert events == ["checked old", "told new", "checked new"]
 
 
-async def test_of_files_those_are_asked_for_that_are_there(p: Path, client: ToolClient) -> None:
+async def test_only_existing_files_are_checked(p: Path, client: ToolClient) -> None:
     (p / "old").write_text("bad\n")
     (p / "gone").write_text("bad gone\n")
     client.answer_check = Linter(p.parent)
@@ -119,7 +123,7 @@ async def test_of_files_those_are_asked_for_that_are_there(p: Path, client: Tool
     assert lines(answer["diagnostics"]["cured"]) == [("p/gone", 1, "bad gone")]
 
 
-async def test_what_is_in_a_moved_directory_is_the_same_at_its_new_path(p: Path, client: ToolClient) -> None:
+async def test_diagnostics_in_a_moved_directory_are_the_same_at_the_new_path(p: Path, client: ToolClient) -> None:
     (p / "d" / "e").mkdir(parents=True)
     (p / "d" / "e" / "a").write_text("bad\n")
     client.answer_check = Linter(p.parent)
@@ -129,7 +133,7 @@ async def test_what_is_in_a_moved_directory_is_the_same_at_its_new_path(p: Path,
     assert (answer["diagnostics"]["introduced"], answer["diagnostics"]["cured"]) == ([], [])
 
 
-async def test_all_affected_projects_are_asked_and_so_is_undo(p: Path, client: ToolClient) -> None:
+async def test_all_affected_projects_are_checked_also_for_undo(p: Path, client: ToolClient) -> None:
     client.answer_check = Linter(p.parent)
     changes = [{"path": "p/a", "content": "bad\n"}, {"path": "q/b", "content": "fine\n"}]
     answer = await client("apply_workspace_edit", changes=changes, diagnostics="projects")
@@ -139,9 +143,7 @@ async def test_all_affected_projects_are_asked_and_so_is_undo(p: Path, client: T
     assert lines(undone["diagnostics"]["cured"]) == [("p/a", 1, "bad")]
 
 
-async def test_what_cannot_be_asked_makes_the_answer_incomplete_and_never_fails_the_edit(
-    p: Path, client: ToolClient
-) -> None:
+async def test_a_failed_check_makes_the_answer_incomplete_and_never_fails_the_edit(p: Path, client: ToolClient) -> None:
     async def check(project: str, _paths: list[str] | None) -> DiagnosticsResult:
         if project == "q":
             raise RuntimeError("something is wrong inside")
@@ -158,7 +160,7 @@ async def test_what_cannot_be_asked_makes_the_answer_incomplete_and_never_fails_
     assert (p / "a").read_text() == "a"
 
 
-async def test_after_an_incomplete_look_before_it_is_said_that_what_seems_new_may_be_old(
+async def test_after_an_incomplete_first_check_the_answer_says_that_new_diagnostics_may_be_old(
     p: Path, client: ToolClient
 ) -> None:
     answers = iter([result(reason="timed_out", message="Too slow."), result(found("p/a", 1, "x"))])
@@ -174,7 +176,7 @@ async def test_after_an_incomplete_look_before_it_is_said_that_what_seems_new_ma
     assert "After the edit" not in answer["diagnostics"]["message"]
 
 
-async def test_so_many_findings_are_told_and_that_there_are_more(p: Path, client: ToolClient) -> None:
+async def test_a_limited_number_of_diagnostics_is_listed_and_the_rest_counted(p: Path, client: ToolClient) -> None:
     client.answer_check = Linter(p.parent)
     content = "".join(f"bad {number}\n" for number in range(300))
     answer = await client("write_file", path="p/a", content=content, diagnostics="files")
@@ -183,9 +185,7 @@ async def test_so_many_findings_are_told_and_that_there_are_more(p: Path, client
     assert "300 introduced" in answer["diagnostics"]["message"]
 
 
-async def test_a_preview_has_none_and_an_edit_that_is_refused_does_not_wait_for_them(
-    p: Path, client: ToolClient
-) -> None:
+async def test_previews_and_refused_edits_do_not_wait_for_diagnostics(p: Path, client: ToolClient) -> None:
     error = await client.refused("write_file", path="p/a", content="x", preview=True, diagnostics="files")
     assert error.code == "invalid_arguments"
     edits = [{"old_text": "a", "new_text": "b"}]
@@ -200,7 +200,7 @@ async def test_a_preview_has_none_and_an_edit_that_is_refused_does_not_wait_for_
 
 
 class Spokes(Links):
-    """Links whose spokes say what they are told to say, by path and cursor."""
+    """Links whose spokes give prepared answers, by path and cursor."""
 
     def __init__(self, answers: Mapping[str | None, Any]) -> None:
         super().__init__(["p", "q"])
@@ -221,7 +221,7 @@ def said(*items: Diagnostic, **more: Any) -> dict[str, Any]:
     return {"complete": True, "diagnostics": [item.model_dump() for item in items], "checked_files": 1, **more}
 
 
-async def test_a_spoke_that_is_away_is_the_reason_of_an_incomplete_answer() -> None:
+async def test_a_disconnected_spoke_is_the_reason_of_an_incomplete_answer() -> None:
     away = Spokes({"p/a": ToolError("spoke_offline", "The spoke of p is not connected.")})
     answer = await link_check(away)("p", ["p/a"])
     assert (answer.complete, answer.reason, answer.message) == (
@@ -231,7 +231,7 @@ async def test_a_spoke_that_is_away_is_the_reason_of_an_incomplete_answer() -> N
     )
 
 
-async def test_answers_of_several_files_are_joined_and_the_worst_reason_is_told() -> None:
+async def test_answers_of_several_files_are_merged_with_the_most_useful_reason() -> None:
     unsupported = said(complete=False, reason="unsupported", message="No language server serves this file.")
     slow = ToolError("timed_out", "The spoke of p did not answer.")
     links = Spokes({"p/a": said(found("p/a", 1, "x")), "p/b.md": unsupported, "p/c": slow, "p/d": said()})
@@ -242,7 +242,7 @@ async def test_answers_of_several_files_are_joined_and_the_worst_reason_is_told(
     assert (await link_check(links)("p", ["p/a", "p/d"])).complete
 
 
-async def test_a_whole_project_is_asked_for_page_after_page() -> None:
+async def test_a_whole_project_is_checked_page_by_page() -> None:
     first = said(found("p/a", 1, "x"), complete=False, reason="truncated", message="More.", cursor="1.0")
     links = Spokes({None: first, "1.0": said(found("p/b", 1, "y"))})
     answer = await link_check(links)("p", None)
@@ -252,7 +252,7 @@ async def test_a_whole_project_is_asked_for_page_after_page() -> None:
     assert (await link_check(broken)("p", None)).reason == "indexing"
 
 
-async def test_a_spoke_that_always_has_more_is_asked_no_longer_than_is_sensible(
+async def test_a_spoke_that_always_has_another_page_is_asked_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(diagnostics, "MAX_FOUND", 10)
@@ -266,7 +266,7 @@ async def test_a_spoke_that_always_has_more_is_asked_no_longer_than_is_sensible(
     assert len(links.asked) == 4
 
 
-async def test_what_a_passed_page_lacks_the_whole_lacks() -> None:
+async def test_an_incomplete_page_makes_the_whole_answer_incomplete() -> None:
     first = said(complete=False, reason="unsupported", message="p/huge cannot be checked. More.", cursor="1.0")
     links = Spokes({None: first, "1.0": said(found("p/b", 1, "y"))})
     answer = await link_check(links)("p", None)
@@ -276,7 +276,7 @@ async def test_what_a_passed_page_lacks_the_whole_lacks() -> None:
 
 
 class Endless(Spokes):
-    """A spoke that has always another page."""
+    """A spoke that always has another page."""
 
     def __init__(self, **page: Any) -> None:
         super().__init__({})
@@ -299,14 +299,14 @@ class Endless(Spokes):
         ({"diagnostics": [found("p/a", 1, "x" * 1_000_000).model_dump()]}, 3),
     ],
 )
-async def test_a_spoke_whose_pages_bring_nothing_or_too_much_is_not_asked_on(page: dict[str, Any], asked: int) -> None:
+async def test_paging_stops_at_an_empty_or_too_large_page(page: dict[str, Any], asked: int) -> None:
     links = Endless(**page)
     answer = await link_check(links)("p", None)
     assert (answer.complete, answer.reason, len(links.asked)) == (False, "truncated", asked)
     assert len(answer.message or "") <= 2000
 
 
-async def test_of_very_many_files_some_are_looked_at_and_it_is_said_so() -> None:
+async def test_of_very_many_files_some_are_checked_and_the_answer_says_so() -> None:
     paths = [f"p/f{number}" for number in range(120)]
     links = Spokes({path: said() for path in paths})
     answer = await link_check(links)("p", paths)
@@ -315,6 +315,6 @@ async def test_of_very_many_files_some_are_looked_at_and_it_is_said_so() -> None
     assert "120 files" in (answer.message or "")
 
 
-async def test_a_spoke_does_not_speak_of_another_project() -> None:
+async def test_a_spoke_cannot_answer_with_paths_of_another_project() -> None:
     answer = await link_check(Spokes({"p/a": said(found("q/secret", 1, "x"))}))("p", ["p/a"])
     assert (answer.complete, answer.diagnostics) == (False, [])

@@ -1,4 +1,4 @@
-"""What the system refuses, at any instant, becomes one sentence, and the edit is taken back whole."""
+"""When any disk call fails, the edit is reverted completely, with one error message."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ AFTERWARDS = (
 
 
 class Failing:
-    """Has the n-th disk call fail, having done nothing or half of it."""
+    """Makes the n-th disk call fail after doing nothing or half of it."""
 
     def __init__(self, number: int, error: int, *, half: bool = False) -> None:
         self._number, self._error, self._half = number, error, half
@@ -63,7 +63,7 @@ class Failing:
 def fail_at_every_call(
     scenario: Scenario, base: Path, make: Callable[[int], Failing]
 ) -> Iterator[tuple[Bench, Any, dict[str, Any], ToolError | None, str]]:
-    """Do a scenario with its first disk call failing, then its second, and so on until none is left to fail."""
+    """Run a scenario with its first disk call failing, then its second, and so on."""
     for number in count(1):
         bench = Bench(base / str(number))
         planted = scenario.plant(bench)
@@ -87,7 +87,7 @@ def fail_at_every_call(
     ("error", "half"), [(errno.EIO, False), (errno.ENOSPC, True)], ids=["nothing done", "half done"]
 )
 @pytest.mark.parametrize("scenario", [*APPLIED, *UNDONE[:4]], ids=lambda scenario: scenario.name)
-def test_an_edit_whose_disk_call_fails_is_whole_or_taken_back_with_a_sentence(
+def test_an_edit_whose_disk_call_fails_is_whole_or_reverted_with_an_error(
     scenario: Scenario, error: int, half: bool, quick_path: Path
 ) -> None:
     undone = scenario in UNDONE
@@ -108,7 +108,7 @@ def test_an_edit_whose_disk_call_fails_is_whole_or_taken_back_with_a_sentence(
         assert not bench.temporaries(), f"after {failed} failed"
 
 
-def test_what_failed_is_told_by_its_kind(bench: Bench) -> None:
+def test_each_kind_of_failure_has_its_error_code(bench: Bench) -> None:
     (bench.a / "one").write_bytes(b"1")
     told = {
         errno.ENOSPC: ("disk_full", "room"),
@@ -133,8 +133,8 @@ def refuse(error: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_an_edit_that_cannot_even_be_taken_back_is_ended_by_the_next_start(bench: Bench, number: int) -> None:
-    """The disk fails in the middle of the steps and stays so; nothing may say that all is as before."""
+def test_an_edit_that_cannot_be_reverted_is_completed_or_reverted_by_the_next_start(bench: Bench, number: int) -> None:
+    """The disk fails in the middle of the steps and does not recover; no answer may claim that nothing changed."""
     for name in ("a/1", "a/2", "b/3"):
         (bench.base / name).write_bytes(b"old")
     before = bench.tree()
@@ -150,7 +150,7 @@ def test_an_edit_that_cannot_even_be_taken_back_is_ended_by_the_next_start(bench
     assert bench.tree() == before, "it was told as failed"
 
 
-def test_nothing_is_left_open_by_edits_that_succeed_or_fail(quick_path: Path) -> None:
+def test_edits_that_succeed_or_fail_leave_no_descriptor_open(quick_path: Path) -> None:
     bench = Bench(quick_path / "bench")
     plant(bench)
     bench.apply(several_files)

@@ -1,4 +1,4 @@
-"""What an edit does not mean to change stays: mode, owner, attributes, links, names; and undo brings it back."""
+"""An edit keeps modes, owners, extended attributes and links, and undo restores them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def prepare(request: pytest.FixtureRequest, bench: Bench) -> Prepare:
     return request.param  # type: ignore[no-any-return]
 
 
-def test_a_rewritten_file_keeps_what_is_not_its_content(bench: Bench, prepare: Prepare) -> None:
+def test_a_rewritten_file_keeps_its_metadata(bench: Bench, prepare: Prepare) -> None:
     file = bench.a / "file"
     file.write_bytes(b"old")
     prepare(file)
@@ -86,7 +86,7 @@ def test_a_rewritten_file_keeps_what_is_not_its_content(bench: Bench, prepare: P
     assert bench.tree() == {"a/file": before}
 
 
-def test_a_file_with_other_names_keeps_them_and_what_is_not_its_content(bench: Bench, prepare: Prepare) -> None:
+def test_a_rewritten_file_keeps_its_hard_links_and_metadata(bench: Bench, prepare: Prepare) -> None:
     file = bench.a / "file"
     file.write_bytes(b"old")
     os.link(file, bench.a / "other")
@@ -101,7 +101,7 @@ def test_a_file_with_other_names_keeps_them_and_what_is_not_its_content(bench: B
     assert file.stat().st_ino == inode
 
 
-def test_a_deleted_file_comes_back_with_all_that_it_had(bench: Bench, prepare: Prepare) -> None:
+def test_undo_restores_a_deleted_file_with_its_metadata(bench: Bench, prepare: Prepare) -> None:
     (bench.a / "file").write_bytes(b"old")
     prepare(bench.a / "file")
     before = bench.tree()
@@ -111,7 +111,7 @@ def test_a_deleted_file_comes_back_with_all_that_it_had(bench: Bench, prepare: P
     assert bench.tree() == before
 
 
-def test_a_file_that_moves_to_another_project_and_back_by_undo_is_as_it_was(bench: Bench, prepare: Prepare) -> None:
+def test_undo_restores_a_file_that_moved_to_another_project(bench: Bench, prepare: Prepare) -> None:
     (bench.a / "file").write_bytes(b"old")
     prepare(bench.a / "file")
     before = bench.tree()
@@ -128,7 +128,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to
 
 
 @AS_ROOT
-def test_a_whole_deleted_tree_comes_back_as_it_was(bench: Bench) -> None:
+def test_undo_restores_a_deleted_directory_tree(bench: Bench) -> None:
     plant(bench)
     inside = bench.a / "dir"
     (inside / "sub").chmod(0o2770)
@@ -146,7 +146,7 @@ def test_a_whole_deleted_tree_comes_back_as_it_was(bench: Bench) -> None:
     assert bench.tree() == before
 
 
-def test_a_moved_directory_is_the_same_directory(bench: Bench) -> None:
+def test_a_moved_directory_keeps_its_inode(bench: Bench) -> None:
     plant(bench)
     inode = (bench.a / "dir").stat().st_ino
     outcome = bench.apply(lambda draft: draft.move(path("a/dir"), path("a/empty/moved")))
@@ -168,7 +168,7 @@ def test_a_file_is_edited_through_a_link_which_stays_a_link(bench: Bench) -> Non
     assert tree["a/chain"].kind == "link"
 
 
-def test_a_dangling_link_is_written_by_creating_what_it_leads_to(bench: Bench) -> None:
+def test_writing_through_a_dangling_link_creates_its_target(bench: Bench) -> None:
     (bench.a / "link").symlink_to("made")
     outcome = bench.apply(lambda draft: draft.write(path("a/link"), b"new"))
     assert (bench.a / "made").read_bytes() == b"new"
@@ -179,7 +179,7 @@ def test_a_dangling_link_is_written_by_creating_what_it_leads_to(bench: Bench) -
 
 @pytest.mark.parametrize("target", ["../b/one", "../../outside", "/etc/passwd", "dir/../../b/one", "deeper"])
 @pytest.mark.parametrize("name", ["a/out", "a/out/inside"])
-def test_nothing_is_written_through_a_link_that_leads_out(bench: Bench, target: str, name: str) -> None:
+def test_nothing_is_written_through_a_link_that_leaves_the_project(bench: Bench, target: str, name: str) -> None:
     plant(bench)
     (bench.a / "deeper").symlink_to("/tmp")
     (bench.a / "out").symlink_to(target)
@@ -193,7 +193,7 @@ def test_nothing_is_written_through_a_link_that_leads_out(bench: Bench, target: 
     assert (bench.base.parent / "outside").read_bytes() == b"secret"
 
 
-def test_a_link_itself_is_deleted_moved_and_brought_back_not_what_it_leads_to(bench: Bench) -> None:
+def test_delete_move_and_undo_act_on_a_link_itself(bench: Bench) -> None:
     plant(bench)
     (bench.a / "out").symlink_to("/nowhere/at all")
     before = bench.tree()
@@ -269,7 +269,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_any_name_is_created_written_moved_deleted_and_brought_back(bench: Bench, name: bytes) -> None:
+def test_any_name_can_be_created_written_moved_deleted_and_restored(bench: Bench, name: bytes) -> None:
     name_ = os.fsdecode(name)
     there = WorkspacePath("a", (name_, name_))
     moved = WorkspacePath("b", (name_,))
@@ -295,7 +295,7 @@ def test_any_name_is_created_written_moved_deleted_and_brought_back(bench: Bench
     [b"", b"\0", b"\r\n\r\n", b"\xef\xbb\xbfbom", b"\xff\xfea\0", b"no end", bytes(range(256)) * 4096],
     ids=["empty", "nul", "crlf", "bom", "utf-16", "no last newline", "a megabyte"],
 )
-def test_any_content_is_written_and_brought_back_byte_by_byte(bench: Bench, content: bytes) -> None:
+def test_any_content_can_be_written_and_restored_exactly(bench: Bench, content: bytes) -> None:
     (bench.a / "file").write_bytes(content)
     outcome = bench.apply(lambda draft: (draft.write(path("a/file"), b"other"), draft.write(path("b/new"), content)))
     assert (bench.b / "new").read_bytes() == content

@@ -1,4 +1,4 @@
-"""What is written is formatted first: one edit, one undo; and no formatter stops or loses a write."""
+"""Texts are formatted before they are written, in one edit; a formatter that fails stops no write."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
 
 
 async def squeeze(_path: str, content: str) -> FormattedText:
-    """A formatter that leaves one space where there are more."""
+    """A formatter that replaces several spaces by one."""
     new = " ".join(part for part in content.split(" ") if part)
     return FormattedText(complete=True, served=True, server="s", content=None if new == content else new)
 
@@ -55,7 +55,7 @@ async def test_the_formatted_text_is_what_is_written_shown_and_undone(p: Path, c
 
 
 @pytest.mark.parametrize("data", ["\ufeffa  b 😀\r\n".encode(), "a  b 漢\n".encode("utf-16"), b"a  b"])
-async def test_encoding_mark_and_line_ends_stay(p: Path, client: ToolClient, data: bytes) -> None:
+async def test_encoding_byte_order_mark_and_line_ends_are_kept(p: Path, client: ToolClient, data: bytes) -> None:
     (p / "a").write_bytes(data)
     await client("edit_file", path="p/a", edits=[{"old_text": "a", "new_text": "A"}])
     mark, codec = (b"\xff\xfe", "utf-16-le") if data.startswith(b"\xff\xfe") else (b"", "utf-8")
@@ -72,14 +72,14 @@ async def test_a_preview_shows_the_formatted_text_and_writes_nothing(p: Path, cl
     assert everything(p) == before
 
 
-async def test_a_write_that_formatting_takes_back_changes_nothing(p: Path, client: ToolClient) -> None:
+async def test_a_write_that_formatting_undoes_changes_nothing(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("x y\n")
     answer = await client("write_file", path="p/a", content="x    y\n")
     assert (answer["diff"], answer["hash"]) == ("", content_hash(b"x y\n"))
     assert "edit_id" not in answer
 
 
-async def test_all_texts_of_an_edit_are_formatted_and_what_moves_or_goes_is_not(p: Path, client: ToolClient) -> None:
+async def test_new_texts_are_formatted_and_moved_or_deleted_files_are_not(p: Path, client: ToolClient) -> None:
     for name in ("edited", "moved", "gone", "carried"):
         (p / name).write_text(f"{name}  it\n")
     await client(
@@ -146,7 +146,7 @@ async def poison(_path: str, _content: str) -> FormattedText:
         (poison, "NUL"),
     ],
 )
-async def test_a_formatter_that_fails_loses_no_write_and_it_is_told(
+async def test_a_formatter_that_fails_is_reported_and_the_text_is_written(
     p: Path, client: ToolClient, formatter: Any, told: str
 ) -> None:
     client.answer_format = formatter
@@ -161,9 +161,7 @@ async def test_a_formatter_that_fails_loses_no_write_and_it_is_told(
     assert told in await client.text("apply_workspace_edit", changes=[{"path": "p/d", "content": "x  y\n"}])
 
 
-async def test_a_formatter_that_hangs_is_not_waited_for(
-    p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_formatter_that_hangs_times_out(p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch) -> None:
     async def hang(path: str, content: str) -> FormattedText:
         if path == "p/slow":
             await anyio.sleep_forever()
@@ -179,7 +177,7 @@ async def test_a_formatter_that_hangs_is_not_waited_for(
     assert "p/quick" not in answer["formatting"]
 
 
-async def test_all_files_together_have_a_limit_too(
+async def test_formatting_all_files_has_a_time_limit_too(
     p: Path, client: ToolClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(_path: str, _content: str) -> FormattedText:
@@ -194,14 +192,14 @@ async def test_all_files_together_have_a_limit_too(
     assert "25 more" in answer["formatting"]
 
 
-async def test_a_file_that_no_server_formats_is_written_and_nothing_is_told(p: Path, client: ToolClient) -> None:
+async def test_a_file_that_no_server_formats_is_written_without_a_message(p: Path, client: ToolClient) -> None:
     client.answer_format = None
     answer = await client("write_file", path="p/a.txt", content="x  y\n")
     assert "formatting" not in answer
     assert (p / "a.txt").read_text() == "x  y\n"
 
 
-async def test_a_change_meanwhile_is_planned_and_formatted_anew(p: Path, client: ToolClient) -> None:
+async def test_after_a_change_meanwhile_the_edit_is_planned_and_formatted_again(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("one\n")
     asked: list[str] = []
 
@@ -217,7 +215,7 @@ async def test_a_change_meanwhile_is_planned_and_formatted_anew(p: Path, client:
     assert asked == ["two  two\n", "two  two  and\n"]
 
 
-async def test_who_relies_on_what_was_there_gets_a_conflict(p: Path, client: ToolClient) -> None:
+async def test_a_change_meanwhile_is_a_conflict_if_a_hash_was_expected(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("one\n")
 
     async def disturbed(path: str, content: str) -> FormattedText:
@@ -230,7 +228,7 @@ async def test_who_relies_on_what_was_there_gets_a_conflict(p: Path, client: Too
     assert (p / "a").read_text() == "theirs\n"
 
 
-async def test_a_caller_who_goes_while_it_is_formatted_leaves_nothing(p: Path, client: ToolClient) -> None:
+async def test_cancelling_during_formatting_writes_nothing(p: Path, client: ToolClient) -> None:
     reached = anyio.Event()
 
     async def hang(_path: str, _content: str) -> FormattedText:
@@ -246,7 +244,7 @@ async def test_a_caller_who_goes_while_it_is_formatted_leaves_nothing(p: Path, c
     assert everything(p) == {}
 
 
-async def test_at_most_a_few_files_are_asked_for_at_a_time(p: Path, client: ToolClient) -> None:
+async def test_only_a_few_files_are_formatted_at_a_time(p: Path, client: ToolClient) -> None:
     now, most = 0, 0
 
     async def count(path: str, content: str) -> FormattedText:

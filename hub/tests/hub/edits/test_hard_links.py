@@ -1,4 +1,4 @@
-"""A file with several names is one file, also within one edit."""
+"""A file with several names (hard links) is one file, also within one edit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .bench import Bench, Write, path
 
 @pytest.fixture
 def linked(bench: Bench) -> Bench:
-    """One file of the names `a/one` and `a/two`, and one that has nothing to do with it."""
+    """One file with the names `a/one` and `a/two`, and an unrelated one."""
     (bench.a / "one").write_bytes(b"old")
     os.link(bench.a / "one", bench.a / "two")
     (bench.b / "three").write_bytes(b"old")
@@ -24,7 +24,7 @@ def content(bench: Bench, name: str) -> bytes:
     return (bench.base / name).read_bytes()
 
 
-def test_two_contents_for_one_file_are_refused_whole_and_told_as_that(linked: Bench) -> None:
+def test_two_contents_for_two_hard_links_of_one_file_are_refused(linked: Bench) -> None:
     before = linked.tree()
     with pytest.raises(ToolError) as caught:
         linked.apply(
@@ -48,7 +48,7 @@ def test_two_contents_for_one_file_are_refused_whole_and_told_as_that(linked: Be
     ],
     ids=["written", "deleted", "moved", "carried over"],
 )
-def test_one_name_is_not_written_while_another_changes_in_the_same_edit(linked: Bench, other: Write) -> None:
+def test_rewriting_one_hard_link_and_changing_another_in_one_edit_is_refused(linked: Bench, other: Write) -> None:
     before = linked.tree()
     with pytest.raises(ToolError) as caught:
         linked.apply(lambda draft: (draft.write(path("a/one"), b"new"), other(draft)))
@@ -58,7 +58,7 @@ def test_one_name_is_not_written_while_another_changes_in_the_same_edit(linked: 
     assert linked.tree() == before
 
 
-def test_one_name_is_moved_over_the_other_and_back(linked: Bench) -> None:
+def test_one_hard_link_can_be_moved_over_another_and_back(linked: Bench) -> None:
     outcome = linked.apply(lambda draft: draft.move(path("a/one"), path("a/two"), overwrite=True))
     assert not (linked.a / "one").exists()
     assert content(linked, "a/two") == b"old"
@@ -66,7 +66,7 @@ def test_one_name_is_moved_over_the_other_and_back(linked: Bench) -> None:
     assert content(linked, "a/one") == content(linked, "a/two") == b"old"
 
 
-def test_a_name_of_the_file_outside_of_the_project_has_the_new_content_too_and_that_is_told(linked: Bench) -> None:
+def test_a_hard_link_outside_the_project_has_the_new_content_too_which_is_reported(linked: Bench) -> None:
     os.link(linked.b / "three", linked.base / "outside")
     outcome = linked.apply(lambda draft: draft.write(path("b/three"), b"new"))
     assert content(linked, "outside") == b"new"

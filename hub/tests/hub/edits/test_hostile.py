@@ -1,4 +1,4 @@
-"""What a process in a spoke can do to its own project while an edit is made: it harms no other, and the hub goes on."""
+"""What a process in a spoke does to its own project during an edit harms no other project and not the hub."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HUGE = 1 << 40
 
 
 def before_call(monkeypatch: pytest.MonkeyPatch, name: str, act: Any) -> None:
-    """Act once, just before a call of the disk."""
+    """Do something once, just before a disk call."""
     call = getattr(disk, name)
 
     def acting(*arguments: Any) -> Any:
@@ -32,7 +32,7 @@ def temporary(directory: Path) -> Path:
     return next(entry for entry in directory.iterdir() if entry.name.startswith(".codebuddy-"))
 
 
-def test_a_file_that_is_made_huge_in_the_last_instant_is_not_read(
+def test_a_file_that_becomes_huge_at_the_last_instant_is_not_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bench.a / "file").write_bytes(b"old")
@@ -44,18 +44,18 @@ def test_a_file_that_is_made_huge_in_the_last_instant_is_not_read(
     assert bench.restart() == {}
 
 
-def test_a_huge_file_where_an_edit_was_killed_does_not_keep_the_hub_from_starting(bench: Bench) -> None:
+def test_a_huge_file_in_place_of_a_staged_one_does_not_stop_the_hub_from_starting(bench: Bench) -> None:
     (bench.a / "file").write_bytes(b"old")
     edit = bench.apply(lambda draft: draft.write(path("a/file"), b"new")).edit
     assert edit is not None
-    bench.engine.wait_until_tidy()
+    bench.engine.wait_until_removed()
     bench.journal.note(edit, "edit")
     os.truncate(bench.a / "file", HUGE)
     assert set(bench.recover().values()) <= {"applied", "discarded"}
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_in_the_place_of_what_was_staged_blocks_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_in_place_of_a_staged_file_does_not_block(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     (bench.a / "file").write_bytes(b"old")
     os.link(bench.a / "file", bench.a / "other")
 
@@ -70,7 +70,7 @@ def test_a_pipe_in_the_place_of_what_was_staged_blocks_nobody(bench: Bench, monk
     assert (bench.a / "file").read_bytes() == b"old"
 
 
-def test_what_one_project_keeps_from_being_taken_back_is_taken_back_in_the_others(
+def test_a_step_that_cannot_be_reverted_does_not_stop_reverts_in_other_projects(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bench.b / "victim").write_bytes(b"old")
@@ -96,7 +96,7 @@ def test_what_one_project_keeps_from_being_taken_back_is_taken_back_in_the_other
     assert (bench.b / "victim").read_bytes() == b"old"
 
 
-def test_a_tree_deeper_than_any_stack_is_removed(tmp_path: Path) -> None:
+def test_a_directory_tree_deeper_than_the_stack_is_removed(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         here = os.dup(fd)
@@ -112,9 +112,7 @@ def test_a_tree_deeper_than_any_stack_is_removed(tmp_path: Path) -> None:
         os.close(fd)
 
 
-def test_a_directory_in_the_place_of_a_replaced_file_is_left_alone(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_in_place_of_a_replaced_file_is_kept(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     (bench.a / "file").write_bytes(b"old")
 
     def plant() -> None:
@@ -125,6 +123,6 @@ def test_a_directory_in_the_place_of_a_replaced_file_is_left_alone(
 
     before_call(monkeypatch, "remove_file", plant)
     bench.apply(lambda draft: draft.write(path("a/file"), b"new"))
-    bench.engine.wait_until_tidy()
+    bench.engine.wait_until_removed()
     assert (bench.a / "file").read_bytes() == b"new"
     assert (temporary(bench.a) / "mine").read_bytes() == b"kept"

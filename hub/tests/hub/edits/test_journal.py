@@ -1,4 +1,4 @@
-"""The journal keeps edits for as long as was promised, and a torn or damaged end costs no more than that."""
+"""The journal keeps edits as long as configured, and damage costs no more than the damaged record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAY = 86400.0
 
 
 class Clock:
-    """A clock that is set."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -32,14 +32,14 @@ class Clock:
 
 
 def with_journal(bench: Bench, max_bytes: int, max_age: float = 1e9, clock: Callable[[], float] | None = None) -> None:
-    """Have the bench's engine use another journal in the same directory."""
+    """Reopen the journal of the bench with other limits."""
     bench.engine.close()
     bench.journal = Journal(bench.journal_directory, max_bytes, max_age, **({"clock": clock} if clock else {}))
     bench.engine = EditEngine(bench.workspaces, bench.journal)
 
 
 def settle(bench: Bench) -> None:
-    """Have all that was committed settled now and not a moment later; what has not ended is not dropped."""
+    """Sync everything now instead of shortly afterwards, because unfinished edits are not removed."""
     bench.engine.close()
     bench.engine = EditEngine(bench.workspaces, bench.journal)
 
@@ -57,7 +57,7 @@ def write(bench: Bench, content: bytes) -> str:
 # Retention ------------------------------------------------------------------------------------------------------------
 
 
-def test_by_size_the_total_stays_bounded_the_oldest_go_and_the_newest_can_be_undone(bench: Bench) -> None:
+def test_the_oldest_edits_are_removed_when_the_journal_exceeds_its_size(bench: Bench) -> None:
     with_journal(bench, MEBIBYTE)
     edits, largest = [], 0
     for number in range(120):
@@ -76,7 +76,7 @@ def test_by_size_the_total_stays_bounded_the_oldest_go_and_the_newest_can_be_und
     assert bench.journal.get(edits[0]) is None
 
 
-def test_by_age_an_edit_is_no_longer_given_and_its_room_is_freed(bench: Bench) -> None:
+def test_edits_that_exceed_the_age_are_removed(bench: Bench) -> None:
     clock = Clock()
     with_journal(bench, 64 * MEBIBYTE, 30 * DAY, clock)
     old = [write(bench, os.urandom(1_000_000)) for _ in range(20)]
@@ -93,7 +93,7 @@ def test_by_age_an_edit_is_no_longer_given_and_its_room_is_freed(bench: Bench) -
     bench.undo(new)
 
 
-def test_what_is_unfinished_is_never_dropped_however_old_and_however_much_there_is(bench: Bench) -> None:
+def test_an_unfinished_edit_is_never_removed(bench: Bench) -> None:
     plant(bench)
     before = bench.tree()
     bench.close()
@@ -123,8 +123,8 @@ def test_what_is_unfinished_is_never_dropped_however_old_and_however_much_there_
     assert bench.tree() == before or len(bench.standing()) > 0
 
 
-def test_dropping_what_is_old_does_not_make_an_older_edit_unfinished_again(tmp_path: Path) -> None:
-    """How an edit ended may be noted in a later segment than the edit; it must not go without it."""
+def test_removing_segments_does_not_make_an_ended_edit_unfinished(tmp_path: Path) -> None:
+    """The end of an edit may be in a later segment than the edit, which must not be removed first."""
 
     def write(kind: str, edit: str, content: bytes = b"") -> None:
         journal.write(kind, edit, None, content, {"projects": ["a"], "boot": ""})
@@ -155,7 +155,7 @@ def copy_of(bench: Bench, base: Path) -> Bench:
     return Bench(base)
 
 
-def test_a_journal_torn_at_any_byte_of_its_last_record_is_read_up_to_there_and_goes_on(quick_path: Path) -> None:
+def test_a_journal_cut_at_any_byte_of_its_last_record_is_read_up_to_there_and_continues(quick_path: Path) -> None:
     bench = Bench(quick_path / "bench")
     first = write(bench, b"1")
     bench.close()
@@ -195,7 +195,7 @@ def test_whatever_follows_the_last_record_is_cut_off(bench: Bench, damage: bytes
     assert (bench.a / "file").read_bytes() == b"1"
 
 
-def test_damage_in_the_middle_of_a_record_is_told_when_that_edit_is_undone_and_the_others_can_be(bench: Bench) -> None:
+def test_a_damaged_record_only_prevents_the_undo_of_its_edit(bench: Bench) -> None:
     with_journal(bench, MEBIBYTE)
     edits = [write(bench, bytes([65 + number]) * 40_000) for number in range(12)]
     bench.close()
@@ -232,7 +232,7 @@ def test_a_damaged_header_in_an_older_segment_loses_no_later_segment(bench: Benc
 # One after the other --------------------------------------------------------------------------------------------------
 
 
-def test_two_journals_one_after_the_other_continue_and_number_their_files_on(bench: Bench) -> None:
+def test_a_reopened_journal_continues_the_numbers_of_its_segments(bench: Bench) -> None:
     names: list[list[str]] = []
     edits = []
     for _ in range(3):
@@ -254,7 +254,7 @@ def test_ids_are_unique_also_within_one_second_and_between_threads(bench: Bench)
     assert len(set(ids)) == len(ids)
 
 
-def test_edits_are_listed_in_the_order_in_which_they_were_made_with_who_and_by_what(bench: Bench) -> None:
+def test_edits_are_listed_in_order_with_subject_and_tool(bench: Bench) -> None:
     edits = [write(bench, str(number).encode()) for number in range(5)]
     bench.restart()
     entries = bench.journal.entries()
@@ -264,7 +264,7 @@ def test_edits_are_listed_in_the_order_in_which_they_were_made_with_who_and_by_w
     assert entries[0].about["projects"] == ["a"]
 
 
-def test_what_was_refused_or_only_previewed_is_not_listed_afterwards(bench: Bench) -> None:
+def test_refused_edits_and_previews_are_not_listed(bench: Bench) -> None:
     plant(bench)
     bench.apply(delete_directories, preview=True)
     draft = bench.draft()
@@ -277,7 +277,7 @@ def test_what_was_refused_or_only_previewed_is_not_listed_afterwards(bench: Benc
     assert bench.journal.entries() == []
 
 
-def test_only_its_owner_reads_the_journal(bench: Bench) -> None:
+def test_only_the_owner_can_read_the_journal(bench: Bench) -> None:
     write(bench, b"secret")
     assert bench.journal_directory.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in bench.journal_directory.iterdir()} == {0o600}

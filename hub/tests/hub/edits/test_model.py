@@ -1,4 +1,4 @@
-"""Random edits leave the disk as a model of a file system says, and can be undone and done again."""
+"""After random edits, the disk equals a model of a file system; and they can be undone and redone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONTENTS = st.sampled_from([b"", b"1", b"2\n"])
 
 
 class Unclear(Exception):
-    """Something is to be made below a link that leads nowhere; no promise is given of that."""
+    """Something is created below a dangling link, for which nothing is guaranteed."""
 
 
 class Linked(Trees):
@@ -144,7 +144,7 @@ def at(path: Names) -> WorkspacePath:
 
 @BOUNDED
 @given(edits=EDITS)
-def test_the_disk_is_as_the_model_after_every_edit_and_as_before_after_its_undoing(
+def test_the_disk_equals_the_model_after_every_edit_and_is_restored_by_undo(
     edits: list[list[Operation]],
 ) -> None:
     with a_bench({}) as bench:
@@ -155,7 +155,7 @@ def test_the_disk_is_as_the_model_after_every_edit_and_as_before_after_its_undoi
 
 @BOUNDED
 @given(links=LINKS, edits=EDITS)
-def test_through_links_an_edit_is_as_the_model_or_refused_whole(
+def test_edits_through_links_equal_the_model_or_are_refused(
     links: dict[str, str], edits: list[list[Operation]]
 ) -> None:
     with a_bench(links) as bench:
@@ -214,7 +214,7 @@ def apply_and_compare(bench: Bench, operations: list[Operation]) -> None:
 
 
 def drafted(bench: Bench, before: Trees, operations: list[Operation]) -> tuple[Trees, Draft]:
-    """Put in what the model can do; what it cannot do, a draft must refuse, and with it that draft is void."""
+    """Add a change to the model and the draft; the draft must refuse what the model refuses, and is then discarded."""
     after, taken = before.copy(), []
     draft = bench.draft()
     for operation in operations:
@@ -244,7 +244,7 @@ def is_refused(draft: Draft, operation: Operation) -> bool:
 
 
 def is_refused_whole(bench: Bench, draft: Draft) -> bool:
-    """A draft sees no link that it made itself lead elsewhere; then the engine refuses."""
+    """A draft does not see that its own changes make a link lead elsewhere; then the engine refuses."""
     before = read(bench)
     try:
         bench.engine.apply(draft.plan("test", "tester"))

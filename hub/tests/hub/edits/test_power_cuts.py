@@ -1,4 +1,4 @@
-"""What was told as done is there after a power cut, though names that changed last are as before again."""
+"""An edit that was answered survives a power cut, which undoes renames that were not synced."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.hub.edits import disk
-from codebuddy.hub.edits import engine as settling
+from codebuddy.hub.edits import disk, engine
 from codebuddy.hub.edits.journal import Journal
 
 from .bench import Bench, around_disk, die, survives
@@ -22,7 +21,7 @@ SCENARIOS = pytest.mark.parametrize("scenario", [*APPLIED, *UNDONE], ids=lambda 
 
 
 class PowerCut:
-    """Notes what a power cut takes back: changed names and modes, and removals; what was synced it does not."""
+    """Records what a power cut undoes: renames, mode changes and removals."""
 
     def __init__(self) -> None:
         self._takes_back: list[Callable[[], object]] = []
@@ -43,17 +42,17 @@ class PowerCut:
         return call(*arguments)
 
     def happens(self, number: int) -> bool:
-        """Take back the last of them; say whether there were so many."""
+        """Undo the last `number` of them; say whether there were as many."""
         for take_back in list(reversed(self._takes_back))[:number]:
             take_back()
         return number <= len(self._takes_back)
 
 
 @SCENARIOS
-def test_an_edit_that_was_told_as_done_is_there_after_a_power_cut(
+def test_an_edit_that_was_answered_survives_a_power_cut(
     scenario: Scenario, quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settling, "_SECONDS", 3600)  # the power is cut before
+    monkeypatch.setattr(engine, "_SYNC_DELAY_SECONDS", 3600)  # the power is cut before
     planned = Bench(quick_path / "planned")
     scenario.work(planned, scenario.plant(planned))
     after = planned.tree()
@@ -87,7 +86,7 @@ def test_an_edit_that_was_told_as_done_is_there_after_a_power_cut(
 
 
 class Order:
-    """Notes in which order things are written, synced and put in their places."""
+    """Checks the order in which files are written, synced and renamed."""
 
     def __init__(self) -> None:
         self.unsynced: set[tuple[int, int]] = set()
@@ -116,9 +115,7 @@ def identity(fd: int) -> tuple[int, int]:
 
 
 @SCENARIOS
-def test_nothing_takes_its_place_before_its_content_and_the_record_are_on_the_disk(
-    scenario: Scenario, quick_path: Path
-) -> None:
+def test_nothing_is_renamed_before_its_content_and_record_are_synced(scenario: Scenario, quick_path: Path) -> None:
     bench = Bench(quick_path / "bench")
     planted = scenario.plant(bench)
     bench.engine.close()
@@ -130,8 +127,8 @@ def test_nothing_takes_its_place_before_its_content_and_the_record_are_on_the_di
     assert order.too_early == []
 
 
-def test_that_order_is_seen_to_be_broken(quick_path: Path) -> None:
-    """The test above would see it."""
+def test_the_check_of_the_order_detects_missing_syncs(quick_path: Path) -> None:
+    """The test above would notice."""
     bench = Bench(quick_path / "bench")
     order = Order()
 

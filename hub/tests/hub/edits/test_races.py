@@ -1,4 +1,4 @@
-"""Several who edit at once through one engine: one of two wins, no update is lost, nobody waits for ever."""
+"""Concurrent edits in one engine: one of two conflicting edits succeeds, no update is lost, and none deadlocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .bench import Bench, Write, path
 
 
 def together(*works: Callable[[], Outcome]) -> list[Outcome | ToolError]:
-    """Do several things at once; gives what each gives, or how it is refused."""
+    """Run functions in parallel; return the result or error of each."""
     results: dict[int, Outcome | ToolError] = {}
     start = threading.Barrier(len(works))
 
@@ -36,7 +36,7 @@ def together(*works: Callable[[], Outcome]) -> list[Outcome | ToolError]:
     return [results[number] for number in range(len(works))]
 
 
-def test_of_two_with_the_same_expected_hash_exactly_one_wins(bench: Bench) -> None:
+def test_of_two_edits_with_the_same_expected_hash_exactly_one_succeeds(bench: Bench) -> None:
     content = b"0"
     (bench.a / "file").write_bytes(content)
     for number in range(200):
@@ -83,7 +83,7 @@ def test_appending_by_many_threads_with_retries_loses_no_line(bench: Bench) -> N
     assert sorted(written) == sorted(f"{who}.{number}" for who in range(8) for number in range(10))
 
 
-def test_edits_that_take_the_same_files_in_any_order_do_not_wait_for_each_other_for_ever(bench: Bench) -> None:
+def test_edits_of_the_same_files_in_any_order_do_not_deadlock(bench: Bench) -> None:
     names = ["a/one", "a/two", "b/one", "b/two"]
     for name in names:
         (bench.base / name).write_bytes(b"")
@@ -118,10 +118,10 @@ def test_edits_that_take_the_same_files_in_any_order_do_not_wait_for_each_other_
     ],
     ids=["move", "delete", "carry over"],
 )
-def test_what_races_with_a_directory_that_goes_is_undone_one_after_the_other(
+def test_edits_that_race_with_the_deletion_of_a_directory_can_be_undone_in_turn(
     bench: Bench, one: Write, other: Write
 ) -> None:
-    """Edits that came out as if one was made after the other can be undone so, to exactly what was there."""
+    """Concurrent edits have the result of some order, and can be undone in the reverse order."""
     (bench.a / "dir").mkdir()
     (bench.a / "dir/in").write_bytes(b"old")
     before = bench.tree()

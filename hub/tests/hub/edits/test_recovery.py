@@ -1,4 +1,4 @@
-"""Recovery in unusual company: a project that is away, several edits at once, a preview, no renameat2."""
+"""Recovery in special cases: a missing project, several edits at once, a preview, no renameat2."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fresh(base: Path) -> Bench:
 
 
 def killed(bench: Bench, write: Write, around: Callable[..., Any], *, preview: bool = False) -> bool:
-    """Make an edit in a process that may be killed; say whether it was."""
+    """Make an edit in a process that may be killed; say whether it was killed."""
 
     def child() -> None:
         bench.open()
@@ -42,9 +42,7 @@ def killed(bench: Bench, write: Write, around: Callable[..., Any], *, preview: b
 
 
 @pytest.mark.parametrize("write", [several_files, move_files, delete_files], ids=lambda write: write.__name__)
-def test_while_a_project_of_the_edit_is_away_nothing_is_touched_and_it_is_ended_when_it_is_back(
-    write: Write, quick_path: Path
-) -> None:
+def test_recovery_waits_until_all_projects_of_an_edit_exist(write: Write, quick_path: Path) -> None:
     bench = fresh(quick_path / "whole")
     before = bench.tree()
     assert not killed(bench, write, lambda _, call, arguments: call(*arguments))
@@ -81,7 +79,7 @@ WHO = range(4)
 
 
 def write_all(bench: Bench, who: int, version: int) -> None:
-    """One edit over both projects, of files that are this one's alone."""
+    """One edit in both projects, of files that no other edit changes."""
     names = [f"{project}/{who}/{number}" for project in ("a", "b") for number in range(3)]
     content = f"{who} {version}\n".encode()
     bench.apply(lambda draft: [draft.write(path(name), content) for name in names])
@@ -95,7 +93,7 @@ def all_at_once(bench: Bench) -> None:
         thread.join()
 
 
-def test_several_edits_that_are_killed_at_once_are_each_whole_or_absent(quick_path: Path) -> None:
+def test_several_edits_killed_at_once_are_each_whole_or_absent(quick_path: Path) -> None:
     for number in count(1, 4):
         bench = Bench(quick_path / str(number))
         for who in WHO:
@@ -119,7 +117,7 @@ def test_several_edits_that_are_killed_at_once_are_each_whole_or_absent(quick_pa
             return
 
 
-def test_recovery_ends_one_edit_although_another_cannot_be_read(bench: Bench) -> None:
+def test_an_unreadable_edit_does_not_stop_the_recovery_of_another(bench: Bench) -> None:
     plant(bench)
     bench.close()
     before = bench.tree()
@@ -134,7 +132,7 @@ def test_recovery_ends_one_edit_although_another_cannot_be_read(bench: Bench) ->
     assert not bench.temporaries()
 
 
-def test_what_users_named_like_a_temporary_is_not_taken_for_one(bench: Bench) -> None:
+def test_a_file_named_similarly_to_a_temporary_file_is_kept(bench: Bench) -> None:
     plant(bench)
     (bench.a / ".codebuddy-mine.tmp").write_bytes(b"mine")
     bench.close()
@@ -147,7 +145,7 @@ def test_what_users_named_like_a_temporary_is_not_taken_for_one(bench: Bench) ->
 
 
 class SystemCalls:
-    """Kills this process at one of the calls that stand for renameat2."""
+    """Kills this process at one of the calls that replace renameat2."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         self._left = number
@@ -199,8 +197,8 @@ def test_without_renameat2_an_edit_killed_between_its_calls_is_whole_or_absent(
             return
 
 
-def test_an_engine_goes_on_after_recovery_as_if_nothing_had_been(bench: Bench) -> None:
-    """Twice the same crash in a row, then the same edits without one."""
+def test_an_engine_works_as_usual_after_recovery(bench: Bench) -> None:
+    """The same crash twice, then the same edit without one."""
     plant(bench)
     bench.close()
     before = bench.tree()

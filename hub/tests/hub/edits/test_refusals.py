@@ -1,4 +1,4 @@
-"""A disk that is full or read-only, and what is not there or may not be written: told, and nothing is done."""
+"""Full and read-only disks, missing directories and files that may not be written: an error, and nothing changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .bench import Bench, Write, around_disk, path
 
 @contextmanager
 def mounted(where: Path, options: str) -> Iterator[Path]:
-    """A small file system of its own."""
+    """A small separate file system."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", where], check=True)
     try:
         yield where
@@ -34,7 +34,7 @@ MOUNTS = pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts; faults 
 
 
 @MOUNTS
-def test_on_a_full_disk_an_edit_is_refused_whole_and_works_when_there_is_room_again(bench: Bench) -> None:
+def test_on_a_full_disk_an_edit_is_refused_and_works_once_there_is_room(bench: Bench) -> None:
     with mounted(bench.a, "size=256k"):
         bench.open()
         (bench.a / "one").write_bytes(b"old")
@@ -95,7 +95,7 @@ def test_on_a_read_only_mount_nothing_is_written_in_any_project(bench: Bench) ->
 # What is not there, or may not be -------------------------------------------------------------------------------------
 
 
-def test_a_directory_that_vanished_is_told_and_nothing_is_written(bench: Bench) -> None:
+def test_if_a_directory_vanished_nothing_is_written(bench: Bench) -> None:
     (bench.a / "dir").mkdir()
     (bench.a / "dir/in").write_bytes(b"old")
     draft = bench.draft()
@@ -108,7 +108,7 @@ def test_a_directory_that_vanished_is_told_and_nothing_is_written(bench: Bench) 
     assert bench.tree() == {}
 
 
-def test_a_directory_that_vanishes_while_it_is_staged_in_is_told_and_nothing_is_written(bench: Bench) -> None:
+def test_if_a_directory_vanishes_during_staging_nothing_is_written(bench: Bench) -> None:
     (bench.a / "dir").mkdir()
     (bench.a / "dir/in").write_bytes(b"old")
     left = [1]
@@ -124,7 +124,7 @@ def test_a_directory_that_vanishes_while_it_is_staged_in_is_told_and_nothing_is_
     assert bench.tree() == {}
 
 
-def test_a_project_that_is_not_mounted_is_told(bench: Bench) -> None:
+def test_a_project_that_is_not_mounted_is_reported(bench: Bench) -> None:
     draft = bench.draft()
     draft.write(path("b/new"), b"new")
     draft.write(path("a/new"), b"new")
@@ -146,7 +146,7 @@ def test_a_file_marked_read_only_is_not_rewritten(bench: Bench) -> None:
     assert bench.tree() == before
 
 
-def test_more_files_than_may_be_open_at_once_are_refused_whole_or_written_whole(bench: Bench) -> None:
+def test_an_edit_of_more_files_than_may_be_open_is_whole_or_refused(bench: Bench) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 60, limits[1]))
     try:

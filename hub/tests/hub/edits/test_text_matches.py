@@ -1,4 +1,4 @@
-"""The places of a rename that are found by their text, told apart from those that a language server names."""
+"""Occurrences of a renamed symbol that are found by their text and not reported by a language server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def edit(line: int, column: int, end_line: int, end_column: int) -> RangeEdit:
     return RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text="new")
 
 
-def test_a_place_is_left_out_exactly_when_an_edit_covers_it() -> None:
+def test_an_occurrence_is_left_out_exactly_when_an_edit_covers_it() -> None:
     chance = random.Random(4)
     for _ in range(300):
         edits = []
@@ -36,13 +36,13 @@ def test_a_place_is_left_out_exactly_when_an_edit_covers_it() -> None:
         assert [(at.line, at.column) for file in left for at in file.places] == expected
 
 
-def test_edits_of_other_files_leave_a_place_and_a_file_that_is_written_anew_has_none() -> None:
+def test_edits_of_other_files_keep_an_occurrence_and_a_replaced_file_has_none() -> None:
     files = [word_file((1, 1)), word_file((1, 1), path="p/b")]
     changes = [FileChange(path="p/c", edits=[edit(1, 1, 1, 4)]), FileChange(path="p/b", content="new")]
     assert without_renamed(files, changes) == files[:1]
 
 
-def test_very_many_places_and_edits_are_not_compared_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_occurrences_and_edits_are_not_compared_pairwise(monkeypatch: pytest.MonkeyPatch) -> None:
     count, looked, read = 2000, 0, RangeEdit.__getattribute__
 
     def counted(self: RangeEdit, name: str) -> Any:
@@ -71,18 +71,18 @@ def meant(old_name: str, told: str | None = None, *, elsewhere: bool = False, **
     ("name", "column"),
     [("foo", 1), ("foo", 4), ("secretKey", 9), ("secretKey", 18), ("type", 20), ("open", LINE.index("#open") + 1)],
 )
-def test_a_name_at_the_column_is_meant(name: str, column: int) -> None:
+def test_a_name_at_the_given_column_is_accepted(name: str, column: int) -> None:
     meant(name, line=3, column=column)
 
 
 @pytest.mark.parametrize("place", [{"line": 3, "column": 1}, {"line": 3, "column": 19}, {"line": 2, "column": 9}])
-def test_a_name_elsewhere_than_at_the_column_is_refused(place: dict[str, int]) -> None:
+def test_a_name_that_is_not_at_the_given_column_is_refused(place: dict[str, int]) -> None:
     with pytest.raises(ToolError, match="does not") as refused:
         meant("secretKey", **place)
     assert refused.value.code == "bad_answer"
 
 
-def test_other_projects_are_not_asked_for_another_symbol_than_the_caller_named() -> None:
+def test_other_projects_are_not_asked_for_a_symbol_that_the_caller_did_not_name() -> None:
     meant("secretKey", "Outer/Box/secretKey", symbol="Box/secretKey", elsewhere=True)
     meant("secretKey", "Vault/secretKey", symbol="Box/secretKey")  # what it is called is its project's own matter
     for told in ("Vault/secretKey", "MyBox/secretKey", "secretKey", None):

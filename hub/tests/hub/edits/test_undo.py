@@ -1,4 +1,4 @@
-"""Every edit can be undone, and its undoing too; what somebody changed since is not overwritten."""
+"""Every edit can be undone, also an undo; what another process changed since is not overwritten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from codebuddy.files.text import content_hash
-from codebuddy.hub.edits.draft import ABSENT, Draft
+from codebuddy.hub.edits.disk_view import ABSENT
+from codebuddy.hub.edits.draft import Draft
 from codebuddy.tool import ToolError
 
 from .bench import Bench, Write, path
@@ -16,7 +17,7 @@ from .scenarios import WRITES, nested_directories, plant, several_files
 
 
 @pytest.mark.parametrize("write", WRITES, ids=lambda write: write.__name__)
-def test_every_kind_of_edit_is_undone_done_again_and_undone_again_exactly(bench: Bench, write: Write) -> None:
+def test_every_kind_of_edit_can_be_undone_redone_and_undone_again_exactly(bench: Bench, write: Write) -> None:
     plant(bench)
     before = bench.tree()
     edit = bench.apply(write).edit
@@ -30,7 +31,7 @@ def test_every_kind_of_edit_is_undone_done_again_and_undone_again_exactly(bench:
     assert not bench.temporaries()
 
 
-def test_edits_are_undone_one_by_one_back_to_the_first(bench: Bench) -> None:
+def test_edits_can_be_undone_one_by_one_back_to_the_first(bench: Bench) -> None:
     plant(bench)
     trees, edits = [bench.tree()], []
     for write in (several_files, move_about, fill_up):
@@ -52,7 +53,7 @@ def fill_up(draft: Draft) -> None:
     draft.delete(path("b/dir/from a/sub"), recursive=True)
 
 
-def test_the_undoing_tells_what_it_undoes_and_changes_the_same_files(bench: Bench) -> None:
+def test_an_undo_records_what_it_undoes_and_changes_the_same_files(bench: Bench) -> None:
     plant(bench)
     done = bench.apply(several_files)
     undone = bench.undo(done.edit)
@@ -67,7 +68,7 @@ def test_the_undoing_tells_what_it_undoes_and_changes_the_same_files(bench: Benc
 
 
 def refused_undo(bench: Bench, write: Write, change: Callable[[Bench], object]) -> ToolError:
-    """Apply, let somebody change something, undo; gives the refusal, after which nothing has changed."""
+    """Apply, let another process change something, undo, and return the error."""
     edit = bench.apply(write).edit
     change(bench)
     before, standing = bench.tree(), len(bench.standing())
@@ -79,7 +80,7 @@ def refused_undo(bench: Bench, write: Write, change: Callable[[Bench], object]) 
     return caught.value
 
 
-def test_a_file_changed_since_is_told_with_both_hashes_and_nothing_is_undone(bench: Bench) -> None:
+def test_undo_refuses_a_file_that_changed_since_with_both_hashes(bench: Bench) -> None:
     plant(bench)
     error = refused_undo(bench, several_files, lambda bench: (bench.b / "new").write_bytes(b"foreign"))
     assert "b/new" in error.message
@@ -87,7 +88,7 @@ def test_a_file_changed_since_is_told_with_both_hashes_and_nothing_is_undone(ben
     assert content_hash(b"foreign") in error.message
 
 
-def test_a_file_edited_since_through_the_engine_is_a_conflict_too_until_that_edit_is_undone(bench: Bench) -> None:
+def test_undo_refuses_a_file_that_was_edited_since_until_that_edit_is_undone(bench: Bench) -> None:
     plant(bench)
     before = bench.tree()
     first = bench.apply(several_files).edit
@@ -150,7 +151,7 @@ CASES: dict[str, tuple[Write, Callable[[Bench], object], str]] = {
 
 
 @pytest.mark.parametrize(("write", "change", "told"), CASES.values(), ids=CASES)
-def test_what_changed_since_is_told_and_nothing_is_undone(
+def test_undo_refuses_anything_that_changed_since(
     bench: Bench, write: Write, change: Callable[[Bench], object], told: str
 ) -> None:
     plant(bench)
@@ -169,7 +170,7 @@ def test_what_changed_since_is_told_and_nothing_is_undone(
     assert bench.tree() == before
 
 
-def test_what_was_written_since_into_a_moved_file_moves_back_with_it(bench: Bench) -> None:
+def test_content_written_since_into_a_moved_directory_moves_back_with_it(bench: Bench) -> None:
     plant(bench)
     edit = bench.apply(lambda draft: draft.move(path("a/dir"), path("a/moved"))).edit
     (bench.a / "moved/late").write_bytes(b"foreign")
@@ -183,7 +184,7 @@ def test_what_was_written_since_into_a_moved_file_moves_back_with_it(bench: Benc
 # Directories that came along ------------------------------------------------------------------------------------------
 
 
-def test_parents_that_came_with_a_file_go_with_it_when_they_are_empty(bench: Bench) -> None:
+def test_undo_removes_implied_parents_that_are_empty(bench: Bench) -> None:
     edit = bench.apply(nested_directories).edit
     assert (bench.a / "new/deep/er").is_dir()
     bench.undo(edit)
@@ -199,7 +200,7 @@ def test_parents_that_came_with_a_file_go_with_it_when_they_are_empty(bench: Ben
     ],
 )
 @pytest.mark.parametrize("kind", ["file", "link", "directory"])
-def test_parents_that_hold_something_else_by_now_stay_and_all_else_is_undone(
+def test_undo_keeps_implied_parents_that_hold_something_else(
     bench: Bench, late: str, kept: set[str], kind: str
 ) -> None:
     edit = bench.apply(
@@ -218,7 +219,7 @@ def test_parents_that_hold_something_else_by_now_stay_and_all_else_is_undone(
     assert (bench.b / "other/file").read_bytes() == b"2"
 
 
-def test_a_directory_that_was_asked_for_is_not_one_that_came_along(bench: Bench) -> None:
+def test_a_requested_directory_is_not_an_implied_parent(bench: Bench) -> None:
     edit = bench.apply(
         lambda draft: (draft.make_directory(path("a/asked")), draft.write(path("a/asked/file"), b""))
     ).edit

@@ -1,4 +1,4 @@
-"""On a file system that has no renameat2, edits are made in other steps, which come out the same."""
+"""On a file system without renameat2, edits take other system calls and have the same result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refuse(error: int) -> None:
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS])
 @pytest.mark.parametrize("scenario", [*APPLIED, *UNDONE], ids=lambda scenario: scenario.name)
-def test_without_exchange_and_rename_without_overwriting_edits_come_out_the_same(
+def test_without_renameat2_edits_have_the_same_result(
     scenario: Scenario, error: int, quick_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trees = []
@@ -40,7 +40,7 @@ def test_without_exchange_and_rename_without_overwriting_edits_come_out_the_same
     assert trees[:2] == trees[2:]
 
 
-def test_without_exchange_a_foreign_change_is_still_a_conflict_and_kept(
+def test_without_renameat2_a_change_by_another_process_is_a_conflict_and_kept(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk, "_exchange", lambda *_: refuse(errno.EINVAL))

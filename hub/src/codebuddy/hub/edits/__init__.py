@@ -1,4 +1,5 @@
-"""The edit engine: it applies edits whole or not at all, survives a crash at any instant, and can undo them.
+"""The edit engine: applies changes to files completely or not at all, survives crashes, and can undo every edit.
 
-Used by the hub's tools. A draft becomes prepared steps, the engine applies the steps, the journal records them.
+Used by the hub's tools through the `Editor`. A `Draft` collects changes into a `Plan`, `prepare` turns it into steps,
+`EditEngine` applies them, and the journal records both.
 """

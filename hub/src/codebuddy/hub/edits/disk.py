@@ -1,6 +1,6 @@
-"""Every call of an edit that changes something on the disk.
+"""Every call that changes the disk for an edit.
 
-The engine does nothing to the disk but through these functions, so a test can stop it before and after each of them.
+Edits change nothing except through these functions, so tests can stop an edit before and after each of them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from contextlib import suppress
 
 from codebuddy.files.confinement import exchange as _exchange
 from codebuddy.files.confinement import rename_new as _rename_new
-from codebuddy.hub.edits.draft import spare_name
+from codebuddy.hub.edits.disk_view import spare_name
 
 
 def create_file(directory: int, name: str, content: bytes) -> int:
-    """Create a file that only its owner may read, write it, and give the open descriptor, which the caller closes."""
+    """Create and write a file of mode 0o600; the caller closes the descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=directory)
     try:
@@ -33,7 +33,7 @@ def create_directory(directory: int, name: str, mode: int) -> None:
 
 
 def create_link(directory: int, name: str, target: bytes, owner: tuple[int, int] | None) -> None:
-    """Create a symbolic link; its owner as far as the user's rights allow."""
+    """Create a symbolic link, and set its owner if the hub's user may."""
     os.symlink(os.fsdecode(target), name, dir_fd=directory)
     if owner is not None:
         with suppress(OSError):
@@ -41,9 +41,9 @@ def create_link(directory: int, name: str, target: bytes, owner: tuple[int, int]
 
 
 def set_attributes(fd: int, owner: tuple[int, int] | None, mode: int, attributes: dict[str, bytes]) -> None:
-    """Give a file its owner, mode and extended attributes; the first and last as far as the user's rights allow."""
+    """Set a file's mode, and its owner and extended attributes if the hub's user may."""
     kept = owner is None or _chown(fd, *owner)
-    # Set-user-id for another user than before would be a gift.
+    # Without the old owner, set-user-id would give rights to another user.
     os.fchmod(fd, mode if kept else mode & 0o777)
     for name, value in attributes.items():
         with suppress(OSError):
@@ -57,14 +57,14 @@ def _chown(fd: int, owner: int, group: int) -> bool:
     try:
         os.fchown(fd, owner, group)
     except OSError:
-        with suppress(OSError):  # the group alone may be changed to one that the user is in
+        with suppress(OSError):  # a user may give a file to a group that they are in
             os.fchown(fd, -1, group)
         return False
     return True
 
 
 def change_mode(directory: int, name: str, mode: int) -> None:
-    """Set the mode of a file or directory, not following a link."""
+    """Set the mode of a file or directory, without following links."""
     fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=directory)
     try:
         os.fchmod(fd, mode)
@@ -73,7 +73,7 @@ def change_mode(directory: int, name: str, mode: int) -> None:
 
 
 def overwrite(fd: int, content: bytes) -> None:
-    """Write a file's whole content in place."""
+    """Replace a file's whole content in place."""
     rest, offset = memoryview(content), 0
     while rest:
         written = os.pwrite(fd, rest, offset)
@@ -82,12 +82,9 @@ def overwrite(fd: int, content: bytes) -> None:
 
 
 def exchange(directory: int, temporary: str, name: str) -> None:
-    """Swap two names of a directory in one step.
+    """Exchange two names in a directory atomically.
 
-    Where the file system has no such step, the file gets `spare_name` first, and is nowhere without a name.
-
-    Raises:
-        FileNotFoundError: one of them is not there.
+    Where the file system cannot, the file first gets `spare_name` as a second name, so it always has one.
     """
     try:
         _exchange(directory, temporary, directory, name)
@@ -104,18 +101,14 @@ def exchange(directory: int, temporary: str, name: str) -> None:
 
 
 def rename(source: int, name: str, target: int, new_name: str) -> None:
-    """Move a name, within a directory or between two, never over something that exists.
-
-    Raises:
-        FileExistsError: the new name is taken.
-    """
+    """Rename a file or directory; raises `FileExistsError` instead of replacing something."""
     try:
         _rename_new(source, name, target, new_name)
         return
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS):
             raise
-    # A file system that cannot promise it: the look just before has to do.
+    # The file system cannot check and rename atomically, so check just before.
     try:
         os.stat(new_name, dir_fd=target, follow_symlinks=False)
     except FileNotFoundError:
@@ -125,15 +118,15 @@ def rename(source: int, name: str, target: int, new_name: str) -> None:
 
 
 def remove_file(directory: int, name: str) -> None:
-    """Remove a file or link; nothing there is fine, and so is a directory, which is not ours."""
+    """Remove a file or link if it exists; a directory of this name is not the edit's, and stays."""
     with suppress(FileNotFoundError, IsADirectoryError):
         os.unlink(name, dir_fd=directory)
 
 
 def remove_tree(directory: int, name: str) -> None:
-    """Remove a file, link, or directory with all that is in it, following nothing; nothing there is fine.
+    """Remove a file, a link, or a directory with everything in it, if it exists; links are not followed.
 
-    Not by recursion: how deep a tree is, its project decides.
+    Not recursive: the project decides how deep the tree is.
     """
     try:
         os.unlink(name, dir_fd=directory)
@@ -142,23 +135,23 @@ def remove_tree(directory: int, name: str) -> None:
         return
     except IsADirectoryError:
         pass
-    open_ones: list[tuple[int, str]] = [(_open_own(directory, name), name)]
+    opened: list[tuple[int, str]] = [(_open_own(directory, name), name)]
     try:
-        while open_ones:
-            fd, own_name = open_ones[-1]
+        while opened:
+            fd, own_name = opened[-1]
             inner = _remove_files(fd)
             if inner is not None:
-                open_ones.append((_open_own(fd, inner), inner))
+                opened.append((_open_own(fd, inner), inner))
                 continue
-            os.close(open_ones.pop()[0])
-            os.rmdir(own_name, dir_fd=open_ones[-1][0] if open_ones else directory)
+            os.close(opened.pop()[0])
+            os.rmdir(own_name, dir_fd=opened[-1][0] if opened else directory)
     finally:
-        for fd, _ in open_ones:
+        for fd, _ in opened:
             os.close(fd)
 
 
 def _remove_files(directory: int) -> str | None:
-    """Remove what is in a directory up to the first directory; give the name of that, or None when it is empty."""
+    """Remove files until the first directory comes, and give its name; None if the directory is empty now."""
     for child in os.listdir(directory):
         try:
             os.unlink(child, dir_fd=directory)
@@ -170,7 +163,7 @@ def _remove_files(directory: int) -> str | None:
 
 
 def _open_own(directory: int, name: str) -> int:
-    """Open a directory whatever its mode, so that it can be emptied."""
+    """Open a directory to empty it, whatever its mode."""
     flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(name, os.O_PATH | flags, dir_fd=directory)
     try:
@@ -182,22 +175,22 @@ def _open_own(directory: int, name: str) -> int:
 
 
 def append(fd: int, data: bytes) -> None:
-    """Append to a file that was opened for it."""
+    """Append to a file that was opened with ``O_APPEND``."""
     _write_all(fd, data)
 
 
 def truncate(fd: int, size: int) -> None:
-    """Cut a file."""
+    """Truncate a file."""
     os.ftruncate(fd, size)
 
 
 def sync(fd: int) -> None:
-    """Wait until a file, or a directory's names, are on the disk."""
+    """Wait until a file, or the names in a directory, are on the disk."""
     os.fsync(fd)
 
 
 def sync_data(fd: int) -> None:
-    """Wait until a file's content is on the disk, and its size."""
+    """Wait until a file's content and size are on the disk."""
     os.fdatasync(fd)
 
 

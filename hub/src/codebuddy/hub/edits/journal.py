@@ -1,10 +1,13 @@
-"""The journal: an append-only log of edits, in segments. It decides after a crash, and it is what undo reads.
+"""The journal: an append-only log of edits in segments. Recovery and undo read it.
 
-A record is one line of JSON that says how long its two parts are (a document and raw content) and their checksums, then
-the parts. The first of an edit has all of it, and is there before anything is staged: ``edit``, or ``staging`` for a
-preview, which has only where leftovers are to be looked for. ``begun`` comes when all is staged, with the steps that
-follow, but for an edit of a single rename; then how it ended: ``applied``, ``reverted`` or ``discarded``; and
-``settled`` once the directories are on the disk too.
+A record is one line of JSON with the lengths and checksums of its two parts, followed by the parts: a JSON document and
+raw content. The kinds of records of an edit, in order:
+
+- ``edit`` has all of it, and is written before anything is staged; a preview has ``staging`` instead, which only says
+  where to look for leftovers.
+- ``begun`` has the steps, once everything is staged; an edit of a single rename does without.
+- ``applied``, ``reverting``, ``reverted`` or ``discarded`` say how it ended.
+- ``settled`` says that the directories are on the disk too.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.draft import Change, Node, Spot
+from codebuddy.hub.edits.disk_view import DirectoryEntry, Node
+from codebuddy.hub.edits.draft import Change
 from codebuddy.hub.edits.steps import Chmod, Create, Move, Overwrite, Remove, Replace, Step
 
 _SUFFIX = ".journal"
@@ -32,12 +37,12 @@ _ENDED = frozenset({"settled", "reverted"})
 _MAX_SEGMENT_BYTES = 16 * 1024 * 1024
 _MIN_SEGMENT_BYTES = 64 * 1024
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # one encoder: json.dumps would make one each time
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would create an encoder every time
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a record's parts are, and their checksums."""
+class _Position:
+    """Where a record's two parts are: the offset of the first, their lengths and checksums."""
 
     segment: _Segment
     offset: int
@@ -48,7 +53,6 @@ class Place:
 
     @property
     def end(self) -> int:
-        """Where the record ends."""
         return self.offset + self.document + self.content + 1
 
 
@@ -57,24 +61,21 @@ class Entry:
     """An edit in the journal.
 
     Args:
-        id: its id.
         at: when it was made, in seconds since the epoch.
-        state: how far it got, as of its last record.
-        about: what its first record says of it.
-        place: where its first record is.
-        begun: where the record is with which it began, if there is one.
+        state: the kind of its last record.
+        about: its tool, subject, projects, the edit that it undoes, and the boot id.
     """
 
     id: str
     at: float
     state: str
     about: dict[str, Any] = field(default_factory=dict)
-    place: Place | None = None
-    begun: Place | None = None
+    position: _Position | None = None
+    begun: _Position | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left to be done for it."""
+        """Whether nothing is left to do for it."""
         return self.state in _ENDED
 
 
@@ -90,17 +91,15 @@ class _Segment:
 
 
 class Journal:
-    """The journal in a directory. Safe to be used from several threads.
+    """The journal in a directory of its own, which is created if necessary. Thread-safe.
 
     Args:
-        directory: of its own; created if it is missing.
-        max_bytes: so much is kept; what is older goes first, in segments.
-        max_age_seconds: so long it is kept.
-        clock: gives the time.
-        alone: keep every other process that asks for the same off this journal, while this one lives.
+        max_bytes: size that is kept; older segments are removed.
+        max_age_seconds: how long edits are kept.
+        alone: lock the journal against other processes that ask for the same, for the lifetime of this object.
 
     Raises:
-        BlockingIOError: another process keeps us off it.
+        BlockingIOError: another process has locked it.
         OSError: it cannot be read or written.
     """
 
@@ -119,7 +118,7 @@ class Journal:
         self._entries: dict[str, Entry] = {}
         self._boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if alone:  # before anything is read: what looks like a torn record may be one that another is just writing
+        if alone:  # before reading: what looks like a torn record may be one that another process is writing
             held = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             weakref.finalize(self, os.close, held)
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -132,20 +131,20 @@ class Journal:
 
     @property
     def boot(self) -> str:
-        """What tells one run of the machine from the next: after a power cut the disk may lack what was not synced."""
+        """The boot id: when it has changed, the disk may lack what was not synced before a power cut."""
         return self._boot
 
     def new_id(self) -> str:
-        """Give an id that no other edit has."""
+        """Generate a unique edit id."""
         return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(self._clock()))}-{os.urandom(4).hex()}"
 
     def entries(self) -> list[Entry]:
-        """Give what is kept, the oldest first."""
+        """List the edits that are kept, the oldest first."""
         with self._lock:
             return [entry for entry in self._entries.values() if self._is_kept(entry)]
 
     def get(self, edit: str) -> Entry | None:
-        """Give an edit; None if there is none of that id, or no more."""
+        """Get an edit; None if it is unknown or no longer kept."""
         with self._lock:
             entry = self._entries.get(edit)
             return entry if entry is not None and self._is_kept(entry) else None
@@ -156,11 +155,7 @@ class Journal:
     def write(
         self, kind: str, edit: str, document: Any = None, content: bytes = b"", about: dict[str, Any] | None = None
     ) -> Callable[[], None]:
-        """Append a record; give what waits until it is on the disk.
-
-        Raises:
-            OSError: it cannot be written, and nothing of it was.
-        """
+        """Append a record, or no part of it (`OSError`). The returned function waits until it is on the disk."""
         raw = b"" if document is None else _encode(document).encode()
         checksums = _checksum(raw), _checksum(content)
         header = {
@@ -180,47 +175,35 @@ class Journal:
             segment = self._segments[-1]
             self._append(segment, b"".join((line, raw, content, b"\n")))
             offset = segment.size - len(raw) - len(content) - 1
-            self._note(header, Place(segment, offset, len(raw), len(content), *checksums))
+            self._note(header, _Position(segment, offset, len(raw), len(content), *checksums))
         return lambda: disk.sync_data(segment.fd)
 
     def note(self, edit: str, state: str) -> None:
-        """Note how far an edit got, for whoever asks now; a record of it comes later."""
+        """Set the state of an edit in memory; its record is written later."""
         with self._lock:
             if edit in self._entries:
                 self._entries[edit].state = state
 
     def sync(self) -> None:
-        """Wait until all that was written is on the disk; a segment before the last was synced when it ended."""
+        """Wait until all records are on the disk; segments before the last were synced when they ended."""
         disk.sync_data(self._segments[-1].fd)
 
     def read(self, entry: Entry) -> tuple[Any, bytes]:
-        """Give the document and the content of an edit's first record.
-
-        Raises:
-            ValueError: what is there is damaged.
-        """
-        place = entry.place
-        if place is None:
+        """Read the document and the content of an edit's first record; raises `ValueError` if it is damaged."""
+        position = entry.position
+        if position is None:
             return None, b""
-        content = os.pread(place.segment.fd, place.content, place.offset + place.document)
-        if _checksum(content) != place.content_checksum:
+        content = os.pread(position.segment.fd, position.content, position.offset + position.document)
+        if _checksum(content) != position.content_checksum:
             raise ValueError(f"a record of edit {entry.id} is damaged")
         return self.read_document(entry), content
 
     def read_document(self, entry: Entry) -> Any:
-        """Give the document of an edit's first record, without reading the content.
-
-        Raises:
-            ValueError: what is there is damaged.
-        """
-        return _document(entry, entry.place)
+        """Read only the document of an edit's first record; raises as `read`."""
+        return _document(entry, entry.position)
 
     def read_begun(self, entry: Entry) -> Any:
-        """Give the document of the record with which an edit began; None if there is none.
-
-        Raises:
-            ValueError: what is there is damaged.
-        """
+        """Read the document of an edit's ``begun`` record; None if it has none. Raises as `read`."""
         return _document(entry, entry.begun)
 
     # Writing ---------------------------------------------------------------------------------------------------------
@@ -245,9 +228,9 @@ class Journal:
             os.close(fd)
 
     def _prune(self) -> None:
-        """Drop segments that are too much or too old, up to the first that holds what is unfinished.
+        """Remove the oldest segments while they exceed size or age, but none that has an unfinished edit.
 
-        Never one out of the middle: it may tell how an edit ended that stays.
+        Never a later one: it may have the end of an edit that is kept.
         """
         while len(self._segments) > 1:
             oldest = self._segments[0]
@@ -264,67 +247,62 @@ class Journal:
     # Reading ---------------------------------------------------------------------------------------------------------
 
     def _read(self, segment: _Segment) -> None:
-        """Note what a segment holds; what a crash left half-written at its end is cut off."""
+        """Read a segment; a record that a crash left half-written at the end of the last one is cut off."""
         is_last = segment is self._segments[-1]
         end = 0
-        for header, place in self._records(segment, check=is_last):
-            self._note(header, place)
-            end = place.end
+        for header, position in self._records(segment, check=is_last):
+            self._note(header, position)
+            end = position.end
         if is_last and end < segment.size:
             disk.truncate(segment.fd, end)
             segment.size = end
 
-    def _records(self, segment: _Segment, *, check: bool) -> Iterator[tuple[dict[str, Any], Place]]:
+    def _records(self, segment: _Segment, *, check: bool) -> Iterator[tuple[dict[str, Any], _Position]]:
         with open(segment.fd, "rb", closefd=False) as file:
             file.seek(0)
             while line := file.readline():
                 try:
                     header = json.loads(line)
                     sizes = int(header["document"]), int(header["content"])
-                    place = Place(segment, file.tell(), *sizes, *map(str, header["sha256"]))
+                    position = _Position(segment, file.tell(), *sizes, *map(str, header["sha256"]))
                     _require_header(header)
                 except (ValueError, KeyError, TypeError):
                     return
-                if place.end > segment.size:
+                if position.end > segment.size:
                     return
                 if check:
-                    if _checksum(file.read(place.document)) != place.checksum:
+                    if _checksum(file.read(position.document)) != position.checksum:
                         return
-                    if _checksum(file.read(place.content)) != place.content_checksum:
+                    if _checksum(file.read(position.content)) != position.content_checksum:
                         return
-                file.seek(place.end)
-                yield header, place
+                file.seek(position.end)
+                yield header, position
 
-    def _note(self, header: dict[str, Any], place: Place) -> None:
+    def _note(self, header: dict[str, Any], position: _Position) -> None:
         kind, edit = header["kind"], header["id"]
         if kind in ("staging", "edit"):
-            place.segment.edits.add(edit)
-            self._entries[edit] = Entry(edit, header["at"], kind, header["about"], place)
+            position.segment.edits.add(edit)
+            self._entries[edit] = Entry(edit, header["at"], kind, header["about"], position)
         elif kind == "discarded":
             self._entries.pop(edit, None)
         else:
             for known in map(self._entries.get, header["about"].get("edits", [edit])):
                 if known is not None:
                     known.state = kind
-                    known.begun = place if kind == "begun" else known.begun
+                    known.begun = position if kind == "begun" else known.begun
 
 
 def _require_header(header: dict[str, Any]) -> None:
-    """See that a record says what it is.
-
-    Raises:
-        ValueError: it does not.
-    """
     texts, at, about = [header.get("kind"), header.get("id")], header.get("at"), header.get("about")
     if not all(isinstance(text, str) for text in texts) or not isinstance(at, float) or not isinstance(about, dict):
-        raise ValueError("a record that does not say what it is")
+        raise ValueError("the header of a record is incomplete")
 
 
-def _document(entry: Entry, place: Place | None) -> Any:
-    if place is None:
+def _document(entry: Entry, position: _Position | None) -> Any:
+    if position is None:
         return None
-    raw = os.pread(place.segment.fd, place.document, place.offset)
-    if _checksum(raw) != place.checksum:
+    raw = os.pread(position.segment.fd, position.document, position.offset)
+    if _checksum(raw) != position.checksum:
         raise ValueError(f"a record of edit {entry.id} is damaged")
     return json.loads(raw) if raw else None
 
@@ -333,12 +311,21 @@ def _checksum(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-OpenSpot = Callable[[WorkspacePath, int, str], Spot]
-"""Opens (directory, its inode, name in it)."""
+# What the records of an edit say --------------------------------------------------------------------------------------
+
+OpenEntry = Callable[[WorkspacePath, int, str], DirectoryEntry]
+"""Opens a directory entry: the directory's path and inode, and the name in it."""
+
+_STEPS = {kind.__name__: kind for kind in (Replace, Overwrite, Chmod, Create, Remove, Move)}
+_FIELDS: dict[type[Any], dict[str, Any]] = {
+    kind: {name: hint for name, hint in get_type_hints(kind).items() if name != "entry"}
+    for kind in (Change, *_STEPS.values())
+}
+"""The names and types of the recorded fields; the entry of a step is recorded beside its fields."""
 
 
 class Contents:
-    """Raw content, each piece once, told by where it begins and how long it is."""
+    """The raw content of a record: pieces without duplicates, each known by its start and length."""
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = bytearray(data)
@@ -346,11 +333,11 @@ class Contents:
 
     @property
     def data(self) -> bytes:
-        """All of it."""
+        """All pieces."""
         return bytes(self._data)
 
     def add(self, content: bytes) -> list[int]:
-        """Put a piece in; give where."""
+        """Add a piece, and give its start and length."""
         if content not in self._known:
             self._known[content] = [len(self._data), len(content)]
             self._data += content
@@ -363,133 +350,107 @@ class Contents:
 
 
 def write_path(path: WorkspacePath) -> list[str]:
-    """Give a path as a list: the project, then the names."""
+    """Give a path as JSON: the project, then the names."""
     return [path.project, *path.parts]
 
 
 def read_path(raw: list[str]) -> WorkspacePath:
-    """Undo `write_path`."""
+    """Read what `write_path` wrote."""
     return WorkspacePath(raw[0], tuple(raw[1:]))
 
 
 def write_change(change: Change, contents: Contents) -> dict[str, Any]:
-    """Give a change: of what was before with its content, of what came after with its hash."""
-    after = change.after
-    return {
-        "source": None if change.source is None else write_path(change.source),
-        "target": None if change.target is None else write_path(change.target),
-        "before": None if change.before is None else _write_node(change.before, contents),
-        "after": None if after is None else _write_node(after.without_content(), contents),
-    }
+    """Give a change as JSON: what was before with its content, what came after with its hash."""
+    after = None if change.after is None else change.after.without_content()
+    return _write_fields(replace(change, after=after), contents)
 
 
 def read_change(raw: dict[str, Any], contents: Contents | None) -> Change:
-    """Undo `write_change`; without contents, give hashes alone."""
-    return Change(
-        None if raw["source"] is None else read_path(raw["source"]),
-        None if raw["target"] is None else read_path(raw["target"]),
-        None if raw["before"] is None else _read_node(raw["before"], contents),
-        None if raw["after"] is None else _read_node(raw["after"], contents),
-    )
+    """Read what `write_change` wrote; without contents, only the hashes."""
+    return Change(**_read_fields(Change, raw, contents))
+
+
+def write_step(step: Step, contents: Contents) -> dict[str, Any]:
+    """Give a step as JSON, so that it can be created again after a crash."""
+    return {"step": type(step).__name__, **_write_entry(step.entry), **_write_fields(step, contents)}
+
+
+def read_step(raw: dict[str, Any], contents: Contents, open_entry: OpenEntry) -> Step:
+    """Read what `write_step` wrote."""
+    kind = _STEPS.get(raw["step"])
+    if kind is None:
+        raise ValueError(f"the journal has a step that this hub does not know: {raw['step']}")
+    return kind(_read_entry(raw, open_entry), **_read_fields(kind, raw, contents, open_entry))
+
+
+def _write_fields(value: Change | Step, contents: Contents) -> dict[str, Any]:
+    return {name: _write_value(getattr(value, name), contents) for name in _FIELDS[type(value)]}
+
+
+def _write_value(value: Any, contents: Contents) -> Any:
+    match value:
+        case bytes():
+            return contents.add(value)
+        case WorkspacePath():
+            return write_path(value)
+        case DirectoryEntry():
+            return _write_entry(value)
+        case Node():
+            return _write_node(value, contents)
+        case dict():  # by tuples of names, which cannot be keys in JSON
+            return list(value.items())
+    return value
+
+
+def _read_fields(kind: type[Any], raw: dict[str, Any], contents: Any, open_entry: Any = None) -> dict[str, Any]:
+    readers: dict[Any, Callable[[Any], Any]] = {
+        WorkspacePath: read_path,
+        Node: partial(_read_node, contents=contents),
+        DirectoryEntry: partial(_read_entry, open_entry=open_entry),
+        bytes: partial(Contents.get, contents),
+        dict: lambda pairs: {tuple(names): _tupled(value) for names, value in pairs},
+    }
+    found = {}
+    for name, hint in _FIELDS[kind].items():
+        expected = get_args(hint)[0] if type(None) in get_args(hint) else get_origin(hint) or hint
+        found[name] = None if raw[name] is None else readers.get(expected, _tupled)(raw[name])
+    return found
+
+
+def _tupled(raw: Any) -> Any:
+    return tuple(raw) if isinstance(raw, list) else raw
 
 
 def _write_node(node: Node, contents: Contents) -> dict[str, Any]:
-    raw: dict[str, Any] = {"kind": node.kind}
-    if node.content is not None:
-        raw["content"] = contents.add(node.content)
-    if node.hash is not None:
-        raw["hash"] = node.hash
-    if node.mode is not None:
-        raw["mode"] = node.mode
-    if node.owner is not None:
-        raw["owner"] = list(node.owner)
-    if node.attributes:
-        raw["attributes"] = {name: base64.b64encode(value).decode() for name, value in node.attributes.items()}
-    if node.implied:
-        raw["implied"] = True
-    return raw
+    attributes = {name: base64.b64encode(value).decode() for name, value in node.attributes.items()}
+    raw = {
+        "kind": node.kind,
+        "content": None if node.content is None else contents.add(node.content),
+        "hash": node.hash,
+        "mode": node.mode,
+        "owner": node.owner,
+        "attributes": attributes or None,
+        "implied": node.implied or None,
+    }
+    return {name: value for name, value in raw.items() if value is not None}
 
 
 def _read_node(raw: dict[str, Any], contents: Contents | None) -> Node:
-    owner = raw.get("owner")
     return Node(
         raw["kind"],
         contents.get(raw["content"]) if "content" in raw and contents is not None else None,
         raw.get("hash"),
         raw.get("mode"),
-        None if owner is None else (owner[0], owner[1]),
+        (raw["owner"][0], raw["owner"][1]) if "owner" in raw else None,
         {name: base64.b64decode(value) for name, value in raw.get("attributes", {}).items()},
         raw.get("implied", False),
     )
 
 
-def write_step(step: Step, contents: Contents) -> dict[str, Any]:
-    """Give a step as it can be made again after a crash."""
-    raw: dict[str, Any] = {"step": type(step).__name__, **write_spot(step.spot)}
-    match step:
-        case Replace():
-            raw |= {"temporary": step.temporary, "before": step.before, "after": step.after}
-            raw["identity"] = list(step.identity)
-        case Overwrite():
-            raw |= {"temporary": step.temporary, "before": step.before, "after": step.after}
-            raw["old"] = contents.add(step.old)
-        case Chmod():
-            raw |= {"before": step.before, "after": step.after}
-        case Create():
-            raw |= {"temporary": step.temporary, "after": step.after}
-            raw["inside"] = [[list(names), known] for names, known in step.inside.items()]
-        case Remove():
-            raw |= {"temporary": step.temporary, "before": step.before, "inode": step.inode}
-            raw["marks"] = [[list(names), list(mark)] for names, mark in step.marks.items()]
-        case Move():
-            raw |= {"target": write_spot(step.target), "inode": step.inode}
-    return raw
+def _write_entry(entry: DirectoryEntry) -> dict[str, Any]:
+    """Give the directory by path and inode: within an edit, one directory can take the path of another."""
+    return {"directory": write_path(entry.directory), "inode_of": os.fstat(entry.fd).st_ino, "name": entry.name}
 
 
-def read_step(raw: dict[str, Any], contents: Contents, open_spot: OpenSpot) -> Step:
-    """Undo `write_step`."""
-    spot = _read_spot(raw, open_spot)
-    match raw["step"]:
-        case "Replace":
-            return Replace(spot, raw["temporary"], raw["before"], raw["after"], tuple(raw["identity"]))
-        case "Overwrite":
-            return Overwrite(spot, raw["temporary"], raw["before"], raw["after"], contents.get(raw["old"]))
-        case "Chmod":
-            return Chmod(spot, raw["before"], raw["after"])
-        case "Create":
-            inside = {tuple(names): known for names, known in raw["inside"]}
-            return Create(spot, raw["temporary"], raw["after"], inside)
-        case "Remove":
-            marks = {tuple(names): tuple(mark) for names, mark in raw["marks"]}
-            return Remove(spot, raw["temporary"], raw["before"], raw["inode"], marks)
-        case "Move":
-            return Move(spot, _read_spot(raw["target"], open_spot), raw["inode"])
-    raise ValueError(f"the journal has a step that this hub does not know: {raw['step']}")
-
-
-def write_spot(spot: Spot) -> dict[str, Any]:
-    """Give a spot as a directory, by path and inode, and the name there.
-
-    The path alone does not name a directory: within an edit, one can take the path of another.
-    """
-    return {"directory": write_path(spot.directory), "inode_of": os.fstat(spot.fd).st_ino, "name": spot.name}
-
-
-def _read_spot(raw: dict[str, Any], open_spot: OpenSpot) -> Spot:
-    return open_spot(read_path(raw["directory"]), raw["inode_of"], raw["name"])
-
-
-def read_renames(steps: list[dict[str, Any]]) -> list[tuple[WorkspacePath, WorkspacePath]]:
-    """Give each rename that steps make, as (from, to)."""
-    renames = []
-    for raw in steps:
-        directory = read_path(raw["directory"])
-        here = directory.child(raw["name"])
-        match raw["step"]:
-            case "Move":
-                renames.append((here, read_path(raw["target"]["directory"]).child(raw["target"]["name"])))
-            case "Remove":
-                renames.append((here, directory.child(raw["temporary"])))
-            case "Create":
-                renames.append((directory.child(raw["temporary"]), here))
-    return renames
+def _read_entry(raw: dict[str, Any], open_entry: OpenEntry) -> DirectoryEntry:
+    return open_entry(read_path(raw["directory"]), raw["inode_of"], raw["name"])

@@ -1,4 +1,4 @@
-"""What an edit did, told: from the engine's outcome to the answer of a tool. Pure, and bounded in size."""
+"""From the outcome of an edit to the answer of a tool, which is bounded in size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash, decode, unified_diff
-from codebuddy.hub.edits.draft import Change, Drafted, Node
+from codebuddy.hub.edits.disk_view import Node
+from codebuddy.hub.edits.draft import Change, Drafted
 from codebuddy.hub.edits.engine import Outcome
 from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditResult, TouchedFile, WriteResult
 from codebuddy.tool import ToolError
@@ -16,11 +17,11 @@ from codebuddy.tool import ToolError
 MAX_DIFF_BYTES = 32 * 1024
 MAX_DIFFS_BYTES = 128 * 1024
 MAX_CHILDREN = 50
-"""So many files of a directory that is created or deleted are listed; of more, only the directory with their number."""
+"""If a created or deleted directory has more files, only the directory is listed, with their number."""
 
-_CUT_NOTE = 100  # bytes that the last line of a cut diff may take
-_LEAST_DIFF = 500  # bytes below which there is no use in beginning another
-_MAX_DIFFED = 4 * 1024 * 1024  # content that is larger, which only moves or goes, is not looked at
+_CUT_NOTE = 100  # bytes for the last line of a cut diff
+_LEAST_DIFF = 500  # bytes; with less room left, a diff is left out
+_MAX_DIFFED = 4 * 1024 * 1024  # bytes; no diff of larger content
 
 
 def summarise(
@@ -31,14 +32,12 @@ def summarise(
     diagnostics: DiagnosticsChange | None = None,
     formatting: str | None = None,
 ) -> EditResult:
-    """Give the answer for an edit. It takes time where there is much to compare: call it in a thread.
+    """Give the answer for an edit. Computing the diffs takes time: call it in a thread.
 
     Args:
-        outcome: what it did or would do.
-        preview: True where it only would.
-        undoes: the edit that it undoes.
-        diagnostics: what it did to them.
-        formatting: what was not formatted although it should be.
+        undoes: id of the edit that it undoes.
+        diagnostics: how they changed.
+        formatting: which texts were not formatted although they should be.
     """
     shown, cut = _fold(outcome.changes)
     linked = set(outcome.hard_links)
@@ -62,7 +61,7 @@ def summarise(
 
 
 def touched(changes: Iterable[Change], limit: int) -> tuple[list[TouchedFile], int]:
-    """Give at most so many of what some changes touched, and how many more there are."""
+    """List what some changes touched, up to a limit, and count the rest."""
     shown, cut = _fold(list(changes))
     files = [TouchedFile(**_touched(change, entries)) for change, entries in shown[:limit]]
     return files, cut + len(shown) - len(files)
@@ -77,19 +76,14 @@ def summarise_write(
     diagnostics: DiagnosticsChange | None = None,
     formatting: str | None = None,
 ) -> WriteResult:
-    """Give the answer for an edit of one text file. As `summarise`, it takes time.
+    """Give the answer for an edit of one text file; see `summarise`.
 
     Args:
         path: the file, as the caller named it.
-        drafted: its content before and after.
-        outcome: what the edit did or would do.
-        preview: True where it only would.
-        diagnostics: what it did to them.
-        formatting: what was not formatted although it should be.
     """
     before = None if drafted.before is None else decode(drafted.before).content
     diff, is_cut = _bounded_diff(str(path), before, decode(drafted.after).content)
-    modes = [mode for change in outcome.changes if _node(change).kind == "file" and (mode := _mode_change(change))]
+    modes = [mode for change in outcome.changes if change.node.kind == "file" and (mode := _mode_change(change))]
     return WriteResult(
         path=str(path),
         hash=content_hash(drafted.after),
@@ -106,35 +100,35 @@ def summarise_write(
 
 
 def _fold(changes: Sequence[Change]) -> tuple[list[tuple[Change, int | None]], int]:
-    """Leave out what goes without saying, and what is too much to list.
+    """Leave out parents that were only created for something in them, and the content of large directories.
 
     Returns:
-        The changes to show, each directory with the number of those in it that are not shown; and how many those are.
+        The changes to show, each large directory with the number of changes in it; and the number of those left out.
     """
-    told = [change for change in changes if not _node(change).implied]
-    told.sort(key=lambda change: (change.path, change.target is not None))  # what goes, before what takes its place
-    wholes = {(change.target is None, change.path) for change in told if _is_whole(change)}
-    tops = [_top(change, wholes) for change in told]
+    listed = [change for change in changes if not change.node.implied]
+    listed.sort(key=lambda change: (change.path, change.target is not None))  # deletions before what takes their place
+    wholes = {(change.target is None, change.path) for change in listed if _is_whole(change)}
+    tops = [_top(change, wholes) for change in listed]
     inside = Counter(top for top in tops if top is not None)
-    crowds = {top: count for top, count in inside.items() if count > MAX_CHILDREN}
+    large = {top: count for top, count in inside.items() if count > MAX_CHILDREN}
     shown = [
-        (change, crowds.get((change.target is None, change.path)))
-        for change, top in zip(told, tops, strict=True)
-        if top not in crowds
+        (change, large.get((change.target is None, change.path)))
+        for change, top in zip(listed, tops, strict=True)
+        if top not in large
     ]
-    return shown, sum(crowds.values())
+    return shown, sum(large.values())
 
 
 _Whole = tuple[bool, WorkspacePath]
-"""A directory that is deleted (True) or created, and its path."""
+"""The path of a directory that is deleted (True) or created."""
 
 
 def _is_whole(change: Change) -> bool:
-    return None in (change.source, change.target) and _node(change).kind == "directory"
+    return None in (change.source, change.target) and change.node.kind == "directory"
 
 
 def _top(change: Change, wholes: set[_Whole]) -> _Whole | None:
-    """Give the uppermost directory that something is deleted or created with; None when that is by itself."""
+    """Give the outermost directory with which something is deleted or created; None if there is none."""
     if None not in (change.source, change.target):
         return None
     path = change.path
@@ -154,7 +148,7 @@ def _edited(change: Change, entries: int | None, linked: set[WorkspacePath], dif
 
 
 def _touched(change: Change, entries: int | None) -> dict[str, Any]:
-    kind = _node(change).kind
+    kind = change.node.kind
     return {
         "path": str(change.path),
         "action": _action(change),
@@ -171,20 +165,13 @@ def _action(change: Change) -> Action:
         return "deleted"
     if change.moves:
         return "moved"
-    # By the hashes: the journal has no more of what came after.
+    # By hash: the journal does not have the content that came after.
     same = change.before is not None and change.after is not None and change.before.hash == change.after.hash
     return "mode" if same else "changed"
 
 
-def _node(change: Change) -> Node:
-    node = change.after or change.before
-    if node is None:
-        raise ValueError("a change of nothing into nothing")
-    return node
-
-
 def _diff(change: Change, room: int) -> tuple[str | None, bool]:
-    """Give the diff of a text file, and whether some of it is missing for want of room."""
+    """Give the diff of a text file, and whether it was cut or left out because of its size."""
     if change.source is not None and change.target is not None and not change.rewrites:
         return None, False
     if any(node is not None and len(node.content or b"") > _MAX_DIFFED for node in (change.before, change.after)):
@@ -192,7 +179,7 @@ def _diff(change: Change, room: int) -> tuple[str | None, bool]:
     try:
         before, after = _text(change.before), _text(change.after)
     except ToolError:
-        return None, False  # no text
+        return None, False  # binary
     if before is None and after is None:
         return None, False
     if room < _LEAST_DIFF:
@@ -209,9 +196,9 @@ def _text(node: Node | None) -> str | None:
 def _bounded_diff(
     path: str, before: str | None, after: str | None, room: int = MAX_DIFF_BYTES, old_path: str | None = None
 ) -> tuple[str, bool]:
-    """Give a diff of at most so many bytes, and whether it was cut."""
+    """Give a diff of at most `room` bytes, and whether it was cut."""
     diff = unified_diff(path, before, after, min(room, MAX_DIFF_BYTES) - _CUT_NOTE, old_path)
-    # Every line of a diff but that which says that it was cut begins with one of these.
+    # Every line of a diff begins with one of these, except the note that it was cut.
     return diff, bool(diff) and diff.rstrip("\n").rpartition("\n")[2][:1] not in {"-", "+", " ", "@", "\\"}
 
 

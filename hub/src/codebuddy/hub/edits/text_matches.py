@@ -1,4 +1,4 @@
-"""A rename's places that no language server names: found by their text, and told apart from those that it names."""
+"""Occurrences of a renamed symbol that no language server reports: found by their text, and added to its edits."""
 
 from __future__ import annotations
 
@@ -16,16 +16,11 @@ _MARK = re.compile(r"(?:\br#|[\"'`#@~])$")
 
 
 def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile], *, elsewhere: bool) -> None:
-    """See that the name which a spoke gives is the one that the caller means: other projects are asked for it.
+    """Check that the old name in a spoke's answer is at the place that the caller gave: other projects are searched.
 
     Args:
-        asked: the place that the caller gave.
-        planned: the spoke's answer; it has an old name.
-        words: the files of the project with that name in them, and where.
+        words: where the old name occurs in the project.
         elsewhere: whether other projects are asked for the symbol too.
-
-    Raises:
-        ToolError: ``bad_answer``.
     """
     old_name = planned.old_name or ""
     places = [at for file in words if str(file.path) == asked.path for at in file.places]
@@ -38,7 +33,7 @@ def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile], *
     if not places or not in_names:
         raise ToolError(
             "bad_answer",
-            f"The spoke says that {old_name!r} stands at this place, which it does not; its answer is refused.",
+            f"The spoke says that {old_name!r} is at this place, which does not have that name; the answer is refused.",
             asked.path,
         )
     if elsewhere and asked.symbol is not None:
@@ -46,7 +41,7 @@ def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile], *
 
 
 def _begin(at: WordPlace) -> int:
-    """Give the column where a name begins with what may be before it: a quote, or a mark that servers count to it."""
+    """Give the column of a name, including a quote or sigil before it, which some servers count as part of it."""
     before = _MARK.search(at.line_text[: at.column - 1])
     return at.column - (len(before[0]) if before else 0)
 
@@ -54,54 +49,39 @@ def _begin(at: WordPlace) -> int:
 def _require_ending(symbol: str, asked: str, path: str) -> None:
     parts = [part for part in asked.split("/") if part]
     if symbol.split("/")[-len(parts) :] != parts:
-        message = f"The spoke says that {asked!r} is {symbol!r}; so it is not looked for in other projects. "
+        message = f"The spoke says that {asked!r} is {symbol!r}, so other projects are not searched for it. "
         raise ToolError("bad_answer", f"{message}Give line and column, or rename it in each project.", path)
 
 
 def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[WordFile]:
-    """Leave out the places that a language server renames, and files that it writes anew.
-
-    Args:
-        files: those with the old name in them, and where.
-        changes: what the language server wants.
-    """
+    """Leave out occurrences that the language server's changes rename, and files that they replace."""
     edits: dict[str, list[RangeEdit]] = {}
-    anew: set[str] = set()
+    replaced: set[str] = set()
     for change in changes:
         if change.edits is not None:
             edits.setdefault(change.path, []).extend(change.edits)
         elif change.move_to is None:
-            anew.add(change.path)
+            replaced.add(change.path)
     left = []
     for file in files:
         known = edits.get(str(file.path), [])
         places = _outside(known, file.places)
-        if places and str(file.path) not in anew:
+        if places and str(file.path) not in replaced:
             left.append(WordFile(file.path, file.hash, places))
     return left
 
 
 def _outside(edits: Iterable[RangeEdit], places: Iterable[WordPlace]) -> tuple[WordPlace, ...]:
-    """Give the places that no edit covers; both may be very many."""
+    """Give the places that no edit covers, in n log n time, as there may be very many of both."""
     ordered = sorted((edit.line, edit.column, (edit.end_line, edit.end_column)) for edit in edits)
     begins = [(line, column) for line, column, _ in ordered]
-    # How far at most those reach that begin at a place or before it, for they may overlap.
+    # The furthest end of all edits up to each, as edits may overlap.
     reached = [(0, 0), *accumulate((end for _, _, end in ordered), max)]
     return tuple(at for at in places if reached[bisect_right(begins, (at.line, at.column))] <= (at.line, at.column))
 
 
 def with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], old: str, new: str) -> list[FileChange]:
-    """Add the places found by their text: to the edits of the same file, as all of them speak of one text.
-
-    Args:
-        changes: what the language servers want.
-        found: the places, by project.
-        old: the name that stands there.
-        new: the name to come.
-
-    Raises:
-        ToolError: ``conflict`` when a file changed between the two.
-    """
+    """Add occurrences found by their text, by project, to the language servers' edits of the same files."""
     added = {
         str(file.path): [
             RangeEdit(line=at.line, column=at.column, end_line=at.line, end_column=at.column + len(old), new_text=new)
@@ -117,5 +97,5 @@ def with_matches(changes: list[FileChange], found: dict[str, list[WordFile]], ol
         if more and change.expected_hash not in (None, hashes[change.path]):
             raise ToolError("conflict", "The file changed while the rename was planned; try again.", change.path)
         joined.append(change.model_copy(update={"edits": [*(change.edits or []), *more]}) if more else change)
-    # First, as they speak of paths before any move.
+    # First, because these paths are those before any move.
     return [FileChange(path=path, expected_hash=hashes[path], edits=edits) for path, edits in added.items()] + joined

@@ -12,11 +12,11 @@ from anyio.to_thread import run_sync
 from codebuddy.configuration import JournalLimits
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import TextEdit, apply_edits
+from codebuddy.hub.edits.disk_view import Images
 from codebuddy.hub.edits.draft import (
     Change,
     Draft,
     Drafted,
-    Images,
     Plan,
     Rewrite,
     draft_change,
