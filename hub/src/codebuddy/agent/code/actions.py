@@ -12,32 +12,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from codebuddy.agent.code.answers import CODE_ACTIONS, COMMAND, validated
+from codebuddy.agent.code.answers import CodeAction as AnsweredAction
 from codebuddy.agent.code.asking import (
     Answer,
-    Asked,
+    NoAnswer,
     Pointer,
     Question,
-    Unsettled,
-    choose,
-    choose_of,
+    ServerQuestion,
     malformed,
     point_at,
     request,
-    settle,
+    run_exchange,
 )
-from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for
+from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for, pull
 from codebuddy.agent.code.workspace_edits import (
     TICK_SECONDS,
-    Expected,
-    Known,
+    EditBasis,
+    EditContext,
     Operation,
     Step,
     TextEdits,
-    Untold,
     changes_of,
     read_steps,
     sources_of,
     tell,
+    with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
@@ -89,23 +89,32 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
     Raises:
         ValueError: it is malformed.
     """
-    items = [] if result is None else result
-    if not isinstance(items, list):
-        raise ValueError("actions that are no list")
+    raw = [] if result is None else result
     seen: Counter[tuple[str | None, str]] = Counter()
     offers = []
-    for item in items:
-        if not isinstance(item, dict) or not isinstance(item.get("title"), str):
-            raise ValueError("an action without a title")
-        kind = item.get("kind") if isinstance(item.get("kind"), str) else None
-        key = (kind, item["title"])
-        seen[key] += 1
+    for given, action in zip(raw, validated(CODE_ACTIONS, raw, "an action"), strict=True):
+        kind = action.kind
+        seen[kind, action.title] += 1
         if kind in _PAGES:
             continue
         if kinds is None or any(f"{kind}.".startswith(f"{wanted}.") for wanted in kinds):
-            ident = hashlib.sha256(json.dumps([server, digest, *key, seen[key]]).encode()).hexdigest()[:12]
-            offers.append(Offer(item, _shown(item, ident, kind, server)))
+            identity = [server, digest, kind, action.title, seen[kind, action.title]]
+            ident = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+            offers.append(Offer(given, _shown(action, ident, server)))
     return offers
+
+
+def _shown(action: AnsweredAction, ident: str, server: str) -> CodeAction:
+    fixes = [clean(one.message[:_MAX_TITLE]) for one in (action.diagnostics or [])[:_MAX_FIXES] if one]
+    return CodeAction(
+        id=ident,
+        title=clean(action.title[:_MAX_TITLE]),
+        kind=None if action.kind is None else clean(action.kind[:_MAX_TITLE]),
+        server=server,
+        preferred=action.is_preferred or None,
+        disabled=clean((action.disabled.reason or "no reason is given")[:_MAX_TITLE]) if action.disabled else None,
+        fixes=fixes or None,
+    )
 
 
 def edit_of(action: dict[str, Any]) -> Any:
@@ -125,56 +134,24 @@ def command_of(action: dict[str, Any]) -> dict[str, Any] | None:
     command = action.get("command")
     if command is None:
         return None
-    given = action if isinstance(command, str) else command
-    arguments = given.get("arguments", []) if isinstance(given, dict) else None
-    if not isinstance(given, dict) or not isinstance(given.get("command"), str) or not isinstance(arguments, list):
-        raise ValueError("a command without a name")
-    return {"command": given["command"], "arguments": arguments}
+    return validated(COMMAND, action if isinstance(command, str) else command, "a command").model_dump()
 
 
-def _shown(item: dict[str, Any], ident: str, kind: str | None, server: str) -> CodeAction:
-    disabled = item.get("disabled")
-    reason = disabled.get("reason") if isinstance(disabled, dict) else None
-    diagnostics = item.get("diagnostics")
-    fixes = [
-        clean(one["message"][:_MAX_TITLE])
-        for one in (diagnostics if isinstance(diagnostics, list) else [])[:_MAX_FIXES]
-        if isinstance(one, dict) and isinstance(one.get("message"), str)
-    ]
-    return CodeAction(
-        id=ident,
-        title=clean(item["title"][:_MAX_TITLE]),
-        kind=None if kind is None else clean(kind[:_MAX_TITLE]),
-        server=server,
-        preferred=True if item.get("isPreferred") is True else None,
-        disabled=clean(str(reason)[:_MAX_TITLE]) if disabled is not None else None,
-        fixes=fixes or None,
-    )
+_METHOD: Final = "textDocument/codeAction"
 
-
-METHOD: Final = "textDocument/codeAction"
-
-_ATTEMPTS: Final = 4
-
-# A server that publishes its diagnostics tells when it does. So long is waited for those of the present text.
+# How long to wait for the diagnostics of the present text from a server that publishes them.
 _DIAGNOSTICS_SECONDS: Final = 5.0
 
 
-def gone(arguments: ActionPlace) -> ToolError:
-    """Give what to raise when an action is not offered any more."""
-    message = "There is no such action at this place any more: list the actions again, with the same place and kinds."
-    return ToolError("no_such_action", message, arguments.path)
-
-
 @dataclass(frozen=True)
-class _Said:
-    """What a server said of an action, and what it knew then.
+class _Resolved:
+    """All of an action, and what the server knew then.
 
     Args:
-        offer: the action, in full.
+        offer: the action.
         edits: what it wants changed, one edit after the other.
         notes: what else there is to say.
-        known: the texts that it knew.
+        basis: the texts that the server knew.
         encoding: what its positions count in.
         ran: whether a command was run for it.
     """
@@ -182,21 +159,23 @@ class _Said:
     offer: Offer
     edits: list[Any]
     notes: list[str]
-    known: Known
+    basis: EditBasis
     encoding: Encoding
     ran: bool
 
 
 @dataclass(frozen=True)
-class Actions:
+class _Actions:
     """The actions that one server offers for a place."""
 
-    asked: Asked
+    asked: ServerQuestion
     path: Path
     pointer: Pointer
     place: ActionPlace
     late: list[str] = field(default_factory=list)
-    ran: list[_Said | None] = field(default_factory=list)
+    """Says that diagnostics came too late, if so."""
+    ran: list[_Resolved | None] = field(default_factory=list)
+    """What a command did that was run; None while it runs. A command is never run twice."""
 
     async def offers(self) -> tuple[list[Offer], Answer]:
         """Give what the server offers, and its answer, which says whether that is all."""
@@ -207,13 +186,13 @@ class Actions:
             return True
 
         try:
-            answer = await settle(self.asked, self.path, exchange)
+            answer = await run_exchange(self.asked, self.path, exchange)
         except StaleText as stale:
-            answer = Answer(None, reason="indexing", message=f"The file keeps changing: {stale.path}.")
+            answer = Answer.lacking("indexing", f"The file keeps changing: {stale.path}.")
         except ValueError as error:
             answer = malformed(error).answer
-        if self.late and answer.reason is None:
-            answer = Answer(True, answer.lines, answer.encoding, "timed_out", self.late[0])
+        if self.late:
+            answer = answer.but("timed_out", self.late[0])
         return found if answer.result else [], answer
 
     async def plan(self, wanted: str) -> PlannedAction:
@@ -221,41 +200,35 @@ class Actions:
 
         Raises:
             ToolError: see `plan_action`.
-            Unsettled: there is no complete answer, or it makes no sense.
-            StaleText: a text changed meanwhile; asking anew may help.
+            NoAnswer: there is no complete answer, or it makes no sense.
+            StaleText: a text changed meanwhile; asking again may help.
         """
-        files: list[Path] = []
-        for attempt in range(_ATTEMPTS):
-            try:
-                answer = await settle(self.asked, self.path, partial(self._resolve, wanted, files))
-                if answer.reason is not None:
-                    raise Unsettled(answer)
-                return self._read(answer.result)
-            except Untold as untold:
-                files = untold.files
-            except ValueError as error:
-                raise malformed(error) from None
-            await asyncio.sleep(0.05 * attempt)
-        raise StaleText(self.place.path)
 
-    def _read(self, said: _Said) -> PlannedAction:
+        async def attempt(files: Sequence[Path]) -> PlannedAction:
+            answer = await run_exchange(self.asked, self.path, partial(self._resolve, wanted, files))
+            if answer.reason is not None:
+                raise NoAnswer(answer)
+            return self._read(answer.result)
+
+        return await with_known_texts(attempt, self.place.path)
+
+    def _read(self, resolved: _Resolved) -> PlannedAction:
         tree, name = self.asked.server.tree, self.asked.server.config.name
-        steps = _steps(said.edits, tree)
-        if said.ran:
+        steps = _steps(resolved.edits, tree)
+        if resolved.ran:
             # A command is not run again only to show files before it: what is on the disk, the server was told of.
             origins = (step.origin for step in steps if isinstance(step, TextEdits))
-            said.known.told |= {path for path in origins if path is not None}
+            resolved.basis.told |= {path for path in origins if path is not None}
         try:
-            sources = sources_of(steps, tree, said.known)
+            sources = sources_of(steps, tree, resolved.basis)
         except StaleText as stale:
-            if not said.ran:
+            if not resolved.ran:
                 raise
             message = "This file changed while the action was computed, so nothing was changed; list the actions again."
             raise ToolError("conflict", message, stale.path) from None
-        changes = changes_of(steps, sources, Expected(tree, said.encoding, None, ""))
-        return PlannedAction(
-            complete=True, changes=changes, server=name, title=said.offer.shown.title, notes=said.notes
-        )
+        changes = changes_of(steps, sources, EditContext(tree, resolved.encoding))
+        title = resolved.offer.shown.title
+        return PlannedAction(complete=True, changes=changes, server=name, title=title, notes=resolved.notes)
 
     async def _ask(self, connection: Connection, document: Document) -> list[Offer]:
         first, last = self._range(document, connection.encoding)
@@ -265,7 +238,7 @@ class Actions:
             context["only"] = self.place.kinds
         span = {"start": first, "end": last}
         params = {"textDocument": {"uri": document.uri}, "range": span, "context": context}
-        result = await request(connection, METHOD, params, self.asked.deadline)
+        result = await request(connection, _METHOD, params, self.asked.deadline)
         return read_offers(result, self.asked.server.config.name, document.digest, self.place.kinds)
 
     def _range(self, document: Document, encoding: Encoding) -> tuple[Position, Position]:
@@ -289,34 +262,36 @@ class Actions:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
             # Where they are published in parts: actions are made from those that the server has.
             all_of_them = await ask_tsserver(self.asked, connection, document) if passes_on(connection) else []
-            waiting = published_for(
-                connection, document, until, self.asked.deadline, lambda published: has_all(published, all_of_them)
+            published = published_for(
+                connection, document, until, self.asked.deadline, lambda items: has_all(items, all_of_them)
             )
-            items = await aside(connection, document, waiting)
+            items = await aside(connection, document, published)
         if connection.pulls_diagnostics:
-            params = {"textDocument": {"uri": document.uri}}
-            report = await request(connection, "textDocument/diagnostic", params, self.asked.deadline)
-            pulled = report.get("items") if isinstance(report, dict) else None
-            items = [*(pulled if isinstance(pulled, list) else []), *connection.published.besides(document)]
+            try:
+                items = await pull(self.asked, connection, document)
+            except NoAnswer:
+                items = connection.published.besides(document)
         elif items is None:
             name = self.asked.server.config.name
-            self.late[:] = [f"{name} published no diagnostics in time; fixes of them may lack."]
+            self.late[:] = [f"{name} published no diagnostics in time; fixes of them may be missing."]
         touching = [item for item in items or [] if _overlaps(item, first, last)]
         return list({json.dumps(item, sort_keys=True): item for item in touching}.values())
 
-    async def _resolve(self, wanted: str, files: Sequence[Path], connection: Connection, document: Document) -> _Said:
+    async def _resolve(
+        self, wanted: str, files: Sequence[Path], connection: Connection, document: Document
+    ) -> _Resolved:
         """Find the action again, and have the server say all of it."""
         if self.ran:
-            return self._said()
+            return self._result_of_run()
         tell(self.asked, connection, files)
         offer = next((one for one in await self._ask(connection, document) if one.shown.id == wanted), None)
         if offer is None:
-            raise gone(self.place)
+            raise _gone(self.place)
         if offer.shown.disabled is not None:
             message = f"{offer.shown.title!r} cannot be applied here: {offer.shown.disabled}"
             raise ToolError("disabled_action", message, self.place.path)
-        known, action = Known.now(connection, files), offer.raw
-        options = connection.capabilities.options(METHOD)
+        basis, action = EditBasis.now(connection, files), offer.raw
+        options = connection.capabilities.options(_METHOD)
         if "edit" not in action and not isinstance(action.get("command"), str) and options.get("resolveProvider"):
             resolved = await request(connection, "codeAction/resolve", action, self.asked.deadline)
             if not isinstance(resolved, dict):
@@ -325,48 +300,47 @@ class Actions:
         edit, command = edit_of(action), command_of(action)
         if edit is None and command is not None:
             return await self._run(connection, offer, command)
-        known.answered(connection)
+        basis.answered(connection)
         notes = (
             [f"The command {command['command']!r}, which an editor would run after it, was not run."] if command else []
         )
-        return _Said(offer, [] if edit is None else [edit], notes, known, connection.encoding, ran=False)
+        return _Resolved(offer, [] if edit is None else [edit], notes, basis, connection.encoding, ran=False)
 
-    async def _run(self, connection: Connection, offer: Offer, command: dict[str, Any]) -> _Said:
-        """Have the server run the command of an action, and take down what it wants changed.
+    async def _run(self, connection: Connection, offer: Offer, command: dict[str, Any]) -> _Resolved:
+        """Have the server run the command of an action, and record what it wants changed.
 
         Once, whatever comes: it may have done something.
         """
         title = offer.shown.title
         if not connection.capabilities.runs(command["command"]):
             name = command["command"][:200]
-            message = f"{title!r} is a command for an editor ({name}), which changes nothing here."
-            raise ToolError("needs_editor", message, self.place.path)
+            raise self._needs_editor(f"{title!r} is a command for an editor ({name}), which changes nothing here.")
         # After the clock has ticked, a file that changes from now on can be told from one that did before.
         await asyncio.sleep(TICK_SECONDS)
-        said = _Said(offer, [], [], Known.now(connection, ()), connection.encoding, ran=True)
+        found = _Resolved(offer, [], [], EditBasis.now(connection, ()), connection.encoding, ran=True)
         self.ran.append(None)
         async with connection.capture() as captured:
             result = await connection.session.request(
                 "workspace/executeCommand", command, remaining(self.asked.deadline)
             )
         answered = [result] if isinstance(result, dict) and edit_of({"edit": result}) else []
-        said.edits.extend(captured.edits or answered)
-        if captured.questions and not said.edits:
-            message = f"{title!r} wants an answer from somebody, which it cannot get here: {captured.questions[0]}"
-            raise ToolError("needs_editor", message, self.place.path)
-        if captured.pages and not said.edits:
-            message = (
-                f"{title!r} opens a page in an editor or browser, of which there is none here; nothing was changed."
-            )
-            raise ToolError("needs_editor", message, self.place.path)
-        said.notes.extend(f"The language server also says: {one}" for one in captured.questions)
-        said.notes.extend(f"The language server would also have opened {one}." for one in captured.pages)
-        said.known.answered(connection)
-        self.ran[:] = [said]
-        return said
+        found.edits.extend(captured.edits or answered)
+        if captured.questions and not found.edits:
+            question = captured.questions[0]
+            raise self._needs_editor(f"{title!r} wants an answer from a user, which it cannot get here: {question}")
+        if captured.pages and not found.edits:
+            message = f"{title!r} opens a page in an editor or browser, and there is none here; nothing was changed."
+            raise self._needs_editor(message)
+        found.notes.extend(f"The language server also says: {one}" for one in captured.questions)
+        found.notes.extend(f"The language server would also have opened {one}." for one in captured.pages)
+        found.basis.answered(connection)
+        self.ran[:] = [found]
+        return found
 
-    def _said(self) -> _Said:
-        """Give what the command said when it ran."""
+    def _needs_editor(self, message: str) -> ToolError:
+        return ToolError("needs_editor", message, self.place.path)
+
+    def _result_of_run(self) -> _Resolved:
         if self.ran[0] is None:
             message = "The language server went away while it ran the command of this action; list the actions again."
             raise ToolError("server_crashed", message, self.place.path)
@@ -401,10 +375,9 @@ def _made(step: Step, tree: Tree) -> list[Step]:
     if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
         return [step]
     start = {"line": 0, "character": 0}
-    if any((edit.range.first, edit.range.last) != (start, start) for edit in step.edits):
+    if any((edit.range["start"], edit.range["end"]) != (start, start) for edit in step.edits):
         return [step]
-    create = Operation("create", step.path, step.path, False, False, False, False)
-    return [create, replace(step, origin=None)]
+    return [Operation("create", step.path, step.path), replace(step, origin=None)]
 
 
 def _overlaps(item: Any, first: Position, last: Position) -> bool:
@@ -428,13 +401,12 @@ async def list_actions(servers: LanguageServers, arguments: CodeActionsArguments
     """
     try:
         found = await _gather(servers, arguments, report)
-    except Unsettled as unsettled:
-        answer = unsettled.answer
-        return CodeActions(complete=False, reason=answer.reason, message=answer.message, actions=[])
+    except NoAnswer as none:
+        return CodeActions(**none.answer.completeness(), actions=[])
     actions = [offer.shown for _, offers, _ in found for offer in offers]
     lacking = [answer for _, _, answer in found if answer.reason is not None]
     if len(actions) > _MAX_OFFERS:
-        lacking.append(Answer(None, reason="truncated", message=f"There are {len(actions)}; ask for some kinds."))
+        lacking.append(Answer.lacking("truncated", f"There are {len(actions)}; ask for some kinds."))
     return CodeActions(
         complete=not lacking,
         reason=lacking[0].reason if lacking else None,
@@ -454,15 +426,19 @@ async def plan_action(servers: LanguageServers, arguments: PlanActionArguments, 
         found = await _gather(servers, arguments, report)
         for asked, offers, _ in found:
             if any(offer.shown.id == arguments.action for offer in offers):
-                plan = Actions(asked, path, pointer, arguments).plan
+                plan = _Actions(asked, path, pointer, arguments).plan
                 return await question.persist(partial(plan, arguments.action))
         lacking = next((answer for _, _, answer in found if answer.reason is not None), None)
         if lacking is not None:
-            raise Unsettled(lacking)
-    except Unsettled as unsettled:
-        answer = unsettled.answer
-        return PlannedAction(complete=False, reason=answer.reason, message=answer.message, changes=[])
-    raise gone(arguments)
+            raise NoAnswer(lacking)
+    except NoAnswer as none:
+        return PlannedAction(**none.answer.completeness(), changes=[])
+    raise _gone(arguments)
+
+
+def _gone(arguments: ActionPlace) -> ToolError:
+    message = "There is no such action at this place any more: list the actions again, with the same place and kinds."
+    return ToolError("no_such_action", message, arguments.path)
 
 
 async def _begin(servers: LanguageServers, place: ActionPlace, report: Report) -> tuple[Question, Path, Pointer]:
@@ -474,27 +450,27 @@ async def _begin(servers: LanguageServers, place: ActionPlace, report: Report) -
 
 async def _gather(
     servers: LanguageServers, place: ActionPlace, report: Report
-) -> list[tuple[Asked, list[Offer], Answer]]:
+) -> list[tuple[ServerQuestion, list[Offer], Answer]]:
     """Ask all servers at the same time.
 
     Raises:
         ToolError: there is no such place.
-        Unsettled: no server offers actions.
+        NoAnswer: no server offers actions.
     """
     question, path, pointer = await _begin(servers, place, report)
     serving = servers.serving(path, "actions")
     if not serving:
-        await choose(servers, path, METHOD, question.deadline, report)  # says why
+        await question.choose(path, _METHOD)  # says why
 
-    async def one(server: LanguageServer) -> Asked | Unsettled:
+    async def one(server: LanguageServer) -> ServerQuestion | NoAnswer:
         try:
-            return await choose_of([server], METHOD, question.deadline, report)
-        except Unsettled as unsettled:
-            return unsettled
+            return await question.choose_from([server], _METHOD)
+        except NoAnswer as none:
+            return none
 
     able = await asyncio.gather(*map(one, serving))
-    chosen = [asked for asked in able if isinstance(asked, Asked)]
-    lacking = [unsettled for unsettled in able if isinstance(unsettled, Unsettled)]
+    chosen = [asked for asked in able if isinstance(asked, ServerQuestion)]
+    lacking = [none for none in able if isinstance(none, NoAnswer)]
     if not chosen:
         raise lacking[0]
     found = await asyncio.gather(*(_offers(asked, path, pointer, place) for asked in chosen))
@@ -503,6 +479,8 @@ async def _gather(
     return [*found, *((chosen[0], list[Offer](), answer) for answer in absent)]
 
 
-async def _offers(asked: Asked, path: Path, pointer: Pointer, place: ActionPlace) -> tuple[Asked, list[Offer], Answer]:
-    offers, answer = await Actions(asked, path, pointer, place).offers()
+async def _offers(
+    asked: ServerQuestion, path: Path, pointer: Pointer, place: ActionPlace
+) -> tuple[ServerQuestion, list[Offer], Answer]:
+    offers, answer = await _Actions(asked, path, pointer, place).offers()
     return asked, offers, answer

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from codebuddy.agent.code.asking import Answer, Question, Unsettled, file_symbols
+from codebuddy.agent.code.asking import Answer, NoAnswer, Question, file_symbols
 from codebuddy.agent.code.places import Symbol, find_symbol
-from codebuddy.agent.code.workspace_edits import read_source, reduced
+from codebuddy.agent.code.workspace_edits import minimal_edits, read_source
 from codebuddy.agent.lsp.documents import StaleText
 from codebuddy.agent.lsp.readiness import Report
 from codebuddy.agent.lsp.servers import LanguageServers
@@ -230,26 +230,25 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
     read_source(servers.tree.read(path)[0], arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
 
-    async def plan() -> list[FileChange]:
+    async def plan() -> tuple[list[FileChange], Answer]:
         symbols, answer = await file_symbols(question, path)
         source = read_source(servers.tree.read(path)[0], arguments.path)
         if answer.lines.get(path) != source.lines:
             raise StaleText(arguments.path)
         edits = _edits(source.lines, _chosen(symbols, answer, arguments), arguments, source.ending)
-        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)] if edits else []
+        if not edits:
+            return [], Answer(None)
+        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)], Answer(None)
 
-    try:
-        return PlannedChanges(complete=True, changes=await question.persist(plan))
-    except Unsettled as unsettled:
-        answer = unsettled.answer
-        return PlannedChanges(complete=False, reason=answer.reason, message=answer.message, changes=[])
+    changes, answer = await question.found(plan)
+    return PlannedChanges(**answer.completeness(), changes=changes)
 
 
 def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> Symbol:
     """Give the symbol that is meant.
 
     Raises:
-        Unsettled: it may come to light once the server has loaded.
+        NoAnswer: it may come to light once the server has loaded.
         ToolError: ``no_such_symbol``, ``ambiguous_symbol``.
     """
     if arguments.line is not None:
@@ -258,7 +257,7 @@ def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArgument
         return find_symbol(symbols, arguments.symbol, arguments.path)
     except ToolError as error:
         if answer.reason is not None:
-            raise Unsettled(answer) from None
+            raise NoAnswer(answer) from None
         if error.code == "ambiguous_symbol":
             error.message = error.message.replace("give line and column, or one of", "give its line, or one of")
         raise
@@ -268,7 +267,7 @@ def _edits(lines: list[str], symbol: Symbol, arguments: SymbolEditArguments, end
     declaration = find_declaration(lines, symbol.full, symbol.line, arguments.path)
     if arguments.action == "replace":
         edit = replaced(lines, declaration, arguments.content, arguments.path)
-        return reduced(lines, edit, ending)
+        return minimal_edits(lines, edit, ending)
     return [inserted(lines, declaration, arguments.content, arguments.path, below=arguments.action == "after")]
 
 
