@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.agent.code.answers import CODE_ACTIONS, COMMAND, validated
-from codebuddy.agent.code.answers import CodeAction as AnsweredAction
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     Answer,
     NoAnswer,
@@ -92,7 +92,7 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
     raw = [] if result is None else result
     seen: Counter[tuple[str | None, str]] = Counter()
     offers = []
-    for given, action in zip(raw, validated(CODE_ACTIONS, raw, "an action"), strict=True):
+    for given, action in zip(raw, validated(answers.CODE_ACTIONS, raw, "an action"), strict=True):
         kind = action.kind
         seen[kind, action.title] += 1
         if kind in _PAGES:
@@ -104,7 +104,7 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
     return offers
 
 
-def _shown(action: AnsweredAction, ident: str, server: str) -> CodeAction:
+def _shown(action: answers.CodeAction, ident: str, server: str) -> CodeAction:
     fixes = [clean(one.message[:_MAX_TITLE]) for one in (action.diagnostics or [])[:_MAX_FIXES] if one]
     return CodeAction(
         id=ident,
@@ -134,7 +134,7 @@ def command_of(action: dict[str, Any]) -> dict[str, Any] | None:
     command = action.get("command")
     if command is None:
         return None
-    return validated(COMMAND, action if isinstance(command, str) else command, "a command").model_dump()
+    return validated(answers.COMMAND, action if isinstance(command, str) else command, "a command").model_dump()
 
 
 _METHOD: Final = "textDocument/codeAction"
@@ -196,13 +196,7 @@ class _Actions:
         return found if answer.result else [], answer
 
     async def plan(self, wanted: str) -> PlannedAction:
-        """Give what the action with an id would change.
-
-        Raises:
-            ToolError: see `plan_action`.
-            NoAnswer: there is no complete answer, or it makes no sense.
-            StaleText: a text changed meanwhile; asking again may help.
-        """
+        """Give what the action with an id would change."""
 
         async def attempt(files: Sequence[Path]) -> PlannedAction:
             answer = await run_exchange(self.asked, self.path, partial(self._resolve, wanted, files))
@@ -348,12 +342,7 @@ class _Actions:
 
 
 def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
-    """Read the edits of an action; each of several is for what those before it leave.
-
-    Raises:
-        ValueError: one is malformed.
-        ToolError: ``outside_project``; ``bad_answer``: two of them are about the same file.
-    """
+    """Read the edits of an action; each of several is for what those before it leave."""
     steps: list[Step] = []
     touched: set[Path] = set()
     for edit in edits:
@@ -451,12 +440,7 @@ async def _begin(servers: LanguageServers, place: ActionPlace, report: Report) -
 async def _gather(
     servers: LanguageServers, place: ActionPlace, report: Report
 ) -> list[tuple[ServerQuestion, list[Offer], Answer]]:
-    """Ask all servers at the same time.
-
-    Raises:
-        ToolError: there is no such place.
-        NoAnswer: no server offers actions.
-    """
+    """Ask all servers at the same time."""
     question, path, pointer = await _begin(servers, place, report)
     serving = servers.serving(path, "actions")
     if not serving:

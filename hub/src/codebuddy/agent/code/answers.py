@@ -111,12 +111,6 @@ class LocationLink(TypedDict):
     targetSelectionRange: Range
 
 
-LOCATION: Final[TypeAdapter[Location | LocationLink]] = TypeAdapter(
-    Annotated[Location | LocationLink, Field(union_mode="left_to_right")]
-)
-RANGE: Final = TypeAdapter(Range)
-
-
 class MarkupContent(_Answer):
     """MarkupContent, or a MarkedString with a language."""
 
@@ -125,7 +119,6 @@ class MarkupContent(_Answer):
 
 
 Contents = str | MarkupContent | list[str | MarkupContent] | None
-CONTENTS: Final[TypeAdapter[Contents]] = TypeAdapter(Contents, config=_STRICT)
 
 
 class Hover(_Answer):
@@ -133,9 +126,6 @@ class Hover(_Answer):
 
     contents: Any = None
     range: Range | None = None
-
-
-HOVER: Final = TypeAdapter(Hover | None)
 
 
 class ParameterInformation(_Answer):
@@ -162,9 +152,6 @@ class SignatureHelp(_Answer):
     active_parameter: Number = 0
 
 
-SIGNATURE_HELP: Final = TypeAdapter(SignatureHelp | None)
-
-
 class _InsertedText(_Answer):
     new_text: Text = None
 
@@ -178,9 +165,6 @@ class CompletionItem(_Answer):
     documentation: Any = None
     insert_text: Text = None
     text_edit: Annotated[_InsertedText | None, _OrNone()] = None
-
-
-COMPLETION_ITEM: Final = TypeAdapter(CompletionItem)
 
 
 class DocumentSymbol(_Answer):
@@ -220,11 +204,6 @@ class WorkspaceSymbol(_Answer):
     location: _WorkspaceLocation
 
 
-DOCUMENT_SYMBOL: Final = TypeAdapter(DocumentSymbol)
-SYMBOL_INFORMATIONS: Final = TypeAdapter(list[SymbolInformation])
-WORKSPACE_SYMBOLS: Final = TypeAdapter(list[WorkspaceSymbol])
-
-
 class HierarchyItem(_Answer):
     """CallHierarchyItem and TypeHierarchyItem are the same."""
 
@@ -234,11 +213,6 @@ class HierarchyItem(_Answer):
     uri: str
     range: Range
     selection_range: Range
-
-
-HIERARCHY_ITEM: Final = TypeAdapter(HierarchyItem)
-OBJECTS: Final = TypeAdapter(list[dict[str, Any]] | None, config=_STRICT)
-RANGES: Final = TypeAdapter(list[Range], config=_STRICT)
 
 
 class Diagnostic(_Answer):
@@ -253,10 +227,6 @@ class Diagnostic(_Answer):
 
 class _DiagnosticReport(_Answer):
     items: list[Any]
-
-
-DIAGNOSTICS: Final = TypeAdapter(list[Diagnostic])
-DIAGNOSTIC_REPORT: Final = TypeAdapter(_DiagnosticReport)
 
 
 class _TsLocation(_Answer):
@@ -277,9 +247,6 @@ class TsDiagnostic(_Answer):
 
 class _TsAnswer(_Answer):
     body: list[TsDiagnostic]
-
-
-TS_ANSWER: Final = TypeAdapter(_TsAnswer)
 
 
 class Command(_Answer):
@@ -305,10 +272,6 @@ class CodeAction(_Answer):
     is_preferred: Annotated[bool | None, _OrNone()] = None
     disabled: _Disabled | None = None
     diagnostics: Annotated[list[Annotated[_Message | None, _OrNone()]] | None, _OrNone()] = None
-
-
-COMMAND: Final = TypeAdapter(Command)
-CODE_ACTIONS: Final = TypeAdapter(list[CodeAction])
 
 
 class TextEdit(_Answer):
@@ -367,5 +330,26 @@ class _WorkspaceEdit(_Answer):
     document_changes: list[TextDocumentEdit | FileOperation | RenameFile] | None = None
 
 
-TEXT_EDITS: Final = TypeAdapter(list[TextEdit])
 WORKSPACE_EDIT: Final = TypeAdapter(_WorkspaceEdit)
+
+
+LOCATION: Final[TypeAdapter[Location | LocationLink]] = TypeAdapter(
+    Annotated[Location | LocationLink, Field(union_mode="left_to_right")]
+)
+RANGE: Final = TypeAdapter(Range)
+CONTENTS: Final[TypeAdapter[Contents]] = TypeAdapter(Contents, config=_STRICT)
+HOVER: Final = TypeAdapter(Hover | None)
+SIGNATURE_HELP: Final = TypeAdapter(SignatureHelp | None)
+COMPLETION_ITEM: Final = TypeAdapter(CompletionItem)
+DOCUMENT_SYMBOL: Final = TypeAdapter(DocumentSymbol)
+SYMBOL_INFORMATIONS: Final = TypeAdapter(list[SymbolInformation])
+WORKSPACE_SYMBOLS: Final = TypeAdapter(list[WorkspaceSymbol])
+HIERARCHY_ITEM: Final = TypeAdapter(HierarchyItem)
+OBJECTS: Final = TypeAdapter(list[dict[str, Any]] | None, config=_STRICT)
+RANGES: Final = TypeAdapter(list[Range], config=_STRICT)
+DIAGNOSTICS: Final = TypeAdapter(list[Diagnostic])
+DIAGNOSTIC_REPORT: Final = TypeAdapter(_DiagnosticReport)
+TS_ANSWER: Final = TypeAdapter(_TsAnswer)
+COMMAND: Final = TypeAdapter(Command)
+CODE_ACTIONS: Final = TypeAdapter(list[CodeAction])
+TEXT_EDITS: Final = TypeAdapter(list[TextEdit])

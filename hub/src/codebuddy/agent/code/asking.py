@@ -252,11 +252,7 @@ class _Replaced(Exception):
 
 
 async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    """Give the answer of an attempt, or say why there is none.
-
-    Raises:
-        _Replaced: the process is being replaced.
-    """
+    """Give the answer of an attempt, or say why there is none."""
     server = asked.server
     connection = server.connection
     if connection is None:
@@ -483,9 +479,6 @@ class Question:
         Args:
             unshown: names the files.
             shown: those that were opened for this question; the new ones are added.
-
-        Raises:
-            NoAnswer: they cannot be opened.
         """
         more = unshown.paths - shown
         shown |= more

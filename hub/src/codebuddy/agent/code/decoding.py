@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote
 
-from codebuddy.agent.code.answers import DIAGNOSTICS, LOCATION, Range, validated
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
@@ -92,18 +93,18 @@ class Reader:
                 code=None if item.code is None else clean(str(item.code)[:200]),
                 source=None if item.source is None else clean(item.source[:200]),
             )
-            for item in validated(DIAGNOSTICS, items, "a diagnostic")
+            for item in validated(answers.DIAGNOSTICS, items, "a diagnostic")
         ]
         return sorted_unique(found)
 
     def _location(self, item: Any) -> Location:
         # One by one: tens of thousands of validated dictionaries at the same time keep the garbage collector busy.
-        either = validated(LOCATION, item, "a location")
+        either = validated(answers.LOCATION, item, "a location")
         if "uri" in either:
             return self.place(either["uri"], either["range"])
         return self.place(either["targetUri"], either["targetSelectionRange"])
 
-    def place(self, uri: str, span: Range) -> Location:
+    def place(self, uri: str, span: answers.Range) -> Location:
         """Give the place of a range in a document.
 
         Raises:
@@ -123,7 +124,7 @@ class Reader:
         if any(self._marked.values()):
             raise Unshown(path for path, marked in self._marked.items() if marked)
 
-    def name_in(self, uri: str, span: Range, name: str) -> Location:
+    def name_in(self, uri: str, span: answers.Range, name: str) -> Location:
         """Give the place of a name in a range; the range if the name is not in it, or outside the project.
 
         Raises:
@@ -138,7 +139,7 @@ class Reader:
             return whole
         return location(whole.path, line, column, column + len(name), lines[line - 1])
 
-    def words_in(self, uri: str, span: Range, name: str) -> list[Location]:
+    def words_in(self, uri: str, span: answers.Range, name: str) -> list[Location]:
         """Give every place of a name as a whole word in a range; none outside the project.
 
         Raises:
@@ -157,7 +158,7 @@ class Reader:
             and (number, match.end() + 1) <= (whole.end_line, whole.end_column)
         ]
 
-    def _in_project(self, path: Path, span: Range) -> Location:
+    def _in_project(self, path: Path, span: answers.Range) -> Location:
         lines, start = self._lines_of(path), span["start"]
         if start["line"] == 0 and path not in self._known and path not in self._marked:
             self._marked[path] = self._tree.begins_with_mark(path)
@@ -179,7 +180,7 @@ class Reader:
         return lines
 
 
-def _external(uri: str, span: Range) -> Location:
+def _external(uri: str, span: answers.Range) -> Location:
     """Give a place outside the project. Columns stay as the server counts them: converting would take reading it."""
     start, end = span["start"], span["end"]
     numbers = (start["line"], start["character"], end["line"], end["character"])

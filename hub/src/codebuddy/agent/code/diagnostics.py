@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
-from codebuddy.agent.code.answers import DIAGNOSTIC_REPORT, TS_ANSWER, TsDiagnostic, validated
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     Answer,
     NoAnswer,
@@ -74,7 +75,7 @@ async def ask_tsserver(asked: ServerQuestion, connection: Connection, document: 
         params = {"command": _TSSERVER_COMMAND, "arguments": [check, {"file": str(document.path)}]}
         result = await request(connection, "workspace/executeCommand", params, asked.deadline)
         try:
-            body = validated(TS_ANSWER, result, check).body
+            body = validated(answers.TS_ANSWER, result, check).body
         except ValueError as error:
             raise malformed(error) from None
         found += [_in_protocol(item) for item in body if item.code not in ignored]
@@ -87,7 +88,7 @@ def _ignored_codes(settings: Mapping[str, Any]) -> list[Any]:
     return codes if isinstance(codes, list) else []
 
 
-def _in_protocol(item: TsDiagnostic) -> dict[str, Any]:
+def _in_protocol(item: answers.TsDiagnostic) -> dict[str, Any]:
     ends = {"start": item.start, "end": item.end}
     return {
         "range": {name: {"line": at.line - 1, "character": at.offset - 1} for name, at in ends.items()},
@@ -163,11 +164,7 @@ async def published_for(
 
 
 async def _save(asked: ServerQuestion, connection: Connection, document: Document) -> None:
-    """Have a server that wants to know of saved files make a compiler run, if files changed since the last one.
-
-    Raises:
-        SessionClosed, StaleText: as `aside`.
-    """
+    """Have a server that wants to know of saved files make a compiler run, if files changed since the last one."""
     checks = connection.checks
     if not connection.wants_saves or asked.server.readiness.state != "ready":
         return
@@ -186,7 +183,7 @@ async def pull(asked: ServerQuestion, connection: Connection, document: Document
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
     try:
-        items = validated(DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
+        items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
     except ValueError as error:
         raise malformed(error) from None
     return [*items, *connection.published.besides(document)]

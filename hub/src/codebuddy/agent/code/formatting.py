@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.agent.code.answers import TEXT_EDITS, TextEdit, validated
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     Answer,
     NoAnswer,
@@ -109,13 +110,7 @@ class _Formatting:
     path: Path
 
     async def plan(self) -> list[FileChange]:
-        """Give the changes.
-
-        Raises:
-            StaleText: the file changed meanwhile.
-            NoAnswer: the server gave no answer, or one that makes no sense.
-            ToolError: the file cannot be read.
-        """
+        """Give the changes."""
         tree, seen = self.asked.server.tree, list[Document]()
 
         async def exchange(connection: Connection, document: Document) -> Any:
@@ -139,11 +134,7 @@ class _Formatting:
             return changes_of([step], {self.path: source}, EditContext(tree, answer.encoding))
 
     async def text(self, content: str) -> str:
-        """Format a text.
-
-        Raises:
-            NoAnswer: see `plan`.
-        """
+        """Format a text."""
         answer = await self._overlaid(content)
         source = source_of(content)
         edits = self._read(answer.result, source)
@@ -168,11 +159,7 @@ class _Formatting:
         return answer
 
     async def _require_formatter(self, content: str) -> None:
-        """See that a server which changes nothing would change something where it must.
-
-        Raises:
-            NoAnswer: it would not.
-        """
+        """See that a server which changes nothing would change something where it must."""
         if not content.strip():
             return
         answer = await self._overlaid(content + _DISORDER)
@@ -181,14 +168,10 @@ class _Formatting:
             message = f"{name} cannot format it: it has a syntax error, or {name} has no formatter for such a file."
             raise NoAnswer.because("server_error", message)
 
-    def _read(self, result: Any, source: Source) -> list[TextEdit]:
-        """Read the server's edits.
-
-        Raises:
-            NoAnswer: they make no sense for this text.
-        """
+    def _read(self, result: Any, source: Source) -> list[answers.TextEdit]:
+        """Read the server's edits."""
         with _refusing():
-            edits = validated(TEXT_EDITS, result or [], "an edit")
+            edits = validated(answers.TEXT_EDITS, result or [], "an edit")
             # An end behind the text's is common, and means that; a beginning there is of another text.
             if any(edit.range["start"]["line"] > len(source.lines) for edit in edits):
                 raise ValueError(f"an edit behind the end of the text, which has {len(source.lines)} lines")

@@ -8,16 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.agent.code.answers import (
-    COMPLETION_ITEM,
-    CONTENTS,
-    HOVER,
-    SIGNATURE_HELP,
-    Contents,
-    ParameterInformation,
-    SignatureInformation,
-    validated,
-)
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     Answer,
     Pointer,
@@ -94,7 +86,7 @@ async def hover(servers: LanguageServers, arguments: HoverArguments, report: Rep
 
 
 def _read_hover(reader: Reader, uri: str, result: Any) -> tuple[str, TextRange | None]:
-    found = validated(HOVER, result, "a hover")
+    found = validated(answers.HOVER, result, "a hover")
     if found is None:
         return "", None
     at = None if found.range is None else reader.place(uri, found.range)
@@ -108,10 +100,10 @@ def markdown(value: Any) -> str:
     Raises:
         ValueError: it is none of these.
     """
-    return _markdown(validated(CONTENTS, value, "a text"))
+    return _markdown(validated(answers.CONTENTS, value, "a text"))
 
 
-def _markdown(contents: Contents) -> str:
+def _markdown(contents: answers.Contents) -> str:
     if contents is None:
         return ""
     if isinstance(contents, str):
@@ -156,14 +148,14 @@ async def signature_help(servers: LanguageServers, arguments: CaretArguments, re
 
 
 def _read_signatures(result: Any) -> tuple[list[Signature], int | None]:
-    found = validated(SIGNATURE_HELP, result, "signatures")
+    found = validated(answers.SIGNATURE_HELP, result, "signatures")
     if found is None or not found.signatures:
         return [], None
     signatures = [_signature(item, found.active_parameter) for item in found.signatures]
     return signatures, _index(found.active_signature, len(signatures)) or 0
 
 
-def _signature(item: SignatureInformation, active: int | None) -> Signature:
+def _signature(item: answers.SignatureInformation, active: int | None) -> Signature:
     if "active_parameter" in item.model_fields_set:
         active = item.active_parameter
     parameters = [_parameter(one, item.label) for one in item.parameters or []]
@@ -175,7 +167,7 @@ def _signature(item: SignatureInformation, active: int | None) -> Signature:
     )
 
 
-def _parameter(item: ParameterInformation, signature: str) -> Parameter:
+def _parameter(item: answers.ParameterInformation, signature: str) -> Parameter:
     label = item.label
     if not isinstance(label, str):
         start, end = label
@@ -289,7 +281,7 @@ async def _resolved(asked: ServerQuestion, connection: Connection, item: dict[st
 
 
 def _completion(raw: Mapping[str, Any]) -> Completion:
-    item = validated(COMPLETION_ITEM, raw, "a completion")
+    item = validated(answers.COMPLETION_ITEM, raw, "a completion")
     label, kind = item.label.strip(), item.kind
     inserted = item.text_edit.new_text if item.text_edit else item.insert_text
     return Completion(

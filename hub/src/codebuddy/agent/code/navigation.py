@@ -12,16 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from codebuddy.agent.code.answers import (
-    HIERARCHY_ITEM,
-    OBJECTS,
-    RANGES,
-    WORKSPACE_SYMBOLS,
-    Range,
-    WorkspaceSymbol,
-    validated,
-)
-from codebuddy.agent.code.answers import HierarchyItem as AnsweredItem
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     Answer,
     NoAnswer,
@@ -339,7 +331,7 @@ _MAX_ITEMS: Final = 20_000
 _MAX_RESOLVED: Final = 500
 _SMALLEST_CAP: Final = 50
 _QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
-_BEGINNING: Final[Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
 
 
 async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
@@ -398,7 +390,7 @@ async def _ask_symbols(
     try:
         symbols = [
             _workspace_symbol(reader, item)
-            for item in validated(WORKSPACE_SYMBOLS, raw[:_MAX_ITEMS], "a symbol")
+            for item in validated(answers.WORKSPACE_SYMBOLS, raw[:_MAX_ITEMS], "a symbol")
             if arguments.include_external or not _is_library(tree, item.location.uri)
         ]
     except ValueError as error:
@@ -424,7 +416,7 @@ async def _request_symbols(
     """Ask, and have those without a range completed."""
     try:
         answered = await request(connection, _WORKSPACE_SYMBOL, {"query": query}, asked.deadline)
-        items = validated(OBJECTS, answered, "symbols") or []
+        items = validated(answers.OBJECTS, answered, "symbols") or []
     except ValueError as error:
         raise malformed(error) from None
     if connection.capabilities.options(_WORKSPACE_SYMBOL).get("resolveProvider") is not True:
@@ -445,7 +437,7 @@ def _looks_cut(count: int) -> bool:
     return count >= _SMALLEST_CAP and (count % 50 == 0 or count & (count - 1) == 0)
 
 
-def _workspace_symbol(reader: Reader, item: WorkspaceSymbol) -> SymbolLocation:
+def _workspace_symbol(reader: Reader, item: answers.WorkspaceSymbol) -> SymbolLocation:
     name, container, at = item.name, item.container_name or "", item.location
     if _QUALIFIED.fullmatch(name):  # Go's are: Cart.Add
         qualifier, _, name = name.rpartition(".")
@@ -563,7 +555,7 @@ async def _walk_hierarchy(
     return items, answer
 
 
-_Call = tuple[str, Range]
+_Call = tuple[str, answers.Range]
 """URI and range of a call."""
 
 
@@ -572,7 +564,7 @@ class _Node:
     """A thing in a hierarchy: as the server wrote it, which is how it must be given back, and as it is read."""
 
     raw: dict[str, Any]
-    item: AnsweredItem
+    item: answers.HierarchyItem
     depth: int
     parent: int | None = None
     calls: list[_Call] = field(default_factory=list)
@@ -602,12 +594,15 @@ class _Walk:
         prepare = {"textDocument": {"uri": document.uri}, **params}
         try:
             for raw in await self._request(connection, self._direction.prepare, prepare):
-                await self._follow(connection, _Node(raw, validated(HIERARCHY_ITEM, raw, "an item"), 0))
+                await self._follow(connection, _Node(raw, validated(answers.HIERARCHY_ITEM, raw, "an item"), 0))
         except ValueError as error:
             raise malformed(error) from None
 
     async def _request(self, connection: Connection, method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
-        return validated(OBJECTS, await request(connection, method, params, self._asked.deadline), "a hierarchy") or []
+        return (
+            validated(answers.OBJECTS, await request(connection, method, params, self._asked.deadline), "a hierarchy")
+            or []
+        )
 
     async def _follow(self, connection: Connection, node: _Node) -> None:
         if len(self.nodes) >= _MAX_NODES:
@@ -629,10 +624,10 @@ class _Walk:
     def _next(self, parent: int, before: _Node, answered: dict[str, Any]) -> _Node:
         name = self._direction.item
         if name is None:
-            return _Node(answered, validated(HIERARCHY_ITEM, answered, "an item"), before.depth + 1, parent)
+            return _Node(answered, validated(answers.HIERARCHY_ITEM, answered, "an item"), before.depth + 1, parent)
         raw = answered.get(name)
-        item = validated(HIERARCHY_ITEM, raw, "an item")
-        ranges = validated(RANGES, answered.get("fromRanges", []), "ranges of calls")
+        item = validated(answers.HIERARCHY_ITEM, raw, "an item")
+        ranges = validated(answers.RANGES, answered.get("fromRanges", []), "ranges of calls")
         if len(ranges) > _MAX_CALLS:
             self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are told"
         uri = (item if self._direction.calls_in_next else before.item).uri
@@ -649,15 +644,12 @@ def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_
 
 
 def _call_places(
-    reader: Reader, caller: AnsweredItem, callee: AnsweredItem, told: Sequence[_Call]
+    reader: Reader, caller: answers.HierarchyItem, callee: answers.HierarchyItem, told: Sequence[_Call]
 ) -> tuple[list[Location], bool]:
     """Give where a thing calls another, and whether that is all that the server told.
 
     Not every server tells the right places. Those where the name of the callee stands are sure. For the others, the
     places in the caller's body where it does are given if they are as many.
-
-    Raises:
-        StaleLocation: a place is in a file that is gone.
     """
     name = _bare(callee.name)
     sure, unsure = list[Location](), list[Location]()

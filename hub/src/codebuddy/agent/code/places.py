@@ -6,13 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, get_args
 
-from codebuddy.agent.code.answers import (
-    DOCUMENT_SYMBOL,
-    SYMBOL_INFORMATIONS,
-    LooseRange,
-    SymbolInformation,
-    validated,
-)
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, from_lsp, told_lines
 from codebuddy.schemas.code import SymbolKind
 from codebuddy.tool import ToolError
@@ -113,7 +108,7 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
     """
     items = result or []
     if isinstance(items, list) and items and isinstance(items[0], dict) and "location" in items[0]:
-        return list(_flat(validated(SYMBOL_INFORMATIONS, items, "a symbol"), lines, encoding))
+        return list(_flat(validated(answers.SYMBOL_INFORMATIONS, items, "a symbol"), lines, encoding))
     return list(_nested(items, (), lines, encoding))
 
 
@@ -121,7 +116,7 @@ def _nested(items: Any, parents: tuple[str, ...], lines: list[str], encoding: En
     if not isinstance(items, list):
         raise ValueError("symbols that are not a list")
     for raw in items:
-        item = validated(DOCUMENT_SYMBOL, raw, "a symbol")
+        item = validated(answers.DOCUMENT_SYMBOL, raw, "a symbol")
         path = (*parents, clean(item.name[:_MAX_NAME]))
         line, column = from_lsp(lines, item.selection_range["start"], encoding)
         detail = clean(item.detail[:_MAX_DETAIL]) if item.detail else None
@@ -130,7 +125,7 @@ def _nested(items: Any, parents: tuple[str, ...], lines: list[str], encoding: En
             yield from _nested(item.children, path, lines, encoding)
 
 
-def _flat(items: list[SymbolInformation], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
+def _flat(items: list[answers.SymbolInformation], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
     """Nest symbols by their ranges."""
     parents: list[tuple[tuple[int, int], str]] = []
     for item in sorted(items, key=_outer_first):
@@ -144,7 +139,7 @@ def _flat(items: list[SymbolInformation], lines: list[str], encoding: Encoding) 
         yield Symbol(path, line, column, full, kind_of(item.kind))
 
 
-def _outer_first(item: SymbolInformation) -> tuple[int, int, int, int, str]:
+def _outer_first(item: answers.SymbolInformation) -> tuple[int, int, int, int, str]:
     """Give the key that sorts by where symbols begin; of two that begin together, the one that ends later is first."""
     end_line, end_character = _numbers(item.location.range["end"])
     return *_numbers(item.location.range["start"]), -end_line, -end_character, item.name
@@ -154,7 +149,7 @@ def _numbers(position: Position) -> tuple[int, int]:
     return position["line"], position["character"]
 
 
-def _span(value: LooseRange, lines: list[str], encoding: Encoding) -> Span:
+def _span(value: answers.LooseRange, lines: list[str], encoding: Encoding) -> Span:
     return Span(*from_lsp(lines, value["start"], encoding), *from_lsp(lines, value["end"], encoding))
 
 

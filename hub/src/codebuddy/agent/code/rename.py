@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from codebuddy.agent.code.answers import RANGE, validated
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import (
     NoAnswer,
     Pointer,
@@ -188,14 +189,7 @@ class _RenameQuestion:
     new_name: str
 
     async def ask(self) -> _Renamed:
-        """Ask.
-
-        Raises:
-            ToolError: ``cannot_rename``, with the server's words; ``outside_project``, ``bad_answer`` and others when
-                its answer cannot be accepted; the place does not exist.
-            NoAnswer: there is no complete answer yet, or it makes no sense.
-            StaleText: the answer is not for the present text of some file; asking again may help.
-        """
+        """Ask."""
 
         async def attempt(files: Sequence[Path]) -> _Renamed:
             answer = await run_exchange(self.asked, self.path, partial(self._exchange, files))
@@ -248,12 +242,7 @@ class _RenameQuestion:
         return ToolError("cannot_rename", f"The language server {name} {why}", self.pointer.path)
 
     def _read(self, response: _Response) -> _Renamed:
-        """Turn what the server said into changes, if it is for texts that are known.
-
-        Raises:
-            ToolError, StaleText, ValueError: see `ask`.
-            UnknownTexts: it is not known for which texts it is.
-        """
+        """Turn what the server said into changes, if it is for texts that are known."""
         context = response.context
         steps = read_steps(response.edit, context.tree)
         sources = sources_of(steps, context.tree, response.basis)
@@ -277,7 +266,7 @@ def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str |
     if isinstance(placeholder := given.get("placeholder"), str):
         return placeholder
     try:
-        span = validated(RANGE, given.get("range", given), "a range to rename")
+        span = validated(answers.RANGE, given.get("range", given), "a range to rename")
     except ValueError as error:
         raise malformed(error) from None
     (line, column), (end_line, end_column) = (from_lsp(lines, at, encoding) for at in (span["start"], span["end"]))
@@ -361,13 +350,7 @@ class _Renaming:
     arguments: RenameArguments
 
     async def plan(self) -> PlannedRename:
-        """Plan once.
-
-        Raises:
-            ToolError: see `plan_rename`.
-            NoAnswer: there is no complete answer.
-            StaleText, StaleLocation, Unshown: planning again may help; see `Question.persist`.
-        """
+        """Plan once."""
         given = self.arguments
         try:
             if given.path is None:
@@ -480,12 +463,7 @@ def _renamed(definitions: list[Location], changes: list[FileChange]) -> list[Loc
 
 
 def _require_plain(target: _Target) -> None:
-    """Refuse what a server that changes texts only would leave broken.
-
-    Raises:
-        ToolError: ``cannot_rename``: a module, or another name of something; or it is not known what it is, which is
-            so for a module without a file.
-    """
+    """Refuse what a server that changes texts only would leave broken."""
     name, path = target.name, target.pointer.path
     for at in target.definitions:
         file, named = PurePath(at.path), word_at([at.line_text or ""], 1, at.column)

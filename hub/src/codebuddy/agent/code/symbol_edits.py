@@ -245,12 +245,7 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
 
 
 def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> Symbol:
-    """Give the symbol that is meant.
-
-    Raises:
-        NoAnswer: it may come to light once the server has loaded.
-        ToolError: ``no_such_symbol``, ``ambiguous_symbol``.
-    """
+    """Give the symbol that is meant."""
     if arguments.line is not None:
         symbols = [one for one in symbols if one.line == arguments.line] or symbols
     try:
@@ -359,11 +354,7 @@ def _is_above(new: list[str], path: str) -> bool:
 
 
 def _trimmed(content: str) -> str:
-    """Give code without blank lines around it, and with plain line breaks: it gets those of its place.
-
-    Raises:
-        ToolError: ``invalid_arguments``: there is nothing else.
-    """
+    """Give code without blank lines around it, and with plain line breaks: it gets those of its place."""
     text = re.sub(r"\A(?:[^\S\n]*\n)+", "", content.replace("\r\n", "\n").replace("\r", "\n")).rstrip()
     if not text:
         raise ToolError("invalid_arguments", "The content is blank; to remove a symbol, use edit_file.")

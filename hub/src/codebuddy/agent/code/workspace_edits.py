@@ -20,15 +20,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote
 
-from codebuddy.agent.code.answers import (
-    WORKSPACE_EDIT,
-    FileOperation,
-    OperationOptions,
-    RenameFile,
-    TextDocumentEdit,
-    TextEdit,
-    validated,
-)
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.asking import ServerQuestion, malformed
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
@@ -59,7 +52,7 @@ class TextEdits:
     path: Path
     origin: Path | None
     versions: list[int]
-    edits: list[TextEdit]
+    edits: list[answers.TextEdit]
 
 
 @dataclass(frozen=True)
@@ -98,13 +91,13 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     """
     if result is None or result == []:  # an empty list is python-lsp-server's null
         return []
-    edit = validated(WORKSPACE_EDIT, result, "an edit")
+    edit = validated(answers.WORKSPACE_EDIT, result, "an edit")
     steps: list[Step] = []
     if edit.document_changes is None:
         for uri, edits in (edit.changes or {}).items():
             _add_edits(steps, tree, _path_of(uri, tree), None, edits)
     for change in edit.document_changes or []:
-        if isinstance(change, TextDocumentEdit):
+        if isinstance(change, answers.TextDocumentEdit):
             document = change.text_document
             _add_edits(steps, tree, _path_of(document.uri, tree), document.version, change.edits)
         else:
@@ -132,8 +125,8 @@ def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
     return path
 
 
-def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, edits: list[TextEdit]) -> None:
-    """Add the edits of a file; to those that it has already, for all are for one version of it (TextDocumentEdit)."""
+def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, edits: list[answers.TextEdit]) -> None:
+    """Add the edits of a file; to those that it has already, for all are for one version of it."""
     origin = origin_of(path, steps, tree)
     versions = [] if version is None else [version]
     for step in steps:
@@ -147,9 +140,9 @@ def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, e
     steps.append(TextEdits(path, origin, versions, edits))
 
 
-def _operation(change: FileOperation | RenameFile, tree: Tree) -> Operation:
-    uris = (change.old_uri, change.new_uri) if isinstance(change, RenameFile) else (change.uri, change.uri)
-    options = change.options or OperationOptions()
+def _operation(change: answers.FileOperation | answers.RenameFile, tree: Tree) -> Operation:
+    uris = (change.old_uri, change.new_uri) if isinstance(change, answers.RenameFile) else (change.uri, change.uri)
+    options = change.options or answers.OperationOptions()
     return Operation(
         change.kind,
         _path_of(uris[0], tree),
@@ -423,7 +416,7 @@ def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[R
     return found
 
 
-def _converted(edit: TextEdit, lines: list[str], context: EditContext) -> RangeEdit:
+def _converted(edit: answers.TextEdit, lines: list[str], context: EditContext) -> RangeEdit:
     line, column = from_lsp(lines, edit.range["start"], context.encoding)
     end_line, end_column = from_lsp(lines, edit.range["end"], context.encoding)
     text = edit.new_text
