@@ -66,23 +66,16 @@ _PAGES: Final = frozenset({"source.doc", "source.assembly", "source.freesymbols"
 
 @dataclass(frozen=True)
 class Offer:
-    """One action that a server offers.
+    """One action that a server offers."""
 
-    Args:
-        raw: as the protocol writes it.
-        shown: as it is told.
-    """
-
-    raw: dict[str, Any]
-    shown: CodeAction
+    raw: dict[str, Any]  # as the protocol writes it
+    shown: CodeAction  # as it is told
 
 
 def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | None) -> list[Offer]:
     """Read the answer to ``textDocument/codeAction``; what could only open a page is left out.
 
     Args:
-        result: the answer.
-        server: the server's name.
         digest: the hash of the text that it is for.
         kinds: those that are wanted, each with the ones below it; None: all.
 
@@ -145,23 +138,14 @@ _DIAGNOSTICS_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class _Resolved:
-    """All of an action, and what the server knew then.
-
-    Args:
-        offer: the action.
-        edits: what it wants changed, one edit after the other.
-        notes: what else there is to say.
-        basis: the texts that the server knew.
-        encoding: what its positions count in.
-        ran: whether a command was run for it.
-    """
+    """All of an action, and what the server knew then."""
 
     offer: Offer
-    edits: list[Any]
-    notes: list[str]
-    basis: EditBasis
-    encoding: Encoding
-    ran: bool
+    edits: list[Any]  # what it wants changed, one edit after the other
+    notes: list[str]  # what else there is to say
+    basis: EditBasis  # the texts that the server knew
+    encoding: Encoding  # what its positions count in
+    ran: bool  # whether a command was run for it
 
 
 @dataclass(frozen=True)
@@ -383,11 +367,7 @@ _MAX_OFFERS: Final = 500
 
 
 async def list_actions(servers: LanguageServers, arguments: CodeActionsArguments, report: Report) -> CodeActions:
-    """Give what all servers of the file that are declared for actions offer for a place.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give what all servers of the file that are declared for actions offer for a place."""
     try:
         found = await _gather(servers, arguments, report)
     except NoAnswer as none:

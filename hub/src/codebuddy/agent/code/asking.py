@@ -49,21 +49,14 @@ _READ_AT_ONCE: Final = 50
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server said.
+    """What a server said."""
 
-    Args:
-        result: as the protocol writes it; None when there is none.
-        lines: the text of the open documents when it was asked, by file.
-        encoding: what its positions count in.
-        reason: why it may not be everything; None when it is.
-        message: the reason in a sentence.
-    """
-
-    result: Any
+    result: Any  # as the protocol writes it; None when there is none
+    # the text of the open documents when it was asked, by file
     lines: dict[Path, list[str]] = field(default_factory=dict)
-    encoding: Encoding = "utf-16"
-    reason: Reason | None = None
-    message: str | None = None
+    encoding: Encoding = "utf-16"  # what its positions count in
+    reason: Reason | None = None  # why it may not be everything; None when it is
+    message: str | None = None  # the reason in a sentence
 
     @classmethod
     def lacking(cls, reason: Reason, message: str) -> Answer:
@@ -114,17 +107,11 @@ class Backoff:
 
 @dataclass(frozen=True)
 class ServerQuestion:
-    """Whom to ask, and how long.
-
-    Args:
-        server: whom.
-        deadline: when an answer must be there, in the running loop's time.
-        report: told what is being waited for.
-    """
+    """Whom to ask, and how long."""
 
     server: LanguageServer
-    deadline: float
-    report: Report
+    deadline: float  # when an answer must be there, in the running loop's time
+    report: Report  # told what is being waited for
 
 
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
@@ -141,9 +128,6 @@ async def ask(
     """Send one request about a file.
 
     Args:
-        asked: whom, and how long.
-        path: the file.
-        method: the request.
         params: gives its parameters, but for ``textDocument``, for the text that the server was sent.
         local: see `run_exchange`.
 
@@ -164,9 +148,7 @@ async def run_exchange(asked: ServerQuestion, path: Path, exchange: Exchange, lo
     Before each attempt the server is sent the present text of the file and of all open documents.
 
     Args:
-        asked: whom, and how long.
         path: the file that it is about.
-        exchange: asks.
         local: whether the file alone is enough for an answer (its symbols, its formatting): one that is not empty is
             then accepted also from a server that is still loading, or is degraded.
 
@@ -226,10 +208,8 @@ async def ask_of_text(asked: ServerQuestion, path: Path, text: str, exchange: Ex
     """Ask about a file as if it had another text than on the disk; the answer must depend on that text only.
 
     Args:
-        asked: whom, and how long.
         path: the file; it need not exist.
         text: the text, without byte order mark.
-        exchange: asks.
 
     Raises:
         ToolError: the file on the disk cannot be read, or the exchange raised it.
@@ -279,8 +259,6 @@ async def _tell_changes(asked: ServerQuestion, connection: Connection, path: Pat
     """Tell the server all that changed on the disk so far; say why that may not be all, if so.
 
     Args:
-        asked: whom, and how long.
-        connection: to it.
         path: what the question is about, if other files count for its answer.
     """
     try:
@@ -374,17 +352,11 @@ def _is_empty(result: Any) -> bool:
 
 @dataclass(frozen=True)
 class Question:
-    """A question to the language servers of a project.
-
-    Args:
-        servers: the project's.
-        deadline: when an answer must be there, in the running loop's time.
-        report: told what is being waited for.
-    """
+    """A question to the language servers of a project."""
 
     servers: LanguageServers
-    deadline: float
-    report: Report
+    deadline: float  # when an answer must be there, in the running loop's time
+    report: Report  # told what is being waited for
 
     @classmethod
     def begin(cls, servers: LanguageServers, seconds: float, report: Report) -> Question:
@@ -395,7 +367,6 @@ class Question:
         """Give the server that answers a request about a file: of those declared for it, the first that can.
 
         Args:
-            path: the file.
             method: a request of `CAPABILITY`.
 
         Raises:
@@ -459,11 +430,7 @@ class Question:
                 raise NoAnswer.because("indexing", message)
 
     async def answered(self, attempt: Callable[[], Awaitable[tuple[T, Answer]]], nothing: T) -> tuple[T, Answer]:
-        """Do as `persist`; where there is no answer, give ``nothing`` and the answer that says why.
-
-        Raises:
-            ToolError: from the attempt.
-        """
+        """Do as `persist`; where there is no answer, give ``nothing`` and the answer that says why."""
         try:
             return await self.persist(attempt)
         except NoAnswer as none:
@@ -494,23 +461,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Pointer:
-    """A place in a file, looked up in the text that the server knows when it is asked.
+    """A place in a file, looked up in the text that the server knows when it is asked."""
 
-    Args:
-        path: the workspace path, for messages.
-        line: the 1-based line.
-        column: the 1-based column.
-        text: the word on the line that is meant, instead of the column.
-        lines: the text that line and column were taken from; None when the caller gave them.
-        after: whether the place is behind the word, not at its beginning.
-    """
-
-    path: str
+    path: str  # the workspace path, for messages
     line: int
     column: int = 1
-    text: str | None = None
-    lines: list[str] | None = None
-    after: bool = False
+    text: str | None = None  # the word on the line that is meant, instead of the column
+    lines: list[str] | None = None  # the text that line and column were taken from; None when the caller gave them
+    after: bool = False  # whether the place is behind the word, not at its beginning
 
     def position(self, document: Document, encoding: Encoding) -> Position:
         """Give the position in a document.
@@ -570,10 +528,7 @@ async def ask_at(
     """Ask about a place what is answered with locations.
 
     Args:
-        asked: whom, and how long.
-        path: the file.
         pointer: the place in it.
-        method: the request.
         more: its parameters besides document and position.
 
     Raises:
@@ -605,11 +560,7 @@ async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], An
 
 
 async def ask_symbols(asked: ServerQuestion, path: Path) -> Answer:
-    """Ask for the symbols of a file.
-
-    Raises:
-        ToolError: the file cannot be read.
-    """
+    """Ask for the symbols of a file."""
     return await ask(asked, path, _SYMBOLS, lambda document, encoding: {}, local=True)
 
 
@@ -628,8 +579,6 @@ async def files_with_word(tree: Tree, word: str, wanted: Callable[[str], bool]) 
     """Search the files of a project for a whole word, batch by batch: whoever has enough stops.
 
     Args:
-        tree: the project.
-        word: the word.
         wanted: whether a file is searched, by its path in the project.
     """
     pattern = re.compile(rb"(?<!\w)" + re.escape(word.encode("utf-8", "replace")) + rb"(?!\w)")
@@ -659,7 +608,6 @@ async def search_limit_exceeded(asked: ServerQuestion, word: str | None) -> Answ
     """Give why a server may not find all that has a name; None when it can, or declares no limits.
 
     Args:
-        asked: whom, and how long.
         word: the name; None when it is not known.
     """
     config = asked.server.config

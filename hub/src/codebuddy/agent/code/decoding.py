@@ -50,7 +50,6 @@ class Reader:
     Only text of the project's files is read: a server that names ``/etc/passwd`` gets no line of it out.
 
     Args:
-        tree: the project.
         encoding: the encoding agreed with the server.
         known: texts that the server was sent, by file; they count before the disk.
     """
@@ -105,11 +104,7 @@ class Reader:
         return self.place(either["targetUri"], either["targetSelectionRange"])
 
     def place(self, uri: str, span: answers.Range) -> Location:
-        """Give the place of a range in a document.
-
-        Raises:
-            StaleLocation: the file is gone.
-        """
+        """Give the place of a range in a document."""
         if uri not in self._files:
             self._files[uri] = self._tree.path_of(uri)
         path = self._files[uri]
@@ -125,11 +120,7 @@ class Reader:
             raise Unshown(path for path, marked in self._marked.items() if marked)
 
     def name_in(self, uri: str, span: answers.Range, name: str) -> Location:
-        """Give the place of a name in a range; the range if the name is not in it, or outside the project.
-
-        Raises:
-            StaleLocation: the file is gone.
-        """
+        """Give the place of a name in a range; the range if the name is not in it, or outside the project."""
         whole, path = self.place(uri, span), self._tree.path_of(uri)
         if path is None:
             return whole
@@ -140,11 +131,7 @@ class Reader:
         return location(whole.path, line, column, column + len(name), lines[line - 1])
 
     def words_in(self, uri: str, span: answers.Range, name: str) -> list[Location]:
-        """Give every place of a name as a whole word in a range; none outside the project.
-
-        Raises:
-            StaleLocation: the file is gone.
-        """
+        """Give every place of a name as a whole word in a range; none outside the project."""
         whole, path = self.place(uri, span), self._tree.path_of(uri)
         if path is None or not name:
             return []

@@ -148,8 +148,6 @@ async def published_for(
     Such a server may have published a first glance before, so nothing counts only after it had the time to offer it.
 
     Args:
-        connection: to the server.
-        document: what for.
         until: when to give up and give None, in the running loop's time.
         deadline: when the server must have answered that it still answers.
         enough: whether what was published is all of it.
@@ -331,43 +329,27 @@ def _merged(items: list[Diagnostic]) -> list[Diagnostic]:
 
 @dataclass(frozen=True)
 class _Resume:
-    """Where to go on.
+    """Where to go on."""
 
-    Args:
-        file: path in the project of the first file that is not done.
-        item: the number of its diagnostics that were given.
-        before: the digest of these.
-    """
-
-    file: str
-    item: int = 0
-    before: str = ""
+    file: str  # path in the project of the first file that is not done
+    item: int = 0  # the number of its diagnostics that were given
+    before: str = ""  # the digest of these
 
 
 @dataclass
 class _Survey:
-    """Goes through many files.
-
-    Args:
-        tree: the project.
-        checker: whom to ask.
-        question: what was asked, for the cursor.
-        limit: the most diagnostics to give.
-        resume: where an earlier answer ended.
-        cut: why there are more files than these, if so.
-        passed: what lacks something and is no reason to stop.
-    """
+    """Goes through many files."""
 
     tree: Tree
-    checker: _Checker
-    question: Any
-    limit: int
-    resume: _Resume | None
+    checker: _Checker  # whom to ask
+    question: Any  # what was asked, for the cursor
+    limit: int  # the most diagnostics to give
+    resume: _Resume | None  # where an earlier answer ended
     checked: int = 0
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
-    cut: list[str] = field(default_factory=list)
-    passed: Answer = field(default_factory=lambda: Answer(None))
+    cut: list[str] = field(default_factory=list)  # why there are more files than these, if so
+    passed: Answer = field(default_factory=lambda: Answer(None))  # what lacks something and is no reason to stop
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""

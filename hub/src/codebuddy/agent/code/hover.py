@@ -59,11 +59,7 @@ _RESOLVED: Final = 10
 
 
 async def hover(servers: LanguageServers, arguments: HoverArguments, report: Report) -> HoverResult:
-    """Give what the language server knows of the thing at a place, like its type and documentation.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give what the language server knows of the thing at a place, like its type and documentation."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
 
     async def attempt() -> tuple[tuple[str, TextRange | None], Answer]:
@@ -123,11 +119,7 @@ def _documentation(value: Any, longest: int) -> str | None:
 
 
 async def signature_help(servers: LanguageServers, arguments: CaretArguments, report: Report) -> SignatureHelp:
-    """Give the signatures of what is being called at a place, and which parameter stands there.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give the signatures of what is being called at a place, and which parameter stands there."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
     pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
 
@@ -192,11 +184,7 @@ _KINDS: Final = (
 
 
 async def completions(servers: LanguageServers, arguments: CompletionArguments, report: Report) -> Completions:
-    """Give how the word that ends at a place can be completed.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give how the word that ends at a place can be completed."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
 
     async def attempt() -> tuple[_Completing, Answer]:

@@ -77,20 +77,12 @@ _MAX_NAME: Final = 500
 
 
 async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give where the thing at a place is defined.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give where the thing at a place is defined."""
     return await _find(servers, place, report, _DEFINITION)
 
 
 async def find_implementations(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give what implements the thing at a place: types of an interface or trait, bodies of an abstract method.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give what implements the thing at a place: types of an interface or trait, bodies of an abstract method."""
     return await _find(servers, place, report, _IMPLEMENTATION)
 
 
@@ -156,7 +148,6 @@ async def _references_by_name(question: Question, name: str) -> tuple[_Named, An
     ``workspace/symbol`` is cut, fuzzy or missing in most.
 
     Args:
-        question: how long, and of whom.
         name: a symbol's name, or the end of its path, like ``Class/method``.
     """
     parts = tuple(part for part in name.split("/") if part)
@@ -211,7 +202,6 @@ class _ReferencesByName:
         """Add the references of some symbols, each once.
 
         Args:
-            candidates: the symbols.
             declared: whether to skip those that are declared elsewhere in the project.
         """
         for index, candidate in enumerate(candidates):
@@ -290,11 +280,7 @@ class _ReferencesByName:
 async def document_symbols(
     servers: LanguageServers, arguments: DocumentSymbolsArguments, report: Report
 ) -> SymbolsOfFile:
-    """Give the symbols of a file, each before those in it, with the places of its name and of all of it.
-
-    Raises:
-        ToolError: there is no such file.
-    """
+    """Give the symbols of a file, each before those in it, with the places of its name and of all of it."""
     path = servers.tree.locate(arguments.path)
     shown, question = servers.tree.show(path), Question.begin(servers, arguments.timeout_seconds, report)
 
@@ -335,11 +321,7 @@ _BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end":
 
 
 async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
-    """Give the symbols of the project whose name contains a text, the best match first.
-
-    Raises:
-        ToolError: the project is not this one.
-    """
+    """Give the symbols of the project whose name contains a text, the best match first."""
     servers.tree.require_own(arguments.projects)
     question = Question.begin(servers, arguments.timeout_seconds, report)
     found, answer = await question.found(partial(_search_symbols, question, arguments))
@@ -488,19 +470,12 @@ _HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
 
 @dataclass(frozen=True)
 class _Direction:
-    """One direction of a hierarchy, as the protocol has it.
+    """One direction of a hierarchy, as the protocol has it."""
 
-    Args:
-        prepare: the request for the thing at a place.
-        method: the request for the next ones.
-        item: the field of an answer's item with the next thing; None if the item is the thing.
-        calls_in_next: whether the ranges of calls are in the file of the next thing.
-    """
-
-    prepare: str
-    method: str
-    item: str | None = None
-    calls_in_next: bool = False
+    prepare: str  # the request for the thing at a place
+    method: str  # the request for the next ones
+    item: str | None = None  # the field of an answer's item with the next thing; None if the item is the thing
+    calls_in_next: bool = False  # whether the ranges of calls are in the file of the next thing
 
 
 _DIRECTIONS: Final[Mapping[str, _Direction]] = {
@@ -512,20 +487,12 @@ _DIRECTIONS: Final[Mapping[str, _Direction]] = {
 
 
 async def call_hierarchy(servers: LanguageServers, arguments: CallHierarchyArguments, report: Report) -> Hierarchy:
-    """Give who calls the function at a place, or whom it calls.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give who calls the function at a place, or whom it calls."""
     return await _hierarchy(servers, arguments, report, "call_hierarchy")
 
 
 async def type_hierarchy(servers: LanguageServers, arguments: TypeHierarchyArguments, report: Report) -> Hierarchy:
-    """Give what the type at a place derives from, or what derives from it.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give what the type at a place derives from, or what derives from it."""
     return await _hierarchy(servers, arguments, report, "type_hierarchy")
 
 

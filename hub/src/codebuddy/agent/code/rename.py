@@ -89,8 +89,6 @@ def require_no_shorthand(path: str, lines: list[str], edits: Iterable[RangeEdit]
     TypeScript's server can write ``{ new: old }`` there, but then it no longer renames imports either.
 
     Args:
-        path: the file.
-        lines: its text.
         edits: of the rename.
         new_name: what is written.
 
@@ -147,36 +145,22 @@ _PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
 
 @dataclass(frozen=True)
 class _Renamed:
-    """What a rename changes: something, unless the new name is the old one.
-
-    Args:
-        changes: of the project's files.
-        old_name: the name at the place, if there is one.
-        server_name: what the server calls itself.
-    """
+    """What a rename changes: something, unless the new name is the old one."""
 
     changes: list[FileChange]
-    old_name: str | None
-    server_name: str | None
+    old_name: str | None  # the name at the place, if there is one
+    server_name: str | None  # what the server calls itself
 
 
 @dataclass(frozen=True)
 class _Response:
-    """What a server said, and what it knew then.
+    """What a server said, and what it knew then."""
 
-    Args:
-        context: what its edit must fit.
-        edit: as the protocol writes it.
-        refusal: its words when it does not rename.
-        basis: the texts that it knew.
-        server_name: what the server calls itself.
-    """
-
-    context: EditContext
-    edit: Any
-    refusal: str | None
-    basis: EditBasis
-    server_name: str | None
+    context: EditContext  # what its edit must fit
+    edit: Any  # as the protocol writes it
+    refusal: str | None  # its words when it does not rename
+    basis: EditBasis  # the texts that it knew
+    server_name: str | None  # what the server calls itself
 
 
 @dataclass(frozen=True)
@@ -299,21 +283,13 @@ async def plan_rename(servers: LanguageServers, arguments: RenameArguments, repo
 
 @dataclass(frozen=True)
 class _Target:
-    """Something to rename.
+    """Something to rename."""
 
-    Args:
-        asked: the server that knows it, and how long to wait for it.
-        path: the file.
-        pointer: where in that.
-        name: the word there.
-        definitions: where the server says that it is declared.
-    """
-
-    asked: ServerQuestion
+    asked: ServerQuestion  # the server that knows it, and how long to wait for it
     path: Path
     pointer: Pointer
-    name: str | None
-    definitions: list[Location]
+    name: str | None  # the word there
+    definitions: list[Location]  # where the server says that it is declared
 
     @property
     def is_definition(self) -> bool:
@@ -411,9 +387,10 @@ class _Renaming:
         """Ask where the thing at a place is declared; a server need not know that."""
         try:
             knowing = await self.question.choose(path, _DEFINITION)
-            definitions, answer = await ask_at(knowing, path, pointer, _DEFINITION)
         except NoAnswer as none:
-            definitions, answer = [], none.answer
+            definitions, answer = list[Location](), none.answer
+        else:
+            definitions, answer = await ask_at(knowing, path, pointer, _DEFINITION)
         if answer.reason not in (None, "server_error", "unsupported"):
             raise NoAnswer(answer)
         lines = answer.lines.get(path, [])

@@ -28,30 +28,20 @@ _REST_OF_VARIABLE: Final = re.compile(r"\s*(:|=(?!=))")
 
 @dataclass(frozen=True)
 class Declaration:
-    """The declaration of a symbol. Lines count from 1.
+    """The declaration of a symbol. Lines count from 1."""
 
-    Args:
-        top: the first line of its comments, decorators and attributes, or of itself.
-        start: the line on which it begins itself.
-        end: the line on which it ends.
-        separator: ``;`` or ``,`` after it, if there is one; ``""`` else. Only a comment may follow.
-        comments: the lines above it that are comments.
-        indent: the white space before it.
-    """
-
-    top: int
-    start: int
-    end: int
-    separator: str
-    comments: tuple[int, ...]
-    indent: str
+    top: int  # the first line of its comments, decorators and attributes, or of itself
+    start: int  # the line on which it begins itself
+    end: int  # the line on which it ends
+    separator: str  # ``;`` or ``,`` after it, if there is one; ``""`` else. Only a comment may follow
+    comments: tuple[int, ...]  # the lines above it that are comments
+    indent: str  # the white space before it
 
 
 def find_declaration(lines: Sequence[str], full: tuple[int, int, int, int], name_line: int, path: str) -> Declaration:
     """Find the declaration of a symbol.
 
     Args:
-        lines: the text.
         full: what the server counts to it: line, column, end line, end column, 1-based.
         name_line: the line of its name.
         path: the file, which tells what a comment is, and for messages.

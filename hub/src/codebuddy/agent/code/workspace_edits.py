@@ -40,42 +40,25 @@ _MAX_SHOWN: Final = 300
 
 @dataclass(frozen=True)
 class TextEdits:
-    """New text for stretches of a file, all as it is before any of them.
+    """New text for stretches of a file, all as it is before any of them."""
 
-    Args:
-        path: where the file is when this step comes.
-        origin: where it is on the disk; None for a file that an earlier step makes.
-        versions: those of the document that the server says they are for.
-        edits: in the server's order.
-    """
-
-    path: Path
-    origin: Path | None
-    versions: list[int]
-    edits: list[answers.TextEdit]
+    path: Path  # where the file is when this step comes
+    origin: Path | None  # where it is on the disk; None for a file that an earlier step makes
+    versions: list[int]  # those of the document that the server says they are for
+    edits: list[answers.TextEdit]  # in the server's order
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A file or directory that is made, moved or deleted; the options are the protocol's.
-
-    Args:
-        kind: which of these.
-        path: what.
-        target: where it is afterwards; the same as path but for a move.
-        overwrite: what is at the target goes.
-        ignore_if_exists: nothing happens if something is there; never together with overwrite, which wins.
-        recursive: a directory is deleted with all that is in it.
-        ignore_if_not_exists: there may be nothing to delete.
-    """
+    """A file or directory that is made, moved or deleted; the options are the protocol's."""
 
     kind: Literal["create", "rename", "delete"]
     path: Path
-    target: Path
-    overwrite: bool = False
-    ignore_if_exists: bool = False
-    recursive: bool = False
-    ignore_if_not_exists: bool = False
+    target: Path  # where it is afterwards; the same as path but for a move
+    overwrite: bool = False  # what is at the target goes
+    ignore_if_exists: bool = False  # nothing happens if something is there; never together with overwrite, which wins
+    recursive: bool = False  # a directory is deleted with all that is in it
+    ignore_if_not_exists: bool = False  # there may be nothing to delete
 
 
 Step = TextEdits | Operation
@@ -174,8 +157,6 @@ def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list
     """Give edits that do the same, up to line endings, but leave alone what the edit does not change.
 
     Args:
-        lines: the text before.
-        edit: new text for a stretch of it.
         ending: the line break for lines that are new; None, in a text of one line: as the server wrote them.
     """
     stretch = _Stretch(edit.line, edit.column, _between(lines, edit))
@@ -280,36 +261,22 @@ _ENDINGS: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 @dataclass(frozen=True)
 class Source:
-    """A file as it is before an edit.
+    """A file as it is before an edit."""
 
-    Args:
-        lines: its text, without byte-order mark.
-        hash: that of its bytes; None while it is not on the disk.
-        ending: the line break for new lines; None in a file without any.
-    """
-
-    lines: list[str]
-    hash: str | None
-    ending: str | None
+    lines: list[str]  # its text, without byte-order mark
+    hash: str | None  # that of its bytes; None while it is not on the disk
+    ending: str | None  # the line break for new lines; None in a file without any
 
 
 @dataclass(frozen=True)
 class EditContext:
-    """What a server's edit must fit.
-
-    Args:
-        tree: the project.
-        encoding: what the server's positions count in.
-        old_name: what is renamed, if that is known.
-        new_name: what to; empty if nothing is renamed.
-        whole_texts: whether an edit that begins where its file does is for all of it, whatever end it gives.
-    """
+    """What a server's edit must fit."""
 
     tree: Tree
-    encoding: Encoding
-    old_name: str | None = None
-    new_name: str = ""
-    whole_texts: bool = False
+    encoding: Encoding  # what the server's positions count in
+    old_name: str | None = None  # what is renamed, if that is known
+    new_name: str = ""  # what to; empty if nothing is renamed
+    whole_texts: bool = False  # whether an edit that begins where its file does is for all of it, whatever end it gives
 
 
 def read_source(data: bytes, path: str) -> Source:
@@ -544,19 +511,12 @@ async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], pa
 
 @dataclass
 class EditBasis:
-    """The texts that a server knew when it was asked for an edit.
+    """The texts that a server knew when it was asked for an edit."""
 
-    Args:
-        documents: the open documents.
-        told: files that it was sent or told of just before.
-        asked_at: when it was asked, in nanoseconds since the epoch.
-        outdated: documents of which it was sent another text before it answered.
-    """
-
-    documents: dict[Path, Document]
-    told: frozenset[Path]
-    asked_at: int
-    outdated: frozenset[Path] = frozenset()
+    documents: dict[Path, Document]  # the open documents
+    told: frozenset[Path]  # files that it was sent or told of just before
+    asked_at: int  # when it was asked, in nanoseconds since the epoch
+    outdated: frozenset[Path] = frozenset()  # documents of which it was sent another text before it answered
 
     @classmethod
     def now(cls, connection: Connection, told: Iterable[Path]) -> EditBasis:
