@@ -13,18 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
-from codebuddy.agent.code.asking import (
-    Answer,
-    NoAnswer,
-    Pointer,
-    Question,
-    ServerQuestion,
-    malformed,
-    point_at,
-    request,
-    run_exchange,
-)
+from codebuddy.agent.code.answers import Answer, Malformed, NoAnswer, validated
+from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, point_at, request, run_exchange
 from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for, pull
 from codebuddy.agent.code.workspace_edits import (
     TICK_SECONDS,
@@ -80,7 +70,7 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
         kinds: those that are wanted, each with the ones below it; None: all.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
     """
     raw = [] if result is None else result
     seen: Counter[tuple[str | None, str]] = Counter()
@@ -122,7 +112,7 @@ def command_of(action: dict[str, Any]) -> dict[str, Any] | None:
     """Give the command of an action, or the one that stands in place of an action.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
     """
     command = action.get("command")
     if command is None:
@@ -173,8 +163,8 @@ class _Actions:
             answer = await run_exchange(self.asked, self.path, exchange)
         except StaleText as stale:
             answer = Answer.lacking("indexing", f"The file keeps changing: {stale.path}.")
-        except ValueError as error:
-            answer = malformed(error).answer
+        except Malformed as malformed:
+            answer = malformed.answer
         if self.late:
             answer = answer.but("timed_out", self.late[0])
         return found if answer.result else [], answer
@@ -273,7 +263,7 @@ class _Actions:
         if "edit" not in action and not isinstance(action.get("command"), str) and options.get("resolveProvider"):
             resolved = await request(connection, "codeAction/resolve", action, self.asked.deadline)
             if not isinstance(resolved, dict):
-                raise ValueError("an action that is no object")
+                raise Malformed("an action that is no object")
             action = {**action, **resolved}
         edit, command = edit_of(action), command_of(action)
         if edit is None and command is not None:
@@ -350,7 +340,7 @@ def _made(step: Step, tree: Tree) -> list[Step]:
     start = {"line": 0, "character": 0}
     if any((edit.range["start"], edit.range["end"]) != (start, start) for edit in step.edits):
         return [step]
-    return [Operation("create", step.path, step.path), replace(step, origin=None)]
+    return [Operation("create", step.path, step.path, answers.OperationOptions()), replace(step, origin=None)]
 
 
 def _overlaps(item: Any, first: Position, last: Position) -> bool:

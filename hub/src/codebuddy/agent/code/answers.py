@@ -1,4 +1,4 @@
-"""What language servers answer (LSP 3.17), as pydantic models of the parts that are used.
+"""What language servers answer: whether it is everything, and pydantic models of the parts that are used (LSP 3.17).
 
 Servers are not trusted. A malformed required part makes `validated` refuse the answer; a malformed optional part
 (``Text``, ``Number``) counts as missing. Ranges and locations are dictionaries and not models, because an answer can
@@ -7,6 +7,8 @@ have tens of thousands of them and a model takes six times as long to make.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, final
 
 from pydantic import (
@@ -23,10 +25,64 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
+from codebuddy.agent.lsp.positions import Encoding
+from codebuddy.schemas.code import Reason
+
 T = TypeVar("T")
 
 _MAX_SHOWN: Final = 300
 _STRICT: Final = ConfigDict(strict=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server said."""
+
+    result: Any  # as the protocol writes it; None when there is none
+    # the text of the open documents when it was asked, by file
+    lines: dict[Path, list[str]] = field(default_factory=dict)
+    encoding: Encoding = "utf-16"  # what its positions count in
+    reason: Reason | None = None  # why it may not be everything; None when it is
+    message: str | None = None  # the reason in a sentence
+
+    @classmethod
+    def lacking(cls, reason: Reason, message: str) -> Answer:
+        """Give an answer without a result."""
+        return cls(None, reason=reason, message=message)
+
+    def but(self, reason: Reason, message: str) -> Answer:
+        """Give the same answer with why it may not be everything; an earlier reason goes first."""
+        return self if self.reason is not None else replace(self, reason=reason, message=message)
+
+    def completeness(self) -> dict[str, Any]:
+        """Give the fields of `CodeResult` that say whether this is everything."""
+        return {"complete": self.reason is None, "reason": self.reason, "message": self.message}
+
+
+COMPLETE: Final = Answer(None)
+"""The answer that lacks nothing."""
+
+
+class NoAnswer(Exception):
+    """A question cannot be answered, now or at all; the answer says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.reason)
+        self.answer = answer
+
+    @classmethod
+    def because(cls, reason: Reason, message: str) -> NoAnswer:
+        """Give what to raise for a reason."""
+        return cls(Answer.lacking(reason, message))
+
+
+class Malformed(NoAnswer, ValueError):
+    """A server's answer makes no sense."""
+
+    def __init__(self, what: str) -> None:
+        message = f"The language server gave a malformed answer: {what}."
+        super().__init__(Answer.lacking("server_error", message))
+        self.args = (what,)
 
 
 def validated(adapter: TypeAdapter[T], value: Any, what: str) -> T:
@@ -38,14 +94,14 @@ def validated(adapter: TypeAdapter[T], value: Any, what: str) -> T:
         what: what it is, for the message.
 
     Raises:
-        ValueError: it is malformed; the message names the first place where.
+        Malformed: it is; the message names the first place where.
     """
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = f" at {'.'.join(map(str, first['loc']))[:_MAX_SHOWN]}" if first["loc"] else ""
-        raise ValueError(f"{what}{where}: {first['msg'][:_MAX_SHOWN]}") from None
+        raise Malformed(f"{what}{where}: {first['msg'][:_MAX_SHOWN]}") from None
 
 
 class _OrNone:

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
+from codebuddy.agent.code.answers import Answer, NoAnswer
 from codebuddy.agent.code.decoding import Reader, StaleLocation, Unshown
 from codebuddy.agent.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.agent.lsp.connection import Connection
@@ -24,7 +25,7 @@ from codebuddy.agent.lsp.server import LanguageServer
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.schemas.code import Location, Place, Reason
+from codebuddy.schemas.code import Location, Place
 from codebuddy.tool import ToolError
 
 T = TypeVar("T")
@@ -45,49 +46,6 @@ _WAITING_SHARE: Final = 0.9
 # Fewer than the documents that are open at one time.
 _MAX_SHOWN: Final = 100
 _READ_AT_ONCE: Final = 50
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server said."""
-
-    result: Any  # as the protocol writes it; None when there is none
-    # the text of the open documents when it was asked, by file
-    lines: dict[Path, list[str]] = field(default_factory=dict)
-    encoding: Encoding = "utf-16"  # what its positions count in
-    reason: Reason | None = None  # why it may not be everything; None when it is
-    message: str | None = None  # the reason in a sentence
-
-    @classmethod
-    def lacking(cls, reason: Reason, message: str) -> Answer:
-        """Give an answer without a result."""
-        return cls(None, reason=reason, message=message)
-
-    def but(self, reason: Reason, message: str) -> Answer:
-        """Give the same answer with why it may not be everything; an earlier reason goes first."""
-        return self if self.reason is not None else replace(self, reason=reason, message=message)
-
-    def completeness(self) -> dict[str, Any]:
-        """Give the fields of `CodeResult` that say whether this is everything."""
-        return {"complete": self.reason is None, "reason": self.reason, "message": self.message}
-
-
-class NoAnswer(Exception):
-    """A question cannot be answered, now or at all; the answer says why."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.reason)
-        self.answer = answer
-
-    @classmethod
-    def because(cls, reason: Reason, message: str) -> NoAnswer:
-        """Give what to raise for a reason."""
-        return cls(Answer.lacking(reason, message))
-
-
-def malformed(error: ValueError | str) -> NoAnswer:
-    """Give what to raise when a server's answer makes no sense."""
-    return NoAnswer.because("server_error", f"The language server gave a malformed answer: {error}.")
 
 
 class Backoff:
@@ -125,14 +83,10 @@ async def ask(
     params: Callable[[Document, Encoding], dict[str, Any]],
     local: bool = False,
 ) -> Answer:
-    """Send one request about a file.
+    """Send one request about a file, as `run_exchange` does.
 
     Args:
         params: gives its parameters, but for ``textDocument``, for the text that the server was sent.
-        local: see `run_exchange`.
-
-    Raises:
-        ToolError: the file cannot be read, or ``params`` finds no such place in it.
     """
 
     async def exchange(connection: Connection, document: Document) -> Any:
@@ -148,12 +102,8 @@ async def run_exchange(asked: ServerQuestion, path: Path, exchange: Exchange, lo
     Before each attempt the server is sent the present text of the file and of all open documents.
 
     Args:
-        path: the file that it is about.
         local: whether the file alone is enough for an answer (its symbols, its formatting): one that is not empty is
             then accepted also from a server that is still loading, or is degraded.
-
-    Raises:
-        ToolError: the file cannot be read, or the exchange raised it.
     """
     with asked.server.asking():
         return await _repeat_until_loaded(asked, path, exchange, local)
@@ -205,14 +155,9 @@ async def _attempt(asked: ServerQuestion, path: Path, exchange: Exchange, local:
 
 
 async def ask_of_text(asked: ServerQuestion, path: Path, text: str, exchange: Exchange) -> Answer:
-    """Ask about a file as if it had another text than on the disk; the answer must depend on that text only.
+    """Ask about a file as if it had another text (without byte order mark) than on the disk; it need not exist.
 
-    Args:
-        path: the file; it need not exist.
-        text: the text, without byte order mark.
-
-    Raises:
-        ToolError: the file on the disk cannot be read, or the exchange raised it.
+    The answer must depend on that text only.
     """
 
     async def attempt(connection: Connection) -> Answer:
@@ -258,8 +203,7 @@ async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awa
 async def _tell_changes(asked: ServerQuestion, connection: Connection, path: Path | None = None) -> str | None:
     """Tell the server all that changed on the disk so far; say why that may not be all, if so.
 
-    Args:
-        path: what the question is about, if other files count for its answer.
+    The path is of the file that the question is about, if other files count for its answer.
     """
     try:
         async with asyncio.timeout_at(asked.deadline):
@@ -364,10 +308,7 @@ class Question:
         return cls(servers, asyncio.get_running_loop().time() + seconds, report)
 
     async def choose(self, path: Path, method: str) -> ServerQuestion:
-        """Give the server that answers a request about a file: of those declared for it, the first that can.
-
-        Args:
-            method: a request of `CAPABILITY`.
+        """Give the server that answers a request of `CAPABILITY`: of those declared for the file, the first that can.
 
         Raises:
             ToolError: there is no such file.
@@ -384,11 +325,7 @@ class Question:
         raise NoAnswer.because("unsupported", message)
 
     async def choose_from(self, serving: Sequence[LanguageServer], method: str) -> ServerQuestion:
-        """Give the first of some servers that can answer a request; wait for one that is still starting.
-
-        Raises:
-            NoAnswer: as `choose`.
-        """
+        """Give the first of some servers that can answer a request; wait for one that is still starting."""
         lacking, missing = [], list[LanguageServer]()
         for server in serving:
             if server.connection is None:
@@ -406,12 +343,7 @@ class Question:
         raise NoAnswer.because("unsupported", f"{', '.join(lacking)}.")
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Repeat an attempt until the texts that its answer is for are those on the disk.
-
-        Raises:
-            ToolError: from the attempt.
-            NoAnswer: from the attempt, or the texts keep changing.
-        """
+        """Repeat an attempt until the texts that its answer is for are those on the disk, or keep changing."""
         backoff, shown = Backoff(self.deadline, _LONGEST_PAUSE), set[Path]()
         while True:
             try:
@@ -441,12 +373,7 @@ class Question:
         return await self.answered(attempt, [])
 
     def _show(self, unshown: Unshown, shown: set[Path]) -> None:
-        """Open files in the servers, so that the next answer is right in them.
-
-        Args:
-            unshown: names the files.
-            shown: those that were opened for this question; the new ones are added.
-        """
+        """Open files in the servers, so that the next answer is right in them; add them to those that are open."""
         more = unshown.paths - shown
         shown |= more
         if not more or len(shown) > _MAX_SHOWN:
@@ -489,11 +416,7 @@ class Pointer:
         return {"position": self.position(document, encoding), **more}
 
     def column_in(self, lines: list[str]) -> int:
-        """Give the column in a text.
-
-        Raises:
-            ToolError: the word is not on the line, or more than once.
-        """
+        """Give the column in a text; raises `ToolError` if the word is not on the line, or more than once."""
         if self.text is None:
             return self.column
         return find_word(lines, self.line, self.text, self.path, self.after)
@@ -525,11 +448,7 @@ async def ask_at(
     method: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[list[Location], Answer]:
-    """Ask about a place what is answered with locations.
-
-    Args:
-        pointer: the place in it.
-        more: its parameters besides document and position.
+    """Ask about a place what is answered with locations; ``more`` are parameters besides document and position.
 
     Raises:
         ToolError: there is no such place.
@@ -537,10 +456,7 @@ async def ask_at(
         StaleText, StaleLocation, Unshown: asking again may help; see `Question.persist`.
     """
     answer = await ask(asked, path, method, partial(pointer.params, more))
-    try:
-        return Reader(asked.server.tree, answer.encoding, answer.lines).locations(answer.result), answer
-    except ValueError as error:
-        raise malformed(error) from None
+    return Reader(asked.server.tree, answer.encoding, answer.lines).locations(answer.result), answer
 
 
 async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], Answer]:
@@ -553,10 +469,7 @@ async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], An
     answer = await ask_symbols(await question.choose(path, _SYMBOLS), path)
     if answer.result is None and answer.reason is not None:
         raise NoAnswer(answer)
-    try:
-        return read_symbols(answer.result, answer.lines.get(path, [""]), answer.encoding), answer
-    except ValueError as error:
-        raise malformed(error) from None
+    return read_symbols(answer.result, answer.lines.get(path, [""]), answer.encoding), answer
 
 
 async def ask_symbols(asked: ServerQuestion, path: Path) -> Answer:
@@ -576,11 +489,7 @@ class WordBatch(NamedTuple):
 
 
 async def files_with_word(tree: Tree, word: str, wanted: Callable[[str], bool]) -> AsyncIterator[WordBatch]:
-    """Search the files of a project for a whole word, batch by batch: whoever has enough stops.
-
-    Args:
-        wanted: whether a file is searched, by its path in the project.
-    """
+    """Search the wanted files (paths in the project) for a whole word, batch by batch: whoever has enough stops."""
     pattern = re.compile(rb"(?<!\w)" + re.escape(word.encode("utf-8", "replace")) + rb"(?!\w)")
     cut: list[str] = []
     walk = tree.files(wanted, cut=cut.append)
@@ -605,11 +514,7 @@ def _search(tree: Tree, paths: list[Path], pattern: re.Pattern[bytes]) -> WordBa
 
 
 async def search_limit_exceeded(asked: ServerQuestion, word: str | None) -> Answer | None:
-    """Give why a server may not find all that has a name; None when it can, or declares no limits.
-
-    Args:
-        word: the name; None when it is not known.
-    """
+    """Give why a server may not find all that has a name, if it is known; None when it can, or declares no limits."""
     config = asked.server.config
     limits, name = config.limits, config.name
     if not limits:

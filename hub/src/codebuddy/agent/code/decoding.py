@@ -67,7 +67,7 @@ class Reader:
         """Give the places of an answer that is a Location, Location[], LocationLink[] or null.
 
         Raises:
-            ValueError: it is none of these.
+            Malformed: it is none of these.
             StaleLocation: a place is in a file that is gone.
             Unshown: see `require_shown`.
         """
@@ -81,7 +81,7 @@ class Reader:
         """Give the diagnostics of a file, each once.
 
         Raises:
-            ValueError: one is malformed.
+            Malformed: one is.
             StaleLocation: the file is gone.
         """
         found = [

@@ -14,17 +14,8 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
-from codebuddy.agent.code.asking import (
-    Answer,
-    NoAnswer,
-    ServerQuestion,
-    absent,
-    malformed,
-    request,
-    run_exchange,
-    share_of,
-)
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
+from codebuddy.agent.code.asking import ServerQuestion, absent, request, run_exchange, share_of
 from codebuddy.agent.code.decoding import Reader, StaleLocation, sorted_unique
 from codebuddy.agent.code.pages import PAGE_CHARACTERS, question_of
 from codebuddy.agent.lsp.connection import Connection
@@ -63,21 +54,13 @@ def _identity(item: dict[str, Any]) -> str:
 
 
 async def ask_tsserver(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
-    """Give the diagnostics of an open document as the protocol writes them, but for ``diagnostics.ignoredCodes``.
-
-    Raises:
-        RequestTimedOut, ServerError, SessionClosed: there are none.
-        NoAnswer: the answer is malformed.
-    """
+    """Give the diagnostics of an open document as the protocol writes them, but for ``diagnostics.ignoredCodes``."""
     ignored = _ignored_codes(asked.server.config.settings)
     found: list[Any] = []
     for check in _TSSERVER_CHECKS:
         params = {"command": _TSSERVER_COMMAND, "arguments": [check, {"file": str(document.path)}]}
         result = await request(connection, "workspace/executeCommand", params, asked.deadline)
-        try:
-            body = validated(answers.TS_ANSWER, result, check).body
-        except ValueError as error:
-            raise malformed(error) from None
+        body = validated(answers.TS_ANSWER, result, check).body
         found += [_in_protocol(item) for item in body if item.code not in ignored]
     return found
 
@@ -102,10 +85,6 @@ def _in_protocol(item: answers.TsDiagnostic) -> dict[str, Any]:
 async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
     """Ask for the diagnostics of a file: pulled if the server offers that, or else those that it publishes for the
     present version; with what a compiler run found, if the server makes such runs.
-
-    Raises:
-        ToolError: the file cannot be read.
-        NoAnswer: the answer is malformed.
     """
     lacks: list[tuple[Reason, str]] = []
 
@@ -173,17 +152,10 @@ async def _save(asked: ServerQuestion, connection: Connection, document: Documen
 
 
 async def pull(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
-    """Ask for the diagnostics of a document; give also what the server publishes besides.
-
-    Raises:
-        NoAnswer: the answer is malformed.
-    """
+    """Ask for the diagnostics of a document; give also what the server publishes besides."""
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
-    try:
-        items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
-    except ValueError as error:
-        raise malformed(error) from None
+    items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
     return [*items, *connection.published.besides(document)]
 
 
@@ -251,7 +223,7 @@ class FileDiagnostics:
     """What was found in one file."""
 
     items: list[Diagnostic] = field(default_factory=list)
-    answer: Answer = field(default_factory=lambda: Answer(None))
+    answer: Answer = COMPLETE
     """Says whether this is all."""
     final: bool = True
     """Whether asking again can give no more than this: some server said all that it knows."""
@@ -267,7 +239,7 @@ class _Checker:
 
     def __init__(self, servers: LanguageServers, deadline: float, report: Report) -> None:
         self._servers, self._deadline, self._report = servers, deadline, report
-        self._absent: dict[str, FileDiagnostics] = {}
+        self._absent: dict[str, Answer] = {}
 
     async def prepare(self, servers: Sequence[LanguageServer]) -> None:
         """Wait until several servers have loaded, but leave half of the time for those that have to answer."""
@@ -277,7 +249,7 @@ class _Checker:
         ready = await asyncio.gather(*(self._is_ready(server, half) for server in servers))
         if any(ready):
             missing = (server for server, is_ready in zip(servers, ready, strict=True) if not is_ready)
-            self._absent |= {server.config.name: FileDiagnostics(answer=absent(server)) for server in missing}
+            self._absent |= {server.config.name: absent(server) for server in missing}
 
     async def check(self, path: Path) -> FileDiagnostics:
         """Give what all servers find in a file, each finding once."""
@@ -286,13 +258,13 @@ class _Checker:
         found = await asyncio.gather(*(self._ask(server, path) for server in present))
         for server, one in zip(present, found, strict=True):
             if one.reason in _OF_SERVER and any(other.reason is None for other in found):
-                self._absent[server.config.name] = FileDiagnostics(answer=one.answer)
+                self._absent[server.config.name] = one.answer
         lacking = [one.answer for one in found if one.reason is not None]
-        lacking += [self._absent[server.config.name].answer for server in serving if server not in present]
+        lacking += [self._absent[server.config.name] for server in serving if server not in present]
         lacking.sort(key=lambda answer: answer.reason == "unsupported")  # first what waiting or repair may cure
         return FileDiagnostics(
             _merged([item for one in found for item in one.items]),
-            lacking[0] if lacking else Answer(None),
+            lacking[0] if lacking else COMPLETE,
             final=not serving or any(one.reason in (None, "unsupported", "truncated") for one in found),
         )
 
@@ -313,8 +285,6 @@ class _Checker:
             return FileDiagnostics(answer=Answer.lacking("unsupported", message))
         except NoAnswer as none:
             return FileDiagnostics(answer=none.answer)
-        except ValueError as error:
-            return FileDiagnostics(answer=malformed(error).answer)
         named = [item if item.source else item.model_copy(update={"source": server.config.name}) for item in items]
         return FileDiagnostics(named, answer)
 
@@ -349,7 +319,7 @@ class _Survey:
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
     cut: list[str] = field(default_factory=list)  # why there are more files than these, if so
-    passed: Answer = field(default_factory=lambda: Answer(None))  # what lacks something and is no reason to stop
+    passed: Answer = COMPLETE  # what lacks something and is no reason to stop
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""

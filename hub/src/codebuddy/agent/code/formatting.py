@@ -12,17 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
-from codebuddy.agent.code.asking import (
-    Answer,
-    NoAnswer,
-    Question,
-    ServerQuestion,
-    ask_of_text,
-    malformed,
-    request,
-    run_exchange,
-)
+from codebuddy.agent.code.answers import Answer, Malformed, NoAnswer, validated
+from codebuddy.agent.code.asking import Question, ServerQuestion, ask_of_text, request, run_exchange
 from codebuddy.agent.code.workspace_edits import (
     EditContext,
     Source,
@@ -174,7 +165,7 @@ class _Formatting:
             edits = validated(answers.TEXT_EDITS, result or [], "an edit")
             # An end behind the text's is common, and means that; a beginning there is of another text.
             if any(edit.range["start"]["line"] > len(source.lines) for edit in edits):
-                raise ValueError(f"an edit behind the end of the text, which has {len(source.lines)} lines")
+                raise Malformed(f"an edit behind the end of the text, which has {len(source.lines)} lines")
             return edits
 
 
@@ -183,10 +174,8 @@ def _refusing() -> Iterator[None]:
     """Turn what is wrong with a server's edits into `NoAnswer`."""
     try:
         yield
-    except ValueError as error:
-        raise malformed(error) from None
     except ToolError as error:
-        raise malformed(error.message) from None
+        raise Malformed(error.message) from None
 
 
 def indentation(lines: Sequence[str]) -> dict[str, int | bool]:

@@ -9,18 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
-from codebuddy.agent.code.asking import (
-    Answer,
-    Pointer,
-    Question,
-    ServerQuestion,
-    ask,
-    malformed,
-    point_at,
-    request,
-    run_exchange,
-)
+from codebuddy.agent.code.answers import Answer, Malformed, validated
+from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, ask, point_at, request, run_exchange
 from codebuddy.agent.code.decoding import Reader, clipped
 from codebuddy.agent.code.pages import offset_of, paged
 from codebuddy.agent.lsp.connection import Connection
@@ -66,12 +56,7 @@ async def hover(servers: LanguageServers, arguments: HoverArguments, report: Rep
         asked = await question.choose(path, _HOVER)
         pointer = await point_at(question, path, arguments)
         answer = await ask(asked, path, _HOVER, partial(pointer.params, {}))
-        try:
-            return _read_hover(
-                Reader(servers.tree, answer.encoding, answer.lines), path.as_uri(), answer.result
-            ), answer
-        except ValueError as error:
-            raise malformed(error) from None
+        return _read_hover(Reader(servers.tree, answer.encoding, answer.lines), path.as_uri(), answer.result), answer
 
     nothing: tuple[str, TextRange | None] = "", None
     (contents, span), answer = await question.answered(attempt, nothing)
@@ -91,11 +76,7 @@ def _read_hover(reader: Reader, uri: str, result: Any) -> tuple[str, TextRange |
 
 
 def markdown(value: Any) -> str:
-    """Give MarkupContent, MarkedString or a list of these as Markdown (LSP 3.17, "Hover").
-
-    Raises:
-        ValueError: it is none of these.
-    """
+    """Give MarkupContent, MarkedString or a list of these as Markdown (LSP 3.17, "Hover")."""
     return _markdown(validated(answers.CONTENTS, value, "a text"))
 
 
@@ -114,7 +95,7 @@ def _documentation(value: Any, longest: int) -> str | None:
     """Give the documentation of something as Markdown, cut; None if there is none or it is malformed."""
     try:
         return clipped(markdown(value), longest) or None
-    except ValueError:
+    except Malformed:
         return None
 
 
@@ -126,10 +107,7 @@ async def signature_help(servers: LanguageServers, arguments: CaretArguments, re
     async def attempt() -> tuple[tuple[list[Signature], int | None], Answer]:
         asked = await question.choose(path, _SIGNATURE_HELP)
         answer = await ask(asked, path, _SIGNATURE_HELP, partial(pointer.params, {}))
-        try:
-            return _read_signatures(answer.result), answer
-        except ValueError as error:
-            raise malformed(error) from None
+        return _read_signatures(answer.result), answer
 
     nothing: tuple[list[Signature], int | None] = [], None
     (signatures, active), answer = await question.answered(attempt, nothing)
@@ -226,10 +204,7 @@ class _Completing:
             more = self._pointer.params({"context": {"triggerKind": 1}}, document, connection.encoding)
             params = {"textDocument": {"uri": document.uri}, **more}
             raw = await request(connection, _COMPLETION, params, asked.deadline)
-            try:
-                await self._read(asked, connection, raw, self._word(document.lines))
-            except ValueError as error:
-                raise malformed(error) from None
+            await self._read(asked, connection, raw, self._word(document.lines))
 
         return await run_exchange(asked, path, exchange)
 
@@ -243,7 +218,7 @@ class _Completing:
         whole = raw if isinstance(raw, dict) else {"items": [] if raw is None else raw}
         items = whole.get("items")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise ValueError("completions that are not a list of objects")
+            raise Malformed("completions that are not a list of objects")
         self.is_incomplete = whole.get("isIncomplete") is True
         self.is_cut = len(items) > _MAX_ITEMS
         fitting = (item for item in items[:_MAX_ITEMS] if _fits(word, _filter_text(item)))
@@ -284,7 +259,7 @@ def _completion(raw: Mapping[str, Any]) -> Completion:
 def _label(item: Mapping[str, Any]) -> str:
     label = item.get("label")
     if not isinstance(label, str):
-        raise ValueError("a completion without a label")
+        raise Malformed("a completion without a label")
     return label.strip()  # some set off by a space what they would import
 
 

@@ -1,4 +1,7 @@
-"""Where things are: definitions, implementations, references, symbols, hierarchies of calls and types."""
+"""Where things are: definitions, implementations, references, symbols, hierarchies of calls and types.
+
+The tools raise `ToolError` for what is the caller's mistake: there is no such file or place, or it is ambiguous.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
 from codebuddy.agent.code.asking import (
-    Answer,
-    NoAnswer,
     Pointer,
     Question,
     ServerQuestion,
     ask_at,
     file_symbols,
     files_with_word,
-    malformed,
     point_at,
     request,
     run_exchange,
@@ -94,11 +94,7 @@ async def _find(servers: LanguageServers, place: PlaceArguments, report: Report,
 
 
 async def find_references(servers: LanguageServers, arguments: ReferencesArguments, report: Report) -> ReferencesResult:
-    """Give all places where something is used, its declaration included: what is at a place, or has a name.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous; the project is not this one.
-    """
+    """Give all places where something is used, its declaration included: what is at a place, or has a name."""
     servers.tree.require_own(arguments.projects)
     question, place, symbols = Question.begin(servers, arguments.timeout_seconds, report), arguments.place(), None
     if place is None:
@@ -146,9 +142,6 @@ async def _references_by_name(question: Question, name: str) -> tuple[_Named, An
 
     The files that contain the name as a word are asked for their symbols: that is exact with every server, while
     ``workspace/symbol`` is cut, fuzzy or missing in most.
-
-    Args:
-        name: a symbol's name, or the end of its path, like ``Class/method``.
     """
     parts = tuple(part for part in name.split("/") if part)
     if not parts:
@@ -176,7 +169,7 @@ class _ReferencesByName:
         self._question = question
         self._parts = parts
         self._limits: dict[str, Answer] = {}
-        self.answer = Answer(None)
+        self.answer = COMPLETE
         self.symbols: list[SymbolLocation] = []
         self.references: list[Location] = []
 
@@ -199,11 +192,7 @@ class _ReferencesByName:
         return exact or found
 
     async def add_references(self, candidates: list[_Candidate], declared: bool) -> None:
-        """Add the references of some symbols, each once.
-
-        Args:
-            declared: whether to skip those that are declared elsewhere in the project.
-        """
+        """Add the references of some symbols, each once; if ``declared``, not of those declared elsewhere."""
         for index, candidate in enumerate(candidates):
             if any(candidate.is_at(at) for at in self.references):
                 continue
@@ -247,7 +236,7 @@ class _ReferencesByName:
         """Say whether the server may leave some references out; looked up once for each server."""
         name = asked.server.config.name
         if name not in self._limits:
-            self._limits[name] = await search_limit_exceeded(asked, self._parts[-1]) or Answer(None)
+            self._limits[name] = await search_limit_exceeded(asked, self._parts[-1]) or COMPLETE
         return self._limits[name]
 
     async def _of_file(self, path: Path) -> list[_Candidate]:
@@ -331,7 +320,7 @@ async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments
 
 async def _search_symbols(question: Question, arguments: FindSymbolsArguments) -> tuple[list[SymbolLocation], Answer]:
     """Ask a server for each kind of file; the first reason why one may lack something is told."""
-    worst, found = Answer(None), dict[str, SymbolLocation]()
+    worst, found = COMPLETE, dict[str, SymbolLocation]()
     groups = list(_groups(question.servers.for_project("navigation")))
     if not groups:
         raise NoAnswer.because("unsupported", "No language server is declared for navigation.")
@@ -364,19 +353,16 @@ async def _ask_symbols(
     # Some servers know a project only while a file of it is open.
     path = _any_file(asked.server)
     if path is None:
-        return [], Answer(None)
+        return [], COMPLETE
     answer = await run_exchange(asked, path, partial(_request_symbols, asked, _parts(arguments.query)[-1]))
     raw: list[dict[str, Any]] = answer.result or []
     tree = question.servers.tree
     reader = Reader(tree, answer.encoding, answer.lines)
-    try:
-        symbols = [
-            _workspace_symbol(reader, item)
-            for item in validated(answers.WORKSPACE_SYMBOLS, raw[:_MAX_ITEMS], "a symbol")
-            if arguments.include_external or not _is_library(tree, item.location.uri)
-        ]
-    except ValueError as error:
-        raise malformed(error) from None
+    symbols = [
+        _workspace_symbol(reader, item)
+        for item in validated(answers.WORKSPACE_SYMBOLS, raw[:_MAX_ITEMS], "a symbol")
+        if arguments.include_external or not _is_library(tree, item.location.uri)
+    ]
     reader.require_shown()
     if len(raw) > _MAX_ITEMS or _looks_cut(len(raw)):
         told = f"{asked.server.config.name} gave {len(raw)} symbols, perhaps as many as it ever gives"
@@ -396,11 +382,8 @@ async def _request_symbols(
     asked: ServerQuestion, query: str, connection: Connection, document: Document
 ) -> list[dict[str, Any]]:
     """Ask, and have those without a range completed."""
-    try:
-        answered = await request(connection, _WORKSPACE_SYMBOL, {"query": query}, asked.deadline)
-        items = validated(answers.OBJECTS, answered, "symbols") or []
-    except ValueError as error:
-        raise malformed(error) from None
+    answered = await request(connection, _WORKSPACE_SYMBOL, {"query": query}, asked.deadline)
+    items = validated(answers.OBJECTS, answered, "symbols") or []
     if connection.capabilities.options(_WORKSPACE_SYMBOL).get("resolveProvider") is not True:
         return items
     left = _MAX_RESOLVED
@@ -559,11 +542,8 @@ class _Walk:
         self._seen.clear()
         params = self._pointer.params({}, document, connection.encoding)
         prepare = {"textDocument": {"uri": document.uri}, **params}
-        try:
-            for raw in await self._request(connection, self._direction.prepare, prepare):
-                await self._follow(connection, _Node(raw, validated(answers.HIERARCHY_ITEM, raw, "an item"), 0))
-        except ValueError as error:
-            raise malformed(error) from None
+        for raw in await self._request(connection, self._direction.prepare, prepare):
+            await self._follow(connection, _Node(raw, validated(answers.HIERARCHY_ITEM, raw, "an item"), 0))
 
     async def _request(self, connection: Connection, method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
         return (

@@ -7,7 +7,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter
 
-from codebuddy.agent.code.asking import Answer
+from codebuddy.agent.code.answers import Answer
 from codebuddy.files.cursors import digest, seal, unseal
 from codebuddy.schemas.code import Location
 from codebuddy.tool import Arguments, Result, ToolError

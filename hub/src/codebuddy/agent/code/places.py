@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple, get_args
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
+from codebuddy.agent.code.answers import Malformed, validated
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, from_lsp, told_lines
 from codebuddy.schemas.code import SymbolKind
 from codebuddy.tool import ToolError
@@ -104,7 +104,7 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
     """Read the answer to ``textDocument/documentSymbol``, hierarchical or flat.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
     """
     items = result or []
     if isinstance(items, list) and items and isinstance(items[0], dict) and "location" in items[0]:
@@ -114,7 +114,7 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
 
 def _nested(items: Any, parents: tuple[str, ...], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
     if not isinstance(items, list):
-        raise ValueError("symbols that are not a list")
+        raise Malformed("symbols that are not a list")
     for raw in items:
         item = validated(answers.DOCUMENT_SYMBOL, raw, "a symbol")
         path = (*parents, clean(item.name[:_MAX_NAME]))

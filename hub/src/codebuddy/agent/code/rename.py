@@ -12,15 +12,13 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
+from codebuddy.agent.code.answers import NoAnswer, validated
 from codebuddy.agent.code.asking import (
-    NoAnswer,
     Pointer,
     Question,
     ServerQuestion,
     ask_at,
     file_symbols,
-    malformed,
     point_at,
     request,
     run_exchange,
@@ -249,10 +247,7 @@ def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str |
     # First what it says: TypeScript 7's range is one character off in the path of an import.
     if isinstance(placeholder := given.get("placeholder"), str):
         return placeholder
-    try:
-        span = validated(answers.RANGE, given.get("range", given), "a range to rename")
-    except ValueError as error:
-        raise malformed(error) from None
+    span = validated(answers.RANGE, given.get("range", given), "a range to rename")
     (line, column), (end_line, end_column) = (from_lsp(lines, at, encoding) for at in (span["start"], span["end"]))
     return lines[line - 1][column - 1 : end_column - 1] if line == end_line else None
 

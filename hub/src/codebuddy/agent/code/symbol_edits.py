@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from codebuddy.agent.code.asking import Answer, NoAnswer, Question, file_symbols
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
+from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.places import Symbol, find_symbol
 from codebuddy.agent.code.workspace_edits import minimal_edits, read_source
 from codebuddy.agent.lsp.documents import StaleText
@@ -227,8 +228,8 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
             raise StaleText(arguments.path)
         edits = _edits(source.lines, _chosen(symbols, answer, arguments), arguments, source.ending)
         if not edits:
-            return [], Answer(None)
-        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)], Answer(None)
+            return [], COMPLETE
+        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)], COMPLETE
 
     changes, answer = await question.found(plan)
     return PlannedChanges(**answer.completeness(), changes=changes)

@@ -21,8 +21,8 @@ from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import validated
-from codebuddy.agent.code.asking import ServerQuestion, malformed
+from codebuddy.agent.code.answers import Malformed, NoAnswer, validated
+from codebuddy.agent.code.asking import ServerQuestion
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
@@ -55,10 +55,7 @@ class Operation:
     kind: Literal["create", "rename", "delete"]
     path: Path
     target: Path  # where it is afterwards; the same as path but for a move
-    overwrite: bool = False  # what is at the target goes
-    ignore_if_exists: bool = False  # nothing happens if something is there; never together with overwrite, which wins
-    recursive: bool = False  # a directory is deleted with all that is in it
-    ignore_if_not_exists: bool = False  # there may be nothing to delete
+    options: answers.OperationOptions
 
 
 Step = TextEdits | Operation
@@ -68,7 +65,7 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     """Read a server's edit, in its order; ``documentChanges`` counts when both forms are there.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
         ToolError: ``outside_project``: it is about something else than files of the project; ``bad_answer``: it edits
             a file that it takes away, or both before and after it moves it.
     """
@@ -95,7 +92,7 @@ def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
         ToolError: ``bad_answer``: they took it away.
     """
     for step in reversed(before):
-        if isinstance(step, TextEdits) or (step.ignore_if_exists and tree.stamp(step.target) is not None):
+        if isinstance(step, TextEdits) or (step.options.ignore_if_exists and tree.stamp(step.target) is not None):
             continue
         if step.kind == "create" and step.path == path:
             return None
@@ -126,15 +123,9 @@ def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, e
 def _operation(change: answers.FileOperation | answers.RenameFile, tree: Tree) -> Operation:
     uris = (change.old_uri, change.new_uri) if isinstance(change, answers.RenameFile) else (change.uri, change.uri)
     options = change.options or answers.OperationOptions()
-    return Operation(
-        change.kind,
-        _path_of(uris[0], tree),
-        _path_of(uris[1], tree),
-        options.overwrite,
-        options.ignore_if_exists and not options.overwrite,
-        options.recursive,
-        options.ignore_if_not_exists,
-    )
+    if options.overwrite:
+        options.ignore_if_exists = False  # overwriting wins (LSP 3.17, "CreateFileOptions")
+    return Operation(change.kind, _path_of(uris[0], tree), _path_of(uris[1], tree), options)
 
 
 def _path_of(uri: str, tree: Tree) -> Path:
@@ -317,7 +308,7 @@ def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: E
 
     Raises:
         ToolError: ``bad_answer``: edits overlap.
-        ValueError: an edit ends before it begins.
+        Malformed: an edit ends before it begins.
         StaleText: a whole text differs from that of its file in more than the name.
     """
     changes: list[FileChange] = []
@@ -366,7 +357,7 @@ def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[R
     """Give the edits of one file, without what they do not change.
 
     Raises:
-        ToolError, ValueError, StaleText: see `changes_of`.
+        ToolError, Malformed, StaleText: see `changes_of`.
     """
     lines, shown = source.lines, context.tree.show(step.path)
     edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
@@ -392,7 +383,7 @@ def _converted(edit: answers.TextEdit, lines: list[str], context: EditContext) -
         if context.whole_texts:
             end_line, end_column = len(lines), len(lines[-1]) + 1
     if (line, column) > (end_line, end_column):
-        raise ValueError("an edit that ends before it begins")
+        raise Malformed("an edit that ends before it begins")
     return RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text=text)
 
 
@@ -441,14 +432,15 @@ def _both(change: FileChange, others: list[FileChange]) -> FileChange:
 
 def _operation_change(step: Operation, origin: Path | None, tree: Tree) -> FileChange:
     """Turn an operation; the origin is the file on the disk that it takes unchanged, if it takes one."""
+    options = step.options
     if step.kind == "create":
-        free = None if step.overwrite or step.ignore_if_exists else "absent"
-        return _change(step.path, tree, content="", expected_hash=free, ignore_if_exists=step.ignore_if_exists)
+        free = None if options.overwrite or options.ignore_if_exists else "absent"
+        return _change(step.path, tree, content="", expected_hash=free, ignore_if_exists=options.ignore_if_exists)
     digest = None if origin is None else _hash_of(origin, tree)
     if step.kind == "delete":
-        kept = {"recursive": step.recursive, "ignore_if_not_exists": step.ignore_if_not_exists}
+        kept = {"recursive": options.recursive, "ignore_if_not_exists": options.ignore_if_not_exists}
         return _change(step.path, tree, delete=True, expected_hash=digest, **kept)
-    kept = {"overwrite": step.overwrite, "ignore_if_exists": step.ignore_if_exists}
+    kept = {"overwrite": options.overwrite, "ignore_if_exists": options.ignore_if_exists}
     return _change(step.path, tree, move_to=tree.show(step.target), expected_hash=digest, **kept)
 
 
@@ -503,8 +495,10 @@ async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], pa
             return await attempt(files)
         except UnknownTexts as unknown:
             files = unknown.files
+        except NoAnswer:
+            raise
         except ValueError as error:
-            raise malformed(error) from None
+            raise Malformed(str(error)) from None
         await asyncio.sleep(0.05 * number)
     raise StaleText(path)
 
