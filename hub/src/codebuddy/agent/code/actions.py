@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import Answer, Malformed, NoAnswer, validated
+from codebuddy.agent.code.answers import COMPLETE, Answer, Malformed, NoAnswer, validated
 from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, point_at, request, run_exchange
 from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for, pull
 from codebuddy.agent.code.workspace_edits import (
@@ -359,19 +359,15 @@ _MAX_OFFERS: Final = 500
 async def list_actions(servers: LanguageServers, arguments: CodeActionsArguments, report: Report) -> CodeActions:
     """Give what all servers of the file that are declared for actions offer for a place."""
     try:
-        found = await _gather(servers, arguments, report)
+        found, lacking = await _gather(Question.begin(servers, arguments.timeout_seconds, report), arguments)
     except NoAnswer as none:
         return CodeActions(**none.answer.completeness(), actions=[])
-    actions = [offer.shown for _, offers, _ in found for offer in offers]
-    lacking = [answer for _, _, answer in found if answer.reason is not None]
-    if len(actions) > _MAX_OFFERS:
-        lacking.append(Answer.lacking("truncated", f"There are {len(actions)}; ask for some kinds."))
-    return CodeActions(
-        complete=not lacking,
-        reason=lacking[0].reason if lacking else None,
-        message=" ".join(answer.message or "" for answer in lacking) or None,
-        actions=actions[:_MAX_OFFERS],
-    )
+    shown = [offer.shown for _, offers in found for offer in offers]
+    if len(shown) > _MAX_OFFERS:
+        lacking.append(Answer.lacking("truncated", f"There are {len(shown)}; ask for some kinds."))
+    message = " ".join(answer.message or "" for answer in lacking)
+    answer = COMPLETE if not lacking else replace(lacking[0], message=message)
+    return CodeActions(**answer.completeness(), actions=shown[:_MAX_OFFERS])
 
 
 async def plan_action(servers: LanguageServers, arguments: PlanActionArguments, report: Report) -> PlannedAction:
@@ -380,18 +376,16 @@ async def plan_action(servers: LanguageServers, arguments: PlanActionArguments, 
     Raises:
         ToolError: ``no_such_action``, ``disabled_action``, ``needs_editor``; or its edit cannot be accepted.
     """
+    question = Question.begin(servers, arguments.timeout_seconds, report)
     try:
-        question, path, pointer = await _begin(servers, arguments, report)
-        found = await _gather(servers, arguments, report)
-        for asked, offers, _ in found:
+        found, lacking = await _gather(question, arguments)
+        for actions, offers in found:
             if any(offer.shown.id == arguments.action for offer in offers):
-                plan = _Actions(asked, path, pointer, arguments).plan
-                return await question.persist(partial(plan, arguments.action))
-        lacking = next((answer for _, _, answer in found if answer.reason is not None), None)
-        if lacking is not None:
-            raise NoAnswer(lacking)
+                return await question.persist(partial(actions.plan, arguments.action))
     except NoAnswer as none:
-        return PlannedAction(**none.answer.completeness(), changes=[])
+        lacking = [none.answer]
+    if lacking:
+        return PlannedAction(**lacking[0].completeness(), changes=[])
     raise _gone(arguments)
 
 
@@ -400,41 +394,29 @@ def _gone(arguments: ActionPlace) -> ToolError:
     return ToolError("no_such_action", message, arguments.path)
 
 
-async def _begin(servers: LanguageServers, place: ActionPlace, report: Report) -> tuple[Question, Path, Pointer]:
-    question, path = Question.begin(servers, place.timeout_seconds, report), servers.tree.locate(place.path)
-    servers.tree.read(path)  # a file that is not there is the caller's mistake, served or not
+async def _gather(question: Question, place: ActionPlace) -> tuple[list[tuple[_Actions, list[Offer]]], list[Answer]]:
+    """Ask all servers at the same time; give what each offers, and why that may not be all."""
+    servers, path = question.servers, question.servers.tree.locate(place.path)
+    servers.tree.read(path)  # a file that does not exist is the caller's mistake, served or not
     given = place.model_dump(include={"path", "line", "column", "symbol", "text"})
-    return question, path, await point_at(question, path, Place(**given))
-
-
-async def _gather(
-    servers: LanguageServers, place: ActionPlace, report: Report
-) -> list[tuple[ServerQuestion, list[Offer], Answer]]:
-    """Ask all servers at the same time."""
-    question, path, pointer = await _begin(servers, place, report)
+    pointer = await point_at(question, path, Place(**given))
     serving = servers.serving(path, "actions")
     if not serving:
         await question.choose(path, _METHOD)  # says why
 
-    async def one(server: LanguageServer) -> ServerQuestion | NoAnswer:
+    async def one(server: LanguageServer) -> _Actions | NoAnswer:
         try:
-            return await question.choose_from([server], _METHOD)
+            return _Actions(await question.choose_from([server], _METHOD), path, pointer, place)
         except NoAnswer as none:
             return none
 
     able = await asyncio.gather(*map(one, serving))
-    chosen = [asked for asked in able if isinstance(asked, ServerQuestion)]
-    lacking = [none for none in able if isinstance(none, NoAnswer)]
+    chosen = [actions for actions in able if isinstance(actions, _Actions)]
+    absent = [none for none in able if isinstance(none, NoAnswer)]
     if not chosen:
-        raise lacking[0]
-    found = await asyncio.gather(*(_offers(asked, path, pointer, place) for asked in chosen))
+        raise absent[0]
+    found = await asyncio.gather(*(actions.offers() for actions in chosen))
+    lacking = [answer for _, answer in found if answer.reason is not None]
     # A server that cannot offer any lacks nothing; one that is not there does.
-    absent = [one.answer for one in lacking if one.answer.reason != "unsupported"]
-    return [*found, *((chosen[0], list[Offer](), answer) for answer in absent)]
-
-
-async def _offers(
-    asked: ServerQuestion, path: Path, pointer: Pointer, place: ActionPlace
-) -> tuple[ServerQuestion, list[Offer], Answer]:
-    offers, answer = await _Actions(asked, path, pointer, place).offers()
-    return asked, offers, answer
+    lacking += [none.answer for none in absent if none.answer.reason != "unsupported"]
+    return [(actions, offers) for actions, (offers, _) in zip(chosen, found, strict=True)], lacking

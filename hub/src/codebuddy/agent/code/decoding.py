@@ -13,7 +13,7 @@ from codebuddy.agent.code.answers import validated
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.schemas.code import Diagnostic, Location, Severity
+from codebuddy.schemas.code import Diagnostic, Location, Severity, TextRange
 from codebuddy.tool import ToolError
 
 L = TypeVar("L", bound=Location)
@@ -180,6 +180,11 @@ def location(path: str, line: int, column: int, end_column: int, text: str) -> L
     """Give the location of a part of a line, whose text is given."""
     shown = text[:MAX_LINE_TEXT]
     return Location(path=path, line=line, column=column, end_line=line, end_column=end_column, line_text=shown)
+
+
+def text_range(at: Location) -> TextRange:
+    """Give the range of a location."""
+    return TextRange(line=at.line, column=at.column, end_line=at.end_line, end_column=at.end_column)
 
 
 def clipped(text: str, longest: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Answer, Malformed, validated
 from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, ask, point_at, request, run_exchange
-from codebuddy.agent.code.decoding import Reader, clipped
+from codebuddy.agent.code.decoding import Reader, clipped, text_range
 from codebuddy.agent.code.pages import offset_of, paged
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
@@ -71,8 +71,7 @@ def _read_hover(reader: Reader, uri: str, result: Any) -> tuple[str, TextRange |
     if found is None:
         return "", None
     at = None if found.range is None else reader.place(uri, found.range)
-    span = at and TextRange(line=at.line, column=at.column, end_line=at.end_line, end_column=at.end_column)
-    return markdown(found.contents).strip(), span
+    return markdown(found.contents).strip(), at and text_range(at)
 
 
 def markdown(value: Any) -> str:

@@ -29,7 +29,7 @@ from codebuddy.agent.code.asking import (
     run_exchange,
     search_limit_exceeded,
 )
-from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, sorted_unique
+from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, sorted_unique, text_range
 from codebuddy.agent.code.pages import paged
 from codebuddy.agent.code.places import Symbol, ends_with, kind_of, word_at
 from codebuddy.agent.lsp.connection import Connection
@@ -409,7 +409,7 @@ def _workspace_symbol(reader: Reader, item: answers.WorkspaceSymbol) -> SymbolLo
         container = f"{container}.{qualifier}" if container else qualifier
     words = re.findall(r"[\w$]+", re.sub(r"[<(].*", "", name))
     span = at.range or _BEGINNING
-    full = _text_range(reader.place(at.uri, span))
+    full = text_range(reader.place(at.uri, span))
     return SymbolLocation(
         **vars(reader.name_in(at.uri, span, words[-1] if words else "")),
         name=clean(name[:_MAX_NAME]),
@@ -417,10 +417,6 @@ def _workspace_symbol(reader: Reader, item: answers.WorkspaceSymbol) -> SymbolLo
         container=clean(container[:_MAX_NAME]) or None,
         full_range=full if full.end_line > full.line else None,
     )
-
-
-def _text_range(at: Location) -> TextRange:
-    return TextRange(line=at.line, column=at.column, end_line=at.end_line, end_column=at.end_column)
 
 
 def _parts(query: str) -> list[str]:
@@ -650,7 +646,7 @@ def _hierarchy_item(reader: Reader, number: int, node: _Node, calls: list[Locati
         name=clean(item.name[:_MAX_NAME]),
         kind=kind_of(item.kind),
         detail=clean(item.detail[:_MAX_NAME]) if item.detail else None,
-        full_range=_text_range(reader.place(item.uri, item.range)),
+        full_range=text_range(reader.place(item.uri, item.range)),
         id=number,
         parent=node.parent,
         depth=node.depth,
