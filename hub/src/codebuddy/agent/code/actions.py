@@ -68,9 +68,6 @@ def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | No
     Args:
         digest: the hash of the text that it is for.
         kinds: those that are wanted, each with the ones below it; None: all.
-
-    Raises:
-        Malformed: it is.
     """
     raw = [] if result is None else result
     seen: Counter[tuple[str | None, str]] = Counter()
@@ -109,11 +106,7 @@ def edit_of(action: dict[str, Any]) -> Any:
 
 
 def command_of(action: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the command of an action, or the one that stands in place of an action.
-
-    Raises:
-        Malformed: it is.
-    """
+    """Give the command of an action, or the one that stands in place of an action."""
     command = action.get("command")
     if command is None:
         return None

@@ -460,12 +460,7 @@ async def ask_at(
 
 
 async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], Answer]:
-    """Give the symbols of a file, outer ones before those in them; and the answer that they are from.
-
-    Raises:
-        ToolError: the file cannot be read.
-        NoAnswer: nothing is known yet.
-    """
+    """Give the symbols of a file, outer ones before those in them; and the answer that they are from."""
     answer = await ask_symbols(await question.choose(path, _SYMBOLS), path)
     if answer.result is None and answer.reason is not None:
         raise NoAnswer(answer)

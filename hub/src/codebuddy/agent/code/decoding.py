@@ -78,12 +78,7 @@ class Reader:
         return sorted_unique(found)
 
     def diagnostics(self, path: Path, items: list[Any]) -> list[Diagnostic]:
-        """Give the diagnostics of a file, each once.
-
-        Raises:
-            Malformed: one is.
-            StaleLocation: the file is gone.
-        """
+        """Give the diagnostics of a file, each once."""
         found = [
             Diagnostic(
                 **vars(self._in_project(path, item.range)),

@@ -41,11 +41,7 @@ _DISORDER: Final = "\n  \n\n\n"
 
 
 async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, report: Report) -> PlannedChanges:
-    """Give what formatting a file would change: no more than differs, for the bytes that the server saw.
-
-    Raises:
-        ToolError: there is no such file, or it is no text that a server can be asked about.
-    """
+    """Give what formatting a file would change: no more than differs, for the bytes that the server saw."""
     path = servers.tree.locate(arguments.path)
     read_source(servers.tree.read(path)[0], arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
@@ -61,11 +57,7 @@ async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, 
 
 
 async def format_text(servers: LanguageServers, arguments: FormatTextArguments, report: Report) -> FormattedText:
-    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there.
-
-    Raises:
-        ToolError: the path leads out of the project.
-    """
+    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there."""
     path = servers.tree.locate(arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
     serving = servers.serving(path, "format")

@@ -51,7 +51,6 @@ from codebuddy.schemas.code import (
     LocationsResult,
     Place,
     PlaceArguments,
-    Reason,
     ReferencesArguments,
     ReferencesResult,
     SymbolLocation,
@@ -175,11 +174,7 @@ class _ReferencesByName:
 
     def _note(self, answer: Answer) -> None:
         """Remember the first reason why not all may be known."""
-        if self.answer.reason is None and answer.reason is not None:
-            self.answer = answer
-
-    def _note_reason(self, reason: Reason, message: str) -> None:
-        self.answer = self.answer.but(reason, message)
+        self.answer = answer if self.answer.reason is None else self.answer
 
     async def candidates(self) -> list[_Candidate]:
         """Give the symbols with the name: those that have no longer path, or else all."""
@@ -198,7 +193,7 @@ class _ReferencesByName:
                 continue
             if len(self.symbols) == _MAX_SYMBOLS or index == _MAX_CANDIDATES:
                 message = f"{len(candidates)} symbols have this name; not all were looked at. Give more of its path."
-                self._note_reason("truncated", message)
+                self._note(Answer.lacking("truncated", message))
                 return
             if declared and not await self._is_declared_there(candidate):
                 continue
@@ -212,7 +207,7 @@ class _ReferencesByName:
         """Give the files that contain the name, as many as are looked at."""
         servers = self._question.servers
         if not servers.for_project("navigation"):
-            self._note_reason("unsupported", "No language server is declared for navigation.")
+            self._note(Answer.lacking("unsupported", "No language server is declared for navigation."))
         root = servers.tree.root
         files: list[Path] = []
         async for batch in files_with_word(
@@ -220,15 +215,17 @@ class _ReferencesByName:
         ):
             files += batch.found
             if batch.cut is not None:
-                self._note_reason("truncated", batch.cut)
+                self._note(Answer.lacking("truncated", batch.cut))
             for path, error in batch.refused:
-                self._note_reason("unsupported", f"{servers.tree.show(path)} was not looked at: {error.message}")
+                self._note(
+                    Answer.lacking("unsupported", f"{servers.tree.show(path)} was not looked at: {error.message}")
+                )
             if len(files) > _MAX_FILES:
                 message = f"Not all files were looked at: more than {_MAX_FILES} contain the name."
-                self._note_reason("truncated", message)
+                self._note(Answer.lacking("truncated", message))
                 return files[:_MAX_FILES]
             if remaining(self._question.deadline) == 0:
-                self._note_reason("timed_out", "Not all files were looked at: time was over.")
+                self._note(Answer.lacking("timed_out", "Not all files were looked at: time was over."))
                 return files
         return files
 

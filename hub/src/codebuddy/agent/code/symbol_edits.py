@@ -10,7 +10,7 @@ from typing import Final
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
 from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.places import Symbol, find_symbol
-from codebuddy.agent.code.workspace_edits import minimal_edits, read_source
+from codebuddy.agent.code.workspace_edits import edit_between, minimal_edits, read_source
 from codebuddy.agent.lsp.documents import StaleText
 from codebuddy.agent.lsp.readiness import Report
 from codebuddy.agent.lsp.servers import LanguageServers
@@ -265,7 +265,7 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) 
     new = fitted(_trimmed(content), found.indent, path)
     kept = [] if is_comment(new[0], path) else [lines[at - 1] for at in found.comments]
     new[-1] = _separated(new[-1], found.separator)
-    return _edit((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), [*kept, *new])
+    return edit_between((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), "\n".join([*kept, *new]))
 
 
 def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, *, below: bool) -> RangeEdit:
@@ -277,12 +277,12 @@ def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, 
         asked = len(own) - len(own.lstrip("\n"))
         after = _missing(lines[found.end :], found.indent, gap)
         place = (found.end, len(lines[found.end - 1]) + 1)
-        return _edit(place, place, [""] + [""] * max(gap, asked) + new + [""] * after)
+        return edit_between(place, place, "\n".join([""] + [""] * max(gap, asked) + new + [""] * after))
     asked = max(0, len(own) - len(own.rstrip("\n")) - 1)
     before = _missing(lines[: found.top - 1][::-1], found.indent, gap)
     if _is_above(new, path):
         gap = before = 0  # a decorator or comment for the symbol itself
-    return _edit((found.top, 1), (found.top, 1), [""] * before + new + [""] * max(gap, asked) + [""])
+    return edit_between((found.top, 1), (found.top, 1), "\n".join([""] * before + new + [""] * max(gap, asked) + [""]))
 
 
 def fitted(content: str, indent: str, path: str) -> list[str]:
@@ -350,7 +350,3 @@ def _trimmed(content: str) -> str:
     if not text:
         raise ToolError("invalid_arguments", "The content is blank; to remove a symbol, use edit_file.")
     return text
-
-
-def _edit(start: tuple[int, int], end: tuple[int, int], lines: list[str]) -> RangeEdit:
-    return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text="\n".join(lines))

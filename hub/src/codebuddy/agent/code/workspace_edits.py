@@ -184,7 +184,7 @@ class _Stretch:
         texts = [text + after for text, after in zip(new, [*breaks, ""], strict=True)]
         last = change.old_end == len(self.pieces)
         end = self._place(change.old_end - 1, len(self.pieces[-1])) if last else self._place(change.old_end)
-        yield _edit(self._place(change.old_start), end, "".join(texts[change.new_start : change.new_end]))
+        yield edit_between(self._place(change.old_start), end, "".join(texts[change.new_start : change.new_end]))
 
     def _in_line(self, index: int, text: str) -> Iterator[RangeEdit]:
         """Give the edits from one line to another: word by word if the words are as many, so that each renamed word
@@ -197,7 +197,7 @@ class _Stretch:
         for same, pairs in groupby(zip(old, new, strict=True), lambda pair: pair[0] == pair[1]):
             before, after = ("".join(words) for words in zip(*pairs, strict=True))
             if not same:
-                yield _edit(self._place(index, column), self._place(index, column + len(before)), after)
+                yield edit_between(self._place(index, column), self._place(index, column + len(before)), after)
             column += len(before)
 
     def _place(self, index: int, offset: int = 0) -> tuple[int, int]:
@@ -243,7 +243,8 @@ def _middles(old: str, new: str) -> tuple[list[str], list[str]]:
     )
 
 
-def _edit(start: tuple[int, int], end: tuple[int, int], text: str) -> RangeEdit:
+def edit_between(start: tuple[int, int], end: tuple[int, int], text: str) -> RangeEdit:
+    """Give the edit from one line and column to another."""
     return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text=text)
 
 
@@ -302,9 +303,7 @@ def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: E
     """Turn the steps of an edit into changes; where a text is replaced as a whole, only of what becomes different.
 
     Args:
-        steps: see `read_steps`.
         sources: every file on the disk whose text is edited.
-        context: what the edit must fit.
 
     Raises:
         ToolError: ``bad_answer``: edits overlap.
@@ -354,11 +353,7 @@ def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> 
 
 
 def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[RangeEdit]:
-    """Give the edits of one file, without what they do not change.
-
-    Raises:
-        ToolError, Malformed, StaleText: see `changes_of`.
-    """
+    """Give the edits of one file, without what they do not change."""
     lines, shown = source.lines, context.tree.show(step.path)
     edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
