@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.asking import Asked, ask_symbols
+from codebuddy.agent.code.asking import ServerQuestion, ask_symbols
 from codebuddy.agent.lsp.transport import encode
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.tool import ToolError
@@ -106,10 +106,10 @@ async def test_what_a_file_tells_by_itself_is_asked_while_the_server_loads_but_n
     symbols = {"textDocument/documentSymbol": [[{"reply": [wire.symbol("open_shop", 0, 4)]}], [{"reply": []}]]}
     async with start({"initialized": [[BEGIN]], **symbols}, ready="progress") as fake:
         server = fake.servers.server_for(fake.servers.tree.root / "shop.py")
-        asked = Asked(server, asyncio.get_running_loop().time() + 10, fake.report)
+        asked = ServerQuestion(server, asyncio.get_running_loop().time() + 10, fake.report)
         answer = await ask_symbols(asked, fake.servers.tree.root / "shop.py")
         assert (answer.reason, len(answer.result)) == (None, 1)
-        asked = Asked(server, asyncio.get_running_loop().time() + 0.5, fake.report)
+        asked = ServerQuestion(server, asyncio.get_running_loop().time() + 0.5, fake.report)
         answer = await ask_symbols(asked, fake.servers.tree.root / "shop.py")
         assert (answer.reason, answer.result) == ("indexing", [])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.workspace_edits import Expected, TextEdits, changes_of, read_source, read_steps
+from codebuddy.agent.code.workspace_edits import EditContext, TextEdits, changes_of, read_source, read_steps
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.files import FileChange
@@ -34,7 +34,7 @@ def planned(tree: Tree, result: Any) -> list[FileChange]:
     steps = read_steps(result, tree)
     origins = [step.origin for step in steps if isinstance(step, TextEdits) and step.origin is not None]
     sources = {path: read_source(path.read_bytes(), tree.show(path)) for path in origins}
-    return changes_of(steps, sources, Expected(tree, "utf-16", None, "new"))
+    return changes_of(steps, sources, EditContext(tree, "utf-16", None, "new"))
 
 
 def span(line: int, column: int, end_line: int, end_column: int, text: str) -> dict[str, Any]:

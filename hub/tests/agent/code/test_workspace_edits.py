@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from codebuddy.agent.code.workspace_edits import Expected, TextEdits, changes_of, read_source, read_steps
+from codebuddy.agent.code.workspace_edits import EditContext, TextEdits, changes_of, read_source, read_steps
 from codebuddy.agent.lsp.documents import StaleText
 from codebuddy.agent.lsp.positions import Encoding
 from codebuddy.agent.lsp.tree import Tree, uri_of
@@ -47,7 +47,7 @@ def planned(tree: Tree, result: Any, encoding: Encoding = "utf-16", **expected: 
     steps = read_steps(result, tree)
     origins = [step.origin for step in steps if isinstance(step, TextEdits) and step.origin is not None]
     sources = {path: read_source(path.read_bytes(), tree.show(path)) for path in origins}
-    return changes_of(steps, sources, Expected(tree, encoding, **{"old_name": None, "new_name": "new", **expected}))
+    return changes_of(steps, sources, EditContext(tree, encoding, **{"old_name": None, "new_name": "new", **expected}))
 
 
 def applied(text: str, edits: list[RangeEdit]) -> str:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
-
-from codebuddy.agent.code.asking import (
-    MALFORMED,
-    Answer,
-    Asked,
-    Question,
-    Unsettled,
-    ask_of_text,
-    choose_of,
-    request,
-    settle,
-)
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import Answer, Malformed, NoAnswer, validated
+from codebuddy.agent.code.asking import Question, ServerQuestion, ask_of_text, request, run_exchange
 from codebuddy.agent.code.workspace_edits import (
-    Expected,
+    EditContext,
     Source,
-    TextEdit,
     TextEdits,
     changes_of,
     range_edits,
@@ -36,7 +25,6 @@ from codebuddy.agent.code.workspace_edits import (
 )
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
-from codebuddy.agent.lsp.positions import Encoding
 from codebuddy.agent.lsp.readiness import Report
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.files.text import apply_range_edits
@@ -44,10 +32,7 @@ from codebuddy.schemas.code import FormattedText, FormatTextArguments, PlanForma
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError
 
-T = TypeVar("T")
-
 _METHOD: Final = "textDocument/formatting"
-_EDITS: Final = TypeAdapter(list[TextEdit])
 _REMEDY: Final = "declare one that formats in language_servers, such as ruff for Python"
 
 # What no formatter leaves as it is. Whoever gives no edits for a text with this at its end, gave none before because
@@ -56,46 +41,37 @@ _DISORDER: Final = "\n  \n\n\n"
 
 
 async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, report: Report) -> PlannedChanges:
-    """Give what formatting a file would change: no more than differs, for the bytes that the server saw.
-
-    Raises:
-        ToolError: there is no such file, or it is no text that a server can be asked about.
-    """
+    """Give what formatting a file would change: no more than differs, for the bytes that the server saw."""
     path = servers.tree.locate(arguments.path)
     read_source(servers.tree.read(path)[0], arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
     try:
         asked = await question.choose(path, _METHOD)
         changes = await question.persist(_Formatting(asked, path).plan)
-    except Unsettled as unsettled:
-        answer, message = unsettled.answer, unsettled.answer.message
+    except NoAnswer as none:
+        answer = none.answer
         if answer.reason == "unsupported":
-            message = f"{message} To have such files formatted, {_REMEDY}."
-        return PlannedChanges(complete=False, reason=answer.reason, message=message, changes=[])
+            answer = Answer.lacking("unsupported", f"{answer.message} To have such files formatted, {_REMEDY}.")
+        return PlannedChanges(**answer.completeness(), changes=[])
     return PlannedChanges(complete=True, changes=changes, server=asked.server.config.name)
 
 
 async def format_text(servers: LanguageServers, arguments: FormatTextArguments, report: Report) -> FormattedText:
-    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there.
-
-    Raises:
-        ToolError: the path leads out of the project.
-    """
+    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there."""
     path = servers.tree.locate(arguments.path)
-    deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
+    question = Question.begin(servers, arguments.timeout_seconds, report)
     serving = servers.serving(path, "format")
     if not serving:
         return _nobody_formats(servers, path)
     name = serving[0].config.name
     try:
-        asked = await choose_of(serving, _METHOD, deadline, report)
+        asked = await question.choose_from(serving, _METHOD)
         name = asked.server.config.name
         content = await _Formatting(asked, path).text(arguments.content)
-    except Unsettled as unsettled:
-        answer = unsettled.answer
-        if answer.reason == "unsupported":
+    except NoAnswer as none:
+        if none.answer.reason == "unsupported":
             return _nobody_formats(servers, path)
-        return FormattedText(complete=False, reason=answer.reason, message=answer.message, served=True, server=name)
+        return FormattedText(**none.answer.completeness(), served=True, server=name)
     same = content == arguments.content
     return FormattedText(complete=True, served=True, content=None if same else content, server=name)
 
@@ -106,24 +82,18 @@ def _nobody_formats(servers: LanguageServers, path: Path) -> FormattedText:
     if not names:
         return FormattedText(complete=True, served=False)
     message = f"none of its language servers ({', '.join(names)}) formats; {_REMEDY}."
-    return FormattedText(complete=False, reason="unsupported", message=message, served=True)
+    return FormattedText(**Answer.lacking("unsupported", message).completeness(), served=True)
 
 
 @dataclass(frozen=True)
 class _Formatting:
     """Formatting of a file by a server."""
 
-    asked: Asked
+    asked: ServerQuestion
     path: Path
 
     async def plan(self) -> list[FileChange]:
-        """Give the changes.
-
-        Raises:
-            StaleText: the file changed meanwhile.
-            Unsettled: the server gave no answer, or one that makes no sense.
-            ToolError: the file cannot be read.
-        """
+        """Give the changes."""
         tree, seen = self.asked.server.tree, list[Document]()
 
         async def exchange(connection: Connection, document: Document) -> Any:
@@ -131,9 +101,9 @@ class _Formatting:
             # In a tuple: no edits from a server that loads are not waited over, but looked into by ourselves.
             return (await self._request(connection, document),)
 
-        answer = await settle(self.asked, self.path, exchange, local=True)
+        answer = await run_exchange(self.asked, self.path, exchange, local=True)
         if answer.result is None:
-            raise Unsettled(answer)
+            raise NoAnswer(answer)
         (result,) = answer.result
         source = read_source(tree.read(self.path)[0], tree.show(self.path))
         lines = answer.lines.get(self.path)
@@ -143,14 +113,11 @@ class _Formatting:
         if not edits:
             await self._require_formatter("\n".join(source.lines))
         step = TextEdits(self.path, self.path, [], edits)
-        return self._understood(lambda: changes_of([step], {self.path: source}, self._expected(answer.encoding)))
+        with _refusing():
+            return changes_of([step], {self.path: source}, EditContext(tree, answer.encoding))
 
     async def text(self, content: str) -> str:
-        """Format a text.
-
-        Raises:
-            Unsettled: see `plan`.
-        """
+        """Format a text."""
         answer = await self._overlaid(content)
         source = source_of(content)
         edits = self._read(answer.result, source)
@@ -158,8 +125,9 @@ class _Formatting:
             await self._require_formatter(content)
             return content
         step = TextEdits(self.path, self.path, [], edits)
-        changes = self._understood(lambda: range_edits(step, source, self._expected(answer.encoding)))
-        return apply_range_edits(content, changes)
+        with _refusing():
+            found = range_edits(step, source, EditContext(self.asked.server.tree, answer.encoding))
+        return apply_range_edits(content, found)
 
     async def _request(self, connection: Connection, document: Document) -> Any:
         options = {**indentation(document.lines), "trimTrailingWhitespace": True}
@@ -170,51 +138,36 @@ class _Formatting:
         """Ask with a text that is not on the disk."""
         answer = await ask_of_text(self.asked, self.path, content, self._request)
         if answer.reason is not None:
-            raise Unsettled(answer)
+            raise NoAnswer(answer)
         return answer
 
     async def _require_formatter(self, content: str) -> None:
-        """See that a server which changes nothing would change something where it must.
-
-        Raises:
-            Unsettled: it would not.
-        """
+        """See that a server which changes nothing would change something where it must."""
         if not content.strip():
             return
         answer = await self._overlaid(content + _DISORDER)
         if not answer.result:
             name = self.asked.server.config.name
             message = f"{name} cannot format it: it has a syntax error, or {name} has no formatter for such a file."
-            raise Unsettled(Answer(None, reason="server_error", message=message))
+            raise NoAnswer.because("server_error", message)
 
-    def _expected(self, encoding: Encoding) -> Expected:
-        return Expected(self.asked.server.tree, encoding, None, "")
-
-    def _read(self, result: Any, source: Source) -> list[TextEdit]:
-        """Read the server's edits.
-
-        Raises:
-            Unsettled: they make no sense for this text.
-        """
-
-        def read() -> list[TextEdit]:
-            try:
-                edits = _EDITS.validate_python(result or [])
-            except ValidationError as error:
-                raise ValueError(error.errors(include_url=False, include_input=False)[0]["msg"]) from None
+    def _read(self, result: Any, source: Source) -> list[answers.TextEdit]:
+        """Read the server's edits."""
+        with _refusing():
+            edits = validated(answers.TEXT_EDITS, result or [], "an edit")
             # An end behind the text's is common, and means that; a beginning there is of another text.
-            if any(edit.range.start.line > len(source.lines) for edit in edits):
-                raise ValueError(f"an edit behind the end of the text, which has {len(source.lines)} lines")
+            if any(edit.range["start"]["line"] > len(source.lines) for edit in edits):
+                raise Malformed(f"an edit behind the end of the text, which has {len(source.lines)} lines")
             return edits
 
-        return self._understood(read)
 
-    def _understood(self, read: Callable[[], T]) -> T:
-        try:
-            return read()
-        except (ValueError, ToolError) as error:
-            message = f"{MALFORMED}: {error.message if isinstance(error, ToolError) else error}."
-            raise Unsettled(Answer(None, reason="server_error", message=message)) from None
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Turn what is wrong with a server's edits into `NoAnswer`."""
+    try:
+        yield
+    except ToolError as error:
+        raise Malformed(error.message) from None
 
 
 def indentation(lines: Sequence[str]) -> dict[str, int | bool]:

@@ -1,4 +1,4 @@
-"""What is known of a place: hover, signature help."""
+"""What is known of a place: hover, signature help, completions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from codebuddy.agent.code.asking import (
-    Answer,
-    Asked,
-    Pointer,
-    Question,
-    Unsettled,
-    ask,
-    malformed,
-    point_at,
-    request,
-    settle,
-)
-from codebuddy.agent.code.decoding import Reader, clipped, markdown, text_of
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import Answer, Malformed, validated
+from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, ask, point_at, request, run_exchange
+from codebuddy.agent.code.decoding import Reader, clipped, text_range
 from codebuddy.agent.code.pages import offset_of, paged
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
@@ -41,138 +32,125 @@ from codebuddy.schemas.code import (
     TextRange,
 )
 
+_HOVER: Final = "textDocument/hover"
+_SIGNATURE_HELP: Final = "textDocument/signatureHelp"
+_COMPLETION: Final = "textDocument/completion"
+
+# In characters, but for signatures and items.
 _MAX_HOVER: Final = 20_000
 _MAX_SIGNATURE_LABEL: Final = 2000
 _MAX_SIGNATURE_DOCUMENTATION: Final = 4000
 _MAX_SIGNATURES: Final = 100
+_MAX_ITEM_LABEL: Final = 500
+_MAX_ITEM_DOCUMENTATION: Final = 1000
+_MAX_INSERT: Final = 4000
+_MAX_ITEMS: Final = 20_000
+_RESOLVED: Final = 10
 
 
-async def hover(servers: LanguageServers, place: HoverArguments, report: Report) -> HoverResult:
-    """Give what the language server knows of the thing at a place, like its type and documentation.
+async def hover(servers: LanguageServers, arguments: HoverArguments, report: Report) -> HoverResult:
+    """Give what the language server knows of the thing at a place, like its type and documentation."""
+    question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
 
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    question, path = Question.begin(servers, place.timeout_seconds, report), servers.tree.locate(place.path)
+    async def attempt() -> tuple[tuple[str, TextRange | None], Answer]:
+        asked = await question.choose(path, _HOVER)
+        pointer = await point_at(question, path, arguments)
+        answer = await ask(asked, path, _HOVER, partial(pointer.params, {}))
+        return _read_hover(Reader(servers.tree, answer.encoding, answer.lines), path.as_uri(), answer.result), answer
 
-    async def attempt() -> tuple[str, TextRange | None, Answer]:
-        asked = await question.choose(path, "textDocument/hover")
-        pointer = await point_at(question, path, place)
-        answer = await ask(asked, path, "textDocument/hover", partial(pointer.params, {}))
-        try:
-            return *_read_hover(
-                Reader(servers.tree, answer.encoding, answer.lines), path.as_uri(), answer.result
-            ), answer
-        except ValueError as error:
-            raise malformed(error) from None
-
-    try:
-        contents, span, answer = await question.persist(attempt)
-    except Unsettled as unsettled:
-        contents, span, answer = "", None, unsettled.answer
-    reason, message = answer.reason, answer.message
-    if len(contents) > _MAX_HOVER and reason is None:
-        reason, message = "truncated", f"The first {_MAX_HOVER} of {len(contents)} characters; there is no way to more."
-    shown = clipped(contents, _MAX_HOVER)
-    return HoverResult(complete=reason is None, reason=reason, message=message, contents=shown, range=span)
+    nothing: tuple[str, TextRange | None] = "", None
+    (contents, span), answer = await question.answered(attempt, nothing)
+    if len(contents) > _MAX_HOVER:
+        message = f"The first {_MAX_HOVER} of {len(contents)} characters; there is no way to more."
+        answer = answer.but("truncated", message)
+    return HoverResult(**answer.completeness(), contents=clipped(contents, _MAX_HOVER), range=span)
 
 
 def _read_hover(reader: Reader, uri: str, result: Any) -> tuple[str, TextRange | None]:
-    if result is None:
+    found = validated(answers.HOVER, result, "a hover")
+    if found is None:
         return "", None
-    if not isinstance(result, dict):
-        raise ValueError("a hover that is no object")
-    span = None
-    if result.get("range") is not None:
-        at = reader.place(uri, result["range"])
-        span = TextRange(line=at.line, column=at.column, end_line=at.end_line, end_column=at.end_column)
-    return markdown(result.get("contents")).strip(), span
+    at = None if found.range is None else reader.place(uri, found.range)
+    return markdown(found.contents).strip(), at and text_range(at)
 
 
-async def signature_help(servers: LanguageServers, caret: CaretArguments, report: Report) -> SignatureHelp:
-    """Give the signatures of what is being called at a place, and which parameter stands there.
+def markdown(value: Any) -> str:
+    """Give MarkupContent, MarkedString or a list of these as Markdown (LSP 3.17, "Hover")."""
+    return _markdown(validated(answers.CONTENTS, value, "a text"))
 
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    question, path = Question.begin(servers, caret.timeout_seconds, report), servers.tree.locate(caret.path)
-    pointer = Pointer(caret.path, caret.line, caret.column or 1, caret.text, after=True)
 
-    async def attempt() -> tuple[list[Signature], int | None, Answer]:
-        asked = await question.choose(path, "textDocument/signatureHelp")
-        answer = await ask(asked, path, "textDocument/signatureHelp", partial(pointer.params, {}))
-        try:
-            return *_read_signatures(answer.result), answer
-        except ValueError as error:
-            raise malformed(error) from None
+def _markdown(contents: answers.Contents) -> str:
+    if contents is None:
+        return ""
+    if isinstance(contents, str):
+        return clean(contents)
+    if isinstance(contents, list):
+        return "\n\n".join(text for text in map(_markdown, contents) if text)
+    text = clean(contents.value)
+    return text if contents.language is None else f"```{clean(contents.language)}\n{text}\n```"
 
+
+def _documentation(value: Any, longest: int) -> str | None:
+    """Give the documentation of something as Markdown, cut; None if there is none or it is malformed."""
     try:
-        signatures, active, answer = await question.persist(attempt)
-    except Unsettled as unsettled:
-        signatures, active, answer = [], None, unsettled.answer
-    reason, message = answer.reason, answer.message
-    if len(signatures) > _MAX_SIGNATURES and reason is None:
-        reason, message = "truncated", f"The first {_MAX_SIGNATURES} of {len(signatures)} signatures."
-    return SignatureHelp(
-        complete=reason is None,
-        reason=reason,
-        message=message,
-        signatures=signatures[:_MAX_SIGNATURES],
-        active_signature=active,
-    )
+        return clipped(markdown(value), longest) or None
+    except Malformed:
+        return None
+
+
+async def signature_help(servers: LanguageServers, arguments: CaretArguments, report: Report) -> SignatureHelp:
+    """Give the signatures of what is being called at a place, and which parameter stands there."""
+    question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
+    pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
+
+    async def attempt() -> tuple[tuple[list[Signature], int | None], Answer]:
+        asked = await question.choose(path, _SIGNATURE_HELP)
+        answer = await ask(asked, path, _SIGNATURE_HELP, partial(pointer.params, {}))
+        return _read_signatures(answer.result), answer
+
+    nothing: tuple[list[Signature], int | None] = [], None
+    (signatures, active), answer = await question.answered(attempt, nothing)
+    if len(signatures) > _MAX_SIGNATURES:
+        answer = answer.but("truncated", f"The first {_MAX_SIGNATURES} of {len(signatures)} signatures.")
+    shown = signatures[:_MAX_SIGNATURES]
+    return SignatureHelp(**answer.completeness(), signatures=shown, active_signature=active)
 
 
 def _read_signatures(result: Any) -> tuple[list[Signature], int | None]:
-    if result is None:
+    found = validated(answers.SIGNATURE_HELP, result, "signatures")
+    if found is None or not found.signatures:
         return [], None
-    items = result.get("signatures") if isinstance(result, dict) else None
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("signatures that are not a list of objects")
-    active = _index(result.get("activeSignature"), len(items)) or 0
-    # Left out, or with nonsense in it, the first parameter is the active one (LSP 3.17, "SignatureHelp").
-    parameter = result.get("activeParameter", 0)
-    found = [_signature(item, item.get("activeParameter", parameter)) for item in items]
-    return found, active if found else None
+    signatures = [_signature(item, found.active_parameter) for item in found.signatures]
+    return signatures, _index(found.active_signature, len(signatures)) or 0
 
 
-def _signature(item: dict[str, Any], active: Any) -> Signature:
-    label = item.get("label")
-    if not isinstance(label, str):
-        raise ValueError("a signature without a label")
-    raw = item.get("parameters")
-    parameters = [_parameter(one, label) for one in raw] if isinstance(raw, list) else []
+def _signature(item: answers.SignatureInformation, active: int | None) -> Signature:
+    if "active_parameter" in item.model_fields_set:
+        active = item.active_parameter
+    parameters = [_parameter(one, item.label) for one in item.parameters or []]
     return Signature(
-        label=clean(label[:_MAX_SIGNATURE_LABEL]),
-        documentation=text_of(item.get("documentation"), _MAX_SIGNATURE_DOCUMENTATION),
+        label=clean(item.label[:_MAX_SIGNATURE_LABEL]),
+        documentation=_documentation(item.documentation, _MAX_SIGNATURE_DOCUMENTATION),
         parameters=parameters,
         active_parameter=_index(active, len(parameters)),
     )
 
 
-def _parameter(item: Any, signature: str) -> Parameter:
-    label = item.get("label") if isinstance(item, dict) else None
-    if isinstance(label, list) and len(label) == 2 and all(isinstance(one, int) and one >= 0 for one in label):
-        # Offsets into the signature count UTF-16 units, whatever was agreed for positions.
-        units = signature.encode("utf-16-le", "surrogatepass")[2 * label[0] : 2 * label[1]]
-        label = units.decode("utf-16-le", "replace")
+def _parameter(item: answers.ParameterInformation, signature: str) -> Parameter:
+    label = item.label
     if not isinstance(label, str):
-        raise ValueError("a parameter without a label")
+        start, end = label
+        units = signature.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end]
+        label = units.decode("utf-16-le", "replace")
     return Parameter(
         label=clean(label[:_MAX_SIGNATURE_LABEL]),
-        documentation=text_of(item.get("documentation"), _MAX_SIGNATURE_DOCUMENTATION),
+        documentation=_documentation(item.documentation, _MAX_SIGNATURE_DOCUMENTATION),
     )
 
 
-def _index(value: Any, count: int) -> int | None:
-    return value if type(value) is int and 0 <= value < count else None
+def _index(value: int | None, count: int) -> int | None:
+    return value if value is not None and 0 <= value < count else None
 
-
-_METHOD: Final = "textDocument/completion"
-_RESOLVED: Final = 10
-_MAX_ITEMS: Final = 20_000
-_MAX_ITEM_LABEL: Final = 500
-_MAX_INSERT: Final = 4000
-_MAX_ITEM_DOCUMENTATION: Final = 1000
 
 # CompletionItemKind, LSP 3.17, from 1 on.
 _KINDS: Final = (
@@ -183,59 +161,51 @@ _KINDS: Final = (
 
 
 async def completions(servers: LanguageServers, arguments: CompletionArguments, report: Report) -> Completions:
-    """Give how the word that ends at a place can be completed.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
+    """Give how the word that ends at a place can be completed."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
-    asking = _Asking(arguments)
-    try:
-        answer = await question.persist(lambda: asking.ask(question, path))
-    except Unsettled as unsettled:
-        asking, answer = _Asking(arguments), unsettled.answer
-    found = asking.found
-    if asking.is_incomplete and not found and answer.reason is None:
+
+    async def attempt() -> tuple[_Completing, Answer]:
+        completing = _Completing(arguments)
+        return completing, await completing.ask(question, path)
+
+    found, answer = await question.answered(attempt, _Completing(arguments))
+    if found.is_incomplete and not found.items:
         message = "The language server gives nothing yet, and more when more of the word is written."
-        answer = Answer(None, reason="truncated", message=message)
-    if asking.is_cut and answer.reason is None:
+        answer = answer.but("truncated", message)
+    if found.is_cut:
         message = f"Only the first {_MAX_ITEMS} completions of the language server were looked at."
-        answer = Answer(None, reason="truncated", message=message)
-    page = paged("completions", arguments, found, answer, lambda one: (one.label, one.insert_text), total=asking.total)
-    return Completions(items=page.items, is_incomplete=asking.is_incomplete, **page.rest)
+        answer = answer.but("truncated", message)
+    page = paged(
+        "completions", arguments, found.items, answer, lambda one: (one.label, one.insert_text), total=found.total
+    )
+    return Completions(items=page.items, is_incomplete=found.is_incomplete, **page.rest)
 
 
-class _Asking:
-    """One question, and what was found: up to the end of the page, of so many in all.
+class _Completing:
+    """What one attempt found: the items up to the end of the page, and how many there are in all.
 
-    Args:
-        arguments: what is asked for.
+    There can be tens of thousands of items. Only those of the page are validated as a whole: of the others just the
+    fields that tell whether they fit the word, and where they stand.
     """
 
     def __init__(self, arguments: CompletionArguments) -> None:
         self._arguments = arguments
         self._pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
-        self.found: list[Completion] = []
+        self.items: list[Completion] = []
         self.total = 0
         self.is_incomplete = self.is_cut = False
 
     async def ask(self, question: Question, path: Path) -> Answer:
-        """Ask the server of a file.
-
-        Raises:
-            ToolError, Unsettled, StaleText: there is no answer.
-        """
-        asked = await question.choose(path, _METHOD)
+        """Ask the server of a file."""
+        asked = await question.choose(path, _COMPLETION)
 
         async def exchange(connection: Connection, document: Document) -> Any:
-            params = self._pointer.params({"context": {"triggerKind": 1}}, document, connection.encoding)
-            raw = await request(connection, _METHOD, {"textDocument": {"uri": document.uri}, **params}, asked.deadline)
-            try:
-                await self._read(asked, connection, raw, self._word(document.lines))
-            except ValueError as error:
-                raise malformed(error) from None
+            more = self._pointer.params({"context": {"triggerKind": 1}}, document, connection.encoding)
+            params = {"textDocument": {"uri": document.uri}, **more}
+            raw = await request(connection, _COMPLETION, params, asked.deadline)
+            await self._read(asked, connection, raw, self._word(document.lines))
 
-        return await settle(asked, path, exchange)
+        return await run_exchange(asked, path, exchange)
 
     def _word(self, lines: list[str]) -> str:
         """Give the word, or its beginning, that ends at the place."""
@@ -243,25 +213,24 @@ class _Asking:
         match = re.search(r"[\w$]*$", before)
         return match[0] if match else ""
 
-    async def _read(self, asked: Asked, connection: Connection, raw: Any, word: str) -> None:
-        items = raw.get("items") if isinstance(raw, dict) else raw
-        if items is None and not isinstance(raw, dict):
-            items = []
+    async def _read(self, asked: ServerQuestion, connection: Connection, raw: Any, word: str) -> None:
+        whole = raw if isinstance(raw, dict) else {"items": [] if raw is None else raw}
+        items = whole.get("items")
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-            raise ValueError("completions that are not a list of objects")
-        self.is_incomplete = isinstance(raw, dict) and raw.get("isIncomplete") is True
+            raise Malformed("completions that are not a list of objects")
+        self.is_incomplete = whole.get("isIncomplete") is True
         self.is_cut = len(items) > _MAX_ITEMS
-        items = items[:_MAX_ITEMS]
-        kept = sorted((item for item in items if _fits(word, _filtered(item))), key=lambda item: _order(word, item))
+        fitting = (item for item in items[:_MAX_ITEMS] if _fits(word, _filter_text(item)))
+        kept = sorted(fitting, key=lambda item: _order(word, item))
         start = offset_of("completions", self._arguments)
         end = start + self._arguments.limit
-        if connection.capabilities.options(_METHOD).get("resolveProvider") is True:
+        if connection.capabilities.options(_COMPLETION).get("resolveProvider") is True:
             for index in range(start, min(end, start + _RESOLVED, len(kept))):
                 kept[index] = await _resolved(asked, connection, kept[index])
-        self.total, self.found = len(kept), [_completion(item) for item in kept[:end]]
+        self.total, self.items = len(kept), [_completion(item) for item in kept[:end]]
 
 
-async def _resolved(asked: Asked, connection: Connection, item: dict[str, Any]) -> dict[str, Any]:
+async def _resolved(asked: ServerQuestion, connection: Connection, item: dict[str, Any]) -> dict[str, Any]:
     """Give an item with its documentation, if the server has it in time."""
     if item.get("documentation") is not None:
         return item
@@ -273,27 +242,27 @@ async def _resolved(asked: Asked, connection: Connection, item: dict[str, Any]) 
     return {**item, **{key: more[key] for key in ("documentation", "detail") if more.get(key) is not None}}
 
 
-def _completion(item: Mapping[str, Any]) -> Completion:
-    edit, kind, detail = item.get("textEdit"), item.get("kind"), item.get("detail")
-    inserted = edit.get("newText") if isinstance(edit, dict) else item.get("insertText")
-    label = _label(item)
+def _completion(raw: Mapping[str, Any]) -> Completion:
+    item = validated(answers.COMPLETION_ITEM, raw, "a completion")
+    label, kind = item.label.strip(), item.kind
+    inserted = item.text_edit.new_text if item.text_edit else item.insert_text
     return Completion(
         label=clean(label[:_MAX_ITEM_LABEL]),
-        kind=_KINDS[kind - 1] if type(kind) is int and 0 < kind <= len(_KINDS) else None,
-        detail=clean(detail[:_MAX_ITEM_LABEL]) if isinstance(detail, str) and detail else None,
-        documentation=text_of(item.get("documentation"), _MAX_ITEM_DOCUMENTATION),
-        insert_text=clean((inserted if isinstance(inserted, str) else label)[:_MAX_INSERT]),
+        kind=_KINDS[kind - 1] if kind is not None and 0 < kind <= len(_KINDS) else None,
+        detail=clean(item.detail[:_MAX_ITEM_LABEL]) if item.detail else None,
+        documentation=_documentation(item.documentation, _MAX_ITEM_DOCUMENTATION),
+        insert_text=clean((label if inserted is None else inserted)[:_MAX_INSERT]),
     )
 
 
 def _label(item: Mapping[str, Any]) -> str:
     label = item.get("label")
     if not isinstance(label, str):
-        raise ValueError("a completion without a label")
+        raise Malformed("a completion without a label")
     return label.strip()  # some set off by a space what they would import
 
 
-def _filtered(item: Mapping[str, Any]) -> str:
+def _filter_text(item: Mapping[str, Any]) -> str:
     """Give what is compared with the word that is there."""
     text = item.get("filterText")
     return text if isinstance(text, str) and text else _label(item)
@@ -306,6 +275,6 @@ def _fits(word: str, text: str) -> bool:
 
 
 def _order(word: str, item: Mapping[str, Any]) -> tuple[int, str, str]:
-    text, sort = _filtered(item).strip(), item.get("sortText")
+    text, sort = _filter_text(item).strip(), item.get("sortText")
     begins = 0 if text.startswith(word) else 1 if text.lower().startswith(word.lower()) else 2
     return begins, sort if isinstance(sort, str) and sort else _label(item), _label(item)

@@ -1,37 +1,37 @@
-"""The symbols of a project that have a name, and where they are used."""
+"""Where things are: definitions, implementations, references, symbols, hierarchies of calls and types.
+
+The tools raise `ToolError` for what is the caller's mistake: there is no such file or place, or it is ambiguous.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
 from codebuddy.agent.code.asking import (
-    Answer,
-    Asked,
     Pointer,
     Question,
-    Unsettled,
+    ServerQuestion,
     ask_at,
-    beyond_limits,
-    choose_of,
     file_symbols,
-    look_for_word,
-    malformed,
+    files_with_word,
     point_at,
     request,
-    settle,
+    run_exchange,
+    search_limit_exceeded,
 )
-from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, call_places, sorted_unique
+from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, sorted_unique, text_range
 from codebuddy.agent.code.pages import paged
-from codebuddy.agent.code.places import Symbol, ends_with, kind_of
-from codebuddy.agent.code.rename import word_at
+from codebuddy.agent.code.places import Symbol, ends_with, kind_of, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
@@ -51,7 +51,6 @@ from codebuddy.schemas.code import (
     LocationsResult,
     Place,
     PlaceArguments,
-    Reason,
     ReferencesArguments,
     ReferencesResult,
     SymbolLocation,
@@ -61,30 +60,97 @@ from codebuddy.schemas.code import (
 )
 from codebuddy.tool import ToolError
 
-REFERENCES: Final = "textDocument/references"
 _DEFINITION: Final = "textDocument/definition"
+_IMPLEMENTATION: Final = "textDocument/implementation"
+_REFERENCES: Final = "textDocument/references"
 _WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
-
 _NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
+
+# Of references by name.
 _MAX_FILES: Final = 200
 _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 
+_MAX_NAME: Final = 500
 
-@dataclass(frozen=True)
-class Named:
-    """What has a name.
 
-    Args:
-        symbols: all that have it, where they are declared.
-        references: where they are used.
-        answer: says whether that is all.
+async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
+    """Give where the thing at a place is defined."""
+    return await _find(servers, place, report, _DEFINITION)
+
+
+async def find_implementations(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
+    """Give what implements the thing at a place: types of an interface or trait, bodies of an abstract method."""
+    return await _find(servers, place, report, _IMPLEMENTATION)
+
+
+async def _find(servers: LanguageServers, place: PlaceArguments, report: Report, method: str) -> LocationsResult:
+    question = Question.begin(servers, place.timeout_seconds, report)
+    locations, answer = await question.found(partial(_locations_at, question, place, method))
+    page = paged(method, place, locations, answer)
+    return LocationsResult(locations=page.items, **page.rest)
+
+
+async def find_references(servers: LanguageServers, arguments: ReferencesArguments, report: Report) -> ReferencesResult:
+    """Give all places where something is used, its declaration included: what is at a place, or has a name."""
+    servers.tree.require_own(arguments.projects)
+    question, place, symbols = Question.begin(servers, arguments.timeout_seconds, report), arguments.place(), None
+    if place is None:
+        nothing: _Named = None, []
+        by_name = partial(_references_by_name, question, arguments.symbol or "")
+        (symbols, locations), answer = await question.answered(by_name, nothing)
+    else:
+        locations, answer = await question.found(partial(_locations_at, question, place, _REFERENCES))
+    page = paged("find_references", arguments, locations, answer)
+    return ReferencesResult(locations=page.items, symbols=symbols, **page.rest)
+
+
+async def _locations_at(question: Question, place: Place, method: str) -> tuple[list[Location], Answer]:
+    path = question.servers.tree.locate(place.path)
+    asked = await question.choose(path, method)  # before a symbol is looked up: perhaps no server can answer at all
+    pointer = await point_at(question, path, place)
+    if place.symbol is not None:
+        asked = await question.choose(path, method)  # that may have taken long
+    if method != _REFERENCES:
+        return await ask_at(asked, path, pointer, method)
+    found, answer = await _ask_references(asked, path, pointer)
+    if answer.reason is None and asked.server.config.limits:
+        lines = answer.lines.get(path, [])
+        word = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
+        answer = await search_limit_exceeded(asked, word) or answer
+    return found, answer
+
+
+async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
+    """Ask where the thing at a place is used, its declaration included.
+
+    A server that finds not even the declaration knows no symbol there, which does not mean that there is none:
+    rust-analyzer knows none in the body of a ``macro_rules!``.
     """
+    found, answer = await ask_at(asked, path, pointer, _REFERENCES, _WITH_DECLARATION)
+    return found, answer if found else answer.but("unsupported", _NO_SYMBOL)
 
-    symbols: list[SymbolLocation]
-    references: list[Location]
-    answer: Answer
+
+_Named = tuple[list[SymbolLocation] | None, list[Location]]
+"""The symbols that have a name, where they are declared, and where they are used."""
+
+
+async def _references_by_name(question: Question, name: str) -> tuple[_Named, Answer]:
+    """Give the symbols with a name, and their references.
+
+    The files that contain the name as a word are asked for their symbols: that is exact with every server, while
+    ``workspace/symbol`` is cut, fuzzy or missing in most.
+    """
+    parts = tuple(part for part in name.split("/") if part)
+    if not parts:
+        raise ToolError("invalid_arguments", "symbol must be a name, like method or Class/method.")
+    search = _ReferencesByName(question, parts)
+    candidates = await search.candidates()
+    await search.add_references(candidates, declared=True)
+    if not search.symbols:  # only other names for what is not in the project
+        await search.add_references(candidates, declared=False)
+    return (search.symbols, search.references), search.answer
 
 
 @dataclass(frozen=True)
@@ -93,66 +159,128 @@ class _Candidate:
     symbol: Symbol
     pointer: Pointer
 
-
-async def find_named(question: Question, name: str) -> Named:
-    """Give the symbols with a name, and their references.
-
-    The files in which the name stands as a word are asked for their symbols: that is exact with every server, while
-    ``workspace/symbol`` is cut, fuzzy or missing in most.
-
-    Args:
-        question: how long, and of whom.
-        name: a symbol's name, or the end of its path, like ``Class/method``.
-
-    Raises:
-        StaleText, StaleLocation: a text changed meanwhile; asking anew may help.
-        Unsettled: a server gave a malformed answer.
-    """
-    parts = tuple(part for part in name.split("/") if part)
-    if not parts:
-        raise ToolError("invalid_arguments", "symbol must be a name, like method or Class/method.")
-    search = _Search(question, parts)
-    found = await search.candidates()
-    await search.use(found, declared=True)
-    if not search.symbols:  # only other names for what is not in the project
-        await search.use(found, declared=False)
-    return Named(search.symbols, search.references, search.worth)
+    def is_at(self, at: Location) -> bool:
+        return (self.pointer.path, self.symbol.line, self.symbol.column) == (at.path, at.line, at.column)
 
 
-async def ask_references(asked: Asked, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
-    """Ask where the thing at a place is used, its declaration included.
+class _ReferencesByName:
+    def __init__(self, question: Question, parts: tuple[str, ...]) -> None:
+        self._question = question
+        self._parts = parts
+        self._limits: dict[str, Answer] = {}
+        self.answer = COMPLETE
+        self.symbols: list[SymbolLocation] = []
+        self.references: list[Location] = []
 
-    Raises:
-        ToolError, Unsettled, StaleText, StaleLocation: see `ask_at`.
-    """
-    found, answer = await _ask_references(asked, path, pointer)
-    if answer.reason is None and asked.server.config.limits:
-        lines = answer.lines.get(path, [])
-        word = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
-        answer = await beyond_limits(asked, word) or answer
-    return found, answer
+    def _note(self, answer: Answer) -> None:
+        """Remember the first reason why not all may be known."""
+        self.answer = answer if self.answer.reason is None else self.answer
+
+    async def candidates(self) -> list[_Candidate]:
+        """Give the symbols with the name: those that have no longer path, or else all."""
+        files = await self._files()
+        found: list[_Candidate] = []
+        for start in range(0, len(files), _AT_ONCE):
+            for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
+                found += some
+        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
+        return exact or found
+
+    async def add_references(self, candidates: list[_Candidate], declared: bool) -> None:
+        """Add the references of some symbols, each once; if ``declared``, not of those declared elsewhere."""
+        for index, candidate in enumerate(candidates):
+            if any(candidate.is_at(at) for at in self.references):
+                continue
+            if len(self.symbols) == _MAX_SYMBOLS or index == _MAX_CANDIDATES:
+                message = f"{len(candidates)} symbols have this name; not all were looked at. Give more of its path."
+                self._note(Answer.lacking("truncated", message))
+                return
+            if declared and not await self._is_declared_there(candidate):
+                continue
+            at, asked = candidate.pointer, await self._question.choose(candidate.path, _REFERENCES)
+            used, answer = await _ask_references(asked, candidate.path, at)
+            self._note(answer if answer.reason is not None else await self._limits_of(asked))
+            self.references = sorted_unique([*self.references, *used])
+            self.symbols.append(_symbol_location(at.path, candidate.symbol, at.lines or [""]))
+
+    async def _files(self) -> list[Path]:
+        """Give the files that contain the name, as many as are looked at."""
+        servers = self._question.servers
+        if not servers.for_project("navigation"):
+            self._note(Answer.lacking("unsupported", "No language server is declared for navigation."))
+        root = servers.tree.root
+        files: list[Path] = []
+        async for batch in files_with_word(
+            servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
+        ):
+            files += batch.found
+            if batch.cut is not None:
+                self._note(Answer.lacking("truncated", batch.cut))
+            for path, error in batch.refused:
+                self._note(
+                    Answer.lacking("unsupported", f"{servers.tree.show(path)} was not looked at: {error.message}")
+                )
+            if len(files) > _MAX_FILES:
+                message = f"Not all files were looked at: more than {_MAX_FILES} contain the name."
+                self._note(Answer.lacking("truncated", message))
+                return files[:_MAX_FILES]
+            if remaining(self._question.deadline) == 0:
+                self._note(Answer.lacking("timed_out", "Not all files were looked at: time was over."))
+                return files
+        return files
+
+    async def _limits_of(self, asked: ServerQuestion) -> Answer:
+        """Say whether the server may leave some references out; looked up once for each server."""
+        name = asked.server.config.name
+        if name not in self._limits:
+            self._limits[name] = await search_limit_exceeded(asked, self._parts[-1]) or COMPLETE
+        return self._limits[name]
+
+    async def _of_file(self, path: Path) -> list[_Candidate]:
+        """Give the symbols of a file that have the name; note what cannot be asked."""
+        try:
+            symbols, answer = await file_symbols(self._question, path)
+        except NoAnswer as none:
+            self._note(none.answer)
+            return []
+        except ToolError:
+            return []  # it vanished on the way
+        self._note(answer)
+        shown, lines = self._question.servers.tree.show(path), answer.lines.get(path)
+        return [
+            _Candidate(path, symbol, Pointer(shown, symbol.line, symbol.column, lines=lines))
+            for symbol in symbols
+            if ends_with(symbol.path, self._parts)
+        ]
+
+    async def _is_declared_there(self, candidate: _Candidate) -> bool:
+        """Say whether a symbol is not just another name for one elsewhere in the project, like that of an import."""
+        with contextlib.suppress(NoAnswer):
+            asked = await self._question.choose(candidate.path, _DEFINITION)
+            declared, answer = await ask_at(asked, candidate.path, candidate.pointer, _DEFINITION)
+            if answer.reason is None:
+                return not declared or any(at.external or candidate.is_at(at) for at in declared)
+        return True
 
 
-async def _ask_references(asked: Asked, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
-    """Ask for what the server finds.
+async def document_symbols(
+    servers: LanguageServers, arguments: DocumentSymbolsArguments, report: Report
+) -> SymbolsOfFile:
+    """Give the symbols of a file, each before those in it, with the places of its name and of all of it."""
+    path = servers.tree.locate(arguments.path)
+    shown, question = servers.tree.show(path), Question.begin(servers, arguments.timeout_seconds, report)
 
-    What is known has at least its declaration: a server that finds nothing knows no symbol there, which does not mean
-    that there is none. rust-analyzer knows none in the body of a ``macro_rules!``.
-    """
-    found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
-    if not found and answer.reason is None:
-        answer = Answer(None, answer.lines, answer.encoding, "unsupported", _NO_SYMBOL)
-    return found, answer
+    async def attempt() -> tuple[list[SymbolLocation], Answer]:
+        symbols, answer = await file_symbols(question, path)
+        lines = answer.lines.get(path, [""])
+        return [_symbol_location(shown, symbol, lines) for symbol in symbols], answer
+
+    symbols, answer = await question.found(attempt)
+    page = paged("document_symbols", arguments, symbols, answer)
+    return SymbolsOfFile(path=shown, symbols=page.items, **page.rest)
 
 
-def symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
-    """Give a symbol of a file as it is answered.
-
-    Args:
-        path: the file's workspace path.
-        symbol: the symbol.
-        lines: the text that it is of.
-    """
+def _symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
     text = lines[symbol.line - 1] if symbol.line <= len(lines) else ""
     length = len(symbol.name) if text.startswith(symbol.name, symbol.column - 1) else 0
     return SymbolLocation(
@@ -170,239 +298,40 @@ def symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocati
     )
 
 
-class _Search:
-    """A search for symbols in the files of a project.
-
-    Args:
-        question: how long, and of whom.
-        parts: the name, the outermost part first.
-    """
-
-    def __init__(self, question: Question, parts: tuple[str, ...]) -> None:
-        self._question = question
-        self._parts = parts
-        self.worth = Answer(None)
-        self.symbols: list[SymbolLocation] = []
-        self.references: list[Location] = []
-        self._limits: dict[str, Answer] = {}
-
-    def note(self, answer: Answer) -> None:
-        """Remember the first reason why not all may be known."""
-        if self.worth.reason is None and answer.reason is not None:
-            self.worth = answer
-
-    async def candidates(self) -> list[_Candidate]:
-        """Give the symbols with the name: those that have no other path, or else all."""
-        files = await self._files()
-        found: list[_Candidate] = []
-        for start in range(0, len(files), _AT_ONCE):
-            for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
-                found += some
-        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
-        return exact or found
-
-    async def use(self, candidates: list[_Candidate], declared: bool) -> None:
-        """Add the references of some symbols, each once.
-
-        Args:
-            candidates: the symbols.
-            declared: whether only those count that are declared where they stand.
-        """
-        for looked_at, candidate in enumerate(candidates):
-            if any(_is_at(candidate, at) for at in self.references):
-                continue
-            if len(self.symbols) == _MAX_SYMBOLS or looked_at == _MAX_CANDIDATES:
-                message = f"{len(candidates)} symbols have this name; not all were looked at. Give more of its path."
-                self.note(Answer(None, reason="truncated", message=message))
-                return
-            if declared and not await self._is_declared_there(candidate):
-                continue
-            at, asked = candidate.pointer, await self._question.choose(candidate.path, REFERENCES)
-            used, answer = await _ask_references(asked, candidate.path, at)
-            self.note(answer)
-            if answer.reason is None:
-                self.note(await self._limits_at(candidate.path))
-            self.references = sorted_unique([*self.references, *used])
-            self.symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
-
-    async def _files(self) -> list[Path]:
-        """Give the files with the name in them, as many as are looked at."""
-        servers = self._question.servers
-        if not servers.for_project("navigation"):
-            self.note(Answer(None, reason="unsupported", message="No language server is declared for navigation."))
-        root = servers.tree.root
-        files: list[Path] = []
-        async for looked in look_for_word(
-            servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
-        ):
-            files += looked.found
-            if looked.cut is not None:
-                self.note(Answer(None, reason="truncated", message=looked.cut))
-            for path, error in looked.refused:
-                message = f"{servers.tree.show(path)} was not looked at: {error.message}"
-                self.note(Answer(None, reason="unsupported", message=message))
-            if len(files) > _MAX_FILES or remaining(self._question.deadline) == 0:
-                reason: Reason = "truncated" if len(files) > _MAX_FILES else "timed_out"
-                told = f"the name stands in more than {_MAX_FILES} files" if reason == "truncated" else "time was over"
-                self.note(Answer(None, reason=reason, message=f"Not all files were looked at: {told}."))
-                return files[:_MAX_FILES]
-        return files
-
-    async def _limits_at(self, path: Path) -> Answer:
-        """Say whether the server that finds references for a file may leave some out; looked up once for each."""
-        asked = await self._question.choose(path, REFERENCES)
-        name = asked.server.config.name
-        if name not in self._limits:
-            self._limits[name] = await beyond_limits(asked, self._parts[-1]) or Answer(None)
-        return self._limits[name]
-
-    async def _of_file(self, path: Path) -> list[_Candidate]:
-        """Give the symbols of a file that have the name; what cannot be asked is noted."""
-        try:
-            symbols, answer = await file_symbols(self._question, path)
-        except Unsettled as unsettled:
-            self.note(unsettled.answer)
-            return []
-        except ToolError:
-            return []  # it vanished on the way
-        self.note(answer)
-        shown, lines = self._question.servers.tree.show(path), answer.lines.get(path)
-        return [
-            _Candidate(path, symbol, Pointer(shown, symbol.line, symbol.column, lines=lines))
-            for symbol in symbols
-            if ends_with(symbol.path, self._parts)
-        ]
-
-    async def _is_declared_there(self, candidate: _Candidate) -> bool:
-        """Say whether a symbol is not just another name for one elsewhere in the project, like that of an import."""
-        with contextlib.suppress(Unsettled):
-            asked = await self._question.choose(candidate.path, _DEFINITION)
-            declared, answer = await ask_at(asked, candidate.path, candidate.pointer, _DEFINITION)
-            if answer.reason is None:
-                return not declared or any(at.external or _is_at(candidate, at) for at in declared)
-        return True
-
-
-def _is_at(candidate: _Candidate, at: Location) -> bool:
-    return (candidate.pointer.path, candidate.symbol.line, candidate.symbol.column) == (at.path, at.line, at.column)
-
-
-async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give where the thing at a place is defined.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _find(servers, place, report, "textDocument/definition")
-
-
-async def find_implementations(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give what implements the thing at a place: types of an interface or trait, bodies of an abstract method.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _find(servers, place, report, "textDocument/implementation")
-
-
-async def find_references(servers: LanguageServers, wanted: ReferencesArguments, report: Report) -> ReferencesResult:
-    """Give all places where something is used, its declaration included: what is at a place, or has a name.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous; the project is not this one.
-    """
-    servers.tree.require_own(wanted.projects)
-    question, place, symbols = Question.begin(servers, wanted.timeout_seconds, report), wanted.place(), None
-    try:
-        if place is None:
-            named = await question.persist(partial(find_named, question, wanted.symbol or ""))
-            symbols, locations, answer = named.symbols, named.references, named.answer
-        else:
-            locations, answer = await question.persist(partial(_at, question, place, REFERENCES))
-    except Unsettled as unsettled:
-        locations, answer = [], unsettled.answer
-    page = paged("find_references", wanted, locations, answer)
-    return ReferencesResult(locations=page.items, symbols=symbols, **page.rest)
-
-
-async def _find(servers: LanguageServers, place: PlaceArguments, report: Report, method: str) -> LocationsResult:
-    question = Question.begin(servers, place.timeout_seconds, report)
-    locations, answer = await question.found(partial(_at, question, place, method))
-    page = paged(method, place, locations, answer)
-    return LocationsResult(locations=page.items, **page.rest)
-
-
-async def _at(question: Question, place: Place, method: str) -> tuple[list[Location], Answer]:
-    path = question.servers.tree.locate(place.path)
-    asked = await question.choose(path, method)  # before a symbol is looked up: perhaps no server can answer at all
-    pointer = await point_at(question, path, place)
-    if place.symbol is not None:
-        asked = await question.choose(path, method)  # that may have taken long
-    if method == REFERENCES:
-        return await ask_references(asked, path, pointer)
-    return await ask_at(asked, path, pointer, method)
-
-
-async def document_symbols(
-    servers: LanguageServers, arguments: DocumentSymbolsArguments, report: Report
-) -> SymbolsOfFile:
-    """Give the symbols of a file, each before those in it, with where its name and all of it is.
-
-    Raises:
-        ToolError: there is no such file.
-    """
-    path = servers.tree.locate(arguments.path)
-    question = Question.begin(servers, arguments.timeout_seconds, report)
-    symbols, answer = await question.found(partial(_symbols, question, path))
-    page = paged("document_symbols", arguments, symbols, answer)
-    return SymbolsOfFile(path=servers.tree.show(path), symbols=page.items, **page.rest)
-
-
-async def _symbols(question: Question, path: Path) -> tuple[list[SymbolLocation], Answer]:
-    symbols, answer = await file_symbols(question, path)
-    lines, shown = answer.lines.get(path, [""]), question.servers.tree.show(path)
-    return [symbol_location(shown, symbol, lines) for symbol in symbols], answer
-
-
-_METHOD: Final = "workspace/symbol"
+_WORKSPACE_SYMBOL: Final = "workspace/symbol"
 _MAX_ITEMS: Final = 20_000
 _MAX_RESOLVED: Final = 500
-_MAX_NAME: Final = 500
 _SMALLEST_CAP: Final = 50
 _QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
-_BEGINNING: Final = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
 
 
-async def find_symbols(servers: LanguageServers, wanted: FindSymbolsArguments, report: Report) -> FoundSymbols:
-    """Give the symbols whose name has a text in it, the best match first.
-
-    Raises:
-        ToolError: the project is not this one.
-    """
-    servers.tree.require_own(wanted.projects)
-    question = Question.begin(servers, wanted.timeout_seconds, report)
-    found, answer = await question.found(partial(_search, question, wanted))
-    page = paged("find_symbols", wanted, found, answer)
+async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
+    """Give the symbols of the project whose name contains a text, the best match first."""
+    servers.tree.require_own(arguments.projects)
+    question = Question.begin(servers, arguments.timeout_seconds, report)
+    found, answer = await question.found(partial(_search_symbols, question, arguments))
+    page = paged("find_symbols", arguments, found, answer)
     return FoundSymbols(symbols=page.items, **page.rest)
 
 
-async def _search(question: Question, wanted: FindSymbolsArguments) -> tuple[list[SymbolLocation], Answer]:
+async def _search_symbols(question: Question, arguments: FindSymbolsArguments) -> tuple[list[SymbolLocation], Answer]:
     """Ask a server for each kind of file; the first reason why one may lack something is told."""
-    worth, found = Answer(None), dict[str, SymbolLocation]()
+    worst, found = COMPLETE, dict[str, SymbolLocation]()
     groups = list(_groups(question.servers.for_project("navigation")))
     if not groups:
-        raise Unsettled(Answer(None, reason="unsupported", message="No language server is declared for navigation."))
+        raise NoAnswer.because("unsupported", "No language server is declared for navigation.")
     for serving in groups:
         try:
-            symbols, answer = await _ask(question, serving, wanted)
-        except Unsettled as unsettled:
-            symbols, answer = [], unsettled.answer
+            symbols, answer = await _ask_symbols(question, serving, arguments)
+        except NoAnswer as none:
+            symbols, answer = [], none.answer
         found |= {one.model_dump_json(): one for one in symbols}
-        worth = worth if worth.reason is not None else answer
-    parts = _parts(wanted.query)
-    kinds = set[str](wanted.kinds or ())
+        worst = worst if worst.reason is not None else answer
+    parts = _parts(arguments.query)
+    kinds = set[str](arguments.kinds or ())
     matching = (one for one in found.values() if _matches(one, parts) and (not kinds or one.kind in kinds))
-    return sorted(matching, key=partial(_rank, parts[-1])), worth
+    return sorted(matching, key=partial(_rank, parts[-1])), worst
 
 
 def _groups(servers: list[LanguageServer]) -> Iterator[list[LanguageServer]]:
@@ -414,27 +343,27 @@ def _groups(servers: list[LanguageServer]) -> Iterator[list[LanguageServer]]:
         left = [server for server in left if not patterns & set(server.config.languages)]
 
 
-async def _ask(
-    question: Question, serving: list[LanguageServer], wanted: FindSymbolsArguments
+async def _ask_symbols(
+    question: Question, serving: list[LanguageServer], arguments: FindSymbolsArguments
 ) -> tuple[list[SymbolLocation], Answer]:
-    asked = await choose_of(serving, _METHOD, question.deadline, question.report)
+    asked = await question.choose_from(serving, _WORKSPACE_SYMBOL)
     # Some servers know a project only while a file of it is open.
     path = _any_file(asked.server)
     if path is None:
-        return [], Answer(None)
-    answer = await settle(asked, path, partial(_exchange, asked, _parts(wanted.query)[-1]))
+        return [], COMPLETE
+    answer = await run_exchange(asked, path, partial(_request_symbols, asked, _parts(arguments.query)[-1]))
     raw: list[dict[str, Any]] = answer.result or []
     tree = question.servers.tree
     reader = Reader(tree, answer.encoding, answer.lines)
-    try:
-        shown = [item for item in raw[:_MAX_ITEMS] if wanted.include_external or not _is_library(tree, item)]
-        symbols = [_symbol(reader, item) for item in shown]
-    except ValueError as error:
-        raise malformed(error) from None
+    symbols = [
+        _workspace_symbol(reader, item)
+        for item in validated(answers.WORKSPACE_SYMBOLS, raw[:_MAX_ITEMS], "a symbol")
+        if arguments.include_external or not _is_library(tree, item.location.uri)
+    ]
     reader.require_shown()
-    if answer.reason is None and (len(raw) > _MAX_ITEMS or _looks_cut(len(raw))):
+    if len(raw) > _MAX_ITEMS or _looks_cut(len(raw)):
         told = f"{asked.server.config.name} gave {len(raw)} symbols, perhaps as many as it ever gives"
-        answer = Answer(None, reason="truncated", message=f"{told}; ask for more of the name.")
+        answer = answer.but("truncated", f"{told}; ask for more of the name.")
     return symbols, answer
 
 
@@ -446,27 +375,22 @@ def _any_file(server: LanguageServer) -> Path | None:
     return next(server.tree.files(lambda path: server.config.language_of(path) is not None), None)
 
 
-async def _exchange(asked: Asked, query: str, connection: Connection, document: Document) -> list[dict[str, Any]]:
-    """Ask, and have those without a range completed.
-
-    Raises:
-        Unsettled: the server's answer is malformed.
-    """
-    items = await request(connection, _METHOD, {"query": query}, asked.deadline) or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise malformed(ValueError("symbols that are not a list of objects"))
-    if connection.capabilities.options(_METHOD).get("resolveProvider") is not True:
+async def _request_symbols(
+    asked: ServerQuestion, query: str, connection: Connection, document: Document
+) -> list[dict[str, Any]]:
+    """Ask, and have those without a range completed."""
+    answered = await request(connection, _WORKSPACE_SYMBOL, {"query": query}, asked.deadline)
+    items = validated(answers.OBJECTS, answered, "symbols") or []
+    if connection.capabilities.options(_WORKSPACE_SYMBOL).get("resolveProvider") is not True:
         return items
     left = _MAX_RESOLVED
     for index, item in enumerate(items):
         at = item.get("location")
         if isinstance(at, dict) and "range" not in at and left > 0 and remaining(asked.deadline) > 0:
             left -= 1
-            try:
+            with contextlib.suppress(ServerError):
                 full = await request(connection, "workspaceSymbol/resolve", item, asked.deadline)
-            except ServerError:
-                continue
-            items[index] = full if isinstance(full, dict) else item
+                items[index] = full if isinstance(full, dict) else item
     return items
 
 
@@ -475,23 +399,19 @@ def _looks_cut(count: int) -> bool:
     return count >= _SMALLEST_CAP and (count % 50 == 0 or count & (count - 1) == 0)
 
 
-def _symbol(reader: Reader, item: dict[str, Any]) -> SymbolLocation:
-    name, container, at = item.get("name"), item.get("containerName"), item.get("location")
-    if not isinstance(name, str) or not isinstance(at, dict):
-        raise ValueError("a symbol without name and location")
-    uri, span = at.get("uri"), at.get("range", _BEGINNING)
-    around = container if isinstance(container, str) else ""
+def _workspace_symbol(reader: Reader, item: answers.WorkspaceSymbol) -> SymbolLocation:
+    name, container, at = item.name, item.container_name or "", item.location
     if _QUALIFIED.fullmatch(name):  # Go's are: Cart.Add
         qualifier, _, name = name.rpartition(".")
-        around = f"{around}.{qualifier}" if around else qualifier
+        container = f"{container}.{qualifier}" if container else qualifier
     words = re.findall(r"[\w$]+", re.sub(r"[<(].*", "", name))
-    whole = reader.place(uri, span)
-    full = TextRange(**{key: getattr(whole, key) for key in TextRange.model_fields})
+    span = at.range or _BEGINNING
+    full = text_range(reader.place(at.uri, span))
     return SymbolLocation(
-        **reader.name_in(uri, span, words[-1] if words else "").model_dump(),
+        **vars(reader.name_in(at.uri, span, words[-1] if words else "")),
         name=clean(name[:_MAX_NAME]),
-        kind=kind_of(item.get("kind")),
-        container=clean(around[:_MAX_NAME]) or None,
+        kind=kind_of(item.kind),
+        container=clean(container[:_MAX_NAME]) or None,
         full_range=full if full.end_line > full.line else None,
     )
 
@@ -501,17 +421,13 @@ def _parts(query: str) -> list[str]:
 
 
 def _matches(symbol: SymbolLocation, parts: list[str]) -> bool:
-    """Say whether a symbol has the name; servers give also what is only like it."""
+    """Say whether a symbol has the name; servers also give what is only similar."""
     around = f"{symbol.container or ''} {symbol.name}".lower()
     return parts[-1].lower() in symbol.name.lower() and all(part.lower() in around for part in parts[:-1])
 
 
-def _is_library(tree: Tree, item: dict[str, Any]) -> bool:
-    """Say whether a symbol is outside the project, or in a directory of the project that tools fill."""
-    at = item.get("location")
-    uri = at.get("uri") if isinstance(at, dict) else None
-    if not isinstance(uri, str):
-        return False
+def _is_library(tree: Tree, uri: str) -> bool:
+    """Say whether a document is outside the project, or in a directory of the project that tools fill."""
     path = tree.path_of(uri)
     return path is None or not IGNORED_DIRECTORIES.isdisjoint(path.relative_to(tree.root).parts)
 
@@ -524,196 +440,210 @@ def _rank(wanted: str, symbol: SymbolLocation) -> tuple[int, bool, str, int, int
 
 _MAX_NODES: Final = 500
 _MAX_CALLS: Final = 200
-_MAX_TEXT: Final = 500
 
-_Wanted = CallHierarchyArguments | TypeHierarchyArguments
+_HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
 
 
 @dataclass(frozen=True)
-class _Way:
-    """One direction of a hierarchy, as the protocol has it.
+class _Direction:
+    """One direction of a hierarchy, as the protocol has it."""
 
-    Args:
-        prepare: the request for the thing at a place.
-        method: the request for the next ones.
-        item: where in an answer's item the next thing is; None if the item is the thing.
-        calls_in_next: whether the ranges of calls are in the file of the next thing.
-    """
-
-    prepare: str
-    method: str
-    item: str | None = None
-    calls_in_next: bool = False
+    prepare: str  # the request for the thing at a place
+    method: str  # the request for the next ones
+    item: str | None = None  # the field of an answer's item with the next thing; None if the item is the thing
+    calls_in_next: bool = False  # whether the ranges of calls are in the file of the next thing
 
 
-_WAYS: Final[Mapping[str, _Way]] = {
-    "incoming": _Way("textDocument/prepareCallHierarchy", "callHierarchy/incomingCalls", "from", True),
-    "outgoing": _Way("textDocument/prepareCallHierarchy", "callHierarchy/outgoingCalls", "to"),
-    "supertypes": _Way("textDocument/prepareTypeHierarchy", "typeHierarchy/supertypes"),
-    "subtypes": _Way("textDocument/prepareTypeHierarchy", "typeHierarchy/subtypes"),
+_DIRECTIONS: Final[Mapping[str, _Direction]] = {
+    "incoming": _Direction("textDocument/prepareCallHierarchy", "callHierarchy/incomingCalls", "from", True),
+    "outgoing": _Direction("textDocument/prepareCallHierarchy", "callHierarchy/outgoingCalls", "to"),
+    "supertypes": _Direction("textDocument/prepareTypeHierarchy", "typeHierarchy/supertypes"),
+    "subtypes": _Direction("textDocument/prepareTypeHierarchy", "typeHierarchy/subtypes"),
 }
 
 
-async def call_hierarchy(servers: LanguageServers, wanted: CallHierarchyArguments, report: Report) -> Hierarchy:
-    """Give who calls the function at a place, or whom it calls.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _hierarchy(servers, wanted, report, "call_hierarchy")
+async def call_hierarchy(servers: LanguageServers, arguments: CallHierarchyArguments, report: Report) -> Hierarchy:
+    """Give who calls the function at a place, or whom it calls."""
+    return await _hierarchy(servers, arguments, report, "call_hierarchy")
 
 
-async def type_hierarchy(servers: LanguageServers, wanted: TypeHierarchyArguments, report: Report) -> Hierarchy:
-    """Give what the type at a place derives from, or what derives from it.
-
-    Raises:
-        ToolError: there is no such file or place, or the place is ambiguous.
-    """
-    return await _hierarchy(servers, wanted, report, "type_hierarchy")
+async def type_hierarchy(servers: LanguageServers, arguments: TypeHierarchyArguments, report: Report) -> Hierarchy:
+    """Give what the type at a place derives from, or what derives from it."""
+    return await _hierarchy(servers, arguments, report, "type_hierarchy")
 
 
-async def _hierarchy(servers: LanguageServers, wanted: _Wanted, report: Report, tool: str) -> Hierarchy:
-    question, path = Question.begin(servers, wanted.timeout_seconds, report), servers.tree.locate(wanted.path)
-    items, answer = await question.found(partial(_attempt, question, path, wanted))
-    page = paged(tool, wanted, items, answer)
-    return Hierarchy(direction=wanted.direction, items=page.items, **page.rest)
+async def _hierarchy(servers: LanguageServers, arguments: _HierarchyArguments, report: Report, tool: str) -> Hierarchy:
+    question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
+    items, answer = await question.found(partial(_walk_hierarchy, question, path, arguments))
+    page = paged(tool, arguments, items, answer)
+    return Hierarchy(direction=arguments.direction, items=page.items, **page.rest)
 
 
-async def _attempt(question: Question, path: Path, wanted: _Wanted) -> tuple[list[HierarchyItem], Answer]:
-    way = _WAYS[wanted.direction]
-    asked = await question.choose(path, way.prepare)
-    walk = _Walk(asked, way, await point_at(question, path, wanted), wanted.depth)
-    answer = await settle(asked, path, walk.run)
-    if answer.reason is None and walk.cut:
-        answer = Answer(None, answer.lines, answer.encoding, "truncated", f"Not followed further: {walk.cut}.")
-    try:
-        reader = Reader(question.servers.tree, answer.encoding, answer.lines)
-        calls = [_calls(reader, way, node, walk.nodes) for node in walk.nodes]
-        items = [_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
-    except ValueError as error:
-        raise malformed(error) from None
+async def _walk_hierarchy(
+    question: Question, path: Path, arguments: _HierarchyArguments
+) -> tuple[list[HierarchyItem], Answer]:
+    direction = _DIRECTIONS[arguments.direction]
+    asked = await question.choose(path, direction.prepare)
+    walk = _Walk(asked, direction, await point_at(question, path, arguments), arguments.depth)
+    answer = await run_exchange(asked, path, walk.run)
+    if walk.cut:
+        answer = answer.but("truncated", f"Not followed further: {walk.cut}.")
+    reader = Reader(question.servers.tree, answer.encoding, answer.lines)
+    calls = [_calls(reader, direction, node, walk.nodes) for node in walk.nodes]
+    items = [_hierarchy_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
     reader.require_shown()
-    if answer.reason is None and not all(all_right for _, all_right in calls):
+    if not all(all_right for _, all_right in calls):
         message = f"{asked.server.config.name} tells places of calls where nothing is called; these are left out."
-        answer = Answer(None, answer.lines, answer.encoding, "server_error", message)
+        answer = answer.but("server_error", message)
     return items, answer
+
+
+_Call = tuple[str, answers.Range]
+"""URI and range of a call."""
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A thing on the way; what the server says of it is not checked yet but for its being an object."""
+    """A thing in a hierarchy: as the server wrote it, which is how it must be given back, and as it is read."""
 
-    raw: Mapping[str, Any]
+    raw: dict[str, Any]
+    item: answers.HierarchyItem
     depth: int
     parent: int | None = None
-    calls: list[tuple[Any, Any]] = field(default_factory=list)
+    calls: list[_Call] = field(default_factory=list)
     repeated: bool = False
+
+    @property
+    def key(self) -> tuple[str, int, int, str]:
+        """What tells two things apart, and puts them in an order that is the same each time."""
+        start = self.item.selection_range["start"]
+        return self.item.uri, start["line"], start["character"], self.item.name
 
 
 class _Walk:
-    """A walk from the thing at a place.
+    """A walk from the thing at a place, depth first."""
 
-    Args:
-        asked: whom, and how long.
-        way: which way.
-        pointer: the place.
-        depth: how many steps.
-    """
-
-    def __init__(self, asked: Asked, way: _Way, pointer: Pointer, depth: int) -> None:
-        self._asked, self._way, self._pointer, self._depth = asked, way, pointer, depth
-        self._seen: set[str] = set()
+    def __init__(self, asked: ServerQuestion, direction: _Direction, pointer: Pointer, depth: int) -> None:
+        self._asked, self._direction, self._pointer, self._depth = asked, direction, pointer, depth
+        self._seen: set[object] = set()
         self.nodes: list[_Node] = []
         self.cut = ""
 
     async def run(self, connection: Connection, document: Document) -> None:
-        """Walk; anew each time.
-
-        Raises:
-            Unsettled: the server's answer is malformed.
-        """
+        """Walk; anew each time."""
         self.nodes, self.cut = [], ""
         self._seen.clear()
         params = self._pointer.params({}, document, connection.encoding)
         prepare = {"textDocument": {"uri": document.uri}, **params}
-        try:
-            for raw in _objects(await request(connection, self._way.prepare, prepare, self._asked.deadline)):
-                await self._follow(connection, _Node(raw, 0))
-        except ValueError as error:
-            raise malformed(error) from None
+        for raw in await self._request(connection, self._direction.prepare, prepare):
+            await self._follow(connection, _Node(raw, validated(answers.HIERARCHY_ITEM, raw, "an item"), 0))
+
+    async def _request(self, connection: Connection, method: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        return (
+            validated(answers.OBJECTS, await request(connection, method, params, self._asked.deadline), "a hierarchy")
+            or []
+        )
 
     async def _follow(self, connection: Connection, node: _Node) -> None:
         if len(self.nodes) >= _MAX_NODES:
             self.cut = f"there are more than {_MAX_NODES} items"
             return
-        number, key = len(self.nodes), _key(node.raw)
-        if key in self._seen:
-            self.nodes.append(_Node(node.raw, node.depth, node.parent, node.calls, repeated=True))
+        number = len(self.nodes)
+        if node.key in self._seen:
+            self.nodes.append(replace(node, repeated=True))
             return
         self.nodes.append(node)
         # What is outside the project leads ever further from it.
-        inside = self._asked.server.tree.path_of(str(node.raw.get("uri"))) is not None
-        if node.depth == self._depth or not inside:
+        if node.depth == self._depth or self._asked.server.tree.path_of(node.item.uri) is None:
             return
-        self._seen.add(key)
-        answer = await request(connection, self._way.method, {"item": node.raw}, self._asked.deadline)
-        for item in sorted(_objects(answer), key=lambda one: _key(self._thing(one))):
-            await self._follow(connection, self._next(number, node, item))
+        self._seen.add(node.key)
+        answered = await self._request(connection, self._direction.method, {"item": node.raw})
+        for following in sorted((self._next(number, node, item) for item in answered), key=lambda one: one.key):
+            await self._follow(connection, following)
 
-    def _thing(self, item: dict[str, Any]) -> dict[str, Any]:
-        thing = item if self._way.item is None else item.get(self._way.item)
-        if not isinstance(thing, dict):
-            raise ValueError("an item that is no object")
-        return thing
-
-    def _next(self, parent: int, before: _Node, item: dict[str, Any]) -> _Node:
-        thing, ranges = self._thing(item), item.get("fromRanges", [])
-        if self._way.item is None:
-            return _Node(thing, before.depth + 1, parent)
-        if not isinstance(ranges, list):
-            raise ValueError("ranges of calls that are no list")
+    def _next(self, parent: int, before: _Node, answered: dict[str, Any]) -> _Node:
+        name = self._direction.item
+        if name is None:
+            return _Node(answered, validated(answers.HIERARCHY_ITEM, answered, "an item"), before.depth + 1, parent)
+        raw = answered.get(name)
+        item = validated(answers.HIERARCHY_ITEM, raw, "an item")
+        ranges = validated(answers.RANGES, answered.get("fromRanges", []), "ranges of calls")
         if len(ranges) > _MAX_CALLS:
             self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are told"
-        uri = (thing if self._way.calls_in_next else before.raw).get("uri")
-        return _Node(thing, before.depth + 1, parent, [(uri, span) for span in ranges[:_MAX_CALLS]])
+        uri = (item if self._direction.calls_in_next else before.item).uri
+        return _Node(raw or {}, item, before.depth + 1, parent, [(uri, span) for span in ranges[:_MAX_CALLS]])
 
 
-def _objects(answer: Any) -> list[dict[str, Any]]:
-    items = [] if answer is None else answer
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("a hierarchy that is not a list of objects")
-    return items
-
-
-def _key(raw: Mapping[str, Any]) -> str:
-    """Give what tells two things apart, and puts them in an order that is the same each time."""
-    span = raw.get("selectionRange")
-    start = span.get("start") if isinstance(span, dict) else None
-    line, character = (start.get("line"), start.get("character")) if isinstance(start, dict) else (None, None)
-    numbers = [f"{one:09}" if isinstance(one, int) else "" for one in (line, character)]
-    return "\n".join([str(raw.get("uri")), *numbers, str(raw.get("name"))])
-
-
-def _calls(reader: Reader, way: _Way, node: _Node, nodes: list[_Node]) -> tuple[list[Location], bool]:
-    """Give where one thing calls the one before it, or the other way round; see `call_places`."""
+def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]) -> tuple[list[Location], bool]:
+    """Give where one thing calls the one before it, or the other way round; see `_call_places`."""
     if node.parent is None or not node.calls:
         return [], True
-    before = nodes[node.parent]
-    caller, callee = (node, before) if way.calls_in_next else (before, node)
-    return call_places(reader, caller.raw, callee.raw, node.calls)
+    before = nodes[node.parent].item
+    caller, callee = (node.item, before) if direction.calls_in_next else (before, node.item)
+    return _call_places(reader, caller, callee, node.calls)
 
 
-def _item(reader: Reader, number: int, node: _Node, calls: list[Location]) -> HierarchyItem:
-    raw, name, detail = node.raw, node.raw.get("name"), node.raw.get("detail")
-    if not isinstance(name, str):
-        raise ValueError("an item without a name")
-    full = reader.place(raw.get("uri"), raw.get("range"))
+def _call_places(
+    reader: Reader, caller: answers.HierarchyItem, callee: answers.HierarchyItem, told: Sequence[_Call]
+) -> tuple[list[Location], bool]:
+    """Give where a thing calls another, and whether that is all that the server told.
+
+    Not every server tells the right places. Those where the name of the callee stands are sure. For the others, the
+    places in the caller's body where it does are given if they are as many.
+    """
+    name = _bare(callee.name)
+    sure, unsure = list[Location](), list[Location]()
+    for uri, span in told:
+        place = reader.place(uri, span)
+        (sure if place.external or reader.words_in(uri, span, name) else unsure).append(place)
+    unsure = sorted_unique(unsure)
+    if not unsure:
+        return sorted_unique(sure), True
+    own = reader.place(caller.uri, caller.selection_range)
+    body = reader.words_in(caller.uri, caller.range, name)
+    named = [word for word in body if _start(word) != _start(own) and not any(_is_in(word, place) for place in sure)]
+    possible = [place for place in unsure if _begins_a_name(place)]
+    if not named:
+        return sorted_unique([*sure, *possible]), len(possible) == len(unsure)
+    whole = reader.place(caller.uri, caller.range)
+    if len(named) == len(unsure) and not any(_is_in(place, whole) for place in possible):
+        return sorted_unique([*sure, *named]), True
+    return sorted_unique(sure), False
+
+
+def _bare(name: str) -> str:
+    """Give the last word of a name without its arguments: servers show ``Cart.add(int)`` and ``Vec<T>::push``."""
+    words = re.findall(r"[\w$]+", re.sub(r"<[^<>]*>|\(.*", "", name))
+    return words[-1] if words else ""
+
+
+def _begins_a_name(place: Location) -> bool:
+    """Say whether a call can be there: not within a word, and not where there is nothing."""
+    text, start = place.line_text or "", place.column - 1
+    here, before = text[start : start + 1], text[max(0, start - 1) : start]
+    return bool(here) and not here.isspace() and not (_is_of_name(here) and _is_of_name(before))
+
+
+def _is_of_name(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
+
+
+def _start(place: Location) -> tuple[int, int]:
+    return place.line, place.column
+
+
+def _is_in(inner: Location, outer: Location) -> bool:
+    return _start(outer) <= _start(inner) and (inner.end_line, inner.end_column) <= (outer.end_line, outer.end_column)
+
+
+def _hierarchy_item(reader: Reader, number: int, node: _Node, calls: list[Location]) -> HierarchyItem:
+    item = node.item
     return HierarchyItem(
-        **reader.place(raw.get("uri"), raw.get("selectionRange")).model_dump(),
-        name=clean(name[:_MAX_TEXT]),
-        kind=kind_of(raw.get("kind")),
-        detail=clean(detail[:_MAX_TEXT]) if isinstance(detail, str) and detail else None,
-        full_range=TextRange(**full.model_dump(include=set(TextRange.model_fields))),
+        **vars(reader.place(item.uri, item.selection_range)),
+        name=clean(item.name[:_MAX_NAME]),
+        kind=kind_of(item.kind),
+        detail=clean(item.detail[:_MAX_NAME]) if item.detail else None,
+        full_range=text_range(reader.place(item.uri, item.range)),
         id=number,
         parent=node.parent,
         depth=node.depth,

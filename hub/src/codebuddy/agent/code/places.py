@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, get_args
 
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import Malformed, validated
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, from_lsp, told_lines
 from codebuddy.schemas.code import SymbolKind
 from codebuddy.tool import ToolError
 
-KINDS: Final[tuple[SymbolKind, ...]] = get_args(SymbolKind)
+_KINDS: Final[tuple[SymbolKind, ...]] = get_args(SymbolKind)
 
 _MAX_SHOWN: Final = 20
 _MAX_DEPTH: Final = 50
 _MAX_NAME: Final = 500
 _MAX_DETAIL: Final = 500
+_WORD: Final = re.compile(r"[\w$]+")
 
 
 class Span(NamedTuple):
@@ -28,25 +30,19 @@ class Span(NamedTuple):
     end_column: int
 
 
-@dataclass(frozen=True)
-class Symbol:
-    """A symbol of a file.
-
-    Args:
-        path: its name and those around it, outermost first.
-        line: the 1-based line of its name.
-        column: the 1-based column of its name.
-        full: all of it, with its body and what the server counts to it before the name.
-        kind: one of `KINDS`.
-        detail: what the server says of it besides, like a signature.
-    """
+class Symbol(NamedTuple):
+    """A symbol of a file."""
 
     path: tuple[str, ...]
+    """Its name after those of the symbols that it is in, outermost first."""
     line: int
     column: int
+    """The 1-based place of its name."""
     full: Span
+    """All of it, with its body and what the server counts to it before the name."""
     kind: str = "variable"
     detail: str | None = None
+    """More of it in the server's words, like its signature."""
 
     @property
     def name(self) -> str:
@@ -54,9 +50,9 @@ class Symbol:
         return self.path[-1]
 
 
-def kind_of(value: Any) -> str:
-    """Give the word for a SymbolKind; one that is none is told as ``unknown``."""
-    return KINDS[value - 1] if type(value) is int and 0 < value <= len(KINDS) else "unknown"
+def kind_of(number: int | None) -> str:
+    """Give the word for a SymbolKind; ``unknown`` for a number that is none."""
+    return _KINDS[number - 1] if number is not None and 0 < number <= len(_KINDS) else "unknown"
 
 
 def find_word(lines: list[str], line: int, text: str, path: str, after: bool = False) -> int:
@@ -79,6 +75,12 @@ def find_word(lines: list[str], line: int, text: str, path: str, after: bool = F
     return columns[0]
 
 
+def word_at(lines: list[str], line: int, column: int) -> str | None:
+    """Give the word at a place, or that ends there."""
+    words = _WORD.finditer(lines[line - 1]) if line <= len(lines) else ()
+    return next((word[0] for word in words if word.start() < column <= word.end() + 1), None)
+
+
 def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
     """Give the symbol whose path is, or else ends with, the wanted one (``Class/method``).
 
@@ -99,74 +101,67 @@ def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
 
 
 def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symbol]:
-    """Turn the answer to ``textDocument/documentSymbol`` into symbols; both forms, hierarchical and flat.
+    """Read the answer to ``textDocument/documentSymbol``, hierarchical or flat.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
     """
     items = result or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("symbols that are not a list of objects")
-    try:
-        if items and "location" in items[0]:
-            return list(_flat(items, lines, encoding))
-        return list(_nested(items, (), lines, encoding))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"a malformed symbol: {error}") from None
+    if isinstance(items, list) and items and isinstance(items[0], dict) and "location" in items[0]:
+        return list(_flat(validated(answers.SYMBOL_INFORMATIONS, items, "a symbol"), lines, encoding))
+    return list(_nested(items, (), lines, encoding))
 
 
-def _nested(items: list[Any], around: tuple[str, ...], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
-    for item in items:
-        path = (*around, _name(item))
-        line, column = from_lsp(lines, _start(item["selectionRange"]), encoding)
-        detail = item.get("detail")
-        shown = clean(detail[:_MAX_DETAIL]) if isinstance(detail, str) and detail else None
-        yield Symbol(path, line, column, _full(item["range"], lines, encoding), kind_of(item.get("kind")), shown)
-        if len(path) < _MAX_DEPTH:
-            yield from _nested(item.get("children") or [], path, lines, encoding)
+def _nested(items: Any, parents: tuple[str, ...], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
+    if not isinstance(items, list):
+        raise Malformed("symbols that are not a list")
+    for raw in items:
+        item = validated(answers.DOCUMENT_SYMBOL, raw, "a symbol")
+        path = (*parents, clean(item.name[:_MAX_NAME]))
+        line, column = from_lsp(lines, item.selection_range["start"], encoding)
+        detail = clean(item.detail[:_MAX_DETAIL]) if item.detail else None
+        yield Symbol(path, line, column, _span(item.range, lines, encoding), kind_of(item.kind), detail)
+        if item.children and len(path) < _MAX_DEPTH:
+            yield from _nested(item.children, path, lines, encoding)
 
 
-def _flat(items: list[Any], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
-    """Nest by ranges: ``containerName`` is only for show (LSP 3.17, SymbolInformation) and names one level at most."""
-    spans = sorted(((*_span(item["location"]["range"]), _name(item), item) for item in items), key=lambda one: one[:3])
-    around: list[tuple[tuple[int, int], str]] = []
-    for _, negative_end, name, item in spans:
-        end = (-negative_end[0], -negative_end[1])
-        while around and around[-1][0] < end:
-            around.pop()
-        path = (*(outer for _, outer in around[-_MAX_DEPTH:]), name)
-        around.append((end, name))
-        full = _full(item["location"]["range"], lines, encoding)
+def _flat(items: list[answers.SymbolInformation], lines: list[str], encoding: Encoding) -> Iterator[Symbol]:
+    """Nest symbols by their ranges."""
+    parents: list[tuple[tuple[int, int], str]] = []
+    for item in sorted(items, key=_outer_first):
+        name, end = clean(item.name[:_MAX_NAME]), _numbers(item.location.range["end"])
+        while parents and parents[-1][0] < end:
+            parents.pop()
+        path = (*(parent for _, parent in parents[-_MAX_DEPTH:]), name)
+        parents.append((end, name))
+        full = _span(item.location.range, lines, encoding)
         line, column = name_at(name, full, lines)
-        yield Symbol(path, line, column, full, kind_of(item.get("kind")))
+        yield Symbol(path, line, column, full, kind_of(item.kind))
 
 
-def _name(item: Any) -> str:
-    return clean(str(item["name"])[:_MAX_NAME])
+def _outer_first(item: answers.SymbolInformation) -> tuple[int, int, int, int, str]:
+    """Give the key that sorts by where symbols begin; of two that begin together, the one that ends later is first."""
+    end_line, end_character = _numbers(item.location.range["end"])
+    return *_numbers(item.location.range["start"]), -end_line, -end_character, item.name
 
 
-def _full(value: Any, lines: list[str], encoding: Encoding) -> Span:
-    return Span(*from_lsp(lines, _start(value), encoding), *from_lsp(lines, _start({"start": value["end"]}), encoding))
+def _numbers(position: Position) -> tuple[int, int]:
+    return position["line"], position["character"]
 
 
-def _span(value: Any) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Give start and negated end, so that sorting puts the outer of two that start together first."""
-    start, end = value["start"], value["end"]
-    return (int(start["line"]), int(start["character"])), (-int(end["line"]), -int(end["character"]))
+def _span(value: answers.LooseRange, lines: list[str], encoding: Encoding) -> Span:
+    return Span(*from_lsp(lines, value["start"], encoding), *from_lsp(lines, value["end"], encoding))
 
 
 def name_at(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
     """Give where the name of a symbol is, whose range may begin at a keyword or decorator before it."""
-    word = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+    word = None
     for index in range(full.line - 1, min(len(lines), full.line + 20)):
-        if match := word.search(lines[index], full.column - 1 if index == full.line - 1 else 0):
-            return index + 1, match.start() + 1
+        if name in lines[index]:  # to compile a pattern takes far longer
+            word = word or re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
+            if match := word.search(lines[index], full.column - 1 if index == full.line - 1 else 0):
+                return index + 1, match.start() + 1
     return full.line, full.column
-
-
-def _start(value: Any) -> Position:
-    start = value["start"]
-    return {"line": int(start["line"]), "character": int(start["character"])}
 
 
 def ends_with(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:

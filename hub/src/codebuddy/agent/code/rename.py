@@ -1,114 +1,66 @@
-"""Renames that language servers make and that break the code: to reserved words, of shorthand properties. Pure."""
+"""Renames: asks the servers for them, and refuses those that would break the code."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import keyword
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Final
 
-from pydantic import ValidationError
-
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import NoAnswer, validated
 from codebuddy.agent.code.asking import (
-    MALFORMED,
-    Answer,
-    Asked,
     Pointer,
     Question,
-    Unsettled,
-    ask,
-    beyond_limits,
+    ServerQuestion,
+    ask_at,
     file_symbols,
-    malformed,
     point_at,
     request,
-    settle,
+    run_exchange,
+    search_limit_exceeded,
 )
-from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, StaleLocation, Unshown
-from codebuddy.agent.code.places import Symbol
+from codebuddy.agent.code.decoding import location
+from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.code.workspace_edits import (
-    Expected,
-    Known,
-    Range,
-    Untold,
+    EditBasis,
+    EditContext,
     changes_of,
     covers,
     merged,
     read_steps,
     sources_of,
     tell,
+    with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import CHANGE_TEXT_ONLY, GIVE_WHOLE_TEXTS, Encoding, from_lsp
-from codebuddy.agent.lsp.readiness import Report, remaining
+from codebuddy.agent.lsp.readiness import Report
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, ServerError
 from codebuddy.schemas.code import Location, Place, PlannedRename, RenameArguments
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.tool import ToolError
 
+_DEFINITION: Final = "textDocument/definition"
+_RENAME: Final = "textDocument/rename"
+
 _SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 _MARKUP: Final = (".tsx", ".jsx")
 
 # ECMAScript 2025, "Keywords and Reserved Words", in strict mode, as modules are.
-_RESERVED: Final = frozenset(
-    [
-        "await",
-        "break",
-        "case",
-        "catch",
-        "class",
-        "const",
-        "continue",
-        "debugger",
-        "default",
-        "delete",
-        "do",
-        "else",
-        "enum",
-        "export",
-        "extends",
-        "false",
-        "finally",
-        "for",
-        "function",
-        "if",
-        "implements",
-        "import",
-        "in",
-        "instanceof",
-        "interface",
-        "let",
-        "new",
-        "null",
-        "package",
-        "private",
-        "protected",
-        "public",
-        "return",
-        "static",
-        "super",
-        "switch",
-        "this",
-        "throw",
-        "true",
-        "try",
-        "typeof",
-        "var",
-        "void",
-        "while",
-        "with",
-        "yield",
-        "arguments",
-        "eval",
-    ]
-)
+_RESERVED: Final = frozenset([
+    "await", "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do", "else",
+    "enum", "export", "extends", "false", "finally", "for", "function", "if", "implements", "import", "in",
+    "instanceof", "interface", "let", "new", "null", "package", "private", "protected", "public", "return", "static",
+    "super", "switch", "this", "throw", "true", "try", "typeof", "var", "void", "while", "with", "yield", "arguments",
+    "eval",
+])  # fmt: skip
 
 # Before the brace of a list of names, or of members, none of which is a property with a value of the same name.
 _NO_OBJECT: Final = re.compile(
@@ -135,8 +87,6 @@ def require_no_shorthand(path: str, lines: list[str], edits: Iterable[RangeEdit]
     TypeScript's server can write ``{ new: old }`` there, but then it no longer renames imports either.
 
     Args:
-        path: the file.
-        lines: its text.
         edits: of the rename.
         new_name: what is written.
 
@@ -184,114 +134,71 @@ def _opening(before: str) -> int | None:
     return None
 
 
-_ATTEMPTS: Final = 4
-
 # Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,
 # RequestCancelled, ContentModified, ServerCancelled (JSON-RPC 2.0; LSP 3.17, "ErrorCodes").
 _FAILURES: Final = (-32700, -32600, -32603, -32002, -32800, -32801, -32802)
 
 _PLAIN_NAME: Final = re.compile(r"[^\W\d][\w$]*|[$][\w$]*")
-_WORD: Final = re.compile(r"[\w$]+")
 
 
 @dataclass(frozen=True)
-class Renamed:
-    """What a rename changes.
-
-    Args:
-        changes: at least one, but for a new name that is the old one.
-        old_name: the name at the place, if there is one.
-        server_name: what the server calls itself.
-    """
+class _Renamed:
+    """What a rename changes: something, unless the new name is the old one."""
 
     changes: list[FileChange]
-    old_name: str | None
-    server_name: str | None
+    old_name: str | None  # the name at the place, if there is one
+    server_name: str | None  # what the server calls itself
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What a server said, and what it knew then.
+class _Response:
+    """What a server said, and what it knew then."""
 
-    Args:
-        expected: what its edit must fit.
-        edit: as the protocol writes it.
-        refusal: its words when it does not rename.
-        known: the texts that it knew.
-        server_name: what the server calls itself.
-    """
-
-    expected: Expected
-    edit: Any
-    refusal: str | None
-    known: Known
-    server_name: str | None
-
-
-async def ask_rename(asked: Asked, path: Path, pointer: Pointer, new_name: str) -> Renamed:
-    """Ask for a rename from a place.
-
-    Raises:
-        ToolError: ``cannot_rename``, with the server's words; ``outside_project``, ``bad_answer`` and others when its
-            answer cannot be accepted; the place is not there.
-        Unsettled: there is no complete answer yet, or it makes no sense.
-        StaleText: the answer is not for the present text of some file; asking anew may help.
-    """
-    question, files = _Question(asked, pointer, new_name), list[Path]()
-    for attempt in range(_ATTEMPTS):
-        answer = await settle(asked, path, partial(question.ask, files))
-        if answer.reason is not None:
-            raise Unsettled(answer)
-        said: _Said = answer.result
-        if said.refusal is not None:
-            message = f"The language server {asked.server.config.name} does not rename this: {said.refusal}"
-            raise ToolError("cannot_rename", message, pointer.path)
-        try:
-            return _read(asked, pointer, said)
-        except Untold as untold:
-            files = untold.files
-        except ValueError as error:
-            raise malformed(error) from None
-        await asyncio.sleep(0.05 * attempt)
-    raise StaleText(pointer.path)
-
-
-def word_at(lines: list[str], line: int, column: int) -> str | None:
-    """Give the word at a place, or that ends there."""
-    words = _WORD.finditer(lines[line - 1]) if line <= len(lines) else ()
-    return next((word[0] for word in words if word.start() < column <= word.end() + 1), None)
+    context: EditContext  # what its edit must fit
+    edit: Any  # as the protocol writes it
+    refusal: str | None  # its words when it does not rename
+    basis: EditBasis  # the texts that it knew
+    server_name: str | None  # what the server calls itself
 
 
 @dataclass(frozen=True)
-class _Question:
-    """A rename that a server is asked for."""
+class _RenameQuestion:
+    """A rename that a server is asked for, from a place."""
 
-    asked: Asked
+    asked: ServerQuestion
+    path: Path
     pointer: Pointer
     new_name: str
 
-    async def ask(self, files: list[Path], connection: Connection, document: Document) -> _Said:
-        """Ask, after the server was told of the files."""
+    async def ask(self) -> _Renamed:
+        """Ask."""
+
+        async def attempt(files: Sequence[Path]) -> _Renamed:
+            answer = await run_exchange(self.asked, self.path, partial(self._exchange, files))
+            if answer.reason is not None:
+                raise NoAnswer(answer)
+            response: _Response = answer.result
+            if response.refusal is not None:
+                raise self._refused(f"does not rename this: {response.refusal}")
+            return self._read(response)
+
+        return await with_known_texts(attempt, self.pointer.path)
+
+    async def _exchange(self, files: Sequence[Path], connection: Connection, document: Document) -> _Response:
         if not connection.renames:
             raise self._unsupported()
-        tree = self.asked.server.tree
         tell(self.asked, connection, files)
-        known, encoding = Known.now(connection, files), connection.encoding
+        basis, encoding = EditBasis.now(connection, files), connection.encoding
         lines, position = document.lines, self.pointer.position(document, encoding)
         params = {"textDocument": {"uri": document.uri}, "position": position}
-        prepared, edit, refusal = await self._both(connection, params)
+        prepared, edit, refusal = await self._prepare_and_rename(connection, params)
         name = _prepared_name(prepared, lines, encoding) or word_at(lines, *from_lsp(lines, position, encoding))
-        known.answered(connection)
+        basis.answered(connection)
         whole_texts = connection.server_name in GIVE_WHOLE_TEXTS
-        return _Said(
-            Expected(tree, encoding, name, self.new_name, whole_texts),
-            edit,
-            refusal,
-            known,
-            connection.server_name,
-        )
+        context = EditContext(self.asked.server.tree, encoding, name, self.new_name, whole_texts)
+        return _Response(context, edit, refusal, basis, connection.server_name)
 
-    async def _both(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
+    async def _prepare_and_rename(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
         """Give the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
         prepared, deadline = None, self.asked.deadline
         try:
@@ -300,7 +207,7 @@ class _Question:
                 if prepared is None:
                     return None, None, "there is nothing here that can be renamed."
             renaming = {**params, "newName": self.new_name}
-            return prepared, await request(connection, "textDocument/rename", renaming, deadline), None
+            return prepared, await request(connection, _RENAME, renaming, deadline), None
         except ServerError as error:
             if error.code == METHOD_NOT_FOUND:
                 raise self._unsupported() from None
@@ -308,9 +215,28 @@ class _Question:
                 raise
             return prepared, None, error.message
 
-    def _unsupported(self) -> Unsettled:
-        message = f"The language server {self.asked.server.config.name} cannot rename."
-        return Unsettled(Answer(None, reason="unsupported", message=message))
+    def _unsupported(self) -> NoAnswer:
+        name = self.asked.server.config.name
+        return NoAnswer.because("unsupported", f"The language server {name} cannot rename.")
+
+    def _refused(self, why: str) -> ToolError:
+        name = self.asked.server.config.name
+        return ToolError("cannot_rename", f"The language server {name} {why}", self.pointer.path)
+
+    def _read(self, response: _Response) -> _Renamed:
+        """Turn what the server said into changes, if it is for texts that are known."""
+        context = response.context
+        steps = read_steps(response.edit, context.tree)
+        sources = sources_of(steps, context.tree, response.basis)
+        _require_name(context, self.pointer)
+        changes = changes_of(steps, sources, context)
+        for change in changes:
+            source = sources.get(context.tree.locate(change.path))
+            if source is not None and change.edits is not None:
+                require_no_shorthand(change.path, source.lines, change.edits, context.new_name)
+        if not changes and context.new_name != context.old_name:
+            raise self._refused("finds nothing to rename here.")
+        return _Renamed(changes, context.old_name, response.server_name)
 
 
 def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str | None:
@@ -321,47 +247,19 @@ def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str |
     # First what it says: TypeScript 7's range is one character off in the path of an import.
     if isinstance(placeholder := given.get("placeholder"), str):
         return placeholder
-    try:
-        span = Range.model_validate(given.get("range", given))
-    except ValidationError:
-        raise Unsettled(Answer(None, reason="server_error", message=f"{MALFORMED}: no range to rename.")) from None
-    (line, column), (end_line, end_column) = (from_lsp(lines, place, encoding) for place in (span.first, span.last))
+    span = validated(answers.RANGE, given.get("range", given), "a range to rename")
+    (line, column), (end_line, end_column) = (from_lsp(lines, at, encoding) for at in (span["start"], span["end"]))
     return lines[line - 1][column - 1 : end_column - 1] if line == end_line else None
 
 
-def _read(asked: Asked, pointer: Pointer, said: _Said) -> Renamed:
-    """Turn what the server said into changes, if it is for texts that are known.
-
-    Raises:
-        ToolError, StaleText, ValueError: see `ask_rename`.
-        Untold: it is not known for which texts it is.
-    """
-    expected = said.expected
-    steps = read_steps(said.edit, expected.tree)
-    sources = sources_of(steps, expected.tree, said.known)
-    _require_name(expected, pointer)
-    changes = changes_of(steps, sources, expected)
-    for change in changes:
-        source = sources.get(expected.tree.locate(change.path))
-        if source is not None and change.edits is not None:
-            require_no_shorthand(change.path, source.lines, change.edits, expected.new_name)
-    if not changes and expected.new_name != expected.old_name:
-        message = f"The language server {asked.server.config.name} finds nothing to rename here."
-        raise ToolError("cannot_rename", message, pointer.path)
-    return Renamed(changes, expected.old_name, said.server_name)
-
-
-def _require_name(expected: Expected, pointer: Pointer) -> None:
+def _require_name(context: EditContext, pointer: Pointer) -> None:
     """Refuse a new name that cannot be one, where the old one is plain: not every server looks at it."""
-    old_name, new_name = expected.old_name or "", expected.new_name.removeprefix("r#")  # Rust's raw identifiers
+    old_name, new_name = context.old_name or "", context.new_name.removeprefix("r#")  # Rust's raw identifiers
     if _PLAIN_NAME.fullmatch(old_name) and not _PLAIN_NAME.fullmatch(new_name):
         raise ToolError(
-            "cannot_rename", f"{old_name!r} is a name, and {expected.new_name!r} cannot be one.", pointer.path
+            "cannot_rename", f"{old_name!r} is a name, and {context.new_name!r} cannot be one.", pointer.path
         )
-    require_not_reserved(pointer.path, expected.new_name)
-
-
-_PAUSES: Final = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+    require_not_reserved(pointer.path, context.new_name)
 
 
 async def plan_rename(servers: LanguageServers, arguments: RenameArguments, report: Report) -> PlannedRename:
@@ -372,44 +270,21 @@ async def plan_rename(servers: LanguageServers, arguments: RenameArguments, repo
             (``outside_project``, ``unsupported_encoding``, ...) or contradicts itself (``bad_answer``).
     """
     question = Question.begin(servers, arguments.timeout_seconds, report)
-    renaming = _Renaming(question, servers, arguments)
-    stale, shown = "", set[Path]()
-    for pause in _PAUSES:
-        if remaining(question.deadline) < pause:
-            break
-        await asyncio.sleep(pause)
-        try:
-            return await renaming.plan()
-        except Unsettled as unsettled:
-            return _nothing(unsettled.answer)
-        except Unshown as unshown:
-            if (hopeless := question.show(unshown, shown)) is not None:
-                return _nothing(hopeless)
-            stale = servers.tree.show(min(unshown.paths))
-        except StaleText as text:
-            stale = text.path
-            await servers.files_changed([servers.tree.locate(stale)])
-    message = f"The language server's answer does not fit the present text of {stale}; try again, or save it anew."
-    return _nothing(Answer(None, reason="indexing", message=message))
+    try:
+        return await question.persist(_Renaming(question, servers, arguments).plan)
+    except NoAnswer as none:
+        return PlannedRename(**none.answer.completeness(), changes=[], declarations=[])
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Something to rename.
+    """Something to rename."""
 
-    Args:
-        asked: the server that knows it, and how long to wait for it.
-        path: the file.
-        pointer: where in that.
-        name: the word there.
-        definitions: where the server says that it is declared.
-    """
-
-    asked: Asked
+    asked: ServerQuestion  # the server that knows it, and how long to wait for it
     path: Path
     pointer: Pointer
-    name: str | None
-    definitions: list[Location]
+    name: str | None  # the word there
+    definitions: list[Location]  # where the server says that it is declared
 
     @property
     def is_definition(self) -> bool:
@@ -434,10 +309,9 @@ class _Target:
 
     def location(self) -> Location:
         """Give where it is; only for a pointer that knows its text."""
-        line, column = self.pointer.line, self.pointer.column
-        text = (self.pointer.lines or [])[line - 1][:MAX_LINE_TEXT]
-        end = column + len(self.name or "")
-        return Location(path=self.pointer.path, line=line, column=column, end_line=line, end_column=end, line_text=text)
+        at = self.pointer
+        text = (at.lines or [])[at.line - 1]
+        return location(at.path, at.line, at.column, at.column + len(self.name or ""), text)
 
 
 @dataclass(frozen=True)
@@ -447,23 +321,21 @@ class _Renaming:
     arguments: RenameArguments
 
     async def plan(self) -> PlannedRename:
-        """Plan once.
-
-        Raises:
-            ToolError: see `plan_rename`.
-            Unsettled: there is no complete answer.
-            StaleText: a text changed meanwhile; planning anew may help.
-            Unshown: files must be shown to the server first.
-        """
+        """Plan once."""
         given = self.arguments
-        if given.path is not None:
-            place = Place(path=given.path, line=given.line, column=given.column, symbol=given.symbol, text=given.text)
-            return await self._at_place(place)
-        return await self._by_name(given.name or "", given.paths or [])
+        try:
+            if given.path is None:
+                return await self._by_name(given.name or "", given.paths or [])
+            return await self._at_place(
+                Place(path=given.path, line=given.line, column=given.column, symbol=given.symbol, text=given.text)
+            )
+        except StaleText as stale:
+            await self.servers.files_changed([self.servers.tree.locate(stale.path)])
+            raise
 
     async def _at_place(self, place: Place) -> PlannedRename:
         path = self.servers.tree.locate(place.path)
-        asked = await self.question.choose(path, "textDocument/rename")
+        asked = await self.question.choose(path, _RENAME)
         pointer = await point_at(self.question, path, place)
         target = await self._target(asked, path, pointer)
         renamed = await self._rename(target)
@@ -495,32 +367,28 @@ class _Renaming:
             declarations=[one.location() for one in own],
         )
 
-    async def _rename(self, target: _Target) -> Renamed:
+    async def _rename(self, target: _Target) -> _Renamed:
         if target.changes_text_only:
             _require_plain(target)
-        if (lacking := await beyond_limits(target.asked, target.name)) is not None:
-            raise Unsettled(lacking)
-        renamed = await ask_rename(target.asked, target.path, target.pointer, self.arguments.new_name)
+        if (lacking := await search_limit_exceeded(target.asked, target.name)) is not None:
+            raise NoAnswer(lacking)
+        new_name = self.arguments.new_name
+        renamed = await _RenameQuestion(target.asked, target.path, target.pointer, new_name).ask()
         if renamed.server_name in CHANGE_TEXT_ONLY:  # one that was not there yet before
             _require_plain(target)
         return renamed
 
-    async def _target(self, asked: Asked, path: Path, pointer: Pointer) -> _Target:
+    async def _target(self, asked: ServerQuestion, path: Path, pointer: Pointer) -> _Target:
         """Ask where the thing at a place is declared; a server need not know that."""
         try:
-            knowing = await self.question.choose(path, "textDocument/definition")
-            answer = await ask(knowing, path, "textDocument/definition", partial(pointer.params, {}))
-        except Unsettled as unsettled:
-            answer = unsettled.answer
+            knowing = await self.question.choose(path, _DEFINITION)
+        except NoAnswer as none:
+            definitions, answer = list[Location](), none.answer
+        else:
+            definitions, answer = await ask_at(knowing, path, pointer, _DEFINITION)
         if answer.reason not in (None, "server_error", "unsupported"):
-            raise Unsettled(answer)
+            raise NoAnswer(answer)
         lines = answer.lines.get(path, [])
-        try:
-            definitions = Reader(self.servers.tree, answer.encoding, answer.lines).locations(answer.result)
-        except StaleLocation as stale:
-            raise StaleText(self.servers.tree.show(stale.path)) from None
-        except ValueError as error:
-            raise malformed(error) from None
         name = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
         return _Target(asked, path, pointer, name, definitions)
 
@@ -530,14 +398,14 @@ class _Renaming:
         if self.servers.server_for(path, "rename") is None:
             return []
         try:
-            asked = await self.question.choose(path, "textDocument/rename")
+            asked = await self.question.choose(path, _RENAME)
             symbols, answer = await file_symbols(self.question, path)
         except ToolError as error:
             if error.code == "not_found":  # it was there when its words were searched
                 return []
             raise
         if answer.reason is not None:
-            raise Unsettled(answer)
+            raise NoAnswer(answer)
         found = []
         for symbol in symbols:
             if "/".join(symbol.path) == name:
@@ -549,7 +417,7 @@ class _Renaming:
         """Give the path of the symbol that is declared at the first place where one is known."""
         for at in declarations:
             path = self.servers.tree.locate(at.path)
-            with contextlib.suppress(ToolError, Unsettled):  # a rename is not refused for want of this
+            with contextlib.suppress(ToolError, NoAnswer):  # a rename is not refused for want of this
                 symbols, _ = await file_symbols(self.question, path)
                 around = [symbol.path for symbol in symbols if _is_at(symbol, at)]
                 if around:
@@ -567,12 +435,7 @@ def _renamed(definitions: list[Location], changes: list[FileChange]) -> list[Loc
 
 
 def _require_plain(target: _Target) -> None:
-    """Refuse what a server that changes texts only would leave broken.
-
-    Raises:
-        ToolError: ``cannot_rename``: a module, or another name of something; or it is not known what it is, which is
-            so for a module without a file.
-    """
+    """Refuse what a server that changes texts only would leave broken."""
     name, path = target.name, target.pointer.path
     for at in target.definitions:
         file, named = PurePath(at.path), word_at([at.line_text or ""], 1, at.column)
@@ -586,7 +449,3 @@ def _require_plain(target: _Target) -> None:
             raise ToolError("cannot_rename", message, path)
     if not target.definitions:
         raise ToolError("cannot_rename", "The language server does not know where this is declared.", path)
-
-
-def _nothing(answer: Answer) -> PlannedRename:
-    return PlannedRename(complete=False, reason=answer.reason, message=answer.message, changes=[], declarations=[])

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from codebuddy.agent.code.asking import Answer, Question, Unsettled, file_symbols
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
+from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.places import Symbol, find_symbol
-from codebuddy.agent.code.workspace_edits import read_source, reduced
+from codebuddy.agent.code.workspace_edits import edit_between, minimal_edits, read_source
 from codebuddy.agent.lsp.documents import StaleText
 from codebuddy.agent.lsp.readiness import Report
 from codebuddy.agent.lsp.servers import LanguageServers
@@ -28,30 +29,20 @@ _REST_OF_VARIABLE: Final = re.compile(r"\s*(:|=(?!=))")
 
 @dataclass(frozen=True)
 class Declaration:
-    """The declaration of a symbol. Lines count from 1.
+    """The declaration of a symbol. Lines count from 1."""
 
-    Args:
-        top: the first line of its comments, decorators and attributes, or of itself.
-        start: the line on which it begins itself.
-        end: the line on which it ends.
-        separator: ``;`` or ``,`` after it, if there is one; ``""`` else. Only a comment may follow.
-        comments: the lines above it that are comments.
-        indent: the white space before it.
-    """
-
-    top: int
-    start: int
-    end: int
-    separator: str
-    comments: tuple[int, ...]
-    indent: str
+    top: int  # the first line of its comments, decorators and attributes, or of itself
+    start: int  # the line on which it begins itself
+    end: int  # the line on which it ends
+    separator: str  # ``;`` or ``,`` after it, if there is one; ``""`` else. Only a comment may follow
+    comments: tuple[int, ...]  # the lines above it that are comments
+    indent: str  # the white space before it
 
 
 def find_declaration(lines: Sequence[str], full: tuple[int, int, int, int], name_line: int, path: str) -> Declaration:
     """Find the declaration of a symbol.
 
     Args:
-        lines: the text.
         full: what the server counts to it: line, column, end line, end column, 1-based.
         name_line: the line of its name.
         path: the file, which tells what a comment is, and for messages.
@@ -230,35 +221,29 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
     read_source(servers.tree.read(path)[0], arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
 
-    async def plan() -> list[FileChange]:
+    async def plan() -> tuple[list[FileChange], Answer]:
         symbols, answer = await file_symbols(question, path)
         source = read_source(servers.tree.read(path)[0], arguments.path)
         if answer.lines.get(path) != source.lines:
             raise StaleText(arguments.path)
         edits = _edits(source.lines, _chosen(symbols, answer, arguments), arguments, source.ending)
-        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)] if edits else []
+        if not edits:
+            return [], COMPLETE
+        return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)], COMPLETE
 
-    try:
-        return PlannedChanges(complete=True, changes=await question.persist(plan))
-    except Unsettled as unsettled:
-        answer = unsettled.answer
-        return PlannedChanges(complete=False, reason=answer.reason, message=answer.message, changes=[])
+    changes, answer = await question.found(plan)
+    return PlannedChanges(**answer.completeness(), changes=changes)
 
 
 def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> Symbol:
-    """Give the symbol that is meant.
-
-    Raises:
-        Unsettled: it may come to light once the server has loaded.
-        ToolError: ``no_such_symbol``, ``ambiguous_symbol``.
-    """
+    """Give the symbol that is meant."""
     if arguments.line is not None:
         symbols = [one for one in symbols if one.line == arguments.line] or symbols
     try:
         return find_symbol(symbols, arguments.symbol, arguments.path)
     except ToolError as error:
         if answer.reason is not None:
-            raise Unsettled(answer) from None
+            raise NoAnswer(answer) from None
         if error.code == "ambiguous_symbol":
             error.message = error.message.replace("give line and column, or one of", "give its line, or one of")
         raise
@@ -268,7 +253,7 @@ def _edits(lines: list[str], symbol: Symbol, arguments: SymbolEditArguments, end
     declaration = find_declaration(lines, symbol.full, symbol.line, arguments.path)
     if arguments.action == "replace":
         edit = replaced(lines, declaration, arguments.content, arguments.path)
-        return reduced(lines, edit, ending)
+        return minimal_edits(lines, edit, ending)
     return [inserted(lines, declaration, arguments.content, arguments.path, below=arguments.action == "after")]
 
 
@@ -280,7 +265,7 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) 
     new = fitted(_trimmed(content), found.indent, path)
     kept = [] if is_comment(new[0], path) else [lines[at - 1] for at in found.comments]
     new[-1] = _separated(new[-1], found.separator)
-    return _edit((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), [*kept, *new])
+    return edit_between((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), "\n".join([*kept, *new]))
 
 
 def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, *, below: bool) -> RangeEdit:
@@ -292,12 +277,12 @@ def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, 
         asked = len(own) - len(own.lstrip("\n"))
         after = _missing(lines[found.end :], found.indent, gap)
         place = (found.end, len(lines[found.end - 1]) + 1)
-        return _edit(place, place, [""] + [""] * max(gap, asked) + new + [""] * after)
+        return edit_between(place, place, "\n".join([""] + [""] * max(gap, asked) + new + [""] * after))
     asked = max(0, len(own) - len(own.rstrip("\n")) - 1)
     before = _missing(lines[: found.top - 1][::-1], found.indent, gap)
     if _is_above(new, path):
         gap = before = 0  # a decorator or comment for the symbol itself
-    return _edit((found.top, 1), (found.top, 1), [""] * before + new + [""] * max(gap, asked) + [""])
+    return edit_between((found.top, 1), (found.top, 1), "\n".join([""] * before + new + [""] * max(gap, asked) + [""]))
 
 
 def fitted(content: str, indent: str, path: str) -> list[str]:
@@ -360,16 +345,8 @@ def _is_above(new: list[str], path: str) -> bool:
 
 
 def _trimmed(content: str) -> str:
-    """Give code without blank lines around it, and with plain line breaks: it gets those of its place.
-
-    Raises:
-        ToolError: ``invalid_arguments``: there is nothing else.
-    """
+    """Give code without blank lines around it, and with plain line breaks: it gets those of its place."""
     text = re.sub(r"\A(?:[^\S\n]*\n)+", "", content.replace("\r\n", "\n").replace("\r", "\n")).rstrip()
     if not text:
         raise ToolError("invalid_arguments", "The content is blank; to remove a symbol, use edit_file.")
     return text
-
-
-def _edit(start: tuple[int, int], end: tuple[int, int], lines: list[str]) -> RangeEdit:
-    return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text="\n".join(lines))

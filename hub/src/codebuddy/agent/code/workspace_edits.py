@@ -1,4 +1,4 @@
-"""Workspace edits: what a server wants changed (LSP 3.17, "WorkspaceEdit"), read into steps.
+"""Workspace edits: what a server wants changed (LSP 3.17, "WorkspaceEdit"), turned into changes of files.
 
 A server is not trusted, and half of an edit is worse than none: whatever in it is malformed, leads out of the project
 or contradicts itself makes all of it be refused.
@@ -6,26 +6,26 @@ or contradicts itself makes all of it be refused.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic.alias_generators import to_camel
-
-from codebuddy.agent.code.asking import Asked
+from codebuddy.agent.code import answers
+from codebuddy.agent.code.answers import Malformed, NoAnswer, validated
+from codebuddy.agent.code.asking import ServerQuestion
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
-from codebuddy.agent.lsp.positions import Encoding, Position, from_lsp, split_lines
+from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED
 from codebuddy.files.text import Text, content_hash, decode
@@ -33,121 +33,29 @@ from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.text_safety import printable
 from codebuddy.tool import ToolError
 
+T = TypeVar("T")
+
 _MAX_SHOWN: Final = 300
-
-
-class _Wire(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, strict=True)
-
-
-class _Place(_Wire):
-    line: int = Field(ge=0)
-    character: int = Field(ge=0)
-
-
-class Range(_Wire):
-    """A stretch of a text."""
-
-    start: _Place
-    end: _Place
-
-    @property
-    def first(self) -> Position:
-        """Where it begins."""
-        return {"line": self.start.line, "character": self.start.character}
-
-    @property
-    def last(self) -> Position:
-        """Where it ends."""
-        return {"line": self.end.line, "character": self.end.character}
-
-
-class TextEdit(_Wire):
-    """New text for a stretch of a file, as the protocol writes it; an annotation is passed over."""
-
-    range: Range
-    new_text: str
-
-    @field_validator("new_text")
-    @classmethod
-    def _is_text(cls, value: str) -> str:
-        value.encode()  # a lone surrogate, which JSON can carry and a file cannot, is a ValueError
-        return value
-
-
-class _Document(_Wire):
-    uri: str
-    version: int | None = None
-
-
-class _DocumentEdit(_Wire):
-    text_document: _Document
-    edits: list[TextEdit]
-
-
-class _Options(_Wire):
-    overwrite: bool = False
-    ignore_if_exists: bool = False
-    recursive: bool = False
-    ignore_if_not_exists: bool = False
-
-
-class _FileOperation(_Wire):
-    kind: Literal["create", "delete"]
-    uri: str
-    options: _Options | None = None
-
-
-class _RenameFile(_Wire):
-    kind: Literal["rename"]
-    old_uri: str
-    new_uri: str
-    options: _Options | None = None
-
-
-class _WorkspaceEdit(_Wire):
-    changes: dict[str, list[TextEdit]] | None = None
-    document_changes: list[_DocumentEdit | _FileOperation | _RenameFile] | None = None
 
 
 @dataclass(frozen=True)
 class TextEdits:
-    """New text for stretches of a file, all as it is before any of them.
+    """New text for stretches of a file, all as it is before any of them."""
 
-    Args:
-        path: where the file is when this step comes.
-        origin: where it is on the disk; None for a file that an earlier step makes.
-        versions: those of the document that the server says they are for.
-        edits: in the server's order.
-    """
-
-    path: Path
-    origin: Path | None
-    versions: list[int]
-    edits: list[TextEdit]
+    path: Path  # where the file is when this step comes
+    origin: Path | None  # where it is on the disk; None for a file that an earlier step makes
+    versions: list[int]  # those of the document that the server says they are for
+    edits: list[answers.TextEdit]  # in the server's order
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A file or directory that is made, moved or deleted.
-
-    Args:
-        kind: which of these.
-        path: what.
-        target: where it is afterwards; the same as path but for a move.
-        overwrite: what is at the target goes.
-        ignore_if_exists: nothing happens if something is there; never together with overwrite, which wins.
-        recursive: a directory is deleted with all that is in it.
-        ignore_if_not_exists: there may be nothing to delete.
-    """
+    """A file or directory that is made, moved or deleted; the options are the protocol's."""
 
     kind: Literal["create", "rename", "delete"]
     path: Path
-    target: Path
-    overwrite: bool
-    ignore_if_exists: bool
-    recursive: bool
-    ignore_if_not_exists: bool
+    target: Path  # where it is afterwards; the same as path but for a move
+    options: answers.OperationOptions
 
 
 Step = TextEdits | Operation
@@ -157,23 +65,19 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     """Read a server's edit, in its order; ``documentChanges`` counts when both forms are there.
 
     Raises:
-        ValueError: it is malformed.
+        Malformed: it is.
         ToolError: ``outside_project``: it is about something else than files of the project; ``bad_answer``: it edits
             a file that it takes away, or both before and after it moves it.
     """
     if result is None or result == []:  # an empty list is python-lsp-server's null
         return []
-    try:
-        edit = _WorkspaceEdit.model_validate(result)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))[:_MAX_SHOWN]}: {first['msg'][:_MAX_SHOWN]}") from None
+    edit = validated(answers.WORKSPACE_EDIT, result, "an edit")
     steps: list[Step] = []
     if edit.document_changes is None:
         for uri, edits in (edit.changes or {}).items():
             _add_edits(steps, tree, _path_of(uri, tree), None, edits)
     for change in edit.document_changes or []:
-        if isinstance(change, _DocumentEdit):
+        if isinstance(change, answers.TextDocumentEdit):
             document = change.text_document
             _add_edits(steps, tree, _path_of(document.uri, tree), document.version, change.edits)
         else:
@@ -182,13 +86,13 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
 
 
 def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
-    """Give where on the disk that is which some steps leave at a path; None for a file that one of them makes.
+    """Give where the file is on the disk that some steps leave at a path; None for a file that one of them makes.
 
     Raises:
         ToolError: ``bad_answer``: they took it away.
     """
     for step in reversed(before):
-        if isinstance(step, TextEdits) or (step.ignore_if_exists and tree.stamp(step.target) is not None):
+        if isinstance(step, TextEdits) or (step.options.ignore_if_exists and tree.stamp(step.target) is not None):
             continue
         if step.kind == "create" and step.path == path:
             return None
@@ -201,8 +105,8 @@ def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
     return path
 
 
-def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, edits: list[TextEdit]) -> None:
-    """Add the edits of a file; to those that it has already, for all are for one version of it (TextDocumentEdit)."""
+def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, edits: list[answers.TextEdit]) -> None:
+    """Add the edits of a file; to those that it has already, for all are for one version of it."""
     origin = origin_of(path, steps, tree)
     versions = [] if version is None else [version]
     for step in steps:
@@ -216,18 +120,12 @@ def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, e
     steps.append(TextEdits(path, origin, versions, edits))
 
 
-def _operation(change: _FileOperation | _RenameFile, tree: Tree) -> Operation:
-    uris = (change.old_uri, change.new_uri) if isinstance(change, _RenameFile) else (change.uri, change.uri)
-    options = change.options or _Options()
-    return Operation(
-        change.kind,
-        _path_of(uris[0], tree),
-        _path_of(uris[1], tree),
-        options.overwrite,
-        options.ignore_if_exists and not options.overwrite,
-        options.recursive,
-        options.ignore_if_not_exists,
-    )
+def _operation(change: answers.FileOperation | answers.RenameFile, tree: Tree) -> Operation:
+    uris = (change.old_uri, change.new_uri) if isinstance(change, answers.RenameFile) else (change.uri, change.uri)
+    options = change.options or answers.OperationOptions()
+    if options.overwrite:
+        options.ignore_if_exists = False  # overwriting wins (LSP 3.17, "CreateFileOptions")
+    return Operation(change.kind, _path_of(uris[0], tree), _path_of(uris[1], tree), options)
 
 
 def _path_of(uri: str, tree: Tree) -> Path:
@@ -246,27 +144,16 @@ _WORD: Final = re.compile(r"\w+|\W")
 _MAX_PAIRS: Final = 1_000_000
 
 
-def reduced(lines: list[str], edit: RangeEdit, ending: str | None) -> list[RangeEdit]:
-    """Give the edits that do the same, up to line endings, and leave alone what the edit does not change.
+def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list[RangeEdit]:
+    """Give edits that do the same, up to line endings, but leave alone what the edit does not change.
 
     Args:
-        lines: the text before.
-        edit: new text for a stretch of it.
         ending: the line break for lines that are new; None, in a text of one line: as the server wrote them.
     """
     stretch = _Stretch(edit.line, edit.column, _between(lines, edit))
     breaks = [ending or found for found in _BREAK.findall(edit.new_text)]
     pieces = split_lines(edit.new_text)
     return [small for change in _changes(stretch.pieces, pieces) for small in stretch.edits(change, pieces, breaks)]
-
-
-def differs_only_in_name(old_text: str, new_text: str, old_name: str, new_name: str) -> bool:
-    """Say whether a text becomes the other one by renaming words and changing line endings, and nothing else."""
-    word = re.compile(rf"(?<![\w$]){re.escape(old_name)}(?![\w$])")
-    before, after = (
-        [word.sub(lambda _: new_name, line) for line in split_lines(text)] for text in (old_text, new_text)
-    )
-    return before == after
 
 
 @dataclass(frozen=True)
@@ -297,7 +184,7 @@ class _Stretch:
         texts = [text + after for text, after in zip(new, [*breaks, ""], strict=True)]
         last = change.old_end == len(self.pieces)
         end = self._place(change.old_end - 1, len(self.pieces[-1])) if last else self._place(change.old_end)
-        yield _edit(self._place(change.old_start), end, "".join(texts[change.new_start : change.new_end]))
+        yield edit_between(self._place(change.old_start), end, "".join(texts[change.new_start : change.new_end]))
 
     def _in_line(self, index: int, text: str) -> Iterator[RangeEdit]:
         """Give the edits from one line to another: word by word if the words are as many, so that each renamed word
@@ -310,7 +197,7 @@ class _Stretch:
         for same, pairs in groupby(zip(old, new, strict=True), lambda pair: pair[0] == pair[1]):
             before, after = ("".join(words) for words in zip(*pairs, strict=True))
             if not same:
-                yield _edit(self._place(index, column), self._place(index, column + len(before)), after)
+                yield edit_between(self._place(index, column), self._place(index, column + len(before)), after)
             column += len(before)
 
     def _place(self, index: int, offset: int = 0) -> tuple[int, int]:
@@ -356,7 +243,8 @@ def _middles(old: str, new: str) -> tuple[list[str], list[str]]:
     )
 
 
-def _edit(start: tuple[int, int], end: tuple[int, int], text: str) -> RangeEdit:
+def edit_between(start: tuple[int, int], end: tuple[int, int], text: str) -> RangeEdit:
+    """Give the edit from one line and column to another."""
     return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text=text)
 
 
@@ -365,36 +253,22 @@ _ENDINGS: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 @dataclass(frozen=True)
 class Source:
-    """A file as it is before an edit.
+    """A file as it is before an edit."""
 
-    Args:
-        lines: its text, without byte-order mark.
-        hash: that of its bytes; None while it is not on the disk.
-        ending: the line break for new lines; None in a file without any.
-    """
-
-    lines: list[str]
-    hash: str | None
-    ending: str | None
+    lines: list[str]  # its text, without byte-order mark
+    hash: str | None  # that of its bytes; None while it is not on the disk
+    ending: str | None  # the line break for new lines; None in a file without any
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What a server's edit must fit.
-
-    Args:
-        tree: the project.
-        encoding: what the server's positions count in.
-        old_name: what is renamed, if that is known.
-        new_name: what to.
-        whole_texts: whether an edit that begins where its file does is for all of it, whatever end it gives.
-    """
+class EditContext:
+    """What a server's edit must fit."""
 
     tree: Tree
-    encoding: Encoding
-    old_name: str | None
-    new_name: str
-    whole_texts: bool = False
+    encoding: Encoding  # what the server's positions count in
+    old_name: str | None = None  # what is renamed, if that is known
+    new_name: str = ""  # what to; empty if nothing is renamed
+    whole_texts: bool = False  # whether an edit that begins where its file does is for all of it, whatever end it gives
 
 
 def read_source(data: bytes, path: str) -> Source:
@@ -414,7 +288,7 @@ def read_source(data: bytes, path: str) -> Source:
 
 
 def source_of(content: str) -> Source:
-    """Give a text that is not on the disk as what is to be edited."""
+    """Give the source of a text that is not on the disk."""
     return Source(split_lines(content), None, _ending(Text(content, "utf-8")))
 
 
@@ -425,30 +299,28 @@ def _ending(text: Text) -> str | None:
     return _ENDINGS.get(text.line_ending)
 
 
-def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], expected: Expected) -> list[FileChange]:
-    """Turn the steps of an edit into changes; of text that is replaced as a whole, only what becomes different.
+def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: EditContext) -> list[FileChange]:
+    """Turn the steps of an edit into changes; where a text is replaced as a whole, only of what becomes different.
 
     Args:
-        steps: see `read_steps`.
         sources: every file on the disk whose text is edited.
-        expected: what the edit must fit.
 
     Raises:
         ToolError: ``bad_answer``: edits overlap.
-        ValueError: an edit ends before it begins.
+        Malformed: an edit ends before it begins.
         StaleText: a whole text differs from that of its file in more than the name.
     """
     changes: list[FileChange] = []
     edited: set[Path | None] = set()
     for index, step in enumerate(steps):
         if isinstance(step, Operation):
-            origin = None if step.kind == "create" else origin_of(step.path, steps[:index], expected.tree)
-            changes.append(_operation_change(step, None if origin in edited else origin, expected.tree))
+            origin = None if step.kind == "create" else origin_of(step.path, steps[:index], context.tree)
+            changes.append(_operation_change(step, None if origin in edited else origin, context.tree))
             continue
         edited.add(step.origin)
         source = Source([""], None, None) if step.origin is None else sources[step.origin]
-        if edits := range_edits(step, source, expected):
-            changes.append(_change(step.path, expected.tree, expected_hash=source.hash, edits=edits))
+        if edits := range_edits(step, source, context):
+            changes.append(_change(step.path, context.tree, expected_hash=source.hash, edits=edits))
     return changes
 
 
@@ -480,37 +352,33 @@ def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> 
     return False
 
 
-def range_edits(step: TextEdits, source: Source, expected: Expected) -> list[RangeEdit]:
-    """Give the edits of one file, without what they do not change.
-
-    Raises:
-        ToolError, ValueError, StaleText: see `changes_of`.
-    """
-    lines, shown = source.lines, expected.tree.show(step.path)
-    edits = _apart([_converted(edit, lines, expected) for edit in step.edits], shown)
+def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[RangeEdit]:
+    """Give the edits of one file, without what they do not change."""
+    lines, shown = source.lines, context.tree.show(step.path)
+    edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
-    if is_whole and (len(lines) > 1 or expected.whole_texts):
-        _require_rename(lines, edits[0].new_text, expected, shown)
-        return reduced(lines, edits[0], source.ending)
+    if is_whole and (len(lines) > 1 or context.whole_texts):
+        _require_rename(lines, edits[0].new_text, context, shown)
+        return minimal_edits(lines, edits[0], source.ending)
     found: list[RangeEdit] = []
     for edit in edits:
         if edit.line != edit.end_line or "\n" in edit.new_text or "\r" in edit.new_text:
-            found += reduced(lines, edit, source.ending)
+            found += minimal_edits(lines, edit, source.ending)
         elif edit.new_text != lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]:
             found.append(edit)  # as the server wrote it: within a line there is nothing to gain
     return found
 
 
-def _converted(edit: TextEdit, lines: list[str], expected: Expected) -> RangeEdit:
-    line, column = from_lsp(lines, edit.range.first, expected.encoding)
-    end_line, end_column = from_lsp(lines, edit.range.last, expected.encoding)
+def _converted(edit: answers.TextEdit, lines: list[str], context: EditContext) -> RangeEdit:
+    line, column = from_lsp(lines, edit.range["start"], context.encoding)
+    end_line, end_column = from_lsp(lines, edit.range["end"], context.encoding)
     text = edit.new_text
     if (line, column) == (1, 1):
         text = text.removeprefix("\ufeff")  # a mark is no text: the file keeps its own
-        if expected.whole_texts:
+        if context.whole_texts:
             end_line, end_column = len(lines), len(lines[-1]) + 1
     if (line, column) > (end_line, end_column):
-        raise ValueError("an edit that ends before it begins")
+        raise Malformed("an edit that ends before it begins")
     return RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text=text)
 
 
@@ -528,11 +396,20 @@ def _apart(edits: Iterable[RangeEdit], path: str) -> list[RangeEdit]:
     return found
 
 
-def _require_rename(lines: list[str], new_text: str, expected: Expected, path: str) -> None:
+def _require_rename(lines: list[str], new_text: str, context: EditContext, path: str) -> None:
     """Refuse a whole text that would change more than the name: it was made from another state of the file."""
-    old_name = expected.old_name
-    if old_name and not differs_only_in_name("\n".join(lines), new_text, old_name, expected.new_name):
+    old_name = context.old_name
+    if old_name and not differs_only_in_name("\n".join(lines), new_text, old_name, context.new_name):
         raise StaleText(path)
+
+
+def differs_only_in_name(old_text: str, new_text: str, old_name: str, new_name: str) -> bool:
+    """Say whether a text becomes the other one by renaming words and changing line endings, and nothing else."""
+    word = re.compile(rf"(?<![\w$]){re.escape(old_name)}(?![\w$])")
+    before, after = (
+        [word.sub(lambda _: new_name, line) for line in split_lines(text)] for text in (old_text, new_text)
+    )
+    return before == after
 
 
 def _both(change: FileChange, others: list[FileChange]) -> FileChange:
@@ -550,14 +427,15 @@ def _both(change: FileChange, others: list[FileChange]) -> FileChange:
 
 def _operation_change(step: Operation, origin: Path | None, tree: Tree) -> FileChange:
     """Turn an operation; the origin is the file on the disk that it takes unchanged, if it takes one."""
+    options = step.options
     if step.kind == "create":
-        free = None if step.overwrite or step.ignore_if_exists else "absent"
-        return _change(step.path, tree, content="", expected_hash=free, ignore_if_exists=step.ignore_if_exists)
+        free = None if options.overwrite or options.ignore_if_exists else "absent"
+        return _change(step.path, tree, content="", expected_hash=free, ignore_if_exists=options.ignore_if_exists)
     digest = None if origin is None else _hash_of(origin, tree)
     if step.kind == "delete":
-        kept = {"recursive": step.recursive, "ignore_if_not_exists": step.ignore_if_not_exists}
+        kept = {"recursive": options.recursive, "ignore_if_not_exists": options.ignore_if_not_exists}
         return _change(step.path, tree, delete=True, expected_hash=digest, **kept)
-    kept = {"overwrite": step.overwrite, "ignore_if_exists": step.ignore_if_exists}
+    kept = {"overwrite": options.overwrite, "ignore_if_exists": options.ignore_if_exists}
     return _change(step.path, tree, move_to=tree.show(step.target), expected_hash=digest, **kept)
 
 
@@ -577,39 +455,60 @@ def _span(edit: RangeEdit) -> tuple[int, int, int, int]:
     return edit.line, edit.column, edit.end_line, edit.end_column
 
 
-# So many files are opened for one edit; of more, it must do that the server is told of them.
+# Files to open for one edit. Beyond this many, files are only announced as changed.
 _MAX_OPENED: Final = 100
 
 TICK_SECONDS: Final = 0.1
-"""Clock of the file system: what was written so shortly before may bear a time from before."""
+"""A tick of the file system's clock: what was written within it may bear a time from before."""
+
+_ATTEMPTS: Final = 4
 
 
-class Untold(Exception):
-    """The answer is about files whose text the server may not know; it is to be told of them and asked again."""
+class UnknownTexts(Exception):
+    """The answer is about files whose text the server may not know: tell it of them, and ask again."""
 
     def __init__(self, files: list[Path]) -> None:
         super().__init__(len(files))
         self.files = files
 
 
-@dataclass
-class Known:
-    """What a server knew of the texts.
+async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], path: str) -> T:
+    """Repeat an attempt until its answer is about files whose text the server knows.
 
     Args:
-        documents: the open documents as they were when it was asked.
-        told: files that it was shown or told of just before.
-        asked_at: when it was asked, in nanoseconds since the epoch.
-        outdated: documents of which it was sent another text before it answered.
-    """
+        attempt: asks after it told the server of the files that it is given, as `tell` does.
+        path: the workspace path that it is about, for messages.
 
-    documents: dict[Path, Document]
-    told: frozenset[Path]
-    asked_at: int
-    outdated: frozenset[Path] = frozenset()
+    Raises:
+        ToolError: from the attempt.
+        NoAnswer: from the attempt, or its answer is malformed.
+        StaleText: a text changed meanwhile; asking again may help.
+    """
+    files: list[Path] = []
+    for number in range(_ATTEMPTS):
+        try:
+            return await attempt(files)
+        except UnknownTexts as unknown:
+            files = unknown.files
+        except NoAnswer:
+            raise
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        await asyncio.sleep(0.05 * number)
+    raise StaleText(path)
+
+
+@dataclass
+class EditBasis:
+    """The texts that a server knew when it was asked for an edit."""
+
+    documents: dict[Path, Document]  # the open documents
+    told: frozenset[Path]  # files that it was sent or told of just before
+    asked_at: int  # when it was asked, in nanoseconds since the epoch
+    outdated: frozenset[Path] = frozenset()  # documents of which it was sent another text before it answered
 
     @classmethod
-    def now(cls, connection: Connection, told: Iterable[Path]) -> Known:
+    def now(cls, connection: Connection, told: Iterable[Path]) -> EditBasis:
         """Give what a server knows that is asked now."""
         return cls(connection.documents.copies(), frozenset(told), time.time_ns())
 
@@ -621,36 +520,36 @@ class Known:
         )
 
 
-def tell(asked: Asked, connection: Connection, files: Sequence[Path]) -> None:
-    """Show files to the server as open documents, so that their text is known to both; of too many, only tell it.
+def tell(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
+    """Open files in the server, so that both know their text; if they are too many, only announce them as changed.
 
-    Of these, those with a byte order mark are shown: see `Unshown`.
+    Of too many, those with a byte order mark are opened: see `Unshown`.
     """
     config, tree = asked.server.config, asked.server.tree
-    shown = [path for path in files if config.language_of(tree.relative(path))]
+    opened = [path for path in files if config.language_of(tree.relative(path))]
     if len(files) > _MAX_OPENED:
-        shown = [path for path in shown if tree.begins_with_mark(path)][:_MAX_OPENED]
-    for path in shown:
+        opened = [path for path in opened if tree.begins_with_mark(path)][:_MAX_OPENED]
+    for path in opened:
         with contextlib.suppress(ToolError):  # it is read again with the answer, and refused then
             connection.documents.sync(path)
     known = connection.documents.paths()
     connection.documents.tell_changed([(uri_of(path), CHANGED) for path in files if path not in known])
 
 
-def sources_of(steps: Sequence[Step], tree: Tree, known: Known) -> dict[Path, Source]:
+def sources_of(steps: Sequence[Step], tree: Tree, basis: EditBasis) -> dict[Path, Source]:
     """Read the files on the disk whose text is edited, as far as they are what the server knew.
 
     Raises:
-        Untold: it is not known for which texts the edit is.
+        UnknownTexts: it is not known for which texts the edit is.
         StaleText: a file has another text now.
         ToolError: a file cannot be edited.
     """
-    origins = _origins(steps, tree, known)
-    if any(path not in known.told and path not in known.documents for path in origins):
-        raise Untold(origins)
-    sources = {path: _source(path, tree, known) for path in origins}
+    origins = _origins(steps, tree, basis)
+    if any(path not in basis.told and path not in basis.documents for path in origins):
+        raise UnknownTexts(origins)
+    sources = {path: _source(path, tree, basis) for path in origins}
     for path in _of_first_lines(steps):
-        if path not in known.documents and tree.begins_with_mark(path):
+        if path not in basis.documents and tree.begins_with_mark(path):
             message = "The edit reaches the first line of this file, whose byte order mark the server may have counted."
             raise ToolError("unsupported_encoding", f"{message} Remove the mark.", tree.show(path))
     return sources
@@ -659,25 +558,25 @@ def sources_of(steps: Sequence[Step], tree: Tree, known: Known) -> dict[Path, So
 def _of_first_lines(steps: Sequence[Step]) -> list[Path]:
     """Give the files on the disk whose first line is edited."""
     edits = ((step.origin, edit) for step in steps if isinstance(step, TextEdits) for edit in step.edits)
-    return [path for path, edit in edits if path is not None and edit.range.start.line == 0]
+    return [path for path, edit in edits if path is not None and edit.range["start"]["line"] == 0]
 
 
-def _origins(steps: Sequence[Step], tree: Tree, known: Known) -> list[Path]:
+def _origins(steps: Sequence[Step], tree: Tree, basis: EditBasis) -> list[Path]:
     """Give the files on the disk whose text is edited; their versions, where the server gives any, must fit."""
     found: list[Path] = []
     for step in steps:
         if not isinstance(step, TextEdits) or step.origin is None:
             continue
-        document = known.documents.get(step.origin)
+        document = basis.documents.get(step.origin)
         if document is not None and any(version != document.version for version in step.versions):
             raise StaleText(tree.show(step.origin))
         found.append(step.origin)
     return found
 
 
-def _source(path: Path, tree: Tree, known: Known) -> Source:
+def _source(path: Path, tree: Tree, basis: EditBasis) -> Source:
     """Read a file that is edited; its text must be what the server knew."""
-    document = known.documents.get(path)
+    document = basis.documents.get(path)
     try:
         data, stamp = tree.read(path)
     except ToolError as error:
@@ -686,9 +585,9 @@ def _source(path: Path, tree: Tree, known: Known) -> Source:
         raise
     source = read_source(data, tree.show(path))
     if document is None:
-        fresh = stamp.mtime_ns < known.asked_at - TICK_SECONDS * 1e9
+        fresh = stamp.mtime_ns < basis.asked_at - TICK_SECONDS * 1e9
     else:
-        fresh = source.hash == document.digest and path not in known.outdated
+        fresh = source.hash == document.digest and path not in basis.outdated
     if not fresh:
         raise StaleText(tree.show(path))
     return source

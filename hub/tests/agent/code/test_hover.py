@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code import hover as completing
-from codebuddy.agent.code.decoding import markdown
+from codebuddy.agent.code import hover
+from codebuddy.agent.code.hover import markdown
 from codebuddy.tool import ToolError
 
 pytestmark = pytest.mark.anyio
@@ -106,13 +106,13 @@ async def test_a_server_that_cannot_resolve_is_not_asked_to(start: Any) -> None:
 async def test_of_very_many_completions_some_are_looked_at_and_those_of_the_page_are_read(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, completion = list[str](), completing._completion
+    read, completion = list[str](), hover._completion
 
     def counted(item: Any) -> Any:
         read.append(item["label"])
         return completion(item)
 
-    monkeypatch.setattr(completing, "_completion", counted)
+    monkeypatch.setattr(hover, "_completion", counted)
     labels = [f"f{number:05}" for number in range(20_001)]
     async with start({COMPLETION: [[{"reply": [item(label) for label in labels]}]]}) as fake:
         answer = await fake.completions(limit=5)

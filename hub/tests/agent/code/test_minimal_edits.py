@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codebuddy.agent.code.workspace_edits import differs_only_in_name, read_source, reduced
+from codebuddy.agent.code.workspace_edits import differs_only_in_name, minimal_edits, read_source
 from codebuddy.schemas.files import RangeEdit
 
 LINES = st.lists(st.sampled_from(["", "a", "b b", "old", "x(old, 👋)", "  }", "\u2028", "\f"]), max_size=12)
@@ -45,7 +45,7 @@ def with_ending(text: str, ending: str) -> str:
 
 def test_of_a_whole_text_only_the_words_that_change_are_left_and_each_is_an_edit_of_its_own() -> None:
     lines = ["def old(x):", "    return x", "", "y = old(old(1)), 'older'", ""]
-    edits = reduced(lines, whole(lines, "\n".join(lines).replace("old(", "brand_new(")), "\n")
+    edits = minimal_edits(lines, whole(lines, "\n".join(lines).replace("old(", "brand_new(")), "\n")
     assert [(one.line, one.column, one.end_column, one.new_text) for one in edits] == [
         (1, 5, 8, "brand_new"),
         (4, 5, 8, "brand_new"),
@@ -62,7 +62,7 @@ def test_reduced_edits_do_what_the_edit_does_whatever_the_texts(old: str, new: s
     column = choose.randint(1, len(lines[line - 1]) + 1)
     end_column = choose.randint(column if line == end_line else 1, len(lines[end_line - 1]) + 1)
     edit = RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text=new)
-    small = reduced(lines, edit, read_source(old.encode(), "p/x").ending)
+    small = minimal_edits(lines, edit, read_source(old.encode(), "p/x").ending)
     wanted = applied("\n".join(lines), [edit.model_copy(update={"new_text": with_ending(new, "\n")})])
     assert re.split(r"\r\n|\n|\r", applied(old, small)) == wanted.split("\n")
     assert all((one.end_line, one.end_column) <= (two.line, two.column) for one, two in pairwise(small))
@@ -72,14 +72,15 @@ def test_reduced_edits_do_what_the_edit_does_whatever_the_texts(old: str, new: s
 @given(texts(ending="\r\n"), texts(ending="\n"))
 def test_reduced_edits_leave_a_file_with_one_line_ending(old: str, new: str) -> None:
     lines = old.split("\r\n")
-    assert applied(old, reduced(lines, whole(lines, new), "\r\n")) == with_ending(new, "\r\n")
+    assert applied(old, minimal_edits(lines, whole(lines, new), "\r\n")) == with_ending(new, "\r\n")
 
 
 def test_what_an_edit_inserts_in_the_middle_is_all_that_is_left_of_it() -> None:
     lines = [f"line {number}" for number in range(5000)]
     new = [*lines[:2000], "added", *lines[2000:]]
     new[4000] = "line changed"
-    assert [(one.line, one.column, one.new_text) for one in reduced(lines, whole(lines, "\n".join(new)), "\n")] == [
+    edits = minimal_edits(lines, whole(lines, "\n".join(new)), "\n")
+    assert [(one.line, one.column, one.new_text) for one in edits] == [
         (2001, 1, "added\n"),
         (4000, 6, "changed"),
     ]
@@ -89,7 +90,7 @@ def test_the_comparison_of_long_texts_of_equal_lines_is_not_endless() -> None:
     lines = ["a", "b"] * 20_000
     new = ["b", "a"] * 19_999 + ["c"]
     began = time.monotonic()
-    edits = reduced(lines, whole(lines, "\n".join(new)), "\n")
+    edits = minimal_edits(lines, whole(lines, "\n".join(new)), "\n")
     assert time.monotonic() - began < 10  # without a bound it is minutes
     assert applied("\n".join(lines), edits) == "\n".join(new)
 

@@ -73,7 +73,7 @@ def test_what_the_server_was_sent_counts_before_the_disk(root: Path) -> None:
     ],
 )
 def test_a_malformed_answer_is_a_value_error(reader: Reader, answer: Any) -> None:
-    with pytest.raises(ValueError, match=r"object|URI|position"):
+    with pytest.raises(ValueError, match=r"^a location.*: (Field required|Input should be (a valid|greater than))"):
         reader.locations(answer)
 
 
