@@ -92,7 +92,7 @@ async def trips(package: Package, directory: Path) -> dict[str, set[str]]:
         key = _KEY
         token.write_text(_token(package, key))
         url = f"ws://127.0.0.1:{port}{package.get('LINK_PATH')}"
-        tasks.start_soon(package.get("dial_for_ever"), url, token, agent.server, "p", agent.on_link)
+        tasks.start_soon(package.get("maintain_link"), url, token, agent.server, "p", agent.on_link)
         while hub.links.get("p") is None:
             await anyio.sleep(0.02)
         found = await _calls(package, hub)

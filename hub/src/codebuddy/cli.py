@@ -57,9 +57,9 @@ def _run(arguments: argparse.Namespace) -> int:
         from codebuddy.agent.stdio import serve_stdio
 
         return asyncio.run(serve_stdio())
-    from codebuddy.agent.app import serve_project
+    from codebuddy.agent.app import run_agent
 
-    asyncio.run(serve_project())
+    asyncio.run(run_agent())
     return 0
 
 

@@ -20,8 +20,8 @@ from websockets.typing import Subprotocol
 
 from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
-from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel, RemoteError, Wire, WireClosed
-from codebuddy.wire.link import greet
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel, ConnectionLost, RemoteError, RpcConnection
+from codebuddy.wire.link import initialize
 from codebuddy.wire.stdio import LineChannel
 from codebuddy.wire.websocket_client import ClientChannel
 
@@ -43,7 +43,7 @@ async def call(tool: str, raw_arguments: str) -> int:
             result = await _call(channel, tool, arguments)
     except RemoteError as error:
         return _cannot(error.message)
-    except WireClosed:
+    except ConnectionLost:
         return _cannot("the hub ended the connection before it answered.")
     except TimeoutError:
         return _cannot("the hub did not answer in time.")
@@ -54,10 +54,10 @@ async def call(tool: str, raw_arguments: str) -> int:
 
 
 async def _call(channel: Channel, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    rpc = Wire(channel)
+    rpc = RpcConnection(channel)
     running = asyncio.create_task(rpc.run())
     try:
-        await greet(rpc, "codebuddy call")
+        await initialize(rpc, "codebuddy call")
         result = (await rpc.request("tools/call", {"name": tool, "arguments": arguments})).result
         return result if isinstance(result, dict) else {}
     finally:

@@ -88,10 +88,10 @@ def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, S
     return {process: known[process] for process in found}
 
 
-MARK: Final = "CODEBUDDY_FAMILY"
+FAMILY_VARIABLE: Final = "CODEBUDDY_FAMILY"
 """The environment variable that marks the processes of a family, and names the process that owns it."""
 
-_OWNER: Final = re.compile(rf"(?:^|\0){MARK}=(\d+)\.(\d+)\.(\d+)\.".encode())
+_OWNER: Final = re.compile(rf"(?:^|\0){FAMILY_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
 _ENVIRONMENT_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 100
 _PAUSE_SECONDS: Final = 0.005
@@ -118,7 +118,7 @@ class Family:
 
     def members(self) -> list[int]:
         """Give the ids of all that live."""
-        variable = f"\0{MARK}={self.mark}\0".encode()
+        variable = f"\0{FAMILY_VARIABLE}={self.mark}\0".encode()
 
         def is_member(process: ProcessId, _stat: object) -> bool:
             return process in self._known or variable in b"\0" + _environment(process.pid) + b"\0"
@@ -136,7 +136,7 @@ def is_root(process: ProcessId) -> bool:
     return any(process in family._roots for family in _families)
 
 
-def end_orphans() -> None:
+def kill_orphans() -> None:
     """Kill what agents that are gone have left behind; this blocks, so call it in a thread.
 
     Only of agents in this PID namespace: outside of a container, its processes are visible under other ids.
@@ -220,7 +220,7 @@ def memory_limit() -> int | None:
     return None
 
 
-def offer_to_oom(pid: int) -> None:
+def prefer_for_oom_kill(pid: int) -> None:
     """Have the OOM killer choose this process, and what it starts from now on, before others."""
     with contextlib.suppress(OSError):  # it may have ended
         Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE)

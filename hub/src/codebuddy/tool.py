@@ -138,7 +138,7 @@ class ToolSpec(Generic[A]):
         description: what it does, for the model that chooses it.
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
-        looks_only: it changes nothing although it needs another scope than ``read``.
+        read_only: it changes nothing although it needs another scope than ``read``.
         hub_only: a spoke offers it only to the hub, not to clients of its own.
     """
 
@@ -147,7 +147,7 @@ class ToolSpec(Generic[A]):
     description: str
     arguments: type[A]
     result: type[Result]
-    looks_only: bool = field(default=False, kw_only=True)
+    read_only: bool = field(default=False, kw_only=True)
     hub_only: bool = field(default=False, kw_only=True)
 
     def bind(self, handler: Handler[Any], **differences: Any) -> Tool[Any]:

@@ -28,11 +28,11 @@ import asyncio, sys
 from pathlib import Path
 from codebuddy.configuration import SpokeConfiguration
 from codebuddy.agent.app import Agent
-from codebuddy.agent.app import listen_locally
+from codebuddy.agent.app import serve_local_socket
 folder = Path(sys.argv[1])
 agent = Agent(SpokeConfiguration.load(folder / "config.json"), folder)
 print(flush=True)
-asyncio.run(listen_locally(agent.server, "p", folder / "agent.sock"))
+asyncio.run(serve_local_socket(agent.server, "p", folder / "agent.sock"))
 """
 
 STDIO = """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.hub.health import Fleet
+from codebuddy.hub.health import FleetHealth
 from codebuddy.hub.spokes import Links
 from codebuddy.schemas.status import SpokeStatus
 
@@ -19,7 +19,7 @@ class Spoke(Links):
     """A spoke with one language server."""
 
     def __init__(self, **server: Any) -> None:
-        super().__init__(["a"])
+        super().__init__()
         self.server = {"name": "x", **server}
 
     async def call(self, *_: Any, **__: Any) -> Any:
@@ -46,6 +46,6 @@ class Mounts:
 async def test_a_project_is_ready_unless_a_server_is_dead_or_degraded(
     server: dict[str, Any], ready: bool, reason: str | None
 ) -> None:
-    report = (await Fleet({}, Spoke(**server), Mounts()).project_health(["a"]))["a"]
+    report = (await FleetHealth({}, Spoke(**server), Mounts()).project_health(["a"]))["a"]
     assert (report.ready, report.reason) == (ready, reason)
     assert report.language_servers[0].percent == server.get("percent")

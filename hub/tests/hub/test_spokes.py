@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from codebuddy.agent.app import dial_for_ever, waits
+from codebuddy.agent.app import maintain_link, reconnect_delays
 from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
@@ -51,7 +51,7 @@ async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
     for address in ADDRESSES:
         sockets.append(bind(address, port))
         port = sockets[0].getsockname()[1]
-    links, stopping = Links(ADDRESSES.values()), anyio.Event()
+    links, stopping = Links(), anyio.Event()
     server = build_server("hub", [echo_tool(Probe())], "", "its log")
     policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
     listener = make_listener(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
@@ -74,7 +74,7 @@ class Agent:
         self.states: list[tuple[str, str | None]] = []
 
     async def dial(self, hub: HubSide) -> None:
-        await dial_for_ever(hub.url(self.project), self.token_path, self.server, self.project, self._on_state)
+        await maintain_link(hub.url(self.project), self.token_path, self.server, self.project, self._on_state)
 
     def _on_state(self, state: str, reason: str | None) -> None:
         self.states.append((state, reason))
@@ -348,5 +348,5 @@ def test_waits_double_from_half_a_second_to_fifteen() -> None:
         assert low == high / 2
         return high
 
-    pauses = waits(longest)
+    pauses = reconnect_delays(longest)
     assert [next(pauses) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]

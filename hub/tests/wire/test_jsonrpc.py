@@ -22,7 +22,7 @@ from codebuddy.wire.jsonrpc import (
     PendingRequest,
     RemoteError,
     RequestQuota,
-    Wire,
+    RpcConnection,
     is_id,
 )
 
@@ -53,7 +53,7 @@ class Flood:
 
 async def test_a_peer_that_reads_no_answers_is_soon_not_read_from() -> None:
     channel = Flood(reads=False)
-    running = asyncio.create_task(Wire(channel).run())
+    running = asyncio.create_task(RpcConnection(channel).run())
     for _ in range(20 * MAX_CONCURRENT_REQUESTS):
         await asyncio.sleep(0)
     assert channel.asked == MAX_CONCURRENT_REQUESTS + 1
@@ -76,10 +76,10 @@ class Pair:
 
 
 @asynccontextmanager
-async def joined(serve: Any, quota: RequestQuota | None = None) -> AsyncIterator[Wire]:
+async def joined(serve: Any, quota: RequestQuota | None = None) -> AsyncIterator[RpcConnection]:
     """Give the client's end of a connection whose other end serves."""
     there, back = asyncio.Queue[str](), asyncio.Queue[str]()
-    server, client = Wire(Pair(there, back), serve, quota=quota), Wire(Pair(back, there))
+    server, client = RpcConnection(Pair(there, back), serve, quota=quota), RpcConnection(Pair(back, there))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.run)
         tasks.start_soon(client.run)
@@ -139,7 +139,7 @@ async def test_too_many_concurrent_requests_are_refused_with_a_sentence() -> Non
         await done.wait()
         return {}
 
-    running = asyncio.create_task(Wire(channel, serve).run())
+    running = asyncio.create_task(RpcConnection(channel, serve).run())
     while not channel.sent:
         await asyncio.sleep(0)
     assert "wait for one of them" in channel.sent[0]["error"]["message"]

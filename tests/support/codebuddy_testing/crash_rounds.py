@@ -28,7 +28,7 @@ from typing import Any
 
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.disk_view import DiskView
 from codebuddy.hub.edits.draft import Draft, Plan
 from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
@@ -198,7 +198,7 @@ class Editor:
             edit, before = self._last
             entry = self._journal.get(edit)
             if entry is not None:
-                return before, undo_plan(self._journal, entry, Images(self._workspaces, 1 << 22), "child"), False
+                return before, undo_plan(self._journal, entry, DiskView(self._workspaces, 1 << 22), "child"), False
         wanted, draft = self._trees.copy(), Draft(self._workspaces)
         for _ in range(self._chance.choice((1, 1, 2, 3, 5, 9))):
             name, *arguments = self._operation(wanted)

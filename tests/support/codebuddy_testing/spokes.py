@@ -19,7 +19,7 @@ class Spokes(Links):
     """
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        super().__init__(answers)
+        super().__init__()
         self.answers = answers
         self.asked: list[tuple[str, dict[str, Any]]] = []
 

@@ -54,7 +54,7 @@ def local_principal(project: str) -> Principal:
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 
-async def listen_locally(server: LinkServer, project: str, path: Path) -> None:
+async def serve_local_socket(server: LinkServer, project: str, path: Path) -> None:
     """Serve ``codebuddy spoke --stdio`` on a socket that only this user can open, until cancelled.
 
     What an earlier agent left at its path is replaced.
@@ -87,7 +87,7 @@ def _clear_path(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def waits(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
+def reconnect_delays(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
     """Give the delays between attempts to connect, in seconds.
 
     They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
@@ -103,13 +103,13 @@ def _read_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
+async def maintain_link(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
     """Keep a link to the hub: connect, serve until it ends, wait, connect again. Returns only when cancelled.
 
     The token is read each time, because its file is renewed while the agent runs.
     """
     hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
-    delays = waits()
+    delays = reconnect_delays()
     while True:
         try:
             async with connect(
@@ -125,7 +125,7 @@ async def dial_for_ever(url: str, token_path: Path, server: LinkServer, project:
             ) as connection:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
-                delays = waits()
+                delays = reconnect_delays()
                 await server.serve(ClientChannel(connection), hub)
                 why = connection.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
@@ -244,7 +244,7 @@ class Agent:
         return SPOKE_TOOLS["spoke_status"].bind(spoke_status)
 
 
-async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
+async def run_agent(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
     """Run the agent until SIGTERM or SIGINT; whatever it started ends with it."""
     configuration = SpokeConfiguration.load(config_path)
     agent = Agent(configuration)
@@ -254,8 +254,8 @@ async def serve_project(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
         tasks.start_soon(OrphanReaper(agent.commands.runs.fork_server).run)
-        tasks.start_soon(listen_locally, agent.server, configuration.project, AGENT_SOCKET)
-        tasks.start_soon(dial_for_ever, url, secrets / "token", agent.server, configuration.project, agent.on_link)
+        tasks.start_soon(serve_local_socket, agent.server, configuration.project, AGENT_SOCKET)
+        tasks.start_soon(maintain_link, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping on %s", signal.Signals(number).name)

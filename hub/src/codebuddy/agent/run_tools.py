@@ -16,10 +16,10 @@ import anyio
 
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.runs.job_output import read_job
-from codebuddy.agent.runs.output import OutputBuffer, OutputTeller
+from codebuddy.agent.runs.output import OutputBuffer, ProgressReporter
 from codebuddy.agent.runs.process import Program, Stream
 from codebuddy.agent.runs.reporting import ReportReader
-from codebuddy.agent.runs.runs import Order, Run, RunEnd, Runs, Watcher, directory_in, network_advice
+from codebuddy.agent.runs.runs import Run, RunEnd, RunObserver, RunRequest, Runs, directory_in, network_advice
 from codebuddy.configuration import SpokeConfiguration, Task
 from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
@@ -119,7 +119,7 @@ class Commands:
         """
         return (await self.runs.cancel(arguments.job_id)).describe()
 
-    def _order(self, program: Program, arguments: RunArguments, task: str | None = None) -> Order:
+    def _order(self, program: Program, arguments: RunArguments, task: str | None = None) -> RunRequest:
         limits, wanted = self.runs.limits, arguments.timeout_seconds
         setting = "max_job_time" if arguments.background else "max_run_time"
         most = limits.max_job_seconds if arguments.background else limits.max_run_seconds
@@ -131,10 +131,10 @@ class Commands:
                 "the inventory.",
             )
         default = most if arguments.background else min(DEFAULT_TIMEOUT_SECONDS, most)
-        return Order(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
+        return RunRequest(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
 
     async def _run(
-        self, call: Call, arguments: RunArguments, order: Order, task: Task | None, report_path: Path | None
+        self, call: Call, arguments: RunArguments, order: RunRequest, task: Task | None, report_path: Path | None
     ) -> RunResult:
         reader = None
         if task is not None and task.formats:
@@ -174,14 +174,14 @@ class _Observer:
     reader: ReportReader | None
     report_path: Path | None
     buffer: OutputBuffer = field(init=False)
-    teller: OutputTeller = field(init=False)
+    teller: ProgressReporter = field(init=False)
 
     def __post_init__(self) -> None:
         self.buffer = OutputBuffer(self.limit)
-        self.teller = OutputTeller(self.progress or no_progress)
+        self.teller = ProgressReporter(self.progress or no_progress)
 
-    def watcher(self) -> Watcher:
-        return Watcher(self._take, self._report, lambda: self.buffer.omitted > 0)
+    def watcher(self) -> RunObserver:
+        return RunObserver(self._take, self._report, lambda: self.buffer.omitted > 0)
 
     async def _take(self, stream: Stream, data: bytes) -> None:
         if self.reader is not None:

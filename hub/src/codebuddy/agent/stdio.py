@@ -21,8 +21,8 @@ from codebuddy.agent.app import WORKSPACE, Agent, local_principal
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
 from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
-from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, RemoteError, Wire, WireClosed
-from codebuddy.wire.link import greet
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, ConnectionLost, RemoteError, RpcConnection
+from codebuddy.wire.link import initialize
 from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
 
@@ -64,12 +64,12 @@ async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> 
     await serve_channel(server, channel, local_principal(project))
 
 
-async def _serve_through(wire: Wire, tools: list[Tool[Any]], project: str, channel: LineChannel) -> int:
+async def _serve_through(wire: RpcConnection, tools: list[Tool[Any]], project: str, channel: LineChannel) -> int:
     """Serve with the agent's answers until the agent goes away; a client reaches the next agent by a new connection."""
     async with _background(wire.run()) as reading:
         try:
-            await greet(wire, "codebuddy spoke --stdio")
-        except (RemoteError, WireClosed, TimeoutError):
+            await initialize(wire, "codebuddy spoke --stdio")
+        except (RemoteError, ConnectionLost, TimeoutError):
             return _failed("the agent of this container does not answer; look at its log and try again.")
         forwarding = [_forwarded(tool, wire) for tool in tools]
         async with _background(_serve(forwarding, project, channel)) as serving:
@@ -82,12 +82,12 @@ async def _serve_through(wire: Wire, tools: list[Tool[Any]], project: str, chann
     return _failed("the agent of this container went away; connect again when it is back.")
 
 
-def _forwarded(tool: Tool[Any], wire: Wire) -> Tool[Any]:
+def _forwarded(tool: Tool[Any], wire: RpcConnection) -> Tool[Any]:
     async def forward(call: Call, arguments: Arguments) -> Result:
         sent = arguments.model_dump(mode="json", exclude_unset=True)
         try:
             return await call_tool(wire, tool.name, sent, tool.result, call.progress)
-        except WireClosed:
+        except ConnectionLost:
             raise ToolError("spoke_offline", "The agent of this container went away; connect again.") from None
         except (BadAnswer, RemoteError) as error:
             log.warning("%s: %s", tool.name, error)
@@ -99,13 +99,13 @@ def _forwarded(tool: Tool[Any], wire: Wire) -> Tool[Any]:
     return tool.bind(forward)
 
 
-async def _connect(socket_path: Path) -> Wire | None:
+async def _connect(socket_path: Path) -> RpcConnection | None:
     """Connect to the agent; None if none runs here."""
     try:
         reader, writer = await asyncio.open_unix_connection(socket_path, limit=MAX_MESSAGE_BYTES)
     except OSError:
         return None
-    return Wire(LineChannel(reader, writer))
+    return RpcConnection(LineChannel(reader, writer))
 
 
 @asynccontextmanager

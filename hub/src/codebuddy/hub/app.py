@@ -22,7 +22,7 @@ from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.endpoint import link_app
-from codebuddy.hub.health import Fleet
+from codebuddy.hub.health import FleetHealth
 from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, http_sessions, make_listener
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code import code_tools
@@ -56,9 +56,9 @@ class Hub:
     """The parts that all listeners share: files, edits, links to spokes, and the tools that use them."""
 
     def __init__(self, configuration: HubConfiguration, journal: Journal, workspaces: Path = WORKSPACES) -> None:
-        self.links = Links(configuration.projects)
+        self.links = Links()
         self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
-        self.fleet = Fleet(configuration.projects, self.links, self.workspaces)
+        self.fleet = FleetHealth(configuration.projects, self.links, self.workspaces)
         self.engine = EditEngine(self.workspaces, journal)
         formatting = [project for project, one in configuration.projects.items() if one.format_on_write]
         formatter = WriteFormatter(link_format(self.links), formatting, self.engine.max_file_bytes)

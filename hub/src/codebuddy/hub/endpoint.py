@@ -16,8 +16,8 @@ from codebuddy.hub.http import AccessGuard
 from codebuddy.hub.spokes import Link, Links
 from codebuddy.hub.websocket import POLICY_VIOLATION, accept, lifetime, serve_websocket
 from codebuddy.tool import Principal
-from codebuddy.wire.jsonrpc import SPOKE_BYTES, RemoteError, RequestQuota, Wire, WireClosed
-from codebuddy.wire.link import LINK_PATH, greet
+from codebuddy.wire.jsonrpc import SPOKE_BYTES, ConnectionLost, RemoteError, RequestQuota, RpcConnection
+from codebuddy.wire.link import LINK_PATH, initialize
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,12 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
         await connection.run()
         closed.set()
 
-    connection = Wire(channel)
+    connection = RpcConnection(channel)
     async with lifetime(channel, principal, stopping), anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
-            await greet(connection, "codebuddy-hub")
-        except (RemoteError, WireClosed, TimeoutError) as error:
+            await initialize(connection, "codebuddy-hub")
+        except (RemoteError, ConnectionLost, TimeoutError) as error:
             log.warning("link %s: the agent did not finish the MCP handshake: %r", project, error)
             await close("the MCP handshake was not finished in time")
             tasks.cancel_scope.cancel()

@@ -33,7 +33,7 @@ class ProjectHealth(BaseModel):
     reason: str | None = None
 
 
-class Fleet:
+class FleetHealth:
     """Asks the spokes for their status, and compares their mounts with the hub's own."""
 
     def __init__(self, projects: Mapping[str, HubProject], links: Links, workspaces: Workspaces) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from codebuddy.text_safety import labelled, one_line
 from codebuddy.tool import Progress, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
-from codebuddy.wire.jsonrpc import RemoteError, Wire, WireClosed
+from codebuddy.wire.jsonrpc import ConnectionLost, RemoteError, RpcConnection
 
 GRACE_SECONDS = 15.0
 """How long a spoke may take, after its own timeout, to end what timed out and to report it."""
@@ -30,15 +30,14 @@ class Link:
     """One connected spoke, of which the hub is the MCP client; ``close`` ends the link with a reason."""
 
     project: str
-    connection: Wire
+    connection: RpcConnection
     close: Callable[[str], Awaitable[None]]
 
 
 class Links:
-    """All links of the hub, at most one per project."""
+    """The links of all connected spokes, at most one per project."""
 
-    def __init__(self, projects: Iterable[str]) -> None:
-        self._projects = frozenset(projects)
+    def __init__(self) -> None:
         self._links: dict[str, Link] = {}
 
     def get(self, project: str) -> Link | None:
@@ -90,7 +89,7 @@ class Links:
         except TimeoutError:
             sentence = f"The spoke of {project} did not answer {tool} in {timeout_seconds:.0f} s."
             raise ToolError("timed_out", sentence) from None
-        except WireClosed:
+        except ConnectionLost:
             raise _offline(project) from None
         except (BadAnswer, RemoteError) as error:
             # one_line, so that a spoke cannot forge a line of the log
@@ -134,7 +133,7 @@ async def ask_spoke(
     return result
 
 
-def together(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
+def combined_progress(report: Progress, projects: Iterable[str]) -> dict[str, Progress]:
     """Combine the progress of several spokes, and label each line with its project if there is more than one.
 
     Returns:

@@ -34,7 +34,7 @@ EndReason = Literal[
 restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense; ``not_started``: the program
 could not be started; ``refused``: the spoke did not accept it."""
 
-StretchOf = Literal["stdout", "stderr", "mixed", "omitted"]
+OutputStream = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80),
@@ -85,13 +85,13 @@ class TaskArguments(RunArguments):
     arguments: list[str] = Field(default_factory=list, description="Arguments added to the task's command line.")
 
 
-class Stretch(Result):
+class OutputSegment(Result):
     """The next characters of the output come from this stream.
 
     ``omitted``: they say what was left out. ``mixed``: both streams alternated too often to list each part.
     """
 
-    stream: StretchOf
+    stream: OutputStream
     characters: Count
 
 
@@ -152,7 +152,7 @@ class RunResult(_Outcome, Reported):
 
     project: str
     output: str = ""
-    streams: list[Stretch] = Field(default_factory=list, description="Which stream each part of the output comes from.")
+    streams: list[OutputSegment] = Field(default_factory=list, description="Which stream each part comes from.")
     truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
     job_id: str | None = None
     duration_seconds: float = 0.0
@@ -210,7 +210,7 @@ class Match(Result):
     """A line of a job's output, and where it starts, in bytes, to pass as ``offset``."""
 
     offset: Count
-    stream: StretchOf
+    stream: OutputStream
     line_text: str
 
 
@@ -221,7 +221,7 @@ class JobOutput(Job, Reported):
     """
 
     output: str = ""
-    streams: list[Stretch] = Field(default_factory=list)
+    streams: list[OutputSegment] = Field(default_factory=list)
     matches: list[Match] | None = None
     complete: bool
     cursor: str | None = Field(default=None, description="Pass this back for what comes next.")

@@ -18,7 +18,7 @@ from pydantic_core import core_schema
 
 from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import Call, Tool, ToolError, parse_arguments
-from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, Wire
+from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, RpcConnection
 
 MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
 """The longest answer of a spoke that is passed on: a client gets it twice, as text and as structure."""
@@ -119,7 +119,7 @@ def describe_tool(tool: Tool[Any]) -> Json:
         "description": tool.description,
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
-        "annotations": {"readOnlyHint": tool.scope == "read" or tool.looks_only},
+        "annotations": {"readOnlyHint": tool.scope == "read" or tool.read_only},
     }
 
 
@@ -159,7 +159,7 @@ def _failure(error: ToolError) -> Json:
 
 
 async def call_tool(
-    connection: Wire, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
+    connection: RpcConnection, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
 ) -> R:
     """Call a tool of the other side, which may be hostile: nothing but the model or these exceptions comes out.
 
@@ -167,7 +167,7 @@ async def call_tool(
         ToolError: the tool failed with it; ``too_large``.
         BadAnswer: the answer does not fit the model.
         RemoteError: the other side refuses the request.
-        WireClosed: the other side is gone.
+        ConnectionLost: the other side is gone.
     """
     try:
         result, characters = await connection.request("tools/call", {"name": tool, "arguments": arguments}, report)

@@ -81,7 +81,7 @@ class RemoteError(Exception):
         self.data = data
 
 
-class WireClosed(Exception):
+class ConnectionLost(Exception):
     """The other side is gone, or went away before it answered."""
 
 
@@ -234,7 +234,7 @@ class PendingRequest:
     def fail(self) -> None:
         """Finish without a response: the other side is gone."""
         if not self.response.done():
-            self.response.set_exception(WireClosed("the other side is gone"))
+            self.response.set_exception(ConnectionLost("the other side is gone"))
             self.response.exception()  # retrieved, so a caller cancelled meanwhile causes no "never retrieved" warning
 
 
@@ -242,7 +242,7 @@ class PendingRequest:
 class Incoming:
     """A request or notification from the other side; ``request_id`` is None for a notification."""
 
-    connection: Wire
+    connection: RpcConnection
     method: str
     params: Params | None
     request_id: int | str | None
@@ -266,7 +266,7 @@ async def _answer_pings(incoming: Incoming) -> dict[str, Any]:
     return {}
 
 
-class Wire:
+class RpcConnection:
     """One connection: answers the other side's requests and sends requests to it.
 
     Args:
@@ -326,10 +326,10 @@ class Wire:
 
         Raises:
             RemoteError: the other side answered with an error.
-            WireClosed: the other side is gone.
+            ConnectionLost: the other side is gone.
         """
         if self._closed:
-            raise WireClosed("the other side is gone")
+            raise ConnectionLost("the other side is gone")
         self._last_id += 1
         request_id = self._last_id
         if on_progress is not None:
@@ -343,7 +343,7 @@ class Wire:
             if pending.reporting is not None:
                 await pending.reporting
         except ChannelClosed:
-            raise WireClosed("the other side is gone") from None
+            raise ConnectionLost("the other side is gone") from None
         except asyncio.CancelledError:
             with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
                 await self.notify("notifications/cancelled", {"requestId": request_id})
@@ -378,7 +378,7 @@ class Wire:
                     await self.request("ping", None)
             except RemoteError:
                 continue  # an error is an answer too
-            except WireClosed:
+            except ConnectionLost:
                 return False
             except TimeoutError:
                 return True

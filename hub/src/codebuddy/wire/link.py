@@ -23,7 +23,7 @@ from codebuddy.wire.jsonrpc import (
     Channel,
     Incoming,
     RemoteError,
-    Wire,
+    RpcConnection,
 )
 
 LINK_PATH: Final = "/link"
@@ -51,7 +51,7 @@ class LinkServer:
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        connection = Wire(channel, answer, max_requests=None)
+        connection = RpcConnection(channel, answer, max_requests=None)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_unresponsive, connection, tasks.cancel_scope)
             await connection.run()
@@ -89,19 +89,19 @@ class LinkServer:
         return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, with_text=False)
 
 
-async def _cancel_when_unresponsive(connection: Wire, serving: anyio.CancelScope) -> None:
+async def _cancel_when_unresponsive(connection: RpcConnection, serving: anyio.CancelScope) -> None:
     """End a connection whose other side has gone without closing it, so that nothing runs for nobody."""
     if await connection.wait_until_unresponsive():
         log.warning("the other side of a link does not answer; the link is closed and its calls are cancelled")
     serving.cancel()
 
 
-async def greet(connection: Wire, name: str) -> None:
-    """Do the MCP handshake as the client ``name``, on a connection whose `Wire.run` is running.
+async def initialize(connection: RpcConnection, name: str) -> None:
+    """Do the MCP handshake as the client ``name``, on a connection whose `RpcConnection.run` is running.
 
     Raises:
         RemoteError: the server refuses, or its answer is not a handshake.
-        WireClosed: the server went away.
+        ConnectionLost: the server went away.
         TimeoutError: the server did not answer within ``HANDSHAKE_SECONDS``.
     """
     params = {

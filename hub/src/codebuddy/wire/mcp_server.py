@@ -26,7 +26,7 @@ from starlette.requests import Request
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import describe_tool, run_tool
-from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, Wire, is_id
+from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
 
 PRINCIPAL_KEY = "codebuddy.tool"
 """The key under which the access guard stores the principal in an ASGI scope."""
@@ -160,7 +160,7 @@ async def serve_channel(
         except ValidationError:
             raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
 
-    rpc = Wire(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
+    rpc = RpcConnection(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
     back_channel = _BackChannel(rpc)
     outbound = NotifyOnlyOutbound(back_channel)
     handshake = Connection.for_loop(back_channel)
@@ -213,7 +213,7 @@ def _is_stateless(params: Mapping[str, Any] | None) -> bool:
 class _BackChannel:
     """The way back to the client, as the SDK expects it. Our tools send a client no requests, only notifications."""
 
-    def __init__(self, rpc: Wire) -> None:
+    def __init__(self, rpc: RpcConnection) -> None:
         self._rpc = rpc
 
     async def send_raw_request(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.decoding import Reader, Unshown
+from codebuddy.agent.code.decoding import Reader, UnopenedFiles
 from codebuddy.agent.lsp.tree import Tree, uri_of
 
 pytestmark = pytest.mark.anyio
@@ -144,6 +144,6 @@ def test_a_place_is_wrong_only_in_the_first_line_of_a_marked_file_that_is_not_op
     if right:
         assert [one.column for one in reader.locations([place])] == [1]
     else:
-        with pytest.raises(Unshown) as unshown:
+        with pytest.raises(UnopenedFiles) as unshown:
             reader.locations([place])
         assert unshown.value.paths == {path}

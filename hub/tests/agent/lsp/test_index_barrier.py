@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.asking import have_read
+from codebuddy.agent.code.asking import wait_until_indexed
 from codebuddy.agent.lsp.transport import RequestTimedOut, SessionClosed
 
 pytestmark = pytest.mark.anyio
@@ -40,20 +40,20 @@ def connection(name: str | None, **versions: int) -> Any:
 
 async def test_every_version_of_a_document_is_waited_for_once() -> None:
     asked, late = Asked(), connection("clangd", one=1, other=2)
-    await have_read(late, asked)
-    await have_read(late, asked)
+    await wait_until_indexed(late, asked)
+    await wait_until_indexed(late, asked)
     assert sorted(asked.uris) == ["one", "other"]
     late.documents.copies()[Path("one")].version = 3
     del late.documents.copies()[Path("other")]
-    await have_read(late, asked)
+    await wait_until_indexed(late, asked)
     assert asked.uris[2:] == ["one"]
     assert late.read == {Path("one"): 3}
 
 
 async def test_other_servers_are_not_waited_for() -> None:
     asked = Asked()
-    await have_read(connection("gopls", one=1), asked)
-    await have_read(connection(None, one=1), asked)
+    await wait_until_indexed(connection("gopls", one=1), asked)
+    await wait_until_indexed(connection(None, one=1), asked)
     assert asked.uris == []
 
 
@@ -62,8 +62,8 @@ async def test_an_error_is_raised_and_the_request_repeated(error: Exception) -> 
     asked, late = Asked(), connection("clangd", one=1, other=1)
     asked.error = error
     with pytest.raises(type(error)):
-        await have_read(late, asked)
+        await wait_until_indexed(late, asked)
     assert late.read == {}
     asked.error = None
-    await have_read(late, asked)
+    await wait_until_indexed(late, asked)
     assert sorted(asked.uris) == ["one", "other"]

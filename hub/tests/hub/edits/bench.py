@@ -17,7 +17,7 @@ from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import MAX_FILE_BYTES
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.disk_view import DiskView
 from codebuddy.hub.edits.draft import Draft
 from codebuddy.hub.edits.engine import EditEngine, Outcome
 from codebuddy.hub.edits.journal import Entry, Journal
@@ -86,7 +86,7 @@ class Bench:
         assert edit is not None
         entry = self.journal.get(edit)
         assert entry is not None, f"edit {edit} is not in the journal"
-        view = Images(self.workspaces, MAX_FILE_BYTES)
+        view = DiskView(self.workspaces, MAX_FILE_BYTES)
         return self.engine.apply(undo_plan(self.journal, entry, view, "tester"))
 
     def standing(self) -> list[Entry]:

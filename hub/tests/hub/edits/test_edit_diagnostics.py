@@ -203,7 +203,7 @@ class Spokes(Links):
     """Links whose spokes give prepared answers, by path and cursor."""
 
     def __init__(self, answers: Mapping[str | None, Any]) -> None:
-        super().__init__(["p", "q"])
+        super().__init__()
         self.answers = answers
         self.asked: list[dict[str, Any]] = []
 

@@ -22,7 +22,7 @@ OFFER = {"id": "abc", "title": "Fix it", "kind": "quickfix", "server": "fake", "
 
 class Spoke(Links):
     def __init__(self) -> None:
-        super().__init__(["p", "q"])
+        super().__init__()
         self.says: Any = None
         self.asked: list[tuple[str, dict[str, Any]]] = []
 

@@ -29,7 +29,7 @@ class Spoke(Links):
     """A link to a spoke that says what it is told to say."""
 
     def __init__(self) -> None:
-        super().__init__(["p", "q"])
+        super().__init__()
         self.says: Any = None
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 

@@ -93,7 +93,7 @@ class Spokes(Links):
     """The spoke of project-a says what it is told to say; that of project-b has nothing to say."""
 
     def __init__(self, says: Any) -> None:
-        super().__init__(["project-a", "project-b"])
+        super().__init__()
         self.says = says
 
     async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
@@ -170,7 +170,7 @@ class _Wire:
 
 async def failed(says: Any) -> str:
     """Give the text of the failure of ``hover`` when the spoke's link answers something."""
-    links = Links(["project-a"])
+    links = Links()
     await links.add(Link("project-a", cast(Any, _Wire(says)), cast(Any, None)))
     tools = {tool.name: tool for tool in code_tools(links, frozenset({"project-a"}))}
     result = await run_tool(tools["hover"], Call(LOCAL), HERE, "its log")

@@ -50,7 +50,7 @@ async def test_an_incomplete_rename_changes_nothing_and_says_why(
     (tmp_path / "fleet" / "p").mkdir(parents=True)
     (tmp_path / "fleet" / "p" / "a").write_text("run\n")
     client = ToolClient(tmp_path / "fleet", tmp_path / "journal", ["p"])
-    client.add(rename_tools(Spoke(["p"]), client.editor))
+    client.add(rename_tools(Spoke(), client.editor))
     error = await client.refused("rename_symbol", path="p/a", line=1, column=1, new_name="go")
     client.close()
     assert (error.code, error.message[: len(said)]) == (code, said)

@@ -21,7 +21,7 @@ class Spoke(Links):
     """A link to a spoke that gives a name for whatever stands at a place, and renames its first use."""
 
     def __init__(self) -> None:
-        super().__init__(["p", "q"])
+        super().__init__()
         self.name = "open_shop"
 
     async def call(self, project: str, tool: str, arguments: dict[str, Any], answer: Any, **_: Any) -> Any:

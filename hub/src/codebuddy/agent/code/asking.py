@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from codebuddy.agent.code.answers import Answer, NoAnswer
-from codebuddy.agent.code.decoding import Reader, StaleLocation, Unshown
+from codebuddy.agent.code.decoding import Reader, StaleLocation, UnopenedFiles
 from codebuddy.agent.code.places import Symbol, find_symbol, find_word, read_symbols
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
@@ -141,7 +141,7 @@ async def _attempt(asked: ServerQuestion, path: Path, exchange: Exchange, local:
                 connection.checks.files_changed()
             document = connection.documents.sync(path)
             lines = connection.documents.texts()
-            await have_read(connection, partial(request, deadline=asked.deadline))
+            await wait_until_indexed(connection, partial(request, deadline=asked.deadline))
             result = await exchange(connection, document)
             if _is_empty(result):
                 # A server that loses what it works with may say nothing, and that it has loaded, just before it ends.
@@ -231,7 +231,7 @@ async def _take_turn(connection: Connection, deadline: float) -> None:
 Request = Callable[[Connection, str, dict[str, Any]], Awaitable[Any]]
 
 
-async def have_read(connection: Connection, request: Request) -> None:
+async def wait_until_indexed(connection: Connection, request: Request) -> None:
     """Wait until a server that indexes late has read every open document that it was sent since the last time.
 
     Raises:
@@ -348,7 +348,7 @@ class Question:
         while True:
             try:
                 return await attempt()
-            except Unshown as unshown:
+            except UnopenedFiles as unshown:
                 self._show(unshown, shown)
                 continue
             except StaleText as stale:
@@ -372,7 +372,7 @@ class Question:
         """Do as `answered`, with an empty list for nothing."""
         return await self.answered(attempt, [])
 
-    def _show(self, unshown: Unshown, shown: set[Path]) -> None:
+    def _show(self, unshown: UnopenedFiles, shown: set[Path]) -> None:
         """Open files in the servers, so that the next answer is right in them; add them to those that are open."""
         more = unshown.paths - shown
         shown |= more
@@ -453,7 +453,7 @@ async def ask_at(
     Raises:
         ToolError: there is no such place.
         NoAnswer: the answer is malformed.
-        StaleText, StaleLocation, Unshown: asking again may help; see `Question.persist`.
+        StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
     answer = await ask(asked, path, method, partial(pointer.params, more))
     return Reader(asked.server.tree, answer.encoding, answer.lines).locations(answer.result), answer

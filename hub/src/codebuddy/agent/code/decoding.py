@@ -33,7 +33,7 @@ class StaleLocation(Exception):
         self.path = path
 
 
-class Unshown(Exception):
+class UnopenedFiles(Exception):
     """The server must first be sent these files as open documents: it may count their byte order marks as columns.
 
     Some servers do in the first line of a file that they read from the disk; none does in an open document.
@@ -69,7 +69,7 @@ class Reader:
         Raises:
             Malformed: it is none of these.
             StaleLocation: a place is in a file that is gone.
-            Unshown: see `require_shown`.
+            UnopenedFiles: see `require_shown`.
         """
         if result is None:
             return []
@@ -109,10 +109,10 @@ class Reader:
         """Check the places given so far; call it after the last `place` and `name_in` of an answer.
 
         Raises:
-            Unshown: one is in the first line of a file with a byte order mark that is not an open document.
+            UnopenedFiles: one is in the first line of a file with a byte order mark that is not an open document.
         """
         if any(self._marked.values()):
-            raise Unshown(path for path, marked in self._marked.items() if marked)
+            raise UnopenedFiles(path for path, marked in self._marked.items() if marked)
 
     def name_in(self, uri: str, span: answers.Range, name: str) -> Location:
         """Give the place of a name in a range; the range if the name is not in it, or outside the project."""

@@ -523,7 +523,7 @@ class EditBasis:
 def tell(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
     """Open files in the server, so that both know their text; if they are too many, only announce them as changed.
 
-    Of too many, those with a byte order mark are opened: see `Unshown`.
+    Of too many, those with a byte order mark are opened: see `UnopenedFiles`.
     """
     config, tree = asked.server.config, asked.server.tree
     opened = [path for path in files if config.language_of(tree.relative(path))]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.process_tree import MARK, Family, memory_of, offer_to_oom, oom_kills
+from codebuddy.process_tree import FAMILY_VARIABLE, Family, memory_of, oom_kills, prefer_for_oom_kill
 
 _STDERR_LINES: Final = 40
 _STDERR_LINE_BYTES: Final = 400
@@ -78,14 +78,14 @@ class Process:
         if os.access(_SETPRIV, os.X_OK):
             argv = [_SETPRIV, "--pdeathsig", "KILL", "--", *argv]
         family = Family()
-        environment = {MARK: family.mark, **environment}
+        environment = {FAMILY_VARIABLE: family.mark, **environment}
         loop, pipe = asyncio.get_running_loop(), asyncio.subprocess.PIPE
         transport, protocol = await loop.subprocess_exec(
             _ExitProtocol, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
         process = cls(transport, protocol, family)
         family.add_root(process.pid)
-        offer_to_oom(process.pid)
+        prefer_for_oom_kill(process.pid)
         return process
 
     async def read_stderr(self, on_line: Callable[[str], None]) -> None:

@@ -14,7 +14,7 @@ from codebuddy.agent.lsp.readiness import Report, ServerState
 from codebuddy.agent.lsp.server import LanguageServer, Patience
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
-from codebuddy.process_tree import end_orphans
+from codebuddy.process_tree import kill_orphans
 from codebuddy.schemas.server_description import Feature
 from codebuddy.tool import ToolError
 
@@ -105,7 +105,7 @@ class LanguageServers:
         """Run the servers and the watcher until cancelled; before, end servers that earlier agents left behind."""
         if not self._servers:
             return
-        await asyncio.to_thread(end_orphans)
+        await asyncio.to_thread(kill_orphans)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._watcher.run(self.freshen), name="file watch")

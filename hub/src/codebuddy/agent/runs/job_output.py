@@ -13,7 +13,7 @@ from codebuddy.agent.runs.output import Piece, excerpt_of
 from codebuddy.agent.runs.runs import Run
 from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.search import SearchPattern, compile_search
-from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, StretchOf
+from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, OutputStream
 
 _POSITION: TypeAdapter[int] = TypeAdapter(int)
 _POLL_SECONDS: Final = 0.05
@@ -115,14 +115,14 @@ class _Line(NamedTuple):
     """A line of output."""
 
     start: int
-    stream: StretchOf
+    stream: OutputStream
     text: bytes
     next_start: int  # where a later search continues so that it misses no line of the other stream
 
 
 def _lines(pieces: Iterator[tuple[int, Piece]], start: int, ended: bool) -> Iterator[_Line]:
     """Give the lines from a position on; one without an end only when the run has ended."""
-    partial: dict[StretchOf, tuple[int, bytes]] = {}
+    partial: dict[OutputStream, tuple[int, bytes]] = {}
     for at, (stream, data) in pieces:
         if at + len(data) <= start:
             continue

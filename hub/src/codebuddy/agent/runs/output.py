@@ -21,7 +21,7 @@ from typing import BinaryIO, Final, NamedTuple
 import anyio
 
 from codebuddy.agent.runs.process import Stream
-from codebuddy.schemas.runs import Stretch, StretchOf
+from codebuddy.schemas.runs import OutputSegment, OutputStream
 from codebuddy.text_safety import label_lines
 from codebuddy.tool import Progress
 
@@ -34,7 +34,7 @@ _SMALL_PIECE: Final = 2048  # bytes
 _FLUSH_BYTES: Final = 256 * 1024
 
 _FRAME: Final = struct.Struct(">cI")
-_MARKS: Final[dict[StretchOf, bytes]] = {"stdout": b"o", "stderr": b"e"}
+_MARKS: Final[dict[OutputStream, bytes]] = {"stdout": b"o", "stderr": b"e"}
 _STREAMS: Final = {mark: stream for stream, mark in _MARKS.items()}
 _MAX_FRAME: Final = 16 * 1024 * 1024
 _MAX_FILE: Final = 16 * SEGMENT_BYTES  # where the stream changes with each byte, there is a frame for each
@@ -70,7 +70,7 @@ def open_file(path: Path, max_bytes: int | None = None) -> BinaryIO:
 class Piece(NamedTuple):
     """Some bytes of output, and their stream."""
 
-    stream: StretchOf
+    stream: OutputStream
     data: bytes
 
 
@@ -78,7 +78,7 @@ class Excerpt(NamedTuple):
     """Output as text, and the streams that its segments are from."""
 
     text: str
-    streams: list[Stretch]
+    streams: list[OutputSegment]
 
 
 class OutputBuffer:
@@ -93,7 +93,7 @@ class OutputBuffer:
         self.total = 0  # bytes printed so far
         self.omitted = 0  # bytes that were dropped
 
-    def add(self, stream: StretchOf, data: bytes) -> None:
+    def add(self, stream: OutputStream, data: bytes) -> None:
         """Take the next output."""
         self.total += len(data)
         if self._head_room > 0:
@@ -161,7 +161,7 @@ def excerpt_of(pieces: Iterable[Piece]) -> Excerpt:
     A character whose bytes are separated by another stream's output is put where its second half comes.
     """
     texts: list[str] = []
-    streams: list[Stretch] = []
+    streams: list[OutputSegment] = []
     for stream, text in _decode(pieces):
         if not text:
             continue
@@ -169,14 +169,14 @@ def excerpt_of(pieces: Iterable[Piece]) -> Excerpt:
         if streams and streams[-1].stream == stream:
             streams[-1].characters += len(text)
         elif len(streams) >= _MAX_STREAM_CHANGES and "omitted" not in (stream, streams[-1].stream):
-            streams[-1] = Stretch(stream="mixed", characters=streams[-1].characters + len(text))
+            streams[-1] = OutputSegment(stream="mixed", characters=streams[-1].characters + len(text))
         else:
-            streams.append(Stretch(stream=stream, characters=len(text)))
+            streams.append(OutputSegment(stream=stream, characters=len(text)))
     return Excerpt("".join(texts), streams)
 
 
-def _decode(pieces: Iterable[Piece]) -> Iterator[tuple[StretchOf, str]]:
-    decoders: dict[StretchOf, codecs.IncrementalDecoder] = {}
+def _decode(pieces: Iterable[Piece]) -> Iterator[tuple[OutputStream, str]]:
+    decoders: dict[OutputStream, codecs.IncrementalDecoder] = {}
     for stream, data in pieces:
         if stream == "omitted":
             decoders.clear()  # drops a character that the gap cuts, which is not to look broken
@@ -317,7 +317,7 @@ class Transcript:
         """Bytes that are kept on disk."""
         return sum(segment.size for segment in self._store.segments)
 
-    async def add(self, stream: StretchOf, data: bytes) -> None:
+    async def add(self, stream: OutputStream, data: bytes) -> None:
         """Take the next output."""
         self.total += len(data)
         if self.problem is not None:
@@ -413,7 +413,7 @@ def _read_page(snapshot: Iterator[tuple[int, Piece]], start: int, max_bytes: int
     return Page(pieces, begin if begin is not None else start, end)
 
 
-class OutputTeller:
+class ProgressReporter:
     """Reports output as progress, with the number of bytes so far; lines of standard error are labelled."""
 
     def __init__(self, progress: Progress) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import codebuddy
 from codebuddy.agent.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
-from codebuddy.process_tree import MARK, Family
+from codebuddy.process_tree import FAMILY_VARIABLE, Family
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
@@ -268,7 +268,7 @@ class _SupervisedProcess:
             ours.close()
             raise
         try:
-            environment = {**program.environment, MARK: family.mark}
+            environment = {**program.environment, FAMILY_VARIABLE: family.mark}
             writer.write(pack_request(list(program.argv), str(program.cwd), environment))
             await writer.drain()
             answer = _parse_message(await reader.readline())

@@ -166,7 +166,7 @@ _MAX_ARGV: Final = 2000
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """What is to be run."""
 
     program: Program
@@ -332,7 +332,7 @@ _CLOSE_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
-class Watcher:
+class RunObserver:
     """Observes a run."""
 
     on_output: OnOutput
@@ -372,7 +372,7 @@ class Runs:
             self._runs[run.job_id] = run
         self._forget_oldest()
 
-    async def foreground(self, request: Order, observer: Watcher) -> Run:
+    async def foreground(self, request: RunRequest, observer: RunObserver) -> Run:
         """Run to the end. When the caller is cancelled, the run is ended first."""
         run = self._add(request)
         task = self._start(run, request, observer)
@@ -384,7 +384,7 @@ class Runs:
             raise
         return run
 
-    def background(self, request: Order, observer: Watcher) -> Run:
+    def background(self, request: RunRequest, observer: RunObserver) -> Run:
         """Start a job.
 
         Raises:
@@ -441,7 +441,7 @@ class Runs:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         self.fork_server.close()
 
-    def _add(self, request: Order) -> Run:
+    def _add(self, request: RunRequest) -> Run:
         key = secrets.token_hex(6)
         run = Run(
             job_id=f"{self._project}:{key}",
@@ -457,11 +457,11 @@ class Runs:
     def _directory_of(self, run: Run) -> Path:
         return self._directory / run.job_id.rpartition(":")[2]
 
-    def _start(self, run: Run, request: Order, observer: Watcher) -> asyncio.Task[None]:
+    def _start(self, run: Run, request: RunRequest, observer: RunObserver) -> asyncio.Task[None]:
         task = self._tasks[run.job_id] = asyncio.create_task(self._execute(run, request, observer))
         return task
 
-    async def _execute(self, run: Run, request: Order, observer: Watcher) -> None:
+    async def _execute(self, run: Run, request: RunRequest, observer: RunObserver) -> None:
         async def on_output(stream: Stream, data: bytes) -> None:
             await run.transcript.add(stream, data)
             await observer.on_output(stream, data)
@@ -485,7 +485,7 @@ class Runs:
             self._tasks.pop(run.job_id, None)
             self._forget_oldest()
 
-    async def _run_to_end(self, run: Run, request: Order, on_output: OnOutput) -> RunEnd:
+    async def _run_to_end(self, run: Run, request: RunRequest, on_output: OnOutput) -> RunEnd:
         kills, alone = oom_kills(), self._active == 0
         self._active += 1
         try:
@@ -552,7 +552,7 @@ def _end_reason(ended: ProcessEnd, *, oom_killed: bool, alone: bool) -> EndReaso
     return "signaled" if ended.signal is not None else "exited"
 
 
-def _end_message(reason: EndReason, request: Order) -> str | None:
+def _end_message(reason: EndReason, request: RunRequest) -> str | None:
     match reason:
         case "oom":
             limit = f" within the project's limit of {most / 2**20:.0f} MiB" if (most := memory_limit()) else ""

@@ -238,7 +238,7 @@ def _missing_allowed() -> Iterator[None]:
             raise
 
 
-class Images:
+class DiskView:
     """A read-only view of the projects. Files of more than `max_file_bytes` are not read.
 
     All methods raise `ToolError` when a path leads out of its project or cannot be read.

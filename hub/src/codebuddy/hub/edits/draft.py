@@ -13,7 +13,7 @@ from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import apply_range_edits, decode, encode, encode_like
 from codebuddy.files.walking import MAX_FILE_BYTES
-from codebuddy.hub.edits.disk_view import ABSENT, Images, Node
+from codebuddy.hub.edits.disk_view import ABSENT, DiskView, Node
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError
 
@@ -94,7 +94,7 @@ class Draft:
     """
 
     def __init__(self, workspaces: Workspaces, max_file_bytes: int = MAX_FILE_BYTES) -> None:
-        self._view = Images(workspaces, max_file_bytes)
+        self._view = DiskView(workspaces, max_file_bytes)
         self._max_bytes = max_file_bytes
         self._changes: dict[WorkspacePath, Change] = {}  # by target
         self._gone: set[WorkspacePath] = set()
@@ -407,7 +407,7 @@ def edited(change: Callable[[str], str]) -> Rewrite:
     return rewrite
 
 
-def draft_text(
+def draft_rewrite(
     draft: Draft, path: WorkspacePath, rewrite: Rewrite, expected_hash: str | None = None, mode: int | None = None
 ) -> Drafted:
     """Rewrite a file; otherwise as `Draft.write`."""
@@ -434,10 +434,10 @@ def draft_change(draft: Draft, change: FileChange) -> None:
     path = WorkspacePath.parse(change.path)
     if change.edits is not None:
         edits = change.edits
-        draft_text(draft, path, edited(lambda text: apply_range_edits(text, edits)), change.expected_hash)
+        draft_rewrite(draft, path, edited(lambda text: apply_range_edits(text, edits)), change.expected_hash)
     elif change.content is not None:
         if not change.ignore_if_exists or draft.find(path) is None:
-            draft_text(draft, path, written(change.content), change.expected_hash)
+            draft_rewrite(draft, path, written(change.content), change.expected_hash)
     elif change.move_to is not None:
         target = WorkspacePath.parse(change.move_to)
         if not change.ignore_if_exists or change.overwrite or draft.find(target) is None:

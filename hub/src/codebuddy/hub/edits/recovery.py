@@ -12,7 +12,7 @@ from typing import Any
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.hub.edits import disk
-from codebuddy.hub.edits.disk_view import MAX_ENTRIES, NOWHERE, DirectoryEntry, Images, spare_name
+from codebuddy.hub.edits.disk_view import MAX_ENTRIES, NOWHERE, DirectoryEntry, DiskView, spare_name
 from codebuddy.hub.edits.draft import Change, Plan
 from codebuddy.hub.edits.journal import Contents, Entry, Journal, read_change, read_path, read_step
 from codebuddy.hub.edits.steps import Move, RevertIncomplete, Step, revert_all
@@ -236,7 +236,7 @@ def _changes(document: Any, contents: Contents | None) -> list[Change]:
     return [read_change(raw, contents) for raw in document["changes"]] if isinstance(document, dict) else []
 
 
-def undo_plan(journal: Journal, entry: Entry, view: Images, subject: str) -> Plan:
+def undo_plan(journal: Journal, entry: Entry, view: DiskView, subject: str) -> Plan:
     """Plan the undoing of an edit, which expects everything as that edit left it.
 
     Directories that were only created as parents of something stay if they hold something else now.
@@ -255,7 +255,7 @@ def undo_plan(journal: Journal, entry: Entry, view: Images, subject: str) -> Pla
     return Plan(tuple(sorted(kept, key=lambda change: change.path)), "undo_edit", subject, entry.id)
 
 
-def _holds_more(view: Images, directory: WorkspacePath, leaving: set[WorkspacePath | None]) -> bool:
+def _holds_more(view: DiskView, directory: WorkspacePath, leaving: set[WorkspacePath | None]) -> bool:
     """Say whether a directory holds something that does not leave it."""
     try:
         below = view.below(directory, len(leaving) + MAX_ENTRIES)

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from codebuddy.configuration import JournalLimits
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import TextEdit, apply_edits
-from codebuddy.hub.edits.disk_view import Images
+from codebuddy.hub.edits.disk_view import DiskView
 from codebuddy.hub.edits.draft import (
     Change,
     Draft,
@@ -20,7 +20,7 @@ from codebuddy.hub.edits.draft import (
     Plan,
     Rewrite,
     draft_change,
-    draft_text,
+    draft_rewrite,
     edited,
     paths_of,
     written,
@@ -90,7 +90,7 @@ class _EditTools:
         made = await self._editor.draft(
             call,
             tool,
-            lambda draft: draft_text(draft, path, rewrite, arguments.expected_hash, mode),
+            lambda draft: draft_rewrite(draft, path, rewrite, arguments.expected_hash, mode),
             preview=arguments.preview,
             diagnostics=arguments.diagnostics,
             attempts=_attempts(arguments.expected_hash),
@@ -248,7 +248,7 @@ class _History:
         names them. An undo is an edit too, and can be undone.
         """
         edit = arguments.edit_id
-        images = Images(self._workspaces, self._editor.engine.max_file_bytes)
+        images = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
 
         def plan() -> tuple[Plan, None]:
             return undo_plan(self._journal, self._undoable(call, edit), images, call.principal.subject), None

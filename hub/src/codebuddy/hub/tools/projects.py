@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from codebuddy.hub.health import Fleet
+from codebuddy.hub.health import FleetHealth
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.routing import ask_projects
 from codebuddy.schemas.code import RestartArguments, ServerStates
@@ -48,7 +48,7 @@ class ProjectList(Result):
         )
 
 
-def project_tools(fleet: Fleet) -> list[Tool[Any]]:
+def project_tools(fleet: FleetHealth) -> list[Tool[Any]]:
     """Make ``list_projects``."""
 
     async def list_projects(call: Call, arguments: ListProjectsArguments) -> ProjectList:

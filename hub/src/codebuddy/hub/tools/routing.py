@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from codebuddy.hub.spokes import Links, ask_each, ask_spoke, together
+from codebuddy.hub.spokes import Links, ask_each, ask_spoke, combined_progress
 from codebuddy.schemas.code import CodeResult, paths_in
 from codebuddy.tool import Call, ToolError
 
@@ -65,7 +65,7 @@ async def ask_projects(
     Returns:
         Project → its answer, or why there is none; in the order of ``sent``.
     """
-    reports = together(call.progress, sent)
+    reports = combined_progress(call.progress, sent)
 
     async def ask(project: str) -> R:
         answer = await ask_spoke(
