@@ -30,7 +30,7 @@ _CODECS: dict[Encoding, tuple[bytes, str]] = {
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # The line breaks of the Language Server Protocol (3.17, "Text Documents"); str.splitlines() knows many more.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-_BREAK = re.compile(r"\r\n|\n|\r")
+LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
@@ -129,7 +129,7 @@ def fit_line_breaks(new: str, content: str, at: int) -> str:
     """
     if "\r" in new or "\n" not in new or "\r" not in content:
         return new
-    after = _BREAK.search(content, at)
+    after = LINE_BREAK.search(content, at)
     if after is not None:
         return new.replace("\n", after[0])
     end = max(content.rfind("\n", 0, at), content.rfind("\r", 0, at)) + 1
@@ -234,7 +234,7 @@ def _occurrences(content: str, old: str, name: str) -> list[tuple[int, int]]:
 def _without_carriage_returns(content: str) -> tuple[str, list[int]]:
     """Turn every break into LF; with it come the plain offsets after which one more real character was dropped."""
     shifts = [found.start() + 1 - index for index, found in enumerate(re.finditer("\r\n", content))]
-    return _BREAK.sub("\n", content), shifts
+    return LINE_BREAK.sub("\n", content), shifts
 
 
 def _real(offset: int, shifts: list[int]) -> int:
@@ -242,7 +242,7 @@ def _real(offset: int, shifts: list[int]) -> int:
 
 
 def _line_at(content: str, offset: int) -> int:
-    return 1 + sum(1 for _ in _BREAK.finditer(content, 0, offset))
+    return 1 + sum(1 for _ in LINE_BREAK.finditer(content, 0, offset))
 
 
 def _hint(content: str, old: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +23,7 @@ from codebuddy.agent.lsp.server import LanguageServer
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
+from codebuddy.files.search import search_word
 from codebuddy.schemas.code import Location, Place, Reason
 from codebuddy.tool import ToolError
 
@@ -391,6 +391,8 @@ async def choose_of(serving: Sequence[LanguageServer], method: str, deadline: fl
 
 
 _READ_AT_ONCE: Final = 50
+# Problems of a file that is gone, or that was searched though it is not UTF-8.
+_HARMLESS: Final = ("not_found", "binary_file", "unsupported_encoding")
 
 
 class Looked(NamedTuple):
@@ -409,35 +411,42 @@ class Looked(NamedTuple):
     cut: str | None = None
 
 
-async def look_for_word(tree: Tree, word: str, wanted: Callable[[str], bool]) -> AsyncIterator[Looked]:
+async def look_for_word(
+    tree: Tree,
+    word: str,
+    wanted: Callable[[str], bool],
+    *,
+    include_ignored: bool = False,
+    include_tool_directories: bool = False,
+) -> AsyncIterator[Looked]:
     """Look for a word in the files of a project, some at a time: whoever has enough stops.
 
     Args:
         tree: the project.
         word: the word; nothing that can belong to a word stands beside it.
         wanted: whether a file is looked at, by its path in the project.
+        include_ignored: see `Tree.entries`.
+        include_tool_directories: see `Tree.entries`.
     """
-    pattern = re.compile(rb"(?<!\w)" + re.escape(word.encode("utf-8", "replace")) + rb"(?!\w)")
     cut: list[str] = []
-    walk = tree.files(wanted, cut=cut.append)
-    while some := await asyncio.to_thread(lambda: list(islice(walk, _READ_AT_ONCE))):
-        yield await asyncio.to_thread(partial(_look, tree, some, pattern))
+    entries = tree.entries(
+        wanted,
+        cut=cut.append,
+        include_ignored=include_ignored,
+        include_tool_directories=include_tool_directories,
+    )
+    searched = search_word(tree.project, entries, word, most=1)
+    while some := await asyncio.to_thread(lambda: list(islice(searched, _READ_AT_ONCE))):
+        found, refused = list[Path](), list[tuple[Path, ToolError]]()
+        for file in some:
+            path = tree.root.joinpath(*file.path.parts)
+            if file.places:
+                found.append(path)
+            elif file.problem is not None and file.problem.code not in _HARMLESS:
+                refused.append((path, file.problem))
+        yield Looked(len(some), found, refused)
     if cut:
         yield Looked(0, [], [], cut[0])
-
-
-def _look(tree: Tree, paths: list[Path], pattern: re.Pattern[bytes]) -> Looked:
-    found, refused = list[Path](), list[tuple[Path, ToolError]]()
-    for path in paths:
-        try:
-            data, _ = tree.read(path)
-        except ToolError as error:
-            if error.code != "not_found":
-                refused.append((path, error))
-            continue
-        if pattern.search(data):
-            found.append(path)
-    return Looked(len(paths), found, refused)
 
 
 _MISSING = "so it may not have found all."
@@ -460,7 +469,10 @@ async def beyond_limits(asked: Asked, word: str | None) -> Answer | None:
         why = f"{name} looks closely at {parsed} files only, and {word!r} stands in more, {_MISSING}"
     files = found = 0
     async for looked in look_for_word(
-        asked.server.tree, word or "", lambda path: asked.server.config.language_of(path) is not None
+        asked.server.tree,
+        word or "",
+        lambda path: asked.server.config.language_of(path) is not None,
+        include_ignored=True,  # servers know nothing of .gitignore
     ):
         files, found = files + looked.files, found + len(looked.found)
         if looked.cut is not None:

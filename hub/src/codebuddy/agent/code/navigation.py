@@ -193,13 +193,18 @@ class _Search:
 
     async def candidates(self) -> list[_Candidate]:
         """Give the symbols with the name: those that have no other path, or else all."""
-        files = await self._files()
+        found = await self._of_files(await self._files())
+        if not found:  # perhaps it is declared in generated code, which a .gitignore hides
+            found = await self._of_files(await self._files(include_ignored=True))
+        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
+        return exact or found
+
+    async def _of_files(self, files: list[Path]) -> list[_Candidate]:
         found: list[_Candidate] = []
         for start in range(0, len(files), _AT_ONCE):
             for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
                 found += some
-        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
-        return exact or found
+        return found
 
     async def use(self, candidates: list[_Candidate], declared: bool) -> None:
         """Add the references of some symbols, each once.
@@ -225,15 +230,19 @@ class _Search:
             self.references = sorted_unique([*self.references, *used])
             self.symbols.append(symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
-    async def _files(self) -> list[Path]:
-        """Give the files with the name in them, as many as are looked at."""
+    async def _files(self, *, include_ignored: bool = False) -> list[Path]:
+        """Give the files with the name in them, as many as are looked at: those that `search_text` sees, or all."""
         servers = self._question.servers
         if not servers.for_project("navigation"):
             self.note(Answer(None, reason="unsupported", message="No language server is declared for navigation."))
         root = servers.tree.root
         files: list[Path] = []
         async for looked in look_for_word(
-            servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
+            servers.tree,
+            self._parts[-1],
+            lambda path: servers.server_for(root / path) is not None,
+            include_ignored=include_ignored,
+            include_tool_directories=not include_ignored,
         ):
             files += looked.found
             if looked.cut is not None:
