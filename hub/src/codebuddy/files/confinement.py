@@ -238,7 +238,7 @@ def open_resolved(directory: int, path: str, flags: int) -> int:
     beneath the directory, so a link that is swapped in between leads nowhere else.
 
     Raises:
-        OSError, ToolError: as the default opener.
+        OSError: as `openat2_beneath`, or ``ELOOP`` where the default opener is `open_without_links`.
     """
     opener = default_opener()
     try:
@@ -250,7 +250,10 @@ def open_resolved(directory: int, path: str, flags: int) -> int:
         inside = os.path.relpath(os.path.realpath(os.path.join(root, path)), root)
         if inside.split("/")[0] == "..":
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path) from error
-        return opener(directory, inside, flags)
+        try:
+            return opener(directory, inside, flags)
+        except ToolError:  # a link that realpath could not resolve, or that was put there since
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
 
 
 def _link_target(name: str, directory: int) -> str | None:
