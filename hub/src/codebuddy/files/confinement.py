@@ -284,10 +284,16 @@ _MAX_LINKS = 40  # as the kernel's own limit
 
 @dataclass(frozen=True)
 class Place:
-    """A directory entry to be written: an open parent directory, and a name in it that is not a link."""
+    """A directory entry: an open parent directory, and a name in it. The caller closes the directory, or uses with."""
 
     directory: int
     name: str
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.directory)
 
     def stat(self) -> os.stat_result | None:
         """Return the status of the entry itself, following no link; None if there is nothing."""
@@ -366,40 +372,22 @@ class ProjectRoot:
         finally:
             os.close(fd)
 
-    @contextmanager
-    def place(self, path: WorkspacePath) -> Iterator[Place]:
+    def place(self, path: WorkspacePath) -> Place:
         """Find the entry to write to: a link at the end is followed, so that its target is replaced.
 
         Raises:
             ToolError: ``not_found`` when the parent directory is missing, ``is_a_directory`` for the root,
                 ``outside_project``.
         """
-        place = self.open_place(path)
-        try:
-            yield place
-        finally:
-            os.close(place.directory)
-
-    def open_place(self, path: WorkspacePath) -> Place:
-        """Find the same entry as `place`; the caller closes its directory."""
         with about(path):
             return self._find(path.relative)
 
-    @contextmanager
-    def entry(self, path: WorkspacePath) -> Iterator[Place]:
+    def entry(self, path: WorkspacePath) -> Place:
         """Find the entry that a path names, even if it is a link or does not exist yet; links before it are followed.
 
         Raises:
             ToolError: as `place`.
         """
-        place = self.open_entry(path)
-        try:
-            yield place
-        finally:
-            os.close(place.directory)
-
-    def open_entry(self, path: WorkspacePath) -> Place:
-        """Find the same entry as `entry`; the caller closes its directory."""
         with about(path):
             if not path.parts:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

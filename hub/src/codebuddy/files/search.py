@@ -28,6 +28,7 @@ _MAX_PROGRAM = 50_000
 _MAX_WINDOW = 64 * 1024
 _MAX_ALTERNATIVES = 256
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_GLOB_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
 
 
@@ -120,10 +121,7 @@ class Glob:
 
     def matches(self, project: str, relative: str) -> bool:
         """Say whether a path matches, with or without the project's id before it."""
-        return (
-            self.compiled.fullmatch(relative) is not None
-            or self.compiled.fullmatch(f"{project}/{relative}") is not None
-        )
+        return any(self.compiled.fullmatch(path) is not None for path in (relative, f"{project}/{relative}"))
 
 
 @lru_cache(maxsize=128)
@@ -140,11 +138,9 @@ def compile_glob(pattern: str) -> Glob:
         anchored = f"**/{anchored}"
     if anchored.endswith("/"):
         anchored += "**"
-    alternatives = [_glob_to_regex(plain) for plain in _expand_braces(anchored)]
+    alternatives = "|".join(f"(?:{_glob_to_regex(plain)})" for plain in _expand_braces(anchored))
     try:
-        return Glob(
-            re2.compile("|".join(f"(?:{one})" for one in alternatives), _options(dot_nl=True, never_capture=True))
-        )
+        return Glob(re2.compile(alternatives, _options(dot_nl=True, never_capture=True)))
     except (re2.error, UnicodeEncodeError):
         raise ToolError(
             "invalid_pattern", f"{pattern!r} is not a glob; write one like 'src/**/*.ts' or '*.py'."
@@ -166,22 +162,14 @@ def _expand_braces(pattern: str) -> list[str]:
 
 
 def _glob_to_regex(pattern: str) -> str:
-    pieces = []
-    for piece in _GLOB_PIECE.findall(pattern):
-        if piece == "**/":
-            pieces.append("(?:.*/)?")
-        elif piece == "**":
-            pieces.append(".*")
-        elif piece == "*":
-            pieces.append("[^/]*")
-        elif piece == "?":
-            pieces.append("[^/]")
-        elif len(piece) > 2 and piece[0] == "[":
-            inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
-            pieces.append(f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]")
-        else:
-            pieces.append(re2.escape(piece))
-    return "".join(pieces)
+    return "".join(map(_piece_to_regex, _GLOB_PIECE.findall(pattern)))
+
+
+def _piece_to_regex(piece: str) -> str:
+    if len(piece) > 2 and piece[0] == "[":
+        inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
+        return f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]"
+    return _GLOB_WILDCARDS.get(piece) or str(re2.escape(piece))
 
 
 _LINE_CHARS = 400  # most of a line in an answer; minified files have lines of megabytes
@@ -354,11 +342,7 @@ def list_directory(
     after: Position,
     include_ignored: bool = False,
 ) -> Page[Listed]:
-    """List a directory, to a depth.
-
-    Raises:
-        ToolError: ``not_found``, ``not_a_directory``, ``outside_project``, ...
-    """
+    """List a directory to a depth; raise ToolError as `ProjectRoot.directory`."""
     walk = Walk(root, path, bounds, max_depth=depth, after=after.parts, include_ignored=include_ignored)
     return _collect(walk, path.project, limit, lambda entry, name: Listed(name, entry.kind, entry.size()))
 

@@ -452,7 +452,7 @@ def _any_file(server: LanguageServer) -> Path | None:
     for path in reversed(connection.documents.paths() if connection else []):
         if server.tree.stamp(path) is not None:
             return path
-    return next(server.tree.files(lambda path: server.config.language_of(path) is not None), None)
+    return server.tree.any_file(lambda path: server.config.language_of(path) is not None)
 
 
 async def _exchange(asked: Asked, query: str, connection: Connection, document: Document) -> list[dict[str, Any]]:

@@ -214,6 +214,13 @@ class Tree:
         for entry in self.entries(wanted, below, cut):
             yield self.root.joinpath(*entry.parts)
 
+    def any_file(self, wanted: Callable[[str], bool]) -> Path | None:
+        """Return the first wanted file of the walk; one that ignore rules hide only if there is no other."""
+        for include_ignored in (False, True):
+            for entry in self.entries(wanted, include_ignored=include_ignored):
+                return self.root.joinpath(*entry.parts)
+        return None
+
     def entries(
         self,
         wanted: Callable[[str], bool],

@@ -328,7 +328,7 @@ class Images:
         """
         root = self._workspaces.root(path.project)
         try:
-            place = root.open_place(path)
+            place = root.place(path)
         except ToolError as error:
             if error.code != "not_found":
                 raise
