@@ -34,7 +34,7 @@ _GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
 
 def _options(**values: bool) -> Any:
     options = re2.Options()
-    options.log_errors = False  # the hub's stderr is not the place for a client's typing errors
+    options.log_errors = False  # a client's typing errors do not belong into the log
     options.max_mem = 32 * 1024 * 1024
     for name, value in values.items():
         setattr(options, name, value)
@@ -50,9 +50,9 @@ class SearchPattern:
     literal: bool
 
     def spans(self, data: bytes, start: int = 0) -> Iterator[tuple[int, int] | None]:
-        """Give the (start, end) of each match from an offset on, as they are found.
+        """Yield the (start, end) of each match from an offset on.
 
-        Between stretches of text it gives None, so that the caller can check the deadline.
+        Between stretches of text it yields None, so that the caller can check the deadline.
 
         Raises:
             ToolError: ``too_costly``: the pattern is too complex for a line, or a file, of this length.
@@ -496,7 +496,7 @@ class WordFile:
 
     Args:
         hash: of its content.
-        places: where the word stands in it.
+        places: where the word occurs in it.
         problem: why it cannot be read, or is no text that can be edited.
     """
 
@@ -524,7 +524,7 @@ def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
     if walk.reason is not None:
         code = "timed_out" if walk.reason == "timed_out" else "too_many_matches"
         raise ToolError(
-            code, f"The word {word!r} stands in more places of {root.project} than can be looked at.", root.project
+            code, f"The word {word!r} occurs in too many places of {root.project} to examine them all.", root.project
         )
     return found
 
@@ -532,13 +532,13 @@ def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
 def search_word(
     project: str, entries: Iterable[Entry], word: str, *, letters: str = r"\w", most: int = _MAX_PLACES + 1
 ) -> Iterator[WordFile]:
-    """Search files for a word, and give each file, also one without it; what is not a file is passed over.
+    """Search files for a word, and yield each file, even one without it; entries that are not files are passed over.
 
     Args:
         project: id of the project that the entries belong to.
         entries: what to search; each is read before the next one is asked for.
         word: the word; when it is empty, no file is read.
-        letters: what may not stand beside the word, as in a set of a regular expression.
+        letters: what may not be next to the word, as in a character set of a regular expression.
         most: places given of each file.
     """
     pattern = re.compile(rf"(?<![{letters}]){re.escape(word)}(?![{letters}])")

@@ -197,7 +197,7 @@ def _apply(content: str, edit: TextEdit, name: str) -> str:
 
 
 def _find(content: str, old: str, name: str) -> list[tuple[int, int]]:
-    """Give the (start, end) of every occurrence."""
+    """Return the (start, end) of every occurrence."""
     if "\r" in old or "\r" not in content or "\n" not in old:
         return _occurrences(content, old, name)
     plain, shifts = _without_carriage_returns(content)

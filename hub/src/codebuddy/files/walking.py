@@ -56,8 +56,10 @@ def read_limited(fd: int, limit: int) -> bytes:
         ToolError: ``too_large``: it has more than ``limit`` bytes.
     """
     size = os.fstat(fd).st_size
-    chunks: list[bytes] = []
-    got = 0
+    chunks = [os.read(fd, size + 1)] if size <= limit else []
+    got = sum(map(len, chunks))
+    if chunks and got == size:
+        return chunks[0]  # nearly always: one read is enough
     while size <= limit and got <= limit:
         chunk = os.read(fd, min(_CHUNK, limit + 1 - got))
         if not chunk:
@@ -117,7 +119,7 @@ def read_excerpt(
 def _range(start: int | None, end: int | None, total: int) -> tuple[int, int]:
     first, last = start or 1, total if end is None else min(end, total)
     if first > max(total, 1):
-        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is behind its end.")
+        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is after its end.")
     if end is not None and end < first:
         raise ToolError("invalid_range", f"end_line {end} is before start_line {first}.")
     return first, last
@@ -308,7 +310,7 @@ class Walk:
         self.reason: StopReason | None = None
 
     def entries(self) -> Generator[Entry, None, None]:
-        """Give the entries; close the generator to end the walk early.
+        """Yield the entries; close the generator to end the walk early.
 
         Raises:
             ToolError: the start is no directory inside the project.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.agent.lsp.tree import MAX_FILE, Tree, uri_of
+from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.files import confinement
+from codebuddy.files.walking import MAX_FILE_BYTES
 from codebuddy.tool import ToolError
 
 
@@ -108,7 +109,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
 
 def test_a_huge_file_is_refused(root: Path) -> None:
     with (root / "huge.py").open("wb") as file:
-        file.truncate(MAX_FILE + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(ToolError) as refused:
         Tree("p", root).read(root.resolve() / "huge.py")
     assert refused.value.code == "too_large"

@@ -19,10 +19,9 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from codebuddy.agent.lsp.positions import decode_text, split_lines
 from codebuddy.files.confinement import READ_FLAGS, Workspaces, open_resolved
 from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
-from codebuddy.files.walking import Bounds, Entry, Walk
+from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, Walk, read_limited
 from codebuddy.tool import ToolError
 
-MAX_FILE: Final = 4 * 1024 * 1024
 MAX_ENTRIES: Final = 200_000
 
 # The same few files are named in question after question; a very long name is not remembered.
@@ -155,9 +154,7 @@ class Tree:
                 status = os.fstat(descriptor)
                 if not stat.S_ISREG(status.st_mode):
                     raise ToolError("not_a_file", "This is not a regular file.")
-                if status.st_size > MAX_FILE:
-                    raise ToolError("too_large", f"The file is larger than {MAX_FILE} bytes.")
-                return _read_whole(descriptor, status.st_size), _stamp(status)
+                return read_limited(descriptor, MAX_FILE_BYTES), _stamp(status)
             finally:
                 os.close(descriptor)
         except OSError as error:  # a disk or a network file system may fail at the reading only
@@ -169,11 +166,7 @@ class Tree:
             raise
 
     def lines(self, path: Path) -> list[str]:
-        """Return the lines that a file has now; do not change the list.
-
-        Raises:
-            ToolError: as `read`.
-        """
+        """Return the lines that a file has now; do not change the list. Raises as `read`."""
         return self._line_cache.get(path).lines
 
     def begins_with_mark(self, path: Path) -> bool:
@@ -183,7 +176,8 @@ class Tree:
         except ToolError:
             return False
 
-    # The next two are not confined: no content crosses, they only tell whether something is there and has changed.
+    # The next two follow links out of the project: they reveal no content, only whether something exists or changed,
+    # and `stamp` runs for every open document before each question, in a quarter of the time of a confined open.
 
     def stamp(self, path: Path) -> Stamp | None:
         """Return the present stamp of a file; None when it is gone."""
@@ -202,15 +196,7 @@ class Tree:
         below: Path | None = None,
         cut: Callable[[str], None] | None = None,
     ) -> Iterator[Path]:
-        """Walk the regular files that no ignore rule hides, without `IGNORED_DIRECTORIES`.
-
-        A directory's files come before what is in its directories, each in the order of their names.
-
-        Args:
-            wanted: says whether a path, relative to the project, is wanted.
-            below: a directory; by default the whole project.
-            cut: called with a sentence when the walk ends before it has seen everything.
-        """
+        """Yield the paths of `entries`."""
         for entry in self.entries(wanted, below, cut):
             yield self.root.joinpath(*entry.parts)
 
@@ -230,15 +216,17 @@ class Tree:
         include_ignored: bool = False,
         include_tool_directories: bool = False,
     ) -> Iterator[Entry]:
-        """Walk as `files` does, and give entries.
+        """Walk the regular files that no ignore rule hides, without `IGNORED_DIRECTORIES`.
+
+        A directory's files come before what is in its directories, each in the order of their names.
 
         Args:
-            wanted: as for `files`.
-            below: as for `files`.
-            cut: as for `files`.
+            wanted: says whether a path, relative to the project, is wanted.
+            below: a directory; by default the whole project.
+            cut: called with a sentence when the walk ends before it has seen everything.
             include_ignored: do not apply ignore rules.
-            include_tool_directories: at the end, go through the `IGNORED_DIRECTORIES` too, so that the walk sees what
-                the hub's searches see. At the end, because they may have more files than are looked at.
+            include_tool_directories: at the end, walk the `IGNORED_DIRECTORIES` too, so that this sees all that the
+                hub's searches see. At the end, because they may have more files than `MAX_ENTRIES`.
         """
         starts, visited = [Path() if below is None else below.relative_to(self.root)], 0
         for start in starts:
@@ -261,7 +249,7 @@ class Tree:
             visited += walk.visited
             if walk.reason is not None:
                 if cut is not None:
-                    cut(f"Of this project only {MAX_ENTRIES} files and directories were looked at; it has more.")
+                    cut(f"Of this project only {MAX_ENTRIES} files and directories were searched; it has more.")
                 return
             if include_tool_directories:
                 starts += [Path(*parts) for parts in walk.not_entered]
@@ -273,15 +261,6 @@ def _not_readable(error: OSError, shown: str) -> ToolError:
     if error.errno == EXDEV:
         return ToolError("outside_project", "This is a link that leads out of the project.", shown)
     return ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown)
-
-
-def _read_whole(descriptor: int, size: int) -> bytes:
-    """Read a file to its end, or to the limit if it grew since its size was taken."""
-    data = os.read(descriptor, min(size + 1, MAX_FILE))
-    if len(data) == size:
-        return data  # nearly always, as few files grow meanwhile: one read is enough
-    with open(descriptor, "rb", closefd=False) as file:
-        return data + file.read(MAX_FILE - len(data))
 
 
 def _stamp(status: os.stat_result) -> Stamp:

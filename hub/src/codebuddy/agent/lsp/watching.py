@@ -21,10 +21,9 @@ import stat
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from codebuddy.agent.lsp.tree import IGNORED_DIRECTORIES, MAX_ENTRIES, Tree
 
@@ -55,8 +54,7 @@ class Mask(IntFlag):
     ISDIR = 0x40000000
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One event: ``watch`` is -1 when events were lost, and ``name`` is empty for the watched directory itself."""
 
     watch: int
@@ -179,9 +177,9 @@ class Snapshot:
             if present is None:
                 self._drop(here, found)
             else:
-                below += self._compare(here, present, found)
+                below += self._replace(here, present, found)
 
-    def look(self, directory: str, name: str, modified: bool, found: Differences) -> str | None:
+    def compare_entry(self, directory: str, name: str, modified: bool, found: Differences) -> str | None:
         """Compare one entry of a directory; return its path if it is a directory, which the caller must scan.
 
         ``modified`` says that its content is known to have changed, even if its status did not.
@@ -207,7 +205,7 @@ class Snapshot:
         """Say whether an entry of a directory is in the snapshot."""
         return name in self._known.get(directory, {})
 
-    def _compare(self, here: str, present: dict[str, int], found: Differences) -> list[str]:
+    def _replace(self, here: str, present: dict[str, int], found: Differences) -> list[str]:
         """Replace what is known of a directory by what is in it now; return the directories in it."""
         known = self._known.get(here, {})
         for name in known.keys() - present.keys():
@@ -425,8 +423,8 @@ class Watcher:
             self._snapshot.scan(directory, found)
 
     def _examine(self, hints: dict[tuple[str, str], bool], found: Differences) -> list[str]:
-        looked = (self._snapshot.look(*place, modified, found) for place, modified in hints.items())
-        return [directory for directory in looked if directory is not None]
+        examined = (self._snapshot.compare_entry(*entry, modified, found) for entry, modified in hints.items())
+        return [directory for directory in examined if directory is not None]
 
     def _read(self) -> None:
         """Take all events that are in the queue."""
@@ -434,7 +432,7 @@ class Watcher:
         for _ in range(_MAX_READS):
             events = self._inotify.read()
             for event in events:
-                self._handle(event.watch, event.mask, event.name)
+                self._handle(*event)
             if not events:
                 break
         if self._hints or self._rescan:
