@@ -574,6 +574,5 @@ def _places(content: str, pattern: re.Pattern[str]) -> Iterator[WordPlace]:
         for line_break in LINE_BREAK.finditer(content, done, match.start()):
             line, start = line + 1, line_break.end()
         done = match.start()
-        end = LINE_BREAK.search(content, done)
-        text = content[start : end.start() if end else len(content)]
-        yield WordPlace(line, done - start + 1, text[:_LINE_CHARS])
+        text = LINE_BREAK.split(content[start : start + _LINE_CHARS], maxsplit=1)[0]
+        yield WordPlace(line, done - start + 1, text)

@@ -231,21 +231,22 @@ class Tree:
         starts, visited = [Path() if below is None else below.relative_to(self.root)], 0
         for start in starts:
             try:
-                root = self._workspaces.root(self.project)
+                walk = Walk(
+                    self._workspaces.root(self.project),
+                    WorkspacePath(self.project, start.parts),
+                    Bounds(math.inf, MAX_ENTRIES - visited),
+                    include_ignored=include_ignored,
+                    files_first=True,
+                    left_out=IGNORED_DIRECTORIES,
+                )
+                with closing(walk.entries()) as entries:
+                    for entry in entries:
+                        if entry.kind == "file" and wanted("/".join(entry.parts)):
+                            yield entry
             except ToolError:
-                return  # there is no directory, and so no file
-            walk = Walk(
-                root,
-                WorkspacePath(self.project, start.parts),
-                Bounds(math.inf, MAX_ENTRIES - visited),
-                include_ignored=include_ignored,
-                files_first=True,
-                left_out=IGNORED_DIRECTORIES,
-            )
-            with closing(walk.entries()) as entries:
-                for entry in entries:
-                    if entry.kind == "file" and wanted("/".join(entry.parts)):
-                        yield entry
+                if below is not None:
+                    raise
+                continue  # the directory is gone, and so are its files
             visited += walk.visited
             if walk.reason is not None:
                 if cut is not None:
