@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Generator, Set
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -261,13 +261,12 @@ class Bounds:
         return "too_many_entries" if visited >= self.max_entries else None
 
 
+@dataclass
 class Walk:
     """A walk below a directory, depth first; `.git` is always left out.
 
     Args:
-        root: the project.
         start: directory to walk; when ignore rules hide it, they are not applied, because it was asked for by name.
-        bounds: when to stop.
         max_depth: levels below start; 1 gives its own entries only.
         after: parts of the path that an earlier walk ended at; everything up to it is left out.
         again: give the entry at ``after`` itself once more.
@@ -285,29 +284,25 @@ class Walk:
         reason: why the walk ended early, if it did.
     """
 
-    def __init__(
-        self,
-        root: ProjectRoot,
-        start: WorkspacePath,
-        bounds: Bounds,
-        *,
-        max_depth: int = _MAX_DEPTH,
-        after: tuple[str, ...] = (),
-        again: bool = False,
-        include_ignored: bool = False,
-        files_first: bool = False,
-        left_out: Set[str] = frozenset(),
-    ) -> None:
-        self._root, self._start, self._bounds = root, start, bounds
-        self._max_depth, self._include_ignored = min(max_depth, _MAX_DEPTH), include_ignored
-        self._after, self._again = after, again
-        self._files_first, self._left_out = files_first, left_out
-        self.visited = 0
-        self.ignored = 0
-        self.unreadable = 0
-        self.not_entered: list[tuple[str, ...]] = []
-        self.last = after
-        self.reason: StopReason | None = None
+    root: ProjectRoot
+    start: WorkspacePath
+    bounds: Bounds
+    _: KW_ONLY
+    max_depth: int = _MAX_DEPTH
+    after: tuple[str, ...] = ()
+    again: bool = False
+    include_ignored: bool = False
+    files_first: bool = False
+    left_out: Set[str] = frozenset()
+    visited: int = field(default=0, init=False)
+    ignored: int = field(default=0, init=False)
+    unreadable: int = field(default=0, init=False)
+    not_entered: list[tuple[str, ...]] = field(default_factory=list, init=False)
+    reason: StopReason | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.max_depth = min(self.max_depth, _MAX_DEPTH)
+        self.last = self.after
 
     def entries(self) -> Generator[Entry, None, None]:
         """Yield the entries; close the generator to end the walk early.
@@ -315,35 +310,35 @@ class Walk:
         Raises:
             ToolError: the start is no directory inside the project.
         """
-        with self._root.directory(self._start) as fd:
-            rules = IgnoreRules() if self._include_ignored else self._rules_above()
-            yield from self._directory(fd, self._start.parts, rules, 1)
+        with self.root.directory(self.start) as fd:
+            rules = IgnoreRules() if self.include_ignored else self._rules_above()
+            yield from self._directory(fd, self.start.parts, rules, 1)
 
     def _rules_above(self) -> IgnoreRules:
         """Collect the rules of the directories above the start; none apply if they hide the start itself."""
         rules = IgnoreRules()
-        for depth in range(len(self._start.parts)):
-            above = WorkspacePath(self._start.project, self._start.parts[:depth])
-            with self._root.directory(above) as fd:
+        for depth in range(len(self.start.parts)):
+            above = WorkspacePath(self.start.project, self.start.parts[:depth])
+            with self.root.directory(above) as fd:
                 rules = rules.entering(fd, depth)
-            if rules.hides(self._start.parts[: depth + 1], is_directory=True):
-                self._include_ignored = True
+            if rules.hides(self.start.parts[: depth + 1], is_directory=True):
+                self.include_ignored = True
                 return IgnoreRules()
         return rules
 
     def _directory(
         self, fd: int, parts: tuple[str, ...], rules: IgnoreRules, depth: int
     ) -> Generator[Entry, None, None]:
-        if not self._include_ignored:
+        if not self.include_ignored:
             rules = rules.entering(fd, len(parts))
         for name, kind in self._listed(fd):
             here = (*parts, name)
-            again = self._again and here == self._after
-            inside = self._after[: len(here)] == here and not again  # `after` lies at or below this entry
-            if here <= self._after and not again and not (inside and kind == "directory"):
+            again = self.again and here == self.after
+            inside = self.after[: len(here)] == here and not again  # `after` lies at or below this entry
+            if here <= self.after and not again and not (inside and kind == "directory"):
                 continue
             if self.reason is None:
-                self.reason = self._bounds.reached(self.visited)
+                self.reason = self.bounds.reached(self.visited)
             if self.reason is not None:
                 return
             self.visited += 1
@@ -357,10 +352,10 @@ class Walk:
                 yield from self._enter(fd, here, rules, depth)
 
     def _enter(self, fd: int, here: tuple[str, ...], rules: IgnoreRules, depth: int) -> Generator[Entry, None, None]:
-        if here[-1] in self._left_out:
+        if here[-1] in self.left_out:
             self.not_entered.append(here)
             return
-        if depth >= self._max_depth:
+        if depth >= self.max_depth:
             if depth >= _MAX_DEPTH:
                 self.unreadable += 1
             return
@@ -388,14 +383,14 @@ class Walk:
         except OSError:
             self.unreadable += 1
         names.sort()
-        if self._files_first:
+        if self.files_first:
             names.sort(key=lambda named: named[1] == "directory")
         return names
 
     def _is_hidden(self, parts: tuple[str, ...], kind: Kind, rules: IgnoreRules) -> bool:
         if parts[-1] == ".git":
             return True
-        if self._include_ignored or not rules.hides(parts, kind == "directory"):
+        if self.include_ignored or not rules.hides(parts, kind == "directory"):
             return False
         self.ignored += 1
         return True
