@@ -193,9 +193,11 @@ class _Search:
 
     async def candidates(self) -> list[_Candidate]:
         """Give the symbols with the name: those that have no other path, or else all."""
-        found = await self._of_files(await self._files())
+        files = await self._files()
+        found = await self._of_files(files)
         if not found:  # perhaps it is declared in generated code, which a .gitignore hides
-            found = await self._of_files(await self._files(include_ignored=True))
+            more = await self._files(include_ignored=True)
+            found = await self._of_files([path for path in more if path not in files])
         exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
         return exact or found
 
