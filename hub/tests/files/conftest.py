@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.files.confinement import Opener, ProjectRoot, open_without_links, openat2_beneath
+from codebuddy.files.confinement import Opener, ProjectRoot, open_resolved, open_without_links, openat2_beneath
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def root(directory: Path) -> ProjectRoot:
     return ProjectRoot("p", str(directory), openat2_beneath)
 
 
-@pytest.fixture(params=[openat2_beneath, open_without_links])
+@pytest.fixture(params=[openat2_beneath, open_without_links, open_resolved])
 def opener(request: pytest.FixtureRequest) -> Opener:
     return request.param  # type: ignore[no-any-return]
 

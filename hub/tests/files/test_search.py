@@ -26,6 +26,7 @@ from codebuddy.files.search import (
     compile_glob,
     compile_search,
     find_files,
+    find_word,
     list_directory,
     search_text,
 )
@@ -483,3 +484,47 @@ def test_a_walk_that_nobody_waits_for_ends(directory: Path, root: ProjectRoot) -
     bounds = soon()
     bounds.stop.set()
     assert find_files(root, compile_glob("**"), bounds, limit=9, after=Position()).reason == "timed_out"
+
+
+def test_places_of_a_word(directory: Path, root: ProjectRoot) -> None:
+    plant(
+        directory,
+        {
+            "a.txt": "shop\r\n\r\n  shop, $shop shops_shop\rü shop",
+            "utf16.txt": "ü shop\n".encode("utf-16"),
+            "latin.txt": b"\xff shop\n",
+            "binary": b"\0 shop\n",
+            "without.txt": "shops\n",
+            ".gitignore": "hidden.txt\n",
+            "hidden.txt": "shop\n",
+        },
+    )
+    files = {str(file.path): file.places for file in find_word(root, "shop", soon())}
+    assert {name: [(at.line, at.column) for at in places] for name, places in files.items()} == {
+        "p/a.txt": [(1, 1), (3, 3), (4, 3)],
+        "p/utf16.txt": [(1, 3)],
+    }
+    assert [at.line_text for at in files["p/a.txt"]] == ["shop", "  shop, $shop shops_shop", "ü shop"]
+
+
+def test_a_word_that_is_often_in_a_long_line_is_found_in_time(directory: Path, root: ProjectRoot) -> None:
+    plant(directory, {"long.txt": "shop " * 20_000 + "x" * 4_000_000})
+    started = time.monotonic()
+    assert len(find_word(root, "shop", soon())[0].places) == 20_000
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("number", [20_001, 2_001])
+def test_a_word_in_too_many_places_is_refused(directory: Path, root: ProjectRoot, number: int) -> None:
+    many = {"a.txt": "shop " * number} if number > 20_000 else {f"{one}.txt": "shop" for one in range(number)}
+    plant(directory, many)
+    with pytest.raises(ToolError) as refused:
+        find_word(root, "shop", soon())
+    assert refused.value.code == "too_many_matches"
+
+
+def test_a_search_for_a_word_ends_at_its_time(directory: Path, root: ProjectRoot) -> None:
+    plant(directory, {"a.txt": "shop"})
+    with pytest.raises(ToolError) as refused:
+        find_word(root, "shop", soon(-1))
+    assert refused.value.code == "timed_out"

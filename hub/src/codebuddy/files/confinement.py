@@ -1,7 +1,8 @@
-"""Opening files of a project so that nothing in it can lead out of it.
+"""Opening files of a project such that no path or link in it can lead out of the project.
 
-A process in a spoke can plant and swap links in its own tree at any instant, so no check on path strings holds. The
-kernel resolves every path relative to the project's directory descriptor, and refuses any step that would leave it.
+A process in a spoke can create and swap links in its own tree at any moment, so checking path strings is not enough.
+The kernel resolves every path relative to the descriptor of the project's directory, and refuses any step that leaves
+the project.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.tool import ToolError
 
-# openat2(2), linux/openat2.h. The number is the same on every architecture (unified since 5.x).
+# System calls that the standard library lacks.
+
+# openat2(2), linux/openat2.h. The number is the same on every architecture.
 _OPENAT2 = 437
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
@@ -36,30 +40,29 @@ class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
 
+_SIZE_OF_HOW = ctypes.sizeof(_OpenHow)
 _syscall = _libc.syscall
 _syscall.restype = ctypes.c_long
 _syscall.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.POINTER(_OpenHow), ctypes.c_size_t]
 
 
+@lru_cache(maxsize=32)  # making one takes as long as opening a file
+def _how(flags: int) -> Any:
+    return ctypes.pointer(_OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS))
+
+
 def openat2_beneath(directory: int, path: str, flags: int) -> int:
     """Open an existing path such that no step of its resolution, through ``..`` or a link, leaves the directory.
 
-    Args:
-        directory: descriptor of the directory that confines.
-        path: relative path, as `os.fsdecode` gives it.
-        flags: as for `os.open`; ``O_CREAT`` is not supported.
-
-    Returns:
-        A new descriptor, which the caller closes.
+    The flags are those of `os.open`, without ``O_CREAT``. The caller closes the descriptor.
 
     Raises:
         OSError: ``EXDEV`` when the path would leave, ``EAGAIN`` when a rename raced with ``..`` (try again), and as
             open(2).
     """
-    how = _OpenHow(flags | os.O_CLOEXEC, 0, _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
-    name = os.fsencode(path)
+    name, how = os.fsencode(path), _how(flags)
     while True:
-        descriptor = int(_syscall(_OPENAT2, directory, name, ctypes.byref(how), ctypes.sizeof(how)))
+        descriptor: int = _syscall(_OPENAT2, directory, name, how, _SIZE_OF_HOW)
         if descriptor >= 0:
             return descriptor
         number = ctypes.get_errno()
@@ -69,7 +72,7 @@ def openat2_beneath(directory: int, path: str, flags: int) -> int:
 
 @lru_cache(maxsize=1)
 def openat2_works() -> bool:
-    """Say whether kernel (5.6 or newer) and seccomp profile allow openat2."""
+    """Say whether the kernel (5.6 or newer) and the seccomp profile allow openat2."""
     try:
         os.close(openat2_beneath(_AT_FDCWD, ".", os.O_PATH | os.O_DIRECTORY))
     except OSError as error:
@@ -77,8 +80,8 @@ def openat2_works() -> bool:
     return True
 
 
-def rename_new(source: int, name: str, target: int, new_name: str) -> None:
-    """Rename, within a directory or between two, but never over something that exists.
+def rename_no_replace(source: int, name: str, target: int, new_name: str) -> None:
+    """Rename within a directory or between two, but never over something that exists.
 
     Raises:
         OSError: ``EEXIST`` when the new name is taken; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
@@ -87,10 +90,10 @@ def rename_new(source: int, name: str, target: int, new_name: str) -> None:
 
 
 def exchange(one: int, name: str, other: int, other_name: str) -> None:
-    """Swap what two names stand for, in one step.
+    """Swap two directory entries atomically.
 
     Raises:
-        OSError: ``ENOENT`` when one of them is not there; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
+        OSError: ``ENOENT`` when one of them does not exist; ``EINVAL`` or ``ENOSYS`` when the file system cannot do it.
     """
     _renameat2(one, name, other, other_name, _RENAME_EXCHANGE)
 
@@ -105,13 +108,18 @@ def _renameat2(source: int, name: str, target: int, new_name: str, flags: int) -
         raise OSError(number, os.strerror(number), new_name)
 
 
+# Errors of the operating system as errors of a tool.
+
 _LINK_OUT = (
     "outside_project",
     "The path leads through a link that leaves the project; "
     "only relative links that stay inside are followed. Name the file itself.",
 )
 _FULL = ("disk_full", "There is no room left for the file (disk, quota or size limit); the old content is untouched.")
-_FORBIDDEN = ("permission_denied", "The hub's user may not do this; check the owner and mode of the path.")
+_FORBIDDEN = (
+    "permission_denied",
+    "CodeBuddy's user may not do this; check the owner and mode of the path.",
+)
 
 _BY_ERRNO = {
     errno.ENOENT: ("not_found", "There is nothing at this path; list its directory or use find_files."),
@@ -133,21 +141,21 @@ _BY_ERRNO = {
     errno.EAGAIN: ("busy", "Another process holds this file or keeps moving it; try again."),
     errno.EBUSY: ("busy", "Another process or mount holds this path; try again."),
     errno.ETXTBSY: ("busy", "The file is a program that is running; stop it and try again."),
-    errno.EMFILE: ("busy", "The hub has too many files open; try again."),
+    errno.EMFILE: ("busy", "This process has too many files open; try again."),
     errno.ENFILE: ("busy", "The machine has too many files open; try again."),
 }
 
 
 def as_tool_error(error: OSError, path: WorkspacePath) -> ToolError:
-    """Say what an operating system error means for the caller."""
+    """Translate an error of the operating system into one that a caller can act on."""
     number = error.errno or 0
     unknown = ("io_error", f"The operating system refused: {error.strerror or error} ({errno.errorcode.get(number)}).")
     code, message = _BY_ERRNO.get(number, unknown)
     return ToolError(code, message, str(path))
 
 
-class about:  # noqa: N801  reads as what it is in a with statement; a class, for it is on the path of every call
-    """Turn what goes wrong inside into a ToolError that names the path."""
+class about:  # noqa: N801  reads like a word in a with statement; a class, because a generator takes longer
+    """Turn an OSError inside the block into a ToolError, and have every ToolError name the path."""
 
     __slots__ = ("_path",)
 
@@ -164,186 +172,53 @@ class about:  # noqa: N801  reads as what it is in a with statement; a class, fo
             error.path = error.path or str(self._path)
 
 
+def require_regular(status: os.stat_result) -> None:
+    """Refuse everything but a regular file.
+
+    Raises:
+        ToolError: ``is_a_directory`` or ``not_a_file``.
+    """
+    if stat.S_ISREG(status.st_mode):
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise ToolError("is_a_directory", "This is a directory; give the path of a file, or use list_directory.")
+    raise ToolError("not_a_file", "This is a FIFO, socket or device; only regular files are read and written.")
+
+
+# Openers: ways to resolve a path beneath a directory.
+
 # O_NONBLOCK: opening a FIFO, a device or a leased file returns at once. O_NOCTTY: opening a terminal adopts none.
 READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-_ATTEMPTS = 64  # against EAGAIN, which a spoke that renames in a loop can cause again and again
-_MAX_LINKS = 40  # as the kernel's own limit
 
 Opener = Callable[[int, str, int], int]
 """Opens (directory descriptor, relative path, flags) beneath that directory."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a file is or will be: an open parent directory and a name in it that is not a link."""
-
-    directory: int
-    name: str
-
-    def stat(self) -> os.stat_result | None:
-        """Look at the name itself, following nothing; None if there is nothing."""
-        try:
-            return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def open(self) -> int:
-        """Open for reading; a link that was put here meanwhile is refused with ``ELOOP``."""
-        return os.open(self.name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.directory)
-
-
-class ProjectRoot:
-    """A project's directory, held open; every method resolves beneath it.
-
-    Args:
-        project: id, for messages.
-        directory: path of the project's root; trusted, because it comes from the declaration.
-        opener: resolves paths; the default is openat2 where there is one.
-
-    Raises:
-        OSError: the directory cannot be opened.
-    """
-
-    def __init__(self, project: str, directory: str, opener: Opener | None = None) -> None:
-        self.project = project
-        self._opener = opener or default_opener()
-        self._fd = os.open(directory, DIRECTORY_FLAGS)
-        # Threads that still use this root keep it alive, and with it the descriptor.
-        weakref.finalize(self, os.close, self._fd)
-        self._path = os.readlink(f"/proc/self/fd/{self._fd}")
-        status = os.fstat(self._fd)
-        self.identity = (status.st_dev, status.st_ino)
-
-    @contextmanager
-    def directory(self, path: WorkspacePath) -> Iterator[int]:
-        """Open a directory.
-
-        Raises:
-            ToolError: ``not_found``, ``not_a_directory``, ``outside_project``, ...
-        """
-        with about(path):
-            fd = self._open(path.relative, DIRECTORY_FLAGS)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def file(self, path: WorkspacePath) -> Iterator[int]:
-        """Open a regular file for reading; links that stay inside are followed.
-
-        Raises:
-            ToolError: ``not_found``, ``is_a_directory``, ``not_a_file``, ``outside_project``, ...
-        """
-        with about(path):
-            fd = self._open(path.relative, READ_FLAGS)
-        try:
-            with about(path):
-                require_regular(os.fstat(fd))
-            yield fd
-        finally:
-            os.close(fd)
-
-    @contextmanager
-    def place(self, path: WorkspacePath) -> Iterator[Place]:
-        """Find where a file is to be written: a link at the end is followed, so that its target is what gets replaced.
-
-        Raises:
-            ToolError: ``not_found`` when the parent directory is missing, ``is_a_directory`` for the root,
-                ``outside_project``.
-        """
-        place = self.open_place(path)
-        try:
-            yield place
-        finally:
-            os.close(place.directory)
-
-    def open_place(self, path: WorkspacePath) -> Place:
-        """As `place`, for one who closes the directory himself."""
-        with about(path):
-            return self._find(path.relative)
-
-    @contextmanager
-    def entry(self, path: WorkspacePath) -> Iterator[Place]:
-        """Find the name itself that a path ends in, be it a link or nothing yet; links before it are followed.
-
-        Raises:
-            ToolError: as `place`.
-        """
-        place = self.open_entry(path)
-        try:
-            yield place
-        finally:
-            os.close(place.directory)
-
-    def open_entry(self, path: WorkspacePath) -> Place:
-        """As `entry`, for one who closes the directory himself."""
-        with about(path):
-            if not path.parts:
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            return Place(self._open("/".join(path.parts[:-1]) or ".", DIRECTORY_FLAGS), path.parts[-1])
-
-    def locate(self, directory: int) -> WorkspacePath:
-        """Give the path of an open directory of this project, without any link in it."""
-        here = os.readlink(f"/proc/self/fd/{directory}")
-        return WorkspacePath(self.project, tuple(part for part in here[len(self._path) :].split("/") if part))
-
-    def _find(self, where: str) -> Place:
-        for _ in range(_MAX_LINKS):
-            head, _, name = where.rstrip("/").rpartition("/")
-            if name in ("", ".", ".."):
-                os.close(self._open(where or ".", DIRECTORY_FLAGS))  # says so if it is outside
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            fd = self._open(head or ".", DIRECTORY_FLAGS)
-            try:
-                target = _link_target(name, fd)
-            except BaseException:
-                os.close(fd)
-                raise
-            if target is None:
-                return Place(fd, name)
-            os.close(fd)
-            if self._opener is open_without_links:
-                raise _links_not_followed()
-            if target.startswith("/"):
-                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-            # `head` is resolved by the kernel again, links and all, so `..` in the target means what the link means.
-            where = f"{head}/{target}" if head else target
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-    def _open(self, path: str, flags: int) -> int:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return self._opener(self._fd, path, flags)
-            except BlockingIOError:
-                continue
-        return self._opener(self._fd, path, flags)
-
-
 def default_opener() -> Opener:
-    """Choose openat2, or the walk that follows no links where kernel or seccomp profile lack it."""
+    """Choose openat2, or the opener that follows no links where the kernel or seccomp profile lacks it."""
     return openat2_beneath if openat2_works() else open_without_links
 
 
 def open_without_links(directory: int, path: str, flags: int) -> int:
     """Open beneath a directory without openat2: one component after the other, following no link at all.
 
-    Without the kernel's help a link cannot be followed safely (it can be swapped between check and use), so even those
+    Without the kernel's help a link cannot be followed safely (it can be swapped between check and use), so even links
     that stay inside are refused.
 
     Raises:
-        OSError: as open(2).
+        OSError: ``EXDEV`` for ``..`` and an absolute path, and as open(2).
         ToolError: ``link_not_followed``.
     """
     parts = path.split("/")
+    if ".." in parts or path.startswith("/"):
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path)
     current = os.dup(directory)
     try:
         for number, part in enumerate(parts, 1):
             wanted = flags if number == len(parts) else os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
             try:
-                following = os.open(part, wanted | os.O_NOFOLLOW, dir_fd=current)
+                following = os.open(part or ".", wanted | os.O_NOFOLLOW, dir_fd=current)
             except OSError as error:
                 if error.errno in (errno.ELOOP, errno.ENOTDIR) and _link_target(part, current) is not None:
                     raise _links_not_followed() from error
@@ -356,20 +231,33 @@ def open_without_links(directory: int, path: str, flags: int) -> int:
     return current
 
 
-def require_regular(status: os.stat_result) -> None:
-    """Refuse everything that is not a regular file.
+def open_resolved(directory: int, path: str, flags: int) -> int:
+    """Open beneath a directory, also through links that are absolute or leave it, if they end inside.
+
+    Where the default opener refuses such a link, the path is resolved by name first. What comes of that is again opened
+    beneath the directory, so a link that is swapped in between leads nowhere else.
 
     Raises:
-        ToolError: ``is_a_directory`` or ``not_a_file``.
+        OSError: as `openat2_beneath`, or ``ELOOP`` where the default opener is `open_without_links`.
     """
-    if stat.S_ISREG(status.st_mode):
-        return
-    if stat.S_ISDIR(status.st_mode):
-        raise ToolError("is_a_directory", "This is a directory; give the path of a file, or use list_directory.")
-    raise ToolError("not_a_file", "This is a FIFO, socket or device; only regular files are read and written.")
+    opener = default_opener()
+    try:
+        return opener(directory, path, flags)
+    except (OSError, ToolError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EXDEV:
+            raise
+        root = os.readlink(f"/proc/self/fd/{directory}")
+        inside = os.path.relpath(os.path.realpath(os.path.join(root, path)), root)
+        if inside.split("/")[0] == "..":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path) from error
+        try:
+            return opener(directory, inside, flags)
+        except ToolError:  # a link that realpath could not resolve, or that was put there since
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
 
 
 def _link_target(name: str, directory: int) -> str | None:
+    """Return where a symbolic link points to, or None for anything else and where nothing is."""
     try:
         return os.readlink(name, dir_fd=directory)
     except FileNotFoundError:
@@ -388,12 +276,158 @@ def _links_not_followed() -> ToolError:
     )
 
 
+# Projects.
+
+_ATTEMPTS = 64  # against EAGAIN, which a spoke that renames in a loop can cause again and again
+_MAX_LINKS = 40  # as the kernel's own limit
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory entry: an open parent directory, and a name in it. The caller closes the directory, or uses with."""
+
+    directory: int
+    name: str
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.directory)
+
+    def stat(self) -> os.stat_result | None:
+        """Return the status of the entry itself, following no link; None if there is nothing."""
+        try:
+            return os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def open(self) -> int:
+        """Open for reading; a link that was put here meanwhile is refused with ``ELOOP``."""
+        return os.open(self.name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.directory)
+
+
+class ProjectRoot:
+    """The open directory of a project; every method resolves beneath it.
+
+    Args:
+        project: id, for messages.
+        directory: path of the project's root; trusted, because it comes from the inventory.
+        opener: resolves paths; see `default_opener`.
+
+    Raises:
+        OSError: the directory cannot be opened.
+    """
+
+    def __init__(self, project: str, directory: str, opener: Opener | None = None) -> None:
+        self.project = project
+        self._opener = opener or default_opener()
+        self._fd = os.open(directory, DIRECTORY_FLAGS)
+        # Threads that still use this root keep it alive, and with it the descriptor.
+        weakref.finalize(self, os.close, self._fd)
+        self._path = os.readlink(f"/proc/self/fd/{self._fd}")
+        status = os.fstat(self._fd)
+        self.identity = (status.st_dev, status.st_ino)
+
+    def open(self, path: str, flags: int) -> int:
+        """Open a path relative to the root; the caller closes the descriptor.
+
+        Raises:
+            OSError, ToolError: as the opener.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._opener(self._fd, path, flags)
+            except BlockingIOError:
+                continue
+        return self._opener(self._fd, path, flags)
+
+    @contextmanager
+    def directory(self, path: WorkspacePath) -> Iterator[int]:
+        """Open a directory.
+
+        Raises:
+            ToolError: ``not_found``, ``not_a_directory``, ``outside_project``, ...
+        """
+        with about(path):
+            fd = self.open(path.relative, DIRECTORY_FLAGS)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def file(self, path: WorkspacePath) -> Iterator[int]:
+        """Open a regular file for reading; links that stay inside are followed.
+
+        Raises:
+            ToolError: ``not_found``, ``is_a_directory``, ``not_a_file``, ``outside_project``, ...
+        """
+        with about(path):
+            fd = self.open(path.relative, READ_FLAGS)
+        try:
+            with about(path):
+                require_regular(os.fstat(fd))
+            yield fd
+        finally:
+            os.close(fd)
+
+    def place(self, path: WorkspacePath) -> Place:
+        """Find the entry to write to: a link at the end is followed, so that its target is replaced.
+
+        Raises:
+            ToolError: ``not_found`` when the parent directory is missing, ``is_a_directory`` for the root,
+                ``outside_project``.
+        """
+        with about(path):
+            return self._find(path.relative)
+
+    def entry(self, path: WorkspacePath) -> Place:
+        """Find the entry that a path names, even if it is a link or does not exist yet; links before it are followed.
+
+        Raises:
+            ToolError: as `place`.
+        """
+        with about(path):
+            if not path.parts:
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            return Place(self.open("/".join(path.parts[:-1]) or ".", DIRECTORY_FLAGS), path.parts[-1])
+
+    def locate(self, directory: int) -> WorkspacePath:
+        """Return the path of an open directory of this project, with all links resolved."""
+        here = os.readlink(f"/proc/self/fd/{directory}")
+        return WorkspacePath(self.project, tuple(part for part in here[len(self._path) :].split("/") if part))
+
+    def _find(self, where: str) -> Place:
+        for _ in range(_MAX_LINKS):
+            head, _, name = where.rstrip("/").rpartition("/")
+            if name in ("", ".", ".."):
+                os.close(self.open(where or ".", DIRECTORY_FLAGS))  # fails if it is outside
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            fd = self.open(head or ".", DIRECTORY_FLAGS)
+            try:
+                target = _link_target(name, fd)
+            except BaseException:
+                os.close(fd)
+                raise
+            if target is None:
+                return Place(fd, name)
+            os.close(fd)
+            if self._opener is open_without_links:
+                raise _links_not_followed()
+            if target.startswith("/"):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+            # The kernel resolves `head` again, links and all, so `..` in the target means what the link means.
+            where = f"{head}/{target}" if head else target
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
 class Workspaces:
-    """Gives each project's root, opened when first asked for and again when another directory was mounted in its place.
+    """The roots of projects, each opened on first use, and again when another directory was mounted in its place.
 
     Args:
         roots: project id → path of its root directory.
-        opener: how paths are resolved; the default is openat2 where there is one.
+        opener: resolves paths; see `default_opener`.
     """
 
     def __init__(self, roots: Mapping[str, str | Path], opener: Opener | None = None) -> None:
@@ -408,7 +442,7 @@ class Workspaces:
         return sorted(self._paths)
 
     def root(self, project: str) -> ProjectRoot:
-        """Give a project's root; safe to use until the last reference is dropped, from any thread.
+        """Return a project's root, which any thread may use until the last reference is dropped.
 
         Raises:
             ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there.
@@ -425,7 +459,7 @@ class Workspaces:
         return root
 
     def identity(self, project: str) -> str:
-        """Give ``st_dev:st_ino`` of the directory that is mounted now; a spoke that sees another is on a stale mount.
+        """Return ``st_dev:st_ino`` of the directory mounted now; a spoke that sees another is on a stale mount.
 
         Raises:
             ToolError: as `root`.
@@ -444,7 +478,6 @@ class Workspaces:
 def _unavailable(project: str, error: OSError) -> ToolError:
     return ToolError(
         "project_unavailable",
-        f"The directory of project {project!r} cannot be opened in the hub ({error.strerror}); "
-        "check its mount and deploy again.",
+        f"The directory of project {project!r} cannot be opened ({error.strerror}); check its mount and deploy again.",
         project,
     )

@@ -1,4 +1,4 @@
-"""Opaque cursors: where an answer goes on, bound to the question that was asked. Pure."""
+"""Opaque cursors: where an answer continues, bound to the question that was asked. Pure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from codebuddy.tool import ToolError
 
 T = TypeVar("T")
 
-_Where = tuple[list[str], int | None, int]
-_POSITIONS = TypeAdapter(dict[str, _Where])
+_POSITIONS = TypeAdapter(dict[str, tuple[list[str], int | None, int]])
 _SEALED: TypeAdapter[tuple[str, Any]] = TypeAdapter(tuple[str, Any])
 _MAX_CURSOR = 64 * 1024
 
@@ -27,20 +26,15 @@ def seal(question: object, where: Any) -> str:
     """Write a cursor.
 
     Args:
-        question: whatever must be the same when the cursor is used; has a stable ``repr``.
-        where: where to go on; as JSON can write it.
+        question: what must be the same when the cursor is used; has a stable ``repr``.
+        where: where to continue; must be JSON.
     """
     text = json.dumps([digest(question), where], separators=(",", ":"), ensure_ascii=False)
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def unseal(question: object, cursor: str, form: TypeAdapter[T]) -> T:
-    """Read a cursor. It is only a place to go on at: what the caller may see is for the caller to check.
-
-    Args:
-        question: as it was when the cursor was written.
-        cursor: what was written.
-        form: what ``where`` must fit.
+    """Read a cursor, and validate ``where`` by ``form``. A cursor grants nothing: the caller checks what may be seen.
 
     Raises:
         ToolError: ``invalid_cursor``.
@@ -59,12 +53,7 @@ def unseal(question: object, cursor: str, form: TypeAdapter[T]) -> T:
 
 
 def encode_cursor(question: object, positions: Mapping[str, Position]) -> str:
-    """Write a cursor.
-
-    Args:
-        question: whatever must be the same when the cursor is used; has a stable ``repr``.
-        positions: project id → where to go on there; projects that are finished are left out.
-    """
+    """Write a cursor from project ids and where to continue in each; projects that are finished are left out."""
     at = {
         project: ([to_wire(part) for part in where.parts], where.line, where.column)
         for project, where in positions.items()
@@ -73,11 +62,7 @@ def encode_cursor(question: object, positions: Mapping[str, Position]) -> str:
 
 
 def decode_cursor(question: object, cursor: str) -> dict[str, Position]:
-    """Read a cursor. It is only a place to go on at: what the caller may see is for the caller to check.
-
-    Raises:
-        ToolError: ``invalid_cursor``.
-    """
+    """Read what `encode_cursor` wrote; see `unseal`."""
     return {
         project: Position(tuple(from_wire(part) for part in parts), line, column)
         for project, (parts, line, column) in unseal(question, cursor, _POSITIONS).items()
@@ -87,15 +72,15 @@ def decode_cursor(question: object, cursor: str) -> dict[str, Position]:
 def merge(
     pages: Mapping[str, Page[T]], starts: Mapping[str, Position], limit: int
 ) -> tuple[list[T], dict[str, Position]]:
-    """Join the pages of several projects, in the order of their ids, cut to a limit.
+    """Join the pages of several projects in the order of their ids, and cut them to a limit.
 
     Args:
-        pages: what each project gave.
+        pages: the result of each project.
         starts: where each project's search began.
-        limit: items at most.
+        limit: most items.
 
     Returns:
-        The items, and where each unfinished project goes on; empty when all is seen.
+        The items, and where each unfinished project continues; empty when everything was seen.
     """
     found: list[T] = []
     unfinished: dict[str, Position] = {}
@@ -111,5 +96,5 @@ def merge(
 
 
 def digest(question: object) -> str:
-    """Give what tells two questions apart, in few characters."""
+    """Return a short hash that tells questions apart."""
     return hashlib.sha256(repr(question).encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,9 +1,8 @@
-r"""Workspace paths: ``<project>/<path in the project>``, and how names that are not UTF-8 travel in them.
+r"""Workspace paths: ``<project>/<path in the project>``, and how names that are not UTF-8 are sent.
 
-Inside the hub a name is a ``str`` as `os.fsdecode` gives it: bytes that are not UTF-8 are lone surrogates
-(``surrogateescape``, PEP 383). JSON cannot carry those, so on the wire such a byte is written ``\xHH``, and a
-backslash that would read as such an escape is written ``\x5c``. Both directions are exact, and every other name stays
-as it is.
+Inside a process a name is a ``str`` as `os.fsdecode` gives it: bytes that are not UTF-8 are lone surrogates
+(``surrogateescape``, PEP 383). JSON cannot carry those, so such a byte is sent as ``\xHH``, and a backslash that would
+read as such an escape as ``\x5c``. Both directions are exact, and every other name is sent as it is.
 """
 
 from __future__ import annotations
@@ -23,11 +22,9 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 @dataclass(frozen=True, order=True)
 class WorkspacePath:
-    """A place in a project, lexically clean: no empty part, no ``.``, no ``..``; what links do to it is the kernel's
-    affair.
+    """A path in a project, lexically clean: no empty part, no ``.``, no ``..``. Links are left to the kernel.
 
     Args:
-        project: the project's id.
         parts: names from the project's root down, as `os.fsdecode` gives them; empty for the root itself.
     """
 
@@ -64,7 +61,7 @@ class WorkspacePath:
 
     @property
     def relative_wire(self) -> str:
-        """The path below the project's root as it travels; empty for the root itself."""
+        """The path below the project's root as it is sent; empty for the root itself."""
         return "/".join(to_wire(part) for part in self.parts)
 
     def __str__(self) -> str:
@@ -72,21 +69,21 @@ class WorkspacePath:
 
     @property
     def parents(self) -> list[WorkspacePath]:
-        """The directories that it lies in, the nearest first, without the project's root."""
+        """The directories above it, the nearest first, without the project's root."""
         return [WorkspacePath(self.project, self.parts[:depth]) for depth in range(len(self.parts) - 1, 0, -1)]
 
     def is_below(self, above: WorkspacePath) -> bool:
-        """Say whether it lies in a directory, at any depth."""
+        """Say whether it lies below another path, at any depth."""
         depth = len(above.parts)
         return self.project == above.project and len(self.parts) > depth and self.parts[:depth] == above.parts
 
     def child(self, *names: str) -> WorkspacePath:
-        """Give the path of something below this one."""
+        """Return the path of an entry below this one."""
         return WorkspacePath(self.project, (*self.parts, *names))
 
 
 def to_wire(name: str) -> str:
-    """Write one name so that it is valid UTF-8, reversibly."""
+    """Escape one name so that it is valid UTF-8, reversibly."""
     if name.isascii() and "\\" not in name:
         return name
     escaped = _LOOKS_ESCAPED.sub(r"\\x5c", name)
@@ -130,5 +127,5 @@ def _refuse_climbing(text: str, names: list[str]) -> ToolError:
             clean.pop()
         else:
             return ToolError("outside_project", "The path climbs out of the project; stay below its id.", text)
-    # Not collapsed silently: where a directory is a link, `link/..` is not what it looks like.
+    # Not collapsed silently: if `link` is a link, `link/..` is not the directory that it seems to be.
     return ToolError("invalid_path", f"Write the path without '..': {'/'.join(clean)}", text)

@@ -1,38 +1,40 @@
-"""Finding files by name and by content in one project, within bounds, and able to go on where it stopped."""
+"""Finding files by name and by content in one project, within bounds, and continuing where a search stopped."""
 
 from __future__ import annotations
 
-import os
+import codecs
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import re2
 
-from codebuddy.files.confinement import READ_FLAGS, ProjectRoot, require_regular
+from codebuddy.files.confinement import ProjectRoot, about
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import content_hash, decode, split_lines
-from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, StopReason, Walk, read_bytes, read_limited
+from codebuddy.files.text import LINE_BREAK, content_hash, decode
+from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, StopReason, Walk
 from codebuddy.tool import ToolError
 
-# Where its automaton does not fit in memory, RE2 steps through up to its whole program for every byte: some 60 million
-# steps a second. The clock can be looked at between two stretches of text only, so a stretch is bounded by its steps.
+# Where its automaton does not fit in memory, RE2 may step through its whole program for every byte, at some 60 million
+# steps a second. The deadline can only be checked between two stretches of text, so the steps of a stretch are bounded.
 _WINDOW_STEPS = 30_000_000
 _MAX_STEPS = 1_000_000_000
 _MAX_PROGRAM = 50_000
 _MAX_WINDOW = 64 * 1024
 _MAX_ALTERNATIVES = 256
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_GLOB_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
 
 
 def _options(**values: bool) -> Any:
     options = re2.Options()
-    options.log_errors = False  # the hub's stderr is not the place for a client's typing errors
+    options.log_errors = False  # a client's typing errors do not belong into the log
     options.max_mem = 32 * 1024 * 1024
     for name, value in values.items():
         setattr(options, name, value)
@@ -48,10 +50,9 @@ class SearchPattern:
     literal: bool
 
     def spans(self, data: bytes, start: int = 0) -> Iterator[tuple[int, int] | None]:
-        """Give the (start, end) of each match from an offset on, as they are found.
+        """Yield the (start, end) of each match from an offset on.
 
-        None is given between matches when nothing was found for a while, so that the caller can look at the clock, and
-        in place of a stretch that would take too long is raised:
+        Between stretches of text it yields None, so that the caller can check the deadline.
 
         Raises:
             ToolError: ``too_costly``: the pattern is too complex for a line, or a file, of this length.
@@ -77,7 +78,7 @@ class SearchPattern:
                 return
             first, last = found.span()
             if first == last and first == end and data[end - 1 : end] == b"\n":
-                return  # an empty match behind the last break is on a line that this window does not have
+                return  # an empty match after the last break is on a line that is not in this window
             yield first, last
             start = last if last > first else last + 1
             while start < end and data[start] & 0xC0 == 0x80:  # never in the middle of a character
@@ -87,8 +88,8 @@ class SearchPattern:
 def compile_search(pattern: str, *, regex: bool, case_sensitive: bool) -> SearchPattern:
     r"""Compile what `search_text` looks for.
 
-    A regular expression matches within lines, and ``^`` and ``$`` are the ends of a line, unless it names a line break
-    (``\n``) itself; a literal may contain line breaks.
+    A regular expression matches within lines, unless it contains a line break (``\n``) itself; ``^`` and ``$`` are the
+    ends of a line. A literal may contain line breaks.
 
     Raises:
         ToolError: ``invalid_pattern``.
@@ -114,23 +115,20 @@ def compile_search(pattern: str, *, regex: bool, case_sensitive: bool) -> Search
 
 @dataclass(frozen=True)
 class Glob:
-    """A compiled glob over paths in a project as they travel, without the project's id."""
+    """A compiled glob over paths in a project as they are sent, without the project's id."""
 
     compiled: Any
 
     def matches(self, project: str, relative: str) -> bool:
-        """Say whether a path, or the same with the project's id before it, fits."""
-        return (
-            self.compiled.fullmatch(relative) is not None
-            or self.compiled.fullmatch(f"{project}/{relative}") is not None
-        )
+        """Say whether a path matches, with or without the project's id before it."""
+        return any(self.compiled.fullmatch(path) is not None for path in (relative, f"{project}/{relative}"))
 
 
 @lru_cache(maxsize=128)
 def compile_glob(pattern: str) -> Glob:
     """Compile a glob: ``*`` and ``?`` stay within a name, ``**`` crosses directories, ``[a-z]``, ``{ts,tsx}``.
 
-    A pattern without a slash is matched with the name alone, at any depth.
+    A pattern without a slash is matched against the name alone, at any depth.
 
     Raises:
         ToolError: ``invalid_pattern``.
@@ -140,11 +138,9 @@ def compile_glob(pattern: str) -> Glob:
         anchored = f"**/{anchored}"
     if anchored.endswith("/"):
         anchored += "**"
-    alternatives = [_glob_to_regex(plain) for plain in _expand_braces(anchored)]
+    alternatives = "|".join(f"(?:{_glob_to_regex(plain)})" for plain in _expand_braces(anchored))
     try:
-        return Glob(
-            re2.compile("|".join(f"(?:{one})" for one in alternatives), _options(dot_nl=True, never_capture=True))
-        )
+        return Glob(re2.compile(alternatives, _options(dot_nl=True, never_capture=True)))
     except (re2.error, UnicodeEncodeError):
         raise ToolError(
             "invalid_pattern", f"{pattern!r} is not a glob; write one like 'src/**/*.ts' or '*.py'."
@@ -166,26 +162,18 @@ def _expand_braces(pattern: str) -> list[str]:
 
 
 def _glob_to_regex(pattern: str) -> str:
-    pieces = []
-    for piece in _GLOB_PIECE.findall(pattern):
-        if piece == "**/":
-            pieces.append("(?:.*/)?")
-        elif piece == "**":
-            pieces.append(".*")
-        elif piece == "*":
-            pieces.append("[^/]*")
-        elif piece == "?":
-            pieces.append("[^/]")
-        elif len(piece) > 2 and piece[0] == "[":
-            inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
-            pieces.append(f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]")
-        else:
-            pieces.append(re2.escape(piece))
-    return "".join(pieces)
+    return "".join(map(_piece_to_regex, _GLOB_PIECE.findall(pattern)))
 
 
-_LINE_CHARS = 400  # of a line in an answer; minified files have lines of megabytes
-_LEAD_CHARS = 100  # of them, before the match
+def _piece_to_regex(piece: str) -> str:
+    if len(piece) > 2 and piece[0] == "[":
+        inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
+        return f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]"
+    return _GLOB_WILDCARDS.get(piece) or str(re2.escape(piece))
+
+
+_LINE_CHARS = 400  # most of a line in an answer; minified files have lines of megabytes
+_LEAD_CHARS = 100  # of these, before the match
 
 
 @dataclass(frozen=True)
@@ -193,8 +181,8 @@ class Match:
     """A match: lines and columns 1-based, columns in code points, the end exclusive.
 
     Args:
-        line_text: the line that it begins on, without its break; of a very long one only the part around the match.
-        line_cut: line_text is only a part of the line; None if it is whole.
+        line_text: the line that it begins on, without its break; if the line is very long, the part around the match.
+        line_cut: whether line_text is only a part of the line; None if it is whole.
         before, after: the lines around it, if they were asked for.
     """
 
@@ -210,13 +198,13 @@ class Match:
 
     @property
     def weight(self) -> int:
-        """Characters that it adds to an answer."""
+        """How many characters it adds to an answer."""
         around = sum(map(len, self.before or ())) + sum(map(len, self.after or ()))
         return len(self.path) + len(self.line_text) + around + 100
 
 
 class LineFinder:
-    """Turns rising byte offsets into lines and columns; every byte is counted once, however many matches there are.
+    """Converts ascending byte offsets to lines and columns, counting every byte once however many matches there are.
 
     Args:
         data: valid UTF-8 whose line breaks are all LF.
@@ -230,7 +218,7 @@ class LineFinder:
         self._column = 1
 
     def match(self, path: str, start: int, end: int, context_lines: int) -> Match:
-        """Describe the match from byte ``start`` to byte ``end``; starts must not fall from call to call."""
+        """Describe the match from byte ``start`` to byte ``end``; no start may be smaller than the one before."""
         line, column = self._advance(start)
         line_start = self._line_start
         text, cut = self._around(line_start, start)
@@ -250,7 +238,10 @@ class LineFinder:
         return self._line, self._column
 
     def _around(self, line_start: int, start: int) -> tuple[str, bool]:
-        """Give the line, or of a long one what is around the match; four bytes hold any character."""
+        """Return the line, or the part of a long one around the match, and whether it was cut.
+
+        Four bytes hold any character.
+        """
         first = max(line_start, start - 4 * _LEAD_CHARS)
         end = self._data.find(b"\n", start, first + 4 * _LINE_CHARS)
         last = end if end >= 0 else min(len(self._data), first + 4 * _LINE_CHARS)
@@ -291,11 +282,11 @@ _Chooser = Callable[[Entry, str], T | None]
 
 @dataclass(frozen=True)
 class Position:
-    """How far a search got: all up to and including this path is done.
+    """How far a search got: everything up to and including this path is done.
 
     Args:
         parts: of the path, from the project's root; empty when nothing is done.
-        line, column: of that file, only what begins up to here is done; 0, 0 for nothing of it.
+        line, column: in that file, only what begins up to here is done; 0, 0 for nothing of it.
     """
 
     parts: tuple[str, ...] = ()
@@ -305,12 +296,12 @@ class Position:
 
 @dataclass
 class Page(Generic[T]):
-    """What one project gave.
+    """The result of a search in one project.
 
     Args:
-        found: each item with its position, behind which a later search goes on.
-        reason: why it ended early; None when all was seen.
-        resume: where a later search goes on, if it ended early.
+        found: each item with its position, after which a later search continues.
+        reason: why the search ended early; None when everything was seen.
+        resume: where a later search continues, if this one ended early.
         skipped: how many entries were left out, by reason.
     """
 
@@ -320,11 +311,11 @@ class Page(Generic[T]):
     skipped: Counter[str] = field(default_factory=Counter)
 
     def end(self, reason: StopReason, resume: Position) -> None:
-        """Note why and where it ended early."""
+        """Record why and where the search ended early."""
         self.reason, self.resume = reason, resume
 
     def finish(self, walk: Walk) -> None:
-        """Take over what the walk tells at its end."""
+        """Take over the counts of a walk, and why it ended."""
         if self.reason is None and walk.reason is not None:
             self.end(walk.reason, Position(walk.last))
         for name, number in (("ignored", walk.ignored), ("unreadable", walk.unreadable)):
@@ -334,7 +325,7 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True)
 class Listed:
-    """An entry of a directory: type is file, directory, link or other; size in bytes, of files only."""
+    """An entry of a directory: type is file, directory, link or other; size is in bytes, for files only."""
 
     path: str
     type: str
@@ -351,11 +342,7 @@ def list_directory(
     after: Position,
     include_ignored: bool = False,
 ) -> Page[Listed]:
-    """List a directory, to a depth.
-
-    Raises:
-        ToolError: ``not_found``, ``not_a_directory``, ``outside_project``, ...
-    """
+    """List a directory to a depth; raise ToolError as `ProjectRoot.directory`."""
     walk = Walk(root, path, bounds, max_depth=depth, after=after.parts, include_ignored=include_ignored)
     return _collect(walk, path.project, limit, lambda entry, name: Listed(name, entry.kind, entry.size()))
 
@@ -363,7 +350,7 @@ def list_directory(
 def find_files(
     root: ProjectRoot, glob: Glob, bounds: Bounds, *, limit: int, after: Position, include_ignored: bool = False
 ) -> Page[str]:
-    """Find files (and links, which are not followed) by glob; gives workspace paths."""
+    """Find files by glob, and links, which are not followed; return their workspace paths."""
     project = root.project
     walk = Walk(root, WorkspacePath(project), bounds, after=after.parts, include_ignored=include_ignored)
 
@@ -394,13 +381,12 @@ class Query:
     """What to search for in the contents of files.
 
     Args:
-        pattern: compiled pattern.
         include: which files; None for all.
-        limit: matches at most.
+        limit: most matches.
         context_lines: lines given before and after each match.
         file_bytes: larger files are skipped.
-        answer_chars: text of all matches together, at most.
-        include_ignored: search files that ignore rules hide, too.
+        answer_chars: most characters of all matches together.
+        include_ignored: also search files that ignore rules hide.
     """
 
     pattern: SearchPattern
@@ -449,7 +435,7 @@ class _TextSearch:
 
     def _file(self, entry: Entry, path: WorkspacePath) -> None:
         try:
-            self._matches(_searchable(entry, self._query.file_bytes), path)
+            self._matches(_searchable(entry.read(self._query.file_bytes)), path)
         except ToolError as error:
             self._page.skipped[error.code] += 1
         except OSError:
@@ -480,20 +466,18 @@ class _TextSearch:
             self._room -= match.weight
 
 
-def _searchable(entry: Entry, limit: int) -> bytes:
-    """Read a file as UTF-8 with LF breaks, which leaves lines and columns what they are."""
-    fd = os.open(entry.name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=entry.parent)
-    try:
-        require_regular(os.fstat(fd))
-        data = read_limited(fd, limit)
-    finally:
-        os.close(fd)
+def _searchable(data: bytes) -> bytes:
+    """Convert a file to UTF-8 with LF breaks, which changes no line or column.
+
+    Raises:
+        ToolError: as `decode`.
+    """
     text = decode(data)
     data = data if text.encoding == "utf-8" else text.content.encode()
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
 
-_MAX_MATCHES = 20_000
+_MAX_PLACES = 20_000
 _MAX_FILES = 2000
 
 
@@ -508,47 +492,87 @@ class WordPlace:
 
 @dataclass(frozen=True)
 class WordFile:
-    """A file that has a word.
+    """A file that was searched for a word.
 
     Args:
-        path: which.
         hash: of its content.
-        places: where the word stands in it.
+        places: where the word occurs in it.
+        problem: why it cannot be read, or is no text that can be edited.
     """
 
     path: WorkspacePath
     hash: str
     places: tuple[WordPlace, ...]
+    problem: ToolError | None = None
 
 
 def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
-    """Find a word in all text files of a project that no ignore rule hides.
+    """Find a word in all text files of a project that no ignore rule hides; ``$`` belongs to a word.
 
     Raises:
-        ToolError: ``too_many_matches``, ``timed_out``: not all of them can be told.
+        ToolError: ``too_many_matches``, ``timed_out``: not all places can be given.
     """
-    query = Query(compile_search(word, regex=False, case_sensitive=True), limit=_MAX_MATCHES, answer_chars=100_000_000)
-    page = search_text(root, query, bounds, Position())
-    paths = list(dict.fromkeys(match.path for _, match in page.found))
-    if page.reason is not None or len(paths) > _MAX_FILES:
-        code = "timed_out" if page.reason == "timed_out" else "too_many_matches"
+    walk, found, places = Walk(root, WorkspacePath(root.project), bounds), list[WordFile](), 0
+    with closing(walk.entries()) as entries:
+        for file in search_word(root.project, entries, word, letters=r"\w$"):
+            if file.places and file.problem is None:
+                found.append(file)
+                places += len(file.places)
+            if places > _MAX_PLACES or len(found) > _MAX_FILES:
+                walk.reason = "too_many_entries"
+                break
+    if walk.reason is not None:
+        code = "timed_out" if walk.reason == "timed_out" else "too_many_matches"
         raise ToolError(
-            code, f"The word {word!r} stands in more places of {root.project} than can be looked at.", root.project
+            code, f"The word {word!r} occurs in too many places of {root.project} to examine them all.", root.project
         )
-    whole = re.compile(rf"(?<![\w$]){re.escape(word)}(?![\w$])")
-    found = [_look(root, WorkspacePath.parse(path), whole) for path in paths]
-    return [file for file in found if file is not None and file.places]
+    return found
 
 
-def _look(root: ProjectRoot, path: WorkspacePath, word: re.Pattern[str]) -> WordFile | None:
+def search_word(
+    project: str, entries: Iterable[Entry], word: str, *, letters: str = r"\w", most: int = _MAX_PLACES + 1
+) -> Iterator[WordFile]:
+    """Search files for a word, and yield each file, even one without it; entries that are not files are passed over.
+
+    Args:
+        project: id of the project that the entries belong to.
+        entries: what to search; each is read before the next one is asked for.
+        word: the word; when it is empty, no file is read.
+        letters: what may not be next to the word, as in a character set of a regular expression.
+        most: places given of each file.
+    """
+    pattern = re.compile(rf"(?<![{letters}]){re.escape(word)}(?![{letters}])")
+    encoded = word.encode("utf-8", "replace")
+    for entry in entries:
+        if entry.kind == "file":
+            yield _search_file(entry, WorkspacePath(project, entry.parts), pattern, encoded, most)
+
+
+def _search_file(entry: Entry, path: WorkspacePath, pattern: re.Pattern[str], encoded: bytes, most: int) -> WordFile:
+    nothing = WordFile(path, "", ())
+    if not encoded:
+        return nothing
     try:
-        data = read_bytes(root, path)
-        lines = split_lines(decode(data).content)
-    except ToolError:
-        return None  # it went, or changed into what is no text, since it was searched
-    places = [
-        WordPlace(number, match.start() + 1, line.rstrip("\r\n")[:_LINE_CHARS])
-        for number, line in enumerate(lines, 1)
-        for match in word.finditer(line)
-    ]
-    return WordFile(path, content_hash(data), tuple(places))
+        with about(path):
+            data = entry.read()
+    except ToolError as error:
+        return replace(nothing, problem=error)
+    if encoded not in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return nothing  # nearly every file, found without decoding it
+    problem = None
+    try:
+        content = decode(data).content
+    except ToolError as error:
+        content, problem = data.decode("utf-8", "replace"), error
+    places = tuple(islice(_places(content, pattern), most))
+    return WordFile(path, content_hash(data), places, problem)
+
+
+def _places(content: str, pattern: re.Pattern[str]) -> Iterator[WordPlace]:
+    line, start, done = 1, 0, 0
+    for match in pattern.finditer(content):
+        for line_break in LINE_BREAK.finditer(content, done, match.start()):
+            line, start = line + 1, line_break.end()
+        done = match.start()
+        text = LINE_BREAK.split(content[start : start + _LINE_CHARS], maxsplit=1)[0]
+        yield WordPlace(line, done - start + 1, text)

@@ -1,7 +1,6 @@
-"""Text as bytes and back, exactly: encodings, byte order marks, line endings, lines. Pure; opens nothing.
+"""Decoding, editing and comparing text: encodings, byte order marks, line endings, edits, diffs. Pure; opens nothing.
 
-A client sees the real line endings and never the byte order mark, so that writing back what was read gives the same
-bytes.
+A client sees the real line endings and never the byte order mark, so writing back what was read gives the same bytes.
 """
 
 from __future__ import annotations
@@ -30,15 +29,13 @@ _CODECS: dict[Encoding, tuple[bytes, str]] = {
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 # The line breaks of the Language Server Protocol (3.17, "Text Documents"); str.splitlines() knows many more.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-_BREAK = re.compile(r"\r\n|\n|\r")
+LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
 
 @dataclass(frozen=True)
 class Text:
-    """A decoded file: its text without byte order mark, with its real line endings, and the encoding to write it
-    back.
-    """
+    """A decoded file: its text with real line endings, without byte order mark, and the encoding to write it back."""
 
     content: str
     encoding: Encoding
@@ -50,12 +47,12 @@ class Text:
 
 
 def content_hash(data: bytes) -> str:
-    """Give the hash by which contents are compared: SHA-256 of the raw bytes."""
+    """Return the hash by which contents are compared: SHA-256 of the raw bytes."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def decode(data: bytes) -> Text:
-    """Decode UTF-8, or UTF-16 with its mark; ``encode(text.content, text.encoding)`` gives the same bytes again.
+    """Decode UTF-8, or UTF-16 with a mark; ``encode(text.content, text.encoding)`` gives the same bytes again.
 
     Raises:
         ToolError: ``binary_file`` or ``unsupported_encoding``.
@@ -89,16 +86,16 @@ def encode(content: str, encoding: Encoding = "utf-8") -> bytes:
 
 
 def encode_like(content: str, old: Text) -> bytes:
-    """Encode new content for a file that holds old text: its encoding and mark stay, and so does a uniform line ending.
+    """Encode new content for a file that holds old text, keeping its encoding, mark and uniform line ending.
 
-    Content whose breaks are all LF takes a uniform CRLF (or CR) of the old text; content with any CR is written as it
-    is.
+    If the breaks of the new content are all LF, they become the CRLF (or CR) that the old text uses throughout; content
+    with any CR is written as it is.
 
     Raises:
         ToolError: ``invalid_text``.
     """
     if old.encoding != "utf-8":
-        content = content.removeprefix("\ufeff")  # the mark is written by the encoding; never two of them
+        content = content.removeprefix("\ufeff")  # `encode` writes the mark; there must not be two
     if line_ending_of(content) == "lf" and old.line_ending in ("crlf", "cr"):
         content = content.replace("\n", _ENDINGS[old.line_ending])
     return encode(content, old.encoding)
@@ -120,16 +117,13 @@ def line_ending_of(content: str) -> LineEnding:
 
 
 def fit_line_breaks(new: str, content: str, at: int) -> str:
-    """Give new text the line break of the place it goes to: the first one in or after it, else the last one before.
+    """Give new text the line break used at offset ``at``: the first one from there on, else the last one before.
 
-    Args:
-        new: the new text; with a carriage return in it, it stays as it is.
-        content: the text that it goes into.
-        at: where in that.
+    New text that has a carriage return stays as it is.
     """
     if "\r" in new or "\n" not in new or "\r" not in content:
         return new
-    after = _BREAK.search(content, at)
+    after = LINE_BREAK.search(content, at)
     if after is not None:
         return new.replace("\n", after[0])
     end = max(content.rfind("\n", 0, at), content.rfind("\r", 0, at)) + 1
@@ -138,7 +132,7 @@ def fit_line_breaks(new: str, content: str, at: int) -> str:
 
 
 def split_lines(content: str) -> list[str]:
-    """Split into lines that keep their breaks, so that joining them gives the text again; no last empty line."""
+    """Split into lines that keep their breaks; there is no last empty line, and joining them gives the text again."""
     return _LINE.findall(content)
 
 
@@ -162,12 +156,8 @@ _SHOWN = 10  # line numbers in a message
 class TextEdit:
     """Replace a text that occurs exactly ``count`` times.
 
-    Args:
-        old_text: what is there. Without a carriage return in it, its line breaks match those of the file whatever they
-            are; with one, it is matched character by character.
-        new_text: what comes in its place. Without a carriage return, its line breaks become those of the place it goes
-            to.
-        count: how often old_text must occur; all occurrences are replaced.
+    Without a carriage return in it, old_text matches any line breaks of the file; with one, it is matched character by
+    character. The line breaks of new_text become those of the place it goes to, unless it has a carriage return.
     """
 
     old_text: str
@@ -176,10 +166,10 @@ class TextEdit:
 
 
 def apply_edits(content: str, edits: Sequence[TextEdit]) -> str:
-    """Apply replacements in order, each to the result of the one before.
+    """Apply replacements in order, each to the result of the one before; all or none.
 
     Raises:
-        ToolError: ``no_match`` or ``ambiguous_match``, with the lines; nothing is applied then.
+        ToolError: ``no_match`` or ``ambiguous_match``, with the lines.
     """
     for number, edit in enumerate(edits, 1):
         content = _apply(content, edit, f"edits[{number - 1}]")
@@ -207,7 +197,7 @@ def _apply(content: str, edit: TextEdit, name: str) -> str:
 
 
 def _find(content: str, old: str, name: str) -> list[tuple[int, int]]:
-    """Give the (start, end) of every occurrence."""
+    """Return the (start, end) of every occurrence."""
     if "\r" in old or "\r" not in content or "\n" not in old:
         return _occurrences(content, old, name)
     plain, shifts = _without_carriage_returns(content)
@@ -232,9 +222,9 @@ def _occurrences(content: str, old: str, name: str) -> list[tuple[int, int]]:
 
 
 def _without_carriage_returns(content: str) -> tuple[str, list[int]]:
-    """Turn every break into LF; with it come the plain offsets after which one more real character was dropped."""
+    """Turn every break into LF; also return the new offsets, each of which has one more dropped character before it."""
     shifts = [found.start() + 1 - index for index, found in enumerate(re.finditer("\r\n", content))]
-    return _BREAK.sub("\n", content), shifts
+    return LINE_BREAK.sub("\n", content), shifts
 
 
 def _real(offset: int, shifts: list[int]) -> int:
@@ -242,7 +232,7 @@ def _real(offset: int, shifts: list[int]) -> int:
 
 
 def _line_at(content: str, offset: int) -> int:
-    return 1 + sum(1 for _ in _BREAK.finditer(content, 0, offset))
+    return 1 + sum(1 for _ in LINE_BREAK.finditer(content, 0, offset))
 
 
 def _hint(content: str, old: str) -> str:
@@ -261,7 +251,7 @@ def _listed(lines: list[int]) -> str:
 
 
 class Range(Protocol):
-    """New text for a stretch; 1-based, columns in code points, the end is where the first character stays."""
+    """New text for a range: 1-based, columns in code points, the end exclusive."""
 
     line: int
     column: int
@@ -272,14 +262,7 @@ class Range(Protocol):
 
 @dataclass(frozen=True)
 class _Span:
-    """An edit by offsets into the text.
-
-    Args:
-        start: where it begins.
-        end: where it ends.
-        number: its place in the list of edits.
-        new_text: what comes there.
-    """
+    """An edit by offsets into the text; ``number`` is its index in the list of edits."""
 
     start: int
     end: int
@@ -288,14 +271,14 @@ class _Span:
 
 
 def apply_range_edits(content: str, edits: Sequence[Range]) -> str:
-    """Apply edits whose positions all refer to the text as it is before any of them.
+    """Apply edits whose positions all refer to the text before any of them; all or none.
 
-    Lines end at CR LF, LF or CR, as in the Language Server Protocol (3.17, "Text Documents"). Edits that insert at one
-    place keep their order, and come before one that replaces what begins there ("TextEdit[]"). New text without a
+    Lines end at CR LF, LF or CR, as in the Language Server Protocol (3.17, "Text Documents"). Insertions at one place
+    keep their order, and come before an edit that replaces what begins there ("TextEdit[]"). New text without a
     carriage return gets the line break of its place.
 
     Raises:
-        ToolError: ``invalid_range``, saying what the text has there; ``overlapping_edits``; nothing is applied then.
+        ToolError: ``invalid_range``, saying what the text has there; ``overlapping_edits``.
     """
     lines = _Lines(content)
     spans = [_Span(*lines.span(edit, f"edits[{number}]"), number, edit.new_text) for number, edit in enumerate(edits)]
@@ -316,21 +299,17 @@ def apply_range_edits(content: str, edits: Sequence[Range]) -> str:
 
 
 class _Lines:
-    """Where the lines of a text are."""
+    """The offsets of the lines of a text."""
 
     def __init__(self, content: str) -> None:
         lines = split_lines(content)
         if not lines or lines[-1].endswith(("\r", "\n")):
-            lines.append("")  # a position may be behind the last line break
+            lines.append("")  # a position may be after the last line break
         self._starts = [0, *accumulate(map(len, lines))]
         self._widths = [len(line.rstrip("\r\n")) for line in lines]
 
     def span(self, edit: Range, name: str) -> tuple[int, int]:
-        """Give where an edit begins and ends.
-
-        Raises:
-            ToolError: ``invalid_range``.
-        """
+        """Return the offsets of an edit's beginning and end; raise ToolError ``invalid_range``."""
         start = self._offset(edit.line, edit.column, name)
         end = self._offset(edit.end_line, edit.end_column, name)
         if end < start:
@@ -357,23 +336,18 @@ class _Lines:
         return self._starts[line - 1] + column - 1
 
 
-_EXACT_LINES = 1000  # difflib is quadratic: above this many differing lines a side, one block replaces the other
+_EXACT_LINES = 1000  # difflib is quadratic: with more differing lines on a side, one block replaces the other
 _CONTEXT = 3
 
 
 def unified_diff(
     path: str, before: str | None, after: str | None, max_bytes: int = 32 * 1024, old_path: str | None = None
 ) -> str:
-    """Show what changed.
+    """Compare two texts; before is None when the file is new, after is None when it was deleted.
 
-    Lines end at LF only, as in git, so that a patch program can apply it and a changed carriage return is seen.
-
-    Args:
-        path: name in the headers.
-        before: None when the file is new.
-        after: None when it was deleted.
-        max_bytes: where the diff is cut, with a last line that says so.
-        old_path: its name before, when it was moved.
+    Lines end at LF only, as in git, so that a patch program can apply the diff and a changed carriage return is
+    visible. A diff longer than ``max_bytes`` is cut, and its last line says so. If the file was moved, ``old_path`` is
+    its name before.
     """
     old, new = (before or "").split("\n"), (after or "").split("\n")
     old, new = [line + "\n" for line in old], [line + "\n" for line in new]
@@ -388,7 +362,7 @@ def unified_diff(
 
 
 def _mark_end(lines: list[str]) -> list[str]:
-    """Drop the empty rest behind a final newline; mark a last line that has none."""
+    """Drop the empty rest after a final newline; mark a last line that has none."""
     if lines[-1] == "\n":
         return lines[:-1]
     return [*lines[:-1], lines[-1] + "\\ No newline at end of file\n"]

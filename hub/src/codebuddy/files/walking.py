@@ -1,4 +1,4 @@
-"""Walking a project's tree by directory descriptors, never through a link, in a fixed order, within bounds."""
+"""Reading the files of a project, and walking its tree: never through a link, in a fixed order, within bounds."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import stat
 import threading
 import time
 import warnings
-from collections.abc import Generator
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Generator, Set
+from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -18,7 +17,7 @@ import re2
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
 
-from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, ProjectRoot, about
+from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, ProjectRoot, about, require_regular
 from codebuddy.files.paths import WorkspacePath, to_wire
 from codebuddy.files.text import Encoding, LineEnding, content_hash, decode, split_lines
 from codebuddy.tool import ToolError
@@ -37,7 +36,7 @@ class Excerpt:
         start_line: first line given, 1-based.
         end_line: last line given, inclusive; start_line - 1 when there is none.
         total_lines: of the whole file; a final line break does not begin another line.
-        truncated: the answer ends before what was asked for; go on at end_line + 1.
+        truncated: the answer ends before what was asked for; continue at end_line + 1.
     """
 
     content: str
@@ -51,14 +50,16 @@ class Excerpt:
 
 
 def read_limited(fd: int, limit: int) -> bytes:
-    """Read all of an open file, at most ``limit`` bytes of it, whatever its size claims to be.
+    """Read an open file whole, whatever its size claims to be.
 
     Raises:
-        ToolError: ``too_large``.
+        ToolError: ``too_large``: it has more than ``limit`` bytes.
     """
     size = os.fstat(fd).st_size
-    chunks: list[bytes] = []
-    got = 0
+    chunks = [os.read(fd, size + 1)] if size <= limit else []
+    got = sum(map(len, chunks))
+    if chunks and got == size:
+        return chunks[0]  # nearly always: one read is enough
     while size <= limit and got <= limit:
         chunk = os.read(fd, min(_CHUNK, limit + 1 - got))
         if not chunk:
@@ -90,8 +91,7 @@ def read_excerpt(
     limit: int = MAX_FILE_BYTES,
     answer_bytes: int = 256 * 1024,
 ) -> Excerpt:
-    """Read a text file, or lines start_line to end_line of it (1-based, inclusive; an end beyond the last line is
-    fine).
+    """Read a text file, or a range of its lines (1-based, inclusive; the end may lie beyond the last line).
 
     Raises:
         ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
@@ -119,14 +119,14 @@ def read_excerpt(
 def _range(start: int | None, end: int | None, total: int) -> tuple[int, int]:
     first, last = start or 1, total if end is None else min(end, total)
     if first > max(total, 1):
-        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is behind its end.")
+        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is after its end.")
     if end is not None and end < first:
         raise ToolError("invalid_range", f"end_line {end} is before start_line {first}.")
     return first, last
 
 
 def _fitting(lines: list[str], room: int) -> list[str]:
-    """Keep whole lines up to so many bytes; of a first line that alone is too long, its beginning."""
+    """Keep whole lines up to ``room`` bytes, or the beginning of a first line that alone is longer."""
     kept: list[str] = []
     for line in lines:
         size = len(line) if line.isascii() else len(line.encode())
@@ -137,32 +137,26 @@ def _fitting(lines: list[str], room: int) -> list[str]:
     return kept
 
 
-# Compiling a rule takes some 50 µs, and a project may have such a file in every directory.
-_MAX_BYTES = 64 * 1024
+# Compiling a rule takes some 50 µs, and a project may have a .gitignore in every directory.
+_MAX_RULES_BYTES = 64 * 1024
 _MAX_RULES = 1000
 _MAX_RULE_CHARS = 256
-_REFUSED = (GitIgnorePatternError, re.error, re2.error, UnicodeEncodeError)
+_COMPILE_ERRORS = (GitIgnorePatternError, re.error, re2.error, UnicodeEncodeError)
 
 
 @dataclass(frozen=True)
 class IgnoreRules:
-    """The rules that hold in a directory: one set for each directory above it that has a ``.gitignore``, outermost
-    first.
+    """The rules that apply in a directory: those of each ``.gitignore`` in it or above, outermost first.
 
     Args:
-        levels: (number of path parts of the directory that the rules belong to, the rules).
+        levels: (number of path parts of the directory that has the ``.gitignore``, its rules).
     """
 
     levels: tuple[tuple[int, GitIgnoreSpec], ...] = ()
 
     def entering(self, directory: int, depth: int) -> IgnoreRules:
-        """Add the rules of a directory.
-
-        Args:
-            directory: its descriptor.
-            depth: number of its path parts, counted from the project's root.
-        """
-        spec = _read(directory)
+        """Add the rules of an open directory that lies ``depth`` levels below the project's root."""
+        spec = _read_rules(directory)
         return self if spec is None else IgnoreRules((*self.levels, (depth, spec)))
 
     def hides(self, parts: tuple[str, ...], is_directory: bool) -> bool:
@@ -175,7 +169,7 @@ class IgnoreRules:
         return False
 
 
-def _read(directory: int) -> GitIgnoreSpec | None:
+def _read_rules(directory: int) -> GitIgnoreSpec | None:
     try:
         # git itself does not follow a .gitignore that is a link.
         fd = os.open(".gitignore", READ_FLAGS | os.O_NOFOLLOW, dir_fd=directory)
@@ -184,17 +178,17 @@ def _read(directory: int) -> GitIgnoreSpec | None:
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        return _rules(os.read(fd, _MAX_BYTES))
+        return _parse_rules(os.read(fd, _MAX_RULES_BYTES))
     except OSError:
         return None
     finally:
         os.close(fd)
 
 
-@lru_cache(maxsize=16)  # few: a compiled set may hold 8 MB
-def _rules(data: bytes) -> GitIgnoreSpec | None:
+@lru_cache(maxsize=16)  # few: a compiled set may take 8 MB
+def _parse_rules(data: bytes) -> GitIgnoreSpec | None:
     lines = data.decode("utf-8", "replace").split("\n")
-    if len(data) == _MAX_BYTES:
+    if len(data) == _MAX_RULES_BYTES:
         lines.pop()  # probably cut, and so another rule than was meant
     lines = [line.rstrip("\r") for line in lines if len(line) <= _MAX_RULE_CHARS][:_MAX_RULES]
     return _compile(lines) or _compile([line for line in lines if _compile([line])])
@@ -205,7 +199,7 @@ def _compile(lines: list[str]) -> GitIgnoreSpec | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Python's re about sets like [[a]; RE2 does the matching
             return GitIgnoreSpec.from_lines(lines, backend="re2")
-    except _REFUSED:
+    except _COMPILE_ERRORS:
         return None
 
 
@@ -218,7 +212,7 @@ _MAX_DIRECTORY = 500_000
 
 @dataclass(frozen=True)
 class Entry:
-    """Something in a directory; ``parent`` is open only until the walk goes on."""
+    """An entry of a directory; ``parent`` is open only until the walk goes on."""
 
     parts: tuple[str, ...]
     kind: Kind
@@ -230,128 +224,152 @@ class Entry:
         return self.parts[-1]
 
     def size(self) -> int | None:
-        """Bytes of a regular file; None if it is none, or is gone."""
+        """Return the bytes of a regular file; None for anything else."""
         try:
             status = os.stat(self.name, dir_fd=self.parent, follow_symlinks=False)
         except OSError:
             return None
         return status.st_size if stat.S_ISREG(status.st_mode) else None
 
+    def read(self, limit: int = MAX_FILE_BYTES) -> bytes:
+        """Read a regular file whole.
+
+        Raises:
+            OSError: it cannot be opened or read.
+            ToolError: ``is_a_directory``, ``not_a_file``, ``too_large``.
+        """
+        fd = os.open(self.name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.parent)
+        try:
+            require_regular(os.fstat(fd))
+            return read_limited(fd, limit)
+        finally:
+            os.close(fd)
+
 
 @dataclass
 class Bounds:
-    """When to stop: at a time of `time.monotonic`, after so many entries, or when told to."""
+    """When a walk stops: at a time of `time.monotonic`, after so many entries, or when ``stop`` is set."""
 
     deadline: float
     max_entries: int = 200_000
     stop: threading.Event = field(default_factory=threading.Event)
 
     def reached(self, visited: int = 0) -> StopReason | None:
-        """Say which bound is reached."""
+        """Return which bound is reached."""
         if self.stop.is_set() or time.monotonic() > self.deadline:
             return "timed_out"
         return "too_many_entries" if visited >= self.max_entries else None
 
 
+@dataclass
 class Walk:
-    """One walk below a directory, depth first, names in order of their code points; `.git` is always left out.
+    """A walk below a directory, depth first; `.git` is always left out.
 
     Args:
-        root: the project.
         start: directory to walk; when ignore rules hide it, they are not applied, because it was asked for by name.
-        bounds: when to stop.
         max_depth: levels below start; 1 gives its own entries only.
-        after: parts of a path that an earlier walk ended at: all up to it is left out.
+        after: parts of the path that an earlier walk ended at; everything up to it is left out.
         again: give the entry at ``after`` itself once more.
         include_ignored: do not apply ignore rules.
+        files_first: give the files of a directory before its directories; otherwise names are in order of their code
+            points. Not together with ``after``.
+        left_out: names of directories that the walk gives but does not enter.
 
     Attributes:
-        ignored: entries left out because of ignore rules.
+        visited: entries seen so far.
+        ignored: entries hidden by ignore rules.
         unreadable: directories that could not be opened, are too deep, or have too many entries to list all.
-        last: parts of the last path that is done with.
-        reason: why the walk ended before its end, if it did.
+        not_entered: parts of the directories that were left out by name.
+        last: parts of the last path that is done.
+        reason: why the walk ended early, if it did.
     """
 
-    def __init__(
-        self,
-        root: ProjectRoot,
-        start: WorkspacePath,
-        bounds: Bounds,
-        *,
-        max_depth: int = _MAX_DEPTH,
-        after: tuple[str, ...] = (),
-        again: bool = False,
-        include_ignored: bool = False,
-    ) -> None:
-        self._root, self._start, self._bounds = root, start, bounds
-        self._max_depth, self._include_ignored = min(max_depth, _MAX_DEPTH), include_ignored
-        self._after, self._again = after, again
-        self._visited = 0
-        self.ignored = 0
-        self.unreadable = 0
-        self.last = after
-        self.reason: StopReason | None = None
+    root: ProjectRoot
+    start: WorkspacePath
+    bounds: Bounds
+    _: KW_ONLY
+    max_depth: int = _MAX_DEPTH
+    after: tuple[str, ...] = ()
+    again: bool = False
+    include_ignored: bool = False
+    files_first: bool = False
+    left_out: Set[str] = frozenset()
+    visited: int = field(default=0, init=False)
+    ignored: int = field(default=0, init=False)
+    unreadable: int = field(default=0, init=False)
+    not_entered: list[tuple[str, ...]] = field(default_factory=list, init=False)
+    reason: StopReason | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.max_depth = min(self.max_depth, _MAX_DEPTH)
+        self.last = self.after
 
     def entries(self) -> Generator[Entry, None, None]:
-        """Give the entries; close the generator to end the walk early.
+        """Yield the entries; close the generator to end the walk early.
 
         Raises:
             ToolError: the start is no directory inside the project.
         """
-        with self._root.directory(self._start) as fd:
-            rules = IgnoreRules() if self._include_ignored else self._rules_above()
-            yield from self._directory(fd, self._start.parts, rules, 1)
+        with self.root.directory(self.start) as fd:
+            rules = IgnoreRules() if self.include_ignored else self._rules_above()
+            yield from self._directory(fd, self.start.parts, rules, 1)
 
     def _rules_above(self) -> IgnoreRules:
-        """Collect the rules of the directories above the start; none count if they hide the start itself."""
+        """Collect the rules of the directories above the start; none apply if they hide the start itself."""
         rules = IgnoreRules()
-        for depth in range(len(self._start.parts)):
-            above = WorkspacePath(self._start.project, self._start.parts[:depth])
-            with self._root.directory(above) as fd:
+        for depth in range(len(self.start.parts)):
+            above = WorkspacePath(self.start.project, self.start.parts[:depth])
+            with self.root.directory(above) as fd:
                 rules = rules.entering(fd, depth)
-            if rules.hides(self._start.parts[: depth + 1], is_directory=True):
-                self._include_ignored = True
+            if rules.hides(self.start.parts[: depth + 1], is_directory=True):
+                self.include_ignored = True
                 return IgnoreRules()
         return rules
 
     def _directory(
         self, fd: int, parts: tuple[str, ...], rules: IgnoreRules, depth: int
     ) -> Generator[Entry, None, None]:
-        if not self._include_ignored:
+        if not self.include_ignored:
             rules = rules.entering(fd, len(parts))
         for name, kind in self._listed(fd):
             here = (*parts, name)
-            again = self._again and here == self._after
-            inside = self._after[: len(here)] == here and not again  # `after` lies at or below this entry
-            if here <= self._after and not again and not (inside and kind == "directory"):
+            again = self.again and here == self.after
+            inside = self.after[: len(here)] == here and not again  # `after` lies at or below this entry
+            if here <= self.after and not again and not (inside and kind == "directory"):
                 continue
             if self.reason is None:
-                self.reason = self._bounds.reached(self._visited)
+                self.reason = self.bounds.reached(self.visited)
             if self.reason is not None:
                 return
-            self._visited += 1
-            if self._hidden(here, kind, rules):
-                self.last = here  # so that going on from here makes progress even where all is hidden
+            self.visited += 1
+            if self._is_hidden(here, kind, rules):
+                self.last = here  # so that a walk that goes on from here makes progress even where all is hidden
                 continue
             if not inside:
                 yield Entry(here, kind, fd)
                 self.last = here
-            if kind == "directory" and depth < self._max_depth:
-                yield from self._below(fd, here, rules, depth)
-            elif kind == "directory" and depth >= _MAX_DEPTH:
-                self.unreadable += 1
+            if kind == "directory":
+                yield from self._enter(fd, here, rules, depth)
 
-    def _below(self, fd: int, here: tuple[str, ...], rules: IgnoreRules, depth: int) -> Generator[Entry, None, None]:
-        with ExitStack() as opened:
-            try:
-                child = os.open(here[-1], DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
-            except FileNotFoundError:
-                return
-            except OSError:  # forbidden, or a link was put in its place
+    def _enter(self, fd: int, here: tuple[str, ...], rules: IgnoreRules, depth: int) -> Generator[Entry, None, None]:
+        if here[-1] in self.left_out:
+            self.not_entered.append(here)
+            return
+        if depth >= self.max_depth:
+            if depth >= _MAX_DEPTH:
                 self.unreadable += 1
-                return
-            opened.callback(os.close, child)
+            return
+        try:
+            child = os.open(here[-1], DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+        except FileNotFoundError:
+            return
+        except OSError:  # forbidden, or a link was put in its place
+            self.unreadable += 1
+            return
+        try:
             yield from self._directory(child, here, rules, depth + 1)
+        finally:
+            os.close(child)
 
     def _listed(self, fd: int) -> list[tuple[str, Kind]]:
         names: list[tuple[str, Kind]] = []
@@ -364,12 +382,15 @@ class Walk:
                         break
         except OSError:
             self.unreadable += 1
-        return sorted(names)
+        names.sort()
+        if self.files_first:
+            names.sort(key=lambda named: named[1] == "directory")
+        return names
 
-    def _hidden(self, parts: tuple[str, ...], kind: Kind, rules: IgnoreRules) -> bool:
+    def _is_hidden(self, parts: tuple[str, ...], kind: Kind, rules: IgnoreRules) -> bool:
         if parts[-1] == ".git":
             return True
-        if self._include_ignored or not rules.hides(parts, kind == "directory"):
+        if self.include_ignored or not rules.hides(parts, kind == "directory"):
             return False
         self.ignored += 1
         return True

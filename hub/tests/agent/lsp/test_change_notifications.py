@@ -21,7 +21,7 @@ def test_an_error_while_reading_a_file_is_reported(root: Path, monkeypatch: pyte
     def fail(*_: int) -> bytes:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(tree_module, "_read_whole", fail)
+    monkeypatch.setattr(tree_module, "read_limited", fail)
     with pytest.raises(ToolError) as refused:
         Tree("p", root).read(root.resolve() / "main.py")
     assert (refused.value.code, refused.value.path) == ("not_readable", "p/main.py")

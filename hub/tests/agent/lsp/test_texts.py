@@ -59,6 +59,6 @@ def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
         assert tree.lines(tmp_path / f"{number}.py") == [str(number)]
     write(tmp_path / "large", "x" * 2**20, LONG_AGO)
     tree.lines(tmp_path / "large")
-    kept = tree._texts._kept
+    kept = tree._line_cache._cached
     assert len(kept) <= 32
     assert tmp_path / "large" not in kept

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from codebuddy.agent.lsp.tree import MAX_FILE, Tree, uri_of
+from codebuddy.agent.lsp.tree import Tree, uri_of
+from codebuddy.files import confinement
+from codebuddy.files.walking import MAX_FILE_BYTES
 from codebuddy.tool import ToolError
 
 
@@ -59,6 +61,12 @@ def test_dots_in_a_uri_do_not_lead_out(root: Path) -> None:
     assert Tree("p", root).path_of(uri_of(root.resolve()) + "/../outside") is None
 
 
+@pytest.fixture(params=[True, False], ids=["openat2", "no openat2"])
+def any_kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(confinement, "openat2_works", lambda: request.param)
+
+
+@pytest.mark.usefixtures("any_kernel")
 def test_a_link_out_of_the_project_is_not_read(root: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("secret")
     (root / "link.py").symlink_to(tmp_path / "secret")
@@ -69,10 +77,25 @@ def test_a_link_out_of_the_project_is_not_read(root: Path, tmp_path: Path) -> No
         assert refused.value.code == "outside_project"
 
 
-def test_a_link_inside_the_project_is_read(root: Path) -> None:
-    (root / "link.py").symlink_to("shop.py")
+@pytest.mark.usefixtures("any_kernel")
+@pytest.mark.parametrize("target", ["shop.py", "{root}/shop.py", "../{root.name}/shop.py"])
+def test_a_link_inside_the_project_is_read(root: Path, target: str) -> None:
+    (root / "link.py").symlink_to(target.format(root=root.resolve()))
     data, _ = Tree("p", root).read(root.resolve() / "link.py")
     assert data == (root / "shop.py").read_bytes()
+
+
+def test_a_directory_that_was_replaced_is_read_anew(root: Path) -> None:
+    tree = Tree("p", root)
+    tree.read(tree.root / "shop.py")
+    root.rename(root.with_name("old"))
+    with pytest.raises(ToolError) as refused:
+        tree.read(tree.root / "shop.py")
+    assert refused.value.code == "not_found"
+    assert list(tree.files(lambda _: True)) == []
+    root.mkdir()
+    (root / "shop.py").write_text("new")
+    assert tree.read(tree.root / "shop.py")[0] == b"new"
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
@@ -86,7 +109,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
 
 def test_a_huge_file_is_refused(root: Path) -> None:
     with (root / "huge.py").open("wb") as file:
-        file.truncate(MAX_FILE + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(ToolError) as refused:
         Tree("p", root).read(root.resolve() / "huge.py")
     assert refused.value.code == "too_large"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ from codebuddy.agent.lsp.server import LanguageServer
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
+from codebuddy.files.search import search_word
 from codebuddy.schemas.code import Location, Place
 from codebuddy.tool import ToolError
 
@@ -46,6 +46,8 @@ _WAITING_SHARE: Final = 0.9
 # Fewer than the documents that are open at one time.
 _MAX_SHOWN: Final = 100
 _READ_AT_ONCE: Final = 50
+# Problems of a file that is gone, or that was searched though it is not text in a known encoding.
+_HARMLESS: Final = ("not_found", "binary_file", "unsupported_encoding")
 
 
 class Backoff:
@@ -483,29 +485,34 @@ class WordBatch(NamedTuple):
     """Why these are the last though there are more, if so."""
 
 
-async def files_with_word(tree: Tree, word: str, wanted: Callable[[str], bool]) -> AsyncIterator[WordBatch]:
-    """Search the wanted files (paths in the project) for a whole word, batch by batch: whoever has enough stops."""
-    pattern = re.compile(rb"(?<!\w)" + re.escape(word.encode("utf-8", "replace")) + rb"(?!\w)")
+async def files_with_word(
+    tree: Tree,
+    word: str,
+    wanted: Callable[[str], bool],
+    *,
+    include_ignored: bool = False,
+    include_tool_directories: bool = False,
+) -> AsyncIterator[WordBatch]:
+    """Search the wanted files (paths in the project) for a whole word, batch by batch: whoever has enough stops.
+
+    What is ignored, and what a tool directory is, `Tree.entries` says.
+    """
     cut: list[str] = []
-    walk = tree.files(wanted, cut=cut.append)
-    while some := await asyncio.to_thread(lambda: list(islice(walk, _READ_AT_ONCE))):
-        yield await asyncio.to_thread(partial(_search, tree, some, pattern))
+    entries = tree.entries(
+        wanted, cut=cut.append, include_ignored=include_ignored, include_tool_directories=include_tool_directories
+    )
+    searched = search_word(tree.project, entries, word, most=1)
+    while some := await asyncio.to_thread(lambda: list(islice(searched, _READ_AT_ONCE))):
+        found, refused = list[Path](), list[tuple[Path, ToolError]]()
+        for file in some:
+            path = tree.root.joinpath(*file.path.parts)
+            if file.places:
+                found.append(path)
+            elif file.problem is not None and file.problem.code not in _HARMLESS:
+                refused.append((path, file.problem))
+        yield WordBatch(len(some), found, refused)
     if cut:
         yield WordBatch(0, [], [], cut[0])
-
-
-def _search(tree: Tree, paths: list[Path], pattern: re.Pattern[bytes]) -> WordBatch:
-    found, refused = list[Path](), list[tuple[Path, ToolError]]()
-    for path in paths:
-        try:
-            data, _ = tree.read(path)
-        except ToolError as error:
-            if error.code != "not_found":
-                refused.append((path, error))
-            continue
-        if pattern.search(data):
-            found.append(path)
-    return WordBatch(len(paths), found, refused)
 
 
 async def search_limit_exceeded(asked: ServerQuestion, word: str | None) -> Answer | None:
@@ -521,7 +528,10 @@ async def search_limit_exceeded(asked: ServerQuestion, word: str | None) -> Answ
         why = f"{name} looks closely at {parsed} files only, and {word!r} stands in more, {incomplete}"
     files = found = 0
     async for batch in files_with_word(
-        asked.server.tree, word or "", lambda path: config.language_of(path) is not None
+        asked.server.tree,
+        word or "",
+        lambda path: config.language_of(path) is not None,
+        include_ignored=True,  # servers know nothing of .gitignore
     ):
         files, found = files + batch.files, found + len(batch.found)
         if batch.cut is not None:

@@ -39,7 +39,7 @@ from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.server import LanguageServer
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.transport import ServerError
-from codebuddy.agent.lsp.tree import IGNORED_DIRECTORIES, Tree
+from codebuddy.agent.lsp.tree import TOOL_DIRECTORIES, Tree
 from codebuddy.schemas.code import (
     CallHierarchyArguments,
     DocumentSymbolsArguments,
@@ -179,12 +179,19 @@ class _ReferencesByName:
     async def candidates(self) -> list[_Candidate]:
         """Give the symbols with the name: those that have no longer path, or else all."""
         files = await self._files()
+        found = await self._of_files(files)
+        if not found:  # perhaps it is declared in generated code, which a .gitignore hides
+            more = await self._files(include_ignored=True)
+            found = await self._of_files([path for path in more if path not in files])
+        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
+        return exact or found
+
+    async def _of_files(self, files: list[Path]) -> list[_Candidate]:
         found: list[_Candidate] = []
         for start in range(0, len(files), _AT_ONCE):
             for some in await asyncio.gather(*(self._of_file(path) for path in files[start : start + _AT_ONCE])):
                 found += some
-        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
-        return exact or found
+        return found
 
     async def add_references(self, candidates: list[_Candidate], declared: bool) -> None:
         """Add the references of some symbols, each once; if ``declared``, not of those declared elsewhere."""
@@ -203,15 +210,19 @@ class _ReferencesByName:
             self.references = sorted_unique([*self.references, *used])
             self.symbols.append(_symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
-    async def _files(self) -> list[Path]:
-        """Give the files that contain the name, as many as are looked at."""
+    async def _files(self, *, include_ignored: bool = False) -> list[Path]:
+        """Give the files that contain the name, as many as are looked at: those that `search_text` sees, or all."""
         servers = self._question.servers
         if not servers.for_project("navigation"):
             self._note(Answer.lacking("unsupported", "No language server is declared for navigation."))
         root = servers.tree.root
         files: list[Path] = []
         async for batch in files_with_word(
-            servers.tree, self._parts[-1], lambda path: servers.server_for(root / path) is not None
+            servers.tree,
+            self._parts[-1],
+            lambda path: servers.server_for(root / path) is not None,
+            include_ignored=include_ignored,
+            include_tool_directories=not include_ignored,
         ):
             files += batch.found
             if batch.cut is not None:
@@ -372,7 +383,7 @@ def _any_file(server: LanguageServer) -> Path | None:
     for path in reversed(connection.documents.paths() if connection else []):
         if server.tree.stamp(path) is not None:
             return path
-    return next(server.tree.files(lambda path: server.config.language_of(path) is not None), None)
+    return server.tree.any_file(lambda path: server.config.language_of(path) is not None)
 
 
 async def _request_symbols(
@@ -429,7 +440,7 @@ def _matches(symbol: SymbolLocation, parts: list[str]) -> bool:
 def _is_library(tree: Tree, uri: str) -> bool:
     """Say whether a document is outside the project, or in a directory of the project that tools fill."""
     path = tree.path_of(uri)
-    return path is None or not IGNORED_DIRECTORIES.isdisjoint(path.relative_to(tree.root).parts)
+    return path is None or not TOOL_DIRECTORIES.isdisjoint(path.relative_to(tree.root).parts)
 
 
 def _rank(wanted: str, symbol: SymbolLocation) -> tuple[int, bool, str, int, int]:

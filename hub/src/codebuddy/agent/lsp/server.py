@@ -364,7 +364,7 @@ class LanguageServer:
 
     def _any_file(self) -> list[Path]:
         """Give one file to open at once: servers that report loading by progress load a project on its first file."""
-        first = next(self.tree.files(lambda path: self.config.language_of(path) is not None), None)
+        first = self.tree.any_file(lambda path: self.config.language_of(path) is not None)
         return [first] if first else []
 
 

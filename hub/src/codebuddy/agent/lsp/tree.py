@@ -1,84 +1,35 @@
-"""The project's directory tree as language servers see it: workspace paths, file URIs, reading without surprises."""
+"""The files of a project as language servers name them: workspace paths, file URIs, confined reading and walking."""
 
 from __future__ import annotations
 
 import codecs
+import math
 import os
 import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from errno import ENOENT, ENOTDIR, EXDEV
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from codebuddy.agent.lsp.positions import decode_text, split_lines
-from codebuddy.files.paths import from_wire, to_wire
+from codebuddy.files.confinement import READ_FLAGS, Workspaces, open_resolved
+from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
+from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, Walk, read_limited
 from codebuddy.tool import ToolError
 
-_MAX_KEPT: Final = 32
-_MAX_BYTES: Final = 64 * 1024
-
-# Two writes within one tick of the file system's clock leave the same stamp: what was written just now is not kept.
-_UNSURE_NS: Final = 100_000_000
-
-
-class _Text(NamedTuple):
-    lines: list[str]
-    marked: bool
-
-
-class Texts:
-    """The files of a project as lines, those that are small and were read lately without reading them again.
-
-    Args:
-        tree: the project.
-    """
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._kept: OrderedDict[Path, tuple[Stamp, _Text]] = OrderedDict()
-
-    def lines(self, path: Path) -> list[str]:
-        """Give the lines that a file has now; they are not to be changed.
-
-        Raises:
-            ToolError: it cannot be read.
-        """
-        return self._text(path).lines
-
-    def begins_with_mark(self, path: Path) -> bool:
-        """Say whether a file begins with a byte order mark.
-
-        Raises:
-            ToolError: it cannot be read.
-        """
-        return self._text(path).marked
-
-    def _text(self, path: Path) -> _Text:
-        kept = self._kept.get(path)
-        if kept is not None and kept[0] == self._tree.stamp(path):
-            self._kept.move_to_end(path)
-            return kept[1]
-        self._kept.pop(path, None)
-        data, stamp = self._tree.read(path)
-        text = _Text(split_lines(decode_text(data)), data.startswith(codecs.BOM_UTF8))
-        if len(data) <= _MAX_BYTES and time.time_ns() - stamp.mtime_ns > _UNSURE_NS:
-            self._kept[path] = stamp, text
-            if len(self._kept) > _MAX_KEPT:
-                self._kept.popitem(last=False)
-        return text
-
-
-MAX_FILE: Final = 4 * 1024 * 1024
 MAX_ENTRIES: Final = 200_000
 
 # The same few files are named in question after question; a very long name is not remembered.
 _REMEMBERED: Final = 512
 _LONGEST_REMEMBERED: Final = 1024
 
-IGNORED_DIRECTORIES: Final = frozenset(
+#: Directories that version control, package managers and build tools fill, by name, at any depth.
+TOOL_DIRECTORIES: Final = frozenset(
     {".git", ".hg", ".svn", ".venv", "venv", ".tox", "node_modules", "target", "__pycache__"}
     | {".mypy_cache", ".pytest_cache", ".ruff_cache"}
 )
@@ -94,12 +45,14 @@ class Stamp(NamedTuple):
 
 
 def uri_of(path: Path) -> str:
-    """Give the ``file:`` URI of an absolute path, byte for byte."""
+    """Return the ``file:`` URI of an absolute path, byte for byte."""
     return "file://" + quote(os.fsencode(path))
 
 
 class Tree:
-    """One project's files.
+    """The files of one project.
+
+    Paths are absolute and lexically below ``root``. Content is only read through `codebuddy.files.confinement`.
 
     Args:
         project: its id, the first part of every workspace path.
@@ -109,13 +62,14 @@ class Tree:
     def __init__(self, project: str, root: Path) -> None:
         self.project = project
         self.root = root.resolve()
-        self._texts = Texts(self)
-        self._below = os.path.join(self.root, "")  # a prefix of strings: pathlib's own comparison costs ten times that
+        self._workspaces = Workspaces({project: self.root}, open_resolved)
+        self._line_cache = _LineCache(self)
+        self._below = os.path.join(self.root, "")  # comparing strings costs a tenth of what comparing Paths does
         self._remembered_path_of = lru_cache(_REMEMBERED)(self._path_of)
         self._remembered_locate_inside = lru_cache(_REMEMBERED)(self._locate_inside)
 
     def locate(self, path: str) -> Path:
-        """Give the absolute path of a workspace path; the file need not exist.
+        """Return the absolute path of a workspace path; the file need not exist.
 
         Raises:
             ToolError: ``outside_project``.
@@ -136,10 +90,10 @@ class Tree:
             raise ToolError("unknown_project", message)
 
     def locate_inside(self, inside: str, shown: str | None = None) -> Path:
-        """Give the absolute path of a path relative to the project, with names as they travel (`workspace.paths`).
+        """Return the absolute path of a path relative to the project, as it is sent (see `codebuddy.files.paths`).
 
         Raises:
-            ToolError: ``outside_project``; ``invalid_path`` for what is no text.
+            ToolError: ``outside_project``; ``invalid_path`` for lone surrogates.
         """
         short = len(inside) <= _LONGEST_REMEMBERED
         return (self._remembered_locate_inside if short else self._locate_inside)(inside, shown)
@@ -157,18 +111,18 @@ class Tree:
         return Path(found)
 
     def relative(self, path: Path) -> str:
-        """Give the path in the project, with ``/``."""
+        """Return the path relative to the project, with ``/``."""
         name = str(path)
         if name.startswith(self._below):
             return name.removeprefix(self._below)
         return path.relative_to(self.root).as_posix()
 
     def show(self, path: Path) -> str:
-        """Give the workspace path of a path in the project; `locate` leads back."""
+        """Return the workspace path of a path in the project; the inverse of `locate`."""
         return self.project if path == self.root else f"{self.project}/{to_wire(self.relative(path))}"
 
     def path_of(self, uri: str) -> Path | None:
-        """Give the path in the project that a URI names; None for anything outside it or not a file."""
+        """Return the path in the project that a URI names; None for anything outside it or not a file."""
         return (self._remembered_path_of if len(uri) <= _LONGEST_REMEMBERED else self._path_of)(uri)
 
     def _path_of(self, uri: str) -> Path | None:
@@ -184,99 +138,165 @@ class Tree:
         path = Path(os.path.normpath(os.fsdecode(raw)))
         return path if self._has(str(path)) else None
 
-    def read(self, path: Path) -> tuple[bytes, Stamp]:
-        """Read a regular file of the project.
+    def _has(self, name: str) -> bool:
+        """Say whether a normal absolute path is the root or below it."""
+        return name.startswith(self._below) or name == str(self.root)
 
-        Never blocks on a FIFO or a device, and never follows a link out of the project: what counts is where the
-        *opened* file is, so that a link swapped during the call gains nothing.
+    def read(self, path: Path) -> tuple[bytes, Stamp]:
+        """Read a regular file of the project; never blocks on a FIFO or a device.
 
         Raises:
             ToolError: ``not_found``, ``not_readable``, ``not_a_file``, ``outside_project``, ``too_large``.
         """
-        shown = self.show(path)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        except (FileNotFoundError, NotADirectoryError):
-            raise ToolError("not_found", "There is no such file.", shown) from None
-        except OSError as error:
-            raise ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown) from None
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise ToolError("not_a_file", "This is not a regular file.", shown)
-            if not self._has(os.readlink(f"/proc/self/fd/{descriptor}")):
-                raise ToolError("outside_project", "This is a link that leads out of the project.", shown)
-            if status.st_size > MAX_FILE:
-                raise ToolError("too_large", f"The file is larger than {MAX_FILE} bytes.", shown)
-            return _read_whole(descriptor, status.st_size), _stamp(status)
-        except OSError as error:  # a disk or a network file system fails at the reading, not at the opening
-            raise ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown) from None
-        finally:
-            os.close(descriptor)
+            descriptor = self._workspaces.root(self.project).open(self.relative(path), READ_FLAGS)
+            try:
+                status = os.fstat(descriptor)
+                if not stat.S_ISREG(status.st_mode):
+                    raise ToolError("not_a_file", "This is not a regular file.")
+                return read_limited(descriptor, MAX_FILE_BYTES), _stamp(status)
+            finally:
+                os.close(descriptor)
+        except OSError as error:  # a disk or a network file system may fail at the reading only
+            raise _not_readable(error, self.show(path)) from None
+        except ToolError as error:
+            if error.code == "project_unavailable":
+                raise ToolError("not_found", "There is no such file.", self.show(path)) from None
+            error.path = self.show(path)
+            raise
 
     def lines(self, path: Path) -> list[str]:
-        """Give the lines that a file has now; they are not to be changed.
-
-        Raises:
-            ToolError: as `read`.
-        """
-        return self._texts.lines(path)
+        """Return the lines that a file has now; do not change the list. Raises as `read`."""
+        return self._line_cache.get(path).lines
 
     def begins_with_mark(self, path: Path) -> bool:
-        """Say whether a file begins with a byte order mark; one that cannot be read does not."""
+        """Say whether a file begins with a byte order mark; False if it cannot be read."""
         try:
-            return self._texts.begins_with_mark(path)
+            return self._line_cache.get(path).marked
         except ToolError:
             return False
 
+    # The next two follow links out of the project: they reveal no content, only whether something exists or changed,
+    # and `stamp` runs for every open document before each question, in a quarter of the time of a confined open.
+
     def stamp(self, path: Path) -> Stamp | None:
-        """Give the present stamp of a file; None when it is gone."""
+        """Return the present stamp of a file; None when it is gone."""
         try:
             return _stamp(os.stat(path))
         except OSError:
             return None
 
-    def _has(self, name: str) -> bool:
-        """Say whether a normal absolute path is the root or below it."""
-        return name.startswith(self._below) or name == str(self.root)
-
     def is_directory(self, path: Path) -> bool:
-        """Say whether it is a directory; what cannot be looked at is none."""
+        """Say whether a path is a directory; False if it cannot be examined."""
         return os.path.isdir(path)
 
     def files(
-        self, wanted: Callable[[str], bool], below: Path | None = None, cut: Callable[[str], None] | None = None
+        self,
+        wanted: Callable[[str], bool],
+        below: Path | None = None,
+        cut: Callable[[str], None] | None = None,
     ) -> Iterator[Path]:
-        """Walk the regular files whose path in the project is wanted, in a fixed order, without what tools generate.
+        """Yield the paths of `entries`."""
+        for entry in self.entries(wanted, below, cut):
+            yield self.root.joinpath(*entry.parts)
+
+    def any_file(self, wanted: Callable[[str], bool]) -> Path | None:
+        """Return the first wanted file of the walk; one that ignore rules hide only if there is no other."""
+        for include_ignored in (False, True):
+            for entry in self.entries(wanted, include_ignored=include_ignored):
+                return self.root.joinpath(*entry.parts)
+        return None
+
+    def entries(
+        self,
+        wanted: Callable[[str], bool],
+        below: Path | None = None,
+        cut: Callable[[str], None] | None = None,
+        *,
+        include_ignored: bool = False,
+        include_tool_directories: bool = False,
+    ) -> Iterator[Entry]:
+        """Walk the regular files that no ignore rule hides, without `TOOL_DIRECTORIES`.
+
+        A directory's files come before what is in its directories, each in the order of their names.
 
         Args:
-            wanted: says so.
-            below: a directory; left out: the whole project.
-            cut: told in a sentence when the walk ends before it has seen all.
+            wanted: says whether a path, relative to the project, is wanted.
+            below: a directory; by default the whole project.
+            cut: called with a sentence when the walk ends before it has seen everything.
+            include_ignored: do not apply ignore rules.
+            include_tool_directories: at the end, walk the `TOOL_DIRECTORIES` too, so that this sees all that the
+                hub's searches see. At the end, because they may have more files than `MAX_ENTRIES`.
         """
-        seen = 0
-        for directory, directories, names in os.walk(below or self.root):
-            seen += len(names) + len(directories)
-            directories[:] = sorted(name for name in directories if name not in IGNORED_DIRECTORIES)
-            for name in sorted(names):
-                path = Path(directory, name)
-                # Not Path.is_file: that raises for a link into a directory that may not be entered.
-                if wanted(self.relative(path)) and not os.path.islink(path) and os.path.isfile(path):
-                    yield path
-            if seen > MAX_ENTRIES:
+        starts, visited = [Path() if below is None else below.relative_to(self.root)], 0
+        for start in starts:
+            try:
+                walk = Walk(
+                    self._workspaces.root(self.project),
+                    WorkspacePath(self.project, start.parts),
+                    Bounds(math.inf, MAX_ENTRIES - visited),
+                    include_ignored=include_ignored,
+                    files_first=True,
+                    left_out=TOOL_DIRECTORIES,
+                )
+                with closing(walk.entries()) as entries:
+                    for entry in entries:
+                        if entry.kind == "file" and wanted("/".join(entry.parts)):
+                            yield entry
+            except ToolError:
+                if below is not None:
+                    raise
+                continue  # the directory is gone, and so are its files
+            visited += walk.visited
+            if walk.reason is not None:
                 if cut is not None:
-                    cut(f"Of this project only {MAX_ENTRIES} files and directories were looked at; it has more.")
+                    cut(f"Of this project only {MAX_ENTRIES} files and directories were searched; it has more.")
                 return
+            if include_tool_directories:
+                starts += [Path(*parts) for parts in walk.not_entered]
 
 
-def _read_whole(descriptor: int, size: int) -> bytes:
-    """Read a file to its end, or to the limit if it grew since its size was taken."""
-    data = os.read(descriptor, min(size + 1, MAX_FILE))
-    if len(data) == size:
-        return data  # nearly always: one read, for it did not grow
-    with open(descriptor, "rb", closefd=False) as file:
-        return data + file.read(MAX_FILE - len(data))
+def _not_readable(error: OSError, shown: str) -> ToolError:
+    if error.errno in (ENOENT, ENOTDIR):
+        return ToolError("not_found", "There is no such file.", shown)
+    if error.errno == EXDEV:
+        return ToolError("outside_project", "This is a link that leads out of the project.", shown)
+    return ToolError("not_readable", f"The file cannot be read: {error.strerror}.", shown)
 
 
 def _stamp(status: os.stat_result) -> Stamp:
     return Stamp(status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+
+
+_MAX_CACHED_FILES: Final = 32
+_MAX_CACHED_BYTES: Final = 64 * 1024
+
+# Two writes within one tick of the file system's clock leave the same stamp, so a file written just now is not cached.
+_UNSURE_NS: Final = 100_000_000
+
+
+class _Lines(NamedTuple):
+    lines: list[str]
+    marked: bool
+
+
+class _LineCache:
+    """The lines of small files that were read lately."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._cached: OrderedDict[Path, tuple[Stamp, _Lines]] = OrderedDict()
+
+    def get(self, path: Path) -> _Lines:
+        cached = self._cached.get(path)
+        if cached is not None and cached[0] == self._tree.stamp(path):
+            self._cached.move_to_end(path)
+            return cached[1]
+        self._cached.pop(path, None)
+        data, stamp = self._tree.read(path)
+        text = _Lines(split_lines(decode_text(data)), data.startswith(codecs.BOM_UTF8))
+        if len(data) <= _MAX_CACHED_BYTES and time.time_ns() - stamp.mtime_ns > _UNSURE_NS:
+            self._cached[path] = stamp, text
+            if len(self._cached) > _MAX_CACHED_FILES:
+                self._cached.popitem(last=False)
+        return text

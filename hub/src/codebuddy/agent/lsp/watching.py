@@ -1,8 +1,12 @@
-"""The watch over a project's files: changes by commands in the spoke, or by an editor on the host.
+"""Watching a project's files for changes by commands in the spoke, or by an editor on the host.
 
-The kernel queues an event together with the change itself, also one that is made on the host or in another container:
-to read the queue when a question comes is to know of every change before it. Only which entries are to be looked at is
-taken from the events; what changed is found by looking.
+The kernel queues an inotify event together with the change itself, even if that is made on the host or in another
+container. So whoever reads the queue when a question arrives knows of every change before it. Events only say which
+entries to examine; what changed is found by comparing them with a snapshot.
+
+Directories that tools fill (`TOOL_DIRECTORIES`) are not watched, whatever a .gitignore says: watches are limited per
+user, and one installation of packages would use them up. Other ignored directories are watched, because language
+servers read generated code.
 """
 
 from __future__ import annotations
@@ -17,12 +21,13 @@ import stat
 import struct
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
-from codebuddy.agent.lsp.tree import IGNORED_DIRECTORIES, MAX_ENTRIES, Tree
+from codebuddy.agent.lsp.tree import MAX_ENTRIES, TOOL_DIRECTORIES, Tree
+
+log = logging.getLogger(__name__)
 
 _HEAD: Final = struct.Struct("iIII")  # struct inotify_event: wd, mask, cookie, len
 _READ_SIZE: Final = 64 * 1024
@@ -49,15 +54,8 @@ class Mask(IntFlag):
     ISDIR = 0x40000000
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event.
-
-    Args:
-        watch: the number of the watch; -1 when events were lost.
-        mask: bits of `Mask`.
-        name: the name in the watched directory; empty for the directory itself.
-    """
+class Event(NamedTuple):
+    """One event: ``watch`` is -1 when events were lost, and ``name`` is empty for the watched directory itself."""
 
     watch: int
     mask: int
@@ -65,7 +63,7 @@ class Event:
 
 
 class Inotify:
-    """One queue of events.
+    """A queue of inotify events.
 
     Raises:
         OSError: the user has as many as are allowed.
@@ -76,42 +74,37 @@ class Inotify:
         self._descriptor = self._call("inotify_init1", os.O_NONBLOCK | os.O_CLOEXEC)
 
     def fileno(self) -> int:
-        """Give the descriptor; it is readable when there are events."""
+        """Return the descriptor, which is readable when there are events."""
         return self._descriptor
 
     def add(self, path: str, mask: int) -> int:
-        """Watch a path; give the number of its watch, which belongs to the inode: for one that is watched, the same.
+        """Watch a path, and return the number of the watch; an inode that is already watched keeps its number.
 
         Raises:
-            OSError: ENOSPC when the user has as many as are allowed; or it cannot be watched.
+            OSError: ENOSPC when the user has as many watches as are allowed; or the path cannot be watched.
         """
         return self._call("inotify_add_watch", self._descriptor, os.fsencode(path), ctypes.c_uint32(mask))
 
     def remove(self, watch: int) -> None:
-        """End a watch.
-
-        Raises:
-            OSError: there is none of this number.
-        """
+        """End a watch; raise OSError if there is none of this number."""
         self._call("inotify_rm_watch", self._descriptor, watch)
 
     def read(self) -> list[Event]:
-        """Give the events that are in the queue, without waiting; at most a buffer full, none when it is empty."""
+        """Return the events in the queue without waiting: at most one buffer full, none when it is empty."""
         try:
             data = os.read(self._descriptor, _READ_SIZE)
         except BlockingIOError:
             return []
-        events, place = [], 0
-        while place < len(data):
-            watch, mask, _, length = _HEAD.unpack_from(data, place)
-            place += _HEAD.size
-            name = data[place : place + length].partition(b"\0")[0]
+        events, offset = [], 0
+        while offset < len(data):
+            watch, mask, _, length = _HEAD.unpack_from(data, offset)
+            offset += _HEAD.size + length
+            name = data[offset - length : offset].partition(b"\0")[0]
             events.append(Event(watch, mask, os.fsdecode(name)))
-            place += length
         return events
 
     def close(self) -> None:
-        """End all watches; does no harm when they have ended."""
+        """End all watches; may be called twice."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -129,32 +122,33 @@ CREATED, CHANGED, DELETED = 1, 2, 3  # FileChangeType, LSP 3.17
 _DIRECTORY: Final = -1
 _UNSURE: Final = -2
 
-# What is written twice within a tick of the file system's clock may look the same.
-_TICK_NS: Final = 50_000_000
+# Two writes within one tick of the file system's clock may leave the same status.
+_CLOCK_TICK_NS: Final = 50_000_000
 
 
 class Differences(dict[Path, int]):
-    """Kinds of change by file, from what was known first to what is known last."""
+    """Kinds of change by file, each summing up all changes noted of it."""
 
     def note(self, path: str, kind: int) -> None:
         """Add a later change of a file."""
-        place, before = Path(path), self.get(Path(path))
+        place = Path(path)
+        before = self.get(place)
         if before is None or (before != CREATED and kind == DELETED):
             self[place] = kind
         elif before == CREATED and kind == DELETED:
-            del self[place]  # nobody was told that it is there
+            del self[place]  # nobody knows yet that it was created
         elif before != CREATED:
             self[place] = CHANGED
 
 
 class Snapshot:
-    """The regular files and links below a directory, but for what tools generate.
+    """The regular files and links below a directory, without `TOOL_DIRECTORIES`.
 
     Args:
-        root: the directory; the parts of its path are no links.
-        watch: called with each directory before it is looked at, so that nothing is missed in between.
+        root: the directory; no part of its path is a link.
+        watch: called with each directory before it is listed, so that no change is missed in between.
         forget: called with each directory that is gone.
-        limit: the most files and directories to know.
+        limit: most files and directories to remember.
     """
 
     def __init__(
@@ -166,14 +160,14 @@ class Snapshot:
         self._limit = limit
         self._known: dict[str, dict[str, int]] = {}
         self._count = 0
-        #: Directories that were not looked at, for there are too many files.
+        #: Directories that were not listed completely because there are too many files.
         self.left_out: set[str] = set()
 
     def scan(self, directory: str, found: Differences) -> None:
-        """Look at a directory and all that is below; add what is different.
+        """Compare a directory and everything below it with the snapshot, update that, and add the differences.
 
         Raises:
-            OSError: what ``watch`` raised; what was found before it is added.
+            OSError: as ``watch``; what was found before is added.
         """
         below = [directory]
         while below:
@@ -183,23 +177,19 @@ class Snapshot:
             if present is None:
                 self._drop(here, found)
             else:
-                below += self._compare(here, present, found)
+                below += self._replace(here, present, found)
 
-    def look(self, directory: str, name: str, modified: bool, found: Differences) -> str | None:
-        """Look at one entry of a directory; give its path if it is a directory, which is to be scanned then.
+    def compare_entry(self, directory: str, name: str, modified: bool, found: Differences) -> str | None:
+        """Compare one entry of a directory; return its path if it is a directory, which the caller must scan.
 
-        Args:
-            directory: the directory.
-            name: the name in it.
-            modified: whether it is known that its content changed, however it looks.
-            found: what is different is added here.
+        ``modified`` says that its content is known to have changed, even if its status did not.
         """
         known = self._known.get(directory)
-        if known is None or name in IGNORED_DIRECTORIES:
+        if known is None or name in TOOL_DIRECTORIES:
             return None  # the directory itself has gone
         path = os.path.join(directory, name)
         try:
-            now = _look_of(os.lstat(path))
+            now = _status_code(os.lstat(path))
         except OSError:
             now = None
         before = known.get(name)
@@ -212,11 +202,11 @@ class Snapshot:
         return path if now == _DIRECTORY else None
 
     def knows(self, directory: str, name: str) -> bool:
-        """Say whether an entry of a directory was there when it was looked at last."""
+        """Say whether an entry of a directory is in the snapshot."""
         return name in self._known.get(directory, {})
 
-    def _compare(self, here: str, present: dict[str, int], found: Differences) -> list[str]:
-        """Take what is in a directory for what is known of it; give the directories in it."""
+    def _replace(self, here: str, present: dict[str, int], found: Differences) -> list[str]:
+        """Replace what is known of a directory by what is in it now; return the directories in it."""
         known = self._known.get(here, {})
         for name in known.keys() - present.keys():
             self._note(os.path.join(here, name), known[name], None, False, found)
@@ -246,7 +236,7 @@ class Snapshot:
             found.note(path, CHANGED)
 
     def _drop(self, directory: str, found: Differences) -> None:
-        """Forget a directory that is gone, with all that was in it."""
+        """Forget a directory that is gone, with everything that was in it."""
         below = [directory]
         while below:
             here = below.pop()
@@ -262,7 +252,7 @@ class Snapshot:
                     found.note(path, DELETED)
 
     def _list(self, directory: str) -> dict[str, int] | None:
-        """Look at the entries of a directory; None when there is none (any more)."""
+        """List a directory; None when it does not exist (any more)."""
         present: dict[str, int] = {}
         known = len(self._known.get(directory, ()))
         room = max(known, self._limit - self._count + known)
@@ -273,7 +263,7 @@ class Snapshot:
                     if len(present) >= room:
                         self.left_out.add(directory)
                         break
-                    look = None if entry.name in IGNORED_DIRECTORIES else _entry(entry)
+                    look = None if entry.name in TOOL_DIRECTORIES else _entry(entry)
                     if look is not None:
                         present[entry.name] = look
         except PermissionError:
@@ -285,49 +275,47 @@ class Snapshot:
 
 def _entry(entry: os.DirEntry[str]) -> int | None:
     try:
-        return _look_of(entry.stat(follow_symlinks=False))
+        return _status_code(entry.stat(follow_symlinks=False))
     except OSError:
         return None
 
 
-def _look_of(status: os.stat_result) -> int | None:
-    """Give a number that is another one when the file is; None for what is neither file nor link nor directory."""
+def _status_code(status: os.stat_result) -> int | None:
+    """Return a number that changes when the file does; None for what is neither file nor link nor directory."""
     if stat.S_ISDIR(status.st_mode):
         return _DIRECTORY
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
         return None
-    # The time of change is the kernel's: who sets back the time of modification does not set that.
-    if time.time_ns() - status.st_ctime_ns < _TICK_NS:
+    # Programs can set the time of modification back, but not the time of change, which is the kernel's.
+    if time.time_ns() - status.st_ctime_ns < _CLOCK_TICK_NS:
         return _UNSURE
     return hash((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)) & (2**63 - 1)
 
 
-log = logging.getLogger(__name__)
-
-# Not MODIFY alone: what was written through a mapping shows when the file is closed, or its time is set (ATTRIB).
+# Not MODIFY alone: a write through a memory mapping shows when the file is closed, or its time is set (ATTRIB).
 _MASK: Final = (
     Mask.CREATE | Mask.MODIFY | Mask.CLOSE_WRITE | Mask.ATTRIB | Mask.MOVED_FROM | Mask.MOVED_TO | Mask.DELETE
 ) | (Mask.ONLYDIR | Mask.DONT_FOLLOW | Mask.EXCL_UNLINK)
 
-# Watches are limited per user, over all containers and the desktop: some are left to the others.
+# Watches are limited per user, over all containers and the desktop, so some are left to the others.
 _MAX_WATCHES: Final = 50_000
 _MAX_HINTS: Final = 50_000
-_MAX_READS: Final = 200  # more than the queue holds
-_INLINE: Final = 100
+_MAX_READS: Final = 200  # buffers; more than the queue holds
+_INLINE: Final = 100  # entries examined without a thread, which would take longer to start
 
-# So long changes are gathered while nobody asks.
+# How long changes are collected while nobody asks.
 _GATHER_SECONDS: Final = 0.1
 
 
 class Watcher:
-    """Knows which files changed, those that tools generate left out.
+    """Knows which files changed, except in `TOOL_DIRECTORIES`.
 
-    Without inotify it compares the looks of all files, each time that it is asked and every few seconds.
+    Without inotify it polls: it compares the status of all files whenever it is asked, and every ``poll_seconds``.
 
     Args:
         tree: the project.
-        poll_seconds: the time between two looks when polling.
-        limit: the most files and directories to watch over.
+        poll_seconds: the interval when polling.
+        limit: most files and directories to watch.
     """
 
     def __init__(self, tree: Tree, poll_seconds: float = 3.0, limit: int = MAX_ENTRIES) -> None:
@@ -339,39 +327,39 @@ class Watcher:
         self._watched: dict[str, int] = {}
         self._path_of: dict[int, str] = {}
         self._hints: dict[tuple[str, str], bool] = {}
-        self._look_at_all = True
-        self._lost = False
+        self._rescan = True
+        self._root_lost = False
         self._refused = False
         self._something = asyncio.Event()
-        #: Set when the files were looked at for the first time.
+        #: Set when the first snapshot is complete.
         self.begun = asyncio.Event()
         self.mode: Literal["inotify", "polling", "off"] = "off"
         self.reason: str | None = None
 
     @property
     def gap(self) -> str | None:
-        """Why some changes may not be known, in a sentence; None when all are."""
+        """Why some changes may be missed, in a sentence; None if none are."""
         if self._snapshot.left_out:
             return f"The project has more than {self._limit} files; changes of some of them are not seen."
         return None
 
     def is_quiet(self) -> bool:
-        """Say whether nothing changed since it was asked for `changes`; costs one look at an empty queue."""
+        """Say whether nothing changed since `changes` was called; costs one read of an empty queue."""
         if self.mode == "inotify":
             self._read()
-        return self.mode == "inotify" and not self._hints and not self._look_at_all
+        return self.mode == "inotify" and not self._hints and not self._rescan
 
     def knows(self, path: Path) -> bool:
-        """Say whether changes of a file are seen, and it was there when it was looked for it last."""
+        """Say whether a file is watched, and existed when its directory was examined last."""
         return self._snapshot.knows(str(path.parent), path.name)
 
     async def changes(self) -> Differences:
-        """Give what changed since this was asked for the last time; nothing the first time. One caller at a time."""
+        """Return what changed since the last call; nothing the first time. One caller at a time."""
         found = Differences()
         try:
-            await self._find(found)
-        except OSError as error:  # looking at files fails one by one; this is about all
-            log.exception("the files could not be looked at")
+            await self._collect(found)
+        except OSError as error:  # not about a single file: those errors are handled where they occur
+            log.exception("the files could not be examined")
             self._fall_back(f"{type(error).__name__}: {error}")
         if self.begun.is_set():
             return found
@@ -379,18 +367,13 @@ class Watcher:
         return Differences()
 
     async def run(self, freshen: Callable[[], Awaitable[object]]) -> None:
-        """Have changes told also while nobody asks, until cancelled.
-
-        Args:
-            freshen: asks for the changes and tells them.
-        """
+        """Call ``freshen``, which fetches the changes and passes them on, whenever there are some, until cancelled."""
         try:
             while True:
                 self._something.clear()
                 await freshen()
-                patience = None if self.mode == "inotify" else self._poll_seconds
                 try:
-                    async with asyncio.timeout(patience):
+                    async with asyncio.timeout(None if self.mode == "inotify" else self._poll_seconds):
                         await self._something.wait()
                     await asyncio.sleep(_GATHER_SECONDS)
                 except TimeoutError:
@@ -399,24 +382,23 @@ class Watcher:
             self._close()
             self.mode = "off"
 
-    async def _find(self, found: Differences) -> None:
+    async def _collect(self, found: Differences) -> None:
         if self._inotify is not None:
             self._read()
         hints, self._hints = self._hints, {}
-        if self._look_at_all or self.mode != "inotify":
-            await self._find_all(found)
+        if self._rescan or self.mode != "inotify":
+            await self._collect_all(found)
             return
-        # A few are looked at at once; a thread would take longer to begin.
         if len(hints) <= _INLINE:
-            directories = self._look(hints, found)
+            directories = self._examine(hints, found)
         else:
-            directories = await asyncio.to_thread(self._look, hints, found)
+            directories = await asyncio.to_thread(self._examine, hints, found)
         if directories:
             await self._scan(directories, found)
 
-    async def _find_all(self, found: Differences) -> None:
-        self._look_at_all = False
-        if self._lost:
+    async def _collect_all(self, found: Differences) -> None:
+        self._rescan = False
+        if self._root_lost:
             self._close()
         if self._inotify is None and not self._refused:
             self._open()
@@ -426,8 +408,8 @@ class Watcher:
         if self._root in self._watched:
             self.mode, self.reason = "inotify", None
         else:
-            self._lost = True  # another time there may be one
-            self._say_polling("the project's directory is not there")
+            self._root_lost = True  # so that it is looked for again
+            self._use_polling("the project's directory is not there")
 
     async def _scan(self, directories: list[str], found: Differences) -> None:
         try:
@@ -440,33 +422,33 @@ class Watcher:
         for directory in directories:
             self._snapshot.scan(directory, found)
 
-    def _look(self, hints: dict[tuple[str, str], bool], found: Differences) -> list[str]:
-        looked = (self._snapshot.look(*place, modified, found) for place, modified in hints.items())
-        return [directory for directory in looked if directory is not None]
+    def _examine(self, hints: dict[tuple[str, str], bool], found: Differences) -> list[str]:
+        examined = (self._snapshot.compare_entry(*entry, modified, found) for entry, modified in hints.items())
+        return [directory for directory in examined if directory is not None]
 
     def _read(self) -> None:
-        """Take all events that are in the queue now."""
+        """Take all events that are in the queue."""
         assert self._inotify is not None
         for _ in range(_MAX_READS):
             events = self._inotify.read()
             for event in events:
-                self._take(event.watch, event.mask, event.name)
+                self._handle(*event)
             if not events:
                 break
-        if self._hints or self._look_at_all:
+        if self._hints or self._rescan:
             self._something.set()
 
-    def _take(self, watch: int, mask: int, name: str) -> None:
+    def _handle(self, watch: int, mask: int, name: str) -> None:
         directory = self._path_of.get(watch)
         if mask & Mask.Q_OVERFLOW or len(self._hints) > _MAX_HINTS:
-            self._look_at_all = True
+            self._rescan = True
         elif directory == self._root and mask & (Mask.IGNORED | Mask.MOVE_SELF):
-            self._look_at_all = self._lost = True
+            self._rescan = self._root_lost = True
         elif directory is not None and mask & Mask.IGNORED:
             self._path_of.pop(watch)
             if self._watched.get(directory) == watch:
                 del self._watched[directory]
-            self._hint(*os.path.split(directory), False)  # perhaps it was unmounted, and another one is there now
+            self._hint(*os.path.split(directory), False)  # it may have been unmounted, which shows another directory
         elif directory is not None and name:
             self._hint(directory, name, bool(mask & Mask.MODIFY))
 
@@ -508,7 +490,7 @@ class Watcher:
         asyncio.get_running_loop().add_reader(self._inotify.fileno(), self._read)
 
     def _close(self) -> None:
-        inotify, self._inotify, self._lost = self._inotify, None, False
+        inotify, self._inotify, self._root_lost = self._inotify, None, False
         self._watched.clear()
         self._path_of.clear()
         if inotify is not None:
@@ -516,10 +498,10 @@ class Watcher:
             inotify.close()
 
     def _fall_back(self, why: str) -> None:
-        """Do without inotify from now on."""
+        """Stop using inotify for good."""
         self._refused = True
         self._close()
-        self._say_polling(why)
+        self._use_polling(why)
 
-    def _say_polling(self, why: str) -> None:
+    def _use_polling(self, why: str) -> None:
         self.mode, self.reason = "polling", f"watching fell back to polling: {why}"

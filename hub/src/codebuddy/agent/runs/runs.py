@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -30,18 +31,22 @@ from codebuddy.agent.runs.process import (
     run_process,
 )
 from codebuddy.configuration import RunLimits
+from codebuddy.files.confinement import ProjectRoot, open_resolved
 from codebuddy.process_tree import memory_limit, oom_kills
 from codebuddy.schemas.runs import EndReason, Job, Reported
 from codebuddy.tool import ToolError
 
 
 def directory_in(root: Path, cwd: str, project: str) -> Path:
-    """Give the directory to run in.
+    """Return the directory to run in, with all links resolved.
+
+    It is opened like every other path of a project, but the program then starts in it by its name: a program may go
+    anywhere in its container anyway, so a link that is swapped in between gains nothing.
 
     Args:
         root: the project's directory.
         cwd: relative to it, as the caller gave it.
-        project: id of the project, for the sentence.
+        project: its id, for messages.
 
     Raises:
         ToolError: ``outside_project``, ``not_a_directory``.
@@ -49,15 +54,21 @@ def directory_in(root: Path, cwd: str, project: str) -> Path:
     if "\0" in cwd:
         raise ToolError("not_a_directory", "A path may not contain NUL.")
     try:
-        directory = Path(os.path.realpath(root / cwd))
-        inside, is_directory = directory.is_relative_to(os.path.realpath(root)), directory.is_dir()
-    except OSError as error:  # a name that is too long, or links that lead in a circle
+        opened = ProjectRoot(project, str(root), open_resolved)
+        descriptor = opened.open(cwd or ".", os.O_PATH | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise ToolError(
+                "outside_project", f"{cwd!r} lies outside {project}; give a directory inside it.", cwd
+            ) from None
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            message = f"{cwd!r} is no directory of {project}.{_hint(cwd, project)}"
+            raise ToolError("not_a_directory", message, cwd) from None
         raise ToolError("not_a_directory", f"That is no directory of {project}: {error.strerror}.") from None
-    if not inside:
-        raise ToolError("outside_project", f"{cwd!r} lies outside {project}; give a directory inside it.", cwd)
-    if not is_directory:
-        raise ToolError("not_a_directory", f"{cwd!r} is no directory of {project}.{_hint(cwd, project)}", cwd)
-    return directory
+    try:
+        return root.joinpath(*opened.locate(descriptor).parts)
+    finally:
+        os.close(descriptor)
 
 
 def _hint(cwd: str, project: str) -> str:

@@ -11,7 +11,7 @@ import stat
 from contextlib import suppress
 
 from codebuddy.files.confinement import exchange as _exchange
-from codebuddy.files.confinement import rename_new as _rename_new
+from codebuddy.files.confinement import rename_no_replace as _rename_new
 from codebuddy.hub.edits.disk_view import spare_name
 
 

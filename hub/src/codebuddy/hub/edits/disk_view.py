@@ -255,7 +255,7 @@ class DiskView:
         """Resolve all links, and read what exists there; the project itself is refused."""
         root, place = self._workspaces.root(path.project), None
         with _missing_allowed():
-            place = root.open_place(path)
+            place = root.place(path)
         if place is None:
             return self._missing(path), None
         try:

@@ -266,7 +266,7 @@ class PreparedPlan:
         fd = self._directories.get(parent)
         if fd is None:
             root = self._workspaces.root(path.project)
-            fd = self._directories[parent] = root.open_entry(path).directory
+            fd = self._directories[parent] = root.entry(path).directory
             if root.locate(fd) != parent:
                 raise ToolError("conflict", f"{parent} became a link meanwhile; nothing was written.", str(shown))
         return DirectoryEntry(shown, parent, fd, path.parts[-1])
