@@ -32,9 +32,9 @@ import ansible.module_utils  # noqa: E402
 
 ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("roles/*/module_utils"))]
 
-from codebuddy_testing.case_projects import PROFILES, cases_of, folder_of, refill  # noqa: E402
+from codebuddy_testing.case_projects import PROFILES, case_directory, cases_of, reset_project  # noqa: E402
 from codebuddy_testing.deployment import SPOKE_PYTHON, Deployment  # noqa: E402
-from codebuddy_testing.language_cases import Spot, spots, texts_of  # noqa: E402
+from codebuddy_testing.language_cases import Location, locations_of, texts_of  # noqa: E402
 
 STARTS = 3
 ROUNDS = 300
@@ -70,7 +70,7 @@ class Question:
     """The question to a project, and the right answer: what must be in it, and what may be."""
 
     project: str
-    ask: Spot
+    ask: Location
     must: set[tuple[str, int, int]]
     may: set[tuple[str, int, int]]
     texts: dict[str, str]
@@ -79,19 +79,19 @@ class Question:
     def of(cls, project: str) -> Question:
         """Read it from the cases."""
         profile = PROFILES[project]
-        texts = texts_of(folder_of(profile))
+        texts = texts_of(case_directory(profile))
         case = next(one for one in cases_of(profile) if (one.tool, one.name) == ("find_references", CASE))
-        must = {spot[:3] for one in case.right for spot in spots(texts, one)}
-        may = {spot[:3] for one in case.may for spot in spots(texts, one)}
-        return cls(project, spots(texts, case.ask)[0], must, may, texts)
+        must = {location[:3] for one in case.expected for location in locations_of(texts, one)}
+        may = {location[:3] for one in case.allowed for location in locations_of(texts, one)}
+        return cls(project, locations_of(texts, case.position)[0], must, may, texts)
 
     def right(self, found: set[tuple[str, int, int]]) -> bool:
         """Say whether an answer has all that it must, and nothing that it may not."""
         return self.must <= found <= self.must | self.may
 
-    def utf16(self, spot: tuple[str, int, int]) -> tuple[str, int, int]:
+    def utf16(self, location: tuple[str, int, int]) -> tuple[str, int, int]:
         """Give a place as the protocol counts it."""
-        path, line, column = spot
+        path, line, column = location
         before = self.texts[path].split("\n")[line - 1][: column - 1]
         return path, line - 1, len(before.encode("utf-16-le")) // 2
 
@@ -120,8 +120,8 @@ class Hub:
 
     async def references(self, question: Question) -> tuple[float, dict[str, Any], set[tuple[str, int, int]]]:
         """Give how long find_references took, its answer, and the places in it."""
-        spot = question.ask
-        place = {"path": f"{question.project}/{spot.path}", "line": spot.line, "column": spot.column}
+        location = question.ask
+        place = {"path": f"{question.project}/{location.path}", "line": location.line, "column": location.column}
         start = time.perf_counter()
         result = await self.ask(
             "tools/call", {"name": "find_references", "arguments": {**place, "timeout_seconds": 60}}
@@ -181,7 +181,7 @@ def ask_direct(process: subprocess.Popen[str], question: Question) -> tuple[floa
     process.stdin.write("\n")
     answer = json.loads(process.stdout.readline())
     found = {tuple(place) for place in answer["found"]}
-    must, may = ({question.utf16(spot) for spot in places} for places in (question.must, question.may))
+    must, may = ({question.utf16(location) for location in places} for places in (question.must, question.may))
     return answer["seconds"], must <= found <= must | may
 
 
@@ -235,7 +235,7 @@ async def main(projects: list[str]) -> int:
         hub = Hub(socket)
         await hub.begin()
         for project in projects:
-            refill(fleet.path(project), folder_of(PROFILES[project]))
+            reset_project(fleet.path(project), case_directory(PROFILES[project]))
             question, measured = Question.of(project), Measured()
             for _ in range(STARTS):
                 await start(fleet, hub, question, measured)
