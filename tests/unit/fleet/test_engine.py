@@ -1,4 +1,4 @@
-"""On a real engine, a fleet of stand-in containers is created, compared, repaired, reduced and removed.
+"""On a real engine, a fleet of fake containers is created, compared, repaired, reduced and removed.
 
 They run codebuddy_testing.faulty_image, which shows faults on demand.
 """
@@ -24,7 +24,7 @@ from codebuddy_testing.faulty_image import import_faulty_image
 pytestmark = pytest.mark.engine
 
 HOST = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:stand-in"
+NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:faulty"
 
 
 @pytest.fixture(scope="module")
