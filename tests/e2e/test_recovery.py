@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect as websocket
 from codebuddy_testing.clients import Connect, answer
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.processes import kill, running
-from codebuddy_testing.waiting import DEADLINE_SECONDS, wait_until
+from codebuddy_testing.waiting import DEADLINE_SECONDS, wait_until, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -134,8 +134,7 @@ async def test_cancelling_a_call_ends_its_program_in_the_spoke(fleet: Deployment
     async with connect() as client, anyio.create_task_group() as tasks:
         arguments = {"argv": ["sleep", "918273645"], "projects": ["project-a"]}
         tasks.start_soon(client.call_tool, "run_command", arguments)
-        while not running(fleet, "project-a", "918273645"):
-            await anyio.sleep(0.05)
+        await wait_until_async(lambda: bool(running(fleet, "project-a", "918273645")), "the program runs")
         tasks.cancel_scope.cancel()
     wait_until(lambda: not running(fleet, "project-a", "918273645"), "the program has ended")
 
@@ -149,8 +148,7 @@ async def test_a_stopped_hub_closes_its_connections_ends_its_runs_and_exits_by_i
         await socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
         call = {"name": "run_command", "arguments": {"argv": ["sleep", "817263549"], "projects": ["project-a"]}}
         await socket.send(json.dumps(_request(2, "tools/call", call)))
-        while not running(fleet, "project-a", "817263549"):
-            await anyio.sleep(0.05)
+        await wait_until_async(lambda: bool(running(fleet, "project-a", "817263549")), "the program runs")
         await anyio.to_thread.run_sync(lambda: hub.stop(timeout=10))
         await socket.wait_closed()
     hub.reload()
