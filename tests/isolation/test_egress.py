@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from codebuddy_testing.deployment import PROXIES, Deployment, host_addresses
+from codebuddy_testing.reachability import connect, reached
 from codebuddy_testing.waiting import wait_until
 
 LISTED, ANY = "project-b", "project-c"
@@ -29,15 +30,6 @@ with socket.create_connection(("egress", 3128), timeout=20) as proxy:
     proxy.sendall(f"{sys.argv[1]} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
     print(proxy.makefile("rb").read().decode().partition("\\r\\n\\r\\n")[2])
 """
-REACH = """
-import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)
-except OSError as error:
-    print(type(error).__name__)
-else:
-    print("connected")
-"""
 
 
 def ask(fleet: Deployment, part: str, *lines: str, proxy: str = "egress") -> dict[str, int]:
@@ -56,11 +48,6 @@ def tunnels(fleet: Deployment, part: str, *targets: str) -> dict[str, int]:
 def listed(fleet: Deployment) -> list[str]:
     document = json.loads((fleet.state / f"config/{LISTED}/config.json").read_text())
     return list(document["egress"])
-
-
-def reaches(fleet: Deployment, part: str, address: str, port: str) -> bool:
-    """Say whether something answers a connection; a refusal is an answer too."""
-    return fleet.python(part, REACH, address, port).output.strip() in ("connected", "ConnectionRefusedError")
 
 
 @pytest.fixture
@@ -159,9 +146,8 @@ def test_the_proxy_is_the_only_way_out(fleet: Deployment) -> None:
     for project, proxy in PROXIES.items():
         outside = fleet.address(proxy, proxy)
         gateway = fleet.inspected[proxy]["NetworkSettings"]["Networks"][f"{fleet.name}-{proxy}"]["Gateway"]
-        for target in (outside, gateway, "1.1.1.1"):
-            for port in ("3128", "443"):
-                assert not reaches(fleet, project, target, port)
+        targets = [f"{address}:{port}" for address in (outside, gateway, "1.1.1.1") for port in (3128, 443)]
+        assert not reached(connect(fleet, project, *targets))
 
 
 def test_a_proxy_serves_only_its_own_spoke(fleet: Deployment) -> None:
@@ -171,7 +157,7 @@ def test_a_proxy_serves_only_its_own_spoke(fleet: Deployment) -> None:
         assert ask(fleet, "hub", f"CONNECT {name}:443", proxy=inside) == {f"CONNECT {name}:443": 403}
         for other in fleet.projects:
             if other != project:
-                assert not reaches(fleet, other, inside, "3128")
+                assert not reached(connect(fleet, other, f"{inside}:3128"))
     assert fleet.python("project-a", "import socket; socket.gethostbyname('egress')").code == 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,24 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from codebuddy_testing.deployment import PROJECTS, SPOKE_PYTHON, Deployment, host_addresses
-
-CONNECT = """
-import asyncio, json, sys
-
-async def attempt(target):
-    address, port = target.rsplit(":", 1)
-    try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, int(port)), 1.5)
-    except OSError as error:
-        return type(error).__name__
-    writer.close()
-    return "connected"
-
-async def main():
-    print(json.dumps(dict(zip(sys.argv[1:], await asyncio.gather(*map(attempt, sys.argv[1:]))))))
-
-asyncio.run(main())
-"""
+from codebuddy_testing.reachability import connect, reached
 
 RESOLVE = """
 import socket, sys
@@ -49,18 +31,6 @@ print(connection.getresponse().status)
 """
 
 each_project = pytest.mark.parametrize("project", sorted(PROJECTS))
-
-
-def connect(fleet: Deployment, part: str, *targets: str) -> dict[str, str]:
-    done = fleet.python(part, CONNECT, *targets)
-    assert done.code == 0, done.output
-    outcomes: dict[str, str] = json.loads(done.output)
-    return outcomes
-
-
-def reached(outcomes: dict[str, str]) -> list[str]:
-    """List the targets that answered; a refusal is an answer too."""
-    return [target for target, outcome in outcomes.items() if outcome in ("connected", "ConnectionRefusedError")]
 
 
 @pytest.fixture(scope="module")
