@@ -1,4 +1,4 @@
-"""What all tests share: the roles' module utilities under the name that Ansible gives them, and the deployed fleet."""
+"""For all tests: the roles' module utilities under their Ansible name, and the deployed fleet."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ for folder in sorted(ROOT.glob("roles/*/module_utils")):
 from codebuddy_testing.deployment import Deployment  # noqa: E402
 
 
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.fixture(scope="session")
 def fleet() -> Iterator[Deployment]:
-    """The fleet that the scenarios deployed."""
+    """The fleet that the scenario deployed."""
     deployment = Deployment()
     yield deployment
     deployment.engine.close()

@@ -1,9 +1,8 @@
-"""What the way to a language server costs: find_references at the hub's client, against the server's own stdio.
+"""Compares find_references through the hub with the same request over a language server's stdio.
 
-For each project of the fleet of the scenario ``languages``, on its cases: the time from the start of the container to
-the first complete and right answer; and warm, in turn, the median of the same question put to the hub over WebSocket
-and put to another process of the same server, in the same container, without anything between. A wrong answer is a
-failure and not a time.
+For each project of the ``languages`` scenario: the time from the start of its container to the first complete and right
+answer; then, in turn, the medians of the warm request to the hub over WebSocket, and directly to another process of the
+same server in the same container. A wrong answer counts as a failure, not as a time.
 
     tests/bench/code.py [project ...]
 """
@@ -32,9 +31,9 @@ import ansible.module_utils  # noqa: E402
 
 ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("roles/*/module_utils"))]
 
-from codebuddy_testing.case_projects import PROFILES, cases_of, folder_of, refill  # noqa: E402
+from codebuddy_testing.case_projects import PROFILES, case_directory, cases_of, reset_project  # noqa: E402
 from codebuddy_testing.deployment import SPOKE_PYTHON, Deployment  # noqa: E402
-from codebuddy_testing.language_cases import Spot, spots, texts_of  # noqa: E402
+from codebuddy_testing.language_cases import Location, locations_of, texts_of  # noqa: E402
 
 STARTS = 3
 ROUNDS = 300
@@ -56,7 +55,7 @@ for name in filter(str.isdigit, os.listdir("/proc")):
 
 @dataclass
 class Measured:
-    """What was found of one server; seconds but for the memory, which is in MB."""
+    """The measurements of one server, in seconds; memory in MB."""
 
     starts: list[float] = field(default_factory=list)
     hub: list[float] = field(default_factory=list)
@@ -67,61 +66,61 @@ class Measured:
 
 @dataclass(frozen=True)
 class Question:
-    """The question to a project, and the right answer: what must be in it, and what may be."""
+    """A request to a project, and the locations that must and may be in the answer."""
 
     project: str
-    ask: Spot
+    ask: Location
     must: set[tuple[str, int, int]]
     may: set[tuple[str, int, int]]
     texts: dict[str, str]
 
     @classmethod
     def of(cls, project: str) -> Question:
-        """Read it from the cases."""
+        """Take the question from the project's cases."""
         profile = PROFILES[project]
-        texts = texts_of(folder_of(profile))
+        texts = texts_of(case_directory(profile))
         case = next(one for one in cases_of(profile) if (one.tool, one.name) == ("find_references", CASE))
-        must = {spot[:3] for one in case.right for spot in spots(texts, one)}
-        may = {spot[:3] for one in case.may for spot in spots(texts, one)}
-        return cls(project, spots(texts, case.ask)[0], must, may, texts)
+        must = {location[:3] for one in case.expected for location in locations_of(texts, one)}
+        may = {location[:3] for one in case.allowed for location in locations_of(texts, one)}
+        return cls(project, locations_of(texts, case.position)[0], must, may, texts)
 
     def right(self, found: set[tuple[str, int, int]]) -> bool:
-        """Say whether an answer has all that it must, and nothing that it may not."""
+        """Say whether an answer has all locations that it must have, and none that it must not."""
         return self.must <= found <= self.must | self.may
 
-    def utf16(self, spot: tuple[str, int, int]) -> tuple[str, int, int]:
-        """Give a place as the protocol counts it."""
-        path, line, column = spot
+    def utf16(self, location: tuple[str, int, int]) -> tuple[str, int, int]:
+        """Return a location as LSP counts it."""
+        path, line, column = location
         before = self.texts[path].split("\n")[line - 1][: column - 1]
         return path, line - 1, len(before.encode("utf-16-le")) // 2
 
 
 class Hub:
-    """One WebSocket to the hub: a plain JSON-RPC client, as the direct one is a plain LSP client."""
+    """A minimal JSON-RPC client of the hub over WebSocket."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
-        self._asked = 0
+        self._last_id = 0
 
     async def ask(self, method: str, params: dict[str, Any]) -> Any:
-        """Send a request and give its result."""
-        self._asked += 1
-        await self._socket.send(json.dumps({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}))
+        """Send a request and return its result."""
+        self._last_id += 1
+        await self._socket.send(json.dumps({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}))
         while True:
             message = json.loads(await self._socket.recv())
-            if message.get("id") == self._asked:
+            if message.get("id") == self._last_id:
                 return message["result"]
 
-    async def begin(self) -> None:
-        """Shake hands."""
+    async def initialize(self) -> None:
+        """Do the handshake of MCP."""
         info = {"name": "bench", "version": "1"}
         await self.ask("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info})
         await self._socket.send(json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}))
 
     async def references(self, question: Question) -> tuple[float, dict[str, Any], set[tuple[str, int, int]]]:
-        """Give how long find_references took, its answer, and the places in it."""
-        spot = question.ask
-        place = {"path": f"{question.project}/{spot.path}", "line": spot.line, "column": spot.column}
+        """Return how long find_references took, its answer, and the locations in it."""
+        location = question.ask
+        place = {"path": f"{question.project}/{location.path}", "line": location.line, "column": location.column}
         start = time.perf_counter()
         result = await self.ask(
             "tools/call", {"name": "find_references", "arguments": {**place, "timeout_seconds": 60}}
@@ -139,7 +138,7 @@ class Hub:
 
 
 async def start(fleet: Deployment, hub: Hub, question: Question, measured: Measured) -> None:
-    """Start a spoke, and ask until the first answer that says that it is complete."""
+    """Start a spoke, and ask until an answer says that it is complete."""
     container = fleet.container(question.project)
     container.stop()
     began = time.perf_counter()
@@ -152,7 +151,7 @@ async def start(fleet: Deployment, hub: Hub, question: Question, measured: Measu
         if took > READY_SECONDS:
             measured.failures.append(f"no complete answer after {took:.0f} s: {content.get('message')}")
             return
-        await asyncio.sleep(0.02)  # an offline spoke is told at once
+        await asyncio.sleep(0.02)  # the hub answers at once for an offline spoke
     if question.right(found):
         measured.starts.append(took)
     else:
@@ -175,21 +174,21 @@ def direct(fleet: Deployment, question: Question) -> Iterator[subprocess.Popen[s
 
 
 def ask_direct(process: subprocess.Popen[str], question: Question) -> tuple[float, bool]:
-    """Ask the direct client once; give how long its server took, and whether it was right."""
+    """Ask the direct client once; return how long its server took, and whether the answer was right."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("\n")
     answer = json.loads(process.stdout.readline())
     found = {tuple(place) for place in answer["found"]}
-    must, may = ({question.utf16(spot) for spot in places} for places in (question.must, question.may))
+    must, may = ({question.utf16(location) for location in places} for places in (question.must, question.may))
     return answer["seconds"], must <= found <= must | may
 
 
 async def warm(fleet: Deployment, hub: Hub, question: Question, measured: Measured) -> None:
-    """Ask both in turn."""
+    """Measure both in turn."""
     with direct(fleet, question) as process:
         deadline = time.monotonic() + READY_SECONDS
-        while not ask_direct(process, question)[1]:  # it has no notion of being ready
+        while not ask_direct(process, question)[1]:  # the direct client does not know when the server is ready
             assert time.monotonic() < deadline, f"{question.project}: the direct answer does not become right"
         for _ in range(ROUNDS):
             seconds, content, found = await hub.references(question)
@@ -205,13 +204,13 @@ async def warm(fleet: Deployment, hub: Hub, question: Question, measured: Measur
 
 
 def memory(fleet: Deployment, project: str) -> tuple[float, float]:
-    """Give the resident and the proportional memory of a spoke's agent, in MB, without its servers."""
+    """Return the RSS and PSS of a spoke's agent in MB, without its language servers."""
     rss, pss = fleet.python(project, MEMORY).output.split()
     return int(rss) / 1024, int(pss) / 1024
 
 
 def row(project: str, measured: Measured) -> str:
-    """Give a line of the table."""
+    """Return a line of the table."""
     begun = statistics.median(measured.starts) if measured.starts else float("nan")
     ours = statistics.median(measured.hub) * 1e3 if measured.hub else float("nan")
     theirs = statistics.median(measured.direct) * 1e3 if measured.direct else float("nan")
@@ -223,7 +222,7 @@ def row(project: str, measured: Measured) -> str:
 
 
 async def main(projects: list[str]) -> int:
-    """Measure, and print a line for each project; give the number of failures."""
+    """Measure, and print a line for each project; return the number of failures."""
     fleet = Deployment()
     print(
         f"{'find_references':16} {'start':>11} {'hub p50':>12} {'direct p50':>12} {'difference':>12} {'ratio':>7}"
@@ -233,9 +232,9 @@ async def main(projects: list[str]) -> int:
     headers = {"Authorization": f"Bearer {fleet.token()}"}
     async with connect(f"ws://127.0.0.1:{fleet.port}/", additional_headers=headers, proxy=None) as socket:
         hub = Hub(socket)
-        await hub.begin()
+        await hub.initialize()
         for project in projects:
-            refill(fleet.path(project), folder_of(PROFILES[project]))
+            reset_project(fleet.path(project), case_directory(PROFILES[project]))
             question, measured = Question.of(project), Measured()
             for _ in range(STARTS):
                 await start(fleet, hub, question, measured)

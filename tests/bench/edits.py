@@ -1,10 +1,10 @@
-"""What an edit costs: the engine against a plain write, fsync and rename of the same files, in one run.
+"""Compares the edit engine with a plain write, fsync and rename of the same files.
 
-Runs where the hub runs, on a project as it is mounted there and beside the hub's journal:
+Runs in the hub's container, on a mounted project and with a journal beside the hub's:
 
     docker exec -i codebuddy-hub /opt/codebuddy/bin/python - /workspaces/project-a < tests/bench/edits.py
 
-It works in a directory of its own and removes it. What it prints are ratios: the machine and its disk cancel out.
+It works in a directory of its own, which it removes. It prints ratios, in which machine and disk cancel out.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CONTENTS = [os.urandom(SIZE // 2).hex().encode() for _ in range(2)]
 
 
 def plain(path: Path, content: bytes) -> None:
-    """Write a file durably, as a careful program without an engine does."""
+    """Write a file durably, without the engine."""
     temporary = path.with_name(f".{path.name}.tmp")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     os.write(fd, content)
@@ -49,7 +49,7 @@ def seconds(work: Callable[[bytes], None], content: bytes) -> float:
 
 
 def compare(engine: EditEngine, root: Path, files: int) -> tuple[float, float]:
-    """Give the medians of an edit of so many files, and of as many plain writes; taken in turn."""
+    """Return the medians of an edit of so many files, and of as many plain writes, measured in turn."""
     names = [f"file{number}.txt" for number in range(files)]
     for side in ("engine", "plain"):
         (root / side).mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
-"""What a run costs: run_command ["true"] at the hub's client, against `docker exec <spoke> true` on the host, in turn;
-and what a gigabyte of output costs hub and agent in memory. On the scenarios' fleet.
+"""Compares run_command ["true"] through the hub with ``docker exec <spoke> true``, and measures the memory that hub and
+agent need for a gigabyte of output. Runs on the scenarios' fleet.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ PRINT = "import os\nfor _ in range(16384): os.write(1, b'x' * 65535 + b'\\n')"
 
 
 class Hub:
-    """One WebSocket to the hub."""
+    """A WebSocket connection to the hub."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
-        self._asked = 0
+        self._last_id = 0
 
     def ask(self, method: str, params: dict[str, Any]) -> Any:
-        """Send a request and give its result."""
-        self._asked += 1
-        self._socket.send(json.dumps({"jsonrpc": "2.0", "id": self._asked, "method": method, "params": params}))
+        """Send a request and return its result."""
+        self._last_id += 1
+        self._socket.send(json.dumps({"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}))
         while True:
             message = json.loads(self._socket.recv())
-            if message.get("id") == self._asked:
+            if message.get("id") == self._last_id:
                 return message["result"]
 
     def run(self, *argv: str) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class Hub:
 
 
 def peak(fleet: Deployment, part: str) -> int:
-    """Give the most memory that the main process of a container has had, in KiB, and begin to count anew."""
+    """Return the peak memory of a container's main process in KiB, and reset it."""
     top = docker.APIClient(version="auto").top(f"{fleet.name}-{part}", "-eo pid,args")
     word = "serve" if part == "hub" else "spoke"
     pid = next(row[0] for row in top["Processes"] if f"-m codebuddy {word}" in row[1])
@@ -67,7 +67,7 @@ def peak(fleet: Deployment, part: str) -> int:
 
 
 def main() -> int:
-    """Measure and print; give 1 when a run went wrong."""
+    """Measure and print; return 1 if a run failed."""
     fleet = Deployment()
     headers = {"Authorization": f"Bearer {fleet.token()}"}
     ours, theirs = list[float](), list[float]()

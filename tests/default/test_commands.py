@@ -1,4 +1,4 @@
-"""The commands that a user types, on the deployed fleet."""
+"""The targets of the Makefile, on the deployed fleet."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from codebuddy_testing.deployment import PROXIES, ROOT, Deployment
+from codebuddy_testing.waiting import wait_until
 
 
 def test_a_plan_right_after_a_deployment_is_empty(fleet: Deployment) -> None:
@@ -24,7 +24,7 @@ def test_a_plan_right_after_a_deployment_is_empty(fleet: Deployment) -> None:
     assert "Nothing would change in hub and spokes." in done.stdout
 
 
-def test_a_token_stands_alone_on_stdout_and_opens_what_it_says(fleet: Deployment) -> None:
+def test_make_token_prints_only_a_token_for_the_requested_projects(fleet: Deployment) -> None:
     done = fleet.make("token", "PROJECT=project-b", "SCOPES=read", "TTL=5m")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
@@ -41,7 +41,7 @@ def test_a_token_stands_alone_on_stdout_and_opens_what_it_says(fleet: Deployment
         (["PROJECT=$(touch /tmp/codebuddy-ran)"], "There is no project"),
     ],
 )
-def test_a_token_that_makes_no_sense_is_refused_and_stdout_stays_empty(
+def test_make_token_with_wrong_arguments_fails_and_prints_nothing_on_stdout(
     fleet: Deployment, arguments: list[str], sentence: str
 ) -> None:
     done = fleet.make("token", **dict(argument.split("=", 1) for argument in arguments))
@@ -52,7 +52,7 @@ def test_a_token_that_makes_no_sense_is_refused_and_stdout_stays_empty(
 
 
 @pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "vscode", "cursor"])
-def test_a_client_configuration_is_json_that_names_this_fleet(fleet: Deployment, client: str) -> None:
+def test_make_client_config_prints_json_that_names_this_fleet(fleet: Deployment, client: str) -> None:
     done = fleet.make("client-config", CLIENT=client)
     assert done.returncode == 0, done.stderr
     configuration = json.loads(done.stdout)
@@ -65,7 +65,7 @@ def test_a_client_configuration_is_json_that_names_this_fleet(fleet: Deployment,
         assert "projects" in fleet.get("/health", token).json()
 
 
-def test_the_status_has_a_line_for_the_hub_and_each_project(fleet: Deployment) -> None:
+def test_make_status_prints_a_line_for_each_container(fleet: Deployment) -> None:
     done = fleet.make("status")
     assert done.returncode == 0, done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
@@ -74,7 +74,7 @@ def test_the_status_has_a_line_for_the_hub_and_each_project(fleet: Deployment) -
     assert all("(healthy)" in line for line in lines.values())
 
 
-def test_the_status_of_a_fleet_that_is_down_fails_and_names_the_command_that_helps(fleet: Deployment) -> None:
+def test_make_status_of_a_fleet_that_is_down_fails_and_names_the_command_that_deploys_it(fleet: Deployment) -> None:
     done = fleet.make("status", "ARGS=-e codebuddy_fleet_name=cbnone")
     assert done.returncode != 0
     expected = "The fleet cbnone is not up; bring it up with: make up INVENTORY=molecule/inventory.yml\n"
@@ -86,24 +86,22 @@ def _is_healthy(fleet: Deployment, part: str) -> bool:
     return fleet.get("/health").status_code == 200 and state["Health"]["Status"] == "healthy"
 
 
-def test_the_status_fails_when_a_project_is_not_ready_and_still_prints_the_table(fleet: Deployment) -> None:
+def test_make_status_fails_if_a_project_is_not_ready_and_still_prints_the_table(fleet: Deployment) -> None:
     spoke = fleet.container("project-b")
     spoke.pause()
     try:
         done = fleet.make("status")
     finally:
         spoke.unpause()
-        # The engine calls a container that was paused unhealthy until it has asked it again.
-        deadline = time.monotonic() + 60
-        while not _is_healthy(fleet, "project-b") and time.monotonic() < deadline:
-            time.sleep(0.5)
+        # The engine calls a container that was paused unhealthy until its next health check.
+        wait_until(lambda: _is_healthy(fleet, "project-b"), "project-b is healthy again")
     assert done.returncode != 0
     ready = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
     assert "no: " in ready["project-b"]
     assert ready["project-a"].endswith("yes")
 
 
-def test_ansible_reaches_the_spokes_as_hosts(fleet: Deployment) -> None:
+def test_ansible_connects_to_the_spokes_as_hosts(fleet: Deployment) -> None:
     inventories = ["-i", "inventory/defaults.yml", "-i", "molecule/inventory.yml"]
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible")), *inventories, "spokes", "-m", "ansible.builtin.ping"],
@@ -124,25 +122,27 @@ def test_an_inventory_that_cannot_be_read_changes_nothing(fleet: Deployment) -> 
     assert "PLAY" not in done.stdout
 
 
-def test_two_projects_in_one_directory_are_refused_before_anything_is_done(fleet: Deployment, tmp_path: Path) -> None:
+def test_two_projects_with_one_directory_are_refused_before_anything_is_changed(
+    fleet: Deployment, tmp_path: Path
+) -> None:
     inventory = tmp_path / "hosts.yml"
-    both = {f"twin-{side}": {"project_path": str(fleet.path("project-b"))} for side in "ab"}
+    both = {f"same-{side}": {"project_path": str(fleet.path("project-b"))} for side in "ab"}
     inventory.write_text(json.dumps({"python": {"hosts": both}}))
     done = subprocess.run(
-        ["make", "up", f"INVENTORY={inventory}", "ARGS=-e codebuddy_fleet_name=cbtwin"],
+        ["make", "up", f"INVENTORY={inventory}", "ARGS=-e codebuddy_fleet_name=cbsame"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode != 0
-    assert "twin-a" in done.stdout
-    assert "twin-b" in done.stdout
+    assert "same-a" in done.stdout
+    assert "same-b" in done.stdout
     assert (done.stdout + done.stderr).count("is the directory of") == 1
     assert "changed=0" in done.stdout
-    assert not fleet.engine.containers.list(all=True, filters={"label": "codebuddy.fleet=cbtwin"})
+    assert not fleet.engine.containers.list(all=True, filters={"label": "codebuddy.fleet=cbsame"})
 
 
-def test_the_state_is_for_its_owner_alone(fleet: Deployment) -> None:
+def test_only_its_owner_can_read_the_state_directory(fleet: Deployment) -> None:
     assert stat.S_IMODE(fleet.state.stat().st_mode) == 0o700
     assert stat.S_IMODE((fleet.state / "keys/signing.key").stat().st_mode) == 0o600

@@ -1,4 +1,4 @@
-"""What runs, and how each container is held."""
+"""Which containers run, and how each is confined."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def inspected(fleet: Deployment, request: pytest.FixtureRequest) -> dict[str, An
     return fleet.inspected[request.param]
 
 
-def test_hub_one_spoke_a_project_and_the_proxies_run_and_nothing_else(fleet: Deployment) -> None:
+def test_the_containers_are_the_hub_a_spoke_for_each_project_and_the_proxies(fleet: Deployment) -> None:
     assert sorted(fleet.inspected) == sorted(PARTS)
 
 
-def test_it_is_healthy(inspected: dict[str, Any]) -> None:
+def test_each_container_is_healthy(inspected: dict[str, Any]) -> None:
     assert inspected["State"]["Status"] == "running"
     assert inspected["State"]["Health"]["Status"] == "healthy"
 
 
-def test_it_says_whose_it_is(fleet: Deployment, inspected: dict[str, Any]) -> None:
+def test_each_container_has_the_labels_of_its_fleet_and_project(fleet: Deployment, inspected: dict[str, Any]) -> None:
     labels = inspected["Config"]["Labels"]
     assert labels["codebuddy.fleet"] == fleet.name
     assert labels["codebuddy.spec"]
@@ -34,7 +34,7 @@ def test_it_says_whose_it_is(fleet: Deployment, inspected: dict[str, Any]) -> No
     assert labels.get("codebuddy.project", "") == ("" if project == "hub" else project)
 
 
-def test_it_holds_no_privilege(inspected: dict[str, Any]) -> None:
+def test_each_container_has_no_privilege(inspected: dict[str, Any]) -> None:
     host = inspected["HostConfig"]
     assert host["CapDrop"] == ["ALL"]
     assert not host["CapAdd"]
@@ -46,7 +46,7 @@ def test_it_holds_no_privilege(inspected: dict[str, Any]) -> None:
     assert int(inspected["Config"]["User"].split(":")[0]) > 0
 
 
-def test_it_shares_no_namespace_with_the_host(inspected: dict[str, Any]) -> None:
+def test_each_container_shares_no_namespace_with_the_host(inspected: dict[str, Any]) -> None:
     host = inspected["HostConfig"]
     assert host["NetworkMode"] not in ("host", "bridge", "default")
     assert host["PidMode"] in ("", "private")
@@ -55,7 +55,7 @@ def test_it_shares_no_namespace_with_the_host(inspected: dict[str, Any]) -> None
     assert host["UsernsMode"] == ""
 
 
-def test_its_resources_are_limited(inspected: dict[str, Any]) -> None:
+def test_the_resources_of_each_container_are_limited(inspected: dict[str, Any]) -> None:
     host = inspected["HostConfig"]
     assert host["Memory"] > 0
     assert host["MemorySwap"] == host["Memory"]
@@ -65,7 +65,7 @@ def test_its_resources_are_limited(inspected: dict[str, Any]) -> None:
     assert host["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "3"}
 
 
-def test_it_comes_back_by_itself(inspected: dict[str, Any]) -> None:
+def test_each_container_restarts_by_itself(inspected: dict[str, Any]) -> None:
     assert inspected["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
     assert inspected["HostConfig"]["Init"]
 
@@ -89,7 +89,7 @@ def test_the_hub_mounts_every_project_and_only_the_public_key(fleet: Deployment)
     assert not [mount for mount in mounts.values() if mount["Source"].startswith(str(fleet.state / "keys"))]
 
 
-def test_the_hub_alone_mounts_the_journal_which_nobody_else_can_enter(fleet: Deployment) -> None:
+def test_only_the_hub_mounts_the_journal_and_only_its_user_can_enter_it(fleet: Deployment) -> None:
     journal = fleet.state / "hub/journal"
     (mount,) = (m for part in fleet.inspected.values() for m in part["Mounts"] if m["Source"] == str(journal))
     assert (mount["Destination"], mount["RW"]) == ("/var/lib/codebuddy/journal", True)
@@ -101,17 +101,17 @@ def test_the_hub_alone_mounts_the_journal_which_nobody_else_can_enter(fleet: Dep
     assert fleet.python("hub", written).code == 0
 
 
-def test_the_hub_writes_in_projects_and_journal_only(fleet: Deployment) -> None:
+def test_the_hub_can_write_only_in_the_projects_and_the_journal(fleet: Deployment) -> None:
     writable = {mount["Destination"] for mount in fleet.inspected["hub"]["Mounts"] if mount["RW"]}
     assert writable == {"/var/lib/codebuddy/journal", *(f"/workspaces/{project}" for project in fleet.projects)}
 
 
-def test_no_container_mounts_the_engine(fleet: Deployment) -> None:
+def test_no_container_mounts_the_engines_socket(fleet: Deployment) -> None:
     sources = [mount["Source"] for part in fleet.inspected.values() for mount in part["Mounts"]]
     assert not [source for source in sources if source.endswith(".sock") or "docker.sock" in source]
 
 
-def test_no_secret_is_where_the_engine_shows_it(fleet: Deployment) -> None:
+def test_the_engine_shows_no_secret_of_the_fleet(fleet: Deployment) -> None:
     secrets = [(fleet.state / f"tokens/{project}/token").read_text().strip() for project in fleet.projects]
     for part in fleet.inspected.values():
         shown = str(part)
@@ -122,14 +122,14 @@ def test_no_secret_is_where_the_engine_shows_it(fleet: Deployment) -> None:
 
 
 @pytest.mark.parametrize("proxy", sorted(PROXIES.values()))
-def test_a_proxy_holds_nothing_but_its_configuration_and_cannot_write(fleet: Deployment, proxy: str) -> None:
+def test_a_proxy_mounts_only_its_configuration_read_only(fleet: Deployment, proxy: str) -> None:
     (mount,) = fleet.inspected[proxy]["Mounts"]
     assert (mount["Source"], mount["Destination"]) == (str(fleet.state / "config" / proxy), "/etc/codebuddy")
     assert not mount["RW"]
 
 
 @pytest.mark.parametrize("project", sorted(PROJECTS))
-def test_a_spoke_knows_its_project_and_its_hub(fleet: Deployment, project: str) -> None:
+def test_the_environment_of_a_spoke_names_its_project_and_its_hub(fleet: Deployment, project: str) -> None:
     environment = dict(entry.split("=", 1) for entry in fleet.inspected[project]["Config"]["Env"])
     assert environment["PROJECT_ID"] == project
     assert environment["CODEBUDDY_URL"] == "ws://codebuddy:3000"

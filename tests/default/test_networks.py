@@ -1,4 +1,4 @@
-"""Who is on a wire with whom, and what the host publishes."""
+"""Which containers share a network, and which port the host publishes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def networks(fleet: Deployment) -> dict[str, dict[str, Any]]:
     return {network.name.removeprefix(f"{fleet.name}-"): network.attrs for network in found if network.name}
 
 
-def test_there_is_one_network_a_project_and_a_proxy_and_the_hubs_own(networks: dict[str, Any]) -> None:
+def test_the_networks_are_one_for_each_project_and_proxy_and_the_hubs_own(networks: dict[str, Any]) -> None:
     assert sorted(networks) == sorted(["hub", *PROJECTS, *PROXIES.values()])
 
 
 @pytest.mark.parametrize("project", sorted(PROJECTS))
-def test_a_project_network_joins_its_spoke_the_hub_and_the_proxy_and_leads_nowhere(
+def test_a_project_network_is_internal_and_has_only_its_spoke_the_hub_and_the_proxy(
     fleet: Deployment, networks: dict[str, Any], project: str
 ) -> None:
     network = networks[project]
@@ -38,17 +38,17 @@ def test_only_the_hub_is_on_its_own_network(fleet: Deployment, networks: dict[st
 
 
 @pytest.mark.parametrize("proxy", sorted(PROXIES.values()))
-def test_only_a_proxy_is_on_the_network_that_leads_out(fleet: Deployment, networks: dict[str, Any], proxy: str) -> None:
+def test_only_a_proxy_is_on_its_network_with_a_way_out(fleet: Deployment, networks: dict[str, Any], proxy: str) -> None:
     assert [member["Name"] for member in networks[proxy]["Containers"].values()] == [f"{fleet.name}-{proxy}"]
     assert not networks[proxy]["EnableIPv6"]
 
 
-def test_a_spoke_is_on_no_network_but_its_own(fleet: Deployment) -> None:
+def test_a_spoke_is_only_on_its_own_network(fleet: Deployment) -> None:
     for project in fleet.projects:
         assert list(fleet.inspected[project]["NetworkSettings"]["Networks"]) == [f"{fleet.name}-{project}"]
 
 
-def test_one_port_is_published_and_on_loopback_only(fleet: Deployment) -> None:
+def test_the_only_published_port_is_the_hubs_on_loopback(fleet: Deployment) -> None:
     published = {
         part: [binding for bindings in inspected["NetworkSettings"]["Ports"].values() for binding in bindings or []]
         for part, inspected in fleet.inspected.items()
@@ -66,7 +66,7 @@ def test_the_endpoint_answers_on_no_other_address_of_the_host(fleet: Deployment)
             assert connection.connect_ex((address, fleet.port)) != 0, address
 
 
-def test_health_is_200_and_tells_details_only_to_a_token(fleet: Deployment) -> None:
+def test_health_gives_details_only_to_a_token(fleet: Deployment) -> None:
     anonymous = fleet.get("/health")
     assert anonymous.status_code == 200
     assert anonymous.json() == {"status": "ok"}

@@ -1,4 +1,4 @@
-"""What changed behind the declaration: ``make plan`` finds it and ``make up`` mends it, and nothing else is touched."""
+"""Drift from the declaration: ``make plan`` shows it and ``make up`` repairs it, without touching anything else."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from codebuddy_testing.deployment import Deployment
 
 
 def started(fleet: Deployment) -> dict[str, str]:
-    """When each container was started, read afresh."""
-    parts = ("hub", *fleet.projects)
-    return {part: str(fleet.container(part).attrs["State"]["StartedAt"]) for part in parts}
+    return {part: fleet.started_at(part) for part in ("hub", *fleet.projects)}
 
 
 def up(fleet: Deployment) -> set[str]:
-    """Deploy; give the parts that were renewed."""
+    """Deploy; return the parts whose containers were replaced or restarted."""
     before = started(fleet)
     done = fleet.make("up")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,14 +24,14 @@ def up(fleet: Deployment) -> set[str]:
 
 
 @pytest.fixture
-def key_kept(fleet: Deployment) -> Iterator[None]:
-    """Whatever comes of the test, the fleet is whole afterwards."""
+def redeployed(fleet: Deployment) -> Iterator[None]:
+    """Deploys the fleet again after the test, even if it fails."""
     yield
     fleet.make("up")
 
 
-@pytest.mark.usefixtures("key_kept")
-def test_a_new_signing_key_ends_the_old_tokens(fleet: Deployment) -> None:
+@pytest.mark.usefixtures("redeployed")
+def test_after_a_new_signing_key_old_tokens_are_invalid(fleet: Deployment) -> None:
     old = fleet.token()
     assert fleet.get("/health", old).status_code == 200
     (fleet.state / "keys/signing.key").unlink()
@@ -42,7 +40,7 @@ def test_a_new_signing_key_ends_the_old_tokens(fleet: Deployment) -> None:
     assert fleet.get("/health", fleet.token()).status_code == 200
 
 
-def test_a_directory_put_in_the_place_of_a_project_is_mounted_anew(fleet: Deployment) -> None:
+def test_a_project_directory_that_was_replaced_is_mounted_again(fleet: Deployment) -> None:
     path = fleet.path("project-b")
     shutil.move(path, moved := path.with_name("moved-away"))
     shutil.copytree(moved, path, symlinks=True)
@@ -63,7 +61,7 @@ def test_a_directory_put_in_the_place_of_a_project_is_mounted_anew(fleet: Deploy
         assert fleet.make("up").returncode == 0
 
 
-def test_a_limit_changed_by_hand_is_found_and_put_back(fleet: Deployment) -> None:
+def test_a_limit_that_was_changed_by_hand_is_planned_and_restored(fleet: Deployment) -> None:
     declared = fleet.container("project-b").attrs["HostConfig"]["Memory"]
     fleet.container("project-b").update(mem_limit="200m", memswap_limit="200m")
     assert "memory: 209715200" in fleet.make("plan").stdout

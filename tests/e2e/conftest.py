@@ -1,4 +1,4 @@
-"""A client on the deployed fleet, and project files that are as they were when a test is over."""
+"""Clients of the deployed fleet, and a directory for the files of a test."""
 
 from __future__ import annotations
 
@@ -15,13 +15,8 @@ from codebuddy_testing.deployment import Deployment
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def connect(fleet: Deployment) -> Connect:
-    """Connect a client: over ``websocket``, ``http`` or ``stdio``, in an era."""
+    """Connects a client over ``websocket``, ``http`` or ``stdio``, in a protocol era."""
 
     def open_client(
         transport: str = "websocket", mode: str = "legacy", token: str | None = None
@@ -35,14 +30,14 @@ def connect(fleet: Deployment) -> Connect:
 
 @pytest.fixture
 async def client(connect: Connect) -> AsyncIterator[Client]:
-    """A client over WebSocket with a token for everything."""
+    """A client over WebSocket with a token for all projects and scopes."""
     async with connect() as connected_client:
         yield connected_client
 
 
 @pytest.fixture
 def scratch(fleet: Deployment) -> Iterator[Callable[[str], Path]]:
-    """Give a fresh directory in a project, by project id; it is gone after the test."""
+    """Makes an empty directory in a project, by project id; it is removed after the test."""
     made: list[Path] = []
 
     def make(project: str) -> Path:

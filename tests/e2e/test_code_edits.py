@@ -1,4 +1,4 @@
-"""Formatting, fixes and edits by symbol with real language servers: one edit each, undone byte for byte."""
+"""Formatting, code actions and edits by symbol with real language servers: each is one edit that can be undone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mcp.client.client import Client
 
+from codebuddy_testing.clients import call, refused
+
 pytestmark = pytest.mark.anyio
 
-UGLY = {
+UNFORMATTED = {
     "project-a": ("a.ts", "function  f(x:number){\r\n  return   '😀'+x;\r\n}\r\n", "function f(x: number) {"),
     "project-c": ("c.rs", '// 漢\nfn  f(x:u8)->u8{\n  println!("😀");x }\n', "fn f(x: u8) -> u8 {"),
 }
@@ -46,59 +47,45 @@ CODE = {
 
 
 def put(file: Path, text: str) -> None:
-    """Write a file as the project's user would."""
+    """Write a file that belongs to the project's user."""
     file.write_bytes(text.encode())
     owner = file.parent.stat()
     os.chown(file, owner.st_uid, owner.st_gid)
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    assert not result.is_error, result.structured_content
-    return dict(result.structured_content)
-
-
-async def refused(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error
-    assert result.structured_content is not None
-    return dict(result.structured_content)
-
-
-@pytest.mark.parametrize("project", sorted(UGLY))
-async def test_a_file_is_formatted_by_its_own_server_and_undone(
+@pytest.mark.parametrize("project", sorted(UNFORMATTED))
+async def test_format_file_is_one_edit_that_undo_reverts_byte_for_byte(
     client: Client, scratch: Callable[[str], Path], project: str
 ) -> None:
-    name, ugly, line = UGLY[project]
+    name, unformatted, line = UNFORMATTED[project]
     file, path = scratch(project) / name, f"{project}/scratch-e2e/{name}"
-    put(file, ugly)
+    put(file, unformatted)
     preview = await call(client, "format_file", path=path, preview=True)
-    assert file.read_bytes() == ugly.encode()
+    assert file.read_bytes() == unformatted.encode()
     done = await call(client, "format_file", path=path)
     assert done["files"][0]["diff"] == preview["files"][0]["diff"]
     data = file.read_bytes()
     assert line in data.decode().splitlines()
-    assert data.count(b"\r\n") == (data.count(b"\n") if "\r\n" in ugly else 0)
+    assert data.count(b"\r\n") == (data.count(b"\n") if "\r\n" in unformatted else 0)
     assert done["files"][0]["hash"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert (await call(client, "format_file", path=path))["files"] == []  # it is formatted already
     await call(client, "undo_edit", edit_id=done["edit_id"])
-    assert file.read_bytes() == ugly.encode()
+    assert file.read_bytes() == unformatted.encode()
 
 
-async def test_a_server_without_a_formatter_does_not_say_formatted(
+async def test_format_file_fails_if_the_file_has_a_syntax_error(client: Client, scratch: Callable[[str], Path]) -> None:
+    put(scratch("project-c") / "c.rs", "fn f( {\n")
+    error = await refused(client, "format_file", path="project-c/scratch-e2e/c.rs")
+    assert (error["code"], "syntax error" in error["message"]) == ("not_complete", True)
+
+
+async def test_with_format_on_write_an_edit_includes_its_formatting(
     client: Client, scratch: Callable[[str], Path]
 ) -> None:
-    put(scratch("project-c") / "c.rs", "fn f( {\n")
-    told = await refused(client, "format_file", path="project-c/scratch-e2e/c.rs")
-    assert (told["code"], "syntax error" in told["message"]) == ("not_complete", True)
-
-
-async def test_what_is_written_is_formatted_in_the_same_edit(client: Client, scratch: Callable[[str], Path]) -> None:
     directory, path = scratch("project-c"), "project-c/scratch-e2e/new.rs"
-    answer = await call(client, "write_file", path=path, content=UGLY["project-c"][1])
+    answer = await call(client, "write_file", path=path, content=UNFORMATTED["project-c"][1])
     text = (directory / "new.rs").read_text()
-    assert UGLY["project-c"][2] in text.splitlines()
+    assert UNFORMATTED["project-c"][2] in text.splitlines()
     assert answer["hash"] == f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
     assert "formatting" not in answer
     edited = await call(client, "edit_file", path=path, edits=[{"old_text": "u8 {", "new_text": "u8 { let y  =1;"}])
@@ -109,7 +96,7 @@ async def test_what_is_written_is_formatted_in_the_same_edit(client: Client, scr
     assert not (directory / "new.rs").exists()
 
 
-async def test_what_cannot_be_formatted_is_written_and_that_is_told(
+async def test_with_format_on_write_a_file_that_cannot_be_formatted_is_written_and_the_answer_says_so(
     client: Client, scratch: Callable[[str], Path]
 ) -> None:
     directory = scratch("project-c")
@@ -124,7 +111,7 @@ async def test_what_cannot_be_formatted_is_written_and_that_is_told(
 
 
 @pytest.mark.parametrize("project", sorted(CODE))
-async def test_a_symbol_is_replaced_and_one_is_put_below_it(
+async def test_replace_symbol_and_insert_at_symbol_edit_and_are_undone(
     client: Client, scratch: Callable[[str], Path], project: str
 ) -> None:
     name, before, new, after, more, end = CODE[project]
@@ -147,7 +134,9 @@ async def test_a_symbol_is_replaced_and_one_is_put_below_it(
     )
 
 
-async def test_an_action_is_listed_looked_at_made_and_undone(client: Client, scratch: Callable[[str], Path]) -> None:
+async def test_a_code_action_is_listed_previewed_applied_and_undone(
+    client: Client, scratch: Callable[[str], Path]
+) -> None:
     file, path = scratch("project-c") / "c.rs", "project-c/scratch-e2e/c.rs"
     before = "struct Shop;\n\nimpl Shop {\n    fn open(&self) -> u8 {\n        1\n    }\n}\n"
     put(file, before)
@@ -161,7 +150,7 @@ async def test_an_action_is_listed_looked_at_made_and_undone(client: Client, scr
     done = await call(client, "code_actions", **place, apply=action["id"])
     assert "    ///" in file.read_text()
     assert done["title"] == action["title"]
-    told = await refused(client, "code_actions", **place, apply=action["id"])
-    assert told["code"] == "no_such_action"  # it was for the text before
+    error = await refused(client, "code_actions", **place, apply=action["id"])
+    assert error["code"] == "no_such_action"  # it was for the text before
     await call(client, "undo_edit", edit_id=done["edit_id"])
     assert file.read_text() == before

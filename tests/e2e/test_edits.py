@@ -1,10 +1,9 @@
-"""Edits on the running fleet: races, what an edit does to the diagnostics, and a hub that is killed in the middle."""
+"""Edits on the running fleet: races between clients, diagnostics of an edit, and a hub that is killed meanwhile."""
 
 from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import anyio
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.clients import Connect
+from codebuddy_testing.clients import Connect, answer, call, refused
 from codebuddy_testing.deployment import ROOT, SPOKE_PYTHON, Deployment
+from codebuddy_testing.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
 
@@ -23,19 +23,7 @@ KILLS = 12
 FILES = 20
 
 
-async def answer(client: Client, tool: str, **arguments: Any) -> tuple[bool, dict[str, Any]]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    return not result.is_error, dict(result.structured_content)
-
-
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    succeeded, content = await answer(client, tool, **arguments)
-    assert succeeded, content
-    return content
-
-
-async def test_of_two_clients_that_write_one_file_one_wins_and_the_other_is_told(
+async def test_if_two_clients_write_a_file_at_once_one_succeeds_and_the_other_gets_a_conflict(
     connect: Connect, scratch: Callable[[str], Path]
 ) -> None:
     file = scratch("project-a") / "raced.txt"
@@ -60,7 +48,9 @@ async def test_of_two_clients_that_write_one_file_one_wins_and_the_other_is_told
             seen = outcomes[winner[0]][1]["hash"]
 
 
-async def test_an_edit_tells_what_it_broke_and_what_it_cured(client: Client, scratch: Callable[[str], Path]) -> None:
+async def test_an_edit_reports_the_diagnostics_that_it_introduced_and_cured(
+    client: Client, scratch: Callable[[str], Path]
+) -> None:
     scratch("project-a")
     path = "project-a/src/scratch_e2e.ts"
     made = await call(client, "write_file", path=path, content="export const one: number = 1;\n", diagnostics="files")
@@ -78,7 +68,7 @@ async def test_an_edit_tells_what_it_broke_and_what_it_cured(client: Client, scr
         await call(client, "delete_path", path=path)
 
 
-async def test_a_workspace_edit_over_projects_is_whole_or_refused(
+async def test_a_workspace_edit_over_several_projects_is_applied_completely_or_refused(
     client: Client, scratch: Callable[[str], Path]
 ) -> None:
     roots = {project: scratch(project) for project in ("project-a", "project-b", "project-c")}
@@ -90,26 +80,24 @@ async def test_a_workspace_edit_over_projects_is_whole_or_refused(
         "in project-b\n",
         "in project-c\n",
     }
-    (roots["project-c"] / "shared.txt").write_text("somebody was here\n")
+    (roots["project-c"] / "shared.txt").write_text("changed by somebody else\n")
     edits = [{"line": 1, "column": 1, "end_line": 1, "end_column": 3, "new_text": "within"}]
     hashes = {file["path"]: file["hash"] for file in first["files"]}
     wanted = [{"path": path, "edits": edits, "expected_hash": hashes[path]} for path in paths.values()]
-    succeeded, told = await answer(client, "apply_workspace_edit", changes=wanted)
-    assert not succeeded
-    assert told["code"] == "conflict"
-    assert paths["project-c"] in told["message"] or told["path"] == paths["project-c"]
-    assert hashes[paths["project-c"]] in told["message"]
+    error = await refused(client, "apply_workspace_edit", changes=wanted)
+    assert error["code"] == "conflict"
+    assert paths["project-c"] in error["message"] or error["path"] == paths["project-c"]
+    assert hashes[paths["project-c"]] in error["message"]
     assert (roots["project-a"] / "shared.txt").read_text() == "in project-a\n"
-    succeeded, told = await answer(client, "undo_edit", edit_id=first["edit_id"])
-    assert not succeeded
-    assert told["code"] == "conflict"
+    error = await refused(client, "undo_edit", edit_id=first["edit_id"])
+    assert error["code"] == "conflict"
     assert (roots["project-b"] / "shared.txt").read_text() == "in project-b\n"
 
 
-async def test_no_kill_leaves_an_edit_half_applied(
+async def test_a_kill_never_leaves_an_edit_half_applied(
     fleet: Deployment, scratch: Callable[[str], Path], record_property: Callable[[str, object], None]
 ) -> None:
-    """The engine in the hub's container, on the projects as they are mounted there, killed a thousand times."""
+    """The edit engine runs in the hub's container, on the mounted projects, and is killed a thousand times."""
     for project in ("project-a", "project-b"):
         scratch(project)
     script = (ROOT / "tests/support/codebuddy_testing/crash_rounds.py").read_bytes()
@@ -122,10 +110,10 @@ async def test_no_kill_leaves_an_edit_half_applied(
     record_property("crashes", figures)
     assert figures["rounds"] == CRASHES
     assert figures["half_applied"] == figures["lost_files"] == figures["stray_temporaries"] == 0
-    assert figures["kills_in_an_edit"] > CRASHES / 10  # or the kills prove nothing
+    assert figures["kills_in_an_edit"] > CRASHES / 10  # otherwise the kills prove nothing
 
 
-async def test_a_hub_that_is_killed_during_edits_answers_again_with_each_of_them_whole_or_absent(
+async def test_after_a_hub_is_killed_during_edits_each_edit_is_complete_or_absent(
     fleet: Deployment, connect: Connect, scratch: Callable[[str], Path]
 ) -> None:
     roots = [scratch("project-a"), scratch("project-c")]
@@ -160,26 +148,14 @@ async def test_a_hub_that_is_killed_during_edits_answers_again_with_each_of_them
                 pass
         assert not limit.cancelled_caught
         hub.start()
-        wait_until_it_serves(fleet)
+        wait_until(fleet.is_healthy, "the fleet is healthy again")
         contents = {(root / name).read_text() for root in roots for name in names}
         assert len(contents) == 1, "an edit is half applied"
         version = int(contents.pop().splitlines()[0].split(".")[1])
-        assert version >= applied[-1], "an edit that was told as applied is gone"
+        assert version >= applied[-1], "an edit that was answered as applied is lost"
         interrupted += version > applied[-1]
         assert not [file for root in roots for file in root.iterdir() if file.name.startswith(".codebuddy")]
     async with connect() as client:
         last = (await call(client, "list_edits", limit=1))["edits"][0]
         await call(client, "undo_edit", edit_id=last["edit_id"])
         assert len({(root / name).read_text() for root in roots for name in names}) == 1
-
-
-def wait_until_it_serves(fleet: Deployment) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            if fleet.get("/health", fleet.token()).json()["status"] == "ok":
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline, "the hub does not serve again"
-        time.sleep(0.05)

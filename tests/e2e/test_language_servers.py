@@ -1,4 +1,4 @@
-"""The language-server client's own tests with the real servers, run where those are: in the spokes."""
+"""Runs the tests of the language-server client with the real servers, which are in the spokes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from codebuddy_testing.deployment import ROOT, SPOKE_PYTHON, Deployment
 
 SUITE = ROOT / "hub/tests/agent/servers"
-# Pytest is pure Python: this machine's copy runs in the spokes, which hold no test runner of their own.
+# Pytest is pure Python: the spokes, which have no test runner, run the host's copy.
 RUNNER = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
-# What the suite shares with the tests on the fleet.
+# The suite imports these.
 SUPPORT = ("codebuddy_testing/__init__.py", "codebuddy_testing/branches.py")
 PLACE = "/tmp/suite"
 PROFILES = {"project-a": "typescript", "project-b": "python", "project-c": "rust"}
@@ -24,7 +24,7 @@ PROFILES = {"project-a": "typescript", "project-b": "python", "project-c": "rust
 
 @pytest.fixture(scope="module")
 def suite() -> bytes:
-    """An archive of the tests and of the runner."""
+    """A tar archive of the tests and the test runner."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name in RUNNER:
@@ -45,7 +45,7 @@ def _named(name: str, source: Path) -> str:
 
 @pytest.fixture(params=PROFILES)
 def project(request: pytest.FixtureRequest, fleet: Deployment, suite: bytes) -> Iterator[str]:
-    """A spoke with the suite in its /tmp."""
+    """A spoke that has the suite in its /tmp."""
     container = f"{fleet.name}-{request.param}"
     unpack = ["docker", "exec", "-i", container, "sh", "-c", f"mkdir -p {PLACE} && tar -x -C {PLACE}"]
     subprocess.run(unpack, input=suite, check=True)
@@ -53,7 +53,7 @@ def project(request: pytest.FixtureRequest, fleet: Deployment, suite: bytes) -> 
     fleet.run(request.param, "rm", "-rf", PLACE)
 
 
-def test_what_is_promised_of_code_questions_holds_with_the_real_server(fleet: Deployment, project: str) -> None:
+def test_the_language_server_tests_pass_with_the_real_server(fleet: Deployment, project: str) -> None:
     done = fleet.run(
         project,
         "env",

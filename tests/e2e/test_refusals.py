@@ -1,4 +1,4 @@
-"""What must not work does not, and says in a sentence why: tokens, projects, paths, links out of a project."""
+"""Calls that must fail, each with a code and a sentence: tokens, projects, paths, links out of a project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.clients import Connect
+from codebuddy_testing.clients import Connect, answer, call, refused
 from codebuddy_testing.deployment import Deployment
 
 pytestmark = pytest.mark.anyio
@@ -22,12 +22,11 @@ FILE_TOOLS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def failure(client: Client, tool: str, arguments: dict[str, Any]) -> str:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error, result.structured_content
-    assert result.structured_content is not None
-    assert result.structured_content["message"].endswith(".")
-    return str(result.structured_content["code"])
+async def error_code(client: Client, tool: str, /, **arguments: Any) -> str:
+    """Call a tool, which must fail with a sentence; return the error's code."""
+    error = await refused(client, tool, **arguments)
+    assert error["message"].endswith(".")
+    return str(error["code"])
 
 
 @pytest.mark.parametrize(("tool", "arguments"), FILE_TOOLS)
@@ -45,7 +44,7 @@ async def failure(client: Client, tool: str, arguments: dict[str, Any]) -> str:
 async def test_no_path_leads_out_of_a_project(
     client: Client, tool: str, arguments: dict[str, Any], path: str, codes: set[str]
 ) -> None:
-    assert await failure(client, tool, {"path": path, **arguments}) in codes
+    assert await error_code(client, tool, path=path, **arguments) in codes
 
 
 LINKS = {
@@ -61,7 +60,7 @@ LINKS = {
 
 @pytest.mark.parametrize("kind", LINKS)
 @pytest.mark.parametrize("asked", FILE_TOOLS, ids=lambda asked: asked[0])
-async def test_a_link_that_a_spoke_planted_leads_nowhere(
+async def test_no_tool_follows_a_link_that_leads_out_of_the_project(
     fleet: Deployment,
     client: Client,
     scratch: Callable[[str], Path],
@@ -72,38 +71,34 @@ async def test_a_link_that_a_spoke_planted_leads_nowhere(
     scratch("project-a")
     assert fleet.run("project-a", "ln", "-s", LINKS[kind], "/workspace/scratch-e2e/link").code == 0
     for path in ("project-a/scratch-e2e/link", "project-a/scratch-e2e/link/hostname"):
-        await failure(client, tool, {"path": path, **arguments})
-    found = await client.call_tool("search_text", {"pattern": "PUBLIC KEY", "projects": ["project-a"]})
-    assert found.structured_content is not None
-    assert found.structured_content["matches"] == []
+        await error_code(client, tool, path=path, **arguments)
+    _, found = await answer(client, "search_text", pattern="PUBLIC KEY", projects=["project-a"])
+    assert found["matches"] == []
     assert fleet.run("hub", "ls", "/etc/no-such-file-yet").code != 0
 
 
-async def test_a_token_sees_and_touches_only_its_own_projects(fleet: Deployment, connect: Connect) -> None:
+async def test_a_token_gives_access_to_its_own_projects_only(fleet: Deployment, connect: Connect) -> None:
     async with connect(token=fleet.token("project-b")) as client:
-        listed = await client.call_tool("list_projects", {})
-        searched = await client.call_tool("search_text", {"pattern": "processData"})
-        ran = await client.call_tool("run_command", {"argv": ["true"]})
-        assert await failure(client, "read_file", {"path": "project-a/README.md"}) == "unknown_project"
-        assert await failure(client, "run_command", {"argv": ["id"], "projects": ["project-a"]}) == "unknown_project"
+        _, listed = await answer(client, "list_projects")
+        _, searched = await answer(client, "search_text", pattern="processData")
+        _, ran = await answer(client, "run_command", argv=["true"])
+        assert await error_code(client, "read_file", path="project-a/README.md") == "unknown_project"
+        assert await error_code(client, "run_command", argv=["id"], projects=["project-a"]) == "unknown_project"
         place = {"path": "project-a/src/index.ts", "symbol": "report"}
-        assert await failure(client, "find_references", place) == "unknown_project"
-        assert await failure(client, "diagnostics", {"projects": ["project-a"]}) == "unknown_project"
-    assert listed.structured_content is not None
-    assert [project["id"] for project in listed.structured_content["projects"]] == ["project-b"]
-    assert searched.structured_content is not None
-    assert searched.structured_content["matches"] == []
-    assert ran.structured_content is not None
-    assert [result["project"] for result in ran.structured_content["results"]] == ["project-b"]
+        assert await error_code(client, "find_references", **place) == "unknown_project"
+        assert await error_code(client, "diagnostics", projects=["project-a"]) == "unknown_project"
+    assert [project["id"] for project in listed["projects"]] == ["project-b"]
+    assert searched["matches"] == []
+    assert [result["project"] for result in ran["results"]] == ["project-b"]
 
 
-async def test_a_token_that_may_only_read_neither_writes_nor_runs(fleet: Deployment, connect: Connect) -> None:
+async def test_a_token_with_read_scope_can_neither_write_nor_run(fleet: Deployment, connect: Connect) -> None:
     async with connect(token=fleet.token(scopes=("read",))) as client:
-        assert not (await client.call_tool("read_file", {"path": "project-a/README.md"})).is_error
+        await call(client, "read_file", path="project-a/README.md")
         write = {"path": "project-a/README.md", "content": "x"}
-        assert await failure(client, "write_file", write) == "forbidden"
-        assert await failure(client, "run_command", {"argv": ["id"]}) == "forbidden"
-        assert await failure(client, "run_task", {"task": "test"}) == "forbidden"
+        assert await error_code(client, "write_file", **write) == "forbidden"
+        assert await error_code(client, "run_command", argv=["id"]) == "forbidden"
+        assert await error_code(client, "run_task", task="test") == "forbidden"
 
 
 @pytest.mark.parametrize(
@@ -121,40 +116,35 @@ async def test_a_token_that_may_only_read_neither_writes_nor_runs(fleet: Deploym
         ),
     ],
 )
-async def test_a_wrong_call_is_told_what_is_wrong(
+async def test_a_wrong_call_fails_with_its_own_code(
     client: Client, tool: str, arguments: dict[str, Any], code: str
 ) -> None:
-    assert await failure(client, tool, arguments) == code
+    assert await error_code(client, tool, **arguments) == code
 
 
-async def test_an_unknown_task_names_those_that_are_declared(client: Client) -> None:
-    one = await client.call_tool("run_task", {"task": "dance", "projects": ["project-a"]})
-    assert one.is_error
-    assert one.structured_content is not None
-    assert one.structured_content["code"] == "unknown_task"
-    assert "declared: build, check, install, test" in one.structured_content["message"]
-    # Of many, those that have it run it: only project-a declares `build`.
-    many = await client.call_tool("run_task", {"task": "build", "projects": ["project-a", "project-b"]})
-    assert many.structured_content is not None
-    reasons = {result["project"]: result["reason"] for result in many.structured_content["results"]}
+async def test_the_error_for_an_unknown_task_names_the_declared_tasks(client: Client) -> None:
+    error = await refused(client, "run_task", task="dance", projects=["project-a"])
+    assert error["code"] == "unknown_task"
+    assert "declared: build, check, install, test" in error["message"]
+    # Of several projects, those that declare a task run it: here only project-a declares `build`.
+    _, several = await answer(client, "run_task", task="build", projects=["project-a", "project-b"])
+    reasons = {result["project"]: result["reason"] for result in several["results"]}
     assert reasons == {"project-a": "exited", "project-b": "refused"}
 
 
-async def test_a_program_that_is_not_there_is_told(client: Client) -> None:
-    answer = await client.call_tool("run_command", {"argv": ["no-such-program"], "projects": ["project-a"]})
-    assert answer.structured_content is not None
-    assert answer.structured_content["results"][0]["reason"] == "not_started"
+async def test_a_program_that_does_not_exist_is_reported_as_not_started(client: Client) -> None:
+    _, run = await answer(client, "run_command", argv=["no-such-program"], projects=["project-a"])
+    assert run["results"][0]["reason"] == "not_started"
 
 
 @pytest.mark.parametrize("argument", ["; touch /workspace/pwned", "$(id)", "a\nb", "--", "-rf"])
 async def test_arguments_reach_the_program_unchanged(client: Client, argument: str) -> None:
     argv = ["python3", "-c", "import sys; print(ascii(sys.argv[1:]), end='')", argument]
-    answer = await client.call_tool("run_command", {"argv": argv, "projects": ["project-b"]})
-    assert answer.structured_content is not None
-    assert answer.structured_content["results"][0]["output"] == ascii([argument])
+    _, run = await answer(client, "run_command", argv=argv, projects=["project-b"])
+    assert run["results"][0]["output"] == ascii([argument])
 
 
-async def test_a_spokes_own_token_opens_its_own_project_and_no_other(fleet: Deployment) -> None:
+async def test_a_spokes_own_token_gives_access_to_its_own_project_only(fleet: Deployment) -> None:
     own = fleet.run("project-a", "codebuddy", "call", "read_file", '{"path": "project-a/README.md"}')
     other = fleet.run("project-a", "codebuddy", "call", "read_file", '{"path": "project-b/README.md"}')
     assert own.code == 0

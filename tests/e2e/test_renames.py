@@ -1,4 +1,4 @@
-"""The second use: rename a symbol across all projects, as one edit, with real language servers; and undo it."""
+"""Renames with real language servers: one edit over all projects, which one undo reverts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import hashlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.clients import Connect
+from codebuddy_testing.clients import Connect, call, refused
 from codebuddy_testing.deployment import Deployment
 
 pytestmark = pytest.mark.anyio
@@ -25,22 +24,8 @@ SHARED, RENAMED = "handleBatch", "summarizeAll"
 SOURCES = (".ts", ".py", ".rs", ".md")
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    assert not result.is_error, result.structured_content
-    return dict(result.structured_content)
-
-
-async def refused(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.is_error
-    assert result.structured_content is not None
-    return dict(result.structured_content)
-
-
 def sources(fleet: Deployment) -> dict[str, str]:
-    """Give the hash of every source file of all projects."""
+    """Return the hash of every source file of all projects."""
     found = {}
     for project in DECLARED:
         for file in sorted(fleet.path(project).rglob("*")):
@@ -52,21 +37,21 @@ def sources(fleet: Deployment) -> dict[str, str]:
 
 
 def uses(directory: Path, word: str) -> int:
-    """Count the uses of a name in the code of a project, by its text."""
+    """Count where a name stands in the code of a project."""
     files = [file for file in directory.rglob("*") if file.suffix in (".ts", ".py", ".rs")]
     files = [file for file in files if not {"node_modules", "target", "dist"} & set(file.parts)]
     return sum(len(re.findall(rf'(?<!["\w]){word}(?!["\w])', file.read_text())) for file in files)
 
 
-async def tests_pass(client: Client) -> None:
-    """Run the tests of all projects, each in its own container."""
+async def assert_tests_pass(client: Client) -> None:
+    """Check that the tests of all projects pass, each in its own container."""
     results = (await call(client, "run_task", task="test"))["results"]
     assert {one["project"]: one["exit_code"] for one in results} == dict.fromkeys(DECLARED, 0), results
 
 
 @pytest.fixture
 async def shared(fleet: Deployment, client: Client) -> AsyncIterator[dict[str, str]]:
-    """One name for the function of each project, by a rename in each; gives the files as they were before that."""
+    """Gives the function of each project the same name, by a rename in each; yields the sources before that."""
     before = sources(fleet)
     edits = []
     for project, (path, name) in DECLARED.items():
@@ -78,7 +63,7 @@ async def shared(fleet: Deployment, client: Client) -> AsyncIterator[dict[str, s
     assert sources(fleet) == before
 
 
-async def test_a_rename_over_three_projects_is_one_edit_and_one_undo(
+async def test_a_rename_over_three_projects_is_one_edit_that_one_undo_reverts(
     fleet: Deployment, client: Client, shared: dict[str, str]
 ) -> None:
     before = sources(fleet)
@@ -96,20 +81,18 @@ async def test_a_rename_over_three_projects_is_one_edit_and_one_undo(
     assert {file["path"].split("/")[0] for file in done["files"]} == set(DECLARED)
     assert {project: uses(fleet.path(project), RENAMED) for project in DECLARED} == expected
     assert sum(uses(fleet.path(project), SHARED) for project in DECLARED) == 0
-    await tests_pass(client)
+    await assert_tests_pass(client)
 
     undone = await call(client, "undo_edit", edit_id=done["edit_id"])
     assert undone["undoes"] == done["edit_id"]
     assert sources(fleet) == before
-    await tests_pass(client)
+    await assert_tests_pass(client)
     listed = (await call(client, "list_edits", limit=2))["edits"]
     assert [(one["tool"], one["state"]) for one in listed] == [("undo_edit", "applied"), ("rename_symbol", "undone")]
     assert listed[1]["undone_by"] == undone["edit_id"]
 
 
-async def test_what_only_the_text_connects_is_shown_and_renamed_only_when_asked(
-    fleet: Deployment, client: Client
-) -> None:
+async def test_text_matches_are_listed_and_renamed_only_on_request(fleet: Deployment, client: Client) -> None:
     place = {"path": "project-a/src/utils.ts", "symbol": "processData", "new_name": RENAMED}
     before = sources(fleet)
     shown = await call(client, "rename_symbol", **place, preview=True)
@@ -127,20 +110,20 @@ async def test_what_only_the_text_connects_is_shown_and_renamed_only_when_asked(
     assert sources(fleet) == before
 
 
-async def test_a_token_that_lacks_one_of_the_projects_or_may_not_write_changes_nothing(
+async def test_a_rename_without_access_to_all_projects_or_without_write_scope_changes_nothing(
     fleet: Deployment, connect: Connect
 ) -> None:
     before = sources(fleet)
     place = {"path": "project-a/src/utils.ts", "symbol": "processData", "new_name": RENAMED}
     async with connect(token=fleet.token("project-a")) as narrow:
-        told = await refused(narrow, "rename_symbol", **place, projects=["project-a", "project-b"])
-        assert told["code"] == "unknown_project"
+        error = await refused(narrow, "rename_symbol", **place, projects=["project-a", "project-b"])
+        assert error["code"] == "unknown_project"
     async with connect(token=fleet.token(scopes=("read",))) as reader:
         assert (await refused(reader, "rename_symbol", **place))["code"] == "forbidden"
     assert sources(fleet) == before
 
 
-async def test_a_project_that_cannot_answer_stops_the_whole_rename(
+async def test_a_rename_fails_completely_if_one_project_is_offline(
     fleet: Deployment, client: Client, shared: dict[str, str]
 ) -> None:
     before = sources(fleet)
@@ -148,17 +131,17 @@ async def test_a_project_that_cannot_answer_stops_the_whole_rename(
     container.stop()
     try:
         where = {"path": "project-a/src/utils.ts", "symbol": SHARED, "new_name": RENAMED, "projects": sorted(DECLARED)}
-        told = await refused(client, "rename_symbol", **where)
-        assert told["code"] == "spoke_offline"
-        assert "project-b" in told["message"]
+        error = await refused(client, "rename_symbol", **where)
+        assert error["code"] == "spoke_offline"
+        assert "project-b" in error["message"]
         assert sources(fleet) == before
     finally:
         container.start()
 
 
-async def test_a_name_that_a_language_server_refuses_is_told_in_its_words(fleet: Deployment, client: Client) -> None:
+async def test_a_name_that_the_language_server_rejects_changes_nothing(fleet: Deployment, client: Client) -> None:
     before = sources(fleet)
     place = {"path": "project-c/src/lib.rs", "symbol": "process_data"}
-    told = await refused(client, "rename_symbol", **place, new_name="not a name")
-    assert told["code"] == "cannot_rename"
+    error = await refused(client, "rename_symbol", **place, new_name="not a name")
+    assert error["code"] == "cannot_rename"
     assert sources(fleet) == before

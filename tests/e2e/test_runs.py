@@ -1,4 +1,4 @@
-"""Commands, tasks and jobs in real spokes: whatever a run does, it is bounded, told as it was, and gone at its end."""
+"""Commands, tasks and jobs in real spokes: whatever a run does, its output is bounded and its processes end with it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import json
 import signal
 import socket
 import struct
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,14 @@ import anyio
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.clients import Connect
+from codebuddy_testing.clients import Connect, answer, call
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.processes import kill
+from codebuddy_testing.waiting import wait_until, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
-GONE_SECONDS = 5
-
-# Tells of every process that a run started: what ends with the spoke alone is in nobody's run.
+# Lists the processes of this module's runs, which all have this variable in their environment.
 MARKED = """
 import os
 for name in filter(str.isdigit, os.listdir("/proc")):
@@ -47,17 +46,10 @@ for name in filter(str.isdigit, os.listdir("/proc")):
 """
 
 
-async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
-    result = await client.call_tool(tool, arguments)
-    assert result.structured_content is not None
-    assert not result.is_error, result.structured_content
-    return dict(result.structured_content)
-
-
 async def run(client: Client, *argv: str, project: str = "project-b", **options: Any) -> dict[str, Any]:
     environment = {"SCENARIO_MARK": "1", **options.pop("environment", {})}
-    told = await call(client, "run_command", argv=list(argv), projects=[project], environment=environment, **options)
-    (result,) = told["results"]
+    done = await call(client, "run_command", argv=list(argv), projects=[project], environment=environment, **options)
+    (result,) = done["results"]
     return dict(result)
 
 
@@ -73,31 +65,38 @@ def rss(fleet: Deployment, project: str) -> int:
     return int(fleet.python(project, RSS).output.split()[0])
 
 
-async def until(condition: Callable[[], bool], seconds: float = GONE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be in time"
-        await anyio.sleep(0.1)
+async def until_started(fleet: Deployment, count: int = 1) -> None:
+    await wait_until_async(lambda: len(marked(fleet)) >= count, "the run has started")
+
+
+async def until_ended(fleet: Deployment) -> None:
+    await wait_until_async(lambda: not marked(fleet), "every process of the run has ended")
+
+
+async def until_healthy(fleet: Deployment) -> None:
+    await wait_until_async(fleet.is_healthy, "the fleet is healthy again")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_stays(fleet: Deployment) -> Iterator[None]:
-    """After all of this no process of a run is left in any spoke, and the agent is as large as it was."""
+def nothing_is_left(fleet: Deployment) -> Iterator[None]:
+    """After this module no process of a run is left in any spoke, and the agents need no more memory than before."""
     before = {}
     for project in fleet.projects:
         fleet.run(project, "true")
-        before[project] = fleet.container(project).attrs["State"]["StartedAt"], rss(fleet, project)
+        before[project] = fleet.started_at(project), rss(fleet, project)
     yield
-    time.sleep(GONE_SECONDS)  # what is left by then stays
     for project, (started, size) in before.items():
-        assert not marked(fleet, project)
-        if fleet.container(project).attrs["State"]["StartedAt"] == started:
-            assert rss(fleet, project) < 1.1 * size
+        wait_until(partial(is_as_before, fleet, project, started, size), f"{project} is as before")
+
+
+def is_as_before(fleet: Deployment, project: str, started: str, size: int) -> bool:
+    """Say whether a spoke has no run, and its agent its former size; an agent that was restarted has another."""
+    return not marked(fleet, project) and (fleet.started_at(project) != started or rss(fleet, project) < 1.1 * size)
 
 
 @pytest.fixture
 async def broken(client: Client) -> AsyncIterator[dict[str, str]]:
-    """Put a failing test into each sample project."""
+    """Adds a failing test to each sample project."""
     added = {
         "project-a/tests/bug.test.ts": 'import { test } from "node:test";\nimport assert from "node:assert/strict";\n\n'
         'test("two 🎉 and two", () => {\n  assert.equal(2 + 2, 5);\n});\n',
@@ -113,17 +112,17 @@ async def broken(client: Client) -> AsyncIterator[dict[str, str]]:
             await call(client, "delete_path", path=path)
 
 
-async def test_the_tests_of_all_projects_are_counted_and_failures_lead_to_their_lines(
+async def test_run_task_counts_the_tests_of_all_projects_and_locates_the_failures(
     client: Client, broken: dict[str, str]
 ) -> None:
     good = {"project-a": 5, "project-b": 7, "project-c": 3}
-    answer = await client.call_tool("run_task", {"task": "test"})
-    assert answer.structured_content is not None
-    results = {one["project"]: one for one in answer.structured_content["results"]}
+    done = await client.call_tool("run_task", {"task": "test"})
+    assert done.structured_content is not None
+    results = {one["project"]: one for one in done.structured_content["results"]}
     assert {project: one["counts"] for project, one in results.items()} == {
         project: {"passed": count, "failed": 1, "skipped": 0} for project, count in good.items()
     }
-    assert answer.structured_content["counts"] == {"passed": 15, "failed": 3, "skipped": 0}
+    assert done.structured_content["counts"] == {"passed": 15, "failed": 3, "skipped": 0}
     failed_lines = {
         "project-a": "assert.equal(2 + 2, 5);",
         "project-b": "assert (text",
@@ -137,12 +136,12 @@ async def test_the_tests_of_all_projects_are_counted_and_failures_lead_to_their_
         assert read["content"].split("\n")[failure["line"] - 1].strip().startswith(failed_lines[project])
         assert failure["line_text"].strip().startswith(failed_lines[project])
         assert failure["message"]
-    text = answer.content[0].text  # type: ignore[union-attr]
+    text = done.content[0].text  # type: ignore[union-attr]
     assert text.startswith("PROJECT    TASK  RESULT")
     assert text.count("\n  FAILED ") == 3
 
 
-async def test_a_compile_error_is_a_diagnostic_in_code_points(client: Client) -> None:
+async def test_a_compile_error_is_a_diagnostic_whose_column_counts_code_points(client: Client) -> None:
     path = "project-a/src/broken.ts"
     await call(client, "write_file", path=path, content='export const a = ["🎉", missing];\n')
     try:
@@ -154,7 +153,7 @@ async def test_a_compile_error_is_a_diagnostic_in_code_points(client: Client) ->
     assert found["source"] == "tsc"
 
 
-async def test_standard_output_and_error_are_told_apart_in_their_order(client: Client) -> None:
+async def test_the_output_says_which_part_is_stdout_and_which_is_stderr(client: Client) -> None:
     script = "echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three"
     result = await run(client, "sh", "-c", script)
     assert result["output"] == "one\ntwo\nthree\n"
@@ -173,7 +172,7 @@ async def test_standard_output_and_error_are_told_apart_in_their_order(client: C
         ("import os; os.write(2, b'only')", "only"),
     ],
 )
-async def test_whatever_is_printed_arrives(client: Client, program: str, expected: str) -> None:
+async def test_output_of_any_bytes_arrives(client: Client, program: str, expected: str) -> None:
     result = await run(client, *python(program))
     if expected == "binary":
         assert result["output"][:128] == "".join(map(chr, range(128)))
@@ -182,7 +181,7 @@ async def test_whatever_is_printed_arrives(client: Client, program: str, expecte
         assert result["output"] == expected
 
 
-async def test_a_gigabyte_is_bounded_and_its_ends_are_there_and_the_rest_can_be_searched(
+async def test_of_a_gigabyte_of_output_the_ends_are_shown_and_the_rest_can_be_searched(
     fleet: Deployment, client: Client
 ) -> None:
     before = rss(fleet, "project-b")
@@ -203,7 +202,7 @@ async def test_a_gigabyte_is_bounded_and_its_ends_are_there_and_the_rest_can_be_
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 6, 9, 11, 13, 15])
-async def test_an_end_by_signal_is_told(client: Client, number: int) -> None:
+async def test_a_run_that_a_signal_ended_names_the_signal(client: Client, number: int) -> None:
     result = await run(client, *python(f"import os, signal; signal.signal({number}, 0) if {number} != 9 else 0; "
                                        f"os.kill(os.getpid(), {number})"))  # fmt: skip
     assert (result["reason"], result["signal"]) == ("signaled", signal.Signals(number).name)
@@ -249,33 +248,37 @@ ESCAPES = (
 )
 
 
-async def test_what_hides_and_kills_all_that_looks_after_runs_ends_too(fleet: Deployment, client: Client) -> None:
+async def test_a_process_that_hides_and_kills_its_supervisor_and_the_fork_server_is_ended(
+    fleet: Deployment, client: Client
+) -> None:
     result = await run(client, *python(ESCAPES), project="project-a")
     assert (result["reason"], result["signal"]) == ("signaled", "SIGKILL")
     process = f"/proc/{int(result['output'])}"
-    await until(lambda: fleet.run("project-a", "test", "-e", process).code != 0)
+    await wait_until_async(lambda: fleet.run("project-a", "test", "-e", process).code != 0, "the process has ended")
     assert (await run(client, "true", project="project-a"))["exit_code"] == 0
 
 
-async def test_a_fork_bomb_ends_and_the_link_stays_up(fleet: Deployment, client: Client) -> None:
+async def test_a_fork_bomb_is_ended_and_the_spoke_runs_the_next_command(fleet: Deployment, client: Client) -> None:
     bomb = (
         "import os, time\nend = time.time() + 20\nwhile time.time() < end:\n  try: os.fork()\n  except OSError: pass\n"
     )
     result = await run(client, *python(bomb), timeout_seconds=3)
     assert result["reason"] == "timeout"
-    await until(lambda: not marked(fleet))
+    await until_ended(fleet)
     assert (await run(client, "true"))["exit_code"] == 0
 
 
-async def test_what_takes_too_much_memory_is_told_with_the_limit(fleet: Deployment, client: Client) -> None:
-    before = fleet.container("project-b").attrs["State"]["StartedAt"]
+async def test_a_run_that_exceeds_the_memory_limit_says_so_and_the_spoke_is_not_restarted(
+    fleet: Deployment, client: Client
+) -> None:
+    before = fleet.started_at("project-b")
     result = await run(client, *python("x = []\nwhile True: x.append(bytearray(50_000_000))"))
     assert result["reason"] == "oom"
     assert "1024 MiB" in result["message"]
-    assert fleet.container("project-b").attrs["State"]["StartedAt"] == before
+    assert fleet.started_at("project-b") == before
 
 
-async def test_a_hundred_runs_at_once(client: Client) -> None:
+async def test_a_hundred_runs_at_once_each_give_their_own_result(client: Client) -> None:
     ended: list[tuple[int, str]] = []
 
     async def one(number: int) -> None:
@@ -288,23 +291,23 @@ async def test_a_hundred_runs_at_once(client: Client) -> None:
     assert sorted(ended) == [(number, f"{number}\n") for number in range(100)]
 
 
-async def test_a_run_for_a_client_that_goes_away_ends(fleet: Deployment, connect: Connect) -> None:
+async def test_a_run_ends_when_its_client_disconnects(fleet: Deployment, connect: Connect) -> None:
     for transport in ("websocket", "stdio", "http"):
-        with anyio.move_on_after(60) as scope:
+        with anyio.CancelScope() as scope:
             async with connect(transport) as client, anyio.create_task_group() as tasks:
 
                 async def leave() -> None:
-                    await until(lambda: bool(marked(fleet)), 20)
+                    await until_started(fleet)
                     scope.cancel()
 
                 tasks.start_soon(leave)
                 await run(client, *python(DAEMON + "time.sleep(600)\n"))
-        await until(lambda: not marked(fleet), GONE_SECONDS)
+        await until_ended(fleet)
 
 
 @contextmanager
 def cut(fleet: Deployment, project: str) -> Iterator[None]:
-    """Cut a spoke's cable: its end on the host is down, and nobody is told."""
+    """Take the host's end of a spoke's network interface down; neither side is notified."""
     number = fleet.run(project, "cat", "/sys/class/net/eth0/iflink").output.strip()
     (name,) = (one.parent.name for one in Path("/sys/class/net").glob("*/ifindex") if one.read_text().strip() == number)
     _set_up(name, up=False)
@@ -322,18 +325,18 @@ def _set_up(name: str, up: bool) -> None:
         fcntl.ioctl(control, 0x8914, struct.pack("16sh14x", name.encode(), flags | 1 if up else flags & ~1))
 
 
-async def test_a_run_ends_when_the_network_is_cut_and_a_job_goes_on(fleet: Deployment, connect: Connect) -> None:
+async def test_a_cut_network_ends_a_run_but_not_a_job(fleet: Deployment, connect: Connect) -> None:
     async with connect() as client:
         job = await run(client, "sleep", "600", background=True, environment={"SCENARIO_MARK": "0"})
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(client.call_tool, "run_command", {
                 "argv": ["sleep", "600"], "projects": ["project-b"], "environment": {"SCENARIO_MARK": "1"},
             })  # fmt: skip
-            await until(lambda: bool(marked(fleet)), 20)
+            await until_started(fleet)
             with cut(fleet, "project-b"):
-                await until(lambda: not marked(fleet))
+                await until_ended(fleet)
             tasks.cancel_scope.cancel()
-        await _healthy(fleet)
+        await until_healthy(fleet)
         listed = await call(client, "list_jobs", projects=["project-b"])
         (there,) = [one for one in listed["jobs"] if one["job_id"] == job["job_id"]]
         assert "reason" not in there
@@ -346,21 +349,23 @@ async def test_a_run_ends_when_hub_or_agent_is_killed(fleet: Deployment, part: s
     arguments = {"argv": python(DAEMON + "time.sleep(600)\n"), "projects": ["project-b"]}
     asked = json.dumps({**arguments, "environment": {"SCENARIO_MARK": "1"}})
     fleet.container("hub").exec_run(["codebuddy", "call", "run_command", asked], detach=True)
-    await until(lambda: len(marked(fleet)) >= 2, 20)
-    before = fleet.container(part).attrs["State"]["StartedAt"]
+    await until_started(fleet, 2)
+    before = fleet.started_at(part)
     kill(fleet, part, "serve" if part == "hub" else "spoke")
-    await until(lambda: fleet.container(part).attrs["State"]["StartedAt"] != before, 30)
-    await until(lambda: not marked(fleet))
-    await _healthy(fleet)
+    await wait_until_async(lambda: fleet.started_at(part) != before, f"{part} is restarted")
+    await until_ended(fleet)
+    await until_healthy(fleet)
 
 
-async def test_a_job_outlives_its_client_and_the_hub_and_is_read_in_pages(fleet: Deployment, connect: Connect) -> None:
+async def test_a_job_outlives_its_client_and_the_hub_and_its_output_is_read_in_pages(
+    fleet: Deployment, connect: Connect
+) -> None:
     script = "for i in $(seq 1000); do echo line $i; done; echo ready >&2; sleep 600"
     async with connect() as client:
         job = await run(client, "sh", "-c", script, background=True)
         assert "reason" not in job
     fleet.container("hub").restart()
-    await _healthy(fleet)
+    await until_healthy(fleet)
     async with connect() as client:
         lines, cursor = "", None
         while "ready" not in lines:
@@ -380,48 +385,38 @@ async def test_a_job_outlives_its_client_and_the_hub_and_is_read_in_pages(fleet:
         assert (page["output"], page["complete"]) == ("ready\n", True)
 
 
-async def _healthy(fleet: Deployment) -> None:
-    def ok() -> bool:
-        try:
-            return bool(fleet.get("/health", fleet.token()).json()["status"] == "ok")
-        except OSError:
-            return False
-
-    await until(ok, 40)
-
-
-async def test_a_job_ends_with_its_spoke_and_is_told_so(fleet: Deployment, connect: Connect) -> None:
+async def test_a_job_that_ended_with_its_spoke_says_so(fleet: Deployment, connect: Connect) -> None:
     async with connect() as client:
         job = await run(client, "sh", "-c", "echo kept; sleep 600", project="project-a", background=True)
         page = await call(client, "job_output", job_id=job["job_id"], wait_seconds=10)
         assert page["output"] == "kept\n"
     fleet.container("project-a").kill()
     fleet.container("project-a").start()
-    await _healthy(fleet)
+    await until_healthy(fleet)
     async with connect() as client:
-        told = await call(client, "job_output", job_id=job["job_id"])
-        assert told["reason"] == "agent_restart"
-        assert told["complete"]
+        ended = await call(client, "job_output", job_id=job["job_id"])
+        assert ended["reason"] == "agent_restart"
+        assert ended["complete"]
     assert not marked(fleet, "project-a")
 
 
-async def test_what_a_job_puts_in_the_way_of_its_own_output_keeps_nobody_waiting(
+async def test_a_job_that_spoils_its_own_output_files_blocks_neither_readers_nor_the_next_agent(
     fleet: Deployment, client: Client
 ) -> None:
-    spoils = (
+    spoil_output = (
         "directory=$(ls -dt ~/.cache/codebuddy/runs/* | head -1); mkfifo $directory/000000000000000.out; "
         "head -c 3000000 /dev/zero; sleep 600"
     )
-    job = await run(client, "sh", "-c", spoils, project="project-a", background=True, timeout_seconds=3)
-    told = await call(client, "job_output", job_id=job["job_id"], pattern="no such line", wait_seconds=30)
-    assert told["reason"] == "timeout"
+    job = await run(client, "sh", "-c", spoil_output, project="project-a", background=True, timeout_seconds=3)
+    ended = await call(client, "job_output", job_id=job["job_id"], pattern="no such line", wait_seconds=30)
+    assert ended["reason"] == "timeout"
     assert "Not all of its output could be kept" in (await call(client, "job_output", job_id=job["job_id"]))["message"]
-    # What is left of it does not keep the next agent from starting.
+    # The spoiled files do not keep the next agent from starting.
     fleet.container("project-a").restart(timeout=5)
-    await _healthy(fleet)
+    await until_healthy(fleet)
 
 
-async def test_streams_that_take_turns_with_each_byte_end_no_link(client: Client, connect: Connect) -> None:
+async def test_streams_that_alternate_with_each_byte_do_not_break_the_link(client: Client, connect: Connect) -> None:
     turns = "import os, time\nfor _ in range(20000): os.write(1, b'o'); time.sleep(1e-4); os.write(2, b'e')"
     async with connect() as other, anyio.create_task_group() as tasks:
         others = dict[str, Any]()
@@ -436,7 +431,7 @@ async def test_streams_that_take_turns_with_each_byte_end_no_link(client: Client
     assert len(result["streams"]) <= 501
 
 
-async def test_jobs_with_long_command_lines_are_listed(client: Client) -> None:
+async def test_list_jobs_lists_jobs_with_long_command_lines(client: Client) -> None:
     long = ["true", *["x" * 100_000] * 8]
     for _ in range(8):
         job = await call(client, "run_command", argv=long, projects=["project-c"], background=True)
@@ -446,25 +441,25 @@ async def test_jobs_with_long_command_lines_are_listed(client: Client) -> None:
     assert [job["argv"][0] for job in listed["jobs"]].count("true") >= 8
 
 
-async def test_more_jobs_than_declared_are_refused(client: Client) -> None:
+async def test_more_jobs_than_the_declared_limit_are_refused(client: Client) -> None:
     jobs = [await run(client, "sleep", "600", background=True, project="project-c") for _ in range(8)]
     arguments = {"argv": ["sleep", "600"], "projects": ["project-c"], "background": True}
-    refused = await client.call_tool("run_command", arguments)
-    assert refused.structured_content is not None
-    assert refused.structured_content["code"] == "too_many_jobs"
+    _, error = await answer(client, "run_command", **arguments)
+    assert error["code"] == "too_many_jobs"
     for job in jobs:
         await call(client, "cancel_job", job_id=job["job_id"])
 
 
-async def test_a_longer_time_out_than_declared_is_refused_with_what_to_do(client: Client) -> None:
+async def test_a_timeout_above_the_declared_limit_is_refused_and_the_error_names_the_alternative(
+    client: Client,
+) -> None:
     arguments = {"argv": ["true"], "projects": ["project-b"], "timeout_seconds": 7200}
-    refused = await client.call_tool("run_command", arguments)
-    assert refused.structured_content is not None
-    assert refused.structured_content["code"] == "invalid_arguments"
-    assert "background: true" in refused.structured_content["message"]
+    _, error = await answer(client, "run_command", **arguments)
+    assert error["code"] == "invalid_arguments"
+    assert "background: true" in error["message"]
 
 
-async def test_what_lacks_the_network_is_told_so(client: Client) -> None:
+async def test_a_run_that_fails_for_lack_of_a_network_says_which_egress_its_project_has(client: Client) -> None:
     result = await run(client, *python("import socket, sys\ntry: socket.getaddrinfo('example.invalid', 80)\n"
                                        "except OSError as e: sys.exit(f'{e}')"))  # fmt: skip
     assert result["exit_code"] == 1
@@ -472,22 +467,22 @@ async def test_what_lacks_the_network_is_told_so(client: Client) -> None:
     failed = await run(client, "npm", "install", "no-such-package-a", project="project-a")
     assert "egress is none for project-a" in failed["message"]
     job = await run(client, "npm", "install", "no-such-package-a", project="project-a", background=True)
-    told = await call(client, "job_output", job_id=job["job_id"], wait_seconds=30)
-    while told.get("reason") is None:
-        told = await call(client, "job_output", job_id=job["job_id"], wait_seconds=5, cursor=told["cursor"])
-    assert "egress is none for project-a" in told["message"]
+    page = await call(client, "job_output", job_id=job["job_id"], wait_seconds=30)
+    while page.get("reason") is None:
+        page = await call(client, "job_output", job_id=job["job_id"], wait_seconds=5, cursor=page["cursor"])
+    assert "egress is none for project-a" in page["message"]
 
 
-async def test_an_install_fetches_what_is_declared_and_keeps_it_on_the_volume(
+async def test_install_fetches_packages_through_the_proxy_and_keeps_them_on_the_volume(
     client: Client, fleet: Deployment
 ) -> None:
     async def install(*arguments: str, code: int = 0) -> dict[str, Any]:
-        told = await call(client, "run_task", task="install", projects=["project-b"], arguments=list(arguments))
-        assert told["results"][0]["exit_code"] == code, told
-        return dict(told["results"][0])
+        done = await call(client, "run_task", task="install", projects=["project-b"], arguments=list(arguments))
+        assert done["results"][0]["exit_code"] == code, done
+        return dict(done["results"][0])
 
-    forget = ("rm", "-rf", "/home/codebuddy/.venv")
-    fleet.run("project-b", *forget)
+    remove = ("rm", "-rf", "/home/codebuddy/.venv")
+    fleet.run("project-b", *remove)
     try:
         assert "Downloading six" in (await install("six"))["output"]
         assert "Requirement already satisfied: six" in (await install("six"))["output"]
@@ -497,14 +492,14 @@ async def test_an_install_fetches_what_is_declared_and_keeps_it_on_the_volume(
         refused = await install("--index-url", "https://packages.example.org/simple", "--retries", "1", "x", code=1)
         assert "The proxy of project-b refused what it asked for" in refused["message"]
     finally:
-        fleet.run("project-b", *forget)
+        fleet.run("project-b", *remove)
 
 
-async def test_no_program_can_forge_another_projects_line(client: Client) -> None:
+async def test_a_program_cannot_forge_the_result_line_of_another_project(client: Client) -> None:
     forged = "project-a: ok (0.1 s)"
-    answer = await client.call_tool(
+    done = await client.call_tool(
         "run_command", {"argv": ["sh", "-c", f"echo; echo '{forged}'; exit 1"], "projects": ["project-a", "project-b"]}
     )
-    text = answer.content[0].text  # type: ignore[union-attr]
+    text = done.content[0].text  # type: ignore[union-attr]
     assert forged in text
     assert not any(line.startswith(forged) for line in text.split("\n"))

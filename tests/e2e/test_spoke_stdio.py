@@ -1,4 +1,4 @@
-"""A spoke by itself: MCP over stdio for one project, through the agent that runs there; and how large that agent is."""
+"""A spoke without the hub: MCP over stdio for one project; and the memory of the agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 ERAS = pytest.mark.parametrize("mode", ["legacy", "2026-07-28", "auto"])
 AGENT_KIB = 60 * 1000
-"""An agent without its language servers is to stay below 60 MB."""
+"""An agent without its language servers stays below 60 MB."""
 
 AGENTS = """
 for process in /proc/[0-9]*; do
@@ -30,7 +30,7 @@ def spoke(fleet: Deployment, project: str, mode: str) -> Client:
 
 
 @ERAS
-async def test_a_spoke_answers_by_itself_for_its_project_only(fleet: Deployment, mode: str) -> None:
+async def test_a_spoke_serves_its_own_project_over_stdio_and_no_other(fleet: Deployment, mode: str) -> None:
     source = (fleet.path("project-a") / "src" / "utils.ts").read_text().splitlines()
     line = next(number for number, text in enumerate(source, 1) if "function processData" in text)
     place = {"path": "project-a/src/utils.ts", "line": line, "text": "processData"}
@@ -45,7 +45,7 @@ async def test_a_spoke_answers_by_itself_for_its_project_only(fleet: Deployment,
     assert other["code"] == "outside_project"
 
 
-async def test_no_second_set_of_language_servers_is_started(fleet: Deployment) -> None:
+async def test_a_stdio_client_starts_no_second_set_of_language_servers(fleet: Deployment) -> None:
     def servers() -> int:
         return fleet.run("project-a", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '").output.count("--lsp")
 
@@ -56,6 +56,6 @@ async def test_no_second_set_of_language_servers_is_started(fleet: Deployment) -
 
 
 @pytest.mark.parametrize("project", PROJECTS)
-def test_an_agent_is_small(fleet: Deployment, project: str) -> None:
+def test_an_agent_needs_less_than_60_megabytes(fleet: Deployment, project: str) -> None:
     (size,) = re.findall(r"(\d+) kB", fleet.run(project, "sh", "-c", AGENTS).output)
     assert int(size) < AGENT_KIB

@@ -1,4 +1,4 @@
-"""What holds for every attack."""
+"""A check after all attacks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from codebuddy_testing.deployment import Deployment
 
 
 @pytest.fixture(scope="package", autouse=True)
-def no_attack_ends_a_spoke(fleet: Deployment) -> Iterator[None]:
-    """Whatever is tried in a spoke, its agent lives on: one that ends and comes back loses what it was doing."""
+def no_container_restarts(fleet: Deployment) -> Iterator[None]:
+    """No attack from a spoke ends a container: one that restarts loses its runs."""
     before = started(fleet)
     yield
     assert started(fleet) == before
 
 
 def started(fleet: Deployment) -> dict[str, str]:
-    """Give when each container was started last."""
-    return {part: fleet.container(part).attrs["State"]["StartedAt"] for part in fleet.inspected}
+    return {part: fleet.started_at(part) for part in fleet.inspected}

@@ -1,4 +1,4 @@
-"""What a process in a spoke is allowed: its own files, its own processes, its share of the machine."""
+"""Attacks on the confinement of a spoke: files, processes, privileges and limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_spoke_sees_its_own_files(fleet: Deployment, project: str) -> None:
 
 
 @each_project
-def test_no_other_project_is_anywhere_in_a_spoke(fleet: Deployment, project: str) -> None:
+def test_a_spoke_has_no_file_of_another_project(fleet: Deployment, project: str) -> None:
     for other in fleet.projects:
         if other != project:
             marker = fleet.path(other) / "marker-of-isolation"
@@ -44,7 +44,7 @@ def test_no_other_project_is_anywhere_in_a_spoke(fleet: Deployment, project: str
 
 
 @each_project
-def test_a_symlink_to_a_sibling_leads_nowhere(fleet: Deployment, project: str) -> None:
+def test_a_link_to_another_project_leads_nowhere(fleet: Deployment, project: str) -> None:
     other = next(one for one in fleet.projects if one != project)
     link = fleet.path(project) / "link-of-isolation"
     link.symlink_to(fleet.path(other))
@@ -55,7 +55,7 @@ def test_a_symlink_to_a_sibling_leads_nowhere(fleet: Deployment, project: str) -
 
 
 @each_project
-def test_only_workspace_home_and_temporary_directories_can_be_written(fleet: Deployment, project: str) -> None:
+def test_a_spoke_can_write_only_in_workspace_home_and_temporary_directories(fleet: Deployment, project: str) -> None:
     refused = ("/", "/etc", "/usr/local/bin", "/opt/codebuddy", "/etc/codebuddy", "/var/tmp")
     secrets = ("/run/secrets/codebuddy", "/run/secrets/project")
     assert fleet.python(project, WRITE, *refused, *secrets).output == ""
@@ -65,7 +65,7 @@ def test_only_workspace_home_and_temporary_directories_can_be_written(fleet: Dep
 
 
 @each_project
-def test_nobody_in_a_spoke_is_root_or_can_become_it(fleet: Deployment, project: str) -> None:
+def test_a_spoke_runs_without_root_and_cannot_gain_privileges(fleet: Deployment, project: str) -> None:
     status = dict(
         line.split(":\t", 1)
         for line in fleet.run(project, "cat", "/proc/self/status").output.splitlines()
@@ -79,7 +79,7 @@ def test_nobody_in_a_spoke_is_root_or_can_become_it(fleet: Deployment, project: 
 
 
 @each_project
-def test_what_is_created_belongs_to_the_projects_owner(fleet: Deployment, project: str) -> None:
+def test_a_new_file_belongs_to_the_projects_owner(fleet: Deployment, project: str) -> None:
     assert fleet.run(project, "touch", "/workspace/owner-of-isolation").code == 0
     created = fleet.path(project) / "owner-of-isolation"
     try:
@@ -97,7 +97,7 @@ def test_a_spoke_sees_only_its_own_processes(fleet: Deployment, project: str) ->
 
 
 @each_project
-def test_no_engine_can_be_spoken_to(fleet: Deployment, project: str) -> None:
+def test_a_spoke_has_no_socket_of_an_engine(fleet: Deployment, project: str) -> None:
     sockets = fleet.run(
         project, "sh", "-c", "find / -xdev -type s 2>/dev/null; find /run /workspace -type s 2>/dev/null"
     ).output.split()
@@ -107,9 +107,9 @@ def test_no_engine_can_be_spoken_to(fleet: Deployment, project: str) -> None:
 
 
 @each_project
-def test_the_kernel_holds_the_limits(fleet: Deployment, project: str) -> None:
+def test_the_kernel_enforces_the_declared_limits(fleet: Deployment, project: str) -> None:
     host = fleet.inspected[project]["HostConfig"]
-    # Of the control groups' two versions either may be in use: the limit stands in one of these files.
+    # The limit is in one of these files, whichever version of control groups is in use.
     for value, files in (
         (host["Memory"], ("memory.max", "memory/memory.limit_in_bytes")),
         (host["PidsLimit"], ("pids.max", "pids/pids.max")),
@@ -119,7 +119,7 @@ def test_the_kernel_holds_the_limits(fleet: Deployment, project: str) -> None:
 
 
 @each_project
-def test_a_fork_bomb_ends_at_the_limit_and_the_spoke_lives_on(fleet: Deployment, project: str) -> None:
+def test_a_fork_bomb_stops_at_the_process_limit_and_the_spoke_still_works(fleet: Deployment, project: str) -> None:
     bomb = """
 import os, signal, time
 children = []

@@ -1,18 +1,19 @@
-"""What a project with an egress reaches: what it declares, through its proxy, and nothing else."""
+"""A project with an egress reaches what it declares, through its proxy, and nothing else."""
 
 from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from codebuddy_testing.deployment import PROXIES, Deployment, host_addresses
+from codebuddy_testing.reachability import connect, reached
+from codebuddy_testing.waiting import wait_until
 
 LISTED, ANY = "project-b", "project-c"
-# Asks a proxy, each in a connection of its own; prints its status for each.
+# Sends requests to a proxy, each over its own connection; prints the status of each.
 ASK = """
 import json, socket, sys
 statuses = {}
@@ -23,20 +24,11 @@ for line in sys.argv[3:]:
         statuses[line] = int(proxy.makefile("rb").readline().split()[1])
 print(json.dumps(statuses))
 """
-ASK_WHOLE = """
+READ_BODY = """
 import socket, sys
 with socket.create_connection(("egress", 3128), timeout=20) as proxy:
     proxy.sendall(f"{sys.argv[1]} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n".encode())
     print(proxy.makefile("rb").read().decode().partition("\\r\\n\\r\\n")[2])
-"""
-REACH = """
-import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=2)
-except OSError as error:
-    print(type(error).__name__)
-else:
-    print("connected")
 """
 
 
@@ -58,19 +50,15 @@ def listed(fleet: Deployment) -> list[str]:
     return list(document["egress"])
 
 
-def address(fleet: Deployment, part: str, network: str) -> str:
-    return str(fleet.inspected[part]["NetworkSettings"]["Networks"][f"{fleet.name}-{network}"]["IPAddress"])
-
-
 @pytest.fixture
 def service_on_the_host() -> Iterator[int]:
-    """A web server's port on every address of the host."""
+    """A listener on port 80 of every address of the host."""
     with socket.create_server(("0.0.0.0", 80)):
         yield 80
 
 
-def test_the_listed_names_are_reached(fleet: Deployment) -> None:
-    # Without this, a proxy that refuses everything would make the others pass.
+def test_the_declared_names_are_reached(fleet: Deployment) -> None:
+    # Without this test, a proxy that refuses everything would pass the others.
     targets = [f"{name}:443" for name in listed(fleet)]
     assert targets
     assert set(tunnels(fleet, LISTED, *targets, *map(str.upper, targets)).values()) == {200}
@@ -85,33 +73,31 @@ def test_the_listed_names_are_reached(fleet: Deployment) -> None:
         ("GET ftp://example.com/", "HTTP can go to the ports 80 and 443 only"),
     ],
 )
-def test_who_reads_the_answer_to_what_is_refused_reads_why(fleet: Deployment, request_line: str, sentence: str) -> None:
-    done = fleet.python(LISTED, ASK_WHOLE, request_line)
+def test_the_body_of_a_refusal_says_why(fleet: Deployment, request_line: str, sentence: str) -> None:
+    done = fleet.python(LISTED, READ_BODY, request_line)
     assert done.output.startswith("CodeBuddy: ")
     assert sentence in done.output
     assert "<" not in done.output
 
 
-def test_a_name_that_leads_inside_is_told_as_that(fleet: Deployment) -> None:
-    done = fleet.python(ANY, ASK_WHOLE, "GET http://127.0.0.1/")
+def test_the_refusal_of_a_private_address_says_so(fleet: Deployment) -> None:
+    done = fleet.python(ANY, READ_BODY, "GET http://127.0.0.1/")
     assert "127.0.0.1 leads to an address that is not public" in done.output
 
 
-def test_the_address_that_is_connected_to_is_looked_at_too(fleet: Deployment, service_on_the_host: int) -> None:
-    """A name may lead elsewhere between the two looks: without the first, the second refuses as well."""
+def test_the_address_that_is_connected_to_is_checked_too(fleet: Deployment, service_on_the_host: int) -> None:
+    """A name may resolve differently between the two checks: without the first, the second still refuses."""
     network = fleet.inspected[f"{ANY}.egress"]["NetworkSettings"]["Networks"][f"{fleet.name}-{ANY}.egress"]
     second = "sed -e s/:3128/:3129/ -e '/http_access deny reserved/d' /etc/codebuddy/squid.conf > /tmp/second.conf"
     proxy = fleet.container(f"{ANY}.egress")
     proxy.exec_run(["bash", "-c", f"{second}; timeout 20 squid -N -f /tmp/second.conf"], detach=True)
     line = f"GET http://{network['Gateway']}:{service_on_the_host}/"
-    deadline = time.monotonic() + 15
-    while (done := fleet.python(ANY, ASK, "egress", "3129", line)).code != 0:
-        assert time.monotonic() < deadline, done.output
-        time.sleep(0.2)
-    assert json.loads(done.output) == {line: 503}
+    question = (ANY, ASK, "egress", "3129", line)
+    wait_until(lambda: fleet.python(*question).code == 0, "the second proxy answers", 15)
+    assert json.loads(fleet.python(*question).output) == {line: 503}
 
 
-def test_no_other_name_is_reached_and_none_that_looks_alike(fleet: Deployment) -> None:
+def test_no_other_name_is_reached_however_similar(fleet: Deployment) -> None:
     names = [
         other
         for name in listed(fleet)
@@ -121,25 +107,27 @@ def test_no_other_name_is_reached_and_none_that_looks_alike(fleet: Deployment) -
     assert set(tunnels(fleet, LISTED, *targets).values()) == {403}
 
 
-def test_an_address_is_not_its_name(fleet: Deployment) -> None:
+def test_the_address_of_a_declared_name_is_refused(fleet: Deployment) -> None:
     addresses = {info[4][0] for name in listed(fleet) for info in socket.getaddrinfo(name, 443, socket.AF_INET)}
     assert set(tunnels(fleet, LISTED, *(f"{one}:443" for one in addresses)).values()) == {403}
 
 
 @pytest.mark.parametrize("project", [LISTED, ANY])
-def test_only_the_web_is_spoken(fleet: Deployment, project: str) -> None:
+def test_only_the_ports_of_http_and_tls_are_reached(fleet: Deployment, project: str) -> None:
     name = listed(fleet)[0]
     lines = [f"CONNECT {name}:22", f"CONNECT {name}:80", f"GET http://{name}:8080/", f"GET ftp://{name}/"]
     assert set(ask(fleet, project, *lines).values()) == {403}
 
 
-def test_any_name_is_reached_but_no_address_that_is_not_public(fleet: Deployment, service_on_the_host: int) -> None:
+def test_with_egress_any_every_name_is_reached_but_no_private_address(
+    fleet: Deployment, service_on_the_host: int
+) -> None:
     name = listed(fleet)[0]
     assert tunnels(fleet, ANY, f"{name}:443") == {f"{name}:443": 200}
     own = {one for one in host_addresses() if not one.startswith("127.")}
     for one in own:
         socket.create_connection((one, service_on_the_host), timeout=1).close()  # it does listen there
-    inside = [address(fleet, part, part) for part in (*fleet.projects, *PROXIES.values())]
+    inside = [fleet.address(part, part) for part in (*fleet.projects, *PROXIES.values())]
     others = ["127.0.0.1", "0.0.0.0", "169.254.169.254", "10.0.0.1", "192.168.1.1", "[::1]", "[::ffff:127.0.0.1]"]
     lines = [f"GET http://{one}/" for one in (*own, *inside, *others)]
     assert set(ask(fleet, ANY, *lines).values()) == {403}
@@ -147,39 +135,32 @@ def test_any_name_is_reached_but_no_address_that_is_not_public(fleet: Deployment
     assert 200 not in tunnels(fleet, ANY, *tunnelled).values()
 
 
-def test_a_name_that_leads_inside_is_refused(fleet: Deployment) -> None:
-    # The proxy can look it up: the engine knows the hub by it on the project's network.
+def test_a_name_that_resolves_to_a_private_address_is_refused(fleet: Deployment) -> None:
+    # The proxy can resolve the name: it is the hub's on the project's network.
     resolved = fleet.run(PROXIES[ANY], "getent", "hosts", "codebuddy")
-    assert resolved.output.split()[0] == address(fleet, "hub", ANY)
+    assert resolved.output.split()[0] == fleet.address("hub", ANY)
     assert tunnels(fleet, ANY, "codebuddy:443") == {"codebuddy:443": 403}
 
 
-def test_the_way_out_is_the_proxy_alone(fleet: Deployment) -> None:
+def test_the_proxy_is_the_only_way_out(fleet: Deployment) -> None:
     for project, proxy in PROXIES.items():
-        outside = address(fleet, proxy, proxy)
+        outside = fleet.address(proxy, proxy)
         gateway = fleet.inspected[proxy]["NetworkSettings"]["Networks"][f"{fleet.name}-{proxy}"]["Gateway"]
-        for target in (outside, gateway, "1.1.1.1"):
-            for port in ("3128", "443"):
-                assert fleet.python(project, REACH, target, port).output.strip() not in (
-                    "connected",
-                    "ConnectionRefusedError",
-                )
+        targets = [f"{address}:{port}" for address in (outside, gateway, "1.1.1.1") for port in (3128, 443)]
+        assert not reached(connect(fleet, project, *targets))
 
 
-def test_a_proxy_serves_its_own_spoke_alone(fleet: Deployment) -> None:
+def test_a_proxy_serves_only_its_own_spoke(fleet: Deployment) -> None:
     name = listed(fleet)[0]
     for project, proxy in PROXIES.items():
-        inside = address(fleet, proxy, project)
+        inside = fleet.address(proxy, project)
         assert ask(fleet, "hub", f"CONNECT {name}:443", proxy=inside) == {f"CONNECT {name}:443": 403}
         for other in fleet.projects:
             if other != project:
-                assert fleet.python(other, REACH, inside, "3128").output.strip() not in (
-                    "connected",
-                    "ConnectionRefusedError",
-                )
+                assert not reached(connect(fleet, other, f"{inside}:3128"))
     assert fleet.python("project-a", "import socket; socket.gethostbyname('egress')").code == 1
 
 
-def test_a_proxys_own_pages_are_closed(fleet: Deployment) -> None:
+def test_a_proxys_management_pages_are_refused(fleet: Deployment) -> None:
     lines = [f"GET http://egress:3128/squid-internal-mgr/{page}" for page in ("menu", "config", "shutdown")]
     assert set(ask(fleet, ANY, *lines, "GET /squid-internal-mgr/menu").values()) == {403}

@@ -1,4 +1,4 @@
-"""A secret of a project is in its own spoke, where it can be read and nothing else; and nowhere else at all."""
+"""A secret of a project is read-only in its own spoke, and is nowhere else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ for what, attempt in attempts.items():
 """
 
 
-def test_a_spoke_reads_its_secret_and_its_user_alone_may(fleet: Deployment) -> None:
+def test_only_the_spokes_user_can_read_its_secret(fleet: Deployment) -> None:
     assert fleet.run(HOLDER, "cat", FILE).output == CONTENT
     user = fleet.inspected[HOLDER]["Config"]["User"]
     assert fleet.run(HOLDER, "stat", "-c", "%a %u:%g", FILE).output.split() == ["400", user]
@@ -46,7 +46,7 @@ def test_a_spoke_cannot_change_its_secret(fleet: Deployment) -> None:
     assert (fleet.state / f"secrets/{HOLDER}/api-key").read_text() == CONTENT
 
 
-def test_a_secret_is_mounted_in_its_own_spoke_alone_and_only_to_read(fleet: Deployment) -> None:
+def test_a_secret_is_mounted_read_only_and_only_in_its_own_spoke(fleet: Deployment) -> None:
     mounts = [(part, mount) for part, one in fleet.inspected.items() for mount in one["Mounts"]]
     ((part, mount),) = [(part, one) for part, one in mounts if one["Source"].startswith(str(fleet.state / "secrets"))]
     assert (part, mount["Source"]) == (HOLDER, str(fleet.state / "secrets" / HOLDER))
@@ -54,12 +54,12 @@ def test_a_secret_is_mounted_in_its_own_spoke_alone_and_only_to_read(fleet: Depl
 
 
 @pytest.mark.parametrize("part", ["hub", "project-a", "project-c"])
-def test_no_other_part_has_it(fleet: Deployment, part: str) -> None:
+def test_no_other_container_has_the_secret(fleet: Deployment, part: str) -> None:
     assert fleet.run(part, "ls", "/run/secrets").output.split() == ["codebuddy"]
     assert fleet.run(part, "sh", "-c", "find / -xdev -name api-key 2>/dev/null").output == ""
 
 
-def test_the_hub_does_not_reach_it_through_a_link_in_the_project(fleet: Deployment) -> None:
+def test_the_hub_does_not_follow_a_link_to_the_secret(fleet: Deployment) -> None:
     link = fleet.path(HOLDER) / "link-to-a-secret"
     link.symlink_to(FILE)
     try:
@@ -71,21 +71,21 @@ def test_the_hub_does_not_reach_it_through_a_link_in_the_project(fleet: Deployme
     assert SECRET not in done.output
 
 
-def test_it_is_nowhere_that_the_engine_shows(fleet: Deployment) -> None:
+def test_the_engine_does_not_show_the_secret(fleet: Deployment) -> None:
     for part in fleet.inspected.values():
         assert SECRET not in str(part)
         image = fleet.engine.images.get(part["Image"])
         assert SECRET not in str(image.attrs) + str(image.history())
 
 
-def test_it_is_in_no_environment_and_on_no_command_line(fleet: Deployment) -> None:
+def test_the_secret_is_in_no_environment_and_on_no_command_line(fleet: Deployment) -> None:
     for file in ("environ", "cmdline"):
         shown = fleet.run(HOLDER, "sh", "-c", f"cat /proc/[0-9]*/{file} | tr '\\0' '\\n'").output
         assert "codebuddy" in shown
         assert SECRET not in shown
 
 
-def test_no_file_of_the_state_but_its_copy_has_it(fleet: Deployment) -> None:
+def test_the_only_file_of_the_state_with_the_secret_is_its_copy(fleet: Deployment) -> None:
     holding = [path for path in fleet.state.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert holding == [fleet.state / f"secrets/{HOLDER}/api-key"]
     assert list((fleet.state / "generations").iterdir())

@@ -1,4 +1,4 @@
-"""Another branch is checked out on the host with git, and the very next answers at the hub are for it."""
+"""After git checks out another branch on the host, the next answers are about that branch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,10 @@ import pytest
 from mcp.client.client import Client
 
 from codebuddy_testing.branches import MANY, Bulk, differing
-from codebuddy_testing.case_projects import PROFILES, cases_of, folder_of, refill
+from codebuddy_testing.case_projects import PROFILES, case_directory, cases_of, chosen_projects, reset_project
 from codebuddy_testing.deployment import Deployment
-from codebuddy_testing.judging import Answer, judge
 from codebuddy_testing.language_cases import Case, arguments_of
-
-from .conftest import chosen_projects
+from codebuddy_testing.verdicts import Answer, judge
 
 pytestmark = pytest.mark.anyio
 
@@ -79,12 +77,12 @@ BULKS = {
 
 @dataclass(frozen=True)
 class Repository:
-    """A git repository in a project's directory, with two branches.
+    """A git repository with two branches, in a project's directory.
 
     Args:
         root: the directory on the host.
-        bulk: what the branches differ in.
-        texts: the texts of both, by branch.
+        bulk: the files in which the branches differ.
+        texts: the files of both branches, by branch and path.
     """
 
     root: Path
@@ -92,7 +90,7 @@ class Repository:
     texts: Mapping[str, Mapping[str, str]]
 
     def git(self, *arguments: str) -> None:
-        """Run git, without this machine's settings; the directory may belong to the spoke's user."""
+        """Run git without the settings of the host; the directory may belong to the spoke's user."""
         settings = ("safe.directory=*", "user.name=test", "user.email=test@example.com", "gc.auto=0")
         done = subprocess.run(
             ["git", *(part for setting in settings for part in ("-c", setting)), *arguments],
@@ -104,8 +102,8 @@ class Repository:
         )
         assert done.returncode == 0, f"git {arguments[0]}: {done.stderr}"
 
-    def make(self) -> None:
-        """Make it, with the first branch checked out."""
+    def create(self) -> None:
+        """Create the repository with the first branch checked out."""
         self.git("init", "-q", "-b", MAIN)
         written: Mapping[str, str] = {}
         for branch, texts in self.texts.items():
@@ -123,13 +121,13 @@ class Repository:
         self.git("checkout", "-q", MAIN)
 
     def remove(self) -> None:
-        """Remove it, and all that its branches brought."""
+        """Remove the repository and the files of its branches."""
         shutil.rmtree(self.root / ".git", ignore_errors=True)
         shutil.rmtree(self.root / self.bulk.folder, ignore_errors=True)
 
 
 def texts_of_branch(profile: str, bulk: Bulk, texts: Mapping[str, str], other: bool) -> dict[str, str]:
-    """Give the texts of a branch: the bulk, and the project's own files that name it."""
+    """Return the files of a branch: the many ones, and the project's own files that declare them."""
     found = bulk.branch(other)
     if profile == "rust":
         found["src/lib.rs"] = texts["src/lib.rs"] + "\npub mod bulk;\n"
@@ -144,7 +142,7 @@ def texts_of_branch(profile: str, bulk: Bulk, texts: Mapping[str, str], other: b
     return found
 
 
-# 2,000 files of difference; and so few that a server has no time to find the new ones by itself meanwhile.
+# By number of files, how many of them differ: 2,000; and so few that a server has no time to find them by itself.
 COUNTS = {MANY: 2000, 60: 66}
 
 
@@ -154,67 +152,67 @@ COUNTS = {MANY: 2000, 60: 66}
 def repository(
     request: pytest.FixtureRequest, fleet: Deployment, texts: dict[str, dict[str, str]]
 ) -> Iterator[tuple[str, Repository]]:
-    """A project and the repository in its directory, which is as before afterwards."""
-    assert shutil.which("git"), "git is missing on this machine: install it"
+    """A project and a repository in its directory, which is reset after the test."""
+    assert shutil.which("git"), "git is missing on the host: install it"
     project, count = request.param
     profile = PROFILES[project]
     bulk = replace(BULKS[profile], count=count)
     branches = {branch: texts_of_branch(profile, bulk, texts[profile], branch == OTHER) for branch in (MAIN, OTHER)}
     assert differing(branches[MAIN], branches[OTHER]) >= COUNTS[count]
-    made = Repository(fleet.path(project), bulk, branches)
+    repo = Repository(fleet.path(project), bulk, branches)
     try:
-        made.make()
-        yield project, made
+        repo.create()
+        yield project, repo
     finally:
-        made.remove()
-        refill(made.root, folder_of(profile))
+        repo.remove()
+        reset_project(repo.root, case_directory(profile))
 
 
 def marked(path: str, text: str, words: re.Pattern[str]) -> list[str]:
-    """Write down the places of a word in a file, if it is there."""
+    """Mark the places of a word in a file, as `locations_of` reads them."""
     return [f"{path} | {words.sub(MARKED, text)}"] if words.search(text) else []
 
 
-def questions(project: str, made: Repository, branch: str) -> list[Case]:
-    """Give what is right in a branch: all uses, what one of them is of, and the errors of a file that is changed."""
-    profile, there, other = PROFILES[project], made.texts[branch], branch == OTHER
+def cases_of_branch(project: str, repo: Repository, branch: str) -> list[Case]:
+    """Return the cases of a branch: all uses, the definition of one of them, and the errors of a changed file."""
+    profile, there, other = PROFILES[project], repo.texts[branch], branch == OTHER
     about = {case.tool: case for case in cases_of(profile) if case.name == "workspace package"}
-    within = {path: text for path, text in there.items() if path.startswith(f"{made.bulk.folder}/")}
+    within = {path: text for path, text in there.items() if path.startswith(f"{repo.bulk.folder}/")}
     uses = [one for path, text in within.items() for one in marked(path, text, WORD)]
-    # An import comes first; what stands last is the use.
-    moved = made.bulk.moved(other)
+    # An import comes first; the last line with the word is the use.
+    moved = repo.bulk.moved(other)
     last = within[moved].strip().split("\n")
     use = next(line for line in reversed(last) if WORD.search(line))
-    broken = made.bulk.broken()
+    broken = repo.bulk.broken()
     references, definition = about["find_references"], about["find_definition"]
     return [
-        replace(references, right=[*references.right, *uses], more={"limit": 1000}),
-        replace(definition, ask=f"{moved} | {WORD.sub(MARKED, use)}"),
-        Case("diagnostics", "changed file", right=marked(broken, within[broken], WRONG), more={"path": broken}),
+        replace(references, expected=[*references.expected, *uses], arguments={"limit": 1000}),
+        replace(definition, position=f"{moved} | {WORD.sub(MARKED, use)}"),
+        Case("diagnostics", "changed file", expected=marked(broken, within[broken], WRONG), arguments={"path": broken}),
     ]
 
 
-async def test_the_next_answers_are_for_the_branch_that_was_checked_out(
+async def test_after_a_checkout_the_next_answers_are_about_that_branch(
     repository: tuple[str, Repository], client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
-    project, made = repository
-    await asked(client, project, questions(project, made, MAIN), {**texts[PROFILES[project]], **made.texts[MAIN]})
+    project, repo = repository
+    await check(client, project, cases_of_branch(project, repo, MAIN), {**texts[PROFILES[project]], **repo.texts[MAIN]})
     for number, branch in enumerate(ROUNDS):
-        there = {**texts[PROFILES[project]], **made.texts[branch]}
-        cases = questions(project, made, branch)
-        # Each of them is the first once.
+        there = {**texts[PROFILES[project]], **repo.texts[branch]}
+        cases = cases_of_branch(project, repo, branch)
+        # Each case comes first once.
         cases = cases[number % len(cases) :] + cases[: number % len(cases)]
-        made.git("checkout", "-q", branch)
-        print(f"{project}: {branch}: {await asked(client, project, cases, there)}")
+        repo.git("checkout", "-q", branch)
+        print(f"{project}: {branch}: {await check(client, project, cases, there)}")
 
 
-async def asked(client: Client, project: str, cases: list[Case], texts: Mapping[str, str]) -> str:
-    """Ask, and see that every answer is right; say how long each took."""
+async def check(client: Client, project: str, cases: list[Case], texts: Mapping[str, str]) -> str:
+    """Check that the answer of each case is right; return how long each took, as text."""
     took = []
     for case in cases:
         began = time.monotonic()
-        sent: dict[str, Any] = {**arguments_of(case, project, texts), "timeout_seconds": SECONDS}
-        result = await client.call_tool(case.tool, sent)
+        arguments: dict[str, Any] = {**arguments_of(case, project, texts), "timeout_seconds": SECONDS}
+        result = await client.call_tool(case.tool, arguments)
         took.append(f"{case.tool} {time.monotonic() - began:.2f} s")
         assert result.structured_content is not None, result
         verdict = judge(case, project, texts, Answer(result.is_error, result.structured_content))

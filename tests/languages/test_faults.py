@@ -1,10 +1,10 @@
-"""After a kill, a hang or a lack of memory, answers are right again by themselves, and nothing from before is left."""
+"""After a kill, a hang or a lack of memory, answers become right again, and no process from before is left."""
 
 from __future__ import annotations
 
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,24 +12,23 @@ import anyio
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.case_projects import PROFILES, cases_of
+from codebuddy_testing.case_projects import PROFILES, cases_of, chosen_projects
 from codebuddy_testing.clients import connected
 from codebuddy_testing.deployment import Deployment
-from codebuddy_testing.judging import Answer, judge
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.processes import Process, processes, send
-
-from .conftest import chosen_projects
+from codebuddy_testing.verdicts import Answer, judge
+from codebuddy_testing.waiting import wait_until_async
 
 pytestmark = pytest.mark.anyio
 
-BACK_SECONDS = 150.0
+RECOVERY_SECONDS = 150.0
 SERVERS = pytest.mark.parametrize("project", chosen_projects())
 
-# What an answer may say of itself while something is on its way back.
-UNDERWAY = {"indexing", "server_crashed", "timed_out", "spoke_offline", "server_error"}
+# The reasons that an answer may give during a recovery.
+RECOVERING = {"indexing", "server_crashed", "timed_out", "spoke_offline", "server_error"}
 
-# Takes memory until one process is gone, which is made the one that the kernel takes first.
+# Allocates memory until the given process is gone, which it makes the one that the kernel kills first.
 HOG = """
 import os, sys, time
 pid, most = sys.argv[1], int(sys.argv[2])
@@ -48,7 +47,7 @@ while there() and len(kept) < most:
     block[::4096] = b"x" * len(block[::4096])
     kept.append(block)
     if len(kept) > most * 0.75:
-        time.sleep(0.01)  # who is killed takes a moment to give back what it had; meanwhile we would be the next
+        time.sleep(0.01)  # a killed process frees its memory with a delay, in which this one would be the next
 print("there" if there() else "gone")
 """
 
@@ -58,12 +57,12 @@ def agent_in(found: list[Process]) -> Process:
 
 
 def servers_in(found: list[Process]) -> list[Process]:
-    """Give the language servers: what the agent itself started."""
+    """Return the language servers: the agent's own child processes."""
     return [one for one in found if one.parent == agent_in(found).pid]
 
 
 def families_in(found: list[Process]) -> list[Process]:
-    """Give the language servers and all that they started, compilers that end by themselves among it."""
+    """Return the language servers and their descendants, which include short-lived compilers."""
     family = {agent_in(found).pid}
     while len(grown := family | {one.pid for one in found if one.parent in family}) > len(family):
         family = grown
@@ -76,7 +75,7 @@ def references_case(project: str) -> Case:
 
 
 async def ask(client: Client, project: str, texts: dict[str, str], **more: Any) -> tuple[Answer, str]:
-    """Ask for the references across the packages of a project; give the answer, and what is wrong with it."""
+    """Find the references across a project's packages; return the answer, and what is wrong with it."""
     case = references_case(project)
     result = await client.call_tool(case.tool, {**arguments_of(case, project, texts), **more})
     assert result.structured_content is not None
@@ -85,36 +84,34 @@ async def ask(client: Client, project: str, texts: dict[str, str], **more: Any) 
     return answer, "" if verdict.state == "ok" else verdict.why
 
 
-async def right_again(client: Client, project: str, texts: dict[str, str]) -> None:
-    """Ask until the answer is complete; it must be right then, and until then say why it is not."""
-    deadline = time.monotonic() + BACK_SECONDS
+async def wait_for_right_answer(client: Client, project: str, texts: dict[str, str]) -> None:
+    """Ask until the answer is complete, and check that it is right; until then it must say why it is not complete."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
     while True:
         answer, wrong = await ask(client, project, texts, timeout_seconds=30)
         if answer.content.get("complete"):
             assert not wrong
             return
-        assert answer.content.get("reason") in UNDERWAY, answer.content
+        assert answer.content.get("reason") in RECOVERING, answer.content
         assert time.monotonic() < deadline, answer.content
         await anyio.sleep(0.1)
 
 
-async def come_true(condition: Callable[[], bool], seconds: float = BACK_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be in time"
-        await anyio.sleep(0.1)
+def all_gone(fleet: Deployment, project: str, before: list[Process]) -> bool:
+    """Say whether none of the processes runs any more."""
+    return not {one.identity for one in before} & {one.identity for one in processes(fleet, project)}
 
 
-def none_of(fleet: Deployment, project: str, before: list[Process]) -> Callable[[], bool]:
-    """Say whether nothing of what ran before runs any more."""
-    gone = {one.identity for one in before}
-    return lambda: not gone & {one.identity for one in processes(fleet, project)}
+async def wait_until_gone(fleet: Deployment, project: str, before: list[Process]) -> None:
+    await wait_until_async(
+        lambda: all_gone(fleet, project, before), f"the processes of {project} from before have ended"
+    )
 
 
 @asynccontextmanager
 async def reconnected(fleet: Deployment) -> AsyncIterator[Client]:
-    """A client of a hub that is on its way back."""
-    await come_true(lambda: hub_answers(fleet))
+    """A client, as soon as the hub answers again."""
+    await wait_until_async(lambda: hub_answers(fleet), "the hub answers again", RECOVERY_SECONDS)
     async with connected("websocket", fleet.port, fleet.token(), "legacy") as client:
         yield client
 
@@ -127,80 +124,83 @@ def hub_answers(fleet: Deployment) -> bool:
 
 
 @SERVERS
-async def test_a_killed_server_is_back_and_right(
+async def test_after_a_language_server_is_killed_answers_become_right_again(
     project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
-    await right_again(client, project, texts[PROFILES[project]])
+    await wait_for_right_answer(client, project, texts[PROFILES[project]])
     before = processes(fleet, project)
     send(fleet, project, signal.SIGKILL, *servers_in(before))
-    await right_again(client, project, texts[PROFILES[project]])
-    await come_true(none_of(fleet, project, families_in(before)), 10)
+    await wait_for_right_answer(client, project, texts[PROFILES[project]])
+    await wait_until_gone(fleet, project, families_in(before))
     assert agent_in(processes(fleet, project)).identity == agent_in(before).identity
 
 
-async def test_killed_agents_are_back_and_right(
+async def test_after_all_agents_are_killed_answers_become_right_again(
     fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
     before = {project: processes(fleet, project) for project in chosen_projects()}
     for project, found in before.items():
         send(fleet, project, signal.SIGKILL, agent_in(found))
     for project, found in before.items():
-        await right_again(client, project, texts[PROFILES[project]])
-        assert none_of(fleet, project, found)()
+        await wait_for_right_answer(client, project, texts[PROFILES[project]])
+        assert all_gone(fleet, project, found)
 
 
-async def test_a_killed_hub_is_back_and_every_answer_right(fleet: Deployment, texts: dict[str, dict[str, str]]) -> None:
+async def test_after_the_hub_is_killed_answers_are_right_and_no_language_server_was_restarted(
+    fleet: Deployment, texts: dict[str, dict[str, str]]
+) -> None:
     before = {project: processes(fleet, project) for project in chosen_projects()}
-    hub = fleet.container("hub")
-    started = hub.attrs["State"]["StartedAt"]
+    started = fleet.started_at("hub")
     send(fleet, "hub", signal.SIGKILL, *(one for one in processes(fleet, "hub") if one.parent == 1))
-    await come_true(lambda: fleet.container("hub").attrs["State"]["StartedAt"] != started)
+    await wait_until_async(lambda: fleet.started_at("hub") != started, "the hub is restarted", RECOVERY_SECONDS)
     async with reconnected(fleet) as client:
         for project, found in before.items():
-            await right_again(client, project, texts[PROFILES[project]])
-            # The agents and their servers went on: a hub that comes back starts nothing anew.
+            await wait_for_right_answer(client, project, texts[PROFILES[project]])
+            # A restarted hub leaves the agents and their servers running.
             assert {one.identity for one in servers_in(found)} <= {one.identity for one in processes(fleet, project)}
 
 
-async def test_servers_that_hang_are_told_and_replaced(
+async def test_language_servers_that_hang_are_reported_and_replaced(
     fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
-    async def hangs(project: str) -> None:
-        await right_again(client, project, texts[PROFILES[project]])
+    async def hang(project: str) -> None:
+        await wait_for_right_answer(client, project, texts[PROFILES[project]])
         before = processes(fleet, project)
         send(fleet, project, signal.SIGSTOP, *families_in(before))
         answer, _ = await ask(client, project, texts[PROFILES[project]], timeout_seconds=2)
         assert (project, answer.content["complete"], answer.content["reason"]) == (project, False, "timed_out")
-        await right_again(client, project, texts[PROFILES[project]])
+        await wait_for_right_answer(client, project, texts[PROFILES[project]])
         after = processes(fleet, project)
         left = {one.identity for one in after}
-        assert any(one.identity not in left for one in servers_in(before)), f"{project}: who hung is still there"
+        assert any(one.identity not in left for one in servers_in(before)), (
+            f"{project}: no server that hung was replaced"
+        )
         send(fleet, project, signal.SIGCONT, *(one for one in after if one in families_in(before)))
 
-    # All at once: a server that hangs is waited for, and nine one after the other would be for minutes.
+    # All at once: each wait for a server that hangs is long, and nine in a row would take minutes.
     async with anyio.create_task_group() as tasks:
         for project in chosen_projects():
-            tasks.start_soon(hangs, project)
+            tasks.start_soon(hang, project)
 
 
 @pytest.mark.parametrize("project", [name for name in ("py-ty", "go") if name in chosen_projects()])
-async def test_a_server_that_the_kernel_kills_for_memory_is_back_and_right(
+async def test_after_the_kernel_kills_a_server_for_memory_answers_become_right_again(
     project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
-    await right_again(client, project, texts[PROFILES[project]])
+    await wait_for_right_answer(client, project, texts[PROFILES[project]])
     before = families_in(processes(fleet, project))
     largest = before[0]
     megabytes = fleet.container(project).attrs["HostConfig"]["Memory"] // 2**20
-    # One that is killed is slow to give back what it had; meanwhile the kernel may take who asks for more, too.
+    # A killed process frees its memory with a delay, in which the kernel may kill the allocating program, too.
     await anyio.to_thread.run_sync(
         lambda: fleet.python(project, HOG, str(largest.pid), str(megabytes)), abandon_on_cancel=False
     )
-    await come_true(none_of(fleet, project, [largest]), 10)
-    await right_again(client, project, texts[PROFILES[project]])
-    await come_true(none_of(fleet, project, before), 10)
+    await wait_until_gone(fleet, project, [largest])
+    await wait_for_right_answer(client, project, texts[PROFILES[project]])
+    await wait_until_gone(fleet, project, before)
 
 
-# A file with one more use of the function, by profile; what is there already stays before it.
+# By profile, a file with one more use of the function; the text is appended to a file that exists.
 MORE = {
     "typescript": ("src/added.ts", 'import { shout } from "@shop/text";\nexport const again = ["👋漢", shout("a")];\n'),
     "python": ("shop/added.py", 'from words import shout\n\nagain = ["👋漢", shout("a")]\n'),
@@ -211,12 +211,12 @@ MORE = {
 
 
 @SERVERS
-async def test_an_edit_through_the_hub_counts_in_the_very_next_answer(
+async def test_an_edit_through_the_hub_is_in_the_next_answer(
     project: str, fleet: Deployment, client: Client, texts: dict[str, dict[str, str]]
 ) -> None:
     profile = PROFILES[project]
     path, added = MORE[profile]
-    await right_again(client, project, texts[profile])
+    await wait_for_right_answer(client, project, texts[profile])
     old = texts[profile].get(path, "")
     call = {"path": f"{project}/{path}", "content": old + added}
     written = (await client.call_tool("write_file", call)).structured_content

@@ -1,13 +1,12 @@
-"""A file that a server has not seen yet: what it offers to do is all there at the first question."""
+"""Code actions for a file that the server has not seen before."""
 
 from __future__ import annotations
 
 import pytest
 from mcp.client.client import Client
 
+from codebuddy_testing.case_projects import chosen_projects
 from codebuddy_testing.deployment import Deployment
-
-from .conftest import chosen_projects
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +15,7 @@ TEXT = "const circle: Circle = new Circle(1);\nexport const area = circle.area()
 
 
 @pytest.mark.parametrize("project", [name for name in ("ts-tsc", "ts-tls") if name in chosen_projects()])
-async def test_the_first_source_actions_know_what_is_wrong_with_the_file(
+async def test_the_first_answer_with_source_actions_is_already_complete(
     project: str, fleet: Deployment, client: Client
 ) -> None:
     def titles(content: dict[str, list[dict[str, str]]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Each tool on each language server gives the answer that was written down, or says that this server cannot."""
+"""Each tool on each language server gives the right answer, or says that the server cannot."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import pytest
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
-from codebuddy_testing.case_projects import PROFILES, cases_of
-from codebuddy_testing.judging import Answer, judge
+from codebuddy_testing.case_projects import PROFILES, cases_of, chosen_projects
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.matrix_table import Table
-
-from .conftest import chosen_projects
+from codebuddy_testing.verdicts import Answer, judge
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +29,7 @@ CASES = [
 async def call(client: Client, tool: str, **arguments: Any) -> Answer:
     try:
         result = await client.call_tool(tool, arguments)
-    except MCPError as error:  # there is no such tool
+    except MCPError as error:  # the tool does not exist
         return Answer(failed=True, content={"code": "protocol", "message": str(error)})
     if result.structured_content is None:
         return Answer(result.is_error, {"code": "no_content", "message": str(result.content)[:300]})
@@ -39,29 +37,31 @@ async def call(client: Client, tool: str, **arguments: Any) -> Answer:
 
 
 @asynccontextmanager
-async def planted(client: Client, project: str, case: Case, texts: dict[str, str]) -> AsyncIterator[dict[str, str]]:
-    """Write the case's file through the hub, and put back what was there."""
-    if case.plant is None:
+async def with_case_file(
+    client: Client, project: str, case: Case, texts: dict[str, str]
+) -> AsyncIterator[dict[str, str]]:
+    """Write the case's file through the hub, and undo that; yields the project's files with it."""
+    if case.file is None:
         yield texts
         return
-    path = f"{project}/{case.plant.path}"
-    written = await call(client, "write_file", path=path, content=case.plant.content)
+    path = f"{project}/{case.file.path}"
+    written = await call(client, "write_file", path=path, content=case.file.content)
     assert not written.failed, written.content
     try:
-        yield {**texts, case.plant.path: case.plant.content}
+        yield {**texts, case.file.path: case.file.content}
     finally:
         undone = await call(client, "undo_edit", edit_id=written.content["edit_id"])
         assert not undone.failed, undone.content
 
 
 @pytest.mark.parametrize(("project", "case"), CASES)
-async def test_an_answer_is_the_one_written_down(
+async def test_the_answer_of_each_case_is_as_expected(
     project: str, case: Case, client: Client, texts: dict[str, dict[str, str]], table: Table
 ) -> None:
-    async with planted(client, project, case, texts[PROFILES[project]]) as there:
+    async with with_case_file(client, project, case, texts[PROFILES[project]]) as there:
         answer = await call(client, case.tool, **arguments_of(case, project, there))
         for _ in range(TIMES):
-            # It says itself that it came too soon for a server on a busy machine.
+            # On a busy machine a server may need longer, and the answer says so.
             if answer.content.get("reason") not in ("indexing", "timed_out"):
                 break
             answer = await call(client, case.tool, **arguments_of(case, project, there))

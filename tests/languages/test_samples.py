@@ -1,4 +1,4 @@
-"""The sample of each profile passes the profile's own tasks, in the spoke that it would be worked on in."""
+"""The sample project of each profile passes the profile's tasks, in a spoke of that profile."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def test_the_sample_of_a_profile_passes_its_tasks(profile: str) -> None:
     tasks: dict[str, dict[str, Any]] = json.loads(fleet.run(spoke, "cat", "/etc/codebuddy/config.json").output)["tasks"]
     assert "test" in tasks
     for name, task in sorted(tasks.items()):
-        if name == "install":  # it wants the network, which a spoke has not
+        if name == "install":  # it needs a network, which these spokes do not have
             continue
         argv = [word.replace("{report}", f"{PLACE}-report.xml") for word in task["argv"]]
         done = fleet.python(spoke, RUN, PLACE, json.dumps(argv))
         assert done.code == 0, f"{name}: {done.output}"
-    # What formatting would change is not formatted: the sample and its own task do not agree.
+    # The tasks include formatting, which must not change the sample.
     for path in sorted(path for path in (SAMPLES / profile).rglob("*") if path.suffix in SOURCES):
         after = fleet.run(spoke, "cat", f"{PLACE}/{path.relative_to(SAMPLES / profile)}").output
         assert after == path.read_text(), path

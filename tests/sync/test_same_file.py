@@ -1,4 +1,4 @@
-"""Hub and spoke work on the same file: no copy, no delay, both ways."""
+"""Hub and spoke see the same files: a change on either side is at once on the other."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from codebuddy_testing.deployment import PROJECTS, SPOKE_PYTHON, Deployment
 
 
-class Both:
-    """A file of a project, seen from the hub, from the spoke and from the host."""
+class SharedDirectory:
+    """A directory of a project, as the hub, the spoke and the host see it."""
 
     def __init__(self, fleet: Deployment, project: str) -> None:
         self.fleet, self.project = fleet, project
@@ -25,14 +25,14 @@ class Both:
         return f"{root}/sync-test/{name}"
 
     def run(self, side: str, script: str, *names: str) -> str:
-        """Run a shell script on one side; its arguments are files of the test."""
+        """Run a shell script on one side; its arguments are files of the directory."""
         part = "hub" if side == "hub" else self.project
         done = self.fleet.run(part, "sh", "-euc", script, "sh", *(self.inside(side, name) for name in names))
         assert done.code == 0, done.output
         return done.output
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        """Use one of the hub's tools, as a client that is trusted."""
+        """Call one of the hub's tools."""
         done = self.fleet.run("hub", "codebuddy", "call", tool, json.dumps(arguments))
         assert done.code == 0, done.output
         result: dict[str, Any] = json.loads(done.output)
@@ -43,8 +43,8 @@ class Both:
 
 
 @pytest.fixture(params=sorted(PROJECTS))
-def both(fleet: Deployment, request: pytest.FixtureRequest) -> Iterator[Both]:
-    sides = Both(fleet, request.param)
+def shared(fleet: Deployment, request: pytest.FixtureRequest) -> Iterator[SharedDirectory]:
+    sides = SharedDirectory(fleet, request.param)
     sides.run("spoke", 'rm -rf "$1"; mkdir "$1"', "")
     yield sides
     sides.run("spoke", 'rm -rf "$1"', "")
@@ -59,43 +59,43 @@ def other(side: str) -> str:
     return "hub" if side == "spoke" else "spoke"
 
 
-def test_a_new_file_is_there_at_once_and_is_the_same_inode(both: Both, writer: str) -> None:
-    both.run(writer, 'printf "made here" > "$1"', "new.txt")
-    assert both.run(other(writer), 'cat "$1"', "new.txt") == "made here"
-    seen = {both.run(side, 'stat -c %d:%i "$1"', "new.txt").strip() for side in ("hub", "spoke")}
-    status = (both.host / "new.txt").stat()
+def test_a_new_file_is_at_once_the_same_inode_on_both_sides(shared: SharedDirectory, writer: str) -> None:
+    shared.run(writer, 'printf "made here" > "$1"', "new.txt")
+    assert shared.run(other(writer), 'cat "$1"', "new.txt") == "made here"
+    seen = {shared.run(side, 'stat -c %d:%i "$1"', "new.txt").strip() for side in ("hub", "spoke")}
+    status = (shared.host / "new.txt").stat()
     assert seen == {f"{status.st_dev}:{status.st_ino}"}
 
 
-def test_an_edit_in_place_is_seen(both: Both, writer: str) -> None:
-    both.run(other(writer), 'printf first > "$1"', "edited.txt")
-    both.run(writer, 'printf " second" >> "$1"', "edited.txt")
-    assert both.run(other(writer), 'cat "$1"', "edited.txt") == "first second"
+def test_an_edit_in_place_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:
+    shared.run(other(writer), 'printf first > "$1"', "edited.txt")
+    shared.run(writer, 'printf " second" >> "$1"', "edited.txt")
+    assert shared.run(other(writer), 'cat "$1"', "edited.txt") == "first second"
 
 
-def test_a_file_replaced_by_renaming_is_seen(both: Both, writer: str) -> None:
-    both.run(other(writer), 'printf old > "$1"', "replaced.txt")
-    both.run(writer, 'printf new > "$2"; mv "$2" "$1"', "replaced.txt", "temporary")
-    assert both.run(other(writer), 'cat "$1"', "replaced.txt") == "new"
-    assert len({both.run(side, 'stat -c %i "$1"', "replaced.txt") for side in ("hub", "spoke")}) == 1
+def test_a_file_that_a_rename_replaced_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:
+    shared.run(other(writer), 'printf old > "$1"', "replaced.txt")
+    shared.run(writer, 'printf new > "$2"; mv "$2" "$1"', "replaced.txt", "temporary")
+    assert shared.run(other(writer), 'cat "$1"', "replaced.txt") == "new"
+    assert len({shared.run(side, 'stat -c %i "$1"', "replaced.txt") for side in ("hub", "spoke")}) == 1
 
 
-def test_a_rename_is_seen(both: Both, writer: str) -> None:
-    both.run(other(writer), 'printf x > "$1"', "before.txt")
-    both.run(writer, 'mv "$1" "$2"', "before.txt", "after.txt")
-    assert both.run(other(writer), 'ls "$1"', "").split() == ["after.txt"]
+def test_a_rename_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:
+    shared.run(other(writer), 'printf x > "$1"', "before.txt")
+    shared.run(writer, 'mv "$1" "$2"', "before.txt", "after.txt")
+    assert shared.run(other(writer), 'ls "$1"', "").split() == ["after.txt"]
 
 
-def test_a_deletion_is_seen(both: Both, writer: str) -> None:
-    both.run(other(writer), 'printf x > "$1"', "gone.txt")
-    both.run(writer, 'rm "$1"', "gone.txt")
-    assert both.run(other(writer), 'ls "$1"', "") == ""
+def test_a_deletion_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:
+    shared.run(other(writer), 'printf x > "$1"', "gone.txt")
+    shared.run(writer, 'rm "$1"', "gone.txt")
+    assert shared.run(other(writer), 'ls "$1"', "") == ""
 
 
-def test_both_sides_write_as_the_same_user(both: Both, writer: str) -> None:
-    both.run(writer, 'printf x > "$1"', "owned.txt")
-    both.run(other(writer), 'printf y >> "$1"; chmod 600 "$1"', "owned.txt")
-    assert both.run(writer, 'cat "$1"', "owned.txt") == "xy"
+def test_both_sides_write_as_the_same_user(shared: SharedDirectory, writer: str) -> None:
+    shared.run(writer, 'printf x > "$1"', "owned.txt")
+    shared.run(other(writer), 'printf y >> "$1"; chmod 600 "$1"', "owned.txt")
+    assert shared.run(writer, 'cat "$1"', "owned.txt") == "xy"
 
 
 WATCH = """
@@ -117,29 +117,29 @@ while select.select([watch], [], [], 20)[0]:
 """
 
 
-def test_a_write_by_the_hubs_tool_is_an_event_in_the_spoke(both: Both) -> None:
-    """Watches with inotify itself, for that is what language servers and watchers in a project use."""
-    container = f"{both.fleet.name}-{both.project}"
-    command = ["docker", "exec", container, SPOKE_PYTHON, "-c", WATCH, both.inside("spoke"), "event.txt"]
+def test_a_write_through_the_hub_raises_an_inotify_event_in_the_spoke(shared: SharedDirectory) -> None:
+    """Watches with inotify directly, because language servers and a project's file watchers do."""
+    container = f"{shared.fleet.name}-{shared.project}"
+    command = ["docker", "exec", container, SPOKE_PYTHON, "-c", WATCH, shared.inside("spoke"), "event.txt"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watcher:
         assert watcher.stdout
         assert watcher.stdout.readline() == "watching\n"
-        both.call("write_file", path=both.workspace_path("event.txt"), content="from the hub\n")
+        shared.call("write_file", path=shared.workspace_path("event.txt"), content="from the hub\n")
         assert watcher.stdout.read() == "seen\n"
-    assert both.run("spoke", 'cat "$1"', "event.txt") == "from the hub\n"
+    assert shared.run("spoke", 'cat "$1"', "event.txt") == "from the hub\n"
 
 
-def test_what_the_spoke_writes_the_hubs_tool_reads(both: Both) -> None:
-    both.run("spoke", 'printf "from the spoke\\n" > "$1"', "read.txt")
-    answer = both.call("read_file", path=both.workspace_path("read.txt"))
+def test_read_file_reads_what_the_spoke_wrote(shared: SharedDirectory) -> None:
+    shared.run("spoke", 'printf "from the spoke\\n" > "$1"', "read.txt")
+    answer = shared.call("read_file", path=shared.workspace_path("read.txt"))
     assert answer["content"] == "from the spoke\n"
 
 
-def test_an_edit_by_the_hubs_tool_keeps_mode_and_owner(both: Both) -> None:
-    both.run("spoke", 'printf "#!/bin/sh\\necho one\\n" > "$1"; chmod 750 "$1"', "run.sh")
-    before = (both.host / "run.sh").stat()
+def test_an_edit_through_the_hub_keeps_mode_and_owner(shared: SharedDirectory) -> None:
+    shared.run("spoke", 'printf "#!/bin/sh\\necho one\\n" > "$1"; chmod 750 "$1"', "run.sh")
+    before = (shared.host / "run.sh").stat()
     edits = [{"old_text": "one", "new_text": "two"}]
-    both.call("edit_file", path=both.workspace_path("run.sh"), edits=edits)
-    after = (both.host / "run.sh").stat()
+    shared.call("edit_file", path=shared.workspace_path("run.sh"), edits=edits)
+    after = (shared.host / "run.sh").stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
-    assert both.run("spoke", '"$1"', "run.sh") == "two\n"
+    assert shared.run("spoke", '"$1"', "run.sh") == "two\n"

@@ -1,6 +1,6 @@
 """What is right in cases/cpp. A use in a macro's body stands where the macro is used: there it is compiled."""
 
-from codebuddy_testing.language_cases import Case, Plant
+from codebuddy_testing.language_cases import Case, CaseFile
 
 NUMBER = "include/format.hpp | std::string ⟦render⟧(int value);"
 NUMBERS = [
@@ -139,16 +139,16 @@ CASES = [
         "interface method",
         AREA,
         BODIES,
-        because=DECLARED,
-        instead=OVERRIDES,
+        reason=DECLARED,
+        alternative=OVERRIDES,
     ),
     Case("find_implementations", "interface", "include/shapes.hpp | class ⟦Shape⟧", TYPE),
-    Case("find_symbols", "class", right=TYPE[1:], more={"query": "Square"}),
-    Case("find_symbols", "workspace package", right=SHOUT[1:2], more={"query": "shout"}),
+    Case("find_symbols", "class", expected=TYPE[1:], arguments={"query": "Square"}),
+    Case("find_symbols", "workspace package", expected=SHOUT[1:2], arguments={"query": "shout"}),
     Case(
         "document_symbols",
         "classes",
-        right=[
+        expected=[
             "shop/Shape",
             "shop/Shape/area",
             "shop/Circle",
@@ -157,9 +157,14 @@ CASES = [
             "shop/Square/area",
             "shop/Square/describe",
         ],
-        more={"path": "include/shapes.hpp"},
+        arguments={"path": "include/shapes.hpp"},
     ),
-    Case("document_symbols", "byte order mark", right=["three", "marked", "last"], more={"path": "src/marked.cpp"}),
+    Case(
+        "document_symbols",
+        "byte order mark",
+        expected=["three", "marked", "last"],
+        arguments={"path": "src/marked.cpp"},
+    ),
     Case("hover", "function of another package", SHOUT[3], ["shout(const std::string &text)", "Says it loudly."]),
     Case("hover", "after wide characters", "src/wide.cpp | shop::⟦render⟧(tabbed)", ["render(int value)"]),
     Case(
@@ -167,8 +172,8 @@ CASES = [
         "members of a subclass",
         "src/typed.cpp | square.⟦⟧\n",
         ["area", "describe"],
-        lacks=["largest", "radius_"],
-        plant=Plant(
+        forbidden=["largest", "radius_"],
+        file=CaseFile(
             "src/typed.cpp",
             '#include "shapes.hpp"\n\nvoid typed() {\n  shop::Square square(1);\n  square.\n}\n',
         ),
@@ -188,7 +193,7 @@ CASES = [
         ["include/shop.hpp | namespace ⟦app⟧ {"],
         "a using-declaration refers to it from its namespace",
         calls=["src/app.cpp | return ⟦shout⟧(", "include/shop.hpp | using words::⟦shout⟧"],
-        more={"direction": "incoming"},
+        arguments={"direction": "incoming"},
     ),
     Case(
         "call_hierarchy",
@@ -199,21 +204,21 @@ CASES = [
             "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Square>",
             "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Circle>",
         ],
-        more={"direction": "outgoing"},
+        arguments={"direction": "outgoing"},
     ),
     Case(
         "type_hierarchy",
         "subtypes",
         "include/shapes.hpp | class ⟦Shape⟧",
         TYPE,
-        more={"direction": "subtypes"},
+        arguments={"direction": "subtypes"},
     ),
     Case("diagnostics", "clean project"),
     Case(
         "diagnostics",
         "planted error",
-        right=["src/broken.cpp | = ⟦no_such_name⟧"],
-        plant=Plant("src/broken.cpp", 'const char *text = "👋漢e\u0301"; int count = no_such_name;\n'),
+        expected=["src/broken.cpp | = ⟦no_such_name⟧"],
+        file=CaseFile("src/broken.cpp", 'const char *text = "👋漢e\u0301"; int count = no_such_name;\n'),
     ),
     Case("rename_symbol", "workspace package", SHOUT[0], SHOUT),
     Case(
@@ -225,15 +230,15 @@ CASES = [
     Case(
         "format_file",
         "planted file",
-        right=["int ugly(int a) { return a + 1; }\n"],
-        more={"path": "src/ugly.cpp"},
-        plant=Plant("src/ugly.cpp", "int  ugly( int a ){return a+1;}\n"),
+        expected=["int ugly(int a) { return a + 1; }\n"],
+        arguments={"path": "src/ugly.cpp"},
+        file=CaseFile("src/ugly.cpp", "int  ugly( int a ){return a+1;}\n"),
     ),
     Case(
         "code_actions",
         "fix of an error",
         "src/lacking.cpp | words::⟦shuot⟧(",
         ["change 'shuot' to 'shout'"],
-        plant=Plant("src/lacking.cpp", '#include "loud.hpp"\n\nstd::string loud() { return words::shuot("a"); }\n'),
+        file=CaseFile("src/lacking.cpp", '#include "loud.hpp"\n\nstd::string loud() { return words::shuot("a"); }\n'),
     ),
 ]

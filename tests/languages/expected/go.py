@@ -1,6 +1,6 @@
 """What is right in cases/go."""
 
-from codebuddy_testing.language_cases import Case, Limited, Plant
+from codebuddy_testing.language_cases import Case, CaseFile, Limited
 
 RENDER = "format/format.go | func ⟦Render⟧["
 RENDERS = [
@@ -108,15 +108,15 @@ CASES = [
         "shapes/shapes.go | type ⟦Shape⟧ interface",
         ["shapes/shapes.go | type ⟦Circle⟧", "shapes/shapes.go | type ⟦Square⟧"],
     ),
-    Case("find_symbols", "class", right=["shapes/shapes.go | type ⟦Square⟧"], more={"query": "Square"}),
-    Case("find_symbols", "workspace package", right=SHOUT[:1], more={"query": "Shout"}),
+    Case("find_symbols", "class", expected=["shapes/shapes.go | type ⟦Square⟧"], arguments={"query": "Square"}),
+    Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "Shout"}),
     Case(
         "document_symbols",
         "classes",
-        right=["Shape", "Shape/Area", "Base", "Circle", "Square", "(*Square).Describe"],
-        more={"path": "shapes/shapes.go"},
+        expected=["Shape", "Shape/Area", "Base", "Circle", "Square", "(*Square).Describe"],
+        arguments={"path": "shapes/shapes.go"},
     ),
-    Case("document_symbols", "byte order mark", right=["Marked", "Last"], more={"path": "app/marked.go"}),
+    Case("document_symbols", "byte order mark", expected=["Marked", "Last"], arguments={"path": "app/marked.go"}),
     Case(
         "hover",
         "function of another package",
@@ -129,8 +129,8 @@ CASES = [
         "members of a subclass",
         "app/typed.go | square.⟦⟧\n",
         ["Area", "Describe", "Side", "Name"],
-        lacks=["Radius", "Largest"],
-        plant=Plant(
+        forbidden=["Radius", "Largest"],
+        file=CaseFile(
             "app/typed.go",
             'package app\n\nimport "example.com/shop/shapes"\n\n'
             "func typed() {\n\tsquare := &shapes.Square{}\n\tsquare.\n}\n",
@@ -144,7 +144,7 @@ CASES = [
         SHOUT[0],
         ["app/app.go | func ⟦Report⟧"],
         calls=SHOUT[1:],
-        more={"direction": "incoming"},
+        arguments={"direction": "incoming"},
     ),
     Case(
         "call_hierarchy",
@@ -152,21 +152,21 @@ CASES = [
         "app/app.go | func ⟦Build⟧",
         ["store/store.go | ⟦Add⟧(item"],
         calls=["app/app.go | built.⟦Add⟧(&shapes.Square", "app/app.go | built.⟦Add⟧(&shapes.Circle"],
-        more={"direction": "outgoing"},
+        arguments={"direction": "outgoing"},
     ),
     Case(
         "type_hierarchy",
         "subtypes",
         "shapes/shapes.go | type ⟦Shape⟧ interface",
         ["shapes/shapes.go | type ⟦Circle⟧", "shapes/shapes.go | type ⟦Square⟧"],
-        more={"direction": "subtypes"},
+        arguments={"direction": "subtypes"},
     ),
     Case("diagnostics", "clean project"),
     Case(
         "diagnostics",
         "planted error",
-        right=["app/broken.go | = ⟦noSuchName⟧"],
-        plant=Plant("app/broken.go", 'package app\n\nvar text = "👋漢e\u0301"; var count int = noSuchName\n'),
+        expected=["app/broken.go | = ⟦noSuchName⟧"],
+        file=CaseFile("app/broken.go", 'package app\n\nvar text = "👋漢e\u0301"; var count int = noSuchName\n'),
     ),
     Case(
         "rename_symbol",
@@ -175,7 +175,7 @@ CASES = [
         SHOUT,
         ["words/loud.go | // ⟦Shout⟧ says"],
         DOCUMENTED,
-        more=EXPORTED,
+        arguments=EXPORTED,
     ),
     Case(
         "rename_symbol",
@@ -184,33 +184,33 @@ CASES = [
         RENDERS,
         ["format/format.go | // ⟦Render⟧ writes"],
         DOCUMENTED,
-        more=EXPORTED,
+        arguments=EXPORTED,
     ),
     Case(
         "rename_symbol",
         "interface method",
         AREAS[0],
         [*AREAS, *IMPLEMENTING, SQUARES],
-        more=EXPORTED,
+        arguments=EXPORTED,
         limited={
             "go": Limited(
                 "gopls renames an exported method of an interface without the methods that implement it",
-                lacks=[*IMPLEMENTING, SQUARES],
+                missing=[*IMPLEMENTING, SQUARES],
             )
         },
     ),
     Case(
         "format_file",
         "planted file",
-        right=["package words\n\nfunc ugly(a int) []int {\n\treturn []int{a, 1}\n}\n"],
-        more={"path": "words/ugly.go"},
-        plant=Plant("words/ugly.go", "package words\nfunc ugly( a int ) []int {\nreturn []int{ a,1 }\n}\n"),
+        expected=["package words\n\nfunc ugly(a int) []int {\n\treturn []int{a, 1}\n}\n"],
+        arguments={"path": "words/ugly.go"},
+        file=CaseFile("words/ugly.go", "package words\nfunc ugly( a int ) []int {\nreturn []int{ a,1 }\n}\n"),
     ),
     Case(
         "code_actions",
         "fix of an error",
         "app/lacking.go | = ⟦strings⟧.",
         ["Organize Imports"],
-        plant=Plant("app/lacking.go", 'package app\n\nvar loud = strings.ToUpper("a")\n'),
+        file=CaseFile("app/lacking.go", 'package app\n\nvar loud = strings.ToUpper("a")\n'),
     ),
 ]

@@ -1,6 +1,6 @@
 """What is right in cases/python. ``import a as b`` binds a new name: the uses of each are found by asking for it."""
 
-from codebuddy_testing.language_cases import Case, Limited, Plant
+from codebuddy_testing.language_cases import Case, CaseFile, Limited
 
 OVERLOADS = [
     "shop/formatting.py | def ⟦render⟧(value: float) ->",
@@ -112,7 +112,7 @@ CASES = [
         AREAS,
         OVERRIDES,
         VIRTUAL,
-        limited={"py-pylsp": Limited(JEDI_TYPES, lacks=AREAS[3:])},
+        limited={"py-pylsp": Limited(JEDI_TYPES, missing=AREAS[3:])},
     ),
     Case(
         "find_references",
@@ -177,12 +177,12 @@ CASES = [
         ["shop/shapes.py | class ⟦Base⟧(ABC)"],
         "a server may name the class itself",
     ),
-    Case("find_symbols", "class", right=["shop/shapes.py | class ⟦Square⟧"], more={"query": "Square"}),
-    Case("find_symbols", "workspace package", right=SHOUT[:1], more={"query": "shout"}),
+    Case("find_symbols", "class", expected=["shop/shapes.py | class ⟦Square⟧"], arguments={"query": "Square"}),
+    Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "shout"}),
     Case(
         "document_symbols",
         "classes",
-        right=[
+        expected=[
             "Shape",
             "Shape/area",
             "Base",
@@ -194,9 +194,9 @@ CASES = [
             "Square/area",
             "Square/describe",
         ],
-        more={"path": "shop/shapes.py"},
+        arguments={"path": "shop/shapes.py"},
     ),
-    Case("document_symbols", "byte order mark", right=["marked", "last"], more={"path": "shop/marked.py"}),
+    Case("document_symbols", "byte order mark", expected=["marked", "last"], arguments={"path": "shop/marked.py"}),
     Case("hover", "function of another package", "shop/app.py | return ⟦shout⟧(", ["text: str", "Say it loudly."]),
     Case("hover", "after wide characters", 'shop/wide.py | "👋" + ⟦rendered⟧(tabbed)', ["Write a value with a width."]),
     Case(
@@ -204,8 +204,8 @@ CASES = [
         "members of a subclass",
         "shop/typed.py | square.⟦⟧\n",
         ["area", "describe", "side", "name"],
-        lacks=["largest", "radius"],
-        plant=Plant("shop/typed.py", "from shop import Square\n\nsquare = Square(1)\nsquare.\n"),
+        forbidden=["largest", "radius"],
+        file=CaseFile("shop/typed.py", "from shop import Square\n\nsquare = Square(1)\nsquare.\n"),
     ),
     Case("completions", "after wide characters", 'shop/wide.py | "👋" + ren⟦⟧dered(tabbed)', ["rendered"]),
     Case(
@@ -213,7 +213,7 @@ CASES = [
         "overloads",
         'shop/app.py | else rendered(⟦⟧"none", 6)',
         ["value: str, width: int"],
-        limited={"py-pylsp": Limited("pylsp gives the first overload only", lacks=["value: str, width: int"])},
+        limited={"py-pylsp": Limited("pylsp gives the first overload only", missing=["value: str, width: int"])},
     ),
     Case(
         "call_hierarchy",
@@ -221,7 +221,7 @@ CASES = [
         SHOUT[0],
         ["shop/app.py | def ⟦report⟧"],
         calls=["shop/app.py | return ⟦shout⟧("],
-        more={"direction": "incoming"},
+        arguments={"direction": "incoming"},
     ),
     Case(
         "call_hierarchy",
@@ -234,12 +234,12 @@ CASES = [
             "shop/store.py | class ⟦Store⟧",
         ],
         calls=[*CALLS, "shop/app.py | ⟦Store⟧[Base]()"],
-        more={"direction": "outgoing"},
+        arguments={"direction": "outgoing"},
         limited=dict.fromkeys(
             ("py-basedpyright", "py-ty", "py-mixed"),
             Limited(
                 "basedpyright and ty do not take Store[Base]() for a call of Store",
-                lacks=["shop/store.py | class ⟦Store⟧"],
+                missing=["shop/store.py | class ⟦Store⟧"],
                 calls=CALLS,
             ),
         ),
@@ -249,18 +249,18 @@ CASES = [
         "subtypes",
         "shop/shapes.py | class ⟦Base⟧(ABC)",
         ["shop/shapes.py | class ⟦Circle⟧", "shop/shapes.py | class ⟦Square⟧"],
-        more={"direction": "subtypes"},
+        arguments={"direction": "subtypes"},
     ),
     Case("diagnostics", "clean project"),
     Case(
         "diagnostics",
         "planted error",
-        right=["shop/broken.py | = ⟦no_such_name⟧"],
-        plant=Plant("shop/broken.py", 'text = "👋漢e\u0301"; count = no_such_name\n'),
+        expected=["shop/broken.py | = ⟦no_such_name⟧"],
+        file=CaseFile("shop/broken.py", 'text = "👋漢e\u0301"; count = no_such_name\n'),
         limited={
             "py-pylsp": Limited(
                 "pyflakes counts columns in bytes of UTF-8, and pylsp passes them on as they are",
-                lacks=["shop/broken.py | = ⟦no_such_name⟧"],
+                missing=["shop/broken.py | = ⟦no_such_name⟧"],
                 extra=["shop/broken.py | count = no_suc⟦h_name⟧"],
             )
         },
@@ -279,9 +279,9 @@ CASES = [
     Case(
         "format_file",
         "planted file",
-        right=["def ugly(a):\n    return [a, 1]\n"],
-        more={"path": "shop/ugly.py"},
-        plant=Plant("shop/ugly.py", "def ugly( a ):\n    return [ a,1 ]\n"),
+        expected=["def ugly(a):\n    return [a, 1]\n"],
+        arguments={"path": "shop/ugly.py"},
+        file=CaseFile("shop/ugly.py", "def ugly( a ):\n    return [ a,1 ]\n"),
         refused={"py-pylsp": "pylsp has no formatter"},
     ),
     Case(
@@ -289,7 +289,7 @@ CASES = [
         "fix of an error",
         "shop/lacking.py | = ⟦shout⟧(",
         ["import"],
-        plant=Plant("shop/lacking.py", 'loud = shout("a")\n'),
-        limited={"py-pylsp": Limited("pylsp announces codeActionProvider and has no fixes", lacks=["import"])},
+        file=CaseFile("shop/lacking.py", 'loud = shout("a")\n'),
+        limited={"py-pylsp": Limited("pylsp announces codeActionProvider and has no fixes", missing=["import"])},
     ),
 ]

@@ -1,6 +1,6 @@
 """What is right in cases/rust."""
 
-from codebuddy_testing.language_cases import Case, Limited, Plant
+from codebuddy_testing.language_cases import Case, CaseFile, Limited
 
 RENDER = "src/format.rs | pub fn ⟦render⟧<T"
 BY_NAME = [
@@ -84,7 +84,7 @@ CASES = [
         [RENDER, *BY_NAME, *BY_ALIAS],
         [ALIAS],
         "the alias is another name of the same function",
-        limited={"rust": Limited(NO_ALIAS, lacks=BY_ALIAS)},
+        limited={"rust": Limited(NO_ALIAS, missing=BY_ALIAS)},
     ),
     Case(
         "find_references",
@@ -93,7 +93,7 @@ CASES = [
         [RENDER, *BY_NAME, *BY_ALIAS],
         [ALIAS],
         "the alias is another name of the same function",
-        limited={"rust": Limited(NO_ALIAS, lacks=BY_ALIAS)},
+        limited={"rust": Limited(NO_ALIAS, missing=BY_ALIAS)},
     ),
     Case(
         "find_references",
@@ -150,12 +150,12 @@ CASES = [
         "src/shapes.rs | pub trait ⟦Shape⟧",
         ["src/shapes.rs | impl Shape for ⟦Circle⟧", "src/shapes.rs | impl Shape for ⟦Square⟧"],
     ),
-    Case("find_symbols", "class", right=["src/shapes.rs | pub trait ⟦Shape⟧"], more={"query": "Shape"}),
-    Case("find_symbols", "workspace package", right=SHOUT[:1], more={"query": "shout"}),
+    Case("find_symbols", "class", expected=["src/shapes.rs | pub trait ⟦Shape⟧"], arguments={"query": "Shape"}),
+    Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "shout"}),
     Case(
         "document_symbols",
         "classes",
-        right=[
+        expected=[
             "Shape",
             "Shape/area",
             "Shape/describe",
@@ -163,9 +163,9 @@ CASES = [
             "impl Shape for Circle/area",
             "impl Shape for Square/describe",
         ],
-        more={"path": "src/shapes.rs"},
+        arguments={"path": "src/shapes.rs"},
     ),
-    Case("document_symbols", "byte order mark", right=["marked", "last"], more={"path": "src/marked.rs"}),
+    Case("document_symbols", "byte order mark", expected=["marked", "last"], arguments={"path": "src/marked.rs"}),
     Case(
         "hover",
         "function of another package",
@@ -178,8 +178,8 @@ CASES = [
         "members of a subclass",
         "src/wide.rs | square.⟦⟧\n",
         ["area", "describe", "name", "side", "scaled"],
-        lacks=["largest", "radius"],
-        plant=Plant(
+        forbidden=["largest", "radius"],
+        file=CaseFile(
             "src/wide.rs",
             "use crate::{Shape, Square};\n\n"
             "pub fn mixed() -> String {\n    let square = Square { side: 1.0 };\n    square.\n}\n",
@@ -193,7 +193,7 @@ CASES = [
         SHOUT[0],
         ["src/app.rs | pub fn ⟦report⟧"],
         calls=SHOUT[3:],
-        more={"direction": "incoming"},
+        arguments={"direction": "incoming"},
     ),
     Case(
         "call_hierarchy",
@@ -203,21 +203,21 @@ CASES = [
         ["src/store.rs | fn ⟦default⟧()"],
         "a call through a trait is one of the trait's method, which is the standard library's",
         calls=["src/app.rs | store.⟦add⟧("],
-        more={"direction": "outgoing"},
+        arguments={"direction": "outgoing"},
     ),
     Case(
         "type_hierarchy",
         "subtypes",
         "src/shapes.rs | pub trait ⟦Shape⟧",
         ["src/shapes.rs | impl Shape for ⟦Circle⟧", "src/shapes.rs | impl Shape for ⟦Square⟧"],
-        more={"direction": "subtypes"},
+        arguments={"direction": "subtypes"},
     ),
     Case("diagnostics", "clean project"),
     Case(
         "diagnostics",
         "planted error",
-        right=["src/wide.rs | = ⟦no_such_name⟧"],
-        plant=Plant(
+        expected=["src/wide.rs | = ⟦no_such_name⟧"],
+        file=CaseFile(
             "src/wide.rs",
             "use crate::rendered;\n\npub fn mixed() -> String {\n"
             '    let _text = "👋漢e\u0301"; let count: usize = no_such_name;\n    rendered(count, 0)\n}\n',
@@ -238,15 +238,15 @@ CASES = [
     Case(
         "format_file",
         "planted file",
-        right=["pub fn ugly(a: u8) -> [u8; 2] {\n    [a, 1]\n}\n"],
-        more={"path": "words/src/loud.rs"},
-        plant=Plant("words/src/loud.rs", "pub fn ugly( a:u8 )->[u8;2] {\n[ a,1 ]\n}\n"),
+        expected=["pub fn ugly(a: u8) -> [u8; 2] {\n    [a, 1]\n}\n"],
+        arguments={"path": "words/src/loud.rs"},
+        file=CaseFile("words/src/loud.rs", "pub fn ugly( a:u8 )->[u8;2] {\n[ a,1 ]\n}\n"),
     ),
     Case(
         "code_actions",
         "fix of an error",
         "src/wide.rs | mixed() -> ⟦Store⟧<u8>",
         ["Import `crate::store::Store`"],
-        plant=Plant("src/wide.rs", "pub fn mixed() -> Store<u8> {\n    todo!()\n}\n"),
+        file=CaseFile("src/wide.rs", "pub fn mixed() -> Store<u8> {\n    todo!()\n}\n"),
     ),
 ]

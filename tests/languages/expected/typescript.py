@@ -1,6 +1,6 @@
 """What is right in cases/typescript. A re-exported alias is the same function: TypeScript resolves it to one symbol."""
 
-from codebuddy_testing.language_cases import Case, Limited, Plant
+from codebuddy_testing.language_cases import Case, CaseFile, Limited
 
 SAME_FUNCTION = "the overloads, their implementation and the alias are one function"
 OVERLOADS = [
@@ -37,8 +37,8 @@ AREAS = [
     "tests/app.test.ts | square.⟦area⟧()",
 ]
 MEMBERS = "an interface's member and those that implement it are found together, with the uses of each"
-BROKEN = Plant("src/broken.ts", 'const text = "👋漢e\u0301"; export const count: number = text;\n')
-UGLY = Plant("src/ugly.ts", "export function ugly( a:number ) {\nreturn [ a,1 ]\n}\n")
+BROKEN = CaseFile("src/broken.ts", 'const text = "👋漢e\u0301"; export const count: number = text;\n')
+UGLY = CaseFile("src/ugly.ts", "export function ugly( a:number ) {\nreturn [ a,1 ]\n}\n")
 
 CASES = [
     Case(
@@ -167,17 +167,17 @@ CASES = [
         ],
         "subclasses implement it through their base, and servers may name the interface itself",
     ),
-    Case("find_symbols", "class", right=["src/shapes.ts | class ⟦Square⟧"], more={"query": "Square"}),
+    Case("find_symbols", "class", expected=["src/shapes.ts | class ⟦Square⟧"], arguments={"query": "Square"}),
     Case(
         "find_symbols",
         "workspace package",
-        right=["packages/text/src/shout.ts | export function ⟦shout⟧"],
-        more={"query": "shout"},
+        expected=["packages/text/src/shout.ts | export function ⟦shout⟧"],
+        arguments={"query": "shout"},
     ),
     Case(
         "document_symbols",
         "classes",
-        right=[
+        expected=[
             "Shape",
             "Shape/name",
             "Shape/area",
@@ -190,9 +190,9 @@ CASES = [
             "Square/area",
             "Square/describe",
         ],
-        more={"path": "src/shapes.ts"},
+        arguments={"path": "src/shapes.ts"},
     ),
-    Case("document_symbols", "byte order mark", right=["marked", "last"], more={"path": "src/bom.ts"}),
+    Case("document_symbols", "byte order mark", expected=["marked", "last"], arguments={"path": "src/bom.ts"}),
     Case(
         "hover",
         "function of another package",
@@ -210,8 +210,8 @@ CASES = [
         "members of a subclass",
         "src/typed.ts | square.⟦⟧\n",
         ["area", "describe", "name"],
-        lacks=["largest", "side"],
-        plant=Plant("src/typed.ts", 'import { Square } from "./index";\n\nconst square = new Square(1);\nsquare.\n'),
+        forbidden=["largest", "side"],
+        file=CaseFile("src/typed.ts", 'import { Square } from "./index";\n\nconst square = new Square(1);\nsquare.\n'),
     ),
     Case(
         "completions",
@@ -226,11 +226,11 @@ CASES = [
         "packages/text/src/shout.ts | export function ⟦shout⟧",
         ["src/app.ts | export function ⟦report⟧"],
         calls=["src/app.ts | return ⟦shout⟧(largest"],
-        more={"direction": "incoming"},
+        arguments={"direction": "incoming"},
         limited={
             "ts-tls": Limited(
                 "tsserver looks for callers in the file's own project only, not in those that refer to it",
-                lacks=["src/app.ts | export function ⟦report⟧"],
+                missing=["src/app.ts | export function ⟦report⟧"],
             )
         },
     ),
@@ -249,17 +249,17 @@ CASES = [
             "src/app.ts | ⟦store.add⟧(new ⟦Square⟧(side))",
             "src/app.ts | ⟦store.add⟧(new ⟦Circle⟧(1))",
         ],
-        more={"direction": "outgoing"},
+        arguments={"direction": "outgoing"},
     ),
     Case(
         "type_hierarchy",
         "subtypes",
         "src/shapes.ts | abstract class ⟦Base⟧",
         ["src/shapes.ts | class ⟦Circle⟧", "src/shapes.ts | class ⟦Square⟧"],
-        more={"direction": "subtypes"},
+        arguments={"direction": "subtypes"},
     ),
     Case("diagnostics", "clean project"),
-    Case("diagnostics", "planted error", right=["src/broken.ts | const ⟦count⟧: number"], plant=BROKEN),
+    Case("diagnostics", "planted error", expected=["src/broken.ts | const ⟦count⟧: number"], file=BROKEN),
     Case(
         "rename_symbol",
         "workspace package",
@@ -276,15 +276,15 @@ CASES = [
     Case(
         "format_file",
         "planted file",
-        right=["export function ugly(a: number) {\n    return [a, 1]\n}\n"],
-        more={"path": "src/ugly.ts"},
-        plant=UGLY,
+        expected=["export function ugly(a: number) {\n    return [a, 1]\n}\n"],
+        arguments={"path": "src/ugly.ts"},
+        file=UGLY,
     ),
     Case(
         "code_actions",
         "fix of an error",
         "src/lacking.ts | = ⟦shout⟧(",
         ['import from "@shop/text"'],
-        plant=Plant("src/lacking.ts", 'export const loud = shout("a");\n'),
+        file=CaseFile("src/lacking.ts", 'export const loud = shout("a");\n'),
     ),
 ]

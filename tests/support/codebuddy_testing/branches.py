@@ -1,6 +1,6 @@
-"""Two branches of a project that differ in many small files: what tests of a checkout switch between.
+"""Two branches of a project that differ in many small files, for tests that check out another branch.
 
-It needs Python's library only, since some of these tests run in a spoke.
+Needs the standard library only, because some of these tests run in a spoke.
 """
 
 from __future__ import annotations
@@ -8,30 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-__all__ = ["MANY", "Bulk", "differing"]
-
 MANY = 1820
-"""So many files that the branches differ in 2,000."""
+"""With so many files, the branches differ in 2,000."""
 
 KINDS = 10
 
 BROKEN = 1
-"""The number of a file that is right in the one branch and, if the bulk says how, wrong in the other."""
+"""The number of the file that has an error in the other branch if ``wrong`` is given."""
 
 
 @dataclass(frozen=True)
 class Bulk:
-    """Many files of one language; in each form, ``{number}`` is the file's and ``{place}`` that of its directory.
+    """Many files of one language. In each template, ``{number}`` is the file's number and ``{place}`` its directory.
 
     Args:
-        folder: the directory in the project that takes them.
-        suffix: the ending of their names.
-        use: a file that uses a function of the project.
-        plain: a file that uses nothing.
+        folder: the directory in the project that holds the files.
+        use: template of a file that uses a function of the project.
+        plain: template of a file that uses nothing.
         comment: a line to put before either.
-        wrong: a file with an error.
-        count: the number of files, a multiple of `KINDS`. One of each kind has the use: python-lsp-server looks for a
-            name in a few of the files only that have it.
+        wrong: template of a file with an error.
+        count: the number of files, a multiple of `KINDS`. Only one file of each kind has the use, because
+            python-lsp-server searches only a few of the files that have a name.
     """
 
     folder: str
@@ -43,9 +40,10 @@ class Bulk:
     count: int = MANY
 
     def branch(self, other: bool) -> dict[str, str]:
-        """Give the files of a branch by their path in the project.
+        """Return the files of a branch by their path in the project.
 
-        Of ten, the two branches have five that are different, two each alone, and one elsewhere.
+        Of ten files, five have other content in the other branch, each branch lacks two, and one is in another
+        directory.
         """
         files = {}
         for number in range(self.count):
@@ -59,11 +57,11 @@ class Bulk:
         return files | self._modules(files)
 
     def moved(self, other: bool) -> str:
-        """Give the path of a file with a use, which is elsewhere in the other branch."""
+        """Return the path of a file with a use that is in another directory in the other branch."""
         return f"{self.folder}/{'b' if other else 'a'}/f{(KINDS - 1) * self._every}{self.suffix}"
 
     def broken(self) -> str:
-        """Give the path of the file that may be wrong in the other branch."""
+        """Return the path of the file that may have an error in the other branch."""
         return f"{self.folder}/a/f{BROKEN}{self.suffix}"
 
     @property
@@ -76,7 +74,7 @@ class Bulk:
         return self.use if number % self._every == 0 else self.plain
 
     def _modules(self, files: dict[str, str]) -> dict[str, str]:
-        """Give the files that name the others, where a language needs them."""
+        """Return the files that declare the others, for a language that needs them."""
         if self.suffix != ".rs":
             return {}
         modules = {f"{self.folder}/mod.rs": "pub mod a;\npub mod b;\n"}
@@ -88,5 +86,5 @@ class Bulk:
 
 
 def differing(old: dict[str, str], new: dict[str, str]) -> int:
-    """Count the files that are not the same in two branches."""
+    """Count the files that differ between two branches."""
     return sum(old.get(path) != new.get(path) for path in old.keys() | new.keys())

@@ -1,4 +1,4 @@
-"""A client that calls the hub's file and edit tools as the kernel does, without a wire in between."""
+"""Calls the hub's file and edit tools directly, without a connection in between."""
 
 from __future__ import annotations
 
@@ -21,19 +21,15 @@ from codebuddy.hub.tools.files import file_tools
 from codebuddy.schemas.code import DiagnosticsResult, FormattedText
 from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool, ToolError, parse_arguments
 
-__all__ = ["Answer", "ToolClient", "everything"]
-
 Answer = dict[str, Any]
 
 
 class ToolClient:
-    """Calls the tools over some projects with a real engine, and keeps what the spokes were told.
+    """Calls the tools with a real edit engine, and records the notifications and questions to spokes.
 
     Args:
-        directory: the projects lie in it, by their ids.
-        journal: directory of the journal.
-        projects: ids.
-        opener: how paths are resolved.
+        directory: holds a directory for each project, named by its id.
+        journal: the journal's directory.
     """
 
     def __init__(self, directory: Path, journal: Path, projects: list[str], opener: Opener | None = None) -> None:
@@ -52,35 +48,35 @@ class ToolClient:
         self.principal = Principal("tester", None, ALL_SCOPES)
 
     def add(self, tools: Iterable[Tool[Any]]) -> None:
-        """Have more tools."""
+        """Add more tools."""
         for tool in tools:
             self.tools[tool.name] = tool
             self.schemas[tool.name] = tool.result.model_json_schema(mode="serialization")
 
     async def tell(self, project: str, paths: list[str]) -> None:
-        """Keep what a spoke is told, after what `on_tell` does."""
+        """Record a notification of a spoke, after `on_tell`."""
         if self.on_tell is not None:
             await self.on_tell(project, paths)
-        await anyio.lowlevel.checkpoint()  # a caller who is gone would be noticed here
+        await anyio.lowlevel.checkpoint()  # a cancelled caller ends here
         self.told.append((project, paths))
 
     async def check(self, project: str, paths: list[str] | None) -> DiagnosticsResult:
-        """Give what `answer_check` does; without it, that there is nothing to find."""
+        """Answer with `answer_check`; without it, there are no diagnostics."""
         self.checked.append((project, paths))
         if self.answer_check is not None:
             return await self.answer_check(project, paths)
         return DiagnosticsResult(complete=True, diagnostics=[], checked_files=0)
 
     async def format(self, path: WorkspacePath, content: str) -> FormattedText:
-        """Give what `answer_format` does; without it, that no server formats such a file."""
+        """Answer with `answer_format`; without it, no server formats such a file."""
         if self.answer_format is not None:
             return await self.answer_format(str(path), content)
         return FormattedText(complete=True, served=False)
 
     async def __call__(self, name: str, **arguments: Any) -> Answer:
-        """Call a tool; give its answer as it travels."""
+        """Call a tool; return its answer as it is sent."""
         tool = self.tools[name]
-        # What travels is JSON in UTF-8, so what cannot be written as such would fail here.
+        # Arguments and answers are sent as JSON in UTF-8: what cannot be encoded fails here.
         sent = json.loads(json.dumps(arguments))
         result = await tool.handler(Call(self.principal), parse_arguments(tool, sent))
         result.text().encode("utf-8")
@@ -90,24 +86,23 @@ class ToolClient:
         return answer
 
     async def text(self, name: str, **arguments: Any) -> str:
-        """Call a tool; give the readable form of its answer."""
+        """Call a tool; return the text form of its answer."""
         tool = self.tools[name]
         return (await tool.handler(Call(self.principal), parse_arguments(tool, arguments))).text()
 
     async def refused(self, name: str, **arguments: Any) -> ToolError:
-        """Call a tool that refuses; give the refusal."""
+        """Call a tool, which must fail; return its error."""
         with pytest.raises(ToolError) as error:
             await self(name, **arguments)
         assert error.value.message.endswith(".")
         return error.value
 
     def close(self) -> None:
-        """Close the engine."""
         self.engine.close()
 
 
 def everything(directory: Path) -> dict[str, tuple[int, bytes | str]]:
-    """Give all that is below a directory: path → mode, and content or link target."""
+    """Return all that is below a directory: path → mode, and content or link target."""
     return {
         str(path.relative_to(directory)): (path.lstat().st_mode, _content(path))
         for path in sorted(directory.rglob("*"))

@@ -1,15 +1,14 @@
-"""The projects of the fleet of the scenario ``languages``: which cases each has, and how it is filled with them."""
+"""The projects of the ``languages`` scenario: the cases of each, and how its directory is filled."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from pathlib import Path
 
 from codebuddy_testing.deployment import ROOT
 from codebuddy_testing.language_cases import Case
-
-__all__ = ["PROFILES", "cases_of", "folder_of", "refill"]
 
 PROFILES = {
     "ts-tsc": "typescript",
@@ -24,13 +23,18 @@ PROFILES = {
 }
 
 
-def folder_of(profile: str) -> Path:
-    """Give the case project of a profile."""
+def chosen_projects() -> list[str]:
+    """Return the projects of the fleet, or those that CODEBUDDY_TEST_PROJECTS names."""
+    return os.environ.get("CODEBUDDY_TEST_PROJECTS", " ".join(PROFILES)).split()
+
+
+def case_directory(profile: str) -> Path:
+    """Return the directory of a profile's case project."""
     return ROOT / "tests/languages/cases" / profile
 
 
 def cases_of(profile: str) -> list[Case]:
-    """Read what is right in the project of a profile."""
+    """Load the cases of a profile."""
     found = importlib.util.spec_from_file_location(
         f"expected_{profile}", ROOT / "tests/languages/expected" / f"{profile}.py"
     )
@@ -41,8 +45,8 @@ def cases_of(profile: str) -> list[Case]:
     return list(module.CASES)
 
 
-def refill(target: Path, source: Path) -> None:
-    """Make a project's directory what its cases are; files that are right already are not touched."""
+def reset_project(target: Path, source: Path) -> None:
+    """Make a project's directory the same as its case project; files that are the same are not touched."""
     wanted = {path.relative_to(source) for path in source.rglob("*") if path.is_file()}
     there = {path.relative_to(target) for path in target.rglob("*") if path.is_file() or path.is_symlink()}
     for extra in there - wanted:

@@ -1,4 +1,4 @@
-"""The official SDK's client over each transport."""
+"""The official SDK's client over each transport, and calls of tools with it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
-"""Connects a client: ``transport``, ``mode`` (the era) and ``token``, each with a default."""
+"""Connects a client; ``transport``, ``mode`` (the protocol era) and ``token`` have defaults."""
 
 
 @asynccontextmanager
 async def websocket_transport(url: str, token: str) -> AsyncIterator[Any]:
-    """A client transport over WebSocket; the SDK has none, and the hub's own must not be tested with itself."""
+    """A client transport over WebSocket, independent of the hub's own; the SDK has none."""
     async with connect(
         url, additional_headers={"Authorization": f"Bearer {token}"}, subprotocols=[Subprotocol("mcp")], proxy=None
     ) as socket:
@@ -54,7 +54,7 @@ async def _send(socket: ClientConnection, from_client: Any) -> None:
 
 @asynccontextmanager
 async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
-    """The SDK's Streamable HTTP transport with a token."""
+    """The SDK's Streamable HTTP transport, with a token."""
     async with (
         httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(30, read=300), trust_env=False
@@ -66,13 +66,11 @@ async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def connected(transport: str, port: int, token: str, mode: str) -> AsyncIterator[Client]:
-    """A connected client over the network.
+    """A client connected to a port of loopback.
 
     Args:
         transport: ``websocket`` or ``http``.
-        port: of the client endpoint on loopback.
-        token: the client's token.
-        mode: the era: ``legacy``, ``2026-07-28`` or ``auto``.
+        mode: the protocol era: ``legacy``, ``2026-07-28`` or ``auto``.
     """
     if transport == "websocket":
         streams = websocket_transport(f"ws://127.0.0.1:{port}/", token)
@@ -84,7 +82,28 @@ async def connected(transport: str, port: int, token: str, mode: str) -> AsyncIt
 
 @asynccontextmanager
 async def connected_over_stdio(hub: str, mode: str) -> AsyncIterator[Client]:
-    """A connected client that launches ``codebuddy start`` in the hub's container, as Claude Desktop does."""
+    """A client that starts ``codebuddy start`` in the hub's container, as Claude Desktop does."""
     command = StdioServerParameters(command="docker", args=["exec", "-i", hub, "codebuddy", "start"])
     async with Client(command, mode=mode) as client:
         yield client
+
+
+async def answer(client: Client, tool: str, /, **arguments: Any) -> tuple[bool, dict[str, Any]]:
+    """Call a tool; return whether it succeeded, and its structured content."""
+    result = await client.call_tool(tool, arguments)
+    assert result.structured_content is not None
+    return not result.is_error, dict(result.structured_content)
+
+
+async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    """Call a tool, which must succeed."""
+    succeeded, content = await answer(client, tool, **arguments)
+    assert succeeded, content
+    return content
+
+
+async def refused(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:
+    """Call a tool, which must fail; return the error."""
+    succeeded, content = await answer(client, tool, **arguments)
+    assert not succeeded, content
+    return content

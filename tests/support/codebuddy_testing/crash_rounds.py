@@ -1,12 +1,12 @@
-"""Kills a process that edits, again and again, and looks whether any edit was left half-done.
+"""Repeatedly kills a process that makes edits, and checks that none was left half applied.
 
-A child makes random edits over several projects in an endless loop, and writes down before each what will be there. The
-parent kills it at a random instant, recovers as a hub does at its start, and compares. Needs nothing but the package
-`codebuddy` and the standard library, so it also runs inside a hub, on its own mounts:
+A child makes random edits over several projects in an endless loop, and records before each the expected files. The
+parent kills it at a random instant, recovers as a starting hub does, and compares. Needs only the package `codebuddy`
+and the standard library, so it also runs in a hub's container, on its mounts:
 
     docker exec -i codebuddy-hub python3 - --root /workspaces/* --journal /tmp < crash_rounds.py
 
-One line of JSON tells what came out; the exit code is 1 if anything was lost.
+Prints the counts as one line of JSON; the exit code is 1 if anything was lost.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ __all__ = ["DIRECTORY", "Impossible", "Names", "Thing", "Trees", "main"]
 
 Names = tuple[str, ...]  # the project, then the names below it
 Thing = tuple[str, int, bytes]  # kind, mode, and a file's content or a link's target
-Digests = dict[str, str]  # path → what is there, shortened
-Note = tuple[str, Digests, str]  # ``begun``, ``done`` and the like; what there will be, or is; a remark
+Digests = dict[str, str]  # path → digest of the entry
+Note = tuple[str, Digests, str]  # kind (``begun``, ``done``, ...); the expected or present files; a remark
 
 DIRECTORY: Thing = ("directory", 0o755, b"")
 _TEMPORARY = ".codebuddy-"
@@ -49,14 +49,14 @@ _LOSSES = ("wrong", "half_applied", "lost_files", "stray_temporaries", "recovere
 
 
 class Impossible(Exception):
-    """What is asked for cannot be done."""
+    """The operation cannot be done."""
 
 
 class Trees:
-    """Projects as they should be: what a file system makes of the steps of a draft, done at once.
+    """A model of the projects' files, on which the steps of a draft take effect at once.
 
     Args:
-        things: what there is, the projects themselves among it.
+        things: all entries, including the projects' own directories.
     """
 
     def __init__(self, things: dict[Names, Thing]) -> None:
@@ -64,7 +64,7 @@ class Trees:
 
     @classmethod
     def read(cls, roots: dict[str, Path]) -> Trees:
-        """Give what is on the disk, without what an edit that just came to its end is still removing."""
+        """Read the projects from the disk, without the temporary files that an edit may still be removing."""
         things: dict[Names, Thing] = {}
         for project, root in roots.items():
             things[project,] = DIRECTORY
@@ -76,11 +76,11 @@ class Trees:
         return cls(things)
 
     def copy(self) -> Trees:
-        """Give another that is the same."""
+        """Return an independent copy."""
         return type(self)(dict(self.things))
 
     def write(self, path: Names, content: bytes, mode: int | None = None) -> None:
-        """Have a file at a path; missing parents are made."""
+        """Write a file and its missing parents."""
         path = self.real(path)
         kind, kept, _ = self.things.get(path, ("file", 0o644, b""))
         if kind != "file":
@@ -89,7 +89,7 @@ class Trees:
         self.things[path] = ("file", kept if mode is None else mode, content)
 
     def make_directory(self, path: Names) -> None:
-        """Have a directory at a path."""
+        """Make a directory and its missing parents, unless it exists."""
         path = self.real(path)
         if self.things.get(path, DIRECTORY)[0] != "directory":
             raise Impossible
@@ -97,7 +97,7 @@ class Trees:
         self.things.setdefault(path, DIRECTORY)
 
     def delete(self, path: Names, *, recursive: bool = True) -> None:
-        """Have nothing at a path."""
+        """Delete an entry and what is below it."""
         path = self._entry(path)
         if path not in self.things or (self._below(path) and not recursive):
             raise Impossible
@@ -105,7 +105,7 @@ class Trees:
             del self.things[gone]
 
     def move(self, source: Names, target: Names, *, overwrite: bool = True) -> None:
-        """Have what is at one path at another."""
+        """Move an entry and what is below it."""
         source, target = self._entry(source), self._entry(target)
         if source not in self.things or (source != target and target[: len(source)] == source):
             raise Impossible
@@ -120,7 +120,7 @@ class Trees:
             self.things[target + path[len(source) :]] = self.things.pop(path)
 
     def real(self, path: Names) -> Names:
-        """Give a path without links in it; here nothing leads through a link."""
+        """Resolve the links in a path; in this model no path leads through a link."""
         return path
 
     def _entry(self, path: Names) -> Names:
@@ -138,7 +138,7 @@ class Trees:
 
     @property
     def digests(self) -> Digests:
-        """What there is, short enough to be written down before every edit."""
+        """All entries as digests, short enough to be recorded before every edit."""
         things = self.things.items()
         return {"/".join(path): f"{kind} {mode:o} {_digest(content)}" for path, (kind, mode, content) in things}
 
@@ -160,14 +160,14 @@ def _read(place: Path) -> Thing:
 
 
 class Editor:
-    """Makes random edits without end, and writes down what is to come."""
+    """Makes random edits in an endless loop, and records the expected files before each."""
 
     def __init__(self, roots: dict[str, Path], journal: Path, notes: int, chance: random.Random) -> None:
         self._roots, self._workspaces, self._notes, self._chance = roots, Workspaces(roots), notes, chance
         self._journal = Journal(journal, *_KEPT)
         self._engine = EditEngine(self._workspaces, self._journal)
         self._trees = Trees.read(roots)
-        self._last: tuple[str, Trees] | None = None  # the last edit and what there was before it
+        self._last: tuple[str, Trees] | None = None  # the last edit and the files before it
 
     def run(self) -> None:
         """Edit until killed."""
@@ -193,7 +193,7 @@ class Editor:
         os.write(self._notes, json.dumps([kind, digests, remark]).encode() + b"\n")
 
     def _choose(self) -> tuple[Trees, Plan, bool]:
-        """Give what is to come, the plan that leads there, and whether it is only a preview."""
+        """Choose an edit; return the files after it, its plan, and whether it is only a preview."""
         if self._last is not None and self._chance.random() < 0.2:
             edit, before = self._last
             entry = self._journal.get(edit)
@@ -235,7 +235,7 @@ def _difference(wanted: Digests, found: Digests) -> str:
 
 
 def one_round(roots: dict[str, Path], scratch: Path, chance: random.Random) -> Counter[str]:
-    """Start a child, kill it, recover, and count what came out."""
+    """Start a child, kill it, recover, and count the outcomes."""
     journal, notes = scratch / "journal", scratch / "notes"
     notes.unlink(missing_ok=True)
     fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -245,7 +245,7 @@ def one_round(roots: dict[str, Path], scratch: Path, chance: random.Random) -> C
         try:
             Editor(roots, journal, fd, random.Random(seed)).run()
         finally:
-            logging.exception("the child ended by itself")
+            logging.exception("the child exited by itself")
             os._exit(1)
     os.close(fd)
     while not notes.stat().st_size and not os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
@@ -255,12 +255,14 @@ def one_round(roots: dict[str, Path], scratch: Path, chance: random.Random) -> C
     counts = Counter(died=int(not os.WIFSIGNALED(os.waitpid(child, 0)[1])))
     counts.update(f"recovered_{end}" for end in recover(Workspaces(roots), Journal(journal, *_KEPT)).values())
     lines = notes.read_bytes().splitlines(keepends=True)
-    counts.update(compare(roots, [json.loads(line) for line in lines if line.endswith(b"\n")]))  # the last may be cut
+    counts.update(
+        compare(roots, [json.loads(line) for line in lines if line.endswith(b"\n")])
+    )  # the last may be incomplete
     return counts
 
 
 def compare(roots: dict[str, Path], notes: list[Note]) -> Counter[str]:
-    """Compare what is there with what was written down; what the edits left behind is removed."""
+    """Compare the files with the recorded ones, and remove temporary files that were left behind."""
     counts = Counter(kind for kind, *_ in notes[1:])
     for kind, _, remark in notes:
         if kind in ("refused", "wrong"):
@@ -269,14 +271,14 @@ def compare(roots: dict[str, Path], notes: list[Note]) -> Counter[str]:
         counts["stray_temporaries"] += 1
         logging.warning("left behind: %s", place)
         shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink(missing_ok=True)
-    # An edit that was not told as done may be as before or as after; one that was, only as it was told.
+    # An edit without a note that it is done may be applied or not; one with a note must be applied.
     is_open = notes[-1][0] == "begun"
     counts["kills_in_an_edit"] += is_open
     allowed = [digests for _, digests, _ in notes[-2 if is_open else -1 :]]
     found = Trees.read(roots).digests
     if found not in allowed:
         counts["half_applied"] += 1
-        sure = set.intersection(*({*digests.values()} for digests in allowed))  # wherever it is by now
+        sure = set.intersection(*({*digests.values()} for digests in allowed))  # at whatever path
         counts["lost_files"] += len(sure - {*found.values()})
         for kind, digests, remark in notes[-8:]:
             logging.warning("%s %s: %s", kind, remark, _difference(digests, found))
@@ -284,18 +286,22 @@ def compare(roots: dict[str, Path], notes: list[Note]) -> Counter[str]:
 
 
 def main() -> int:
-    """Run rounds, and print one line of JSON; 1 if anything was lost or left behind, 0 if not."""
+    """Run the rounds, and print one line of JSON; return 1 if anything was lost or left behind, otherwise 0."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=1000)
-    parser.add_argument("--seed", type=int, help="repeats the choices, though not the instants of the kills")
-    parser.add_argument("--root", type=Path, nargs="+", required=True, help="projects; a new directory in each is used")
-    parser.add_argument("--journal", type=Path, required=True, help="where the journal is kept, in a new directory")
+    parser.add_argument("--seed", type=int, help="repeats the random choices, though not the instants of the kills")
+    parser.add_argument(
+        "--root", type=Path, nargs="+", required=True, help="projects; each run uses a new directory in them"
+    )
+    parser.add_argument(
+        "--journal", type=Path, required=True, help="parent of the new directory that holds the journal"
+    )
     options = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
     own = f"crash-rounds-{os.getpid()}"
     roots, scratch = {f"p{number}": root / own for number, root in enumerate(options.root)}, options.journal / own
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    logging.getLogger("codebuddy").setLevel(logging.ERROR)  # that an edit was left unfinished is what is wanted here
+    logging.getLogger("codebuddy").setLevel(logging.ERROR)  # unfinished edits are expected here
     counts = Counter(dict.fromkeys(("done", "kills_in_an_edit", "refused", *_LOSSES), 0))
     chance = random.Random(seed)
     try:

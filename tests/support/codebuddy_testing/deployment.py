@@ -1,6 +1,6 @@
-"""The fleet that the scenarios deployed (molecule/inventory.yml), as tests reach it: its engine, endpoint and files.
+"""The deployed test fleet (molecule/inventory.yml): its engine, endpoint and files.
 
-CODEBUDDY_TEST_FLEET, CODEBUDDY_TEST_PORT and CODEBUDDY_TEST_DIR name another one.
+CODEBUDDY_TEST_FLEET, CODEBUDDY_TEST_PORT and CODEBUDDY_TEST_DIR select another fleet.
 """
 
 from __future__ import annotations
@@ -20,23 +20,21 @@ import requests
 from ansible.module_utils.codebuddy_tokens import load_private_key, request_from, sign
 from docker.models.containers import Container
 
-__all__ = ["PROJECTS", "PROXIES", "ROOT", "SPOKE_PYTHON", "Deployment", "Finished", "host_addresses"]
-
 ROOT = Path(__file__).parents[3]
 SPOKE_PYTHON = "/opt/codebuddy/bin/python"
 PROJECTS = {"project-a": "typescript-app", "project-b": "python-service", "project-c": "rust-cli"}
-PROXIES = {project: f"{project}.egress" for project in ("project-b", "project-c")}  # of those that reach out
+PROXIES = {project: f"{project}.egress" for project in ("project-b", "project-c")}  # the projects with an egress
 
 
 def host_addresses() -> set[str]:
-    """Give all IPv4 addresses of this host, as the kernel's routing table has them."""
+    """Return all IPv4 addresses of this host, from the kernel's routing table."""
     trie = Path("/proc/net/fib_trie").read_text()
     return set(re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", trie))
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A command that ran in a container: its exit code and what it wrote."""
+    """A command that ran in a container: its exit code, and its output and errors together."""
 
     code: int
     output: str
@@ -47,9 +45,9 @@ class Deployment:
     """A running fleet.
 
     Args:
-        name: the fleet's name, with which the names of its containers begin.
-        port: of the client endpoint on 127.0.0.1.
-        directory: what holds its state and its projects on the host.
+        name: the fleet's name; the names of its containers begin with it.
+        port: the client endpoint's port on 127.0.0.1.
+        directory: the host's directory with the fleet's state and projects.
     """
 
     name: str = field(default_factory=lambda: os.environ.get("CODEBUDDY_TEST_FLEET", "cbtest"))
@@ -60,37 +58,46 @@ class Deployment:
 
     @property
     def projects(self) -> list[str]:
-        """The ids of its projects."""
+        """The ids of the projects."""
         return sorted(PROJECTS)
 
     @property
     def state(self) -> Path:
-        """Its state directory."""
+        """The fleet's state directory."""
         return self.directory / "state"
 
     def path(self, project: str) -> Path:
-        """Give a project's directory on the host."""
+        """Return a project's directory on the host."""
         return self.directory / "projects" / PROJECTS.get(project, project)
 
     @cached_property
     def engine(self) -> docker.DockerClient:
-        """The engine that it runs on."""
+        """The container engine that the fleet runs on."""
         return docker.DockerClient(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"), version="auto")
 
     @cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
-        """What the engine says of each of its containers, by ``hub``, project id or name of a proxy; read once."""
+        """The engine's description of each container, by ``hub``, project id or proxy name; read once."""
         found = self.engine.containers.list(all=True, filters={"label": f"codebuddy.fleet={self.name}"})
         return {container.name.removeprefix(f"{self.name}-"): container.attrs for container in found if container.name}
 
     def container(self, part: str) -> Container:
-        """Give the container of ``hub``, of a project or of a proxy."""
+        """Return the container of the hub, a project or a proxy, with its present state."""
         return self.engine.containers.get(f"{self.name}-{part}")
 
+    def started_at(self, part: str) -> str:
+        """Return when a container was last started."""
+        return str(self.container(part).attrs["State"]["StartedAt"])
+
+    def address(self, part: str, network: str) -> str:
+        """Return a container's IPv4 address on one of the fleet's networks."""
+        networks = self.inspected[part]["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.name}-{network}"]["IPAddress"])
+
     def run(self, part: str, *command: str, text: bytes | None = None) -> Finished:
-        """Run a command in a container as all that runs there does; the text is its standard input."""
-        # Not with the Python client: on a busy machine it loses all of a short output, which the engine sends together
-        # with the head of its answer (docker/docker-py 2042).
+        """Run a command in a container, as the container's user; ``text`` is its standard input."""
+        # Not with the Python client: on a busy machine it loses a short output that the engine sends in one piece with
+        # the head of its response (docker/docker-py 2042).
         options = () if text is None else ("-i",)
         arguments = ["docker", "exec", *options, f"{self.name}-{part}", *command]
         done = subprocess.run(arguments, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
@@ -103,7 +110,7 @@ class Deployment:
     def token(
         self, *projects: str, scopes: tuple[str, ...] = ("read", "write", "run"), audience: str = "codebuddy:client"
     ) -> str:
-        """Sign a token with the fleet's key; without projects, for all."""
+        """Sign a token with the fleet's key; it is for all projects if none is named."""
         values = {
             "audience": audience,
             "subject": "test",
@@ -115,14 +122,25 @@ class Deployment:
         return str(sign(request_from(values, f"codebuddy:{self.name}"), key, int(time.time()), uuid.uuid4().hex))
 
     def get(self, path: str, token: str | None = None, **options: Any) -> requests.Response:
-        """Ask the client endpoint over HTTP."""
+        """Send a GET request to the client endpoint."""
         session = requests.Session()
-        session.trust_env = False  # no proxy stands between the host and itself
+        session.trust_env = False  # the host reaches itself without a proxy
         headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
         return session.get(f"http://127.0.0.1:{self.port}{path}", headers=headers, timeout=10, **options)
 
+    def health(self) -> dict[str, Any]:
+        """Return the health document with its details; its status is ``down`` if nobody answers."""
+        try:
+            return dict(self.get("/health", self.token()).json())
+        except OSError:
+            return {"status": "down", "projects": {}}
+
+    def is_healthy(self) -> bool:
+        """Say whether the hub and every project are ready."""
+        return bool(self.health()["status"] == "ok")
+
     def make(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run one of the project's commands on this fleet."""
+        """Run a target of the Makefile on this fleet."""
         return subprocess.run(
             ["make", *arguments, "INVENTORY=molecule/inventory.yml"],
             cwd=ROOT,

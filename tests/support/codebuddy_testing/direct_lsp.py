@@ -1,8 +1,8 @@
-"""The least that a language server can be asked with: find the references of one place, over its own stdio.
+"""A minimal language-server client for comparison: finds the references of one position over the server's stdio.
 
-Runs in a spoke, with nothing but Python's library, and starts a process of the project's own server beside the agent's.
-Its argument is JSON: ``path``, ``line`` and ``character`` of the place as the protocol counts them (in UTF-16). For
-each line that it reads it asks once, and writes ``{"seconds", "found": [[path, line, character], ...]}``.
+Runs in a spoke with the standard library only, and starts the project's server a second time, beside the agent's.
+Its argument is JSON: ``path``, ``line`` and ``character`` of the position as LSP counts them (in UTF-16). For
+each line on standard input it asks once, and prints ``{"seconds", "found": [[path, line, character], ...]}``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CAPABILITIES = {
 
 
 class Server:
-    """A server process, asked one thing at a time."""
+    """A server process that gets one request at a time."""
 
     def __init__(self, config: dict[str, Any], environment: dict[str, str]) -> None:
         self._settings = config.get("settings", {})
@@ -38,7 +38,7 @@ class Server:
             cwd="/workspace",
             env={**os.environ, **environment, **config.get("environment", {})},
         )
-        self._asked = 0
+        self._last_id = 0
 
     def send(self, **message: Any) -> None:
         """Write one message."""
@@ -48,12 +48,12 @@ class Server:
         self._process.stdin.flush()
 
     def ask(self, method: str, params: Any) -> Any:
-        """Send a request and give its result; what the server asks meanwhile is answered."""
-        self._asked += 1
-        self.send(id=self._asked, method=method, params=params)
+        """Send a request and return its result; requests from the server are answered meanwhile."""
+        self._last_id += 1
+        self.send(id=self._last_id, method=method, params=params)
         while True:
             message = self._read()
-            if "method" not in message and message.get("id") == self._asked:
+            if "method" not in message and message.get("id") == self._last_id:
                 return message.get("result")
             if "method" in message and "id" in message:
                 self.send(id=message["id"], result=self._answer(message))
@@ -85,7 +85,7 @@ class Server:
 
 
 def main(question: dict[str, Any]) -> None:
-    """Serve questions until the input ends."""
+    """Ask once for each line of the input."""
     with open("/etc/codebuddy/config.json", encoding="utf-8") as file:
         declared = json.load(file)
     config = declared["language_servers"][0]
@@ -104,11 +104,11 @@ def main(question: dict[str, Any]) -> None:
     opened = {"uri": uri, "languageId": language, "version": 1, "text": text}
     server.send(method="textDocument/didOpen", params={"textDocument": opened})
     place = {"line": question["line"], "character": question["character"]}
-    asked = {"textDocument": {"uri": uri}, "position": place, "context": {"includeDeclaration": True}}
+    params = {"textDocument": {"uri": uri}, "position": place, "context": {"includeDeclaration": True}}
     with contextlib.suppress(BrokenPipeError):
         for _ in sys.stdin:
             start = time.perf_counter()
-            result = server.ask("textDocument/references", asked)
+            result = server.ask("textDocument/references", params)
             seconds = time.perf_counter() - start
             starts = [(item["uri"].removeprefix(f"{ROOT}/"), item["range"]["start"]) for item in result or []]
             found = sorted([path, at["line"], at["character"]] for path, at in starts)

@@ -1,7 +1,7 @@
-"""What is right in the projects of the language matrix: cases written down by hand, and places in their texts.
+"""The cases of the language matrix: a question to a tool, the right answer written by hand, and locations in texts.
 
-A place is written ``path | text``, where the text is in the file once and the meant part of it stands in ``⟦⟧``; a text
-may mark several places. So it names the same place however lines and columns are counted.
+A location is written ``path | text``: the text occurs once in the file, and ``⟦⟧`` marks the part that is meant; one
+text may mark several locations. It therefore does not depend on how lines and columns are counted.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-__all__ = ["NEW_NAME", "Case", "Limited", "Plant", "Spot", "arguments_of", "spots", "texts_of"]
-
 NEW_NAME = "brandNew"
 
 _MARK = re.compile("⟦(.*?)⟧", re.DOTALL)
 
 
-class Spot(NamedTuple):
-    """A stretch in a file of a case project; lines and columns from 1, columns in code points."""
+class Location(NamedTuple):
+    """A range within one line of a case project; 1-based, columns count Unicode code points."""
 
     path: str
     line: int
@@ -30,29 +28,24 @@ class Spot(NamedTuple):
 
 @dataclass(frozen=True)
 class Limited:
-    """A known wrong answer of one server. A server that gives another one shows up.
+    """The known wrong answer of one server; any other answer fails the case, so a better server is noticed.
 
     Args:
-        because: why it is wrong, and that it is the server's own doing.
-        lacks: what it leaves out of the right answer.
-        extra: what it says besides.
-        calls: for a call hierarchy, the calls that it tells.
+        reason: why the answer is wrong, and that the server itself causes it.
+        missing: the part of the right answer that it leaves out.
+        extra: what it adds.
+        calls: for a call hierarchy, the calls that it gives.
     """
 
-    because: str
-    lacks: Sequence[str] = ()
+    reason: str
+    missing: Sequence[str] = ()
     extra: Sequence[str] = ()
     calls: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Plant:
-    """A file written through the hub for one case, and removed after it.
-
-    Args:
-        path: its path in the project; a file that is there is put back afterwards.
-        content: its text.
-    """
+class CaseFile:
+    """A file that is written through the hub for one case; afterwards the write is undone."""
 
     path: str
     content: str
@@ -63,94 +56,84 @@ class Case:
     """A question to a tool, and the right answer.
 
     Args:
-        tool: the tool.
         name: what the case is about; the same in all languages.
-        ask: the place that is asked about.
-        right: what must be in the answer: places, or names and texts for the tools that give those. For places this is
-            all that may be in it, with ``may``.
-        may: what may be in it besides.
-        because: why that is not wrong.
-        instead: another whole right answer, for servers that put it so.
-        calls: for a call hierarchy, the places of all calls.
-        lacks: texts that must not be in it.
-        more: further arguments.
-        plant: a file to write first.
-        limited: by project: what its server is known to get wrong.
-        refused: by project: what is said where its server cannot do this, or would do it wrongly.
+        position: the location that the question is about.
+        expected: what the answer must hold: locations, or names and texts for the tools that give those. An answer of
+            locations may hold nothing else but what is ``allowed``.
+        allowed: what the answer may also hold.
+        reason: why ``allowed`` or ``alternative`` is not wrong.
+        alternative: another complete right answer.
+        calls: for a call hierarchy, the locations of all calls.
+        forbidden: names that the answer must not hold.
+        arguments: further arguments of the tool.
+        limited: by project, the known wrong answer of its server.
+        refused: by project, a part of the message where its server cannot do this, or would do it wrongly.
     """
 
     tool: str
     name: str
-    ask: str = ""
-    right: Sequence[str] = ()
-    may: Sequence[str] = ()
-    because: str = ""
-    instead: Sequence[str] = ()
+    position: str = ""
+    expected: Sequence[str] = ()
+    allowed: Sequence[str] = ()
+    reason: str = ""
+    alternative: Sequence[str] = ()
     calls: Sequence[str] = ()
-    lacks: Sequence[str] = ()
-    more: Mapping[str, Any] = field(default_factory=dict)
-    plant: Plant | None = None
+    forbidden: Sequence[str] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    file: CaseFile | None = None
     limited: Mapping[str, Limited] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        assert bool(self.may or self.instead) == bool(self.because), (
-            f"{self.name}: what may be besides needs a reason, and a reason it"
+        assert bool(self.allowed or self.alternative) == bool(self.reason), (
+            f"{self.name}: give a reason with what is allowed or alternative, and only with it"
         )
 
 
 def texts_of(root: Path) -> dict[str, str]:
-    """Read the texts of a case project, by path; without byte order marks, line ends as they are."""
+    """Read the files of a case project, by path; without byte order marks, with their own line ends."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     return {path.relative_to(root).as_posix(): path.read_bytes().decode("utf-8-sig") for path in files}
 
 
-def spots(texts: Mapping[str, str], written: str) -> list[Spot]:
-    """Give the places that one written place marks.
-
-    Args:
-        texts: the project's texts, by path.
-        written: ``path | text with ⟦marks⟧``.
+def locations_of(texts: Mapping[str, str], written: str) -> list[Location]:
+    """Find the locations that ``path | text with ⟦marks⟧`` marks in a project's texts.
 
     Raises:
-        ValueError: there is no such file, the text is not in it exactly once, or nothing is marked.
+        ValueError: the file does not exist, holds the text not exactly once, or nothing is marked.
     """
     path, bar, fragment = written.partition(" | ")
     plain = _MARK.sub(r"\1", fragment)
     if not bar or path not in texts or texts[path].count(plain) != 1 or plain == fragment:
-        raise ValueError(f"{written!r} is not the path of a file, ' | ', and a text with marks that it has once")
+        raise ValueError(
+            f"{written!r} must be a file's path, ' | ', and a text with marks that occurs once in the file"
+        )
     start = texts[path].index(plain)
     found = []
     for number, match in enumerate(_MARK.finditer(fragment)):
-        at = start + match.start() - 2 * number  # the marks before it are not in the text
+        at = start + match.start() - 2 * number  # the brackets before it are not in the text
         line_start = texts[path].rfind("\n", 0, at) + 1
         column = at - line_start + 1
-        found.append(Spot(path, texts[path].count("\n", 0, at) + 1, column, column + len(match[1])))
+        found.append(Location(path, texts[path].count("\n", 0, at) + 1, column, column + len(match[1])))
     return found
 
 
 def arguments_of(case: Case, project: str, texts: Mapping[str, str]) -> dict[str, Any]:
-    """Give the arguments with which a tool is asked.
-
-    Args:
-        case: the question.
-        project: whom it is put to.
-        texts: the project's texts, by path, with what is planted.
-    """
-    sent: dict[str, Any] = {"timeout_seconds": 60, **case.more}
-    if case.ask:
-        spot = spots(texts, case.ask)[0]
-        sent |= {"path": f"{project}/{spot.path}", "line": spot.line, "column": spot.column}
-    elif "path" in sent:
-        sent["path"] = f"{project}/{sent['path']}"
-    elif case.plant is not None:
-        sent["path"] = f"{project}/{case.plant.path}"
+    """Return the arguments of a case's call in a project; ``texts`` includes the case's own file."""
+    arguments: dict[str, Any] = {"timeout_seconds": 60, **case.arguments}
+    if case.position:
+        location = locations_of(texts, case.position)[0]
+        arguments |= {"path": f"{project}/{location.path}", "line": location.line, "column": location.column}
+    elif "path" in arguments:
+        arguments["path"] = f"{project}/{arguments['path']}"
+    elif case.file is not None:
+        arguments["path"] = f"{project}/{case.file.path}"
     else:
-        sent["projects"] = [project]
+        arguments["projects"] = [project]
     if case.tool == "completions":
-        sent["limit"] = 1000
+        arguments["limit"] = 1000
     if case.tool == "rename_symbol":
-        sent = {"new_name": NEW_NAME, **sent, "preview": True}
+        arguments = {"new_name": NEW_NAME, **arguments, "preview": True}
     if case.tool == "format_file":
-        sent["preview"] = True
-    return sent
+        arguments["preview"] = True
+    return arguments

@@ -1,33 +1,28 @@
-"""The language matrix as a table: tools and cases down, servers across; below it the reason of each not ``ok``."""
+"""The language matrix as a table: a row for each case, a column for each server, then the reason of every verdict that
+is not ``ok``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codebuddy_testing.judging import Verdict
-
-__all__ = ["Table"]
+from codebuddy_testing.verdicts import Verdict
 
 _ABSENT = "-"
 
 
 class Table:
-    """Collects verdicts.
-
-    Args:
-        columns: names of the columns, in order; those that stay empty are not shown.
-    """
+    """Collects verdicts; columns that stay empty are not shown."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = list(columns)
         self._rows: dict[tuple[str, str], dict[str, Verdict]] = {}
 
     def add(self, tool: str, case: str, column: str, verdict: Verdict) -> None:
-        """Note a verdict."""
         self._rows.setdefault((tool, case), {})[column] = verdict
 
     def lines(self) -> list[str]:
-        """Give the table, the counts, and a note for each cell that is not ``ok``; nothing when there is nothing."""
+        """Return the table, the counts, and the reason of each cell that is not ``ok``; no line without a verdict."""
         if not self._rows:
             return []
         columns = [name for name in self._columns if any(name in row for row in self._rows.values())]
@@ -47,7 +42,7 @@ class Table:
         return f"{len(verdicts)} cells: {', '.join(counted)}"
 
     def _notes(self) -> list[str]:
-        """Say each reason once, with the cells that have it."""
+        """Return each reason once, with its cells."""
         reasons: dict[tuple[str, str, str], list[str]] = {}
         for (tool, case), row in self._rows.items():
             for column, verdict in row.items():

@@ -1,4 +1,4 @@
-"""What runs in a container of the fleet, and signals to it; process 1 is immune to what runs beside it."""
+"""The processes of a container, and signals to them. Process 1 is immune to signals from within its container."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import signal
 from typing import NamedTuple
 
 from codebuddy_testing.deployment import Deployment
-
-__all__ = ["Process", "kill", "processes", "running", "send"]
 
 PROCESSES = """
 import json, os
@@ -24,7 +22,7 @@ for name in filter(str.isdigit, os.listdir("/proc")):
 print(json.dumps(found))
 """
 
-# One that was seen a moment ago, such as a compiler, may have ended since.
+# A process that was listed a moment ago, such as a compiler, may have ended since.
 SIGNAL = """
 import contextlib, os, sys
 for pid in sys.argv[2:]:
@@ -34,7 +32,7 @@ for pid in sys.argv[2:]:
 
 
 class Process(NamedTuple):
-    """A process in a container; pid and start together are never used again."""
+    """A process in a container; its pid and start time together are never reused."""
 
     pid: int
     parent: int
@@ -47,27 +45,27 @@ class Process(NamedTuple):
 
 
 def processes(fleet: Deployment, part: str) -> list[Process]:
-    """Give what runs in a container, but for what dies."""
+    """List the processes of a container, zombies left out."""
     done = fleet.python(part, PROCESSES)
     assert done.code == 0, done.output
     return [Process(pid, parent, started, tuple(words)) for pid, parent, started, words in json.loads(done.output)]
 
 
 def running(fleet: Deployment, part: str, word: str) -> list[Process]:
-    """Give what has a word on its command line; process 1 starts the program and is not it."""
+    """List the processes that have a word on their command line, except process 1, which only starts the program."""
     return [one for one in processes(fleet, part) if word in one.words and one.pid != 1]
 
 
 def send(fleet: Deployment, part: str, number: int, *targets: Process) -> None:
     """Send a signal to processes of a container."""
     done = fleet.python(part, SIGNAL, str(number), *(str(one.pid) for one in targets))
-    # A container ends with its program, and who killed that ends with it, before or after it has answered.
+    # A container ends with its program, which may end the sender of the signal before it can exit.
     assert done.code in (0, 128 + signal.SIGKILL), done
 
 
 def kill(fleet: Deployment, part: str, word: str) -> list[Process]:
-    """Kill what has a word on its command line; give what that was."""
+    """Kill the processes that have a word on their command line, and return them."""
     found = running(fleet, part, word)
-    assert found, f"nothing in {part} has {word} on its command line"
+    assert found, f"no process in {part} has {word} on its command line"
     send(fleet, part, signal.SIGKILL, *found)
     return found

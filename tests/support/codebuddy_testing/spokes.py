@@ -1,4 +1,4 @@
-"""Spokes that say what they are told to say, without a network: for what the hub makes of their answers."""
+"""Fake spokes with scripted answers, without a network, for tests of the hub's tools."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import Any
 from codebuddy.hub.spokes import Links
 from codebuddy.tool import ToolError
 
-__all__ = ["Spokes"]
-
 
 class Spokes(Links):
-    """Links to such spokes.
+    """Links to fake spokes.
 
     Args:
-        answers: project → what its spoke answers to everything; a ToolError is raised, and a function is awaited with
-            the arguments and what else `Links.call` was given.
+        answers: project → its spoke's answer to every call; a ToolError is raised, and a function is awaited with the
+            call's arguments and the other keywords of `Links.call`.
     """
 
     def __init__(self, answers: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import ansible.module_utils
 import docker
 
-from codebuddy_testing.stand_in import import_stand_in
+from codebuddy_testing.faulty_image import import_faulty_image
 
 ROOT = Path(__file__).parents[3]
 for folder in ROOT.glob("roles/*/module_utils"):
@@ -37,7 +37,7 @@ def record(answers: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"{taken[0]} exists, so this would not be the recorded fleet.")
     sources = [made[0] / below for below in ("hub/keys", "hub/journal", *(f"tokens/{p['id']}" for p in projects))]
     try:
-        import_stand_in(client, image)
+        import_faulty_image(client, image)
         for directory in (*made, *sources):
             directory.mkdir(parents=True)
         converge.read_host_facts = lambda _: host_facts.HostFacts()  # without the inodes of this machine

@@ -1,6 +1,6 @@
-"""On a real engine, a fleet of stand-in containers is created, compared, repaired, reduced and removed.
+"""On a real engine, a fleet of fake containers is created, compared, repaired, reduced and removed.
 
-They run codebuddy_testing.stand_in, which shows faults on demand.
+They run codebuddy_testing.faulty_image, which shows faults on demand.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import pytest
 from ansible.module_utils.codebuddy_fleet import converge
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 
-from codebuddy_testing.stand_in import import_stand_in
+from codebuddy_testing.faulty_image import import_faulty_image
 
 pytestmark = pytest.mark.engine
 
 HOST = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:stand-in"
+NAME, POOL, IMAGE = "unitfleet", "10.222.0.0/16", "unitfleet:faulty"
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[docker.APIClient]:
     api = docker.APIClient(base_url=HOST, version="auto")
-    import_stand_in(api, IMAGE)
+    import_faulty_image(api, IMAGE)
     yield api
     api.remove_image(IMAGE, force=True)
     api.close()

@@ -1,10 +1,9 @@
-"""Prints through which files two calls pass: ``write_file`` from a client to the disk and back, and ``find_references``
-from a client through hub, link and agent to a language server and back.
+"""Prints which files run during two calls: ``write_file``, and ``find_references`` through hub, link and agent.
 
-    python tests/trips.py [--source DIR] [--files]
+    python tests/trace_calls.py [--source DIR] [--files]
 
-Hub and agent run in this process, joined by a real link, with a scripted language server; a call is traced once all is
-warm. DIR is the ``hub/src`` of another checkout to compare with: things are looked up by name, wherever they stand.
+Hub and agent run in this process, connected by a real link, with a scripted language server. Each call is traced the
+second time it is made. DIR is the ``hub/src`` of another checkout; objects are found by name in any module.
 """
 
 from __future__ import annotations
@@ -30,11 +29,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ROOT = Path(__file__).parents[1]
-FAKE = ROOT / "hub/tests/agent/fake_server.py"
+FAKE_SERVER = ROOT / "hub/tests/agent/fake_server.py"
+_KEY = Ed25519PrivateKey.generate()
 
 
 class Package:
-    """The package in a source directory: gives what it defines by name, and notes which of its files run."""
+    """The package in a source directory: finds its objects by name, and records which of its files run."""
 
     def __init__(self, source: Path) -> None:
         self._root = str(source / "codebuddy")
@@ -49,12 +49,12 @@ class Package:
         sys.path.insert(0, str(source))
 
     def get(self, *names: str) -> Any:
-        """Give what has one of these names: today's, or one that it had."""
+        """Return the object with the first of these names that exists; a later one is a former name."""
         name = next(name for name in names if name in self._modules)
         return getattr(importlib.import_module(self._modules[name]), name)
 
-    def note(self, frame: FrameType, event: str, _argument: object) -> None:
-        """Note the file of a call, as a profile function."""
+    def record(self, frame: FrameType, event: str, _argument: object) -> None:
+        """Record the file of a call; a profile function."""
         if self.recording and event == "call" and frame.f_code.co_filename.startswith(self._root):
             self.files.add(frame.f_code.co_filename[len(self._root) + 1 :])
 
@@ -66,8 +66,8 @@ def _names(node: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-async def trips(package: Package, directory: Path) -> dict[str, set[str]]:
-    """Make both calls twice, and give the files that the second of each passed through."""
+async def trace(package: Package, directory: Path) -> dict[str, set[str]]:
+    """Make both calls twice; return the files that ran during the second of each."""
     project = directory / "p"
     project.mkdir()
     (project / "main.py").write_text("from shop import open_shop\nopen_shop()\n")
@@ -89,8 +89,7 @@ async def trips(package: Package, directory: Path) -> dict[str, set[str]]:
         tasks.start_soon(_listen, package, hub, port)
         tasks.start_soon(agent.servers.run)
         token = directory / "token"
-        key = _KEY
-        token.write_text(_token(package, key))
+        token.write_text(_token(package))
         url = f"ws://127.0.0.1:{port}{package.get('LINK_PATH')}"
         tasks.start_soon(package.get("maintain_link"), url, token, agent.server, "p", agent.on_link)
         while hub.links.get("p") is None:
@@ -116,7 +115,7 @@ async def _calls(package: Package, hub: Any) -> dict[str, set[str]]:
             if message.get("id") == number:
                 return message["result"]
 
-    client = {"name": "trips", "version": "1"}
+    client = {"name": "trace", "version": "1"}
     await ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=client)
     writer.write(b'{"jsonrpc":"2.0","method":"notifications/initialized"}\n')
     calls: dict[str, dict[str, Any]] = {
@@ -138,10 +137,7 @@ async def _calls(package: Package, hub: Any) -> dict[str, set[str]]:
     return found
 
 
-_KEY = Ed25519PrivateKey.generate()
-
-
-def _token(package: Package, key: Ed25519PrivateKey) -> str:
+def _token(package: Package) -> str:
     now = int(time.time())
     claims = {
         "iss": "codebuddy:test",
@@ -153,7 +149,7 @@ def _token(package: Package, key: Ed25519PrivateKey) -> str:
         "nbf": now,
         "exp": now + 600,
     }
-    return jwt.encode(claims, key, algorithm="EdDSA")
+    return jwt.encode(claims, _KEY, algorithm="EdDSA")
 
 
 async def _listen(package: Package, hub: Any, port: int) -> None:
@@ -164,7 +160,7 @@ async def _listen(package: Package, hub: Any, port: int) -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", port))
     listener.listen()
-    await package.get("http_listener", "open_listener", "open_door")(app, for_spokes=True).serve([listener])
+    await package.get("make_listener", "open_door")(app, for_spokes=True).serve([listener])
 
 
 def _spoke_configuration(package: Package, directory: Path, project: Path) -> Any:
@@ -174,7 +170,7 @@ def _spoke_configuration(package: Package, directory: Path, project: Path) -> An
     on = {"textDocument/references": [[{"reply": [place]}]]}
     capabilities = {"referencesProvider": {}, "definitionProvider": True, "documentSymbolProvider": True}
     script.write_text(json.dumps({"on": on, "capabilities": capabilities}))
-    command = [sys.executable, str(FAKE), str(script), str(directory / "log")]
+    command = [sys.executable, str(FAKE_SERVER), str(script), str(directory / "log")]
     servers = [{"name": "fake", "command": command, "languages": {"*.py": "python"}}]
     return package.get("SpokeConfiguration").model_validate(
         {"project": "p", "profile": "python", "language_servers": servers}
@@ -194,10 +190,10 @@ def main() -> None:
     parser.add_argument("--files", action="store_true", help="name the files")
     given = parser.parse_args()
     package = Package(given.source.resolve())
-    threading.setprofile(package.note)
-    sys.setprofile(package.note)
+    threading.setprofile(package.record)
+    sys.setprofile(package.record)
     with tempfile.TemporaryDirectory() as directory:
-        found = asyncio.run(trips(package, Path(directory)))
+        found = asyncio.run(trace(package, Path(directory)))
     for name, files in found.items():
         folders = Counter(str(Path(file).parent) for file in files)
         print(f"{name}: {len(files)} files in {len(folders)} packages: ", end="")

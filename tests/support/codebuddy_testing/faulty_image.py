@@ -1,5 +1,5 @@
-"""An image whose ``codebuddy`` shows faults at will: it is sick while ``/workspace/sick`` exists, and dies of
-``/workspace/crash``. It is made of the host's own shell, so it needs no registry.
+"""An image with a fake ``codebuddy`` that is unhealthy while ``/workspace/sick`` exists, and exits if
+``/workspace/crash`` does. It is built from the host's own shell, so it needs no registry.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from pathlib import Path
 
 import docker
 
-__all__ = ["import_stand_in"]
-
 PROGRAM = """#!/bin/sh
 case "$1" in
   health) if [ -e /workspace/sick ]; then echo "the language server is down"; exit 1; fi ;;
@@ -25,7 +23,7 @@ esac
 
 
 def root_file_system() -> bytes:
-    """A tar archive with the host's sh and sleep, the libraries that they need, and the program."""
+    """Return a tar archive with the host's sh and sleep, the libraries that they need, and the program."""
     found: dict[str, bytes] = {"usr/local/bin/codebuddy": PROGRAM.encode()}
     for program in ("sh", "sleep"):
         path = shutil.which(program)
@@ -46,8 +44,8 @@ def root_file_system() -> bytes:
     return buffer.getvalue()
 
 
-def import_stand_in(client: docker.APIClient, image: str) -> None:
-    """Put the image on the engine, under ``repository:tag``, with an environment and a label of its own."""
+def import_faulty_image(client: docker.APIClient, image: str) -> None:
+    """Import the image under ``repository:tag``, with an environment and a label of its own."""
     changes = ["ENV FROM_IMAGE=1 PATH=/bin:/usr/local/bin", "LABEL maker=someone"]
     repository, tag = image.split(":")
     client.import_image_from_data(root_file_system(), repository=repository, tag=tag, changes=changes)
