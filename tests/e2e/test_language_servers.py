@@ -17,7 +17,7 @@ SUITE = ROOT / "hub/tests/agent/servers"
 # Pytest is pure Python: the spokes, which have no test runner, run the host's copy.
 RUNNER = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 # The suite imports these.
-SUPPORT = ("codebuddy_testing/__init__.py", "codebuddy_testing/branches.py")
+SUPPORT = ("codebuddy_testing/__init__.py", "codebuddy_testing/branch_files.py")
 PLACE = "/tmp/suite"
 PROFILES = {"project-a": "typescript", "project-b": "python", "project-c": "rust"}
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from mcp.client.client import Client
 
-from codebuddy_testing.branches import MANY, Bulk, differing
+from codebuddy_testing.branch_files import MANY, BranchFiles, count_differing
 from codebuddy_testing.case_projects import PROFILES, case_directory, cases_of, chosen_projects, reset_project
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.language_cases import Case, arguments_of
@@ -32,7 +32,7 @@ MARKED = r"⟦\g<0>⟧"
 WRONG = re.compile(r"\b(no_such_name|noSuchName)\b")
 
 BULKS = {
-    "typescript": Bulk(
+    "typescript": BranchFiles(
         "src/bulk",
         ".ts",
         'import {{ shout }} from "@shop/text";\nexport const f{number} = shout;\n',
@@ -40,7 +40,7 @@ BULKS = {
         "// moved\n",
         "export const f{number} = no_such_name;\n",
     ),
-    "python": Bulk(
+    "python": BranchFiles(
         "shop/bulk",
         ".py",
         "from words import shout\n\nf{number} = shout\n",
@@ -48,7 +48,7 @@ BULKS = {
         "# moved\n",
         "f{number} = no_such_name\n",
     ),
-    "rust": Bulk(
+    "rust": BranchFiles(
         "src/bulk",
         ".rs",
         "pub fn f{number}() {{\n    let _ = words::shout;\n}}\n",
@@ -56,7 +56,7 @@ BULKS = {
         "// moved\n",
         "pub fn f{number}() {{\n    let _ = no_such_name;\n}}\n",
     ),
-    "go": Bulk(
+    "go": BranchFiles(
         "bulk",
         ".go",
         'package {place}\n\nimport "example.com/words"\n\nvar F{number} = words.Shout\n',
@@ -64,7 +64,7 @@ BULKS = {
         "// Moved.\n\n",
         "package {place}\n\nvar F{number} = noSuchName\n",
     ),
-    "cpp": Bulk(
+    "cpp": BranchFiles(
         "src/bulk",
         ".cpp",
         '#include "loud.hpp"\n\nauto f{number} = words::shout;\n',
@@ -86,7 +86,7 @@ class Repository:
     """
 
     root: Path
-    bulk: Bulk
+    bulk: BranchFiles
     texts: Mapping[str, Mapping[str, str]]
 
     def git(self, *arguments: str) -> None:
@@ -126,7 +126,7 @@ class Repository:
         shutil.rmtree(self.root / self.bulk.folder, ignore_errors=True)
 
 
-def texts_of_branch(profile: str, bulk: Bulk, texts: Mapping[str, str], other: bool) -> dict[str, str]:
+def texts_of_branch(profile: str, bulk: BranchFiles, texts: Mapping[str, str], other: bool) -> dict[str, str]:
     """Return the files of a branch: the many ones, and the project's own files that declare them."""
     found = bulk.branch(other)
     if profile == "rust":
@@ -158,7 +158,7 @@ def repository(
     profile = PROFILES[project]
     bulk = replace(BULKS[profile], count=count)
     branches = {branch: texts_of_branch(profile, bulk, texts[profile], branch == OTHER) for branch in (MAIN, OTHER)}
-    assert differing(branches[MAIN], branches[OTHER]) >= COUNTS[count]
+    assert count_differing(branches[MAIN], branches[OTHER]) >= COUNTS[count]
     repo = Repository(fleet.path(project), bulk, branches)
     try:
         repo.create()

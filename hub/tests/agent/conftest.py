@@ -26,7 +26,7 @@ from codebuddy.agent.code.navigation import (
 )
 from codebuddy.agent.code.rename import plan_rename
 from codebuddy.agent.lsp.config import read_server_configs
-from codebuddy.agent.lsp.server import LanguageServer, Patience
+from codebuddy.agent.lsp.server import LanguageServer, Timeouts
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.schemas.code import (
@@ -229,14 +229,14 @@ def start(root: Path, tmp_path: Path) -> Start:
         on: dict[str, Any] | None = None,
         capabilities: dict[str, Any] | None = None,
         ready: ReadyBy = "immediate",
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         second: tuple[dict[str, Any], dict[str, Any]] | None = None,
         **settings: Any,
     ) -> AsyncIterator[Fake]:
         raw = [{**declare("fake", on, capabilities), "ready": ready, **settings}]
         raw += [declare("second", *second)] if second else []
-        patience = patience or Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2)
-        servers = LanguageServers("p", root, read_server_configs(raw), patience)
+        timeouts = timeouts or Timeouts(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2)
+        servers = LanguageServers("p", root, read_server_configs(raw), timeouts)
         running = asyncio.create_task(servers.run())
         try:
             yield Fake(servers, tmp_path / "fake.log")

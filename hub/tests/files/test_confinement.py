@@ -25,7 +25,7 @@ from codebuddy.files.confinement import (
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.walking import read_bytes
 from codebuddy.tool import ToolError
-from codebuddy_testing.descriptors import open_below
+from codebuddy_testing.open_files import open_files_below
 
 Plant = Callable[[Path], None]
 
@@ -308,7 +308,7 @@ def test_descriptors_are_closed_whatever_happens(directory: Path, opener: Opener
     (directory / "a").write_text("A")
     (directory / "out").symlink_to("../secret")
     root = ProjectRoot("p", str(directory), opener)
-    assert open_below(directory.parent)
+    assert open_files_below(directory.parent)
     for path in ("a", "out", "missing", "a/b", "."):
         for use in (root.file, root.directory, root.place):
             try:
@@ -318,7 +318,7 @@ def test_descriptors_are_closed_whatever_happens(directory: Path, opener: Opener
                 pass
     del root, use
     gc.collect()
-    assert not open_below(directory.parent)
+    assert not open_files_below(directory.parent)
 
 
 @contextmanager

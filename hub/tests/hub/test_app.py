@@ -13,7 +13,7 @@ from codebuddy.configuration import HubConfiguration, JournalLimits
 from codebuddy.hub.app import Hub, open_journal
 from codebuddy.hub.edits import disk
 from codebuddy.hub.edits.journal import Journal
-from codebuddy_testing.calling import ToolClient
+from codebuddy_testing.tool_client import ToolClient
 
 pytestmark = pytest.mark.anyio
 

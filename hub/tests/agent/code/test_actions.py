@@ -13,7 +13,7 @@ import pytest
 
 from codebuddy.agent.code.actions import list_actions, plan_action
 from codebuddy.agent.lsp.config import read_server_configs
-from codebuddy.agent.lsp.server import Patience
+from codebuddy.agent.lsp.server import Timeouts
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
@@ -367,7 +367,7 @@ async def test_all_servers_that_are_declared_for_actions_are_asked(root: Path, t
         script.write_text(json.dumps({"on": {ACTION: [reply]}, "capabilities": CAN}))
         command = [sys.executable, str(FAKE), str(script), str(tmp_path / f"{name}.log")]
         configs.append({"name": name, "command": command, "languages": {"*.py": "python"}, "features": features})
-    servers = LanguageServers("p", root, read_server_configs(configs), Patience(first_delay=0.01, probe=0.5, grace=0.2))
+    servers = LanguageServers("p", root, read_server_configs(configs), Timeouts(first_delay=0.01, probe=0.5, grace=0.2))
     running = asyncio.create_task(servers.run())
 
     async def report(_: str) -> None: ...

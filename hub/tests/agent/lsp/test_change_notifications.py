@@ -70,5 +70,5 @@ async def test_no_changes_are_kept_for_a_server_that_cannot_be_started(start: An
         await fake.until(lambda: fake.server.readiness.hopeless)
         for number in range(3):
             (root / f"new{number}.py").touch()
-            await fake.servers.freshen()
+            await fake.servers.flush_changes()
         assert not fake.server._missed

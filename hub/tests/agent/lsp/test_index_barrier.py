@@ -34,7 +34,7 @@ def connection(name: str | None, **versions: int) -> Any:
         server_name=name,
         capabilities=SimpleNamespace(covers=lambda method: True),
         documents=SimpleNamespace(copies=lambda: copies),
-        read={},
+        read_versions={},
     )
 
 
@@ -47,7 +47,7 @@ async def test_every_version_of_a_document_is_waited_for_once() -> None:
     del late.documents.copies()[Path("other")]
     await wait_until_indexed(late, asked)
     assert asked.uris[2:] == ["one"]
-    assert late.read == {Path("one"): 3}
+    assert late.read_versions == {Path("one"): 3}
 
 
 async def test_other_servers_are_not_waited_for() -> None:
@@ -63,7 +63,7 @@ async def test_an_error_is_raised_and_the_request_repeated(error: Exception) -> 
     asked.error = error
     with pytest.raises(type(error)):
         await wait_until_indexed(late, asked)
-    assert late.read == {}
+    assert late.read_versions == {}
     asked.error = None
     await wait_until_indexed(late, asked)
     assert sorted(asked.uris) == ["one", "other"]

@@ -114,7 +114,7 @@ async def test_an_overlay_waits_for_earlier_requests(start: Any, root: Path, tmp
         assert not request.done()
         answer_now.touch()
         async with other_text(connection, root, seconds=60.0):
-            assert request.done() or connection.turns._readers == 0
+            assert request.done() or connection.read_write_lock._readers == 0
         assert (await request).complete
 
 
@@ -124,7 +124,7 @@ async def test_an_overlay_waits_for_a_request_until_that_times_out(start: Any, r
         request = asyncio.create_task(fake.definition(timeout_seconds=0.5))
         await fake.until(lambda: len(fake.sent(DEFINITION)) == 2)
         async with other_text(connection, root, seconds=60.0):
-            assert request.done() or connection.turns._readers == 0
+            assert request.done() or connection.read_write_lock._readers == 0
         assert (await request).reason == "timed_out"
 
 
@@ -227,7 +227,7 @@ async def test_a_wait_for_diagnostics_continues_after_an_overlay(start: Any, roo
     async with start(on) as fake:
         connection = await connected(fake)
         question = asyncio.create_task(fake.diagnostics(path="p/main.py"))
-        await fake.until(lambda: connection.turns._readers == 0 and bool(connection.documents.paths()))
+        await fake.until(lambda: connection.read_write_lock._readers == 0 and bool(connection.documents.paths()))
         async with other_text(connection, root):
             await connection.session.request(FORMATTING, {}, 5.0)
         answer = await question

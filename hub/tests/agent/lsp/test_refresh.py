@@ -114,9 +114,9 @@ async def test_restart_starts_no_process_before_a_request(start: Any, root: Path
         await fake.definition()
         for _ in range(20):
             (root / "built.py").touch()
-            await fake.servers.freshen()
+            await fake.servers.flush_changes()
             (root / "built.py").unlink()
-            await fake.servers.freshen()
+            await fake.servers.flush_changes()
             await fake.until(lambda: fake.server.connection is not None)
         assert len(fake.processes()) == 1
         assert (await fake.definition()).complete
@@ -246,7 +246,7 @@ async def test_a_file_that_is_created_again_during_a_search_needs_another(
         for text in (None, "x = 1\n"):
             for number in range(40):
                 (root / f"f{number}.py").write_text(text) if text else (root / f"f{number}.py").unlink()
-            await fake.servers.freshen()
+            await fake.servers.flush_changes()
         await first
         await fake.definition()
         assert len(fake.sent(SEARCH)) == 2
@@ -285,7 +285,7 @@ async def test_no_search_for_files_that_are_open_or_known_or_gone(start: Any, ro
         await fake.definition()
         write(root, 3 if what == "few" else 40, "y = 2\n")
         if what == "gone again":
-            await fake.servers.freshen()
+            await fake.servers.flush_changes()
             for number in range(40):
                 (root / f"f{number}.py").unlink()
         assert (await fake.definition()).complete

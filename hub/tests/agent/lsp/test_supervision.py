@@ -15,7 +15,7 @@ import pytest
 
 from codebuddy.agent.app import server_tools
 from codebuddy.agent.lsp.process import Process
-from codebuddy.agent.lsp.server import Patience
+from codebuddy.agent.lsp.server import Timeouts
 from codebuddy.agent.lsp.servers import LanguageServers
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.process_tree import FAMILY_VARIABLE, kill_orphans
@@ -25,7 +25,7 @@ from codebuddy.tool import LOCAL, Call, ToolError
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"
 CAN = {"capabilities": {"definitionProvider": True}}
-QUICK = Patience(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_interval=0.05, shutdown=0.5)
+QUICK = Timeouts(first_delay=0.01, longest_delay=0.05, probe=0.5, grace=0.2, memory_interval=0.05, shutdown=0.5)
 
 PROGRESS = {"kind": "begin", "title": "Loading", "percentage": 40}
 NEWS = {"notify": ["$/progress", {"token": "t", "value": PROGRESS}]}
@@ -130,7 +130,7 @@ async def test_a_server_over_its_memory_limit_is_restarted_and_the_message_has_t
     start: Any, found: Any
 ) -> None:
     on = {DEFINITION: [[{"eat": 200}], [{"reply": found}]]}
-    async with start(on, patience=QUICK, memory=150 << 20) as fake:
+    async with start(on, timeouts=QUICK, memory=150 << 20) as fake:
         answer = await fake.definition()
         assert answer.reason == "server_crashed"
         assert "MB of memory, its limit is 150 MB" in (answer.message or "")
@@ -141,13 +141,13 @@ async def test_a_server_over_its_memory_limit_is_restarted_and_the_message_has_t
 async def test_the_memory_limit_includes_children(start: Any) -> None:
     hog = [sys.executable, "-c", "x = bytearray(b'x') * (200 << 20); import time; time.sleep(1000)"]
     on = {"initialized": [[{"child": hog}], []]}
-    async with start(on, patience=QUICK, memory=150 << 20) as fake:
+    async with start(on, timeouts=QUICK, memory=150 << 20) as fake:
         await fake.until(lambda: len(fake.processes()) == 2)
         await fake.until(lambda: state(fake)[0] == "ready")
 
 
 async def test_an_idle_server_is_stopped_and_the_next_request_starts_it(start: Any, found: Any) -> None:
-    async with start({DEFINITION: [[{"reply": found}]]}, patience=QUICK, idle_seconds=0.2) as fake:
+    async with start({DEFINITION: [[{"reply": found}]]}, timeouts=QUICK, idle_seconds=0.2) as fake:
         assert (await fake.definition()).complete
         await fake.until(lambda: state(fake) == ("stopped", "idle; the next request starts it"))
         await fake.until(lambda: gone(fake.processes()[0]))
@@ -158,7 +158,7 @@ async def test_an_idle_server_is_stopped_and_the_next_request_starts_it(start: A
 
 
 async def test_a_server_with_a_pending_request_is_not_idle(start: Any) -> None:
-    async with start({DEFINITION: [[]]}, patience=QUICK, idle_seconds=0.1) as fake:
+    async with start({DEFINITION: [[]]}, timeouts=QUICK, idle_seconds=0.1) as fake:
         answer = await fake.definition(timeout_seconds=2.0)
         assert answer.reason == "timed_out"  # and not server_crashed
 
@@ -174,7 +174,7 @@ async def test_a_hanging_server_is_replaced_after_a_timeout(start: Any, found: A
 
 
 async def test_a_slow_server_that_still_answers_is_not_replaced(start: Any, found: Any) -> None:
-    async with start({DEFINITION: [[], [{"reply": found}]]}, patience=Patience()) as fake:
+    async with start({DEFINITION: [[], [{"reply": found}]]}, timeouts=Timeouts()) as fake:
         await fake.until(lambda: state(fake)[0] == "ready")
         answer = await fake.definition(timeout_seconds=0.3)
         assert answer.reason == "timed_out"
@@ -186,8 +186,8 @@ async def test_a_slow_server_that_still_answers_is_not_replaced(start: Any, foun
 
 
 async def test_after_a_timeout_the_answer_does_not_wait_for_the_whole_probe(start: Any) -> None:
-    patience = Patience(first_delay=0.01, probe=60.0, verdict=0.1)
-    async with start({DEFINITION: [[{"deaf": True}]]}, patience=patience) as fake:
+    timeouts = Timeouts(first_delay=0.01, probe=60.0, verdict=0.1)
+    async with start({DEFINITION: [[{"deaf": True}]]}, timeouts=timeouts) as fake:
         await fake.until(lambda: state(fake)[0] == "ready")
         answer = await fake.definition(timeout_seconds=0.3)
         assert "has answered nothing since, and it is restarted if that goes on for 60 s" in (answer.message or "")
@@ -222,7 +222,7 @@ async def test_the_line_of_stderr_with_the_error_is_the_reason(start: Any) -> No
 
 async def test_a_requested_restart_ends_a_hanging_server_without_delay(start: Any, found: Any) -> None:
     on = {DEFINITION: [[{"deaf": True}], [{"reply": found}]]}
-    async with start(on, patience=Patience(first_delay=60.0)) as fake:
+    async with start(on, timeouts=Timeouts(first_delay=60.0)) as fake:
         question = asyncio.create_task(fake.definition(timeout_seconds=60.0))
         await fake.until(lambda: bool(fake.sent(DEFINITION)))
         fake.server.restart()
@@ -247,11 +247,11 @@ async def test_a_request_is_repeated_if_its_server_is_renewed_because_files_chan
 
 
 async def test_a_requested_restart_waits_for_neither_the_delay_nor_a_request(start: Any) -> None:
-    async with start({"initialize": [[{"exit": 1}], [{"reply": CAN}]]}, patience=Patience(first_delay=60.0)) as fake:
+    async with start({"initialize": [[{"exit": 1}], [{"reply": CAN}]]}, timeouts=Timeouts(first_delay=60.0)) as fake:
         await fake.until(lambda: state(fake)[0] == "dead")
         fake.server.restart()
         await fake.until(lambda: state(fake)[0] == "ready")
-    async with start({}, patience=QUICK, idle_seconds=0.2) as fake:
+    async with start({}, timeouts=QUICK, idle_seconds=0.2) as fake:
         await fake.until(lambda: state(fake)[0] == "stopped")
         fake.server.config = replace(fake.server.config, idle_seconds=None)  # or it may stop again before it is ready
         fake.server.restart()
@@ -259,7 +259,7 @@ async def test_a_requested_restart_waits_for_neither_the_delay_nor_a_request(sta
 
 
 async def test_the_tool_restarts_the_named_server_and_reports_its_state_after_loading(start: Any) -> None:
-    async with start({"initialized": [[], [NEWS]]}, ready="progress", patience=QUICK) as fake:
+    async with start({"initialized": [[], [NEWS]]}, ready="progress", timeouts=QUICK) as fake:
         tool = {tool.name: tool for tool in server_tools(fake.servers)}["restart_language_server"]
         with pytest.raises(ToolError, match="p has no language server 'nobody'; it has: fake") as refused:
             await tool.handler(Call(LOCAL), RestartArguments(name="nobody"))

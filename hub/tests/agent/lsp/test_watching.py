@@ -108,7 +108,7 @@ async def test_a_question_that_gives_up_loses_no_change(start: Any, root: Path) 
     async with start() as fake:
         await fake.definition()
         (root / "other.py").write_text("x = 1\n")
-        question = asyncio.create_task(fake.servers.freshen())
+        question = asyncio.create_task(fake.servers.flush_changes())
         await asyncio.sleep(0)
         question.cancel()
         await asyncio.gather(question, return_exceptions=True)
@@ -345,12 +345,12 @@ async def test_questions_in_polling_mode_share_a_look_that_began_after_them(
     async with start() as fake:
         await fake.definition()
         assert fake.servers.watching()["mode"] == "polling"
-        looks = fake.servers._freshness._begun
+        looks = fake.servers._change_notifier._begun
         for number in range(10):
             (root / f"f{number}.py").touch()
             await asyncio.gather(*(fake.definition() for _ in range(10)))
             assert (f"f{number}.py", CREATED) in events(fake, root)
-        assert fake.servers._freshness._begun - looks < 40
+        assert fake.servers._change_notifier._begun - looks < 40
 
 
 async def test_of_too_many_files_it_is_said_that_some_are_not_seen(root: Path) -> None:

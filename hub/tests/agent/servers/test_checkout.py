@@ -10,27 +10,27 @@ from typing import Any
 
 import pytest
 
-from codebuddy_testing.branches import Bulk
+from codebuddy_testing.branch_files import BranchFiles
 
 pytestmark = pytest.mark.anyio
 Running = AbstractAsyncContextManager[Any]
 
 BULKS = {
-    ".ts": Bulk(
+    ".ts": BranchFiles(
         "src/bulk",
         ".ts",
         'import {{ processData }} from "../../utils.ts";\nexport const f{number} = processData;\n',
         "export const f{number} = {number};\n",
         "// moved\n",
     ),
-    ".py": Bulk(
+    ".py": BranchFiles(
         "src/service/bulk",
         ".py",
         "from service.processing import process_data\n\nf{number} = process_data\n",
         "f{number} = {number}\n",
         "# moved\n",
     ),
-    ".rs": Bulk(
+    ".rs": BranchFiles(
         "src/bulk",
         ".rs",
         "pub fn f{number}() {{ let _ = crate::process_data; }}\n",
@@ -51,7 +51,7 @@ def check_out(root: Path, old: dict[str, str], new: dict[str, str]) -> int:
     return len(old.keys() - new.keys()) + len(different)
 
 
-def branches(root: Path, bulk: Bulk) -> Iterator[int]:
+def branches(root: Path, bulk: BranchFiles) -> Iterator[int]:
     """Check out two branches in turn; give the number of files that differed."""
     one, other = bulk.branch(other=False), bulk.branch(other=True)
     check_out(root, {}, one)

@@ -14,7 +14,7 @@ from codebuddy.hub.edits.editor import link_check
 from codebuddy.hub.spokes import Links
 from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, Reason
 from codebuddy.tool import ToolError
-from codebuddy_testing.calling import ToolClient
+from codebuddy_testing.tool_client import ToolClient
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ import pytest
 
 from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.tool import ToolError
-from codebuddy_testing.descriptors import open_below
+from codebuddy_testing.open_files import open_files_below
 
 from .bench import Bench, around_disk, path
 from .scenarios import APPLIED, UNDONE, WRITES, Scenario, plant, several_files
@@ -158,7 +158,7 @@ def test_edits_that_succeed_or_fail_leave_no_descriptor_open(quick_path: Path) -
     bench.close()
     bench.open()
     bench.apply(several_files, preview=True)  # has the projects opened, which stay so
-    opened = open_below(bench.base)
+    opened = open_files_below(bench.base)
     for write in WRITES:
         for number in (2, 5, 9):
             with around_disk(Failing(number, errno.EIO)), suppress(ToolError):
@@ -168,5 +168,5 @@ def test_edits_that_succeed_or_fail_leave_no_descriptor_open(quick_path: Path) -
                 bench.undo(entry.id)
         bench.engine.close()
         bench.engine = EditEngine(bench.workspaces, bench.journal)
-    assert open_below(bench.base) == opened
+    assert open_files_below(bench.base) == opened
     bench.close()

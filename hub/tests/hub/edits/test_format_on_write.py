@@ -13,7 +13,7 @@ from codebuddy.files.text import content_hash
 from codebuddy.hub.edits import editor as formatting
 from codebuddy.schemas.code import FormattedText, Reason
 from codebuddy.tool import ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -65,11 +65,11 @@ async def test_encoding_byte_order_mark_and_line_ends_are_kept(p: Path, client: 
 
 async def test_a_preview_shows_the_formatted_text_and_writes_nothing(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("old\n")
-    before = everything(p)
+    before = snapshot(p)
     answer = await client("write_file", path="p/a", content="x   y\n", preview=True)
     assert "+x y\n" in answer["diff"]
     assert answer["hash"] == content_hash(b"x y\n")
-    assert everything(p) == before
+    assert snapshot(p) == before
 
 
 async def test_a_write_that_formatting_undoes_changes_nothing(p: Path, client: ToolClient) -> None:
@@ -95,7 +95,7 @@ async def test_new_texts_are_formatted_and_moved_or_deleted_files_are_not(p: Pat
             {"path": "p/gone", "delete": True},
         ],
     )
-    assert {str(path): content for path, (_, content) in everything(p.parent).items() if content} == {
+    assert {str(path): content for path, (_, content) in snapshot(p.parent).items() if content} == {
         "p/new": b"n n\n",
         "p/edited": b"! edited it\n",
         "p/there": b"moved  it\n",
@@ -188,7 +188,7 @@ async def test_formatting_all_files_has_a_time_limit_too(
     monkeypatch.setattr(formatting, "ALL_SECONDS", 0.05)
     changes = [{"path": f"p/{number}", "content": "x  y\n"} for number in range(30)]
     answer = await client("apply_workspace_edit", changes=changes)
-    assert len(everything(p)) == 30
+    assert len(snapshot(p)) == 30
     assert "25 more" in answer["formatting"]
 
 
@@ -241,7 +241,7 @@ async def test_cancelling_during_formatting_writes_nothing(p: Path, client: Tool
         tasks.start_soon(lambda: client("write_file", path="p/a", content="x"))
         await reached.wait()
         tasks.cancel_scope.cancel()
-    assert everything(p) == {}
+    assert snapshot(p) == {}
 
 
 async def test_only_a_few_files_are_formatted_at_a_time(p: Path, client: ToolClient) -> None:
@@ -259,4 +259,4 @@ async def test_only_a_few_files_are_formatted_at_a_time(p: Path, client: ToolCli
     changes = [{"path": f"p/{number}", "content": "x  y\n"} for number in range(40)]
     await client("apply_workspace_edit", changes=changes)
     assert 1 < most <= 8
-    assert {content for _, content in everything(p).values()} == {b"x y\n"}
+    assert {content for _, content in snapshot(p).values()} == {b"x y\n"}

@@ -12,7 +12,7 @@ from codebuddy.files.text import content_hash
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code_edits import action_tools
 from codebuddy.tool import ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -76,10 +76,10 @@ async def test_an_incomplete_list_says_so(client: ToolClient, spoke: Spoke) -> N
 
 async def test_an_action_is_one_edit_and_one_undo(client: ToolClient, spoke: Spoke, p: Path) -> None:
     spoke.says = planned()
-    before = everything(p)
+    before = snapshot(p)
     preview = await client("code_actions", **PLACE, apply="abc", preview=True)
     assert "+two" in preview["files"][0]["diff"]
-    assert everything(p) == before
+    assert snapshot(p) == before
     answer = await client("code_actions", **PLACE, apply="abc")
     assert (p / "a").read_text() == "two\n"
     assert (answer["title"], answer["notes"], "actions" in answer) == ("Fix it", ["A note."], False)
@@ -87,7 +87,7 @@ async def test_an_action_is_one_edit_and_one_undo(client: ToolClient, spoke: Spo
     (edit,) = (await client("list_edits"))["edits"]
     assert edit["tool"] == "code_actions"
     await client("undo_edit", edit_id=answer["edit_id"])
-    assert everything(p) == before
+    assert snapshot(p) == before
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ async def test_an_incomplete_plan_changes_nothing(
     client: ToolClient, spoke: Spoke, p: Path, says: Any, code: str
 ) -> None:
     spoke.says = says
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     assert (await client.refused("code_actions", **PLACE, apply="abc")).code == code
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
 
 
 async def test_a_file_that_changed_is_a_conflict(client: ToolClient, spoke: Spoke, p: Path) -> None:

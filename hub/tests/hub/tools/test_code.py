@@ -10,15 +10,15 @@ import pytest
 from codebuddy.hub.tools.code import code_tools
 from codebuddy.schemas.code import DiagnosticsArguments, LocationsResult, PlaceArguments, ReferencesArguments
 from codebuddy.tool import LOCAL, Call, Principal, ToolError, parse_arguments
-from codebuddy_testing.spokes import Spokes
+from codebuddy_testing.fake_spokes import FakeSpokes
 
 pytestmark = pytest.mark.anyio
 
 PLACE: dict[str, Any] = {"line": 1, "column": 1, "end_line": 1, "end_column": 2}
 
 
-async def ask(name: str, answers: dict[str, Any] | Spokes, arguments: Any, call: Call | None = None) -> Any:
-    spokes = answers if isinstance(answers, Spokes) else Spokes(answers)
+async def ask(name: str, answers: dict[str, Any] | FakeSpokes, arguments: Any, call: Call | None = None) -> Any:
+    spokes = answers if isinstance(answers, FakeSpokes) else FakeSpokes(answers)
     tools = {tool.name: tool for tool in code_tools(spokes, frozenset(spokes.answers))}
     given = parse_arguments(tools[name], arguments) if isinstance(arguments, dict) else arguments
     return await tools[name].handler(call or Call(LOCAL), given)
@@ -129,7 +129,7 @@ def pages(project: str, count: int) -> Any:
 
 
 async def test_a_cursor_continues_in_several_projects_and_returns_each_item_once() -> None:
-    spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25), "c": pages("c", 0)})
+    spokes = FakeSpokes({"a": pages("a", 7), "b": pages("b", 25), "c": pages("c", 0)})
     found, cursor, rounds = [], None, 0
     while rounds == 0 or cursor is not None:
         asked = {"query": "x", "limit": 9, **({"cursor": cursor} if cursor else {})}
@@ -143,7 +143,7 @@ async def test_a_cursor_continues_in_several_projects_and_returns_each_item_once
 
 
 async def test_a_projects_own_cursor_continues_only_there() -> None:
-    spokes = Spokes({"a": pages("a", 7), "b": pages("b", 25)})
+    spokes = FakeSpokes({"a": pages("a", 7), "b": pages("b", 25)})
     first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
     own = {part.project: part.cursor for part in first.projects}
     rest = await ask("find_symbols", spokes, {"query": "x", "projects": ["a"], "cursor": own["a"]})
@@ -152,7 +152,7 @@ async def test_a_projects_own_cursor_continues_only_there() -> None:
 
 @pytest.mark.parametrize("more", [{"query": "y"}, {"projects": ["a"]}])
 async def test_a_cursor_of_another_question_or_for_other_projects_is_refused(more: dict[str, Any]) -> None:
-    spokes = Spokes({"a": pages("a", 1), "b": pages("b", 25)})
+    spokes = FakeSpokes({"a": pages("a", 1), "b": pages("b", 25)})
     first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
     with pytest.raises(ToolError) as refused:
         await ask("find_symbols", spokes, {"query": "x", **more, "cursor": first.cursor})
@@ -160,7 +160,7 @@ async def test_a_cursor_of_another_question_or_for_other_projects_is_refused(mor
 
 
 async def test_a_cursor_does_not_lead_into_a_project_that_the_token_does_not_cover() -> None:
-    spokes = Spokes({"a": pages("a", 9), "b": pages("b", 25)})
+    spokes = FakeSpokes({"a": pages("a", 9), "b": pages("b", 25)})
     first = await ask("find_symbols", spokes, {"query": "x", "limit": 4})
     stranger = Call(Principal("other", frozenset({"a"}), frozenset({"read"})))
     with pytest.raises(ToolError):
@@ -169,7 +169,7 @@ async def test_a_cursor_does_not_lead_into_a_project_that_the_token_does_not_cov
 
 async def test_a_name_is_looked_up_in_each_project_and_its_symbols_are_returned() -> None:
     one = {"path": "a/x.py", **SYMBOL, "symbol": "x"}
-    spokes = Spokes(
+    spokes = FakeSpokes(
         {
             "a": {"complete": True, "symbols": [one], "locations": [{"path": "a/x.py", **PLACE}]},
             "b": {"complete": False, "reason": "indexing", "message": "b loads.", "symbols": [], "locations": []},
@@ -186,10 +186,10 @@ async def test_a_name_is_looked_up_in_each_project_and_its_symbols_are_returned(
 
 async def test_an_unknown_name_is_reported_with_the_projects_that_were_searched() -> None:
     nothing = {"complete": True, "symbols": [], "locations": []}
-    found = await ask("find_references", Spokes({"a": nothing, "b": nothing}), {"symbol": "x"})
+    found = await ask("find_references", FakeSpokes({"a": nothing, "b": nothing}), {"symbol": "x"})
     assert found.text() == "no symbol of that name in a, b"
     loading = {"complete": False, "reason": "indexing", "message": "b loads.", "symbols": [], "locations": []}
-    found = await ask("find_references", Spokes({"a": nothing, "b": loading}), {"symbol": "x"})
+    found = await ask("find_references", FakeSpokes({"a": nothing, "b": loading}), {"symbol": "x"})
     assert found.text().splitlines()[:2] == ["no symbol of that name in a", "b: not complete: b loads."]
 
 
@@ -225,7 +225,7 @@ async def test_items_that_would_make_an_answer_too_long_come_with_the_next_pages
 
         return answer
 
-    spokes = Spokes({name: long(name) for name in "abcde"})
+    spokes = FakeSpokes({name: long(name) for name in "abcde"})
     found, cursor, rounds = [], None, 0
     while rounds == 0 or cursor is not None:
         page = await ask("find_symbols", spokes, {"query": "x", **({"cursor": cursor} if cursor else {})})

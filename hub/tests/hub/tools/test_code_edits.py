@@ -13,7 +13,7 @@ from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code_edits import code_edit_tools
 from codebuddy.schemas.code import FormattedText
 from codebuddy.tool import ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -72,16 +72,16 @@ def planned(path: str = "p/a", data: bytes = DATA) -> dict[str, Any]:
 async def test_it_is_one_edit_that_is_undone_byte_for_byte(
     p: Path, client: ToolClient, spoke: Spoke, tool: str, arguments: dict[str, Any]
 ) -> None:
-    before = everything(p)
+    before = snapshot(p)
     preview = await client(tool, **arguments, preview=True)
-    assert (preview["preview"], "edit_id" in preview, everything(p)) == (True, False, before)
+    assert (preview["preview"], "edit_id" in preview, snapshot(p)) == (True, False, before)
     answer = await client(tool, **arguments)
     assert (p / "a").read_bytes() == "\ufeffone 😀\r\nTWO\r\nand\r\nthree".encode()
     assert answer["files"][0]["diff"] == preview["files"][0]["diff"]
     (edit,) = (await client("list_edits"))["edits"]
     assert (edit["tool"], edit["edit_id"]) == (tool, answer["edit_id"])
     await client("undo_edit", edit_id=answer["edit_id"])
-    assert everything(p) == before
+    assert snapshot(p) == before
     project, _, sent = spoke.asked[0]
     assert (project, sent["path"]) == ("p", "p/a")
 
@@ -131,10 +131,10 @@ async def test_an_incomplete_plan_or_one_for_another_project_changes_nothing(
     p: Path, client: ToolClient, spoke: Spoke, says: Any, code: str
 ) -> None:
     spoke.says = says
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     for tool, arguments in CALLS:
         assert (await client.refused(tool, **arguments)).code == code
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
 
 
 async def test_a_preview_has_no_diagnostics(client: ToolClient) -> None:

@@ -19,7 +19,7 @@ import pytest
 from codebuddy.files.text import TextEdit, apply_edits, content_hash
 from codebuddy.hub.edits import disk
 from codebuddy.tool import ALL_SCOPES, Principal, ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -167,7 +167,7 @@ async def test_a_full_disk_leaves_the_old_files_and_nothing_else(p: Path, client
     with file_size_limit(100_000):
         assert (await client.refused("write_file", path="p/a", content=large)).code == "disk_full"
         assert (await client.refused("apply_workspace_edit", changes=changes)).code == "disk_full"
-    assert everything(p) == {"a": ((p / "a").stat().st_mode, b"old")}
+    assert snapshot(p) == {"a": ((p / "a").stat().st_mode, b"old")}
     await client("write_file", path="p/a", content=large)
     assert (p / "a").read_text() == large
 
@@ -375,7 +375,7 @@ async def test_a_file_system_that_can_neither_exchange_nor_promise_a_new_name_st
     await client("write_file", path="p/a", content="A")
     await client("write_file", path="p/a", content="B")
     await client("move_path", source="p/a", target="p/b")
-    assert everything(p) == {"b": ((p / "b").stat().st_mode, b"B")}
+    assert snapshot(p) == {"b": ((p / "b").stat().st_mode, b"B")}
 
 
 # Preview, telling, cancellation
@@ -383,7 +383,7 @@ async def test_a_file_system_that_can_neither_exchange_nor_promise_a_new_name_st
 
 async def test_a_preview_answers_the_same_and_writes_nothing(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("one\n")
-    before = everything(p)
+    before = snapshot(p)
     for name, arguments in [
         ("edit_file", replace("one", "two")),
         ("write_file", {"path": "p/new/b", "content": "b\n", "mode": "0755"}),
@@ -395,13 +395,13 @@ async def test_a_preview_answers_the_same_and_writes_nothing(p: Path, client: To
         shown = await client(name, **arguments, preview=True)
         assert shown.pop("preview")
         assert "edit_id" not in shown
-        assert everything(p) == before
+        assert snapshot(p) == before
         assert "nothing was written" in await client.text(name, **arguments, preview=True)
         if name != "apply_workspace_edit":
             done = await client(name, **arguments)
             await client("undo_edit", edit_id=done.pop("edit_id"))
             assert done == shown
-            assert everything(p) == before
+            assert snapshot(p) == before
     assert client.told != []
     error = await client.refused("edit_file", **replace("one", "2"), preview=True, expected_hash=content_hash(b"x"))
     assert error.code == "conflict"
@@ -505,7 +505,7 @@ async def test_move_path_moves_files_directories_and_links_themselves(p: Path, c
     (p / "d").mkdir()
     (p / "d" / "f").write_text("f")
     (p / "out").symlink_to("../../journal")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     moved = await client("move_path", source="p/d/f", target="p/new/g")
     assert moved["files"] == [
         {
@@ -528,7 +528,7 @@ async def test_move_path_moves_files_directories_and_links_themselves(p: Path, c
     ]
     for edit in (across, link, moved):
         await client("undo_edit", edit_id=edit["edit_id"])
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
 
 
 async def test_move_path_refuses_what_would_be_lost(p: Path, client: ToolClient) -> None:
@@ -559,11 +559,11 @@ async def test_delete_path_deletes_and_undo_restores_everything(p: Path, client:
     (p / "d" / "e" / "run").chmod(0o750)
     (p / "d" / "link").symlink_to("../../secret")
     (p / "d" / "text").write_text("one\n")
-    before = everything(p)
+    before = snapshot(p)
     assert (await client.refused("delete_path", path="p/d")).code == "not_empty"
     assert (await client.refused("delete_path", path="p", recursive=True)).code == "invalid_path"
     assert (await client.refused("delete_path", path="p/d/text", expected_hash="absent")).code == "conflict"
-    assert everything(p) == before
+    assert snapshot(p) == before
     answer = await client("delete_path", path="p/d", recursive=True)
     assert names(p) == []
     assert {file["path"]: file.get("diff") for file in answer["files"]} == {
@@ -574,7 +574,7 @@ async def test_delete_path_deletes_and_undo_restores_everything(p: Path, client:
         "p/d/text": "--- a/p/d/text\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n",
     }
     await client("undo_edit", edit_id=answer["edit_id"])
-    assert everything(p) == before
+    assert snapshot(p) == before
 
 
 async def test_a_directory_with_very_much_in_it_is_counted_and_not_listed(p: Path, client: ToolClient) -> None:
@@ -596,7 +596,7 @@ async def test_a_directory_with_very_much_in_it_is_counted_and_not_listed(p: Pat
 async def test_a_limited_token_reaches_no_other_project_by_any_path_of_a_change(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("a")
     (p.parent / "q" / "b").write_text("b")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     client.principal = Principal("limited", frozenset({"p"}), ALL_SCOPES)
     mine = {"path": "p/a", "content": "changed"}
     for change in [
@@ -609,4 +609,4 @@ async def test_a_limited_token_reaches_no_other_project_by_any_path_of_a_change(
         assert error.code == "unknown_project"
     assert (await client.refused("move_path", source="p/a", target="q/a")).code == "unknown_project"
     assert (await client.refused("move_path", source="q/b", target="p/b")).code == "unknown_project"
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before

@@ -19,7 +19,7 @@ import pytest
 
 from codebuddy.files.confinement import open_without_links, openat2_beneath
 from codebuddy.tool import ALL_SCOPES, Principal, ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -234,10 +234,10 @@ async def test_bad_arguments_are_refused_and_name_the_argument(
 )
 async def test_no_tool_climbs_out_by_dots(p: Path, any_client: ToolClient, path: str) -> None:
     (p / "mine").write_text("mine")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     for name, arguments in calls_through(path):
         assert (await any_client.refused(name, **arguments)).code == "outside_project"
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
 
 
 @pytest.mark.parametrize("project", ["p-evil", "p-", "q", "P", "*", ""])
@@ -280,7 +280,7 @@ def plant(p: Path, link: str) -> None:
 async def test_no_tool_follows_a_link_out_of_the_project(p: Path, any_client: ToolClient, link: str) -> None:
     plant(p, link)
     (p / "mine").write_text("mine")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     through = [*calls_through("p/x/secret"), *calls_through("p/x/new/file")]
     for path, calls in (("p/x", calls_about("p/x")), ("through p/x", through)):
         for name, arguments in calls:
@@ -294,7 +294,7 @@ async def test_no_tool_follows_a_link_out_of_the_project(p: Path, any_client: To
     listed = await any_client("list_directory", path="p", depth=9)
     assert {"path": "p/x", "type": "link"} in listed["entries"]
     assert not any(entry["path"].startswith("p/x/") for entry in listed["entries"])
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
 
 
 def exchange(first: Path, second: Path) -> bool:
@@ -384,7 +384,7 @@ async def test_links_swapped_in_during_the_call_give_nothing_to_any_tool(
     assert os.listdir(p.parent / "p-evil") == ["secret"]
     if calls is calls_about:
         # The others take names away: what they took by mistake stays under another name if its own was taken meanwhile.
-        assert not [path for path in everything(p) if path.endswith(".tmp")]
+        assert not [path for path in snapshot(p) if path.endswith(".tmp")]
 
 
 Make = Callable[[Path], None]

@@ -15,7 +15,7 @@ import pytest
 
 from codebuddy.files.text import content_hash
 from codebuddy.tool import ALL_SCOPES, Principal, ToolError
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -169,7 +169,7 @@ async def test_undo_restores_exactly_and_can_itself_be_undone(p: Path, client: T
     (p / "run.sh").write_bytes(b"\xef\xbb\xbf#!\r\nold\r\n")
     (p / "run.sh").chmod(0o755)
     (p / "gone").write_bytes(b"\0binary")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     answer = await client(
         "apply_workspace_edit",
         changes=[
@@ -179,9 +179,9 @@ async def test_undo_restores_exactly_and_can_itself_be_undone(p: Path, client: T
             {"path": "p/run.sh", "move_to": "r/run.sh"},
         ],
     )
-    after = everything(p.parent)
+    after = snapshot(p.parent)
     undone = await client("undo_edit", edit_id=answer["edit_id"])
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
     assert undone["undoes"] == answer["edit_id"]
     assert {(file["path"], file["action"]) for file in undone["files"]} == {
         ("p/run.sh", "created"),
@@ -190,9 +190,9 @@ async def test_undo_restores_exactly_and_can_itself_be_undone(p: Path, client: T
         ("r/run.sh", "deleted"),
     }
     again = await client("undo_edit", edit_id=undone["edit_id"])
-    assert everything(p.parent) == after
+    assert snapshot(p.parent) == after
     once_more = await client("undo_edit", edit_id=answer["edit_id"])
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
     states = {one["edit_id"]: (one["state"], one.get("undone_by")) for one in (await client("list_edits"))["edits"]}
     assert states == {
         answer["edit_id"]: ("undone", once_more["edit_id"]),
@@ -206,13 +206,13 @@ async def test_undo_says_which_files_changed_since_and_changes_nothing(p: Path, 
     edit = await write(client, "p/a", "p/b", "p/c")
     (p / "a").write_text("mine\n")
     (p / "b").unlink()
-    before = everything(p)
+    before = snapshot(p)
     error = await client.refused("undo_edit", edit_id=edit)
     assert error.code == "conflict"
     for told in ("p/a", "p/b", content_hash(b"x\n"), content_hash(b"mine\n"), "absent"):
         assert told in error.message
     assert "p/c" not in error.message
-    assert everything(p) == before
+    assert snapshot(p) == before
     assert (await client.refused("undo_edit", edit_id=edit, preview=True)).code == "conflict"
 
 
@@ -252,7 +252,7 @@ async def test_the_error_for_an_unknown_edit_says_how_long_edits_are_kept(client
 
 async def test_a_token_can_undo_only_edits_within_its_projects(p: Path, client: ToolClient) -> None:
     both, theirs = await write(client, "p/a", "q/b"), await write(client, "q/c")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     client.principal = limited("p")
     unknown = await client.refused("undo_edit", edit_id=theirs)
     never = await client.refused("undo_edit", edit_id="20200101T000000-0123abcd")
@@ -261,7 +261,7 @@ async def test_a_token_can_undo_only_edits_within_its_projects(p: Path, client: 
     error = await client.refused("undo_edit", edit_id=both)
     assert error.code == "forbidden"
     assert "q" not in re.findall(r"\w+", error.message)
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
     client.principal = limited("p", "q")
     await client("undo_edit", edit_id=both)
     assert not (p / "a").exists()

@@ -18,7 +18,7 @@ from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import LOCAL, Call
 from codebuddy.wire.calls import run_tool
 from codebuddy.wire.jsonrpc import RemoteError
-from codebuddy_testing.calling import ToolClient
+from codebuddy_testing.tool_client import ToolClient
 
 pytestmark = pytest.mark.anyio
 

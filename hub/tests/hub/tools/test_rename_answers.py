@@ -9,7 +9,7 @@ import pytest
 
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.code_edits import RenamedProject, RenameResult, rename_tools
-from codebuddy_testing.calling import ToolClient
+from codebuddy_testing.tool_client import ToolClient
 
 
 def told(*renamed: RenamedProject) -> list[str]:

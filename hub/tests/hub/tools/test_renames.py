@@ -12,7 +12,7 @@ import pytest
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools import code_edits as renames
 from codebuddy.hub.tools.code_edits import rename_tools
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -58,10 +58,10 @@ async def test_a_name_that_is_not_at_the_place_is_not_searched_in_other_projects
         return find_word(root, word, bounds)
 
     monkeypatch.setattr(renames, "find_word", find)
-    before = everything(tmp_path / "fleet")
+    before = snapshot(tmp_path / "fleet")
     refused = await client.refused("rename_symbol", path="p/a", line=1, column=1, new_name="x", projects=["p", "q"])
     assert (refused.code, searched) == ("bad_answer", ["p"])
-    assert everything(tmp_path / "fleet") == before
+    assert snapshot(tmp_path / "fleet") == before
 
 
 async def test_matches_are_computed_outside_the_event_loop(

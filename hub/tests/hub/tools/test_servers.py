@@ -8,7 +8,7 @@ import pytest
 
 from codebuddy.hub.tools.projects import Restarted, RestartInProjects, server_tools
 from codebuddy.tool import LOCAL, Call, Principal, ToolError
-from codebuddy_testing.spokes import Spokes
+from codebuddy_testing.fake_spokes import FakeSpokes
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ def states(*states: tuple[str, str, str | None]) -> dict[str, Any]:
     return {"language_servers": [{"name": name, "state": state, "reason": why} for name, state, why in states]}
 
 
-async def restart(spokes: Spokes, call: Call | None = None, **arguments: Any) -> Restarted:
+async def restart(spokes: FakeSpokes, call: Call | None = None, **arguments: Any) -> Restarted:
     (tool,) = server_tools(spokes, frozenset(spokes.answers))
     answer = await tool.handler(call or Call(LOCAL), RestartInProjects(**arguments))
     assert isinstance(answer, Restarted)
@@ -29,7 +29,7 @@ async def restart(spokes: Spokes, call: Call | None = None, **arguments: Any) ->
 
 async def test_each_project_reports_its_servers_or_an_error() -> None:
     answers = {"project-a": states(("ty", "ready", None)), "project-b": UNKNOWN, "project-c": AWAY}
-    spokes = Spokes(answers)
+    spokes = FakeSpokes(answers)
     answer = await restart(spokes, name="ty")
     assert {arguments["name"] for _, arguments in spokes.asked} == {"ty"}
     assert answer.text().splitlines() == [
@@ -41,17 +41,17 @@ async def test_each_project_reports_its_servers_or_an_error() -> None:
 
 
 async def test_why_a_server_is_not_ready_is_in_the_text() -> None:
-    spokes = Spokes({"project-a": states(("rust-analyzer", "degraded", "no Cargo.toml"))})
+    spokes = FakeSpokes({"project-a": states(("rust-analyzer", "degraded", "no Cargo.toml"))})
     assert (await restart(spokes)).text() == "project-a: rust-analyzer degraded (no Cargo.toml)"
 
 
 async def test_a_name_that_no_project_has_is_refused() -> None:
     with pytest.raises(ToolError, match="it has: pylsp"):
-        await restart(Spokes({"project-a": UNKNOWN, "project-b": UNKNOWN}), name="ty")
+        await restart(FakeSpokes({"project-a": UNKNOWN, "project-b": UNKNOWN}), name="ty")
 
 
 async def test_only_projects_that_the_token_covers_are_restarted() -> None:
-    spokes = Spokes({"project-a": states(), "project-b": states()})
+    spokes = FakeSpokes({"project-a": states(), "project-b": states()})
     call = Call(Principal("x", frozenset({"project-a"}), frozenset({"run"})))
     assert [part.project for part in (await restart(spokes, call)).projects] == ["project-a"]
     with pytest.raises(ToolError) as refused:

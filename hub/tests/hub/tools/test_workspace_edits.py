@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from codebuddy.files.text import content_hash
-from codebuddy_testing.calling import ToolClient, everything
+from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,7 @@ async def test_each_change_applies_to_the_result_of_the_previous_ones(p: Path, c
             {"path": "p/d", "delete": True},
         ],
     )
-    assert everything(p) == {
+    assert snapshot(p) == {
         "a": ((p / "a").stat().st_mode, b"1!\n"),
         "c": ((p / "c").stat().st_mode, b"xy"),
     }
@@ -126,20 +126,20 @@ async def test_when_one_change_cannot_be_made_none_is(
     (p / "binary").write_bytes(b"\0\xff")
     (p / "d").mkdir()
     (p / "d" / "f").write_text("f")
-    before = everything(p.parent)
+    before = snapshot(p.parent)
     first, last = {"path": "q/new/x", "content": "x"}, {"path": "q/y", "content": "y"}
     error = await client.refused("apply_workspace_edit", changes=[first, bad, last])
     assert error.code == code
     if code not in ("invalid_arguments", "unknown_project"):
         assert error.path is not None
-    assert everything(p.parent) == before
+    assert snapshot(p.parent) == before
     assert client.told == []
 
 
 async def test_changes_with_an_ignore_flag_are_skipped(p: Path, client: ToolClient) -> None:
     (p / "a").write_text("a")
     (p / "b").write_text("b")
-    before = everything(p)
+    before = snapshot(p)
     answer = await client(
         "apply_workspace_edit",
         changes=[
@@ -149,7 +149,7 @@ async def test_changes_with_an_ignore_flag_are_skipped(p: Path, client: ToolClie
         ],
     )
     assert answer == {"files": []}
-    assert everything(p) == before
+    assert snapshot(p) == before
     assert await client.text("list_edits") == "no edits"
 
 

@@ -231,7 +231,7 @@ class _Actions:
             try:
                 items = await pull(self.asked, connection, document)
             except NoAnswer:
-                items = connection.published.besides(document)
+                items = connection.published.supplementary(document)
         elif items is None:
             name = self.asked.server.config.name
             self.late[:] = [f"{name} published no diagnostics in time; fixes of them may be missing."]

@@ -107,7 +107,7 @@ async def run_exchange(asked: ServerQuestion, path: Path, exchange: Exchange, lo
         local: whether the file alone is enough for an answer (its symbols, its formatting): one that is not empty is
             then accepted also from a server that is still loading, or is degraded.
     """
-    with asked.server.asking():
+    with asked.server.in_use():
         return await _repeat_until_loaded(asked, path, exchange, local)
 
 
@@ -140,7 +140,7 @@ async def _attempt(asked: ServerQuestion, path: Path, exchange: Exchange, local:
         try:
             gap = await _tell_changes(asked, connection, None if local else path)
             if connection.documents.sync_all():
-                connection.checks.files_changed()
+                connection.flycheck.files_changed()
             document = connection.documents.sync(path)
             lines = connection.documents.texts()
             await wait_until_indexed(connection, partial(request, deadline=asked.deadline))
@@ -150,7 +150,7 @@ async def _attempt(asked: ServerQuestion, path: Path, exchange: Exchange, local:
                 await connection.probe(remaining(asked.deadline))
             return Answer(result, lines, connection.encoding)
         finally:
-            connection.turns.end()
+            connection.read_write_lock.release()
 
     answer = await _or_failure(asked, attempt)
     return answer if gap is None else answer.but("indexing", gap)
@@ -167,7 +167,7 @@ async def ask_of_text(asked: ServerQuestion, path: Path, text: str, exchange: Ex
         async with connection.overlay(path, text, remaining(asked.deadline)) as document:
             return Answer(await exchange(connection, document), {path: document.lines}, connection.encoding)
 
-    with asked.server.asking():
+    with asked.server.in_use():
         try:
             return await _or_failure(asked, attempt)
         except _Replaced:
@@ -187,12 +187,12 @@ async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awa
     try:
         return await attempt(connection)
     except SessionClosed as closed:
-        why = await server.farewell(connection, closed)
+        why = await server.closing_reason(connection, closed)
         if why is None:
             raise _Replaced from None
         return Answer.lacking("server_crashed", f"The language server went away: {why}.")
     except RequestTimedOut as error:
-        outcome = await server.suspect()
+        outcome = await server.check_after_timeout()
         return Answer.lacking("timed_out", f"The language server gave {error}: {outcome}.")
     except ServerError as error:
         if error.code == METHOD_NOT_FOUND:  # announced or not
@@ -209,23 +209,23 @@ async def _tell_changes(asked: ServerQuestion, connection: Connection, path: Pat
     """
     try:
         async with asyncio.timeout_at(asked.deadline):
-            gap = await asked.server.freshen()
-            if connection.showing.outdated and asked.server.connection is connection:
+            gap = await asked.server.flush_changes()
+            if connection.refresher.outdated and asked.server.connection is connection:
                 asked.server.renew()
             if asked.server.connection is not connection:
                 raise _Replaced
-            return await connection.showing.catch_up(path) or gap
+            return await connection.refresher.catch_up(path) or gap
     except TimeoutError:
         raise RequestTimedOut("no look at the changed files in time") from None
 
 
 async def _take_turn(connection: Connection, deadline: float) -> None:
     """Wait while the server sees a text that is not on the disk: nothing else can be asked then."""
-    if connection.turns.begin():
+    if connection.read_write_lock.try_acquire():
         return
     try:
         async with asyncio.timeout_at(deadline):
-            await connection.turns.join()
+            await connection.read_write_lock.acquire()
     except TimeoutError:
         raise RequestTimedOut("no turn in time: a file is being formatted") from None
 
@@ -247,9 +247,9 @@ async def wait_until_indexed(connection: Connection, request: Request) -> None:
         uri, version = sent[path]
         with contextlib.suppress(ServerError):
             await request(connection, _SYMBOLS, {"textDocument": {"uri": uri}})
-        connection.read[path] = version
+        connection.read_versions[path] = version
 
-    unread = [path for path, (_, version) in sent.items() if connection.read.get(path) != version]
+    unread = [path for path, (_, version) in sent.items() if connection.read_versions.get(path) != version]
     failures: list[BaseException] = []
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -259,8 +259,8 @@ async def wait_until_indexed(connection: Connection, request: Request) -> None:
         failures += failed.exceptions
     if failures:
         raise failures[0]
-    for path in set(connection.read) - set(sent):
-        del connection.read[path]
+    for path in set(connection.read_versions) - set(sent):
+        del connection.read_versions[path]
 
 
 async def request(connection: Connection, method: str, params: dict[str, Any], deadline: float) -> Any:
@@ -331,7 +331,7 @@ class Question:
         lacking, missing = [], list[LanguageServer]()
         for server in serving:
             if server.connection is None:
-                with server.asking():
+                with server.in_use():
                     await server.readiness.wait(share_of(self.deadline), self.report, local=True)
             connection = server.connection
             if connection is None:

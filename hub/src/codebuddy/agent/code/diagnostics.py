@@ -90,7 +90,7 @@ async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
 
     async def exchange(connection: Connection, document: Document) -> Any:
         lacks.clear()
-        checks = connection.checks
+        flycheck = connection.flycheck
         items: list[Any] | None = None
         await _save(asked, connection, document)
         if passes_on(connection):
@@ -100,7 +100,7 @@ async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
             items = await aside(connection, document, published)
         if connection.pulls_diagnostics:
             # First the compiler run, then the request: what the run found is published at the latest before its answer.
-            if checks.used and not await aside(connection, document, checks.wait(share_of(asked.deadline))):
+            if flycheck.used and not await aside(connection, document, flycheck.wait(share_of(asked.deadline))):
                 lacks.append(("timed_out", "The compiler run of the language server has not ended in time."))
             items = await pull(asked, connection, document)
         elif items is None:
@@ -142,12 +142,12 @@ async def published_for(
 
 async def _save(asked: ServerQuestion, connection: Connection, document: Document) -> None:
     """Have a server that wants to know of saved files make a compiler run, if files changed since the last one."""
-    checks = connection.checks
+    flycheck = connection.flycheck
     if not connection.wants_saves or asked.server.readiness.state != "ready":
         return
-    if checks.used and checks.stale:
-        await aside(connection, document, checks.begun(share_of(asked.deadline)))
-    if checks.take_stale():
+    if flycheck.used and flycheck.stale:
+        await aside(connection, document, flycheck.begun(share_of(asked.deadline)))
+    if flycheck.take_stale():
         connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
 
 
@@ -156,7 +156,7 @@ async def pull(asked: ServerQuestion, connection: Connection, document: Document
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
     items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
-    return [*items, *connection.published.besides(document)]
+    return [*items, *connection.published.supplementary(document)]
 
 
 async def aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
@@ -167,7 +167,7 @@ async def aside(connection: Connection, document: Document, waiting: Awaitable[T
         StaleText: the document has another text now.
     """
     since = document.since
-    async with connection.turns.aside():
+    async with connection.read_write_lock.released():
         result = await waiting
     connection.session.require_open()
     if document.since != since:
@@ -269,7 +269,7 @@ class _Checker:
         )
 
     async def _is_ready(self, server: LanguageServer, deadline: float) -> bool:
-        with server.asking():
+        with server.in_use():
             ready = await server.readiness.wait(deadline, self._report)
         return ready or server.readiness.state == "degraded"
 

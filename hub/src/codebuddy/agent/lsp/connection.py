@@ -46,29 +46,29 @@ class ReadWriteLock:
         self._waiting_writers = 0
         self._condition = Condition()
 
-    def begin(self) -> bool:
+    def try_acquire(self) -> bool:
         """Acquire the lock for reading unless a writer has it or waits for it; say whether that succeeded."""
         if self._writing or self._waiting_writers:
             return False
         self._readers += 1
         return True
 
-    async def join(self) -> None:
-        await self._condition.wait_for(self.begin)
+    async def acquire(self) -> None:
+        await self._condition.wait_for(self.try_acquire)
 
-    def end(self) -> None:
+    def release(self) -> None:
         self._readers -= 1
         self._condition.notify_all()
 
     @asynccontextmanager
-    async def aside(self) -> AsyncIterator[None]:
-        """Release the lock for a wait that may be long, between `begin` and `end`; then acquire it again."""
-        self.end()
+    async def released(self) -> AsyncIterator[None]:
+        """Release the lock for a wait that may be long, between `try_acquire` and `release`; then acquire it again."""
+        self.release()
         try:
             yield
-            await self.join()
+            await self.acquire()
         except BaseException:
-            self._readers += 1  # without waiting: the reader only calls `end` now
+            self._readers += 1  # without waiting: the reader only calls `release` now
             raise
 
     @asynccontextmanager
@@ -130,7 +130,7 @@ class Published:
         entry = self._entries.get(document.path)
         return entry.items if entry is not None and document.has_text_of(entry.version) else None
 
-    def besides(self, document: Document) -> list[Any]:
+    def supplementary(self, document: Document) -> list[Any]:
         """Give what a server with pull diagnostics publishes in addition, e.g. from a compiler run."""
         entry = self._entries.get(document.path)
         if entry is None or (entry.has_version and not document.has_text_of(entry.version)):
@@ -264,13 +264,13 @@ class Connection:
         self.session = Session(reader, writer, self._on_request, self._on_notification)
         self.documents = Documents(tree, config.language_of, self.session.notify)
         self._search_barrier = SearchBarrier(config.name, readiness.matches_log, tree, self.session, self.documents)
-        self.showing = Refresher(config.refresh, self.documents, self.session, self._search_barrier)
+        self.refresher = Refresher(config.refresh, self.documents, self.session, self._search_barrier)
         self.published = Published()
         #: Requests hold it for reading; an overlay, which no request may see, for writing.
-        self.turns = ReadWriteLock()
-        self.checks = Flycheck(config)
+        self.read_write_lock = ReadWriteLock()
+        self.flycheck = Flycheck(config)
         #: The version of each document up to which the server is known to have read it.
-        self.read: dict[Path, int] = {}
+        self.read_versions: dict[Path, int] = {}
         self.encoding: Encoding = "utf-16"
         self.capabilities = Capabilities({})
         self._commands = asyncio.Lock()
@@ -290,7 +290,7 @@ class Connection:
         finally:
             self.readiness.lost()
             self.published.close()
-            self.checks.close()
+            self.flycheck.close()
             self._search_barrier.close()
 
     async def initialize(self, seconds: float) -> None:
@@ -327,8 +327,8 @@ class Connection:
         """
         self.documents.tell_changed([(uri_of(path), kind) for path, kind in changes.items()])
         self.documents.sync_all()
-        self.checks.files_changed()
-        self.showing.note(changes)
+        self.flycheck.files_changed()
+        self.refresher.note(changes)
 
     @asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
@@ -344,7 +344,7 @@ class Connection:
         async with contextlib.AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(seconds):
-                    await stack.enter_async_context(self.turns.write())
+                    await stack.enter_async_context(self.read_write_lock.write())
             except TimeoutError:
                 raise RequestTimedOut(f"no end of the earlier requests within {seconds:.1f} s") from None
             self.session.require_open()
@@ -398,7 +398,7 @@ class Connection:
             token, value = params.get("token"), params.get("value")
             if isinstance(token, (str, int)) and isinstance(value, dict):
                 self.readiness.progressed(token, value)
-                self.checks.progressed(token, value)
+                self.flycheck.progressed(token, value)
         elif method == "experimental/serverStatus":
             self.readiness.server_status(params)
         elif method in ("window/logMessage", "window/showMessage"):
@@ -420,6 +420,6 @@ class Connection:
         document = self.documents.overlaid_by(path, version)
         if document is None:
             self.published.take(path, version, items, has_version)
-        elif self.checks.used:
+        elif self.flycheck.used:
             # A compiler reads the file on disk, whatever version the server has of it.
             self.published.take(path, document.since, items, has_version)

@@ -29,7 +29,7 @@ _EXIT_SECONDS: Final = 1.0  # between a session's end and its process's, or the 
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long things may take, in seconds; tests use shorter times."""
 
     initialize: float = 60.0
@@ -52,7 +52,7 @@ class IdleTimer:
         self._last = 0.0
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def in_use(self) -> Iterator[None]:
         """Count a request while it is in progress."""
         self._requests += 1
         self._condition.notify_all()
@@ -142,13 +142,13 @@ class LanguageServer:
     """A declared server, with its present process if there is one."""
 
     def __init__(
-        self, config: ServerConfig, tree: Tree, freshen: Callable[[], Awaitable[str | None]], timeouts: Patience
+        self, config: ServerConfig, tree: Tree, flush_changes: Callable[[], Awaitable[str | None]], timeouts: Timeouts
     ) -> None:
         self.config = config
         self.tree = tree
         self.readiness = Readiness(config.name, config.ready, timeouts.grace, config.load_seconds, config.ready_log)
         #: Announces all changes on disk so far to every server; gives the reason if some may be missing.
-        self.freshen = freshen
+        self.flush_changes = flush_changes
         self._timeouts = timeouts
         self._connection: Connection | None = None
         self._hang_detector: HangDetector | None = None
@@ -185,22 +185,22 @@ class LanguageServer:
                 pause = asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
                 await first_of(pause, self._wait_replaced())
 
-    def asking(self) -> AbstractContextManager[None]:
+    def in_use(self) -> AbstractContextManager[None]:
         """Send requests within this: a stopped server is started, and an idle one is not stopped meanwhile."""
-        return self._idle_timer.asking()
+        return self._idle_timer.in_use()
 
-    async def suspect(self) -> str:
+    async def check_after_timeout(self) -> str:
         """Say what became of a request that timed out. The server is restarted if it does not answer at all."""
         return await self._hang_detector.check() if self._hang_detector is not None else "the server is gone"
 
-    async def farewell(self, connection: Connection, closed: SessionClosed) -> str | None:
+    async def closing_reason(self, connection: Connection, closed: SessionClosed) -> str | None:
         """Say why a session was closed; None if the process is only being renewed, so that the next one can be asked.
 
         A process that lives on without its session is restarted.
         """
         await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
         if not connection.end.done():
-            await self.suspect()
+            await self.check_after_timeout()
             await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
         reason = connection.end.result() if connection.end.done() else str(closed)
         return None if reason == _RENEWAL.reason else reason

@@ -11,7 +11,7 @@ from typing import Final
 
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.readiness import Report, ServerState
-from codebuddy.agent.lsp.server import LanguageServer, Patience
+from codebuddy.agent.lsp.server import LanguageServer, Timeouts
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
 from codebuddy.process_tree import kill_orphans
@@ -94,12 +94,12 @@ class LanguageServers:
     Of the servers that serve a file and a feature, the first one is asked.
     """
 
-    def __init__(self, project: str, root: Path, configs: list[ServerConfig], timeouts: Patience | None = None) -> None:
+    def __init__(self, project: str, root: Path, configs: list[ServerConfig], timeouts: Timeouts | None = None) -> None:
         self.tree = Tree(project, root)
-        timeouts = timeouts or Patience()
-        self._servers = [LanguageServer(config, self.tree, self.freshen, timeouts) for config in configs]
+        timeouts = timeouts or Timeouts()
+        self._servers = [LanguageServer(config, self.tree, self.flush_changes, timeouts) for config in configs]
         self._watcher = Watcher(self.tree)
-        self._freshness = ChangeNotifier(self._watcher, self._servers)
+        self._change_notifier = ChangeNotifier(self._watcher, self._servers)
 
     async def run(self) -> None:
         """Run the servers and the watcher until cancelled; before, end servers that earlier agents left behind."""
@@ -108,7 +108,7 @@ class LanguageServers:
         await asyncio.to_thread(kill_orphans)
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._watcher.run(self.freshen), name="file watch")
+                group.create_task(self._watcher.run(self.flush_changes), name="file watch")
                 # The watcher first: otherwise changes between a server's start and the first scan would be lost.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_LONGEST_FIRST_SCAN):
@@ -116,7 +116,7 @@ class LanguageServers:
                 for server in self._servers:
                     group.create_task(server.run(), name=f"language server {server.config.name}")
         finally:
-            await self._freshness.close()
+            await self._change_notifier.close()
 
     async def restart(self, name: str | None, deadline: float, report: Report) -> list[ServerState]:
         """Restart one server, or all if there is no name; give their states once they have loaded, or at the deadline.
@@ -170,9 +170,9 @@ class LanguageServers:
         shown = [f"{server.config.name} ({', '.join(server.config.languages)})" for server in self._servers]
         return ", ".join(shown) or "nothing"
 
-    async def freshen(self) -> str | None:
+    async def flush_changes(self) -> str | None:
         """Announce all changes on disk before this call to every server; give the reason if some may be missing."""
-        return await self._freshness.flush()
+        return await self._change_notifier.flush()
 
     async def files_changed(self, paths: Iterable[Path]) -> int:
         """Announce files that were written, created or deleted to every server; give the number of servers.
@@ -180,7 +180,7 @@ class LanguageServers:
         If they are few, each server opens those that it serves, so that the next answer is for their new text.
         """
         changed = list(dict.fromkeys(paths))
-        await self.freshen()
+        await self.flush_changes()
         events = self._events(changed)
         existing = [path for path in changed if events.get(path) != DELETED]
         for server in self._servers:

@@ -366,12 +366,12 @@ class Watcher:
         self.begun.set()
         return Differences()
 
-    async def run(self, freshen: Callable[[], Awaitable[object]]) -> None:
-        """Call ``freshen``, which fetches the changes and passes them on, whenever there are some, until cancelled."""
+    async def run(self, flush_changes: Callable[[], Awaitable[object]]) -> None:
+        """Until cancelled, call ``flush_changes``, which fetches changes and passes them on, whenever there are some."""
         try:
             while True:
                 self._something.clear()
-                await freshen()
+                await flush_changes()
                 try:
                     async with asyncio.timeout(None if self.mode == "inotify" else self._poll_seconds):
                         await self._something.wait()

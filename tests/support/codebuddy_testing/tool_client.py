@@ -101,7 +101,7 @@ class ToolClient:
         self.engine.close()
 
 
-def everything(directory: Path) -> dict[str, tuple[int, bytes | str]]:
+def snapshot(directory: Path) -> dict[str, tuple[int, bytes | str]]:
     """Return all that is below a directory: path → mode, and content or link target."""
     return {
         str(path.relative_to(directory)): (path.lstat().st_mode, _content(path))

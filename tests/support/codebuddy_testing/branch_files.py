@@ -18,7 +18,7 @@ BROKEN = 1
 
 
 @dataclass(frozen=True)
-class Bulk:
+class BranchFiles:
     """Many files of one language. In each template, ``{number}`` is the file's number and ``{place}`` its directory.
 
     Args:
@@ -85,6 +85,6 @@ class Bulk:
         return modules
 
 
-def differing(old: dict[str, str], new: dict[str, str]) -> int:
+def count_differing(old: dict[str, str], new: dict[str, str]) -> int:
     """Count the files that differ between two branches."""
     return sum(old.get(path) != new.get(path) for path in old.keys() | new.keys())

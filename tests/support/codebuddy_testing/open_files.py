@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def open_below(base: Path) -> Counter[str]:
+def open_files_below(base: Path) -> Counter[str]:
     """Count what this process has open in a directory and below, by path."""
     found: Counter[str] = Counter()
     for descriptor in os.listdir("/proc/self/fd"):

@@ -8,7 +8,7 @@ from codebuddy.hub.spokes import Links
 from codebuddy.tool import ToolError
 
 
-class Spokes(Links):
+class FakeSpokes(Links):
     """Links to fake spokes.
 
     Args:
