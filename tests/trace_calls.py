@@ -91,7 +91,7 @@ async def trace(package: Package, directory: Path) -> dict[str, set[str]]:
         token = directory / "token"
         token.write_text(_token(package))
         url = f"ws://127.0.0.1:{port}{package.get('LINK_PATH')}"
-        tasks.start_soon(package.get("maintain_link"), url, token, agent.server, "p", agent.on_link)
+        tasks.start_soon(package.get("maintain_link", "dial_for_ever"), url, token, agent.server, "p", agent.on_link)
         while hub.links.get("p") is None:
             await anyio.sleep(0.02)
         found = await _calls(package, hub)
@@ -123,8 +123,9 @@ async def _calls(package: Package, hub: Any) -> dict[str, set[str]]:
         "find_references": {"path": "p/main.py", "line": 2, "column": 1},
     }
     found = {}
-    for name, arguments in calls.items():
+    for name, arguments in reversed(calls.items()):  # the question first: it starts the language server
         await ask("tools/call", name=name, arguments=arguments)
+    for name, arguments in calls.items():
         package.files, package.recording = set(), True
         changed = {"content": "one = 2\n"} if name == "write_file" else {}
         answer = await ask("tools/call", name=name, arguments={**arguments, **changed})

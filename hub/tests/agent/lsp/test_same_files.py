@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.asking import look_for_word
+from codebuddy.agent.code.asking import files_with_word
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.confinement import ProjectRoot
 from codebuddy.files.search import Position, Query, compile_glob, compile_search, find_files, search_text
@@ -121,5 +121,5 @@ async def test_a_name_that_only_ignored_code_declares_is_found(root: Path, start
 async def test_a_word_is_found_in_every_encoding(root: Path) -> None:
     (root / "utf16.py").write_text(f"{WORD}\n", "utf-16")
     (root / "a/latin.py").write_bytes(b"# caf\xe9\n" + WORD.encode())
-    found = [path.name async for some in look_for_word(Tree("p", root), WORD, lambda _: True) for path in some.found]
+    found = [path.name async for some in files_with_word(Tree("p", root), WORD, lambda _: True) for path in some.found]
     assert {"utf16.py", "latin.py"} <= set(found)

@@ -367,7 +367,7 @@ class Watcher:
         return Differences()
 
     async def run(self, flush_changes: Callable[[], Awaitable[object]]) -> None:
-        """Until cancelled, call ``flush_changes``, which fetches changes and passes them on, whenever there are some."""
+        """Until cancelled, call ``flush_changes``, which fetches changes and passes them on, when there are some."""
         try:
             while True:
                 self._something.clear()
