@@ -14,16 +14,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
-from websockets.typing import Subprotocol
 
 from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
-from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL, Channel, ConnectionLost, RemoteError, RpcConnection
-from codebuddy.wire.link import initialize
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, Channel, ConnectionLost, RemoteError, RpcConnection
+from codebuddy.wire.link import initialize, open_channel
 from codebuddy.wire.stdio import LineChannel
-from codebuddy.wire.websocket_client import ClientChannel
 
 
 async def call(tool: str, raw_arguments: str) -> int:
@@ -74,16 +71,8 @@ async def _channel() -> AsyncIterator[Channel]:
         finally:
             writer.close()
         return
-    token = (SECRETS / "token").read_text().strip()
-    async with connect(
-        os.environ["CODEBUDDY_URL"],
-        additional_headers={"Authorization": f"Bearer {token}"},
-        subprotocols=[Subprotocol(SUBPROTOCOL)],
-        max_size=MAX_MESSAGE_BYTES,
-        compression=None,
-        proxy=None,
-    ) as connection:
-        yield ClientChannel(connection)
+    async with open_channel(os.environ["CODEBUDDY_URL"], SECRETS / "token") as channel:
+        yield channel
 
 
 def _cannot(reason: str) -> int:

@@ -26,8 +26,7 @@ from codebuddy.agent.code.navigation import (
 )
 from codebuddy.agent.code.rename import plan_rename
 from codebuddy.agent.lsp.config import read_server_configs
-from codebuddy.agent.lsp.server import LanguageServer, Timeouts
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers, Timeouts
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.schemas.code import (
     CallHierarchyArguments,

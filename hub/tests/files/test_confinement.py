@@ -23,7 +23,7 @@ from codebuddy.files.confinement import (
     openat2_works,
 )
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.walking import read_bytes
+from codebuddy.files.text import read_bytes
 from codebuddy.tool import ToolError
 from codebuddy_testing.open_files import open_files_below
 

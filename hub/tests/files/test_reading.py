@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from codebuddy.files.confinement import ProjectRoot
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.walking import read_bytes, read_excerpt
+from codebuddy.files.text import read_bytes, read_excerpt
 from codebuddy.tool import ToolError
 
 PATH = WorkspacePath("p", ("f",))

@@ -10,7 +10,7 @@ import pytest
 
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.walking import read_bytes
+from codebuddy.files.text import read_bytes
 from codebuddy.tool import ToolError
 
 FILE = WorkspacePath("p", ("f",))

@@ -15,13 +15,12 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from codebuddy.agent.app import maintain_link, reconnect_delays
 from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
 from codebuddy.hub.spokes import Links, ask_each
+from codebuddy.hub.websocket import link_app
 from codebuddy.tool import ToolError
-from codebuddy.wire.link import LINK_PATH, LinkServer
+from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link, reconnect_delays
 from codebuddy.wire.mcp_server import build_server
 from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
 

@@ -7,17 +7,13 @@ import contextlib
 import gc
 import logging
 import os
-import random
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
-from websockets.typing import Subprotocol
 
 from codebuddy.agent.code_tools import code_tools, reporter
 from codebuddy.agent.lsp.config import read_server_configs
@@ -32,18 +28,12 @@ from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
 from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool
-from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, SUBPROTOCOL
-from codebuddy.wire.link import LINK_PATH, LinkServer
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel
-from codebuddy.wire.websocket_client import ClientChannel
 
 WORKSPACE = Path("/workspace")
-OnState = Callable[[str, str | None], None]
-"""Called with ``connected`` or ``disconnected``, and the reason."""
 
-_FIRST_DELAY_SECONDS: Final = 0.5
-_LONGEST_DELAY_SECONDS: Final = 15.0
-_PING_SECONDS: Final = 20.0
 _SWEEP_SECONDS: Final = 1.5
 
 log = logging.getLogger(__name__)
@@ -85,62 +75,6 @@ async def serve_local_socket(server: LinkServer, project: str, path: Path) -> No
 def _clear_path(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-
-
-def reconnect_delays(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
-    """Give the delays between attempts to connect, in seconds.
-
-    They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
-    restarted hub at the same instant.
-    """
-    longest = _FIRST_DELAY_SECONDS
-    while True:
-        yield uniform(longest / 2, longest)
-        longest = min(2 * longest, _LONGEST_DELAY_SECONDS)
-
-
-def _read_token(path: Path) -> str:
-    return path.read_text().strip()
-
-
-async def maintain_link(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
-    """Keep a link to the hub: connect, serve until it ends, wait, connect again. Returns only when cancelled.
-
-    The token is read each time, because its file is renewed while the agent runs.
-    """
-    hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
-    delays = reconnect_delays()
-    while True:
-        try:
-            async with connect(
-                url,
-                additional_headers={"Authorization": f"Bearer {_read_token(token_path)}"},
-                subprotocols=[Subprotocol(SUBPROTOCOL)],
-                max_size=MAX_MESSAGE_BYTES,
-                compression=None,
-                ping_interval=_PING_SECONDS,
-                proxy=None,
-                open_timeout=10,
-                close_timeout=2,
-            ) as connection:
-                log.info("link to %s: connected", url)
-                on_state("connected", None)
-                delays = reconnect_delays()
-                await server.serve(ClientChannel(connection), hub)
-                why = connection.close_reason or "the hub closed the connection"
-        except InvalidStatus as error:
-            body = error.response.body or b""
-            why = f"the hub refused it with {error.response.status_code}: {body.decode('utf-8', 'replace')[:300]}"
-        except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-            why = f"{type(error).__name__}: {error}"
-        except Exception as error:
-            # Whatever the hub sends, the agent goes on: everything that runs here would end with it.
-            log.exception("link to %s: it failed", url)
-            why = f"{type(error).__name__}: {error}"
-        on_state("disconnected", why)
-        delay = next(delays)
-        log.info("link to %s: %s; trying again in %.1f s", url, why, delay)
-        await anyio.sleep(delay)
 
 
 class OrphanReaper:

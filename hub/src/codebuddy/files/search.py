@@ -16,8 +16,8 @@ import re2
 
 from codebuddy.files.confinement import ProjectRoot, about
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import LINE_BREAK, content_hash, decode
-from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, StopReason, Walk
+from codebuddy.files.text import LINE_BREAK, MAX_FILE_BYTES, content_hash, decode
+from codebuddy.files.walking import Bounds, Entry, StopReason, Walk
 from codebuddy.tool import ToolError
 
 # Where its automaton does not fit in memory, RE2 may step through its whole program for every byte, at some 60 million

@@ -1,4 +1,4 @@
-"""Decoding, editing and comparing text: encodings, byte order marks, line endings, edits, diffs. Pure; opens nothing.
+"""Reading, decoding, editing and comparing text: encodings, byte order marks, line endings, edits, diffs.
 
 A client sees the real line endings and never the byte order mark, so writing back what was read gives the same bytes.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import hashlib
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise, takewhile
 from typing import Literal, Protocol
 
+from codebuddy.files.confinement import ProjectRoot, about
+from codebuddy.files.paths import WorkspacePath
 from codebuddy.tool import ToolError
 
 Encoding = Literal["utf-8", "utf-8-bom", "utf-16-le", "utf-16-be"]
@@ -406,3 +409,118 @@ def _cut(diff: str, max_bytes: int) -> str:
     kept = diff.encode()[:max_bytes].decode("utf-8", "ignore")
     kept = kept[: kept.rfind("\n") + 1]
     return f"{kept}... diff cut after {kept.count(chr(10))} of {diff.count(chr(10))} lines\n"
+
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A whole file or a range of its lines.
+
+    Args:
+        content: the text with its real line endings, without byte order mark.
+        hash: of the whole file's raw bytes.
+        start_line: first line given, 1-based.
+        end_line: last line given, inclusive; start_line - 1 when there is none.
+        total_lines: of the whole file; a final line break does not begin another line.
+        truncated: the answer ends before what was asked for; continue at end_line + 1.
+    """
+
+    content: str
+    hash: str
+    start_line: int
+    end_line: int
+    total_lines: int
+    truncated: bool
+    encoding: Encoding
+    line_ending: LineEnding
+
+
+def read_limited(fd: int, limit: int) -> bytes:
+    """Read an open file whole, whatever its size claims to be.
+
+    Raises:
+        ToolError: ``too_large``: it has more than ``limit`` bytes.
+    """
+    size = os.fstat(fd).st_size
+    chunks = [os.read(fd, size + 1)] if size <= limit else []
+    got = sum(map(len, chunks))
+    if chunks and got == size:
+        return chunks[0]  # nearly always: one read is enough
+    while size <= limit and got <= limit:
+        chunk = os.read(fd, min(_CHUNK, limit + 1 - got))
+        if not chunk:
+            return b"".join(chunks)
+        chunks.append(chunk)
+        got += len(chunk)
+    raise ToolError(
+        "too_large",
+        f"The file has {max(size, got)} bytes and the limit is {limit}; look into it with run_command (head, sed).",
+    )
+
+
+def read_bytes(root: ProjectRoot, path: WorkspacePath, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a regular file whole.
+
+    Raises:
+        ToolError: ``too_large``, and as `ProjectRoot.file`.
+    """
+    with root.file(path) as fd, about(path):
+        return read_limited(fd, limit)
+
+
+def read_excerpt(
+    root: ProjectRoot,
+    path: WorkspacePath,
+    start_line: int | None = None,
+    end_line: int | None = None,
+    *,
+    limit: int = MAX_FILE_BYTES,
+    answer_bytes: int = 256 * 1024,
+) -> Excerpt:
+    """Read a text file, or a range of its lines (1-based, inclusive; the end may lie beyond the last line).
+
+    Raises:
+        ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
+            `ProjectRoot.file`.
+    """
+    data = read_bytes(root, path, limit)
+    with about(path):
+        text = decode(data)
+        lines = split_lines(text.content)
+        first, last = _range(start_line, end_line, len(lines))
+    chosen = lines[first - 1 : last]
+    kept = _fitting(chosen, answer_bytes)
+    return Excerpt(
+        content="".join(kept),
+        hash=content_hash(data),
+        start_line=first,
+        end_line=first + len(kept) - 1,
+        total_lines=len(lines),
+        truncated=len(kept) < len(chosen) or kept != chosen,
+        encoding=text.encoding,
+        line_ending=text.line_ending,
+    )
+
+
+def _range(start: int | None, end: int | None, total: int) -> tuple[int, int]:
+    first, last = start or 1, total if end is None else min(end, total)
+    if first > max(total, 1):
+        raise ToolError("invalid_range", f"The file has {total} lines; start_line {first} is after its end.")
+    if end is not None and end < first:
+        raise ToolError("invalid_range", f"end_line {end} is before start_line {first}.")
+    return first, last
+
+
+def _fitting(lines: list[str], room: int) -> list[str]:
+    """Keep whole lines up to ``room`` bytes, or the beginning of a first line that alone is longer."""
+    kept: list[str] = []
+    for line in lines:
+        size = len(line) if line.isascii() else len(line.encode())
+        if size > room:
+            return kept or [line.encode()[:room].decode("utf-8", "ignore")]
+        kept.append(line)
+        room -= size
+    return kept

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import jwt
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from codebuddy.tool import ALL_SCOPES, Principal
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 
 CLIENT_AUDIENCE = "codebuddy:client"
 LINK_AUDIENCE = "codebuddy:link"
@@ -112,3 +119,56 @@ class AccessPolicy:
         if scheme.lower() != "bearer" or not token.strip():
             raise AccessDenied(401, "Send a token: Authorization: Bearer <token>; make one with: make token.")
         return self._verifier.verify(token.strip(), self._audience)
+
+
+class AccessGuard:
+    """ASGI middleware that checks Host, Origin and token before any request or upgrade reaches the application.
+
+    Args:
+        app: the application; it finds the principal in the scope.
+        policy: decides.
+        open_paths: paths that may be requested without a token; the principal is None then.
+        check: raises AccessDenied for a principal that must not use this listener.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        policy: AccessPolicy,
+        open_paths: frozenset[str] = frozenset(),
+        check: Callable[[Scope, Principal], None] = lambda _scope, _principal: None,
+    ) -> None:
+        self._app = app
+        self._policy = policy
+        self._open_paths = open_paths
+        self._check = check
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            try:
+                self._admit(scope)
+            except AccessDenied as denied:
+                headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
+                response = JSONResponse({"error": denied.message}, denied.status, headers)
+                if scope["type"] == "websocket":
+                    # ASGI's denial response extension: an HTTP answer in place of the upgrade
+                    await WebSocket(scope, receive, send).send_denial_response(response)
+                else:
+                    await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        self._policy.check_source(headers)
+        if scope["path"] in self._open_paths and "authorization" not in headers:
+            scope[PRINCIPAL_KEY] = None
+            return
+        principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
+        self._check(scope, principal)
+        # The SDK binds an HTTP session to the user that opened it.
+        scope["user"] = AuthenticatedUser(
+            AccessToken(
+                token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes)
+            )
+        )

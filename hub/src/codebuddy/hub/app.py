@@ -21,7 +21,6 @@ from codebuddy.hub.edits.editor import Editor, WriteFormatter, link_check, link_
 from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
-from codebuddy.hub.endpoint import link_app
 from codebuddy.hub.health import FleetHealth
 from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, http_sessions, make_listener
 from codebuddy.hub.spokes import Links
@@ -31,6 +30,7 @@ from codebuddy.hub.tools.edits import edit_tools
 from codebuddy.hub.tools.files import file_tools
 from codebuddy.hub.tools.projects import project_tools, server_tools
 from codebuddy.hub.tools.runs import job_tools, run_tools
+from codebuddy.hub.websocket import link_app
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.tool import LOCAL, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES

@@ -1,4 +1,4 @@
-"""The hub's HTTP listeners: connection limits, the access guard, and the application for clients."""
+"""The hub's HTTP listeners, their connection limits, and the application for clients."""
 
 from __future__ import annotations
 
@@ -11,19 +11,16 @@ from typing import Any, cast
 import anyio
 import uvicorn
 from mcp.server import Server
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from codebuddy.hub.access import AccessDenied, AccessPolicy
+from codebuddy.hub.access import AccessGuard, AccessPolicy
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -107,59 +104,6 @@ def bind(address: str, port: int) -> socket.socket:
     listener.bind((address, port))
     listener.listen(256)
     return listener
-
-
-class AccessGuard:
-    """ASGI middleware that checks Host, Origin and token before any request or upgrade reaches the application.
-
-    Args:
-        app: the application; it finds the principal in the scope.
-        policy: decides.
-        open_paths: paths that may be requested without a token; the principal is None then.
-        check: raises AccessDenied for a principal that must not use this listener.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        policy: AccessPolicy,
-        open_paths: frozenset[str] = frozenset(),
-        check: Callable[[Scope, Principal], None] = lambda _scope, _principal: None,
-    ) -> None:
-        self._app = app
-        self._policy = policy
-        self._open_paths = open_paths
-        self._check = check
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket"):
-            try:
-                self._admit(scope)
-            except AccessDenied as denied:
-                headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
-                response = JSONResponse({"error": denied.message}, denied.status, headers)
-                if scope["type"] == "websocket":
-                    # ASGI's denial response extension: an HTTP answer in place of the upgrade
-                    await WebSocket(scope, receive, send).send_denial_response(response)
-                else:
-                    await response(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-    def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
-        self._policy.check_source(headers)
-        if scope["path"] in self._open_paths and "authorization" not in headers:
-            scope[PRINCIPAL_KEY] = None
-            return
-        principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
-        self._check(scope, principal)
-        # The SDK binds an HTTP session to the user that opened it.
-        scope["user"] = AuthenticatedUser(
-            AccessToken(
-                token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes)
-            )
-        )
 
 
 def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
 from pydantic import BaseModel
 
+from codebuddy.schemas.code import CodeResult, paths_in
 from codebuddy.text_safety import labelled, one_line
-from codebuddy.tool import Progress, ToolError
+from codebuddy.tool import Call, Progress, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import ConnectionLost, RemoteError, RpcConnection
 
@@ -186,3 +187,74 @@ async def ask_each(
             for project in wanted:
                 tasks.start_soon(one, project)
     return {project: answers[project] for project in wanted}
+
+
+C = TypeVar("C", bound=CodeResult)
+
+
+async def ask_project(
+    links: Links,
+    call: Call,
+    project: str,
+    tool: str,
+    sent: dict[str, Any],
+    *,
+    result: type[C],
+    seconds: float,
+    **empty: Any,
+) -> C:
+    """Ask a spoke a question about code; if it is offline, the answer is incomplete, with the fields of ``empty``.
+
+    Raises:
+        ToolError: what asking it raised otherwise.
+    """
+    try:
+        return await ask_spoke(
+            links, project, tool, sent, result, seconds=seconds, paths=paths_in, report=call.progress
+        )
+    except ToolError as error:
+        if error.code != "spoke_offline":
+            raise
+        return result(complete=False, reason="spoke_offline", message=error.message, **empty)
+
+
+async def ask_projects(
+    links: Links,
+    call: Call,
+    tool: str,
+    sent: Mapping[str, dict[str, Any]],
+    result: type[R],
+    *,
+    seconds: float = 0.0,
+    paths: Callable[[R], Iterable[str]] = lambda _answer: (),
+    accept: Callable[[str, R], R] = lambda _project, answer: answer,
+    width: int | None = None,
+) -> dict[str, R | ToolError]:
+    """Call a tool of several spokes at the same time, and report their progress as one.
+
+    Args:
+        sent: project → arguments.
+        seconds: the time-out that the spokes were given.
+        paths: gives the workspace paths in an answer, which must be in its own project.
+        accept: checks a project's answer further; may raise ToolError.
+        width: projects at a time; None: all.
+
+    Returns:
+        Project → its answer, or why there is none; in the order of ``sent``.
+    """
+    reports = combined_progress(call.progress, sent)
+
+    async def ask(project: str) -> R:
+        answer = await ask_spoke(
+            links, project, tool, sent[project], result, seconds=seconds, paths=paths, report=reports[project]
+        )
+        return accept(project, answer)
+
+    return await ask_each(sent, ask, width)
+
+
+def raise_only_refusal(answers: Mapping[str, Any]) -> None:
+    """Raise the refusal of a single project: it concerns the call. That its spoke is offline is a result instead."""
+    only = next(iter(answers.values())) if len(answers) == 1 else None
+    if isinstance(only, ToolError) and only.code != "spoke_offline":
+        raise only

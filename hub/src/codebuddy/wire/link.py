@@ -1,4 +1,4 @@
-"""The MCP handshake and tool calls of a link, for both ends, without the MCP SDK.
+"""The link between hub and agent: who connects, the MCP handshake, tool calls; for both ends, without the MCP SDK.
 
 The agent is the server and the hub its client; in a spoke's container ``codebuddy spoke --stdio`` is a client too. With
 the SDK every spoke would take 28 MB more and every question half a millisecond more. The SDK serves the clients of the
@@ -9,18 +9,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import random
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
 
 from codebuddy import __version__
-from codebuddy.tool import Call, Principal, Tool
+from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool
 from codebuddy.wire.calls import describe_tool, run_tool
 from codebuddy.wire.jsonrpc import (
     INVALID_PARAMS,
+    MAX_MESSAGE_BYTES,
     METHOD_NOT_FOUND,
+    SUBPROTOCOL,
+    UNSUPPORTED_DATA,
     Channel,
+    ChannelClosed,
     Incoming,
     RemoteError,
     RpcConnection,
@@ -30,6 +40,13 @@ LINK_PATH: Final = "/link"
 """The path on which an agent connects to *serve* MCP; on ``/`` the same token is a client's."""
 
 HANDSHAKE_SECONDS: Final = 10.0
+
+_FIRST_DELAY_SECONDS: Final = 0.5
+_LONGEST_DELAY_SECONDS: Final = 15.0
+_PING_SECONDS: Final = 20.0
+
+OnState = Callable[[str, str | None], None]
+"""Takes whether the link is up, ``connected`` or ``disconnected``, and why not."""
 
 _VERSION: Final = "2025-11-25"
 _VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", _VERSION})
@@ -114,3 +131,94 @@ async def initialize(connection: RpcConnection, name: str) -> None:
         if not isinstance(result, dict) or result.get("protocolVersion") not in _VERSIONS:
             raise RemoteError(INVALID_PARAMS, "the server speaks no version of MCP that is known here")
         await connection.notify("notifications/initialized")
+
+
+class ClientChannel:
+    """Text messages on a WebSocket connection."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def receive(self) -> str:
+        try:
+            frame = await self._connection.recv()
+        except ConnectionClosed as error:
+            raise ChannelClosed from error
+        if isinstance(frame, bytes):
+            await self._connection.close(UNSUPPORTED_DATA, "text frames only")
+            raise ChannelClosed
+        return frame
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as error:
+            raise ChannelClosed from error
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the other side closed the connection, if it said so."""
+        return self._connection.close_reason
+
+
+def _read_token(path: Path) -> str:
+    return path.read_text().strip()
+
+
+@asynccontextmanager
+async def open_channel(url: str, token_path: Path) -> AsyncIterator[ClientChannel]:
+    """Connect to a listener of the hub with the token in a file, which is read at each connection."""
+    async with connect(
+        url,
+        additional_headers={"Authorization": f"Bearer {_read_token(token_path)}"},
+        subprotocols=[Subprotocol(SUBPROTOCOL)],
+        max_size=MAX_MESSAGE_BYTES,
+        compression=None,
+        ping_interval=_PING_SECONDS,
+        proxy=None,
+        open_timeout=10,
+        close_timeout=2,
+    ) as connection:
+        yield ClientChannel(connection)
+
+
+def reconnect_delays(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
+    """Give the delays between attempts to connect, in seconds.
+
+    They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
+    restarted hub at the same instant.
+    """
+    longest = _FIRST_DELAY_SECONDS
+    while True:
+        yield uniform(longest / 2, longest)
+        longest = min(2 * longest, _LONGEST_DELAY_SECONDS)
+
+
+async def maintain_link(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
+    """Keep a link to the hub: connect, serve until it ends, wait, connect again. Returns only when cancelled.
+
+    The token is read each time, because its file is renewed while the agent runs.
+    """
+    hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
+    delays = reconnect_delays()
+    while True:
+        try:
+            async with open_channel(url, token_path) as channel:
+                log.info("link to %s: connected", url)
+                on_state("connected", None)
+                delays = reconnect_delays()
+                await server.serve(channel, hub)
+                why = channel.close_reason or "the hub closed the connection"
+        except InvalidStatus as error:
+            body = error.response.body or b""
+            why = f"the hub refused it with {error.response.status_code}: {body.decode('utf-8', 'replace')[:300]}"
+        except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
+            why = f"{type(error).__name__}: {error}"
+        except Exception as error:
+            # Whatever the hub sends, the agent goes on: everything that runs here would end with it.
+            log.exception("link to %s: it failed", url)
+            why = f"{type(error).__name__}: {error}"
+        on_state("disconnected", why)
+        delay = next(delays)
+        log.info("link to %s: %s; trying again in %.1f s", url, why, delay)
+        await anyio.sleep(delay)

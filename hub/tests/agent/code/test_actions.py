@@ -13,8 +13,7 @@ import pytest
 
 from codebuddy.agent.code.actions import list_actions, plan_action
 from codebuddy.agent.lsp.config import read_server_configs
-from codebuddy.agent.lsp.server import Timeouts
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServers, Timeouts
 from codebuddy.files.text import content_hash
 from codebuddy.schemas.code import CodeActions, CodeActionsArguments, PlanActionArguments, PlannedAction
 from codebuddy.tool import ToolError

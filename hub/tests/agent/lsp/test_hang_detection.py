@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.lsp.server import HangDetector
+from codebuddy.agent.lsp.servers import HangDetector
 from codebuddy.agent.lsp.transport import SessionClosed
 
 pytestmark = pytest.mark.anyio

@@ -15,8 +15,7 @@ import pytest
 
 from codebuddy.agent.app import server_tools
 from codebuddy.agent.lsp.process import Process
-from codebuddy.agent.lsp.server import Timeouts
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServers, Timeouts
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.process_tree import FAMILY_VARIABLE, kill_orphans
 from codebuddy.schemas.code import RestartArguments

@@ -9,7 +9,7 @@ import pytest
 
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.files import confinement
-from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.files.text import MAX_FILE_BYTES
 from codebuddy.tool import ToolError
 
 

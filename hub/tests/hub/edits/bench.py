@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from codebuddy.files.confinement import Workspaces
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.files.text import MAX_FILE_BYTES
 from codebuddy.hub.edits import disk
 from codebuddy.hub.edits.disk_view import DiskView
 from codebuddy.hub.edits.draft import Draft

@@ -33,8 +33,7 @@ from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, to_lsp
 from codebuddy.agent.lsp.readiness import Report, remaining
-from codebuddy.agent.lsp.server import LanguageServer
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.schemas.code import (
     ActionPlace,

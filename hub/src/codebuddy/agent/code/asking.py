@@ -20,8 +20,7 @@ from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import INDEX_LATE, Encoding, Position, to_lsp
 from codebuddy.agent.lsp.protocol import CAPABILITY, FEATURE
 from codebuddy.agent.lsp.readiness import Report, remaining
-from codebuddy.agent.lsp.server import LanguageServer
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.search import search_word

@@ -16,13 +16,11 @@ from pydantic import TypeAdapter
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
 from codebuddy.agent.code.asking import ServerQuestion, absent, request, run_exchange, share_of
-from codebuddy.agent.code.decoding import Reader, StaleLocation, sorted_unique
-from codebuddy.agent.code.pages import PAGE_CHARACTERS, question_of
+from codebuddy.agent.code.decoding import PAGE_CHARACTERS, Reader, StaleLocation, question_of, sorted_unique
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.readiness import Report, remaining
-from codebuddy.agent.lsp.server import LanguageServer
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.cursors import digest, seal, unseal
 from codebuddy.files.paths import from_wire, to_wire

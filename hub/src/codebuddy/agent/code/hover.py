@@ -11,8 +11,7 @@ from typing import Any, Final
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Answer, Malformed, validated
 from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, ask, point_at, request, run_exchange
-from codebuddy.agent.code.decoding import Reader, clipped, text_range
-from codebuddy.agent.code.pages import offset_of, paged
+from codebuddy.agent.code.decoding import Reader, clipped, offset_of, paged, text_range
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean

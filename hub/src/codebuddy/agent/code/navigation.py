@@ -29,15 +29,13 @@ from codebuddy.agent.code.asking import (
     run_exchange,
     search_limit_exceeded,
 )
-from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, sorted_unique, text_range
-from codebuddy.agent.code.pages import paged
+from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
 from codebuddy.agent.code.places import Symbol, ends_with, kind_of, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
 from codebuddy.agent.lsp.readiness import Report, remaining
-from codebuddy.agent.lsp.server import LanguageServer
-from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.transport import ServerError
 from codebuddy.agent.lsp.tree import TOOL_DIRECTORIES, Tree
 from codebuddy.schemas.code import (

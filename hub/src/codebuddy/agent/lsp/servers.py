@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+import os
+import random
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, NoReturn
 
 from codebuddy.agent.lsp.config import ServerConfig
-from codebuddy.agent.lsp.readiness import Report, ServerState
-from codebuddy.agent.lsp.server import LanguageServer, Timeouts
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.process import Process, ServerCommandMissing
+from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Condition, Readiness, Report, ServerState, first_of, remaining
+from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
 from codebuddy.process_tree import kill_orphans
@@ -19,6 +26,355 @@ from codebuddy.schemas.server_description import Feature
 from codebuddy.tool import ToolError
 
 log = logging.getLogger(__name__)
+
+_HOPELESS_AFTER: Final = 3  # failures in a row
+_EXIT_SECONDS: Final = 1.0  # between a session's end and its process's, or the reverse
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long things may take, in seconds; tests use shorter times."""
+
+    initialize: float = 60.0
+    probe: float = 20.0
+    verdict: float = 5.0
+    memory_interval: float = 3.0
+    first_delay: float = 0.5
+    longest_delay: float = 30.0
+    healthy_after: float = 60.0
+    shutdown: float = 1.0
+    grace: float = PROGRESS_GRACE
+
+
+class IdleTimer:
+    """How long a server has been without a request, over all its restarts."""
+
+    def __init__(self) -> None:
+        self._condition = Condition()
+        self._requests = 0
+        self._last = 0.0
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Count a request while it is in progress."""
+        self._requests += 1
+        self._condition.notify_all()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            self.reset()
+
+    def reset(self) -> None:
+        self._last = asyncio.get_running_loop().time()
+        self._condition.notify_all()
+
+    async def wait_used(self) -> None:
+        await self._condition.wait_for(lambda: self._requests)
+
+    async def wait_idle(self, seconds: float) -> None:
+        """Wait until there was no request for so long."""
+        while self._requests or remaining(self._last + seconds) > 0:
+            await self._condition.wait(None if self._requests else remaining(self._last + seconds))
+
+
+class HangDetector:
+    """Probes a process after a request timed out: if it does not answer within ``seconds``, it hangs.
+
+    `check` waits for the outcome at most ``verdict_seconds``.
+    """
+
+    def __init__(self, connection: Connection, seconds: float, verdict_seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._verdict_seconds = verdict_seconds
+        self._requested = asyncio.Event()
+        self._verdict: asyncio.Future[bool] | None = None
+
+    async def watch(self) -> str:
+        """Wait until a checked server is found to hang; give that as the reason to end it."""
+        try:
+            while True:
+                await self._requested.wait()
+                self._requested.clear()
+                await self._connection.probe(self._seconds)
+                self._decide(True)
+        except RequestTimedOut:
+            return f"it answered nothing for {self._seconds:.0f} s after a request timed out"
+        except SessionClosed as closed:
+            if not self._connection.session.is_open:
+                # It ended during the probe, and others find out why. Not `await end`: a cancelled await would cancel
+                # the future too, and nobody could set the reason any more.
+                await asyncio.wait([self._connection.end])
+            return str(closed)
+        finally:
+            self._decide(False)
+
+    async def check(self) -> str:
+        """Check the server after a request timed out; say what became of the request and of the server."""
+        if self._verdict is None or self._verdict.done():
+            self._verdict = asyncio.get_running_loop().create_future()
+            self._requested.set()
+        verdict = self._verdict
+        await asyncio.wait([verdict], timeout=self._verdict_seconds)
+        if not verdict.done():
+            wait = f"it is restarted if that goes on for {self._seconds:.0f} s"
+            return f"it was cancelled; the server has answered nothing since, and {wait}"
+        if verdict.result():
+            return "it was cancelled; the server still answers"
+        return "the server answered nothing and is being restarted"
+
+    def _decide(self, alive: bool) -> None:
+        if self._verdict is not None and not self._verdict.done():
+            self._verdict.set_result(alive)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Why a process ended or is to be ended; the next start is delayed only after a failure."""
+
+    reason: str
+    kind: Literal["failure", "idle", "restart", "renewal"] = "failure"
+
+
+_RESTART: Final = _End("it is being restarted on request", "restart")
+_RENEWAL: Final = _End("it is being restarted to read the files as they are now", "renewal")
+
+
+class LanguageServer:
+    """A declared server, with its present process if there is one."""
+
+    def __init__(
+        self, config: ServerConfig, tree: Tree, flush_changes: Callable[[], Awaitable[str | None]], timeouts: Timeouts
+    ) -> None:
+        self.config = config
+        self.tree = tree
+        self.readiness = Readiness(config.name, config.ready, timeouts.grace, config.load_seconds, config.ready_log)
+        #: Announces all changes on disk so far to every server; gives the reason if some may be missing.
+        self.flush_changes = flush_changes
+        self._timeouts = timeouts
+        self._connection: Connection | None = None
+        self._hang_detector: HangDetector | None = None
+        self._idle_timer = IdleTimer()
+        self._replacement = asyncio.Event()
+        self._replaced_by = _RESTART
+        self._failures = 0
+        self._started_at = 0.0
+        self._reopen: list[Path] = []
+        self._missed: dict[Path, int] | None = None  # changes while there is a process that is not connected yet
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection to the initialized process; None while there is none."""
+        connection = self._connection
+        return connection if connection is not None and connection.session.is_open else None
+
+    async def run(self) -> None:
+        """Keep the server running until cancelled; then end it and everything it started."""
+        while True:
+            self._started_at = asyncio.get_running_loop().time()
+            self._replacement.clear()
+            end = await self._run_once()
+            if end.kind != "failure":
+                self._failures = 0
+            if end.kind == "idle":
+                await first_of(self._idle_timer.wait_used(), self._wait_replaced())
+            if end.kind == "failure":
+                self._failures = 1 if self._was_healthy() else self._failures + 1
+                self.readiness.hopeless = self._failures >= _HOPELESS_AFTER
+                self.readiness.died(end.reason)
+                log.warning("language server %s: %s", self.config.name, end.reason)
+                delay = min(self._timeouts.longest_delay, self._timeouts.first_delay * 2 ** min(self._failures - 1, 16))
+                pause = asyncio.sleep(delay * random.uniform(0.8, 1.2))  # noqa: S311 (no secret)
+                await first_of(pause, self._wait_replaced())
+
+    def in_use(self) -> AbstractContextManager[None]:
+        """Send requests within this: a stopped server is started, and an idle one is not stopped meanwhile."""
+        return self._idle_timer.in_use()
+
+    async def check_after_timeout(self) -> str:
+        """Say what became of a request that timed out. The server is restarted if it does not answer at all."""
+        return await self._hang_detector.check() if self._hang_detector is not None else "the server is gone"
+
+    async def closing_reason(self, connection: Connection, closed: SessionClosed) -> str | None:
+        """Say why a session was closed; None if the process is only being renewed, so that the next one can be asked.
+
+        A process that lives on without its session is restarted.
+        """
+        await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
+        if not connection.end.done():
+            await self.check_after_timeout()
+            await asyncio.wait([connection.end], timeout=2 * _EXIT_SECONDS)
+        reason = connection.end.result() if connection.end.done() else str(closed)
+        return None if reason == _RENEWAL.reason else reason
+
+    def restart(self) -> None:
+        """Start the server, or restart it, without delay; see `readiness` for when it is there."""
+        self._failures, self.readiness.hopeless = 0, False
+        self._replace(_RESTART)
+
+    def renew(self) -> None:
+        """Replace the process by one that knows the files as they are; requests go to that one."""
+        self._replace(_RENEWAL)
+
+    def _replace(self, why: _End) -> None:
+        self.readiness.died(why.reason)
+        self._connection = None
+        self._replaced_by = why
+        self._replacement.set()
+
+    def files_changed(self, events: dict[Path, int]) -> None:
+        """Announce changed files (LSP's FileChangeType by file), in order with later requests.
+
+        A server that does not look at files again is replaced only by the next request: however much a build writes
+        and deletes, no process is started in vain.
+        """
+        connection = self.connection
+        if connection is None:
+            if self._missed is not None:
+                self._missed.update(events)  # it may have read the old files already
+            return
+        with contextlib.suppress(SessionClosed):
+            connection.files_changed(events)
+
+    def open(self, paths: list[Path]) -> None:
+        """Open files of this server, so that it knows their texts before the next request.
+
+        After a mere notification a server reads a file at some later time.
+        """
+        connection = self.connection
+        if connection is not None:
+            with contextlib.suppress(SessionClosed):
+                for path in paths:
+                    with contextlib.suppress(ToolError):
+                        connection.documents.sync(path)
+
+    async def _run_once(self) -> _End:
+        """Run one process; give the reason of its end."""
+        self.readiness.starting()
+        self._idle_timer.reset()
+        self._missed = {}  # the process finds the files as they are now
+        environment = {**os.environ, **self.config.environment}
+        try:
+            process = await Process.start(self.config.command, self.tree.root, environment)
+        except (ServerCommandMissing, OSError) as error:
+            self._failures, self._missed = _HOPELESS_AFTER, None
+            return _End(str(error))
+        connection = Connection(self.config, self.tree, self.readiness, process.stdout, process.stdin)
+        self._hang_detector = HangDetector(connection, self._timeouts.probe, self._timeouts.verdict)
+        stderr = asyncio.create_task(process.read_stderr(self.readiness.logged))
+        session = asyncio.create_task(connection.run())
+        end = _End("the agent is ending", "idle")
+        try:
+            end = await first_of(
+                self._wait_exited(process, session, stderr),
+                self._initialize(connection),
+                self._wait_hung(self._hang_detector),
+                self._wait_memory_exceeded(process),
+                self._wait_idle(),
+                self._wait_replaced(),
+            )
+            return end
+        finally:
+            connection.end.set_result(end.reason)
+            # Not after the second failure in a row: the server may crash on one of these files.
+            if paths := connection.documents.paths():
+                self._reopen = paths if self._failures == 0 or self._was_healthy() else []
+            self._connection = self._hang_detector = self._missed = None
+            if end.kind == "idle":
+                await self._shut_down(connection, process)
+            for task in (session, stderr):
+                task.cancel()
+            await process.kill()
+            await asyncio.gather(session, stderr, return_exceptions=True)
+
+    async def _initialize(self, connection: Connection) -> _End:
+        """Make the server ready for requests; return only if it is unusable."""
+        try:
+            await connection.initialize(self._timeouts.initialize)
+            self._connected(connection)
+            await connection.probe(self._timeouts.initialize)
+            self.readiness.answered()
+        except RequestTimedOut as error:
+            return _End(str(error))
+        except ServerError as error:
+            return _End(f"it refused to start: {error.message}")
+        except SessionClosed:
+            pass  # `_wait_exited` finds out why
+        return await _forever()
+
+    async def _wait_exited(self, process: Process, session: asyncio.Task[str], stderr: asyncio.Task[None]) -> _End:
+        """Wait until the process or the session has ended; give the reason, with the telling line of stderr.
+
+        Usually all end together. But a child may hold the output of a dead server open, and a server whose output
+        made no more sense may be alive.
+        """
+        exited = asyncio.create_task(process.wait())
+        try:
+            await asyncio.wait([session, exited], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([session, stderr, exited], timeout=_EXIT_SECONDS)
+        finally:
+            exited.cancel()
+        reason = process.exit_reason() or session.result()
+        words = process.last_error_line().rstrip(".")
+        return _End(f"{reason}: {words}" if words else reason)
+
+    async def _wait_hung(self, detector: HangDetector) -> _End:
+        return _End(await detector.watch())
+
+    async def _wait_memory_exceeded(self, process: Process) -> _End:
+        """Measure the memory of the process and everything it started until it is over the limit."""
+        limit = self.config.memory or sys.maxsize
+        while (used := await process.memory(limit)) <= limit:  # noqa: ASYNC110  nothing reports that a process grows
+            await asyncio.sleep(self._timeouts.memory_interval)
+        return _End(f"it used {used >> 20} MB of memory, its limit is {limit >> 20} MB")
+
+    async def _wait_idle(self) -> _End:
+        """Wait until the server was idle for as long as declared."""
+        if self.config.idle_seconds is None:
+            return await _forever()
+        await self._idle_timer.wait_idle(self.config.idle_seconds)
+        self._connection = None  # at once: a request that comes now waits for the next process
+        self.readiness.stopped("idle; the next request starts it")
+        return _End("it was idle", "idle")
+
+    async def _wait_replaced(self) -> _End:
+        await self._replacement.wait()
+        return self._replaced_by
+
+    async def _shut_down(self, connection: Connection, process: Process) -> None:
+        """Let the server end by itself; before, see what it started, so that this can be killed."""
+        await process.memory(sys.maxsize)
+        await connection.shutdown(self._timeouts.shutdown)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeouts.shutdown):
+                await process.wait()
+
+    def _was_healthy(self) -> bool:
+        """Whether the process ran for so long that earlier failures do not count."""
+        return asyncio.get_running_loop().time() - self._started_at > self._timeouts.healthy_after
+
+    def _connected(self, connection: Connection) -> None:
+        """Give the initialized server the documents of its predecessor and the changes since it started."""
+        missed, self._missed = self._missed, None
+        paths, self._reopen = self._reopen, []
+        paths = paths or ([] if self.config.ready != "progress" else self._any_file())
+        self._connection = connection
+        self.readiness.initialized()
+        if missed:
+            self.files_changed(missed)
+        self.open(paths)
+
+    def _any_file(self) -> list[Path]:
+        """Give one file to open at once: servers that report loading by progress load a project on its first file."""
+        first = self.tree.any_file(lambda path: self.config.language_of(path) is not None)
+        return [first] if first else []
+
+
+async def _forever() -> NoReturn:
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
 
 _CHANGES_AT_ONCE: Final = 2000  # without yielding to the event loop
 _MAX_OPENED: Final = 32

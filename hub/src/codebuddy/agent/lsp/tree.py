@@ -19,7 +19,8 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 from codebuddy.agent.lsp.positions import decode_text, split_lines
 from codebuddy.files.confinement import READ_FLAGS, Workspaces, open_resolved
 from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
-from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, Entry, Walk, read_limited
+from codebuddy.files.text import MAX_FILE_BYTES, read_limited
+from codebuddy.files.walking import Bounds, Entry, Walk
 from codebuddy.tool import ToolError
 
 MAX_ENTRIES: Final = 200_000

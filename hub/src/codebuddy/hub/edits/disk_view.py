@@ -14,8 +14,7 @@ from typing import Literal
 
 from codebuddy.files.confinement import DIRECTORY_FLAGS, READ_FLAGS, Workspaces, about, require_regular
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import content_hash
-from codebuddy.files.walking import read_limited
+from codebuddy.files.text import content_hash, read_limited
 from codebuddy.tool import ToolError
 
 ABSENT = "absent"

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from codebuddy.files.confinement import Workspaces, about
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import apply_range_edits, decode, encode, encode_like
-from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.files.text import MAX_FILE_BYTES, apply_range_edits, decode, encode, encode_like
 from codebuddy.hub.edits.disk_view import ABSENT, DiskView, Node
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError

@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from codebuddy.files.confinement import Workspaces, as_tool_error
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.walking import MAX_FILE_BYTES
+from codebuddy.files.text import MAX_FILE_BYTES
 from codebuddy.hub.edits import disk
 from codebuddy.hub.edits.draft import Change, Plan
 from codebuddy.hub.edits.journal import Contents, Journal, write_change, write_path, write_step

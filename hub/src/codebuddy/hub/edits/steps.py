@@ -17,8 +17,7 @@ from typing import Literal
 
 from codebuddy.files.confinement import READ_FLAGS, about, require_regular
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import content_hash
-from codebuddy.files.walking import read_limited
+from codebuddy.files.text import content_hash, read_limited
 from codebuddy.hub.edits import disk
 from codebuddy.hub.edits.disk_view import (
     ABSENT,

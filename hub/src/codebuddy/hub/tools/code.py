@@ -9,8 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.hub.spokes import Links
-from codebuddy.hub.tools.routing import ask_project, ask_projects, raise_only_refusal
+from codebuddy.hub.spokes import Links, ask_project, ask_projects, raise_only_refusal
 from codebuddy.schemas.code import (
     CodeResult,
     Diagnostics,

@@ -17,8 +17,7 @@ from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
 from codebuddy.hub.edits.editor import Editor, Made, tell
 from codebuddy.hub.edits.text_matches import require_meant, with_matches, without_renamed
-from codebuddy.hub.spokes import Links, ask_spoke
-from codebuddy.hub.tools.routing import ask_project, ask_projects
+from codebuddy.hub.spokes import Links, ask_project, ask_projects, ask_spoke
 from codebuddy.schemas.code import (
     ActionPlace,
     CodeAction,

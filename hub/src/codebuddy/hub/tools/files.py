@@ -25,7 +25,8 @@ from codebuddy.files.search import (
     list_directory,
     search_text,
 )
-from codebuddy.files.walking import MAX_FILE_BYTES, Bounds, read_excerpt
+from codebuddy.files.text import MAX_FILE_BYTES, read_excerpt
+from codebuddy.files.walking import Bounds
 from codebuddy.schemas.files import (
     FindArguments,
     FindResult,

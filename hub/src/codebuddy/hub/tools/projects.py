@@ -7,8 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from codebuddy.hub.health import FleetHealth
-from codebuddy.hub.spokes import Links
-from codebuddy.hub.tools.routing import ask_projects
+from codebuddy.hub.spokes import Links, ask_projects
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
-from codebuddy.hub.spokes import Links, ask_spoke
-from codebuddy.hub.tools.routing import ask_projects, raise_only_refusal
+from codebuddy.hub.spokes import Links, ask_projects, ask_spoke, raise_only_refusal
 from codebuddy.schemas.files import Unavailable
 from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
