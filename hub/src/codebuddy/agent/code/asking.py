@@ -15,10 +15,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 from codebuddy.agent.code.answers import Answer, NoAnswer
 from codebuddy.agent.code.decoding import Reader, StaleLocation, UnopenedFiles
 from codebuddy.agent.code.places import Symbol, find_symbol, find_word, read_symbols
-from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.connection import CAPABILITY, FEATURE, Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import INDEX_LATE, Encoding, Position, to_lsp
-from codebuddy.agent.lsp.protocol import CAPABILITY, FEATURE
 from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed

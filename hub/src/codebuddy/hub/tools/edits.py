@@ -25,10 +25,9 @@ from codebuddy.hub.edits.draft import (
     paths_of,
     written,
 )
-from codebuddy.hub.edits.editor import ATTEMPTS, Editor, Made, tell
+from codebuddy.hub.edits.editor import ATTEMPTS, MAX_CHILDREN, Editor, Made, summarise, summarise_write, tell, touched
 from codebuddy.hub.edits.journal import Entry
 from codebuddy.hub.edits.recovery import read_changes, undo_plan
-from codebuddy.hub.edits.summaries import MAX_CHILDREN, summarise, summarise_write, touched
 from codebuddy.schemas.edits import (
     CreateDirectoryArguments,
     CreateDirectoryResult,
