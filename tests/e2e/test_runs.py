@@ -20,7 +20,7 @@ from mcp.client.client import Client
 from codebuddy_testing.clients import Connect, answer, call
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.processes import kill
-from codebuddy_testing.waiting import wait_until, wait_until_async
+from codebuddy_testing.waiting import ENDED_SECONDS, wait_until, wait_until_async
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ async def until_started(fleet: Deployment, count: int = 1) -> None:
 
 
 async def until_ended(fleet: Deployment) -> None:
-    await wait_until_async(lambda: not marked(fleet), "every process of the run has ended")
+    await wait_until_async(lambda: not marked(fleet), "every process of the run has ended", ENDED_SECONDS)
 
 
 async def until_healthy(fleet: Deployment) -> None:
@@ -85,6 +85,7 @@ def nothing_is_left(fleet: Deployment) -> Iterator[None]:
         fleet.run(project, "true")
         before[project] = fleet.started_at(project), rss(fleet, project)
     yield
+    wait_until(lambda: not any(marked(fleet, one) for one in before), "every run has ended", ENDED_SECONDS)
     for project, (started, size) in before.items():
         wait_until(partial(is_as_before, fleet, project, started, size), f"{project} is as before")
 
@@ -254,7 +255,8 @@ async def test_a_process_that_hides_and_kills_its_supervisor_and_the_fork_server
     result = await run(client, *python(ESCAPES), project="project-a")
     assert (result["reason"], result["signal"]) == ("signaled", "SIGKILL")
     process = f"/proc/{int(result['output'])}"
-    await wait_until_async(lambda: fleet.run("project-a", "test", "-e", process).code != 0, "the process has ended")
+    is_there = partial(fleet.run, "project-a", "test", "-e", process)
+    await wait_until_async(lambda: is_there().code != 0, "the process has ended", ENDED_SECONDS)
     assert (await run(client, "true", project="project-a"))["exit_code"] == 0
 
 

@@ -8,6 +8,10 @@ from collections.abc import Callable
 import anyio
 
 DEADLINE_SECONDS = 60.0
+
+ENDED_SECONDS = 5.0
+"""A promise, unlike the other: how long a process may live on after its run was ended (docs/runs.md)."""
+
 _INTERVAL_SECONDS = 0.1
 
 
