@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import pytest
@@ -162,10 +161,9 @@ def test_what_is_not_in_the_file_is_refused_with_what_is(edit: Edit, said: str) 
     assert said in refused.value.message
 
 
-def test_many_edits_of_a_large_text_take_no_long() -> None:
+@pytest.mark.timeout(60)  # each edit once over the text would take minutes
+def test_many_edits_of_a_large_text_are_applied_in_one_pass() -> None:
     content = "x" * 60 + "\r\n"
     edits = [at(line, 3, "y\nz", line, 5) for line in range(1, 40_001)]
-    begun = time.perf_counter()
     result = apply_range_edits(content * 40_000, edits)
-    assert time.perf_counter() - begun < 5
     assert result == ("xxy\r\nz" + "x" * 56 + "\r\n") * 40_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from itertools import pairwise
 
 import pytest
@@ -86,12 +85,11 @@ def test_what_an_edit_inserts_in_the_middle_is_all_that_is_left_of_it() -> None:
     ]
 
 
+@pytest.mark.timeout(60)  # without the bound it takes minutes
 def test_the_comparison_of_long_texts_of_equal_lines_is_not_endless() -> None:
     lines = ["a", "b"] * 20_000
     new = ["b", "a"] * 19_999 + ["c"]
-    began = time.monotonic()
     edits = minimal_edits(lines, whole(lines, "\n".join(new)), "\n")
-    assert time.monotonic() - began < 10  # without a bound it is minutes
     assert applied("\n".join(lines), edits) == "\n".join(new)
 
 
