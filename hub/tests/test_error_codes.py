@@ -24,7 +24,7 @@ unsupported unsupported_encoding
 
 
 def made_in(tree: ast.AST) -> Iterator[ast.expr]:
-    """Give what a module passes as the code of a ToolError, also of its own kinds of ToolError."""
+    """Return what a module passes as the code of a ToolError, also of its own kinds of ToolError."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef) and "ToolError" in map(ast.unparse, node.bases):
             calls = [call for call in ast.walk(node) if isinstance(call, ast.Call)]
@@ -44,7 +44,7 @@ def spelled_out(code: ast.expr) -> Iterator[str]:
 
 
 def assigned_in(tree: ast.AST) -> Iterator[str]:
-    """Give the values of variables ``code`` in a module, assigned alone or as a pair of code and message."""
+    """Return the values of variables ``code`` in a module, assigned alone or as a pair of code and message."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "code":
             yield from spelled_out(node.value)

@@ -22,7 +22,7 @@ MODULES = {module_of(path): path for path in ROOT.rglob("*.py")}
 
 
 def imports_of(path: Path) -> set[str]:
-    """Give the modules of the package that a file imports, anywhere in it."""
+    """Return the modules of the package that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

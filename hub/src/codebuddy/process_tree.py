@@ -37,7 +37,7 @@ class Stat(NamedTuple):
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Give the state of a process, also of a zombie; None when it is gone."""
+    """Return the state of a process, also of a zombie; None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
@@ -57,13 +57,13 @@ def become_subreaper() -> None:
 
 
 def zombies() -> set[ProcessId]:
-    """Give the children of this process that have ended and were not reaped."""
+    """Return the children of this process that have ended and were not reaped."""
     own = os.getpid()
     return {ProcessId(pid, stat.started) for pid, stat in _others() if stat.parent == own and stat.state == "Z"}
 
 
 def processes() -> Iterator[tuple[int, Stat]]:
-    """Give every living process but this one."""
+    """Return every living process but this one."""
     return ((pid, stat) for pid, stat in _others() if is_living(stat))
 
 
@@ -77,7 +77,7 @@ def _others() -> Iterator[tuple[int, Stat]]:
 
 
 def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, Stat]:
-    """Give the living processes that match, with all their descendants; never this one."""
+    """Return the living processes that match, with all their descendants; never this one."""
     known = {ProcessId(pid, stat.started): stat for pid, stat in processes()}
     found = {process for process, stat in known.items() if matches(process, stat)}
     more: Iterable[ProcessId] = found
@@ -117,7 +117,7 @@ class Family:
             self._known.add(root)
 
     def members(self) -> list[int]:
-        """Give the ids of all that live."""
+        """Return the ids of all that live."""
         variable = f"\0{FAMILY_VARIABLE}={self.mark}\0".encode()
 
         def is_member(process: ProcessId, _stat: object) -> bool:
@@ -193,7 +193,7 @@ _OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def memory_of(pids: Iterable[int], limit: int) -> int:
-    """Give the bytes that these processes use together.
+    """Return the bytes that these processes use together.
 
     Shared pages count once (each process counts its proportional share), but that takes a walk over all pages: it is
     done only when the plain sum is over the limit.
@@ -204,7 +204,7 @@ def memory_of(pids: Iterable[int], limit: int) -> int:
 
 
 def oom_kills() -> int:
-    """Give how many processes of this container the OOM killer has ended; 0 where that is unknown."""
+    """Return how many processes of this container the OOM killer has ended; 0 where that is unknown."""
     for name in _OOM_FILES:
         if match := _OOM_KILLS.search(_read(name)):
             return int(match[1])
@@ -212,7 +212,7 @@ def oom_kills() -> int:
 
 
 def memory_limit() -> int | None:
-    """Give the memory limit of this container in bytes; None where there is none, or it is unknown."""
+    """Return the memory limit of this container in bytes; None where there is none, or it is unknown."""
     for name in _LIMIT_FILES:
         text = _read(name).strip()
         if text.isdecimal() and int(text) < _NO_LIMIT:

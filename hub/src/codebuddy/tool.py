@@ -86,11 +86,11 @@ class Principal:
             raise ToolError("unknown_project", f"There is no project {project!r} here; this token covers: {listed}.")
 
     def visible(self, known: Iterable[str]) -> list[str]:
-        """Give those of the known project ids that the token covers, sorted."""
+        """Return those of the known project ids that the token covers, sorted."""
         return sorted(project for project in known if self.covers(project))
 
     def choose(self, wanted: list[str] | None, known: Iterable[str]) -> list[str]:
-        """Give the wanted projects, each of which the token must cover; without any, all that it covers.
+        """Return the wanted projects, each of which the token must cover; without any, all that it covers.
 
         Raises:
             ToolError: ``unknown_project``.
@@ -244,7 +244,7 @@ def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[Bas
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Give the models that an annotation such as ``list[Edit] | None`` names."""
+    """Return the models that an annotation such as ``list[Edit] | None`` names."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

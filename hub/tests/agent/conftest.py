@@ -140,7 +140,7 @@ class Fake:
         return found
 
     def sent(self, method: str | None = None) -> list[dict[str, Any]]:
-        """Give the messages that the server got; without a method, the answers to its own requests."""
+        """Return the messages that the server got; without a method, the answers to its own requests."""
         messages = [json.loads(line)["message"] for line in self._lines()]
         return [message for message in messages if message.get("method") == method]
 
@@ -163,7 +163,7 @@ def _in_time(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _at_call(given: dict[str, Any]) -> dict[str, Any]:
-    """Give a place: where ``open_shop`` is called, unless it is given."""
+    """Return a place: where ``open_shop`` is called, unless it is given."""
     return _in_time({"path": "p/main.py", "line": 2, **({} if "text" in given else {"column": 1}), **given})
 
 
@@ -197,7 +197,7 @@ class Wire:
         return {"textDocument": {"uri": self.uri(name), "version": version}, "edits": list(edits)}
 
     def renamed(self, main: int | None = None, shop: int | None = None) -> dict[str, Any]:
-        """Give the right answer to a rename of ``open_shop`` to ``enter``, for versions of the two files."""
+        """Return the right answer to a rename of ``open_shop`` to ``enter``, for versions of the two files."""
         both = (self.edit(0, 17, 26), self.edit(1, 0, 9))
         documents = [self.document("main.py", main, *both), self.document("shop.py", shop, self.edit(0, 4, 13))]
         return {"documentChanges": documents}

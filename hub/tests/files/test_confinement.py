@@ -165,7 +165,7 @@ def test_what_is_no_readable_file_is_refused_at_once(
 
 
 def at_once(directory: Path, read: Callable[[], bytes]) -> str:
-    """Give the code with which a read is refused; one that blocks is a failure, not a test that hangs."""
+    """Return the code with which a read is refused; one that blocks is a failure, not a test that hangs."""
     codes: list[str] = []
 
     def attempt() -> None:

@@ -29,7 +29,7 @@ def at(line: int, column: int, new_text: str, end_line: int | None = None, end_c
 
 
 def places(text: str) -> dict[int, tuple[int, int]]:
-    """Give for every offset where a cursor can stand its line and column."""
+    """Return for every offset where a cursor can stand its line and column."""
     found, line, column, offset = {}, 1, 1, 0
     while True:
         found[offset] = (line, column)

@@ -77,7 +77,7 @@ class Pair:
 
 @asynccontextmanager
 async def joined(serve: Any, quota: RequestQuota | None = None) -> AsyncIterator[RpcConnection]:
-    """Give the client's end of a connection whose other end serves."""
+    """Return the client's end of a connection whose other end serves."""
     there, back = asyncio.Queue[str](), asyncio.Queue[str]()
     server, client = RpcConnection(Pair(there, back), serve, quota=quota), RpcConnection(Pair(back, there))
     async with anyio.create_task_group() as tasks:

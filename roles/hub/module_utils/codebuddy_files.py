@@ -92,7 +92,7 @@ def ensure_directory(module: Any, path: Path, ownership: Ownership, mode: str | 
 
 
 def ensure_file(module: Any, path: Path, content: bytes, mode: str, ownership: Ownership) -> bool:
-    """Give a file exactly this content, mode and owner, in one step; return whether something changes."""
+    """Return a file exactly this content, mode and owner, in one step; return whether something changes."""
     if read_if_there(path) == content:
         return _set_attributes(module, path, mode, ownership)
     if not module.check_mode:

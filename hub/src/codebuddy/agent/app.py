@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def local_principal(project: str) -> Principal:
-    """Give the principal of callers inside the container: whoever may execute programs there is trusted."""
+    """Return the principal of callers inside the container: whoever may execute programs there is trusted."""
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 
@@ -113,7 +113,7 @@ def _is_stray(own: Collection[int | None], process: ProcessId, stat: Stat) -> bo
 
 
 def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
-    """Give the tools for the language servers themselves."""
+    """Return the tools for the language servers themselves."""
 
     async def restart(call: Call, arguments: RestartArguments) -> ServerStates:
         deadline = asyncio.get_running_loop().time() + arguments.timeout_seconds
@@ -144,7 +144,7 @@ class Agent:
         )
 
     def status(self) -> SpokeStatus:
-        """Give the state of the spoke."""
+        """Return the state of the spoke."""
         found = os.stat(self._workspace)
         watch = self.servers.watching()
         return SpokeStatus(

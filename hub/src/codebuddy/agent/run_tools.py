@@ -202,7 +202,7 @@ class _Observer:
 
 
 def _unused_path() -> Path:
-    """Give the path of a file that does not exist, outside the project."""
+    """Return the path of a file that does not exist, outside the project."""
     return Path(tempfile.gettempdir(), f"codebuddy-{os.urandom(8).hex()}")
 
 

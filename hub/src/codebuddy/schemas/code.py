@@ -68,7 +68,7 @@ NewName = Annotated[
 
 
 def reason_of(error: ToolError) -> Reason:
-    """Give the reason why an answer lacks the part of a project that could not be asked."""
+    """Return the reason why an answer lacks the part of a project that could not be asked."""
     return _REASONS.get(error.code, "server_error")
 
 
@@ -87,7 +87,7 @@ class PlaceFields(Arguments):
     text: str | None = Field(default=None, min_length=1, description="The word that is meant on that line.")
 
     def given(self) -> set[str]:
-        """Give the names of the fields that are set, except for the path."""
+        """Return the names of the fields that are set, except for the path."""
         return {name for name in ("line", "column", "symbol", "text") if getattr(self, name) is not None}
 
     def is_place(self) -> bool:
@@ -163,7 +163,7 @@ class Location(TextRange):
     )
 
     def shown_line(self) -> str:
-        """Give the text of its line for a readable answer."""
+        """Return the text of its line for a readable answer."""
         return one_line((self.line_text or "").strip())
 
 
@@ -252,7 +252,7 @@ class CodeResult(Completeness):
 
 
 def paths_in(answer: Any) -> Iterator[str]:
-    """Give every workspace path that an answer names as a place, at any depth, except those outside all projects.
+    """Return every workspace path that an answer names as a place, at any depth, except those outside all projects.
 
     A place that claims to be outside counts as inside if its path looks like a workspace path.
     """
@@ -305,7 +305,7 @@ class ReferencesArguments(PlaceFields):
         return self
 
     def place(self) -> Place | None:
-        """Give the place; None when a name is given instead."""
+        """Return the place; None when a name is given instead."""
         if self.path is None:
             return None
         return Place(path=self.path, line=self.line, column=self.column, symbol=self.symbol, text=self.text)

@@ -130,7 +130,7 @@ class Reported(Result):
 
 
 def reported_paths(report: Reported) -> Iterator[str]:
-    """Give every workspace path that a report names."""
+    """Return every workspace path that a report names."""
     yield from (failure.path for failure in report.failures or [] if failure.path is not None)
     yield from paths_in(report.diagnostics)
 

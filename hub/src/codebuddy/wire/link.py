@@ -183,7 +183,7 @@ async def open_channel(url: str, token_path: Path) -> AsyncIterator[ClientChanne
 
 
 def reconnect_delays(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
-    """Give the delays between attempts to connect, in seconds.
+    """Return the delays between attempts to connect, in seconds.
 
     They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
     restarted hub at the same instant.

@@ -28,7 +28,7 @@ from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import describe_tool, run_tool
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
 
-PRINCIPAL_KEY = "codebuddy.tool"
+PRINCIPAL_KEY = "codebuddy.principal"
 """The key under which the access guard stores the principal in an ASGI scope."""
 
 T = TypeVar("T")

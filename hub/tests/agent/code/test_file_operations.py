@@ -30,7 +30,7 @@ def edited(uri: str, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def planned(tree: Tree, result: Any) -> list[FileChange]:
-    """Give the changes of an answer, for the texts on the disk."""
+    """Return the changes of an answer, for the texts on the disk."""
     steps = read_steps(result, tree)
     origins = [step.origin for step in steps if isinstance(step, TextEdits) and step.origin is not None]
     sources = {path: read_source(path.read_bytes(), tree.show(path)) for path in origins}

@@ -115,7 +115,7 @@ async def test_pages_of_a_hierarchy_follow_each_other(start: Any, wire: Any) -> 
 
 
 def calling(wire: Any, *spans: tuple[int, int, int], name: str = "open_shop") -> dict[str, Any]:
-    """Give scripts for ``run``, which is lines 2 to 5 of busy.py and calls a thing of shop.py at some ranges."""
+    """Return scripts for ``run``, which is lines 2 to 5 of busy.py and calls a thing of shop.py at some ranges."""
     run = {**thing(wire, "run", "busy.py", 1, 4), "range": {"start": {"line": 1, "character": 0}, "end": END}}
     called = {**shop(wire), "name": name}
     ranges = [wire.span(*span) for span in spans]

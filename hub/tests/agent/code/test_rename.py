@@ -106,7 +106,7 @@ async def test_a_file_that_changes_while_the_server_answers_is_renamed_in_its_ne
 
 
 def late(ident: int, result: Any) -> dict[str, Any]:
-    """Give a step that answers an earlier request."""
+    """Return a step that answers an earlier request."""
     body = json.dumps({"jsonrpc": "2.0", "id": ident, "result": result})
     return {"write": f"Content-Length: {len(body)}\r\n\r\n{body}"}
 

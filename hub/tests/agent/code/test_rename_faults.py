@@ -34,7 +34,7 @@ async def refusal(fake: Any, **given: Any) -> ToolError:
 
 
 async def lacking(fake: Any, **given: Any) -> str:
-    """Give the reason of an answer that is not complete; it must have no changes and tell more."""
+    """Return the reason of an answer that is not complete; it must have no changes and tell more."""
     planned = await fake.rename(**given)
     assert (planned.complete, planned.changes, bool(planned.message)) == (False, [], True)
     return str(planned.reason)
@@ -182,7 +182,7 @@ async def test_a_file_whose_bytes_the_server_takes_for_another_text_has_all_refu
 
 
 def whole(wire: Any, name: str, text: str) -> dict[str, Any]:
-    """Give the answer of a server that replaces the whole text of a file of two lines."""
+    """Return the answer of a server that replaces the whole text of a file of two lines."""
     stretch = {"start": {"line": 0, "character": 0}, "end": {"line": 2, "character": 0}}
     return {"documentChanges": [wire.document(name, None, {"range": stretch, "newText": text})]}
 

@@ -21,7 +21,7 @@ def root(root: Path) -> Path:
 
 
 def cart(wire: Any) -> dict[str, Any]:
-    """Give the class as the protocol writes it, in UTF-16."""
+    """Return the class as the protocol writes it, in UTF-16."""
     method = {
         "name": "add",
         "kind": 6,

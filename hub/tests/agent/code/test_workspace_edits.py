@@ -32,7 +32,7 @@ def at(start: tuple[int, int], end: tuple[int, int], text: str) -> dict[str, Any
 
 
 def in_form(form: str, uri: str, edits: list[dict[str, Any]]) -> dict[str, Any]:
-    """Give a workspace edit of one file in one of the forms of LSP 3.17."""
+    """Return a workspace edit of one file in one of the forms of LSP 3.17."""
     if form == "changes":
         return {"changes": {uri: edits}}
     version = {"versioned": {"version": 3}, "null": {"version": None}, "left out": {}}.get(form, {"version": 3})
@@ -43,7 +43,7 @@ def in_form(form: str, uri: str, edits: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def planned(tree: Tree, result: Any, encoding: Encoding = "utf-16", **expected: Any) -> list[FileChange]:
-    """Give the changes of an answer, for the texts on the disk."""
+    """Return the changes of an answer, for the texts on the disk."""
     steps = read_steps(result, tree)
     origins = [step.origin for step in steps if isinstance(step, TextEdits) and step.origin is not None]
     sources = {path: read_source(path.read_bytes(), tree.show(path)) for path in origins}

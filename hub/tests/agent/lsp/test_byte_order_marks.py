@@ -19,7 +19,7 @@ TEXT = codecs.BOM_UTF8 + b"open_shop()\nopen_shop()\n"
 
 @pytest.fixture
 def marked(root: Path) -> list[str]:
-    """Give the names of forty files with a byte order mark."""
+    """Return the names of forty files with a byte order mark."""
     names = [f"marked{number}.py" for number in range(40)]
     for name in names:
         (root / name).write_bytes(TEXT)
@@ -31,7 +31,7 @@ def opened(fake: Any) -> list[str]:
 
 
 def counted_and_not(wire: Any, names: list[str]) -> list[list[dict[str, Any]]]:
-    """Give a server's answers about the first lines, before and after the files are opened."""
+    """Return a server's answers about the first lines, before and after the files are opened."""
     return [[{"reply": [wire.place(name, 0, first, first + 9) for name in names]}] for first in (1, 0)]
 
 

@@ -26,7 +26,7 @@ def documents(root: Path, sent: Sent) -> Documents:
 
 
 def texts(sent: Sent) -> list[tuple[int, str]]:
-    """Give the versions and texts that the server was sent, in order."""
+    """Return the versions and texts that the server was sent, in order."""
     found = []
     for method, params in sent:
         if method == "textDocument/didOpen":

@@ -39,7 +39,7 @@ def other_text(
 
 
 def shown(fake: Any, name: str = "main.py") -> list[tuple[str, Any]]:
-    """Give the messages about a file: method, and text if there is one."""
+    """Return the messages about a file: method, and text if there is one."""
     found = []
     for line in fake.log.read_text().splitlines():
         message = json.loads(line)["message"]

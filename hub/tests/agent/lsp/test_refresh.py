@@ -19,7 +19,7 @@ WATCHED = "workspace/didChangeWatchedFiles"
 
 
 def history(fake: Any) -> list[tuple[str, str, str | None]]:
-    """Give method, file and text of the messages about documents and file changes, in order."""
+    """Return method, file and text of the messages about documents and file changes, in order."""
     found = []
     for line in fake._lines():
         message = json.loads(line)["message"]

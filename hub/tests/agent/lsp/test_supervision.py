@@ -62,7 +62,7 @@ def oom_score(pid: int) -> int:
 
 
 def child_of(fake: Any) -> int:
-    """Give the child that the server started last; 0 if there is none."""
+    """Return the child that the server started last; 0 if there is none."""
     try:
         return int(fake.log.with_suffix(".child").read_text())
     except FileNotFoundError:

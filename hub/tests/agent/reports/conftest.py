@@ -16,7 +16,7 @@ RAN_IN = {"files.txt": "files", "node-files.xml": "files", "node-nested.xml": "s
 
 @pytest.fixture
 def read() -> Callable[..., Report]:
-    """Give a function that reads text in a format."""
+    """Return a function that reads text in a format."""
 
     def _read(format_name: str, text: str, root: Path | None = None) -> Report:
         reader = reader_for(format_name, root)
@@ -29,7 +29,7 @@ def read() -> Callable[..., Report]:
 
 @pytest.fixture
 def recorded(read: Callable[..., Report], tmp_path: Path) -> Callable[[str], Report]:
-    """Give a function that reads a recording, named by format and file, with the directory that it was made in."""
+    """Return a function that reads a recording, named by format and file, with the directory that it was made in."""
 
     def _recorded(name: str) -> Report:
         format_name, _, file = name.partition("/")

@@ -120,7 +120,7 @@ def test_items_left_out_of_a_long_report_are_counted(format_name: str) -> None:
 
 
 def _size(value: Any, seen: set[int]) -> int:
-    """Give the bytes of an object and all that it holds."""
+    """Return the bytes of an object and all that it holds."""
     if id(value) in seen or isinstance(value, type):
         return 0
     seen.add(id(value))

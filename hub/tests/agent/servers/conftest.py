@@ -108,13 +108,13 @@ class Project:
         return (self.root / path).read_text()
 
     def place(self, path: str, text: str) -> tuple[int, int]:
-        """Give the 1-based line and column of a text that occurs once in a file."""
+        """Return the 1-based line and column of a text that occurs once in a file."""
         before, _, after = self.text(path).partition(text)
         assert after, f"the sample's {path} has no {text!r}"
         return before.count("\n") + 1, len(before) - before.rfind("\n")
 
     def uses(self) -> list[tuple[str, int, int]]:
-        """Give every place of the sample's word in the sources, except in comments and strings."""
+        """Return every place of the sample's word in the sources, except in comments and strings."""
         found = []
         for path in sorted(self.root.rglob(f"*{self.sample.suffix}")):
             for number, line in enumerate(path.read_text().split("\n"), 1):

@@ -27,7 +27,7 @@ async def rename(here: Any, **given: Any) -> PlannedRename:
 
 
 def places(planned: PlannedRename) -> list[tuple[str, int, int]]:
-    """Give where the name is replaced; no edit may replace anything else."""
+    """Return where the name is replaced; no edit may replace anything else."""
     assert (planned.complete, planned.reason, planned.message) == (True, None, None)
     edits = [(one.path, at) for one in planned.changes for at in one.edits or []]
     assert {at.new_text for _, at in edits} == {"brand_new"}

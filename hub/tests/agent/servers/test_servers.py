@@ -102,7 +102,7 @@ async def test_a_killed_server_is_back_for_the_next_request(project: Running) ->
 
 
 def children(parent: int) -> list[int]:
-    """Give the direct children of a process."""
+    """Return the direct children of a process."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

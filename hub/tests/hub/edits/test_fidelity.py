@@ -22,7 +22,7 @@ ACCESS_LIST = "system.posix_acl_access"
 
 
 def access_list(*entries: tuple[int, int, int]) -> bytes:
-    """Give an access list as the kernel has it: version 2, then (tag, permissions, id) of each entry."""
+    """Return an access list as the kernel has it: version 2, then (tag, permissions, id) of each entry."""
     return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 

@@ -116,7 +116,7 @@ async def test_another_project_is_refused_wherever_it_stands_in_an_answer(tool: 
 
 
 def pages(project: str, count: int) -> Any:
-    """Give a spoke that has so many symbols, and gives as many as it is asked for."""
+    """Return a spoke that has so many symbols, and gives as many as it is asked for."""
 
     async def answer(arguments: dict[str, Any], _more: Any) -> dict[str, Any]:
         start = int(arguments.get("cursor", "0"))

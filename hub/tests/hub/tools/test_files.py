@@ -50,7 +50,7 @@ def any_client(p: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Itera
 
 
 def calls_about(path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Give calls of every tool that takes a path and follows links at its end."""
+    """Return calls of every tool that takes a path and follows links at its end."""
     place = {"line": 1, "column": 1, "end_line": 1, "end_column": 2, "new_text": "taken"}
     return [
         ("read_file", {"path": path}),
@@ -63,7 +63,7 @@ def calls_about(path: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def calls_through(path: str) -> list[tuple[str, dict[str, Any]]]:
-    """Give calls of every tool that takes a path; of some of them only what is before the last name is followed."""
+    """Return calls of every tool that takes a path; of some of them only what is before the last name is followed."""
     return [
         *calls_about(path),
         ("create_directory", {"path": path}),

@@ -169,7 +169,7 @@ class _Wire:
 
 
 async def failed(says: Any) -> str:
-    """Give the text of the failure of ``hover`` when the spoke's link answers something."""
+    """Return the text of the failure of ``hover`` when the spoke's link answers something."""
     links = Links()
     await links.add(Link("project-a", cast(Any, _Wire(says)), cast(Any, None)))
     tools = {tool.name: tool for tool in code_tools(links, frozenset({"project-a"}))}

@@ -97,7 +97,7 @@ def _shown(action: answers.CodeAction, ident: str, server: str) -> CodeAction:
 
 
 def edit_of(action: dict[str, Any]) -> Any:
-    """Give the workspace edit of an action; None when it has none, or an empty one."""
+    """Return the workspace edit of an action; None when it has none, or an empty one."""
     edit = action.get("edit")
     if isinstance(edit, dict) and not edit.get("changes") and not edit.get("documentChanges"):
         return None
@@ -105,7 +105,7 @@ def edit_of(action: dict[str, Any]) -> Any:
 
 
 def command_of(action: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the command of an action, or the one that stands in place of an action."""
+    """Return the command of an action, or the one that stands in place of an action."""
     command = action.get("command")
     if command is None:
         return None
@@ -144,7 +144,7 @@ class _Actions:
     """What a command did that was run; None while it runs. A command is never run twice."""
 
     async def offers(self) -> tuple[list[Offer], Answer]:
-        """Give what the server offers, and its answer, which says whether that is all."""
+        """Return what the server offers, and its answer, which says whether that is all."""
         found: list[Offer] = []
 
         async def exchange(connection: Connection, document: Document) -> Any:
@@ -162,7 +162,7 @@ class _Actions:
         return found if answer.result else [], answer
 
     async def plan(self, wanted: str) -> PlannedAction:
-        """Give what the action with an id would change."""
+        """Return what the action with an id would change."""
 
         async def attempt(files: Sequence[Path]) -> PlannedAction:
             answer = await run_exchange(self.asked, self.path, partial(self._resolve, wanted, files))
@@ -216,7 +216,7 @@ class _Actions:
     async def _diagnostics(
         self, connection: Connection, document: Document, first: Position, last: Position
     ) -> list[Any]:
-        """Give the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
+        """Return the server's own diagnostics that overlap the range, as it wrote them: fixes are made from these."""
         items: list[Any] | None = None
         if not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
@@ -326,7 +326,7 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
 
 
 def _made(step: Step, tree: Tree) -> list[Step]:
-    """Give a step; with one before it that makes the file, where a server leaves that out of the edit of a new one."""
+    """Return a step; with one before it that makes the file, where a server leaves that out of the edit of a new one."""
     if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
         return [step]
     start = {"line": 0, "character": 0}
@@ -349,7 +349,7 @@ _MAX_OFFERS: Final = 500
 
 
 async def list_actions(servers: LanguageServers, arguments: CodeActionsArguments, report: Report) -> CodeActions:
-    """Give what all servers of the file that are declared for actions offer for a place."""
+    """Return what all servers of the file that are declared for actions offer for a place."""
     try:
         found, lacking = await _gather(Question.begin(servers, arguments.timeout_seconds, report), arguments)
     except NoAnswer as none:
@@ -363,7 +363,7 @@ async def list_actions(servers: LanguageServers, arguments: CodeActionsArguments
 
 
 async def plan_action(servers: LanguageServers, arguments: PlanActionArguments, report: Report) -> PlannedAction:
-    """Give what an action would change: all of it, or nothing and the reason.
+    """Return what an action would change: all of it, or nothing and the reason.
 
     Raises:
         ToolError: ``no_such_action``, ``disabled_action``, ``needs_editor``; or its edit cannot be accepted.

@@ -47,15 +47,15 @@ class Answer:
 
     @classmethod
     def lacking(cls, reason: Reason, message: str) -> Answer:
-        """Give an answer without a result."""
+        """Return an answer without a result."""
         return cls(None, reason=reason, message=message)
 
     def but(self, reason: Reason, message: str) -> Answer:
-        """Give the same answer with why it may not be everything; an earlier reason goes first."""
+        """Return the same answer with why it may not be everything; an earlier reason goes first."""
         return self if self.reason is not None else replace(self, reason=reason, message=message)
 
     def completeness(self) -> dict[str, Any]:
-        """Give the fields of `CodeResult` that say whether this is everything."""
+        """Return the fields of `CodeResult` that say whether this is everything."""
         return {"complete": self.reason is None, "reason": self.reason, "message": self.message}
 
 
@@ -72,7 +72,7 @@ class NoAnswer(Exception):
 
     @classmethod
     def because(cls, reason: Reason, message: str) -> NoAnswer:
-        """Give what to raise for a reason."""
+        """Return what to raise for a reason."""
         return cls(Answer.lacking(reason, message))
 
 

@@ -177,7 +177,7 @@ class _Replaced(Exception):
 
 
 async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awaitable[Answer]]) -> Answer:
-    """Give the answer of an attempt, or say why there is none."""
+    """Return the answer of an attempt, or say why there is none."""
     server = asked.server
     connection = server.connection
     if connection is None:
@@ -278,14 +278,14 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
 
 
 def absent(server: LanguageServer) -> Answer:
-    """Give the answer of a server that does not run."""
+    """Return the answer of a server that does not run."""
     readiness = server.readiness
     crashed = readiness.state == "dead" or readiness.hopeless
     return Answer.lacking("server_crashed" if crashed else "indexing", readiness.sentence())
 
 
 def share_of(deadline: float) -> float:
-    """Give until when to wait for a server to load; after that it says what it knows already."""
+    """Return until when to wait for a server to load; after that it says what it knows already."""
     return asyncio.get_running_loop().time() + remaining(deadline) * _WAITING_SHARE
 
 
@@ -304,11 +304,11 @@ class Question:
 
     @classmethod
     def begin(cls, servers: LanguageServers, seconds: float, report: Report) -> Question:
-        """Give a question that may take so many seconds from now on."""
+        """Return a question that may take so many seconds from now on."""
         return cls(servers, asyncio.get_running_loop().time() + seconds, report)
 
     async def choose(self, path: Path, method: str) -> ServerQuestion:
-        """Give the server that answers a request of `CAPABILITY`: of those declared for the file, the first that can.
+        """Return the server that answers a request of `CAPABILITY`: of those declared for the file, the first that can.
 
         Raises:
             ToolError: there is no such file.
@@ -325,7 +325,7 @@ class Question:
         raise NoAnswer.because("unsupported", message)
 
     async def choose_from(self, serving: Sequence[LanguageServer], method: str) -> ServerQuestion:
-        """Give the first of some servers that can answer a request; wait for one that is still starting."""
+        """Return the first of some servers that can answer a request; wait for one that is still starting."""
         lacking, missing = [], list[LanguageServer]()
         for server in serving:
             if server.connection is None:
@@ -398,7 +398,7 @@ class Pointer:
     after: bool = False  # whether the place is behind the word, not at its beginning
 
     def position(self, document: Document, encoding: Encoding) -> Position:
-        """Give the position in a document.
+        """Return the position in a document.
 
         Raises:
             ToolError: there is no such place in it, or more than one.
@@ -412,11 +412,11 @@ class Pointer:
             raise ToolError("no_such_place", f"{str(error).capitalize()}.", self.path) from None
 
     def params(self, more: Mapping[str, Any], document: Document, encoding: Encoding) -> dict[str, Any]:
-        """Give the parameters of a request about the place; raises what `position` raises."""
+        """Return the parameters of a request about the place; raises what `position` raises."""
         return {"position": self.position(document, encoding), **more}
 
     def column_in(self, lines: list[str]) -> int:
-        """Give the column in a text; raises `ToolError` if the word is not on the line, or more than once."""
+        """Return the column in a text; raises `ToolError` if the word is not on the line, or more than once."""
         if self.text is None:
             return self.column
         return find_word(lines, self.line, self.text, self.path, self.after)
@@ -460,7 +460,7 @@ async def ask_at(
 
 
 async def file_symbols(question: Question, path: Path) -> tuple[list[Symbol], Answer]:
-    """Give the symbols of a file, outer ones before those in them; and the answer that they are from."""
+    """Return the symbols of a file, outer ones before those in them; and the answer that they are from."""
     answer = await ask_symbols(await question.choose(path, _SYMBOLS), path)
     if answer.result is None and answer.reason is not None:
         raise NoAnswer(answer)
@@ -514,7 +514,7 @@ async def files_with_word(
 
 
 async def search_limit_exceeded(asked: ServerQuestion, word: str | None) -> Answer | None:
-    """Give why a server may not find all that has a name, if it is known; None when it can, or declares no limits."""
+    """Return why a server may not find all that has a name, if it is known; None when it can, or declares no limits."""
     config = asked.server.config
     limits, name = config.limits, config.name
     if not limits:

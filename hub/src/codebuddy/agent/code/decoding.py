@@ -67,7 +67,7 @@ class Reader:
         self._shown: dict[Path, str] = {}
 
     def locations(self, result: Any) -> list[Location]:
-        """Give the places of an answer that is a Location, Location[], LocationLink[] or null.
+        """Return the places of an answer that is a Location, Location[], LocationLink[] or null.
 
         Raises:
             Malformed: it is none of these.
@@ -81,7 +81,7 @@ class Reader:
         return sorted_unique(found)
 
     def diagnostics(self, path: Path, items: list[Any]) -> list[Diagnostic]:
-        """Give the diagnostics of a file, each once."""
+        """Return the diagnostics of a file, each once."""
         found = [
             Diagnostic(
                 **vars(self._in_project(path, item.range)),
@@ -102,7 +102,7 @@ class Reader:
         return self.place(either["targetUri"], either["targetSelectionRange"])
 
     def place(self, uri: str, span: answers.Range) -> Location:
-        """Give the place of a range in a document."""
+        """Return the place of a range in a document."""
         if uri not in self._files:
             self._files[uri] = self._tree.path_of(uri)
         path = self._files[uri]
@@ -118,7 +118,7 @@ class Reader:
             raise UnopenedFiles(path for path, marked in self._marked.items() if marked)
 
     def name_in(self, uri: str, span: answers.Range, name: str) -> Location:
-        """Give the place of a name in a range; the range if the name is not in it, or outside the project."""
+        """Return the place of a name in a range; the range if the name is not in it, or outside the project."""
         whole, path = self.place(uri, span), self._tree.path_of(uri)
         if path is None:
             return whole
@@ -129,7 +129,7 @@ class Reader:
         return location(whole.path, line, column, column + len(name), lines[line - 1])
 
     def words_in(self, uri: str, span: answers.Range, name: str) -> list[Location]:
-        """Give every place of a name as a whole word in a range; none outside the project."""
+        """Return every place of a name as a whole word in a range; none outside the project."""
         whole, path = self.place(uri, span), self._tree.path_of(uri)
         if path is None or not name:
             return []
@@ -166,7 +166,7 @@ class Reader:
 
 
 def _external(uri: str, span: answers.Range) -> Location:
-    """Give a place outside the project. Columns stay as the server counts them: converting would take reading it."""
+    """Return a place outside the project. Columns stay as the server counts them: converting would take reading it."""
     start, end = span["start"], span["end"]
     numbers = (start["line"], start["character"], end["line"], end["character"])
     line, column, end_line, end_column = (min(number, _MAX_NUMBER) + 1 for number in numbers)
@@ -175,13 +175,13 @@ def _external(uri: str, span: answers.Range) -> Location:
 
 
 def location(path: str, line: int, column: int, end_column: int, text: str) -> Location:
-    """Give the location of a part of a line, whose text is given."""
+    """Return the location of a part of a line, whose text is given."""
     shown = text[:MAX_LINE_TEXT]
     return Location(path=path, line=line, column=column, end_line=line, end_column=end_column, line_text=shown)
 
 
 def text_range(at: Location) -> TextRange:
-    """Give the range of a location."""
+    """Return the range of a location."""
     return TextRange(line=at.line, column=at.column, end_line=at.end_line, end_column=at.end_column)
 
 
@@ -191,7 +191,7 @@ def clipped(text: str, longest: int) -> str:
 
 
 def sorted_unique(items: list[L]) -> list[L]:
-    """Give each location once, by path and place, those outside the project last."""
+    """Return each location once, by path and place, those outside the project last."""
     return sorted({_key(item): item for item in items}.values(), key=_order)
 
 
@@ -221,12 +221,12 @@ class Page(NamedTuple, Generic[T]):
 
 
 def question_of(tool: str, arguments: Arguments) -> tuple[str, dict[str, Any]]:
-    """Give what must be the same for a cursor to go on."""
+    """Return what must be the same for a cursor to go on."""
     return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
 
 
 def offset_of(tool: str, arguments: Any) -> int:
-    """Give the number of items on the pages before the one that is asked for.
+    """Return the number of items on the pages before the one that is asked for.
 
     Raises:
         ToolError: ``invalid_cursor``.
@@ -243,7 +243,7 @@ def paged(
     *,
     total: int | None = None,
 ) -> Page[T]:
-    """Give the page of an answer that is asked for.
+    """Return the page of an answer that is asked for.
 
     Args:
         tool: what was asked.
@@ -279,7 +279,7 @@ def paged(
 
 
 def _fitting(items: Sequence[Result]) -> int:
-    """Give how many of some items fit on a page: one at least."""
+    """Return how many of some items fit on a page: one at least."""
     room = PAGE_CHARACTERS
     for count, item in enumerate(items):
         room -= _length(item)
@@ -289,7 +289,7 @@ def _fitting(items: Sequence[Result]) -> int:
 
 
 def _length(item: Result) -> int:
-    """Give how long an item is as JSON; for a plain location, quickly, a number that is not smaller."""
+    """Return how long an item is as JSON; for a plain location, quickly, a number that is not smaller."""
     if type(item) is Location and (item.line_text or "").isascii() and item.path.isascii():
         return 200 + 2 * len(item.path) + 2 * len(item.line_text or "")
     return len(item.model_dump_json())

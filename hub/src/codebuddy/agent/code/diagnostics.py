@@ -52,7 +52,7 @@ def _identity(item: dict[str, Any]) -> str:
 
 
 async def ask_tsserver(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
-    """Give the diagnostics of an open document as the protocol writes them, but for ``diagnostics.ignoredCodes``."""
+    """Return the diagnostics of an open document as the protocol writes them, but for ``diagnostics.ignoredCodes``."""
     ignored = _ignored_codes(asked.server.config.settings)
     found: list[Any] = []
     for check in _TSSERVER_CHECKS:
@@ -183,7 +183,7 @@ _CURSOR: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
 
 
 async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, report: Report) -> DiagnosticsResult:
-    """Give the diagnostics of what is asked for; of many files as many as fit, with a cursor to go on.
+    """Return the diagnostics of what is asked for; of many files as many as fit, with a cursor to go on.
 
     Raises:
         ToolError: there is no such file or directory, or the project is not this one.
@@ -250,7 +250,7 @@ class _Checker:
             self._absent |= {server.config.name: absent(server) for server in missing}
 
     async def check(self, path: Path) -> FileDiagnostics:
-        """Give what all servers find in a file, each finding once."""
+        """Return what all servers find in a file, each finding once."""
         serving = self._servers.serving(path, "diagnostics")
         present = [server for server in serving if server.config.name not in self._absent]
         found = await asyncio.gather(*(self._ask(server, path) for server in present))
@@ -288,7 +288,7 @@ class _Checker:
 
 
 def _merged(items: list[Diagnostic]) -> list[Diagnostic]:
-    """Give each finding once, in the words of the server that was declared first."""
+    """Return each finding once, in the words of the server that was declared first."""
     first: dict[str, Diagnostic] = {}
     for item in items:
         first.setdefault(item.model_dump_json(exclude={"code", "source"}), item)
@@ -335,12 +335,12 @@ class _Survey:
         return self.result(Answer.lacking("truncated", self.cut[0]) if self.cut else self.passed)
 
     def result(self, answer: Answer, resume: _Resume | None = None) -> DiagnosticsResult:
-        """Give the result, with a cursor if it goes on."""
+        """Return the result, with a cursor if it goes on."""
         at = None if resume is None else seal(self.question, [to_wire(resume.file), resume.item, resume.before])
         return DiagnosticsResult(**answer.completeness(), cursor=at, diagnostics=self.items, checked_files=self.checked)
 
     def _page(self, more: str, resume: _Resume) -> DiagnosticsResult:
-        """Give a result that another one follows; what this one lacks, that one does not tell."""
+        """Return a result that another one follows; what this one lacks, that one does not tell."""
         reason, message = self.passed.reason, self.passed.message
         return self.result(Answer.lacking(reason or "truncated", f"{message} {more}" if message else more), resume)
 
@@ -365,7 +365,7 @@ class _Survey:
         return self.resume is not None and self.resume.before == _state(items[: self.resume.item])
 
     def _fitting(self, items: list[Diagnostic]) -> int:
-        """Give how many of some items fit into the result; the first of a result always does."""
+        """Return how many of some items fit into the result; the first of a result always does."""
         for count, item in enumerate(items):
             length = len(item.model_dump_json())
             if len(self.items) + count >= self.limit or (length > self.room and len(self.items) + count > 0):
@@ -378,7 +378,7 @@ class _Survey:
 
 
 def _order(inside: str) -> list[tuple[bool, str]]:
-    """Give the order in which a tree is walked: a directory's files before what is in its directories."""
+    """Return the order in which a tree is walked: a directory's files before what is in its directories."""
     *directories, name = inside.split("/")
     return [*((True, directory) for directory in directories), (False, name)]
 

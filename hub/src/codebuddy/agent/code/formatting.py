@@ -41,7 +41,7 @@ _DISORDER: Final = "\n  \n\n\n"
 
 
 async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, report: Report) -> PlannedChanges:
-    """Give what formatting a file would change: no more than differs, for the bytes that the server saw."""
+    """Return what formatting a file would change: no more than differs, for the bytes that the server saw."""
     path = servers.tree.locate(arguments.path)
     read_source(servers.tree.read(path)[0], arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
@@ -57,7 +57,7 @@ async def plan_format(servers: LanguageServers, arguments: PlanFormatArguments, 
 
 
 async def format_text(servers: LanguageServers, arguments: FormatTextArguments, report: Report) -> FormattedText:
-    """Give a text as the formatter of its file would have it; nothing is written, and the file need not be there."""
+    """Return a text as the formatter of its file would have it; nothing is written, and the file need not be there."""
     path = servers.tree.locate(arguments.path)
     question = Question.begin(servers, arguments.timeout_seconds, report)
     serving = servers.serving(path, "format")
@@ -77,7 +77,7 @@ async def format_text(servers: LanguageServers, arguments: FormatTextArguments, 
 
 
 def _nobody_formats(servers: LanguageServers, path: Path) -> FormattedText:
-    """Give the answer about a file that is served by nobody at all, or by nobody who formats."""
+    """Return the answer about a file that is served by nobody at all, or by nobody who formats."""
     names = servers.names_for(path)
     if not names:
         return FormattedText(complete=True, served=False)
@@ -93,7 +93,7 @@ class _Formatting:
     path: Path
 
     async def plan(self) -> list[FileChange]:
-        """Give the changes."""
+        """Return the changes."""
         tree, seen = self.asked.server.tree, list[Document]()
 
         async def exchange(connection: Connection, document: Document) -> Any:
@@ -171,7 +171,7 @@ def _refusing() -> Iterator[None]:
 
 
 def indentation(lines: Sequence[str]) -> dict[str, int | bool]:
-    """Give ``tabSize`` and ``insertSpaces`` as a text has them (LSP 3.17, "FormattingOptions")."""
+    """Return ``tabSize`` and ``insertSpaces`` as a text has them (LSP 3.17, "FormattingOptions")."""
     widths = [re.match(r"[\t ]*", line)[0] for line in lines if line.strip()]  # type: ignore[index]  # always matches
     tabs, spaces = (sum(width.startswith(kind) for width in widths) for kind in ("\t", "  "))
     if tabs > spaces:

@@ -48,7 +48,7 @@ _RESOLVED: Final = 10
 
 
 async def hover(servers: LanguageServers, arguments: HoverArguments, report: Report) -> HoverResult:
-    """Give what the language server knows of the thing at a place, like its type and documentation."""
+    """Return what the language server knows of the thing at a place, like its type and documentation."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
 
     async def attempt() -> tuple[tuple[str, TextRange | None], Answer]:
@@ -74,7 +74,7 @@ def _read_hover(reader: Reader, uri: str, result: Any) -> tuple[str, TextRange |
 
 
 def markdown(value: Any) -> str:
-    """Give MarkupContent, MarkedString or a list of these as Markdown (LSP 3.17, "Hover")."""
+    """Return MarkupContent, MarkedString or a list of these as Markdown (LSP 3.17, "Hover")."""
     return _markdown(validated(answers.CONTENTS, value, "a text"))
 
 
@@ -90,7 +90,7 @@ def _markdown(contents: answers.Contents) -> str:
 
 
 def _documentation(value: Any, longest: int) -> str | None:
-    """Give the documentation of something as Markdown, cut; None if there is none or it is malformed."""
+    """Return the documentation of something as Markdown, cut; None if there is none or it is malformed."""
     try:
         return clipped(markdown(value), longest) or None
     except Malformed:
@@ -98,7 +98,7 @@ def _documentation(value: Any, longest: int) -> str | None:
 
 
 async def signature_help(servers: LanguageServers, arguments: CaretArguments, report: Report) -> SignatureHelp:
-    """Give the signatures of what is being called at a place, and which parameter stands there."""
+    """Return the signatures of what is being called at a place, and which parameter stands there."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
     pointer = Pointer(arguments.path, arguments.line, arguments.column or 1, arguments.text, after=True)
 
@@ -160,7 +160,7 @@ _KINDS: Final = (
 
 
 async def completions(servers: LanguageServers, arguments: CompletionArguments, report: Report) -> Completions:
-    """Give how the word that ends at a place can be completed."""
+    """Return how the word that ends at a place can be completed."""
     question, path = Question.begin(servers, arguments.timeout_seconds, report), servers.tree.locate(arguments.path)
 
     async def attempt() -> tuple[_Completing, Answer]:
@@ -207,7 +207,7 @@ class _Completing:
         return await run_exchange(asked, path, exchange)
 
     def _word(self, lines: list[str]) -> str:
-        """Give the word, or its beginning, that ends at the place."""
+        """Return the word, or its beginning, that ends at the place."""
         before = lines[self._arguments.line - 1][: self._pointer.column_in(lines) - 1]
         match = re.search(r"[\w$]*$", before)
         return match[0] if match else ""
@@ -230,7 +230,7 @@ class _Completing:
 
 
 async def _resolved(asked: ServerQuestion, connection: Connection, item: dict[str, Any]) -> dict[str, Any]:
-    """Give an item with its documentation, if the server has it in time."""
+    """Return an item with its documentation, if the server has it in time."""
     if item.get("documentation") is not None:
         return item
     try:
@@ -262,7 +262,7 @@ def _label(item: Mapping[str, Any]) -> str:
 
 
 def _filter_text(item: Mapping[str, Any]) -> str:
-    """Give what is compared with the word that is there."""
+    """Return what is compared with the word that is there."""
     text = item.get("filterText")
     return text if isinstance(text, str) and text else _label(item)
 

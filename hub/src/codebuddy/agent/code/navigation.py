@@ -74,12 +74,12 @@ _MAX_NAME: Final = 500
 
 
 async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give where the thing at a place is defined."""
+    """Return where the thing at a place is defined."""
     return await _find(servers, place, report, _DEFINITION)
 
 
 async def find_implementations(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
-    """Give what implements the thing at a place: types of an interface or trait, bodies of an abstract method."""
+    """Return what implements the thing at a place: types of an interface or trait, bodies of an abstract method."""
     return await _find(servers, place, report, _IMPLEMENTATION)
 
 
@@ -91,7 +91,7 @@ async def _find(servers: LanguageServers, place: PlaceArguments, report: Report,
 
 
 async def find_references(servers: LanguageServers, arguments: ReferencesArguments, report: Report) -> ReferencesResult:
-    """Give all places where something is used, its declaration included: what is at a place, or has a name."""
+    """Return all places where something is used, its declaration included: what is at a place, or has a name."""
     servers.tree.require_own(arguments.projects)
     question, place, symbols = Question.begin(servers, arguments.timeout_seconds, report), arguments.place(), None
     if place is None:
@@ -135,7 +135,7 @@ _Named = tuple[list[SymbolLocation] | None, list[Location]]
 
 
 async def _references_by_name(question: Question, name: str) -> tuple[_Named, Answer]:
-    """Give the symbols with a name, and their references.
+    """Return the symbols with a name, and their references.
 
     The files that contain the name as a word are asked for their symbols: that is exact with every server, while
     ``workspace/symbol`` is cut, fuzzy or missing in most.
@@ -175,7 +175,7 @@ class _ReferencesByName:
         self.answer = answer if self.answer.reason is None else self.answer
 
     async def candidates(self) -> list[_Candidate]:
-        """Give the symbols with the name: those that have no longer path, or else all."""
+        """Return the symbols with the name: those that have no longer path, or else all."""
         files = await self._files()
         found = await self._of_files(files)
         if not found:  # perhaps it is declared in generated code, which a .gitignore hides
@@ -209,7 +209,7 @@ class _ReferencesByName:
             self.symbols.append(_symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
     async def _files(self, *, include_ignored: bool = False) -> list[Path]:
-        """Give the files that contain the name, as many as are looked at: those that `search_text` sees, or all."""
+        """Return the files that contain the name, as many as are looked at: those that `search_text` sees, or all."""
         servers = self._question.servers
         if not servers.for_project("navigation"):
             self._note(Answer.lacking("unsupported", "No language server is declared for navigation."))
@@ -246,7 +246,7 @@ class _ReferencesByName:
         return self._limits[name]
 
     async def _of_file(self, path: Path) -> list[_Candidate]:
-        """Give the symbols of a file that have the name; note what cannot be asked."""
+        """Return the symbols of a file that have the name; note what cannot be asked."""
         try:
             symbols, answer = await file_symbols(self._question, path)
         except NoAnswer as none:
@@ -275,7 +275,7 @@ class _ReferencesByName:
 async def document_symbols(
     servers: LanguageServers, arguments: DocumentSymbolsArguments, report: Report
 ) -> SymbolsOfFile:
-    """Give the symbols of a file, each before those in it, with the places of its name and of all of it."""
+    """Return the symbols of a file, each before those in it, with the places of its name and of all of it."""
     path = servers.tree.locate(arguments.path)
     shown, question = servers.tree.show(path), Question.begin(servers, arguments.timeout_seconds, report)
 
@@ -316,7 +316,7 @@ _BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end":
 
 
 async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
-    """Give the symbols of the project whose name contains a text, the best match first."""
+    """Return the symbols of the project whose name contains a text, the best match first."""
     servers.tree.require_own(arguments.projects)
     question = Question.begin(servers, arguments.timeout_seconds, report)
     found, answer = await question.found(partial(_search_symbols, question, arguments))
@@ -472,12 +472,12 @@ _DIRECTIONS: Final[Mapping[str, _Direction]] = {
 
 
 async def call_hierarchy(servers: LanguageServers, arguments: CallHierarchyArguments, report: Report) -> Hierarchy:
-    """Give who calls the function at a place, or whom it calls."""
+    """Return who calls the function at a place, or whom it calls."""
     return await _hierarchy(servers, arguments, report, "call_hierarchy")
 
 
 async def type_hierarchy(servers: LanguageServers, arguments: TypeHierarchyArguments, report: Report) -> Hierarchy:
-    """Give what the type at a place derives from, or what derives from it."""
+    """Return what the type at a place derives from, or what derives from it."""
     return await _hierarchy(servers, arguments, report, "type_hierarchy")
 
 
@@ -584,7 +584,7 @@ class _Walk:
 
 
 def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]) -> tuple[list[Location], bool]:
-    """Give where one thing calls the one before it, or the other way round; see `_call_places`."""
+    """Return where one thing calls the one before it, or the other way round; see `_call_places`."""
     if node.parent is None or not node.calls:
         return [], True
     before = nodes[node.parent].item
@@ -595,7 +595,7 @@ def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_
 def _call_places(
     reader: Reader, caller: answers.HierarchyItem, callee: answers.HierarchyItem, told: Sequence[_Call]
 ) -> tuple[list[Location], bool]:
-    """Give where a thing calls another, and whether that is all that the server told.
+    """Return where a thing calls another, and whether that is all that the server told.
 
     Not every server tells the right places. Those where the name of the callee stands are sure. For the others, the
     places in the caller's body where it does are given if they are as many.
@@ -621,7 +621,7 @@ def _call_places(
 
 
 def _bare(name: str) -> str:
-    """Give the last word of a name without its arguments: servers show ``Cart.add(int)`` and ``Vec<T>::push``."""
+    """Return the last word of a name without its arguments: servers show ``Cart.add(int)`` and ``Vec<T>::push``."""
     words = re.findall(r"[\w$]+", re.sub(r"<[^<>]*>|\(.*", "", name))
     return words[-1] if words else ""
 

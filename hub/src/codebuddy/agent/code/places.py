@@ -51,12 +51,12 @@ class Symbol(NamedTuple):
 
 
 def kind_of(number: int | None) -> str:
-    """Give the word for a SymbolKind; ``unknown`` for a number that is none."""
+    """Return the word for a SymbolKind; ``unknown`` for a number that is none."""
     return _KINDS[number - 1] if number is not None and 0 < number <= len(_KINDS) else "unknown"
 
 
 def find_word(lines: list[str], line: int, text: str, path: str, after: bool = False) -> int:
-    """Give the column of a text on a line, or the one behind it; as a whole word if it stands there as one.
+    """Return the column of a text on a line, or the one behind it; as a whole word if it stands there as one.
 
     Raises:
         ToolError: ``no_such_place``, or ``ambiguous_place`` with the columns.
@@ -76,13 +76,13 @@ def find_word(lines: list[str], line: int, text: str, path: str, after: bool = F
 
 
 def word_at(lines: list[str], line: int, column: int) -> str | None:
-    """Give the word at a place, or that ends there."""
+    """Return the word at a place, or that ends there."""
     words = _WORD.finditer(lines[line - 1]) if line <= len(lines) else ()
     return next((word[0] for word in words if word.start() < column <= word.end() + 1), None)
 
 
 def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
-    """Give the symbol whose path is, or else ends with, the wanted one (``Class/method``).
+    """Return the symbol whose path is, or else ends with, the wanted one (``Class/method``).
 
     Raises:
         ToolError: ``no_such_symbol`` or ``ambiguous_symbol``, with the candidates.
@@ -140,7 +140,7 @@ def _flat(items: list[answers.SymbolInformation], lines: list[str], encoding: En
 
 
 def _outer_first(item: answers.SymbolInformation) -> tuple[int, int, int, int, str]:
-    """Give the key that sorts by where symbols begin; of two that begin together, the one that ends later is first."""
+    """Return the key that sorts by where symbols begin; of two that begin together, the one that ends later is first."""
     end_line, end_character = _numbers(item.location.range["end"])
     return *_numbers(item.location.range["start"]), -end_line, -end_character, item.name
 
@@ -154,7 +154,7 @@ def _span(value: answers.LooseRange, lines: list[str], encoding: Encoding) -> Sp
 
 
 def name_at(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
-    """Give where the name of a symbol is, whose range may begin at a keyword or decorator before it."""
+    """Return where the name of a symbol is, whose range may begin at a keyword or decorator before it."""
     word = None
     for index in range(full.line - 1, min(len(lines), full.line + 20)):
         if name in lines[index]:  # to compile a pattern takes far longer
@@ -172,7 +172,7 @@ def ends_with(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
 
 
 def _names(shown: str) -> set[str]:
-    """Give what a symbol may be called: servers show ``impl Trait for Type<T>`` and ``method(int)``."""
+    """Return what a symbol may be called: servers show ``impl Trait for Type<T>`` and ``method(int)``."""
     bare = re.sub(r"[<(].*", "", shown).strip()
     of_impl = re.sub(r"^impl(<.*?>)?\s+", "", shown).rpartition(" for ")[2]
     return {shown, bare, re.sub(r"[<(].*", "", of_impl).strip()}

@@ -122,7 +122,7 @@ def _is_shorthand(path: str, lines: list[str], edit: RangeEdit) -> bool:
 
 
 def _opening(before: str) -> int | None:
-    """Give where the brace is that is open at the end of a text; None when it is another bracket, or none."""
+    """Return where the brace is that is open at the end of a text; None when it is another bracket, or none."""
     depth = 0
     for at in range(len(before) - 1, -1, -1):
         if before[at] in ")]}":
@@ -199,7 +199,7 @@ class _RenameQuestion:
         return _Response(context, edit, refusal, basis, connection.server_name)
 
     async def _prepare_and_rename(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
-        """Give the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
+        """Return the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
         prepared, deadline = None, self.asked.deadline
         try:
             if connection.prepares_renames:
@@ -240,7 +240,7 @@ class _RenameQuestion:
 
 
 def _prepared_name(prepared: Any, lines: list[str], encoding: Encoding) -> str | None:
-    """Give the text that the server would replace; None when it leaves that to us (``defaultBehavior``)."""
+    """Return the text that the server would replace; None when it leaves that to us (``defaultBehavior``)."""
     given = prepared if isinstance(prepared, dict) else {}
     if prepared is None or "defaultBehavior" in given:
         return None
@@ -263,7 +263,7 @@ def _require_name(context: EditContext, pointer: Pointer) -> None:
 
 
 async def plan_rename(servers: LanguageServers, arguments: RenameArguments, report: Report) -> PlannedRename:
-    """Give what renaming a symbol would change: all of it, or nothing and the reason.
+    """Return what renaming a symbol would change: all of it, or nothing and the reason.
 
     Raises:
         ToolError: ``cannot_rename``; there is no such file, place or symbol; or the change reaches what it must not
@@ -308,7 +308,7 @@ class _Target:
         return covers(changes, self.pointer.path, self.pointer.line, self.pointer.column)
 
     def location(self) -> Location:
-        """Give where it is; only for a pointer that knows its text."""
+        """Return where it is; only for a pointer that knows its text."""
         at = self.pointer
         text = (at.lines or [])[at.line - 1]
         return location(at.path, at.line, at.column, at.column + len(self.name or ""), text)
@@ -393,7 +393,7 @@ class _Renaming:
         return _Target(asked, path, pointer, name, definitions)
 
     async def _declared(self, shown: str, name: str) -> list[_Target]:
-        """Give the symbols of a file whose whole path is the name, but for imports from outside."""
+        """Return the symbols of a file whose whole path is the name, but for imports from outside."""
         path = self.servers.tree.locate(shown)
         if self.servers.server_for(path, "rename") is None:
             return []
@@ -414,7 +414,7 @@ class _Renaming:
         return [target for target in found if not target.is_foreign]
 
     async def _symbol(self, declarations: Iterable[Location]) -> str | None:
-        """Give the path of the symbol that is declared at the first place where one is known."""
+        """Return the path of the symbol that is declared at the first place where one is known."""
         for at in declarations:
             path = self.servers.tree.locate(at.path)
             with contextlib.suppress(ToolError, NoAnswer):  # a rename is not refused for want of this

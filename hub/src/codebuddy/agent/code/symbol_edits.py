@@ -69,7 +69,7 @@ def find_declaration(lines: Sequence[str], full: tuple[int, int, int, int], name
 
 
 def indent_of(line: str) -> str:
-    """Give the white space that a line begins with."""
+    """Return the white space that a line begins with."""
     return line[: len(line) - len(line.lstrip())]
 
 
@@ -92,7 +92,7 @@ def is_leader(text: str, path: str) -> bool:
 
 
 def _skip_leaders(lines: Sequence[str], line: int, name_line: int, path: str) -> int:
-    """Give the first line that is no decorator, attribute, comment or blank; at the latest that of the name."""
+    """Return the first line that is no decorator, attribute, comment or blank; at the latest that of the name."""
     while line < name_line:
         if not lines[line - 1].strip():
             line += 1
@@ -105,7 +105,7 @@ def _skip_leaders(lines: Sequence[str], line: int, name_line: int, path: str) ->
 
 
 def _end_of_leader(lines: Sequence[str], line: int, path: str) -> int | None:
-    """Give the line on which a decorator, attribute or comment ends that begins on a line; None when none does."""
+    """Return the line on which a decorator, attribute or comment ends that begins on a line; None when none does."""
     text = lines[line - 1]
     if text.lstrip().startswith("/*"):
         return next((at for at in range(line, min(len(lines), line + _MAX_LINES) + 1) if "*/" in lines[at - 1]), None)
@@ -120,7 +120,7 @@ def _end_of_leader(lines: Sequence[str], line: int, path: str) -> int | None:
 
 
 def _above(lines: Sequence[str], start: int, path: str) -> tuple[int, tuple[int, ...]]:
-    """Give the first line of what belongs to a declaration above it, and which of those lines are comments."""
+    """Return the first line of what belongs to a declaration above it, and which of those lines are comments."""
     indent, top, comments = indent_of(lines[start - 1]), start, list[int]()
     while top > 1 and lines[top - 2].strip():
         begin = _begin_of_leader(lines, top - 1, path)
@@ -133,7 +133,7 @@ def _above(lines: Sequence[str], start: int, path: str) -> tuple[int, tuple[int,
 
 
 def _begin_of_leader(lines: Sequence[str], last: int, path: str) -> int | None:
-    """Give the line on which a decorator, attribute or comment begins that ends on a line; None when none does."""
+    """Return the line on which a decorator, attribute or comment begins that ends on a line; None when none does."""
     text = lines[last - 1].strip()
     lowest = max(1, last - _MAX_LINES)
     if text.endswith("*/"):
@@ -152,7 +152,7 @@ def _begin_of_leader(lines: Sequence[str], last: int, path: str) -> int | None:
 
 
 def _end(lines: Sequence[str], start: int, end: int, column: int) -> tuple[int, int]:
-    """Give the end without the white space that some servers count to it."""
+    """Return the end without the white space that some servers count to it."""
     if end > len(lines):
         end, column = len(lines), len(lines[-1]) + 1
     while end > start and not lines[end - 1][: column - 1].strip():
@@ -162,7 +162,7 @@ def _end(lines: Sequence[str], start: int, end: int, column: int) -> tuple[int, 
 
 
 def _end_of_statement(lines: Sequence[str], line: int, path: str) -> tuple[int, int]:
-    """Give the end of an assignment of which the server counts only the name to the variable."""
+    """Return the end of an assignment of which the server counts only the name to the variable."""
     depth = 0
     for at in range(line, min(len(lines), line + _MAX_LINES) + 1):
         text = lines[at - 1]
@@ -177,7 +177,7 @@ def _is_rest(text: str, path: str) -> bool:
 
 
 def _end_of_decorator(text: str) -> int:
-    """Give where the decorator ends that a text begins with: names and brackets one after the other."""
+    """Return where the decorator ends that a text begins with: names and brackets one after the other."""
     at = 1
     while at < len(text):
         if text[at] in "([" and (end := _end_of_bracket(text, at)) > at:
@@ -190,7 +190,7 @@ def _end_of_decorator(text: str) -> int:
 
 
 def _end_of_bracket(text: str, at: int) -> int:
-    """Give where the bracket closes that opens at a place; the place itself when it does not close."""
+    """Return where the bracket closes that opens at a place; the place itself when it does not close."""
     open_brackets, quote = list[str](), ""
     for index in range(at, len(text)):
         letter = text[index]
@@ -212,7 +212,7 @@ _CLOSER: Final = re.compile(r"\s*([)\]}]|end\b)")
 
 
 async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArguments, report: Report) -> PlannedChanges:
-    """Give the change that replaces a symbol, or puts something beside it, for the bytes that the server saw.
+    """Return the change that replaces a symbol, or puts something beside it, for the bytes that the server saw.
 
     Raises:
         ToolError: ``no_such_symbol``, ``ambiguous_symbol``, ``shares_line``; the file cannot be read.
@@ -236,7 +236,7 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
 
 
 def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> Symbol:
-    """Give the symbol that is meant."""
+    """Return the symbol that is meant."""
     if arguments.line is not None:
         symbols = [one for one in symbols if one.line == arguments.line] or symbols
     try:
@@ -258,7 +258,7 @@ def _edits(lines: list[str], symbol: Symbol, arguments: SymbolEditArguments, end
 
 
 def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) -> RangeEdit:
-    """Give the edit that puts new code in the place of a declaration, its decorators and attributes.
+    """Return the edit that puts new code in the place of a declaration, its decorators and attributes.
 
     The comments above it stay, unless the new code begins with one. So does a comma or semicolon behind it.
     """
@@ -269,7 +269,7 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) 
 
 
 def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, *, below: bool) -> RangeEdit:
-    """Give the edit that puts code above or below a declaration, with blank lines between as the language has them."""
+    """Return the edit that puts code above or below a declaration, with blank lines between as the language has them."""
     new = fitted(_trimmed(content), found.indent, path)
     gap = _gap(found, new, path)
     own = content.replace("\r\n", "\n").replace("\r", "\n")
@@ -286,7 +286,7 @@ def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, 
 
 
 def fitted(content: str, indent: str, path: str) -> list[str]:
-    """Give code with the indentation of the place it goes to.
+    """Return code with the indentation of the place it goes to.
 
     Code that is indented like its place already stays as it is, also when only its first line lacks that: where it
     is left off at the beginning of what was copied. Other code is moved as a whole.
@@ -320,20 +320,20 @@ def _common_indent(lines: Sequence[str]) -> str:
 
 
 def _separated(line: str, separator: str) -> str:
-    """Give a line with the separator at its end, before a comment; once."""
+    """Return a line with the separator at its end, before a comment; once."""
     code = re.split(r"\s+(?:#|//|/\*)", line, maxsplit=1)[0].rstrip()
     return line if not separator or code.endswith(separator) else code + separator + line[len(code) :]
 
 
 def _gap(found: Declaration, new: list[str], path: str) -> int:
-    """Give how many blank lines stand between a declaration and its neighbour: none between single lines."""
+    """Return how many blank lines stand between a declaration and its neighbour: none between single lines."""
     if found.top == found.end and len(new) == 1:
         return 0
     return 2 if path.endswith(_PYTHON) and not found.indent else 1
 
 
 def _missing(neighbours: Sequence[str], indent: str, gap: int) -> int:
-    """Give how many blank lines lack before the next neighbour on the same level; the end of a block wants none."""
+    """Return how many blank lines lack before the next neighbour on the same level; the end of a block wants none."""
     blank = next((at for at, line in enumerate(neighbours) if line.strip()), None)
     if blank is None or indent_of(neighbours[blank]) != indent or _CLOSER.match(neighbours[blank]):
         return 0
@@ -345,7 +345,7 @@ def _is_above(new: list[str], path: str) -> bool:
 
 
 def _trimmed(content: str) -> str:
-    """Give code without blank lines around it, and with plain line breaks: it gets those of its place."""
+    """Return code without blank lines around it, and with plain line breaks: it gets those of its place."""
     text = re.sub(r"\A(?:[^\S\n]*\n)+", "", content.replace("\r\n", "\n").replace("\r", "\n")).rstrip()
     if not text:
         raise ToolError("invalid_arguments", "The content is blank; to remove a symbol, use edit_file.")

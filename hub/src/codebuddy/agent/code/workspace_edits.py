@@ -86,7 +86,7 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
 
 
 def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
-    """Give where the file is on the disk that some steps leave at a path; None for a file that one of them makes.
+    """Return where the file is on the disk that some steps leave at a path; None for a file that one of them makes.
 
     Raises:
         ToolError: ``bad_answer``: they took it away.
@@ -145,7 +145,7 @@ _MAX_PAIRS: Final = 1_000_000
 
 
 def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list[RangeEdit]:
-    """Give edits that do the same, up to line endings, but leave alone what the edit does not change.
+    """Return edits that do the same, up to line endings, but leave alone what the edit does not change.
 
     Args:
         ending: the line break for lines that are new; None, in a text of one line: as the server wrote them.
@@ -175,7 +175,7 @@ class _Stretch:
     pieces: list[str]
 
     def edits(self, change: _Change, new: list[str], breaks: list[str]) -> Iterator[RangeEdit]:
-        """Give the edits of one change; lines that stay as many are compared in pairs, and so keep their breaks."""
+        """Return the edits of one change; lines that stay as many are compared in pairs, and so keep their breaks."""
         if change.old_end - change.old_start == change.new_end - change.new_start:
             pairs = zip(range(change.old_start, change.old_end), new[change.new_start : change.new_end], strict=True)
             for index, text in pairs:
@@ -187,7 +187,7 @@ class _Stretch:
         yield edit_between(self._place(change.old_start), end, "".join(texts[change.new_start : change.new_end]))
 
     def _in_line(self, index: int, text: str) -> Iterator[RangeEdit]:
-        """Give the edits from one line to another: word by word if the words are as many, so that each renamed word
+        """Return the edits from one line to another: word by word if the words are as many, so that each renamed word
         is an edit of its own.
         """
         old, new = _WORD.findall(self.pieces[index]), _WORD.findall(text)
@@ -228,7 +228,7 @@ def _changes(old: list[str], new: list[str]) -> list[_Change]:
 
 
 def _common(first: Sequence[object], second: Sequence[object]) -> int:
-    """Give the length of what both begin with."""
+    """Return the length of what both begin with."""
     pairs = enumerate(zip(first, second, strict=False))
     return next((index for index, (one, other) in pairs if one != other), min(len(first), len(second)))
 
@@ -244,7 +244,7 @@ def _middles(old: str, new: str) -> tuple[list[str], list[str]]:
 
 
 def edit_between(start: tuple[int, int], end: tuple[int, int], text: str) -> RangeEdit:
-    """Give the edit from one line and column to another."""
+    """Return the edit from one line and column to another."""
     return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text=text)
 
 
@@ -288,7 +288,7 @@ def read_source(data: bytes, path: str) -> Source:
 
 
 def source_of(content: str) -> Source:
-    """Give the source of a text that is not on the disk."""
+    """Return the source of a text that is not on the disk."""
     return Source(split_lines(content), None, _ending(Text(content, "utf-8")))
 
 
@@ -353,7 +353,7 @@ def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> 
 
 
 def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[RangeEdit]:
-    """Give the edits of one file, without what they do not change."""
+    """Return the edits of one file, without what they do not change."""
     lines, shown = source.lines, context.tree.show(step.path)
     edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
@@ -444,7 +444,7 @@ def _change(path: Path, tree: Tree, **given: Any) -> FileChange:
 
 
 def _hash_of(path: Path, tree: Tree) -> str | None:
-    """Give the hash of a file; None for a link, a directory, or what cannot be read."""
+    """Return the hash of a file; None for a link, a directory, or what cannot be read."""
     try:
         return None if os.path.islink(path) else content_hash(tree.read(path)[0])
     except ToolError:
@@ -509,7 +509,7 @@ class EditBasis:
 
     @classmethod
     def now(cls, connection: Connection, told: Iterable[Path]) -> EditBasis:
-        """Give what a server knows that is asked now."""
+        """Return what a server knows that is asked now."""
         return cls(connection.documents.copies(), frozenset(told), time.time_ns())
 
     def answered(self, connection: Connection) -> None:
@@ -556,13 +556,13 @@ def sources_of(steps: Sequence[Step], tree: Tree, basis: EditBasis) -> dict[Path
 
 
 def _of_first_lines(steps: Sequence[Step]) -> list[Path]:
-    """Give the files on the disk whose first line is edited."""
+    """Return the files on the disk whose first line is edited."""
     edits = ((step.origin, edit) for step in steps if isinstance(step, TextEdits) for edit in step.edits)
     return [path for path, edit in edits if path is not None and edit.range["start"]["line"] == 0]
 
 
 def _origins(steps: Sequence[Step], tree: Tree, basis: EditBasis) -> list[Path]:
-    """Give the files on the disk whose text is edited; their versions, where the server gives any, must fit."""
+    """Return the files on the disk whose text is edited; their versions, where the server gives any, must fit."""
     found: list[Path] = []
     for step in steps:
         if not isinstance(step, TextEdits) or step.origin is None:

@@ -67,7 +67,7 @@ class ServerConfig:
     limits: Mapping[str, int] = field(default_factory=dict)
 
     def language_of(self, path: str) -> str | None:
-        """Give the language id of a path in the project; None if the server does not serve it."""
+        """Return the language id of a path in the project; None if the server does not serve it."""
         name = path.rpartition("/")[2]
         for pattern, language in self.languages.items():
             if fnmatchcase(path if "/" in pattern else name, pattern):

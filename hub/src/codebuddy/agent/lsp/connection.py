@@ -67,7 +67,7 @@ class Capabilities:
         return any(name == method for name, _ in self._registered.values())
 
     def options(self, method: str) -> Mapping[str, Any]:
-        """Give the announced options of a request; empty when there are none."""
+        """Return the announced options of a request; empty when there are none."""
         announced = self.announced.get(CAPABILITY[method])
         if isinstance(announced, dict):
             return announced
@@ -93,7 +93,7 @@ class Capabilities:
 
 
 def mapping_at(value: Any, key: str) -> dict[str, Any]:
-    """Give the mapping at a key of a mapping; an empty one if either is none."""
+    """Return the mapping at a key of a mapping; an empty one if either is none."""
     found = value.get(key) if isinstance(value, Mapping) else None
     return found if isinstance(found, dict) else {}
 
@@ -112,7 +112,7 @@ _ACTION_KINDS: Final = [
 
 
 def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
-    """Give the parameters of ``initialize``."""
+    """Return the parameters of ``initialize``."""
     uri = uri_of(tree.root)
     return {
         "processId": os.getpid(),  # the server runs in our PID namespace; one that watches a foreign pid would exit
@@ -195,7 +195,7 @@ def _document_capabilities() -> dict[str, Any]:
 
 
 def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) -> Any:
-    """Give the result of a server's request, since some servers wait for it forever.
+    """Return the result of a server's request, since some servers wait for it forever.
 
     Raises MethodNotFound if the protocol has no such request, or the client did not announce it.
     """
@@ -217,7 +217,7 @@ def answer_server(config: ServerConfig, tree: Tree, method: str, params: Any) ->
 
 
 def _settings(config: ServerConfig, item: Any) -> Any:
-    """Give the settings of a requested section; ``{}`` when there are none, since null stops some servers."""
+    """Return the settings of a requested section; ``{}`` when there are none, since null stops some servers."""
     section = item.get("section") if isinstance(item, dict) else None
     if not isinstance(section, str) or not section:
         return config.settings
@@ -357,12 +357,12 @@ class Published:
         return entry is not None and entry.cut
 
     def current(self, document: Document) -> list[Any] | None:
-        """Give the diagnostics of the document's present text; None if there are none yet."""
+        """Return the diagnostics of the document's present text; None if there are none yet."""
         entry = self._entries.get(document.path)
         return entry.items if entry is not None and document.has_text_of(entry.version) else None
 
     def supplementary(self, document: Document) -> list[Any]:
-        """Give what a server with pull diagnostics publishes in addition, e.g. from a compiler run."""
+        """Return what a server with pull diagnostics publishes in addition, e.g. from a compiler run."""
         entry = self._entries.get(document.path)
         if entry is None or (entry.has_version and not document.has_text_of(entry.version)):
             return []
@@ -563,7 +563,7 @@ class Connection:
 
     @asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
-        """Give the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
+        """Return the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
 
         No request sees it: later requests wait, and this waits at most ``seconds`` for earlier ones.
 

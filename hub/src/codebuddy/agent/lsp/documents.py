@@ -85,25 +85,25 @@ class Documents:
         return self._language_of(self._tree.relative(path)) is not None
 
     def paths(self) -> list[Path]:
-        """Give the open files, the least recently used first."""
+        """Return the open files, the least recently used first."""
         return list(self._open)
 
     def version_of(self, path: Path) -> int | None:
-        """Give the version that the server has of a file; None if it is not open."""
+        """Return the version that the server has of a file; None if it is not open."""
         document = self._known(path)
         return document.version if document else None
 
     def overlaid_by(self, path: Path, version: int | None) -> Document | None:
-        """Give the document of a version that is the text of an `overlay`; None for a text of the disk."""
+        """Return the document of a version that is the text of an `overlay`; None for a text of the disk."""
         document = self._known(path)
         return document if document and version in document.overlays else None
 
     def texts(self) -> dict[Path, list[str]]:
-        """Give the lines of every open document, as the server knows them."""
+        """Return the lines of every open document, as the server knows them."""
         return {path: document.lines for path, document in self._open.items()}
 
     def copies(self) -> dict[Path, Document]:
-        """Give copies of all open documents, which later changes do not affect."""
+        """Return copies of all open documents, which later changes do not affect."""
         return {path: replace(document) for path, document in self._open.items()}
 
     def sync(self, path: Path) -> Document:
@@ -161,7 +161,7 @@ class Documents:
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
-        """Give the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
+        """Return the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
 
         The file need not exist. The text has no byte order mark.
         """

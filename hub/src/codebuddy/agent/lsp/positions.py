@@ -39,7 +39,7 @@ class Position(TypedDict):
 
 
 def agreed_encoding(announced: object, server: object = None) -> Encoding:
-    """Give the encoding of a server's positions, by its ``positionEncoding`` and its name in ``serverInfo``.
+    """Return the encoding of a server's positions, by its ``positionEncoding`` and its name in ``serverInfo``.
 
     The protocol's default, also for an unknown value, is UTF-16.
     """
@@ -48,7 +48,7 @@ def agreed_encoding(announced: object, server: object = None) -> Encoding:
 
 
 def decode_text(data: bytes) -> str:
-    """Give the text of a file, without a byte order mark; bytes that are not UTF-8 become U+FFFD."""
+    """Return the text of a file, without a byte order mark; bytes that are not UTF-8 become U+FFFD."""
     return data.decode("utf-8-sig", "replace")
 
 

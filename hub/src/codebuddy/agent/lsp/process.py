@@ -121,13 +121,13 @@ class Process:
         return how
 
     def last_error_line(self) -> str:
-        """Give the line on stderr that most likely says why the server ended; empty if there is none."""
+        """Return the line on stderr that most likely says why the server ended; empty if there is none."""
         lines = [line.strip("\r\n") for line in reversed(self._stderr_lines) if line.strip()]
         cause = next((line for line in lines if _CAUSE.match(line)), None)
         return (cause or next(iter(lines), "")).strip()
 
     async def memory(self, limit: int) -> int:
-        """Give the memory of the server and everything it started, in bytes; exact if it is over the limit.
+        """Return the memory of the server and everything it started, in bytes; exact if it is over the limit.
 
         :meth:`kill` finds the processes that this has seen, even those without the mark.
         """

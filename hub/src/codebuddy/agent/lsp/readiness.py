@@ -43,12 +43,12 @@ _Stage = Literal["starting", "indexing", "ready", "dead", "stopped"]
 
 
 def remaining(deadline: float) -> float:
-    """Give the seconds until a deadline in the running loop's time; never negative."""
+    """Return the seconds until a deadline in the running loop's time; never negative."""
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 async def first_of(*waits: Coroutine[Any, Any, T]) -> T:
-    """Give the result of the first that ends, in the given order if several do; cancel the others."""
+    """Return the result of the first that ends, in the given order if several do; cancel the others."""
     tasks = [asyncio.create_task(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -139,7 +139,7 @@ class Readiness:
         return "degraded" if overdue or troubled else self._stage
 
     def describe(self) -> ServerState:
-        """Give the state for health."""
+        """Return the state for health."""
         return {"name": self._name, "state": self.state, "reason": self._why(), "percent": self.percent}
 
     def sentence(self) -> str:

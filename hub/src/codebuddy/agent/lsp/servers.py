@@ -355,7 +355,7 @@ class LanguageServer:
         return asyncio.get_running_loop().time() - self._started_at > self._timeouts.healthy_after
 
     def _connected(self, connection: Connection) -> None:
-        """Give the initialized server the documents of its predecessor and the changes since it started."""
+        """Return the initialized server the documents of its predecessor and the changes since it started."""
         missed, self._missed = self._missed, None
         paths, self._reopen = self._reopen, []
         paths = paths or ([] if self.config.ready != "progress" else self._any_file())
@@ -366,7 +366,7 @@ class LanguageServer:
         self.open(paths)
 
     def _any_file(self) -> list[Path]:
-        """Give one file to open at once: servers that report loading by progress load a project on its first file."""
+        """Return one file to open at once: servers that report loading by progress load a project on its first file."""
         first = self.tree.any_file(lambda path: self.config.language_of(path) is not None)
         return [first] if first else []
 
@@ -490,7 +490,7 @@ class LanguageServers:
         return [server.readiness.describe() for server in chosen]
 
     def states(self) -> list[ServerState]:
-        """Give each server's state, for health."""
+        """Return each server's state, for health."""
         return [server.readiness.describe() for server in self._servers]
 
     def watching(self) -> dict[str, str | None]:
@@ -498,15 +498,15 @@ class LanguageServers:
         return {"mode": self._watcher.mode, "reason": self._watcher.reason}
 
     def serving(self, path: Path, feature: Feature) -> list[LanguageServer]:
-        """Give the servers that are declared for a file and a feature."""
+        """Return the servers that are declared for a file and a feature."""
         return [server for server in self._serving(path) if feature in server.config.features]
 
     def server_for(self, path: Path, feature: Feature = "navigation") -> LanguageServer | None:
-        """Give the first server that is declared for a file and a feature."""
+        """Return the first server that is declared for a file and a feature."""
         return next(iter(self.serving(path, feature)), None)
 
     def for_project(self, feature: Feature) -> list[LanguageServer]:
-        """Give the servers that are declared for a feature, for any file."""
+        """Return the servers that are declared for a feature, for any file."""
         return [server for server in self._servers if feature in server.config.features]
 
     def is_served(self, path: Path) -> bool:
@@ -514,7 +514,7 @@ class LanguageServers:
         return bool(self._serving(path))
 
     def names_for(self, path: Path) -> list[str]:
-        """Give the names of the servers that are declared for a file, for any feature."""
+        """Return the names of the servers that are declared for a file, for any feature."""
         return [server.config.name for server in self._serving(path)]
 
     def _serving(self, path: Path) -> list[LanguageServer]:
@@ -554,7 +554,7 @@ class LanguageServers:
             server.open([path for path in shown if server.config.language_of(self.tree.relative(path))])
 
     def _events(self, paths: list[Path]) -> dict[Path, int]:
-        """Give the changes that the watcher does not announce: deletions, and files that it does not know.
+        """Return the changes that the watcher does not announce: deletions, and files that it does not know.
 
         A needless "created" costs a look at the directory; without it a new file could stay unknown.
         """

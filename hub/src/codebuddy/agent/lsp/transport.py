@@ -43,7 +43,7 @@ class BadFrame:
 
 
 def encode(message: Message) -> bytes:
-    """Give the frame of a message."""
+    """Return the frame of a message."""
     body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     return b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
 

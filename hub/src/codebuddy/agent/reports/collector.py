@@ -194,7 +194,7 @@ class Collector:
             self._report.problem = encodable(" ".join(sentence[:_MAX_PATH].split()), _MAX_PROBLEM)
 
     def report(self) -> Report:
-        """Give everything that was collected."""
+        """Return everything that was collected."""
         self.close()
         return self._report
 
@@ -217,7 +217,7 @@ class Reader:
         self._read(strip_escapes(line))
 
     def finish(self) -> Report:
-        """Give the report; once, after the last line."""
+        """Return the report; once, after the last line."""
         return self._collector.report()
 
     def _read(self, line: str) -> None:
@@ -230,7 +230,7 @@ _ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(
 
 
 def strip_escapes(line: str) -> str:
-    """Give the first `MAX_LINE` characters of a line without terminal escape sequences."""
+    """Return the first `MAX_LINE` characters of a line without terminal escape sequences."""
     line = line[:MAX_LINE]
     return _ESCAPE.sub("", line) if "\x1b" in line else line
 
@@ -294,7 +294,7 @@ _MAX_LOCATIONS = 50
 
 
 def make_location(path: str, line: str | None) -> Location | None:
-    """Give a location from the parts that a tool wrote; None when they are none."""
+    """Return a location from the parts that a tool wrote; None when they are none."""
     number = parse_number(line)
     return Location(path, number) if path and number and len(path) <= _MAX_PATH else None
 
@@ -331,7 +331,7 @@ def in_project(path: str, root: str | None) -> bool:
 
 
 def locations_in(text: str) -> Iterator[Location]:
-    """Give the first locations in prose, written as ``path:line`` or ``path(line``."""
+    """Return the first locations in prose, written as ``path:line`` or ``path(line``."""
     for count, found in enumerate(_NUMBERED.finditer(text)):
         if count == _MAX_LOCATIONS:
             return
@@ -348,7 +348,7 @@ def _last_word(text: str) -> str:
 
 
 def stack_location(line: str) -> Location | None:
-    """Give the location in a line of a JavaScript stack, like ``at name (file:///path:line:column)``."""
+    """Return the location in a line of a JavaScript stack, like ``at name (file:///path:line:column)``."""
     text = line.strip().removeprefix("at ").removeprefix("async ")
     if text.endswith(")"):
         text = text[text.rfind("(") + 1 : -1]
@@ -365,7 +365,7 @@ _TAB = 8  # GCC manual, -ftabstop
 
 
 def column_at_cell(text: str, cell: int) -> int:
-    """Give the column in code points of a cell of a terminal (GCC manual, -fdiagnostics-column-unit).
+    """Return the column in code points of a cell of a terminal (GCC manual, -fdiagnostics-column-unit).
 
     Both count from 1; a cell behind the end of the line gives the column after its last character.
     """

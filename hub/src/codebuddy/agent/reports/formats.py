@@ -38,7 +38,7 @@ KNOWN_FORMATS: Final[tuple[str, ...]] = (*FILE_FORMATS, *FORMATS)
 
 
 def reader_for(format_name: str, root: Path | None = None) -> Reader:
-    """Give a reader of what a program prints in the working directory `root`.
+    """Return a reader of what a program prints in the working directory `root`.
 
     Raises:
         ValueError: there is no such printed format.

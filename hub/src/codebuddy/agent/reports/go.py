@@ -158,7 +158,7 @@ class GoTestReader(Reader):
             self._end_package(action, package, event)
 
     def _open(self, name: str, test: str) -> _OpenTest | None:
-        """Give an open test; it is opened unless too much is open."""
+        """Return an open test; it is opened unless too much is open."""
         package = self._packages.get(name)
         if package is not None and test in package.tests:
             return package.tests[test]
@@ -228,7 +228,7 @@ class GoTestReader(Reader):
         self._collector.add_failure(f"{package}.{test}" if test else package, message, location, duration)
 
     def _message(self, package: str, lines: list[str]) -> tuple[list[str], Location | None]:
-        """Give the message of a failure and its location: of the panic, or else of what was logged last.
+        """Return the message of a failure and its location: of the panic, or else of what was logged last.
 
         Messages of an error and of a log look the same; those that come from the line of the last are taken.
         """
@@ -260,7 +260,7 @@ class GoTestReader(Reader):
 
 
 def _module_of(root: Path | None) -> str | None:
-    """Give the path of the module whose go.mod is in a directory; None when that cannot be read."""
+    """Return the path of the module whose go.mod is in a directory; None when that cannot be read."""
     if root is None:
         return None
     try:
@@ -274,7 +274,7 @@ def _module_of(root: Path | None) -> str | None:
 
 
 def _panic(lines: list[str], prefix: str) -> tuple[list[str], Location | None]:
-    """Give the message of a panic, and the first frame of a function whose name has this prefix."""
+    """Return the message of a panic, and the first frame of a function whose name has this prefix."""
     message: list[str] = []
     for line in lines:
         if not line or line.startswith("goroutine ") or (message and line.startswith("\tpanic: ")):

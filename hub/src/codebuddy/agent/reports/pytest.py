@@ -82,7 +82,7 @@ class FailureText:
             self._syntax = make_location(native[1], native[2])
 
     def message(self) -> list[str]:
-        """Give the last exception's text, or what there is in its place."""
+        """Return the last exception's text, or what there is in its place."""
         if self._marked:
             indents = [len(found[1]) for line in self._marked if (found := _INDENT.match(line))]
             lines = [line[1 + min(indents, default=0) :] for line in self._marked]
@@ -93,7 +93,7 @@ class FailureText:
         return [line for line in self._first if line.strip() and not line.startswith("[gw")]  # xdist's worker
 
     def locations(self) -> list[Location]:
-        """Give the locations in the project, from the test to where it failed."""
+        """Return the locations in the project, from the test to where it failed."""
         every = [*self._locations, *([self._syntax] if self._syntax else [])]
         return [location for location in every if in_project(location.path, self._root)]
 
@@ -225,7 +225,7 @@ class PytestReader(Reader):
 
 
 def _titles(name: str, kind: str) -> list[str]:
-    """Give the titles that the failure of a test may have."""
+    """Return the titles that the failure of a test may have."""
     _, _, test = name.partition("::")
     before, bracket, parameters = test.partition("[")
     title = before.replace("::", ".") + bracket + parameters
@@ -235,5 +235,5 @@ def _titles(name: str, kind: str) -> list[str]:
 
 
 def _subtest(kind: str) -> str:
-    """Give the name of a subtest, with a space before it, from ``SUBFAILED[message](parameters)``."""
+    """Return the name of a subtest, with a space before it, from ``SUBFAILED[message](parameters)``."""
     return f" {kind[9:].replace('](', '] (')}" if len(kind) > 9 else ""

@@ -146,7 +146,7 @@ def _set_source(finding: Finding) -> None:
 
 
 def _label(line: str) -> str:
-    """Give what stands right of the marks under a line of the file; nothing for any other line."""
+    """Return what stands right of the marks under a line of the file; nothing for any other line."""
     _, _, text = line.partition("|")
     marks = text.lstrip(" ")
     if not marks.startswith(("^", "-", "_")) or "^" not in marks:
@@ -155,7 +155,7 @@ def _label(line: str) -> str:
 
 
 def _project_span(span: dict[str, Any]) -> dict[str, Any]:
-    """Give the span in the project where a library's macro was used."""
+    """Return the span in the project where a library's macro was used."""
     for _ in range(_MAX_EXPANSIONS):
         path, expansion = span.get("file_name"), span.get("expansion")
         outer = expansion.get("span") if isinstance(expansion, dict) else None
@@ -191,7 +191,7 @@ class _Panic:
     locations: list[Location]
 
     def project_location(self, root: str | None) -> Location | None:
-        """Give the first location in the project: of the panic, or else of the call that led to it."""
+        """Return the first location in the project: of the panic, or else of the call that led to it."""
         return next((location for location in self.locations if in_project(location.path, root)), None)
 
 

@@ -45,12 +45,12 @@ class _YamlDiagnostics:
         self._block_indent = 0
 
     def get(self, key: str) -> str | None:
-        """Give a value of one line; None when it is missing or null."""
+        """Return a value of one line; None when it is missing or null."""
         value = self._values.get(key)
         return value[0] if value and value[0] not in {"", "~", "null"} else None
 
     def lines(self, key: str) -> list[str]:
-        """Give the lines of a value; none when it is missing or null."""
+        """Return the lines of a value; none when it is missing or null."""
         return [] if self.get(key) is None and len(self._values.get(key, ())) < 2 else self._values[key]
 
     def feed(self, line: str, indent: int) -> bool:
@@ -208,7 +208,7 @@ class TapReader(Reader):
 
 
 def _declared_location(yaml: _YamlDiagnostics) -> Location | None:
-    """Give where the test is: as node writes it, or as node-tap does."""
+    """Return where the test is: as node writes it, or as node-tap does."""
     location = yaml.get("location")
     if location is not None:
         return stack_location(location)

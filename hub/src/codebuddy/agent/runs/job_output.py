@@ -28,7 +28,7 @@ _LINES_BETWEEN_CLOCK_CHECKS: Final = 500
 
 
 async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:
-    """Give the requested output.
+    """Return the requested output.
 
     Raises:
         ToolError: ``invalid_cursor``, ``invalid_pattern``, ``invalid_arguments``.
@@ -121,7 +121,7 @@ class _Line(NamedTuple):
 
 
 def _lines(pieces: Iterator[tuple[int, Piece]], start: int, ended: bool) -> Iterator[_Line]:
-    """Give the lines from a position on; one without an end only when the run has ended."""
+    """Return the lines from a position on; one without an end only when the run has ended."""
     partial: dict[OutputStream, tuple[int, bytes]] = {}
     for at, (stream, data) in pieces:
         if at + len(data) <= start:

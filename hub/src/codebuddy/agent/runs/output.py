@@ -107,7 +107,7 @@ class OutputBuffer:
                 self._cut()
 
     def excerpt(self) -> Excerpt:
-        """Give what is kept as text, with a line that says how much was left out."""
+        """Return what is kept as text, with a line that says how much was left out."""
         self._cut()
         if not self.omitted:
             return excerpt_of([*self._head, *self._tail])
@@ -149,7 +149,7 @@ def _from_whole_character(pieces: list[Piece]) -> Iterator[Piece]:
 
 
 def whole_characters(data: bytes) -> int:
-    """Give how many bytes there are without a UTF-8 character that is cut at the end."""
+    """Return how many bytes there are without a UTF-8 character that is cut at the end."""
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")
     decoder.decode(data[-4:])
     return len(data) - len(decoder.getstate()[0])
@@ -199,7 +199,7 @@ class _Segment:
         return self.start + self.size
 
     def read(self) -> Iterator[Piece]:
-        """Give what is in it; nothing when it is gone, and when it is damaged what comes before that."""
+        """Return what is in it; nothing when it is gone, and when it is damaged what comes before that."""
         try:
             file = open_file(self.path, _MAX_FILE)
         except OSError:
@@ -358,12 +358,12 @@ class Transcript:
         self._store.segments = []
 
     async def read(self, start: int, max_bytes: int) -> Page:
-        """Give output from `start` on, in whole characters."""
+        """Return output from `start` on, in whole characters."""
         start = max(0, start)
         return await asyncio.to_thread(_read_page, self.snapshot(start), start, max_bytes)
 
     def snapshot(self, start: int = 0) -> Iterator[tuple[int, Piece]]:
-        """Give the pieces that are kept from about `start` on, and where each begins; another thread may iterate."""
+        """Return the pieces that are kept from about `start` on, and where each begins; another thread may iterate."""
         in_memory = [*self._writing, *self._pending] if self.problem is None else []
         written = self.total - _size(in_memory)
         segments = [replace(one) for one in self._store.segments if one.start < written and one.end > start]

@@ -75,7 +75,7 @@ class ForkServer:
         self.supervisors: set[int] = set()  # the process ids of those that run
 
     def poll(self) -> int | None:
-        """Give its process id, if it runs."""
+        """Return its process id, if it runs."""
         if self._process is None:
             return None
         if self._process.poll() is None:
@@ -160,7 +160,7 @@ class _OutputPipes:
         self.writing_ends.clear()
 
     def take(self) -> list[tuple[Stream, bytes]]:
-        """Give what was read since the last time."""
+        """Return what was read since the last time."""
         taken = list(self._unread)
         self._unread.clear()
         self._size = 0

@@ -53,7 +53,7 @@ class ReportReader:
         self._partial_lines[stream] = rest[: 2 * _MAX_LINE]
 
     def finish(self, exit_code: int | None = 0) -> Reported:
-        """Give the report, which says so if it does not account for a failure; None: the run did not exit.
+        """Return the report, which says so if it does not account for a failure; None: the run did not exit.
 
         This reads files, so call it in a thread.
         """

@@ -118,7 +118,7 @@ _SEE: Final = 'see docs/projects.md, "Reaching the network"'
 
 
 def start_advice(program: str) -> str:
-    """Give advice for a program that does not exist."""
+    """Return advice for a program that does not exist."""
     word = next(iter(program.split()), "")
     if word in _SHELL_WORDS:
         return f"{word} is a word of the shell: give cwd or environment, or run [sh, -c, ...]."
@@ -128,7 +128,7 @@ def start_advice(program: str) -> str:
 
 
 def network_advice(output: str, egress: str | Sequence[str], project: str) -> str | None:
-    """Give advice when a failed run's output shows that it lacked the network.
+    """Return advice when a failed run's output shows that it lacked the network.
 
     Args:
         egress: what the project declares: ``none``, ``any``, or host names.
@@ -243,7 +243,7 @@ class Run:
 
 
 def _shorten(argv: list[str]) -> list[str]:
-    """Give the beginning of a command line; ``…`` is where something is left out."""
+    """Return the beginning of a command line; ``…`` is where something is left out."""
     room, kept = _MAX_ARGV, list[str]()
     for word in argv:
         if len(word) >= room:
@@ -413,7 +413,7 @@ class Runs:
         return run
 
     def get(self, job_id: str) -> Run:
-        """Give a run.
+        """Return a run.
 
         Raises:
             ToolError: ``unknown_job``.
@@ -426,7 +426,7 @@ class Runs:
         return run
 
     def all(self) -> list[Run]:
-        """Give all runs that are active or kept, the newest first."""
+        """Return all runs that are active or kept, the newest first."""
         return sorted(self._runs.values(), key=lambda run: (run.started, run.job_id), reverse=True)
 
     async def cancel(self, job_id: str) -> Run:

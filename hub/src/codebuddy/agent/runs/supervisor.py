@@ -285,7 +285,7 @@ def _drain(wake: int) -> None:
 
 
 def _reap_children() -> tuple[dict[int, int], bool]:
-    """Give the status of every child that has ended, and whether no child is left."""
+    """Return the status of every child that has ended, and whether no child is left."""
     ended: dict[int, int] = {}
     while True:
         try:

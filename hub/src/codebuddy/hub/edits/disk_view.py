@@ -38,12 +38,12 @@ _TEMPORARY = re.compile(r"\.codebuddy-[0-9]{8}T[0-9]{6}-[0-9a-f]{8}-[0-9]+\.tmp~
 
 
 def temporary_name(edit: str, number: int) -> str:
-    """Give the name of a file that an edit staged, or has replaced and not removed yet."""
+    """Return the name of a file that an edit staged, or has replaced and not removed yet."""
     return f".codebuddy-{edit}-{number}.tmp"
 
 
 def spare_name(temporary: str) -> str:
-    """Give the second name that a file has while it is exchanged with a temporary file in several steps."""
+    """Return the second name that a file has while it is exchanged with a temporary file in several steps."""
     return temporary + "~"
 
 

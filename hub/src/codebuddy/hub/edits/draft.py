@@ -197,7 +197,7 @@ class Draft:
             self._copy_and_delete(source, target, found)
 
     def plan(self, tool: str, subject: str, undoes: str | None = None) -> Plan:
-        """Give the plan of everything that was added."""
+        """Return the plan of everything that was added."""
         changes = []
         kept: set[WorkspacePath] = set()
         for path, change in self._changes.items():
@@ -245,7 +245,7 @@ class Draft:
         return any(here in self._changes or here in self._gone for here in (path, *path.parents))
 
     def _find(self, path: WorkspacePath, *, content: bool = False) -> Change | None:
-        """Give what the draft has at a path without links; what it did not touch is a change into itself."""
+        """Return what the draft has at a path without links; what it did not touch is a change into itself."""
         on_disk = self._on_disk(path)
         if on_disk is None:
             change = self._changes.get(path)
@@ -264,7 +264,7 @@ class Draft:
         return replace(change, before=before, after=after)
 
     def _on_disk(self, path: WorkspacePath) -> WorkspacePath | None:
-        """Give where something that the draft did not touch is on the disk; None for what it did touch."""
+        """Return where something that the draft did not touch is on the disk; None for what it did touch."""
         for here in (path, *path.parents) if self._changes or self._gone else ():
             if here in self._changes:
                 source = self._changes[here].source

@@ -44,7 +44,7 @@ def summarise(
     diagnostics: DiagnosticsChange | None = None,
     formatting: str | None = None,
 ) -> EditResult:
-    """Give the answer for an edit. Computing the diffs takes time: call it in a thread.
+    """Return the answer for an edit. Computing the diffs takes time: call it in a thread.
 
     Args:
         undoes: id of the edit that it undoes.
@@ -88,7 +88,7 @@ def summarise_write(
     diagnostics: DiagnosticsChange | None = None,
     formatting: str | None = None,
 ) -> WriteResult:
-    """Give the answer for an edit of one text file; see `summarise`.
+    """Return the answer for an edit of one text file; see `summarise`.
 
     Args:
         path: the file, as the caller named it.
@@ -140,7 +140,7 @@ def _is_whole(change: Change) -> bool:
 
 
 def _top(change: Change, wholes: set[_Whole]) -> _Whole | None:
-    """Give the outermost directory with which something is deleted or created; None if there is none."""
+    """Return the outermost directory with which something is deleted or created; None if there is none."""
     if None not in (change.source, change.target):
         return None
     path = change.path
@@ -183,7 +183,7 @@ def _action(change: Change) -> Action:
 
 
 def _diff(change: Change, room: int) -> tuple[str | None, bool]:
-    """Give the diff of a text file, and whether it was cut or left out because of its size."""
+    """Return the diff of a text file, and whether it was cut or left out because of its size."""
     if change.source is not None and change.target is not None and not change.rewrites:
         return None, False
     if any(node is not None and len(node.content or b"") > _MAX_DIFFED for node in (change.before, change.after)):
@@ -208,14 +208,14 @@ def _text(node: Node | None) -> str | None:
 def _bounded_diff(
     path: str, before: str | None, after: str | None, room: int = MAX_DIFF_BYTES, old_path: str | None = None
 ) -> tuple[str, bool]:
-    """Give a diff of at most `room` bytes, and whether it was cut."""
+    """Return a diff of at most `room` bytes, and whether it was cut."""
     diff = unified_diff(path, before, after, min(room, MAX_DIFF_BYTES) - _CUT_NOTE, old_path)
     # Every line of a diff begins with one of these, except the note that it was cut.
     return diff, bool(diff) and diff.rstrip("\n").rpartition("\n")[2][:1] not in {"-", "+", " ", "@", "\\"}
 
 
 def _mode_change(change: Change) -> str | None:
-    """Give the new permissions in octal, if they changed."""
+    """Return the new permissions in octal, if they changed."""
     before, after = change.before, change.after
     if before is None or after is None or after.mode is None or after.mode == before.mode:
         return None
@@ -239,7 +239,7 @@ _PATHS_AT_ONCE = 10_000  # a spoke takes no more in one message
 log = logging.getLogger(__name__)
 
 
-class EditOptions(TypedDict, total=False):
+class MakeOptions(TypedDict, total=False):
     """How to make an edit.
 
     Args:
@@ -279,7 +279,7 @@ class Made(Generic[T]):
 
 
 async def tell(made: Made[Any], *, preview: bool) -> EditResult:
-    """Give the tool's answer for an edit."""
+    """Return the tool's answer for an edit."""
     summary = partial(summarise, made.outcome, diagnostics=made.diagnostics, formatting=made.formatting)
     return await run_sync(partial(summary, preview=preview or None))
 
@@ -311,7 +311,7 @@ class Editor:
         for project in {path.project: None for path in paths}:
             call.principal.require_project(project, self.engine.workspaces.projects)
 
-    async def draft(self, call: Call, tool: str, fill: Callable[[Draft], T], **options: Unpack[EditOptions]) -> Made[T]:
+    async def draft(self, call: Call, tool: str, fill: Callable[[Draft], T], **options: Unpack[MakeOptions]) -> Made[T]:
         """Make an edit of what `fill` adds to a draft; see `make`."""
 
         def plan() -> tuple[Plan, T]:
@@ -321,7 +321,7 @@ class Editor:
 
         return await self.make(plan, **options)
 
-    async def make(self, plan: Planner[T], **options: Unpack[EditOptions]) -> Made[T]:
+    async def make(self, plan: Planner[T], **options: Unpack[MakeOptions]) -> Made[T]:
         """Make an edit. Once it has begun, it is completed and announced even if the caller cancels.
 
         Raises:
@@ -343,7 +343,7 @@ class Editor:
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
 
-    async def _attempt(self, plan: Planner[T], options: EditOptions) -> Made[T]:
+    async def _attempt(self, plan: Planner[T], options: MakeOptions) -> Made[T]:
         attempts = options.get("attempts", 1)
         for attempt in range(attempts):
             try:
@@ -518,7 +518,7 @@ class WriteFormatter:
         return data
 
     def _texts(self, plan: Plan) -> dict[WorkspacePath, Text]:
-        """Give the new texts; without those that only move, also to another project (a copy and a deletion)."""
+        """Return the new texts; without those that only move, also to another project (a copy and a deletion)."""
         gone = {change.before.hash for change in plan.changes if change.target is None and change.before is not None}
         found = {}
         for change in plan.changes:
@@ -620,7 +620,7 @@ async def _ask(links: Links, project: str, deadline: float, **about: str) -> Dia
 
 
 def _affected_files(changes: Iterable[Change], extent: Extent, *, after: bool) -> dict[str, list[str] | None]:
-    """Give what to check before or after an edit: project → its files, or None for the whole project."""
+    """Return what to check before or after an edit: project → its files, or None for the whole project."""
     affected: dict[str, list[str] | None] = {}
     for change in changes:
         if extent == "projects":
@@ -662,7 +662,7 @@ def _incomplete(reason: Reason, message: str) -> DiagnosticsResult:
 
 
 def _compare(before: DiagnosticsResult, after: DiagnosticsResult, changes: Sequence[Change]) -> DiagnosticsChange:
-    """Give the diagnostics that an edit introduced and cured, whatever their line numbers and however files moved."""
+    """Return the diagnostics that an edit introduced and cured, whatever their line numbers and however files moved."""
     moved = {str(change.source): str(change.target) for change in changes if change.moves}
     was = [(_key(item, _moved_path(item.path, moved)), item) for item in before.diagnostics]
     now = [(_key(item, item.path), item) for item in after.diagnostics]
@@ -693,7 +693,7 @@ def _key(item: Diagnostic, path: str) -> _Key:
 
 
 def _moved_path(path: str, moved: Mapping[str, str]) -> str:
-    """Give where a path is after files and directories moved."""
+    """Return where a path is after files and directories moved."""
     here, rest = path, ""
     while here:
         if here in moved:
@@ -704,7 +704,7 @@ def _moved_path(path: str, moved: Mapping[str, str]) -> str:
 
 
 def _difference(items: list[tuple[_Key, Diagnostic]], others: list[tuple[_Key, Diagnostic]]) -> list[Diagnostic]:
-    """Give the items that the others do not have, as often as they are missing there."""
+    """Return the items that the others do not have, as often as they are missing there."""
     left = Counter(key for key, _ in others)
     found = []
     for key, item in items:

@@ -192,7 +192,7 @@ def _is_atomic(steps: list[Step]) -> bool:
 
 
 def _exclusive_projects(plan: Plan) -> set[str]:
-    """Give the projects in which a whole directory moves or is deleted: no file in it may change meanwhile."""
+    """Return the projects in which a whole directory moves or is deleted: no file in it may change meanwhile."""
     return {
         change.source.project
         for change in plan.changes

@@ -344,13 +344,13 @@ class Contents:
         return self._known[content]
 
     def get(self, where: list[int]) -> bytes:
-        """Give a piece."""
+        """Return a piece."""
         start, length = where
         return bytes(self._data[start : start + length])
 
 
 def write_path(path: WorkspacePath) -> list[str]:
-    """Give a path as JSON: the project, then the names."""
+    """Return a path as JSON: the project, then the names."""
     return [path.project, *path.parts]
 
 
@@ -360,7 +360,7 @@ def read_path(raw: list[str]) -> WorkspacePath:
 
 
 def write_change(change: Change, contents: Contents) -> dict[str, Any]:
-    """Give a change as JSON: what was before with its content, what came after with its hash."""
+    """Return a change as JSON: what was before with its content, what came after with its hash."""
     after = None if change.after is None else change.after.without_content()
     return _write_fields(replace(change, after=after), contents)
 
@@ -371,7 +371,7 @@ def read_change(raw: dict[str, Any], contents: Contents | None) -> Change:
 
 
 def write_step(step: Step, contents: Contents) -> dict[str, Any]:
-    """Give a step as JSON, so that it can be created again after a crash."""
+    """Return a step as JSON, so that it can be created again after a crash."""
     return {"step": type(step).__name__, **_write_entry(step.entry), **_write_fields(step, contents)}
 
 
@@ -448,7 +448,7 @@ def _read_node(raw: dict[str, Any], contents: Contents | None) -> Node:
 
 
 def _write_entry(entry: DirectoryEntry) -> dict[str, Any]:
-    """Give the directory by path and inode: within an edit, one directory can take the path of another."""
+    """Return the directory by path and inode: within an edit, one directory can take the path of another."""
     return {"directory": write_path(entry.directory), "inode_of": os.fstat(entry.fd).st_ino, "name": entry.name}
 
 

@@ -53,7 +53,7 @@ class PlannedChange:
         return self.change.rewrites and self.found is not None and self.found.status.st_nlink > 1
 
     def as_recorded(self) -> Change:
-        """Give the change with everything that is known of what was before and what comes after, as undo needs it."""
+        """Return the change with everything that is known of what was before and what comes after, as undo needs it."""
         change, found, after = self.change, self.found, self.change.after
         if found is None:
             return change
@@ -107,7 +107,7 @@ class PreparedPlan:
         return self.outermost_created(path) is not None
 
     def outermost_created(self, path: WorkspacePath) -> WorkspacePath | None:
-        """Give the outermost directory that is created together with what is at a path; None if none is."""
+        """Return the outermost directory that is created together with what is at a path; None if none is."""
         if not self.created:
             return None
         nearest = next((above for above in path.parents if above in self.created or above in self._moved), None)
@@ -255,7 +255,7 @@ class PreparedPlan:
         return planned
 
     def _present_path(self, path: WorkspacePath) -> WorkspacePath:
-        """Give where the directory of a future path is now, if this edit moves it."""
+        """Return where the directory of a future path is now, if this edit moves it."""
         for above in path.parents if self._moved else ():
             if above in self._moved:
                 return self._moved[above].child(*path.parts[len(above.parts) :])
@@ -375,7 +375,7 @@ class Staging:
                 disk.remove_tree(entry.fd, spare_name(name))
 
     def open_created_targets(self, steps: Iterable[Step]) -> None:
-        """Give moves into directories that this edit creates the descriptors of the staged directories."""
+        """Return moves into directories that this edit creates the descriptors of the staged directories."""
         for step in steps:
             if isinstance(step, Move):
                 step.entry, step.target = self._opened(step.entry), self._opened(step.target)
@@ -424,7 +424,7 @@ class Staging:
 
 
 def build_steps(prepared: PreparedPlan, staging: Staging, edit: str) -> list[Step]:
-    """Give the steps in the order in which they are applied.
+    """Return the steps in the order in which they are applied.
 
     First, what stays where it is gets its new content. Then everything that is deleted or has to wait gives up its
     name, the deepest first; what is new gets its name; and last, what moves gets its new name, the shallowest first. So
@@ -486,7 +486,7 @@ class _StepBuilder:
         return []
 
     def _marks(self, entry: DirectoryEntry, path: WorkspacePath) -> dict[Names, tuple[int, ...]]:
-        """Give the marks of what is in a deleted directory, but for what is moved out of it or removed before."""
+        """Return the marks of what is in a deleted directory, but for what is moved out of it or removed before."""
         deleted = self._prepared.deleted
         with about(path):
             return {
@@ -517,12 +517,12 @@ class _StepBuilder:
         return [Move(source, self._target(planned, target), found.status.st_ino)]
 
     def _target(self, planned: PlannedChange, path: WorkspacePath) -> DirectoryEntry:
-        """Give where a move ends; a directory that this edit creates is opened once it is staged."""
+        """Return where a move ends; a directory that this edit creates is opened once it is staged."""
         parent = WorkspacePath(path.project, path.parts[:-1])
         return planned.target or DirectoryEntry(path, parent, NOWHERE, path.parts[-1])
 
     def _parking(self, planned: PlannedChange, path: WorkspacePath) -> DirectoryEntry:
-        """Give where something waits: beside its target, as the directory that it comes from may be deleted."""
+        """Return where something waits: beside its target, as the directory that it comes from may be deleted."""
         return replace(self._target(planned, path), name=self._parked[planned.number])
 
 

@@ -297,7 +297,7 @@ class Chmod(Step):
 
 @dataclass
 class Create(_StagedStep):
-    """Give something staged its name, where nothing exists.
+    """Return something staged its name, where nothing exists.
 
     Args:
         after: hash of a file's content or a link's target; None for a directory.
@@ -465,7 +465,7 @@ def identity_of(status: os.stat_result) -> tuple[int, ...]:
 
 
 def mark(status: os.stat_result | None) -> tuple[int, ...]:
-    """Give values that change when a file does; of a directory only its type, as moves change its times."""
+    """Return values that change when a file does; of a directory only its type, as moves change its times."""
     if status is None:
         return ()
     if stat.S_ISDIR(status.st_mode):

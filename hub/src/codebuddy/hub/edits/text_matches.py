@@ -41,7 +41,7 @@ def require_meant(asked: Place, planned: PlannedRename, words: list[WordFile], *
 
 
 def _begin(at: WordPlace) -> int:
-    """Give the column of a name, including a quote or sigil before it, which some servers count as part of it."""
+    """Return the column of a name, including a quote or sigil before it, which some servers count as part of it."""
     before = _MARK.search(at.line_text[: at.column - 1])
     return at.column - (len(before[0]) if before else 0)
 
@@ -72,7 +72,7 @@ def without_renamed(files: list[WordFile], changes: list[FileChange]) -> list[Wo
 
 
 def _outside(edits: Iterable[RangeEdit], places: Iterable[WordPlace]) -> tuple[WordPlace, ...]:
-    """Give the places that no edit covers, in n log n time, as there may be very many of both."""
+    """Return the places that no edit covers, in n log n time, as there may be very many of both."""
     ordered = sorted((edit.line, edit.column, (edit.end_line, edit.end_column)) for edit in edits)
     begins = [(line, column) for line, column, _ in ordered]
     # The furthest end of all edits up to each, as edits may overlap.

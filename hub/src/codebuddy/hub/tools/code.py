@@ -173,7 +173,7 @@ class _CodeTools:
 
 
 def _starts(chosen: list[str], question: Callable[[], object], cursor: str | None) -> Mapping[str, str | None]:
-    """Give the projects to ask now, each with its own cursor; without a cursor, all chosen ones from their start."""
+    """Return the projects to ask now, each with its own cursor; without a cursor, all chosen ones from their start."""
     if cursor is None:
         return dict.fromkeys(chosen)
     left: dict[str, str] = unseal(question(), cursor, _WHERE)
@@ -183,7 +183,7 @@ def _starts(chosen: list[str], question: Callable[[], object], cursor: str | Non
 
 
 def _postponed(answers: Mapping[str, CodeResult | ToolError]) -> dict[str, dict[str, Any]]:
-    """Give the projects whose parts would make a combined answer too long, each with its answer without its items."""
+    """Return the projects whose parts would make a combined answer too long, each with its answer without its items."""
     room, later = ANSWER_CHARACTERS, dict[str, dict[str, Any]]()
     if len(answers) == 1:
         return later
@@ -200,7 +200,7 @@ def _postponed(answers: Mapping[str, CodeResult | ToolError]) -> dict[str, dict[
 
 
 def _combined(answers: Mapping[str, C | ToolError], cursor_for: Callable[[dict[str, str]], str]) -> dict[str, Any]:
-    """Give the fields that all combined answers have; of several reasons, that of the first project."""
+    """Return the fields that all combined answers have; of several reasons, that of the first project."""
     parts, left = [], {}
     for project, answer in answers.items():
         if isinstance(answer, ToolError):

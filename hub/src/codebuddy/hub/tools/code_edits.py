@@ -173,7 +173,7 @@ class RenameResult(EditResult):
 
 
 def _sent(tool: str, arguments: Arguments, **more: Any) -> dict[str, Any]:
-    """Give what to send to a spoke's tool: those of the hub's arguments that it takes too, and more."""
+    """Return what to send to a spoke's tool: those of the hub's arguments that it takes too, and more."""
     shared = set(SPOKE_TOOLS[tool].arguments.model_fields)
     return {**arguments.model_dump(include=shared, exclude_none=True), **more}
 

@@ -175,13 +175,13 @@ class _EditTools:
 
 
 def _as_written(made: Made[Drafted]) -> Drafted:
-    """Give the file's content before and after, as formatted."""
+    """Return the file's content before and after, as formatted."""
     texts = list(made.formatted.texts.values()) if made.formatted else []
     return Drafted(made.value.before, texts[0]) if texts else made.value
 
 
 def _attempts(expected_hash: str | None) -> int:
-    """Give how often to try: if the file changed, a caller with a hash must look at it again first."""
+    """Return how often to try: if the file changed, a caller with a hash must look at it again first."""
     return ATTEMPTS if expected_hash is None else 1
 
 
@@ -247,10 +247,10 @@ class _History:
         names them. An undo is an edit too, and can be undone.
         """
         edit = arguments.edit_id
-        images = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
+        view = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
 
         def plan() -> tuple[Plan, None]:
-            return undo_plan(self._journal, self._undoable(call, edit), images, call.principal.subject), None
+            return undo_plan(self._journal, self._undoable(call, edit), view, call.principal.subject), None
 
         try:
             made = await self._editor.make(plan, preview=arguments.preview, diagnostics=arguments.diagnostics)
@@ -291,7 +291,7 @@ class _History:
 
 
 def _undone_by(entries: Sequence[Entry]) -> dict[str, str]:
-    """Give for each undone edit the one that undid it; an undo that was itself undone does not count."""
+    """Return for each undone edit the one that undid it; an undo that was itself undone does not count."""
     found: dict[str, str] = {}
     for entry in reversed(entries):
         undoes = entry.about.get("undoes")
@@ -301,7 +301,7 @@ def _undone_by(entries: Sequence[Entry]) -> dict[str, str]:
 
 
 def _in_projects(changes: Iterable[Change], projects: frozenset[str]) -> list[Change]:
-    """Give the changes whose paths all are in these projects."""
+    """Return the changes whose paths all are in these projects."""
     return [
         change
         for change in changes
