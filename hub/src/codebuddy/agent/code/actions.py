@@ -25,8 +25,8 @@ from codebuddy.agent.code.workspace_edits import (
     TextEdits,
     changes_of,
     read_steps,
+    show_files,
     sources_of,
-    tell,
     with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
@@ -243,7 +243,7 @@ class _Actions:
         """Find the action again, and have the server say all of it."""
         if self.ran:
             return self._result_of_run()
-        tell(self.asked, connection, files)
+        show_files(self.asked, connection, files)
         offer = next((one for one in await self._ask(connection, document) if one.shown.id == wanted), None)
         if offer is None:
             raise _gone(self.place)

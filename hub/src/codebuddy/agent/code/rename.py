@@ -33,8 +33,8 @@ from codebuddy.agent.code.workspace_edits import (
     covers,
     merged,
     read_steps,
+    show_files,
     sources_of,
-    tell,
     with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
@@ -187,7 +187,7 @@ class _RenameQuestion:
     async def _exchange(self, files: Sequence[Path], connection: Connection, document: Document) -> _Response:
         if not connection.renames:
             raise self._unsupported()
-        tell(self.asked, connection, files)
+        show_files(self.asked, connection, files)
         basis, encoding = EditBasis.now(connection, files), connection.encoding
         lines, position = document.lines, self.pointer.position(document, encoding)
         params = {"textDocument": {"uri": document.uri}, "position": position}

@@ -476,7 +476,7 @@ async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], pa
     """Repeat an attempt until its answer is about files whose text the server knows.
 
     Args:
-        attempt: asks after it told the server of the files that it is given, as `tell` does.
+        attempt: asks after it told the server of the files that it is given, as `show_files` does.
         path: the workspace path that it is about, for messages.
 
     Raises:
@@ -520,7 +520,7 @@ class EditBasis:
         )
 
 
-def tell(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
+def show_files(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
     """Open files in the server, so that both know their text; if they are too many, only announce them as changed.
 
     Of too many, those with a byte order mark are opened: see `UnopenedFiles`.

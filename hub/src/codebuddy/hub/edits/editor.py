@@ -278,7 +278,7 @@ class Made(Generic[T]):
         return None if self.formatted is None else self.formatted.message
 
 
-async def tell(made: Made[Any], *, preview: bool) -> EditResult:
+async def answer_of(made: Made[Any], *, preview: bool) -> EditResult:
     """Return the tool's answer for an edit."""
     summary = partial(summarise, made.outcome, diagnostics=made.diagnostics, formatting=made.formatting)
     return await run_sync(partial(summary, preview=preview or None))
