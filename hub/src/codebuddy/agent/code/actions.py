@@ -326,7 +326,7 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
 
 
 def _made(step: Step, tree: Tree) -> list[Step]:
-    """Return a step; with one before it that makes the file, where a server leaves that out of the edit of a new one."""
+    """Return a step, after one that creates the file where the server left that out of the edit of a new file."""
     if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
         return [step]
     start = {"line": 0, "character": 0}

@@ -140,7 +140,7 @@ def _flat(items: list[answers.SymbolInformation], lines: list[str], encoding: En
 
 
 def _outer_first(item: answers.SymbolInformation) -> tuple[int, int, int, int, str]:
-    """Return the key that sorts by where symbols begin; of two that begin together, the one that ends later is first."""
+    """Return the key that sorts symbols by their beginning; of two with the same, the one that ends later is first."""
     end_line, end_character = _numbers(item.location.range["end"])
     return *_numbers(item.location.range["start"]), -end_line, -end_character, item.name
 

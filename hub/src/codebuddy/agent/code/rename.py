@@ -199,7 +199,7 @@ class _RenameQuestion:
         return _Response(context, edit, refusal, basis, connection.server_name)
 
     async def _prepare_and_rename(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
-        """Return the results of ``prepareRename``, if the server offers it, and ``rename``; or else why there is none."""
+        """Return the results of ``prepareRename``, if the server offers it, and ``rename``; or why there are none."""
         prepared, deadline = None, self.asked.deadline
         try:
             if connection.prepares_renames:

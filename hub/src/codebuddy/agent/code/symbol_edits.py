@@ -269,7 +269,7 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) 
 
 
 def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, *, below: bool) -> RangeEdit:
-    """Return the edit that puts code above or below a declaration, with blank lines between as the language has them."""
+    """Return the edit that puts code above or below a declaration, with the blank lines that its language wants."""
     new = fitted(_trimmed(content), found.indent, path)
     gap = _gap(found, new, path)
     own = content.replace("\r\n", "\n").replace("\r", "\n")

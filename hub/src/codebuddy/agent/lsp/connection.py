@@ -563,7 +563,7 @@ class Connection:
 
     @asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
-        """Return the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
+        """Show the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
 
         No request sees it: later requests wait, and this waits at most ``seconds`` for earlier ones.
 
