@@ -88,18 +88,18 @@ def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, S
     return {process: known[process] for process in found}
 
 
-FAMILY_VARIABLE: Final = "CODEBUDDY_FAMILY"
-"""The environment variable that marks the processes of a family, and names the process that owns it."""
+MARK_VARIABLE: Final = "CODEBUDDY_FAMILY"
+"""The environment variable that marks the processes of one `MarkedProcesses`, and names the process that owns them."""
 
-_OWNER: Final = re.compile(rf"(?:^|\0){FAMILY_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
+_OWNER: Final = re.compile(rf"(?:^|\0){MARK_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
 _ENVIRONMENT_BYTES: Final = 256 * 1024
 _ROUNDS: Final = 100
 _PAUSE_SECONDS: Final = 0.005
 _numbers = itertools.count(1)
-_families: weakref.WeakSet[Family] = weakref.WeakSet()
+_all_marked: weakref.WeakSet[MarkedProcesses] = weakref.WeakSet()
 
 
-class Family:
+class MarkedProcesses:
     """A process and its descendants. Start it with :attr:`mark` in its environment, then call :meth:`add_root`."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class Family:
         self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
         self._roots: set[ProcessId] = set()
         self._known: set[ProcessId] = set()
-        _families.add(self)
+        _all_marked.add(self)
 
     def add_root(self, pid: int) -> None:
         """Add the first process."""
@@ -118,7 +118,7 @@ class Family:
 
     def members(self) -> list[int]:
         """Return the ids of all that live."""
-        variable = f"\0{FAMILY_VARIABLE}={self.mark}\0".encode()
+        variable = f"\0{MARK_VARIABLE}={self.mark}\0".encode()
 
         def is_member(process: ProcessId, _stat: object) -> bool:
             return process in self._known or variable in b"\0" + _environment(process.pid) + b"\0"
@@ -131,9 +131,9 @@ class Family:
         _kill_all(self.members)
 
 
-def is_root(process: ProcessId) -> bool:
-    """Say whether a process is the first of one of our families."""
-    return any(process in family._roots for family in _families)
+def is_marked_root(process: ProcessId) -> bool:
+    """Say whether a process is the first one of some `MarkedProcesses` of this agent."""
+    return any(process in marked._roots for marked in _all_marked)
 
 
 def kill_orphans() -> None:
@@ -154,6 +154,8 @@ def kill_orphans() -> None:
 
 
 def _kill_all(members: Callable[[], list[int]]) -> None:
+    # Round by round, because it finds processes by a mark that they may receive late. `supervisor.stop_and_kill` stops
+    # before it kills, for programs that fork against it; it leaves waiting and reaping to its callers.
     for _ in range(_ROUNDS):
         living = members()
         if not living:

@@ -23,7 +23,7 @@ from codebuddy.agent.runs.process import ForkServer
 from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.health_check import WRITE_SECONDS, write_state
-from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
+from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_marked_root, zombies
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
@@ -109,7 +109,7 @@ class OrphanReaper:
 
 
 def _is_stray(own: Collection[int | None], process: ProcessId, stat: Stat) -> bool:
-    return stat.parent == os.getpid() and process.pid not in own and not is_root(process)
+    return stat.parent == os.getpid() and process.pid not in own and not is_marked_root(process)
 
 
 def server_tools(servers: LanguageServers) -> list[Tool[Any]]:

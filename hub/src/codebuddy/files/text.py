@@ -120,7 +120,7 @@ def line_ending_of(content: str) -> LineEnding:
 
 
 def fit_line_breaks(new: str, content: str, at: int) -> str:
-    """Return new text the line break used at offset ``at``: the first one from there on, else the last one before.
+    """Give new text the line break used at offset ``at``: the first one from there on, else the last one before.
 
     New text that has a carriage return stays as it is.
     """

@@ -161,7 +161,7 @@ class Documents:
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
-        """Return the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
+        """Show the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
 
         The file need not exist. The text has no byte order mark.
         """

@@ -375,7 +375,7 @@ class Staging:
                 disk.remove_tree(entry.fd, spare_name(name))
 
     def open_created_targets(self, steps: Iterable[Step]) -> None:
-        """Return moves into directories that this edit creates the descriptors of the staged directories."""
+        """Give moves into directories that this edit creates the descriptors of the staged directories."""
         for step in steps:
             if isinstance(step, Move):
                 step.entry, step.target = self._opened(step.entry), self._opened(step.target)

@@ -297,7 +297,7 @@ class Chmod(Step):
 
 @dataclass
 class Create(_StagedStep):
-    """Return something staged its name, where nothing exists.
+    """Give something staged its name, where nothing exists.
 
     Args:
         after: hash of a file's content or a link's target; None for a directory.
