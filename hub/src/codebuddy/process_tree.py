@@ -154,8 +154,8 @@ def kill_orphans() -> None:
 
 
 def _kill_all(members: Callable[[], list[int]]) -> None:
-    # Round by round, because it finds processes by a mark that they may receive late. `supervisor.stop_and_kill` stops
-    # before it kills, for programs that fork against it; it leaves waiting and reaping to its callers.
+    # Returns when none of them lives. `supervisor.stop_and_kill` stops them before, since a run may fork as fast as it
+    # is killed, kills them once, and leaves waiting and reaping to its caller.
     for _ in range(_ROUNDS):
         living = members()
         if not living:

@@ -15,7 +15,14 @@ from typing import Any, Final
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, Malformed, NoAnswer, validated
 from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, point_at, request, run_exchange
-from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for, pull
+from codebuddy.agent.code.diagnostics import (
+    ask_tsserver,
+    forwards_to_tsserver,
+    includes_all,
+    published_for,
+    pull_diagnostics,
+    wait_unlocked,
+)
 from codebuddy.agent.code.workspace_edits import (
     TICK_SECONDS,
     EditBasis,
@@ -174,7 +181,7 @@ class _Actions:
 
     def _read(self, resolved: _Resolved) -> PlannedAction:
         tree, name = self.asked.server.tree, self.asked.server.config.name
-        steps = _steps(resolved.edits, tree)
+        steps = _read_steps(resolved.edits, tree)
         if resolved.ran:
             # A command is not run again only to show files before it: what is on the disk, the server was told of.
             origins = (step.origin for step in steps if isinstance(step, TextEdits))
@@ -221,14 +228,16 @@ class _Actions:
         if not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
             # Where they are published in parts: actions are made from those that the server has.
-            all_of_them = await ask_tsserver(self.asked, connection, document) if passes_on(connection) else []
-            published = published_for(
-                connection, document, until, self.asked.deadline, lambda items: has_all(items, all_of_them)
+            all_of_them = (
+                await ask_tsserver(self.asked, connection, document) if forwards_to_tsserver(connection) else []
             )
-            items = await aside(connection, document, published)
+            published = published_for(
+                connection, document, until, self.asked.deadline, lambda items: includes_all(items, all_of_them)
+            )
+            items = await wait_unlocked(connection, document, published)
         if connection.pulls_diagnostics:
             try:
-                items = await pull(self.asked, connection, document)
+                items = await pull_diagnostics(self.asked, connection, document)
             except NoAnswer:
                 items = connection.published.supplementary(document)
         elif items is None:
@@ -307,12 +316,12 @@ class _Actions:
         return self.ran[0]
 
 
-def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
+def _read_steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
     """Read the edits of an action; each of several is for what those before it leave."""
     steps: list[Step] = []
     touched: set[Path] = set()
     for edit in edits:
-        more = [part for step in read_steps(edit, tree) for part in _made(step, tree)]
+        more = [part for step in read_steps(edit, tree) for part in _with_creation(step, tree)]
         paths = {
             path for step in more for path in (step.path, step.path if isinstance(step, TextEdits) else step.target)
         }
@@ -325,7 +334,7 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
     return steps
 
 
-def _made(step: Step, tree: Tree) -> list[Step]:
+def _with_creation(step: Step, tree: Tree) -> list[Step]:
     """Return a step, after one that creates the file where the server left that out of the edit of a new file."""
     if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
         return [step]

@@ -169,7 +169,7 @@ async def ask_of_text(asked: ServerQuestion, path: Path, text: str, exchange: Ex
         try:
             return await _or_failure(asked, attempt)
         except _Replaced:
-            return absent(asked.server)
+            return not_running_answer(asked.server)
 
 
 class _Replaced(Exception):
@@ -181,7 +181,7 @@ async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awa
     server = asked.server
     connection = server.connection
     if connection is None:
-        return absent(server)
+        return not_running_answer(server)
     try:
         return await attempt(connection)
     except SessionClosed as closed:
@@ -277,7 +277,7 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
                 raise
 
 
-def absent(server: LanguageServer) -> Answer:
+def not_running_answer(server: LanguageServer) -> Answer:
     """Return the answer of a server that does not run."""
     readiness = server.readiness
     crashed = readiness.state == "dead" or readiness.hopeless
@@ -339,7 +339,7 @@ class Question:
             else:
                 lacking.append(f"{server.config.name} does not announce {CAPABILITY[method]}")
         if missing:
-            raise NoAnswer(absent(missing[0]))
+            raise NoAnswer(not_running_answer(missing[0]))
         raise NoAnswer.because("unsupported", f"{', '.join(lacking)}.")
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:

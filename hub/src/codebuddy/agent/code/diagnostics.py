@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
-from codebuddy.agent.code.asking import ServerQuestion, absent, request, run_exchange, share_of
+from codebuddy.agent.code.asking import ServerQuestion, not_running_answer, request, run_exchange, share_of
 from codebuddy.agent.code.decoding import PAGE_CHARACTERS, Reader, StaleLocation, question_of, sorted_unique
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
@@ -37,12 +37,12 @@ _TSSERVER_CHECKS: Final = ("syntacticDiagnosticsSync", "semanticDiagnosticsSync"
 _SEVERITIES: Final = {"error": 1, "warning": 2, "suggestion": 4}  # DiagnosticSeverity, LSP 3.17
 
 
-def passes_on(connection: Connection) -> bool:
+def forwards_to_tsserver(connection: Connection) -> bool:
     """Say whether a server passes requests on to TypeScript's tsserver."""
     return connection.capabilities.runs(_TSSERVER_COMMAND)
 
 
-def has_all(published: list[Any], asked: list[Any]) -> bool:
+def includes_all(published: list[Any], asked: list[Any]) -> bool:
     """Say whether all diagnostics that tsserver answered are among those that were published."""
     return {_identity(item) for item in asked} <= {_identity(item) for item in published if isinstance(item, dict)}
 
@@ -91,16 +91,16 @@ async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
         flycheck = connection.flycheck
         items: list[Any] | None = None
         await _save(asked, connection, document)
-        if passes_on(connection):
+        if forwards_to_tsserver(connection):
             return await ask_tsserver(asked, connection, document)
         if not connection.pulls_diagnostics:
             published = published_for(connection, document, asked.deadline, asked.deadline)
-            items = await aside(connection, document, published)
+            items = await wait_unlocked(connection, document, published)
         if connection.pulls_diagnostics:
             # First the compiler run, then the request: what the run found is published at the latest before its answer.
-            if flycheck.used and not await aside(connection, document, flycheck.wait(share_of(asked.deadline))):
+            if flycheck.used and not await wait_unlocked(connection, document, flycheck.wait(share_of(asked.deadline))):
                 lacks.append(("timed_out", "The compiler run of the language server has not ended in time."))
-            items = await pull(asked, connection, document)
+            items = await pull_diagnostics(asked, connection, document)
         elif items is None:
             lacks.append(("timed_out", "The server published nothing for this version of the file in time."))
         if connection.published.is_cut(document):
@@ -144,12 +144,12 @@ async def _save(asked: ServerQuestion, connection: Connection, document: Documen
     if not connection.wants_saves or asked.server.readiness.state != "ready":
         return
     if flycheck.used and flycheck.stale:
-        await aside(connection, document, flycheck.begun(share_of(asked.deadline)))
+        await wait_unlocked(connection, document, flycheck.begun(share_of(asked.deadline)))
     if flycheck.take_stale():
         connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
 
 
-async def pull(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
+async def pull_diagnostics(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
     """Ask for the diagnostics of a document; give also what the server publishes besides."""
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
@@ -157,7 +157,7 @@ async def pull(asked: ServerQuestion, connection: Connection, document: Document
     return [*items, *connection.published.supplementary(document)]
 
 
-async def aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
+async def wait_unlocked(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
     """Wait for something that may take long, and let others ask meanwhile.
 
     Raises:
@@ -195,14 +195,14 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
         file, item, before = unseal(question, arguments.cursor, _CURSOR)
         resume = _Resume(from_wire(file), item, before)
     checker = _Checker(servers, asyncio.get_running_loop().time() + arguments.timeout_seconds, report)
-    survey = _Survey(tree, checker, question, arguments.limit, resume)
+    page = _PageBuilder(tree, checker, question, arguments.limit, resume)
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
         await checker.prepare(servers.for_project("diagnostics"))
         served = tree.files(
-            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, survey.cut.append
+            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, page.cut.append
         )
-        return await survey.run(served)
+        return await page.run(served)
     try:
         tree.read(target)
     except ToolError as error:
@@ -211,9 +211,9 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     serving = servers.serving(target, "diagnostics")
     if not serving:
         message = f"No language server serves this file; served are: {servers.served()}."
-        return survey.result(Answer.lacking("unsupported", message))
+        return page.result(Answer.lacking("unsupported", message))
     await checker.prepare(serving)
-    return await survey.run(iter([target]))
+    return await page.run(iter([target]))
 
 
 @dataclass
@@ -247,7 +247,7 @@ class _Checker:
         ready = await asyncio.gather(*(self._is_ready(server, half) for server in servers))
         if any(ready):
             missing = (server for server, is_ready in zip(servers, ready, strict=True) if not is_ready)
-            self._absent |= {server.config.name: absent(server) for server in missing}
+            self._absent |= {server.config.name: not_running_answer(server) for server in missing}
 
     async def check(self, path: Path) -> FileDiagnostics:
         """Return what all servers find in a file, each finding once."""
@@ -305,8 +305,8 @@ class _Resume:
 
 
 @dataclass
-class _Survey:
-    """Goes through many files."""
+class _PageBuilder:
+    """Checks files one after the other until a page of diagnostics is full, and writes the cursor for the next page."""
 
     tree: Tree
     checker: _Checker  # whom to ask
@@ -340,7 +340,7 @@ class _Survey:
         return DiagnosticsResult(**answer.completeness(), cursor=at, diagnostics=self.items, checked_files=self.checked)
 
     def _page(self, more: str, resume: _Resume) -> DiagnosticsResult:
-        """Return a result that another one follows; what this one lacks, that one does not tell."""
+        """Return a result that another one follows; that one does not repeat what is missing in this one."""
         reason, message = self.passed.reason, self.passed.message
         return self.result(Answer.lacking(reason or "truncated", f"{message} {more}" if message else more), resume)
 
@@ -361,7 +361,7 @@ class _Survey:
         return None
 
     def _follows(self, items: list[Diagnostic]) -> bool:
-        """Say whether a file still has the diagnostics that were given of it; if not, it is told anew."""
+        """Say whether a file still has the diagnostics that were given of it; if not, all are given again."""
         return self.resume is not None and self.resume.before == _state(items[: self.resume.item])
 
     def _fitting(self, items: list[Diagnostic]) -> int:

@@ -498,7 +498,7 @@ async def _walk_hierarchy(
     if walk.cut:
         answer = answer.but("truncated", f"Not followed further: {walk.cut}.")
     reader = Reader(question.servers.tree, answer.encoding, answer.lines)
-    calls = [_calls(reader, direction, node, walk.nodes) for node in walk.nodes]
+    calls = [_call_locations(reader, direction, node, walk.nodes) for node in walk.nodes]
     items = [_hierarchy_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
     reader.require_shown()
     if not all(all_right for _, all_right in calls):
@@ -583,7 +583,9 @@ class _Walk:
         return _Node(raw or {}, item, before.depth + 1, parent, [(uri, span) for span in ranges[:_MAX_CALLS]])
 
 
-def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]) -> tuple[list[Location], bool]:
+def _call_locations(
+    reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]
+) -> tuple[list[Location], bool]:
     """Return where one thing calls the one before it, or the other way round; see `_call_places`."""
     if node.parent is None or not node.calls:
         return [], True

@@ -28,7 +28,7 @@ from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED
-from codebuddy.files.text import Text, content_hash, decode
+from codebuddy.files.text import LINE_BREAK, LINE_ENDINGS, Text, content_hash, decode
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.text_safety import printable
 from codebuddy.tool import ToolError
@@ -137,7 +137,6 @@ def _path_of(uri: str, tree: Tree) -> Path:
     return path
 
 
-_BREAK: Final = re.compile(r"\r\n|\n|\r")
 _WORD: Final = re.compile(r"\w+|\W")
 
 # The pairs of equal lines are what a comparison costs; over this, all lines that differ are one edit.
@@ -151,7 +150,7 @@ def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list
         ending: the line break for lines that are new; None, in a text of one line: as the server wrote them.
     """
     stretch = _Stretch(edit.line, edit.column, _between(lines, edit))
-    breaks = [ending or found for found in _BREAK.findall(edit.new_text)]
+    breaks = [ending or found for found in LINE_BREAK.findall(edit.new_text)]
     pieces = split_lines(edit.new_text)
     return [small for change in _changes(stretch.pieces, pieces) for small in stretch.edits(change, pieces, breaks)]
 
@@ -248,9 +247,6 @@ def edit_between(start: tuple[int, int], end: tuple[int, int], text: str) -> Ran
     return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text=text)
 
 
-_ENDINGS: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
-
-
 @dataclass(frozen=True)
 class Source:
     """A file as it is before an edit."""
@@ -296,7 +292,7 @@ def _ending(text: Text) -> str | None:
     if text.line_ending == "mixed":
         # Beside a lone CR, an LF would become a part of it.
         return "\n" if text.content.count("\r") == text.content.count("\r\n") else "\r\n"
-    return _ENDINGS.get(text.line_ending)
+    return LINE_ENDINGS.get(text.line_ending)
 
 
 def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: EditContext) -> list[FileChange]:

@@ -330,14 +330,14 @@ class Editor:
         diagnostics, before = options.get("diagnostics"), None
         if diagnostics is not None:
             planned, _ = await run_sync(plan, limiter=self._writers)
-            before = await _survey(self._check, _affected_files(planned.changes, diagnostics, after=False))
+            before = await _check_affected(self._check, _affected_files(planned.changes, diagnostics, after=False))
         async with self._turn(options.get("turn")):
             made = await self._attempt(plan, options)
         if diagnostics is None or before is None:
             return made
         changes, after = made.outcome.changes, before
         if changes:
-            after = await _survey(self._check, _affected_files(changes, diagnostics, after=True))
+            after = await _check_affected(self._check, _affected_files(changes, diagnostics, after=True))
         return replace(made, diagnostics=_compare(before, after, changes))
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
@@ -634,7 +634,7 @@ def _affected_files(changes: Iterable[Change], extent: Extent, *, after: bool) -
     return affected
 
 
-async def _survey(check: Check, affected: Mapping[str, list[str] | None]) -> DiagnosticsResult:
+async def _check_affected(check: Check, affected: Mapping[str, list[str] | None]) -> DiagnosticsResult:
     """Check all projects at the same time; one that cannot be checked makes the answer incomplete."""
     answers = await ask_each(affected, lambda project: check(project, affected[project]))
     return _merged(

@@ -79,7 +79,7 @@ class CodeActionsToolArguments(ActionPlace, FileEditArguments):
     )
 
     @model_validator(mode="after")
-    def _of_an_edit(self) -> CodeActionsToolArguments:
+    def _check_apply(self) -> CodeActionsToolArguments:
         if self.apply is None and (self.preview or self.diagnostics or self.expected_hash):
             raise ValueError("preview, diagnostics and expected_hash go with apply")
         return self
