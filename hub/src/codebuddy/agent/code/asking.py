@@ -284,6 +284,11 @@ def not_running_answer(server: LanguageServer) -> Answer:
     return Answer.lacking("server_crashed" if crashed else "indexing", readiness.sentence())
 
 
+def not_served_answer(servers: LanguageServers) -> Answer:
+    """Return the answer about a file that no declared server is for."""
+    return Answer.lacking("unsupported", f"No language server serves this file; served are: {servers.served()}.")
+
+
 def share_of(deadline: float) -> float:
     """Return until when to wait for a server to load; after that it says what it knows already."""
     return asyncio.get_running_loop().time() + remaining(deadline) * _WAITING_SHARE
@@ -320,9 +325,8 @@ class Question:
         servers.tree.read(path)  # a file that does not exist is the caller's mistake, served or not
         if servers.is_served(path):
             message = f"No language server of this file is declared for {FEATURE[method]}."
-        else:
-            message = f"No language server serves this file; served are: {servers.served()}."
-        raise NoAnswer.because("unsupported", message)
+            raise NoAnswer.because("unsupported", message)
+        raise NoAnswer(not_served_answer(servers))
 
     async def choose_from(self, serving: Sequence[LanguageServer], method: str) -> ServerQuestion:
         """Return the first of some servers that can answer a request; wait for one that is still starting."""

@@ -15,14 +15,28 @@ from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
-from codebuddy.agent.code.asking import ServerQuestion, not_running_answer, request, run_exchange, share_of
-from codebuddy.agent.code.decoding import PAGE_CHARACTERS, Reader, StaleLocation, question_of, sorted_unique
+from codebuddy.agent.code.asking import (
+    ServerQuestion,
+    not_running_answer,
+    not_served_answer,
+    request,
+    run_exchange,
+    share_of,
+)
+from codebuddy.agent.code.decoding import (
+    PAGE_CHARACTERS,
+    Reader,
+    StaleLocation,
+    count_fitting,
+    digest_of,
+    sorted_unique,
+)
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.files.cursors import digest, seal, unseal
+from codebuddy.files.cursors import question_of, seal, unseal
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.schemas.code import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
 from codebuddy.tool import ToolError
@@ -210,8 +224,7 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
         raise ToolError(error.code, told, error.path) from None
     serving = servers.serving(target, "diagnostics")
     if not serving:
-        message = f"No language server serves this file; served are: {servers.served()}."
-        return page.result(Answer.lacking("unsupported", message))
+        return page.result(not_served_answer(servers))
     await checker.prepare(serving)
     return await page.run(iter([target]))
 
@@ -349,11 +362,12 @@ class _PageBuilder:
         inside, start = self._inside(path), 0
         if self.resume is not None and self.resume.file == inside and self._follows(found.items):
             start = self.resume.item
-        count = self._fitting(found.items[start:])
+        wanted = found.items[start:][: self.limit - len(self.items)]
+        count, self.room = count_fitting(wanted, self.room, at_least=0 if self.items else 1)
         self.items += found.items[start : start + count]
         self.checked += 1
         if start + count < len(found.items):
-            resume = _Resume(inside, start + count, _state(found.items[: start + count]))
+            resume = _Resume(inside, start + count, digest_of(found.items[: start + count]))
             return self._page(f"There are more than these {len(self.items)}; {_MORE}", resume)
         if not found.final:
             # The cursor leads to this file's beginning: rather some twice than those that come late not at all.
@@ -362,16 +376,7 @@ class _PageBuilder:
 
     def _follows(self, items: list[Diagnostic]) -> bool:
         """Say whether a file still has the diagnostics that were given of it; if not, all are given again."""
-        return self.resume is not None and self.resume.before == _state(items[: self.resume.item])
-
-    def _fitting(self, items: list[Diagnostic]) -> int:
-        """Return how many of some items fit into the result; the first of a result always does."""
-        for count, item in enumerate(items):
-            length = len(item.model_dump_json())
-            if len(self.items) + count >= self.limit or (length > self.room and len(self.items) + count > 0):
-                return count
-            self.room -= length
-        return len(items)
+        return self.resume is not None and self.resume.before == digest_of(items[: self.resume.item])
 
     def _inside(self, path: Path) -> str:
         return self.tree.relative(path)
@@ -381,7 +386,3 @@ def _order(inside: str) -> list[tuple[bool, str]]:
     """Return the order in which a tree is walked: a directory's files before what is in its directories."""
     *directories, name = inside.split("/")
     return [*((True, directory) for directory in directories), (False, name)]
-
-
-def _state(items: list[Diagnostic]) -> str:
-    return digest([item.model_dump_json() for item in items])
