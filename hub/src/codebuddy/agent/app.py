@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def local_principal(project: str) -> Principal:
-    """Return the principal of callers inside the container: whoever may execute programs there is trusted."""
+    """Return the principal of callers inside the container: anyone who may execute programs there is trusted."""
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 

@@ -103,5 +103,5 @@ def merge(
 
 
 def digest(question: object) -> str:
-    """Return a short hash that tells questions apart."""
+    """Return a short hash that distinguishes questions."""
     return hashlib.sha256(repr(question).encode("utf-8", "replace")).hexdigest()[:16]

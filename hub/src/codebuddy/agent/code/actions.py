@@ -65,7 +65,7 @@ class Offer:
     """One action that a server offers."""
 
     raw: dict[str, Any]  # as the protocol writes it
-    shown: CodeAction  # as it is told
+    shown: CodeAction  # as the client sees it
 
 
 def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | None) -> list[Offer]:
@@ -183,7 +183,7 @@ class _Actions:
         tree, name = self.asked.server.tree, self.asked.server.config.name
         steps = _read_steps(resolved.edits, tree)
         if resolved.ran:
-            # A command is not run again only to show files before it: what is on the disk, the server was told of.
+            # A command is not run again only to show files before it: the server was notified of what is on the disk.
             origins = (step.origin for step in steps if isinstance(step, TextEdits))
             resolved.basis.told |= {path for path in origins if path is not None}
         try:
@@ -284,7 +284,7 @@ class _Actions:
         if not connection.capabilities.runs(command["command"]):
             name = command["command"][:200]
             raise self._needs_editor(f"{title!r} is a command for an editor ({name}), which changes nothing here.")
-        # After the clock has ticked, a file that changes from now on can be told from one that did before.
+        # After the clock has ticked, a file that changes from now on can be distinguished from one that changed before.
         await asyncio.sleep(TICK_SECONDS)
         found = _Resolved(offer, [], [], EditBasis.now(connection, ()), connection.encoding, ran=True)
         self.ran.append(None)

@@ -69,7 +69,7 @@ class ServerQuestion:
 
     server: LanguageServer
     deadline: float  # when an answer must be there, in the running loop's time
-    report: Report  # told what is being waited for
+    report: Report  # called with what is being waited for
 
 
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
@@ -235,7 +235,7 @@ async def wait_until_indexed(connection: Connection, request: Request) -> None:
     """Wait until a server that indexes late has read every open document that it was sent since the last time.
 
     Raises:
-        RequestTimedOut, SessionClosed: it has not.
+        RequestTimedOut, SessionClosed: a document was not read in time, or the server is gone.
     """
     if connection.server_name not in INDEX_LATE or not connection.capabilities.covers(_SYMBOLS):
         return
@@ -305,7 +305,7 @@ class Question:
 
     servers: LanguageServers
     deadline: float  # when an answer must be there, in the running loop's time
-    report: Report  # told what is being waited for
+    report: Report  # called with what is being waited for
 
     @classmethod
     def begin(cls, servers: LanguageServers, seconds: float, report: Report) -> Question:
@@ -452,7 +452,7 @@ async def ask_at(
     method: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[list[Location], Answer]:
-    """Ask about a place what is answered with locations; ``more`` are parameters besides document and position.
+    """Send a request about a place that is answered with locations; ``more`` are further parameters.
 
     Raises:
         ToolError: there is no such place.
@@ -495,7 +495,7 @@ async def files_with_word(
     include_ignored: bool = False,
     include_tool_directories: bool = False,
 ) -> AsyncIterator[WordBatch]:
-    """Search the wanted files (paths in the project) for a whole word, batch by batch: whoever has enough stops.
+    """Search the wanted files (paths in the project) for a whole word, batch by batch; a caller can stop early.
 
     What is ignored, and what a tool directory is, `Tree.entries` says.
     """

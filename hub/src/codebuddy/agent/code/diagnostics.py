@@ -144,7 +144,7 @@ async def published_for(
         enough: whether what was published is all of it.
 
     Raises:
-        RequestTimedOut, SessionClosed: it did not.
+        RequestTimedOut, SessionClosed: the server did not answer by the deadline, or is gone.
     """
     items = await connection.published.wait(document, until, lambda: connection.pulls_diagnostics, enough)
     if items == [] and not connection.pulls_diagnostics:
@@ -164,7 +164,7 @@ async def _save(asked: ServerQuestion, connection: Connection, document: Documen
 
 
 async def pull_diagnostics(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
-    """Ask for the diagnostics of a document; give also what the server publishes besides."""
+    """Ask for the diagnostics of a document, and add those that the server publishes in addition."""
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
     items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items

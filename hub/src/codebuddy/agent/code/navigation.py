@@ -325,7 +325,7 @@ async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments
 
 
 async def _search_symbols(question: Question, arguments: FindSymbolsArguments) -> tuple[list[SymbolLocation], Answer]:
-    """Ask a server for each kind of file; the first reason why one may lack something is told."""
+    """Ask a server for each kind of file; give the first reason why an answer may be incomplete."""
     worst, found = COMPLETE, dict[str, SymbolLocation]()
     groups = list(_groups(question.servers.for_project("navigation")))
     if not groups:
@@ -502,7 +502,7 @@ async def _walk_hierarchy(
     items = [_hierarchy_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
     reader.require_shown()
     if not all(all_right for _, all_right in calls):
-        message = f"{asked.server.config.name} tells places of calls where nothing is called; these are left out."
+        message = f"{asked.server.config.name} reports calls at places where nothing is called; these are left out."
         answer = answer.but("server_error", message)
     return items, answer
 
@@ -524,7 +524,7 @@ class _Node:
 
     @property
     def key(self) -> tuple[str, int, int, str]:
-        """What tells two things apart, and puts them in an order that is the same each time."""
+        """Distinguishes things, and sorts them in an order that is the same each time."""
         start = self.item.selection_range["start"]
         return self.item.uri, start["line"], start["character"], self.item.name
 
@@ -539,7 +539,7 @@ class _Walk:
         self.cut = ""
 
     async def run(self, connection: Connection, document: Document) -> None:
-        """Walk; anew each time."""
+        """Walk from the start, also when called again."""
         self.nodes, self.cut = [], ""
         self._seen.clear()
         params = self._pointer.params({}, document, connection.encoding)
@@ -578,7 +578,7 @@ class _Walk:
         item = validated(answers.HIERARCHY_ITEM, raw, "an item")
         ranges = validated(answers.RANGES, answered.get("fromRanges", []), "ranges of calls")
         if len(ranges) > _MAX_CALLS:
-            self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are told"
+            self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are listed"
         uri = (item if self._direction.calls_in_next else before.item).uri
         return _Node(raw or {}, item, before.depth + 1, parent, [(uri, span) for span in ranges[:_MAX_CALLS]])
 
@@ -597,10 +597,10 @@ def _call_locations(
 def _call_places(
     reader: Reader, caller: answers.HierarchyItem, callee: answers.HierarchyItem, told: Sequence[_Call]
 ) -> tuple[list[Location], bool]:
-    """Return where a thing calls another, and whether that is all that the server told.
+    """Return where a thing calls another, and whether these are all the calls that the server reported.
 
-    Not every server tells the right places. Those where the name of the callee stands are sure. For the others, the
-    places in the caller's body where it does are given if they are as many.
+    Not every server reports the right places. Those where the name of the callee stands are certain. The others are
+    replaced by the places of that name in the caller's body if there are as many.
     """
     name = _bare(callee.name)
     sure, unsure = list[Location](), list[Location]()

@@ -104,7 +104,7 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
     """Read the answer to ``textDocument/documentSymbol``, hierarchical or flat.
 
     Raises:
-        Malformed: it is.
+        Malformed: the answer does not follow the protocol.
     """
     items = result or []
     if isinstance(items, list) and items and isinstance(items[0], dict) and "location" in items[0]:

@@ -65,9 +65,9 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     """Read a server's edit, in its order; ``documentChanges`` counts when both forms are there.
 
     Raises:
-        Malformed: it is.
-        ToolError: ``outside_project``: it is about something else than files of the project; ``bad_answer``: it edits
-            a file that it takes away, or both before and after it moves it.
+        Malformed: the edit does not follow the protocol.
+        ToolError: ``outside_project``: the edit names something other than files of the project; ``bad_answer``: it
+            edits a file that it deletes, or edits one both before and after moving it.
     """
     if result is None or result == []:  # an empty list is python-lsp-server's null
         return []
@@ -461,7 +461,7 @@ _ATTEMPTS: Final = 4
 
 
 class UnknownTexts(Exception):
-    """The answer is about files whose text the server may not know: tell it of them, and ask again."""
+    """The answer is about files whose text the server may not know: show it the files, and ask again."""
 
     def __init__(self, files: list[Path]) -> None:
         super().__init__(len(files))
@@ -472,7 +472,7 @@ async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], pa
     """Repeat an attempt until its answer is about files whose text the server knows.
 
     Args:
-        attempt: asks after it told the server of the files that it is given, as `show_files` does.
+        attempt: shows the server the files that it is given, as `show_files` does, and then asks.
         path: the workspace path that it is about, for messages.
 
     Raises:
@@ -499,7 +499,7 @@ class EditBasis:
     """The texts that a server knew when it was asked for an edit."""
 
     documents: dict[Path, Document]  # the open documents
-    told: frozenset[Path]  # files that it was sent or told of just before
+    told: frozenset[Path]  # files that it was sent, or that were announced to it, just before
     asked_at: int  # when it was asked, in nanoseconds since the epoch
     outdated: frozenset[Path] = frozenset()  # documents of which it was sent another text before it answered
 

@@ -432,7 +432,7 @@ class Flycheck:
         self.stale = True
 
     async def begun(self, deadline: float) -> None:
-        """Wait until the awaited run has begun: only then can it be told from a new one, which cancels it."""
+        """Wait until the awaited run has begun: only then is it distinguishable from a new one, which cancels it."""
         until = min(deadline, asyncio.get_running_loop().time() + _BEGINNING)
         await self._condition.wait_for(lambda: self._closed or self._begun >= self._awaited, until)
 
@@ -514,7 +514,7 @@ class Connection:
     async def run(self) -> str:
         """Read the server's messages until it ends; give the reason.
 
-        Readiness is updated before the waits end, so that whoever asks again waits for the next process.
+        Readiness is updated before the waits end, so that a caller who asks again waits for the next process.
         """
         try:
             return await self.session.run()
@@ -594,7 +594,7 @@ class Connection:
 
     @property
     def pulls_diagnostics(self) -> bool:
-        """Whether diagnostics are requested from the server, besides those that it publishes."""
+        """Whether diagnostics are requested from the server, in addition to those that it publishes."""
         return self.capabilities.covers("textDocument/diagnostic")
 
     @property

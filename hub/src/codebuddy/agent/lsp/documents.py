@@ -66,7 +66,7 @@ class Document:
 class Documents:
     """The documents that are open in one session.
 
-    A version grows before its text is sent, so that an answer that comes in between can be told from one for the new
+    A version grows before its text is sent, so that an answer that comes in between does not count as one for the new
     text. What reads a file raises ToolError if that fails; what opens one raises ValueError if it is not served.
     """
 

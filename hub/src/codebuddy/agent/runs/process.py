@@ -29,7 +29,7 @@ StopReason = Literal["timeout", "idle_timeout", "cancelled"]
 _CHUNK: Final = 64 * 1024
 _MAX_UNREAD: Final = 4 * _CHUNK  # bytes that are read ahead; then the program waits, as for any slow reader
 _DRAIN_SECONDS: Final = 1.0
-_LOST_SECONDS: Final = GRACE_SECONDS + 2.5  # after which a supervisor that was told to end its run is taken for lost
+_LOST_SECONDS: Final = GRACE_SECONDS + 2.5  # after which a supervisor that should end its run counts as lost
 _MIN_PEAK_FACTOR: Final = 2.0
 _SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
 

@@ -384,7 +384,7 @@ class _Renames:
         rename.add(own, first)
         rename.words[own] = await self._words(own, first.old_name)
         require_meant(arguments, first, rename.words[own], elsewhere=len(projects) > 1)
-        # Only now are the other projects searched, since the answer tells what they contain of the name.
+        # Only now are the other projects searched, since the answer says where they contain the name.
         for project in projects[1:]:
             rename.words[project] = await self._words(project, first.old_name)
         common = {"name": rename.symbol, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
