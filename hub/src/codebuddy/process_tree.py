@@ -18,6 +18,26 @@ from typing import Final, NamedTuple
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _libc = ctypes.CDLL(None)
 
+MARK_VARIABLE: Final = "CODEBUDDY_FAMILY"
+"""The environment variable that marks the processes of one `MarkedProcesses`, and names the process that owns them."""
+
+_OWNER: Final = re.compile(rf"(?:^|\0){MARK_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
+_ENVIRONMENT_BYTES: Final = 256 * 1024
+_ROUNDS: Final = 100
+_PAUSE_SECONDS: Final = 0.005
+_numbers = itertools.count(1)
+_all_marked: weakref.WeakSet[MarkedProcesses] = weakref.WeakSet()
+
+# Of memory.
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+# Of this container: cgroup v2, and v1.
+_OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
+_OOM_SCORE: Final = "500"
+_OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class ProcessId:
@@ -86,17 +106,6 @@ def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, S
         more = {process for process, stat in known.items() if stat.parent in pids} - found
         found |= more
     return {process: known[process] for process in found}
-
-
-MARK_VARIABLE: Final = "CODEBUDDY_FAMILY"
-"""The environment variable that marks the processes of one `MarkedProcesses`, and names the process that owns them."""
-
-_OWNER: Final = re.compile(rf"(?:^|\0){MARK_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
-_ENVIRONMENT_BYTES: Final = 256 * 1024
-_ROUNDS: Final = 100
-_PAUSE_SECONDS: Final = 0.005
-_numbers = itertools.count(1)
-_all_marked: weakref.WeakSet[MarkedProcesses] = weakref.WeakSet()
 
 
 class MarkedProcesses:
@@ -182,16 +191,6 @@ def _living_id(pid: int) -> ProcessId:
     """Identify a process; one that does not live has 0 for its start time."""
     stat = stat_of(pid)
     return ProcessId(pid, stat.started if stat is not None and is_living(stat) else 0)
-
-
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-# Of this container: cgroup v2, and v1.
-_OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
-_OOM_SCORE: Final = "500"
-_OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def memory_of(pids: Iterable[int], limit: int) -> int:

@@ -36,6 +36,16 @@ _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
 LINE_ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
 
+_SHOWN = 10  # line numbers in a message
+
+# Of diffs.
+_EXACT_LINES = 1000  # difflib is quadratic: with more differing lines on a side, one block replaces the other
+_CONTEXT = 3
+
+# Of reading files, in bytes.
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_CHUNK = 256 * 1024
+
 
 @dataclass(frozen=True)
 class Text:
@@ -151,9 +161,6 @@ def _unsupported(what: str) -> ToolError:
         "unsupported_encoding",
         f"The file is {what}; only UTF-8, and UTF-16 with a byte order mark, are read. Convert it first.",
     )
-
-
-_SHOWN = 10  # line numbers in a message
 
 
 @dataclass(frozen=True)
@@ -340,10 +347,6 @@ class _Lines:
         return self._starts[line - 1] + column - 1
 
 
-_EXACT_LINES = 1000  # difflib is quadratic: with more differing lines on a side, one block replaces the other
-_CONTEXT = 3
-
-
 def unified_diff(
     path: str, before: str | None, after: str | None, max_bytes: int = 32 * 1024, old_path: str | None = None
 ) -> str:
@@ -410,10 +413,6 @@ def _cut(diff: str, max_bytes: int) -> str:
     kept = diff.encode()[:max_bytes].decode("utf-8", "ignore")
     kept = kept[: kept.rfind("\n") + 1]
     return f"{kept}... diff cut after {kept.count(chr(10))} of {diff.count(chr(10))} lines\n"
-
-
-MAX_FILE_BYTES = 4 * 1024 * 1024
-_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,17 @@ from codebuddy.schemas.code import Diagnostic, Location, Severity, TextRange
 from codebuddy.tool import Result, ToolError
 
 L = TypeVar("L", bound=Location)
+T = TypeVar("T", bound=Result)
 
 MAX_LINE_TEXT: Final = 1000
 _CUT: Final = "\n[…]"
 _MAX_MESSAGE: Final = 4000
 _MAX_NUMBER: Final = 2**31 - 1  # of a position (LSP 3.17, "uinteger")
 _SEVERITIES: Final[dict[int | None, Severity]] = {1: "error", 2: "warning", 3: "information", 4: "hint"}
+_CURSOR: TypeAdapter[tuple[int, str]] = TypeAdapter(tuple[int, str])
+
+PAGE_CHARACTERS: Final = 200_000
+"""The most characters in the items of a page: what the hub passes on is limited, and a model reads it."""
 
 
 class StaleLocation(Exception):
@@ -202,14 +207,6 @@ def _key(item: Location) -> object:
 
 def _order(item: Location) -> tuple[bool, str, int, int, int, int]:
     return bool(item.external), item.path, item.line, item.column, item.end_line, item.end_column
-
-
-T = TypeVar("T", bound=Result)
-
-PAGE_CHARACTERS: Final = 200_000
-"""The most characters in the items of a page: what the hub passes on is limited, and a model reads it."""
-
-_CURSOR: TypeAdapter[tuple[int, str]] = TypeAdapter(tuple[int, str])
 
 
 def _json_of(item: Result) -> str:

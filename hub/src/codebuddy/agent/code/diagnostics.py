@@ -50,6 +50,14 @@ _TSSERVER_COMMAND: Final = "typescript.tsserverRequest"
 _TSSERVER_CHECKS: Final = ("syntacticDiagnosticsSync", "semanticDiagnosticsSync", "suggestionDiagnosticsSync")
 _SEVERITIES: Final = {"error": 1, "warning": 2, "suggestion": 4}  # DiagnosticSeverity, LSP 3.17
 
+# Reasons that hold for a server, not for one file.
+_OF_SERVER: Final[tuple[Reason, ...]] = ("indexing", "server_crashed", "timed_out")
+
+_MAX_FILES: Final = 500
+_AT_ONCE: Final = 8
+_MORE: Final = "give the cursor back for more."
+_CURSOR: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
+
 
 def forwards_to_tsserver(connection: Connection) -> bool:
     """Say whether a server passes requests on to TypeScript's tsserver."""
@@ -185,15 +193,6 @@ async def wait_unlocked(connection: Connection, document: Document, waiting: Awa
     if document.since != since:
         raise StaleText(str(document.path))
     return result
-
-
-# Reasons that hold for a server, not for one file.
-_OF_SERVER: Final[tuple[Reason, ...]] = ("indexing", "server_crashed", "timed_out")
-
-_MAX_FILES: Final = 500
-_AT_ONCE: Final = 8
-_MORE: Final = "give the cursor back for more."
-_CURSOR: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
 
 
 async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, report: Report) -> DiagnosticsResult:

@@ -63,6 +63,7 @@ _IMPLEMENTATION: Final = "textDocument/implementation"
 _REFERENCES: Final = "textDocument/references"
 _WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
 _NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
+_MAX_NAME: Final = 500
 
 # Of references by name.
 _MAX_FILES: Final = 200
@@ -70,7 +71,25 @@ _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 
-_MAX_NAME: Final = 500
+_Named = tuple[list[SymbolLocation] | None, list[Location]]
+"""The symbols that have a name, where they are declared, and where they are used."""
+
+# Of symbols by name.
+_WORKSPACE_SYMBOL: Final = "workspace/symbol"
+_MAX_ITEMS: Final = 20_000
+_MAX_RESOLVED: Final = 500
+_SMALLEST_CAP: Final = 50
+_QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
+_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+
+# Of hierarchies.
+_MAX_NODES: Final = 500
+_MAX_CALLS: Final = 200
+
+_HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
+
+_Call = tuple[str, answers.Range]
+"""URI and range of a call."""
 
 
 async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
@@ -128,10 +147,6 @@ async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -
     """
     found, answer = await ask_at(asked, path, pointer, _REFERENCES, _WITH_DECLARATION)
     return found, answer if found else answer.but("unsupported", _NO_SYMBOL)
-
-
-_Named = tuple[list[SymbolLocation] | None, list[Location]]
-"""The symbols that have a name, where they are declared, and where they are used."""
 
 
 async def _references_by_name(question: Question, name: str) -> tuple[_Named, Answer]:
@@ -307,14 +322,6 @@ def _symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocat
     )
 
 
-_WORKSPACE_SYMBOL: Final = "workspace/symbol"
-_MAX_ITEMS: Final = 20_000
-_MAX_RESOLVED: Final = 500
-_SMALLEST_CAP: Final = 50
-_QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
-_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
-
-
 async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
     """Return the symbols of the project whose name contains a text, the best match first."""
     servers.tree.require_own(arguments.projects)
@@ -447,12 +454,6 @@ def _rank(wanted: str, symbol: SymbolLocation) -> tuple[int, bool, str, int, int
     return match, bool(symbol.external), symbol.path, symbol.line, symbol.column
 
 
-_MAX_NODES: Final = 500
-_MAX_CALLS: Final = 200
-
-_HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
-
-
 @dataclass(frozen=True)
 class _Direction:
     """One direction of a hierarchy, as the protocol has it."""
@@ -505,10 +506,6 @@ async def _walk_hierarchy(
         message = f"{asked.server.config.name} reports calls at places where nothing is called; these are left out."
         answer = answer.but("server_error", message)
     return items, answer
-
-
-_Call = tuple[str, answers.Range]
-"""URI and range of a call."""
 
 
 @dataclass(frozen=True)

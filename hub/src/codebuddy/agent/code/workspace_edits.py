@@ -36,6 +36,18 @@ from codebuddy.tool import ToolError
 T = TypeVar("T")
 
 _MAX_SHOWN: Final = 300
+_WORD: Final = re.compile(r"\w+|\W")
+
+# The pairs of equal lines are what a comparison costs; over this, all lines that differ are one edit.
+_MAX_PAIRS: Final = 1_000_000
+
+# Files to open for one edit. Beyond this many, files are only announced as changed.
+_MAX_OPENED: Final = 100
+
+TICK_SECONDS: Final = 0.1
+"""A tick of the file system's clock: what was written within it may bear a time from before."""
+
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -135,12 +147,6 @@ def _path_of(uri: str, tree: Tree) -> Path:
         message = f"The edit reaches {shown}, which is no file of the project {tree.project}; nothing is changed."
         raise ToolError("outside_project", message)
     return path
-
-
-_WORD: Final = re.compile(r"\w+|\W")
-
-# The pairs of equal lines are what a comparison costs; over this, all lines that differ are one edit.
-_MAX_PAIRS: Final = 1_000_000
 
 
 def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list[RangeEdit]:
@@ -449,15 +455,6 @@ def _hash_of(path: Path, tree: Tree) -> str | None:
 
 def _span(edit: RangeEdit) -> tuple[int, int, int, int]:
     return edit.line, edit.column, edit.end_line, edit.end_column
-
-
-# Files to open for one edit. Beyond this many, files are only announced as changed.
-_MAX_OPENED: Final = 100
-
-TICK_SECONDS: Final = 0.1
-"""A tick of the file system's clock: what was written within it may bear a time from before."""
-
-_ATTEMPTS: Final = 4
 
 
 class UnknownTexts(Exception):
