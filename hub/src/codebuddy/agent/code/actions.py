@@ -418,6 +418,6 @@ async def _gather(question: Question, place: ActionPlace) -> tuple[list[tuple[_A
         raise absent[0]
     found = await asyncio.gather(*(actions.offers() for actions in chosen))
     lacking = [answer for _, answer in found if answer.reason is not None]
-    # A server that cannot offer any lacks nothing; one that is not there does.
+    # A server that cannot offer any leaves nothing out; one that does not run may.
     lacking += [none.answer for none in absent if none.answer.reason != "unsupported"]
     return [(actions, offers) for actions, (offers, _) in zip(chosen, found, strict=True)], lacking

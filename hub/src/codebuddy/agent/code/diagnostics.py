@@ -329,7 +329,7 @@ class _PageBuilder:
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
     cut: list[str] = field(default_factory=list)  # why there are more files than these, if so
-    passed: Answer = COMPLETE  # what lacks something and is no reason to stop
+    passed: Answer = COMPLETE  # the last incomplete answer that was no reason to stop
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""
