@@ -1,6 +1,6 @@
 """``codebuddy start``: connects standard input and output to the hub's local socket.
 
-It runs in the hub's container, where whoever may start it is trusted already. It has to reach the links that the
+It runs in the hub's container, where anyone who may start it is trusted already. It has to reach the links that the
 serving process holds, so it copies bytes to that process and knows nothing of MCP. It imports only the standard
 library: a client that launches it waits for Python's own start and nothing else.
 """

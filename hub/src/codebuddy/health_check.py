@@ -47,7 +47,7 @@ def check(config_path: Path = Path("/etc/codebuddy/config.json")) -> int:
 
     The hub is healthy when it answers: a spoke that is down makes only that spoke unhealthy. A spoke is healthy when
     its agent runs, its link is connected and none of its language servers is dead. A degraded server does not count:
-    the cause is mostly in the project's files, and whoever works on them is about to fix it.
+    the cause is mostly in the project's files, and the developer is about to fix it.
     """
     healthy, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
     print(json.dumps(report))

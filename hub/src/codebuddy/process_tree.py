@@ -18,6 +18,26 @@ from typing import Final, NamedTuple
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _libc = ctypes.CDLL(None)
 
+MARK_VARIABLE: Final = "CODEBUDDY_FAMILY"
+"""The environment variable that marks the processes of one `MarkedProcesses`, and names the process that owns them."""
+
+_OWNER: Final = re.compile(rf"(?:^|\0){MARK_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
+_ENVIRONMENT_BYTES: Final = 256 * 1024
+_ROUNDS: Final = 100
+_PAUSE_SECONDS: Final = 0.005
+_numbers = itertools.count(1)
+_all_marked: weakref.WeakSet[MarkedProcesses] = weakref.WeakSet()
+
+# Of memory.
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
+# Of this container: cgroup v2, and v1.
+_OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
+_OOM_SCORE: Final = "500"
+_OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class ProcessId:
@@ -88,18 +108,7 @@ def descendants(matches: Callable[[ProcessId, Stat], bool]) -> dict[ProcessId, S
     return {process: known[process] for process in found}
 
 
-FAMILY_VARIABLE: Final = "CODEBUDDY_FAMILY"
-"""The environment variable that marks the processes of a family, and names the process that owns it."""
-
-_OWNER: Final = re.compile(rf"(?:^|\0){FAMILY_VARIABLE}=(\d+)\.(\d+)\.(\d+)\.".encode())
-_ENVIRONMENT_BYTES: Final = 256 * 1024
-_ROUNDS: Final = 100
-_PAUSE_SECONDS: Final = 0.005
-_numbers = itertools.count(1)
-_families: weakref.WeakSet[Family] = weakref.WeakSet()
-
-
-class Family:
+class MarkedProcesses:
     """A process and its descendants. Start it with :attr:`mark` in its environment, then call :meth:`add_root`."""
 
     def __init__(self) -> None:
@@ -107,7 +116,7 @@ class Family:
         self.mark = f"{_namespace()}.{owner.pid}.{owner.started}.{next(_numbers)}"
         self._roots: set[ProcessId] = set()
         self._known: set[ProcessId] = set()
-        _families.add(self)
+        _all_marked.add(self)
 
     def add_root(self, pid: int) -> None:
         """Add the first process."""
@@ -118,7 +127,7 @@ class Family:
 
     def members(self) -> list[int]:
         """Return the ids of all that live."""
-        variable = f"\0{FAMILY_VARIABLE}={self.mark}\0".encode()
+        variable = f"\0{MARK_VARIABLE}={self.mark}\0".encode()
 
         def is_member(process: ProcessId, _stat: object) -> bool:
             return process in self._known or variable in b"\0" + _environment(process.pid) + b"\0"
@@ -131,9 +140,9 @@ class Family:
         _kill_all(self.members)
 
 
-def is_root(process: ProcessId) -> bool:
-    """Say whether a process is the first of one of our families."""
-    return any(process in family._roots for family in _families)
+def is_marked_root(process: ProcessId) -> bool:
+    """Say whether a process is the first one of some `MarkedProcesses` of this agent."""
+    return any(process in marked._roots for marked in _all_marked)
 
 
 def kill_orphans() -> None:
@@ -154,6 +163,8 @@ def kill_orphans() -> None:
 
 
 def _kill_all(members: Callable[[], list[int]]) -> None:
+    # Returns when none of them lives. `supervisor.stop_and_kill` stops them before, since a run may fork as fast as it
+    # is killed, kills them once, and leaves waiting and reaping to its caller.
     for _ in range(_ROUNDS):
         living = members()
         if not living:
@@ -180,16 +191,6 @@ def _living_id(pid: int) -> ProcessId:
     """Identify a process; one that does not live has 0 for its start time."""
     stat = stat_of(pid)
     return ProcessId(pid, stat.started if stat is not None and is_living(stat) else 0)
-
-
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_PROPORTIONAL: Final = re.compile(r"^Pss:\s+(\d+) kB", re.MULTILINE)
-# Of this container: cgroup v2, and v1.
-_OOM_FILES: Final = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
-_LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-_NO_LIMIT: Final = 2**60  # cgroup v1 has a number for that, near 2**63
-_OOM_SCORE: Final = "500"
-_OOM_KILLS: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def memory_of(pids: Iterable[int], limit: int) -> int:

@@ -1,4 +1,4 @@
-"""The agent's own state: told in full, and no reason to end when it cannot be told."""
+"""The agent's own state: written in full; the agent goes on when it cannot be written."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ AGENT = """
 import asyncio, json, os, sys
 from pathlib import Path
 from codebuddy.agent.runs.process import ForkServer, Program, run_process
-from codebuddy.process_tree import Family, is_living, stat_of, zombies
+from codebuddy.process_tree import MarkedProcesses, is_living, stat_of, zombies
 from codebuddy.agent import app
 
 app._SWEEP_SECONDS = 0.05
@@ -43,8 +43,8 @@ async def main():
     sweeping = asyncio.create_task(app.OrphanReaper(fork_server).run())
     await asyncio.sleep(0)
     server = await asyncio.create_subprocess_exec("sleep", "600")
-    family = Family()
-    family.add_root(server.pid)
+    processes = MarkedProcesses()
+    processes.add_root(server.pid)
 
     async def run(name, *argv):
         async def take(_stream, data):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.files.text import Encoding, Text, decode, encode, encode_like, line_ending_of, split_lines
+from codebuddy.files.text import Encoding, Text, decode, encode, encode_like, line_ending_of, split_keeping_breaks
 from codebuddy.tool import ToolError
 
 texts = st.text(
@@ -112,10 +112,10 @@ def test_new_content_keeps_encoding_mark_and_uniform_line_ending(old: bytes, new
 
 @given(texts)
 def test_lines_join_to_the_text_again(content: str) -> None:
-    lines = split_lines(content)
+    lines = split_keeping_breaks(content)
     assert "".join(lines) == content
     assert all(line_ending_of(line) in {"none", "lf", "crlf", "cr"} for line in lines)
 
 
 def test_only_the_breaks_of_the_language_server_protocol_end_a_line() -> None:
-    assert split_lines("a\nb\r\nc\rd\u2028\x0b\x0c\x85e") == ["a\n", "b\r\n", "c\r", "d\u2028\x0b\x0c\x85e"]
+    assert split_keeping_breaks("a\nb\r\nc\rd\u2028\x0b\x0c\x85e") == ["a\n", "b\r\n", "c\r", "d\u2028\x0b\x0c\x85e"]

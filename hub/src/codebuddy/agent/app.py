@@ -18,12 +18,12 @@ import anyio
 from codebuddy.agent.code_tools import code_tools, reporter
 from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.servers import LanguageServers
-from codebuddy.agent.run_tools import Commands, run_tools
+from codebuddy.agent.run_tools import RunTools, run_tools
 from codebuddy.agent.runs.process import ForkServer
 from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
 from codebuddy.health_check import WRITE_SECONDS, write_state
-from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_root, zombies
+from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_marked_root, zombies
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 def local_principal(project: str) -> Principal:
-    """Return the principal of callers inside the container: whoever may execute programs there is trusted."""
+    """Return the principal of callers inside the container: anyone who may execute programs there is trusted."""
     return Principal("local", frozenset({project}), ALL_SCOPES)
 
 
@@ -109,7 +109,7 @@ class OrphanReaper:
 
 
 def _is_stray(own: Collection[int | None], process: ProcessId, stat: Stat) -> bool:
-    return stat.parent == os.getpid() and process.pid not in own and not is_root(process)
+    return stat.parent == os.getpid() and process.pid not in own and not is_marked_root(process)
 
 
 def server_tools(servers: LanguageServers) -> list[Tool[Any]]:
@@ -132,10 +132,10 @@ class Agent:
         self._link, self._link_reason = "disconnected", "not dialled yet"
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
-        self.commands = Commands(configuration, self.servers.tree)
+        self.run_tools = RunTools(configuration, self.servers.tree)
         self.tools: list[Tool[Any]] = [
             *code_tools(self.servers),
-            *run_tools(self.commands),
+            *run_tools(self.run_tools),
             *server_tools(self.servers),
             self._status_tool(),
         ]
@@ -184,10 +184,10 @@ async def run_agent(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) ->
     agent = Agent(configuration)
     url = os.environ["CODEBUDDY_URL"].rstrip("/") + LINK_PATH
     gc.freeze()  # what exists now stays; that the collector skips it keeps the slowest answers quick
-    async with agent.commands.running(), anyio.create_task_group() as tasks:
+    async with agent.run_tools.running(), anyio.create_task_group() as tasks:
         tasks.start_soon(agent.servers.run)
         tasks.start_soon(agent.write_states)
-        tasks.start_soon(OrphanReaper(agent.commands.runs.fork_server).run)
+        tasks.start_soon(OrphanReaper(agent.run_tools.runs.fork_server).run)
         tasks.start_soon(serve_local_socket, agent.server, configuration.project, AGENT_SOCKET)
         tasks.start_soon(maintain_link, url, secrets / "token", agent.server, configuration.project, agent.on_link)
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:

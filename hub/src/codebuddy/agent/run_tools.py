@@ -45,7 +45,7 @@ REPORT: Final = "{report}"
 """Stands in a task's arguments for the path of a file that the task writes its report to."""
 
 
-class Commands:
+class RunTools:
     """Runs programs in one project's directory."""
 
     def __init__(self, configuration: SpokeConfiguration, tree: Tree, directory: Path = RUNS_DIRECTORY) -> None:
@@ -79,7 +79,7 @@ class Commands:
             environment={**self._environment, **arguments.environment},
             stdin=None if arguments.stdin is None else arguments.stdin.encode(),
         )
-        return await self._run(call, arguments, self._order(program, arguments), None, None)
+        return await self._run(call, arguments, self._request(program, arguments), None, None)
 
     async def run_task(self, call: Call, arguments: TaskArguments) -> RunResult:
         """Run a declared task.
@@ -98,7 +98,7 @@ class Commands:
         report_path = _unused_path() if any(REPORT in word for word in task.argv) else None
         argv = [word.replace(REPORT, str(report_path)) for word in task.argv]
         program = Program([*argv, *arguments.arguments], self._tree.root, self._environment)
-        return await self._run(call, arguments, self._order(program, arguments, arguments.task), task, report_path)
+        return await self._run(call, arguments, self._request(program, arguments, arguments.task), task, report_path)
 
     async def list_jobs(self, _call: Call, _arguments: ListJobsArguments) -> Jobs:
         return Jobs(jobs=[run.describe() for run in self.runs.all()])
@@ -119,7 +119,7 @@ class Commands:
         """
         return (await self.runs.cancel(arguments.job_id)).describe()
 
-    def _order(self, program: Program, arguments: RunArguments, task: str | None = None) -> RunRequest:
+    def _request(self, program: Program, arguments: RunArguments, task: str | None = None) -> RunRequest:
         limits, wanted = self.runs.limits, arguments.timeout_seconds
         setting = "max_job_time" if arguments.background else "max_run_time"
         most = limits.max_job_seconds if arguments.background else limits.max_run_seconds
@@ -134,21 +134,21 @@ class Commands:
         return RunRequest(program, task, arguments.background, wanted or default, arguments.idle_timeout_seconds)
 
     async def _run(
-        self, call: Call, arguments: RunArguments, order: RunRequest, task: Task | None, report_path: Path | None
+        self, call: Call, arguments: RunArguments, request: RunRequest, task: Task | None, report_path: Path | None
     ) -> RunResult:
         reader = None
         if task is not None and task.formats:
-            reader = ReportReader(task.formats, report_path, self._tree, order.program.cwd)
-        progress = None if arguments.background else call.progress
-        observer = _Observer(arguments.output_limit, progress, reader, report_path)
+            reader = ReportReader(task.formats, report_path, self._tree, request.program.cwd)
+        send_progress = None if arguments.background else call.progress
+        collector = _Collector(arguments.output_limit, send_progress, reader, report_path)
         if arguments.background:
-            run = self.runs.background(order, observer.watcher())
+            run = self.runs.background(request, collector.observer())
             return RunResult(project=self._project, task=run.task, job_id=run.job_id)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(observer.teller.run)
-            run = await self.runs.foreground(order, observer.watcher())
+            tasks.start_soon(collector.progress.run)
+            run = await self.runs.foreground(request, collector.observer())
             tasks.cancel_scope.cancel()
-        return self._result(run, observer.buffer)
+        return self._result(run, collector.buffer)
 
     def _result(self, run: Run, buffer: OutputBuffer) -> RunResult:
         end, (text, streams) = run.end, buffer.excerpt()
@@ -166,34 +166,34 @@ class Commands:
 
 
 @dataclass
-class _Observer:
+class _Collector:
     """Follows one run: collects the output for the answer, for progress, and for the reader of its report."""
 
     limit: int
-    progress: Progress | None
+    send_progress: Progress | None
     reader: ReportReader | None
     report_path: Path | None
     buffer: OutputBuffer = field(init=False)
-    teller: ProgressReporter = field(init=False)
+    progress: ProgressReporter = field(init=False)
 
     def __post_init__(self) -> None:
         self.buffer = OutputBuffer(self.limit)
-        self.teller = ProgressReporter(self.progress or no_progress)
+        self.progress = ProgressReporter(self.send_progress or no_progress)
 
-    def watcher(self) -> RunObserver:
+    def observer(self) -> RunObserver:
         return RunObserver(self._take, self._report, lambda: self.buffer.omitted > 0)
 
     async def _take(self, stream: Stream, data: bytes) -> None:
         if self.reader is not None:
             self.reader.add(stream, data)
-        if self.progress is not None:
+        if self.send_progress is not None:
             self.buffer.add(stream, data)
-            self.teller.add(stream, data)
+            self.progress.add(stream, data)
 
     async def _report(self, end: RunEnd) -> Reported:
         try:
-            if self.progress is not None:
-                await self.teller.tell(last=True)
+            if self.send_progress is not None:
+                await self.progress.tell(last=True)
             self.buffer.excerpt()  # so that it is known whether anything was omitted
             return Reported() if self.reader is None else await asyncio.to_thread(self.reader.finish, end.exit_code)
         finally:
@@ -206,7 +206,7 @@ def _unused_path() -> Path:
     return Path(tempfile.gettempdir(), f"codebuddy-{os.urandom(8).hex()}")
 
 
-def run_tools(commands: Commands) -> list[Tool[Any]]:
+def run_tools(tools: RunTools) -> list[Tool[Any]]:
     """Make the run tools of a project."""
     names = ("run_command", "run_task", "list_jobs", "job_output", "cancel_job")
-    return [SPOKE_TOOLS[name].bind(getattr(commands, name)) for name in names]
+    return [SPOKE_TOOLS[name].bind(getattr(tools, name)) for name in names]

@@ -51,7 +51,7 @@ async def serve_stdio(
     async with standard_streams(MAX_MESSAGE_BYTES) as (reader, writer):
         channel = LineChannel(reader, writer)
         if wire is None:
-            async with agent.commands.running(), _background(agent.servers.run()):
+            async with agent.run_tools.running(), _background(agent.servers.run()):
                 await _serve(agent.tools, configuration.project, channel)
             return 0
         return await _serve_through(wire, agent.tools, configuration.project, channel)

@@ -13,13 +13,20 @@ from pydantic import TypeAdapter, ValidationError
 
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.files.search import Page, Position
-from codebuddy.tool import ToolError
+from codebuddy.tool import Arguments, ToolError
 
 T = TypeVar("T")
 
 _POSITIONS = TypeAdapter(dict[str, tuple[list[str], int | None, int]])
 _SEALED: TypeAdapter[tuple[str, Any]] = TypeAdapter(tuple[str, Any])
 _MAX_CURSOR = 64 * 1024
+# Arguments that may differ between two pages of an answer.
+_PAGING = {"cursor", "limit", "timeout_seconds"}
+
+
+def question_of(tool: str, arguments: Arguments, *others: str) -> tuple[str, dict[str, Any]]:
+    """Return what must be the same for a cursor to go on: all arguments but those of paging, and some others."""
+    return tool, arguments.model_dump(exclude={*_PAGING, *others})
 
 
 def seal(question: object, where: Any) -> str:
@@ -96,5 +103,5 @@ def merge(
 
 
 def digest(question: object) -> str:
-    """Return a short hash that tells questions apart."""
+    """Return a short hash that distinguishes questions."""
     return hashlib.sha256(repr(question).encode("utf-8", "replace")).hexdigest()[:16]

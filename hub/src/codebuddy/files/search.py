@@ -20,6 +20,9 @@ from codebuddy.files.text import LINE_BREAK, MAX_FILE_BYTES, content_hash, decod
 from codebuddy.files.walking import Bounds, Entry, StopReason, Walk
 from codebuddy.tool import ToolError
 
+T = TypeVar("T")
+
+
 # Where its automaton does not fit in memory, RE2 may step through its whole program for every byte, at some 60 million
 # steps a second. The deadline can only be checked between two stretches of text, so the steps of a stretch are bounded.
 _WINDOW_STEPS = 30_000_000
@@ -30,6 +33,16 @@ _MAX_ALTERNATIVES = 256
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _GLOB_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
+
+# Of a match.
+_LINE_CHARS = 400  # most of a line in an answer; minified files have lines of megabytes
+_LEAD_CHARS = 100  # of these, before the match
+
+# Of a search for a word.
+_MAX_PLACES = 20_000
+_MAX_FILES = 2000
+
+_Chooser = Callable[[Entry, str], T | None]
 
 
 def _options(**values: bool) -> Any:
@@ -172,10 +185,6 @@ def _piece_to_regex(piece: str) -> str:
     return _GLOB_WILDCARDS.get(piece) or str(re2.escape(piece))
 
 
-_LINE_CHARS = 400  # most of a line in an answer; minified files have lines of megabytes
-_LEAD_CHARS = 100  # of these, before the match
-
-
 @dataclass(frozen=True)
 class Match:
     """A match: lines and columns 1-based, columns in code points, the end exclusive.
@@ -274,10 +283,6 @@ class LineFinder:
 
     def _shortened(self, start: int, end: int) -> str:
         return self._data[start : min(end, start + 4 * _LINE_CHARS)].decode("utf-8", "ignore")[:_LINE_CHARS]
-
-
-T = TypeVar("T")
-_Chooser = Callable[[Entry, str], T | None]
 
 
 @dataclass(frozen=True)
@@ -475,10 +480,6 @@ def _searchable(data: bytes) -> bytes:
     text = decode(data)
     data = data if text.encoding == "utf-8" else text.content.encode()
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
-
-
-_MAX_PLACES = 20_000
-_MAX_FILES = 2000
 
 
 @dataclass(frozen=True)

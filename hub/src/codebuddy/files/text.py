@@ -30,10 +30,21 @@ _CODECS: dict[Encoding, tuple[bytes, str]] = {
     "utf-8": (b"", "utf-8"),  # last: the empty mark is a prefix of everything
 }
 _UTF32_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
-# The line breaks of the Language Server Protocol (3.17, "Text Documents"); str.splitlines() knows many more.
+# The line breaks of the Language Server Protocol (3.17, "Text Documents"). Not str.splitlines(): that also splits on
+# form feeds, U+2028 and others, which language servers count as ordinary characters.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
-_ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
+LINE_ENDINGS: dict[LineEnding, str] = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
+
+_SHOWN = 10  # line numbers in a message
+
+# Of diffs.
+_EXACT_LINES = 1000  # difflib is quadratic: with more differing lines on a side, one block replaces the other
+_CONTEXT = 3
+
+# Of reading files, in bytes.
+MAX_FILE_BYTES = 4 * 1024 * 1024
+_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -100,7 +111,7 @@ def encode_like(content: str, old: Text) -> bytes:
     if old.encoding != "utf-8":
         content = content.removeprefix("\ufeff")  # `encode` writes the mark; there must not be two
     if line_ending_of(content) == "lf" and old.line_ending in ("crlf", "cr"):
-        content = content.replace("\n", _ENDINGS[old.line_ending])
+        content = content.replace("\n", LINE_ENDINGS[old.line_ending])
     return encode(content, old.encoding)
 
 
@@ -134,7 +145,7 @@ def fit_line_breaks(new: str, content: str, at: int) -> str:
     return new.replace("\n", ending or "\n")
 
 
-def split_lines(content: str) -> list[str]:
+def split_keeping_breaks(content: str) -> list[str]:
     """Split into lines that keep their breaks; there is no last empty line, and joining them gives the text again."""
     return _LINE.findall(content)
 
@@ -150,9 +161,6 @@ def _unsupported(what: str) -> ToolError:
         "unsupported_encoding",
         f"The file is {what}; only UTF-8, and UTF-16 with a byte order mark, are read. Convert it first.",
     )
-
-
-_SHOWN = 10  # line numbers in a message
 
 
 @dataclass(frozen=True)
@@ -242,7 +250,7 @@ def _hint(content: str, old: str) -> str:
     if "\r" in old and "\r" not in content:
         return "; it has carriage returns and the file has none"
     first = next((line.strip() for line in old.splitlines() if line.strip()), "")
-    near = [number for number, line in enumerate(split_lines(content), 1) if first and line.strip() == first]
+    near = [number for number, line in enumerate(split_keeping_breaks(content), 1) if first and line.strip() == first]
     if not near:
         return "; read the file again and copy the text exactly"
     return f"; its first line occurs with other white space or another continuation at lines {_listed(near)}"
@@ -305,7 +313,7 @@ class _Lines:
     """The offsets of the lines of a text."""
 
     def __init__(self, content: str) -> None:
-        lines = split_lines(content)
+        lines = split_keeping_breaks(content)
         if not lines or lines[-1].endswith(("\r", "\n")):
             lines.append("")  # a position may be after the last line break
         self._starts = [0, *accumulate(map(len, lines))]
@@ -337,10 +345,6 @@ class _Lines:
                 "points. Read the file again.",
             )
         return self._starts[line - 1] + column - 1
-
-
-_EXACT_LINES = 1000  # difflib is quadratic: with more differing lines on a side, one block replaces the other
-_CONTEXT = 3
 
 
 def unified_diff(
@@ -409,10 +413,6 @@ def _cut(diff: str, max_bytes: int) -> str:
     kept = diff.encode()[:max_bytes].decode("utf-8", "ignore")
     kept = kept[: kept.rfind("\n") + 1]
     return f"{kept}... diff cut after {kept.count(chr(10))} of {diff.count(chr(10))} lines\n"
-
-
-MAX_FILE_BYTES = 4 * 1024 * 1024
-_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -489,7 +489,7 @@ def read_excerpt(
     data = read_bytes(root, path, limit)
     with about(path):
         text = decode(data)
-        lines = split_lines(text.content)
+        lines = split_keeping_breaks(text.content)
         first, last = _range(start_line, end_line, len(lines))
     chosen = lines[first - 1 : last]
     kept = _fitting(chosen, answer_bytes)

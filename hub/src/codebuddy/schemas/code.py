@@ -104,7 +104,7 @@ class Place(PlaceFields):
     path: PathArgument
 
     @model_validator(mode="after")
-    def _one_form(self) -> Place:
+    def _check_one_form(self) -> Place:
         if not self.is_place():
             raise ValueError(_FORMS)
         return self
@@ -135,7 +135,7 @@ class CaretArguments(Arguments):
     timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
-    def _one_form(self) -> CaretArguments:
+    def _check_one_form(self) -> CaretArguments:
         if (self.column is None) == (self.text is None):
             raise ValueError("give the position as line and column, or as line and the text before it")
         return self
@@ -232,7 +232,7 @@ class CodeResult(Completeness):
     cursor: str | None = Field(default=None, description="Pass this back to get more.")
 
     @model_validator(mode="after")
-    def _agrees(self) -> CodeResult:
+    def _check_complete(self) -> CodeResult:
         if self.complete and (self.reason is not None or self.cursor is not None):
             raise ValueError("an answer that is complete has no reason and no cursor")
         return self
@@ -298,7 +298,7 @@ class ReferencesArguments(PlaceFields):
     cursor: Cursor = None
 
     @model_validator(mode="after")
-    def _one_form(self) -> ReferencesArguments:
+    def _check_one_form(self) -> ReferencesArguments:
         by_name = self.path is None and self.given() == {"symbol"}
         if not by_name and not (self.is_place() and self.projects is None):
             raise ValueError(f"{_FORMS}, with its path; or symbol without a path, with or without projects")
@@ -574,7 +574,7 @@ class RenameArguments(PlaceFields):
     timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
-    def _one_form(self) -> RenameArguments:
+    def _check_one_form(self) -> RenameArguments:
         by_place = self.is_place() and self.name is None and self.paths is None
         by_name = self.name is not None and self.paths is not None and self.path is None and not self.given()
         if not by_place and not by_name:
@@ -649,7 +649,7 @@ class ActionPlace(PlaceFields):
     timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
-    def _one_form(self) -> ActionPlace:
+    def _check_one_form(self) -> ActionPlace:
         ends = (self.end_line is None, self.end_column is None)
         if not self.is_place() or ends not in ((True, True), (False, False)):
             raise ValueError(

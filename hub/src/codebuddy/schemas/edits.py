@@ -38,7 +38,7 @@ class EditOptions(_PreviewOption):
     )
 
     @model_validator(mode="after")
-    def _diagnostics_need_a_write(self) -> EditOptions:
+    def _check_diagnostics(self) -> EditOptions:
         if self.preview and self.diagnostics is not None:
             raise ValueError("language servers see only what is written: leave out preview or diagnostics")
         return self

@@ -231,7 +231,7 @@ class FileChange(Arguments):
     ignore_if_not_exists: bool = Field(default=False, description="With delete: not an error if it does not exist.")
 
     @model_validator(mode="after")
-    def _one_kind(self) -> FileChange:
+    def _check_one_kind(self) -> FileChange:
         given = [self.edits is not None, self.content is not None, self.move_to is not None, self.delete]
         if sum(given) != 1:
             raise ValueError("give exactly one of edits, content, move_to, or delete: true")

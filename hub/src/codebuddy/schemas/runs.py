@@ -288,7 +288,7 @@ def report_lines(report: Reported) -> list[str]:
 
 
 def _row_says_all(result: RunResult) -> bool:
-    """Whether the table's row tells all: it succeeded, and reported or printed nothing else."""
+    """Whether the table's row says everything: it succeeded, and reported or printed nothing else."""
     reported = result.counts is not None or result.diagnostics is not None
     return result.ended_well and not result.diagnostics and (reported or not result.output.strip("\n"))
 

@@ -170,7 +170,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "run_task",
         "run",
-        "Run a task that the project declares, such as test, check, build, lint, format or install. Besides the "
+        "Run a task that the project declares, such as test, check, build, lint, format or install. In addition to the "
         "output, the answer has test results as counts and failures with their places, and the findings of compilers "
         "and linters as diagnostics.",
         runs.TaskArguments,

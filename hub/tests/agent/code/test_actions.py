@@ -259,14 +259,14 @@ async def test_an_action_that_changes_nothing_has_no_changes(start: Any) -> None
     assert (planned.complete, planned.changes) == (True, [])
 
 
-async def test_a_command_besides_an_edit_is_told_and_not_run(start: Any, wire: Any) -> None:
+async def test_a_command_next_to_an_edit_is_reported_and_not_run(start: Any, wire: Any) -> None:
     async with start({ACTION: [[{"reply": [{**COMMAND, "edit": wire.renamed()}]}]]}, CAN) as fake:
         planned = await plan(fake)
         assert fake.sent(EXECUTE) == []
     assert "do.it" in planned.notes[0]
 
 
-async def test_a_page_that_is_opened_besides_an_edit_is_told(start: Any, wire: Any) -> None:
+async def test_a_page_that_is_opened_next_to_an_edit_is_reported(start: Any, wire: Any) -> None:
     steps = [
         {"ask": [900, "workspace/applyEdit", {"edit": wire.renamed()}]},
         {"ask": [901, "window/showDocument", {"uri": "http://x"}]},

@@ -160,7 +160,7 @@ async def test_a_file_that_cannot_be_checked_is_told_and_the_others_are_checked(
         assert "p/huge.py" in (answer.message or "")
 
 
-async def test_what_a_page_lacks_is_told_though_another_one_follows(start: Any, root: Path) -> None:
+async def test_what_a_page_is_missing_is_reported_though_another_page_follows(start: Any, root: Path) -> None:
     with (root / "a_huge.py").open("wb") as file:
         file.truncate(10_000_000)
     async with start({DIAGNOSTIC: [[full("a", "b")]]}, PULL) as fake:

@@ -20,7 +20,7 @@ class Question(NamedTuple):
         method: the first request of it.
         provider: the capability that it needs.
         listed: the field with what was found.
-        more: arguments besides the place.
+        more: arguments in addition to the place.
     """
 
     ask: str

@@ -155,4 +155,4 @@ async def test_no_place_is_told_as_a_call_that_cannot_be_one(
         answer = await fake.calls(direction="outgoing")
         assert [(one.line, one.column, one.end_column) for one in answer.items[1].calls or []] == places
         assert (answer.complete, answer.reason) == (complete, None if complete else "server_error")
-        assert complete or "fake tells places of calls where nothing is called" in (answer.message or "")
+        assert complete or "fake reports calls at places where nothing is called" in (answer.message or "")

@@ -1,4 +1,4 @@
-"""Whatever a server answers to a rename, half of it is never taken: it is refused, or said to lack something."""
+"""Whatever a server answers to a rename, half of it is never taken: it is refused, or said to be incomplete."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def refusal(fake: Any, **given: Any) -> ToolError:
 
 
 async def lacking(fake: Any, **given: Any) -> str:
-    """Return the reason of an answer that is not complete; it must have no changes and tell more."""
+    """Return the reason of an answer that is not complete; it must have no changes and say more."""
     planned = await fake.rename(**given)
     assert (planned.complete, planned.changes, bool(planned.message)) == (False, [], True)
     return str(planned.reason)

@@ -153,9 +153,7 @@ async def test_a_name_is_found_where_it_is_declared_and_its_uses_are_given(start
         }
 
 
-async def test_a_name_that_nothing_has_is_nothing_and_an_answer_that_lacks_a_file_says_so(
-    start: Any, root: Path
-) -> None:
+async def test_an_unknown_name_gives_nothing_and_an_answer_without_some_file_says_so(start: Any, root: Path) -> None:
     async with start() as fake:
         answer = await fake.references(symbol="missing")
         assert (answer.complete, answer.symbols, answer.locations) == (True, [], [])

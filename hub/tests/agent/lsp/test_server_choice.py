@@ -1,4 +1,4 @@
-"""A request goes to the first declared server that supports it; if none does, the answer says what each lacks."""
+"""A request goes to the first declared server that supports it; if none does, the answer names what is missing."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from codebuddy.agent.app import server_tools
 from codebuddy.agent.lsp.process import Process
 from codebuddy.agent.lsp.servers import LanguageServers, Timeouts
 from codebuddy.agent.lsp.tree import Tree, uri_of
-from codebuddy.process_tree import FAMILY_VARIABLE, kill_orphans
+from codebuddy.process_tree import MARK_VARIABLE, kill_orphans
 from codebuddy.schemas.code import RestartArguments
 from codebuddy.tool import LOCAL, Call, ToolError
 
@@ -91,10 +91,10 @@ async def test_a_child_without_the_servers_environment_ends_with_it(start: Any) 
 async def test_processes_of_a_killed_agent_are_ended_by_the_next_but_not_those_of_another_container() -> None:
     no_process, here = "4194304.1", os.stat("/proc/self/ns/pid").st_ino  # above the highest possible pid
     left = await asyncio.create_subprocess_exec(
-        "sleep", "1000", env={**os.environ, FAMILY_VARIABLE: f"{here}.{no_process}.1"}
+        "sleep", "1000", env={**os.environ, MARK_VARIABLE: f"{here}.{no_process}.1"}
     )
     others = await asyncio.create_subprocess_exec(
-        "sleep", "1000", env={**os.environ, FAMILY_VARIABLE: f"1.{no_process}.1"}
+        "sleep", "1000", env={**os.environ, MARK_VARIABLE: f"1.{no_process}.1"}
     )
     ours = await Process.start(["sleep", "1000"], Path("/"), dict(os.environ))
     try:

@@ -1,4 +1,4 @@
-"""A change by whomever reaches the servers before the next question: told by the hub, or seen by the watch."""
+"""A change by anyone reaches the servers before the next question: announced by the hub, or seen by the watcher."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_many_questions_at_once_all_have_what_was_changed_before_them(star
         order = [line for line in fake._lines() if WATCHED in line or DEFINITION in line]
         before = [line for line in order[1:] if WATCHED in line]
         assert len(events(fake, root)) == 200
-        assert order[1 : 1 + len(before)] == before, "a question went before what was to be told"
+        assert order[1 : 1 + len(before)] == before, "a question was sent before the changes"
 
 
 async def test_a_question_that_gives_up_loses_no_change(start: Any, root: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_walk_passes_over_a_link_that_cannot_be_looked_at(root: Path) -> None:
     assert root / "link.py" not in list(Tree("p", root).files(lambda path: path.endswith(".py")))
 
 
-# What was written just before it was looked at first may look the same when it is written again: it is told once more.
+# What was written just before it was looked at first may look the same after a second write: it is announced again.
 FRESH = {"main.py": CHANGED, "shop.py": CHANGED}
 
 

@@ -1,4 +1,4 @@
-"""Advice for runs that lacked the network, by what their tools print."""
+"""Advice for runs that had no network, by what their tools print."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import pytest
 
 from codebuddy.agent.runs.process import ForkServer, ProcessEnd, Program, Stream, run_process
-from codebuddy.process_tree import FAMILY_VARIABLE, processes
+from codebuddy.process_tree import MARK_VARIABLE, processes
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_a_program_may_ignore_its_standard_input(run: Run) -> None:
 
 async def test_the_environment_is_the_given_one_and_a_mark(run: Run) -> None:
     ran = await run("/usr/bin/env", environment={"ONLY": "this"})
-    assert [line for line in ran.output.splitlines() if not line.startswith(f"{FAMILY_VARIABLE}=")] == ["ONLY=this"]
+    assert [line for line in ran.output.splitlines() if not line.startswith(f"{MARK_VARIABLE}=")] == ["ONLY=this"]
 
 
 async def test_a_program_inherits_only_the_standard_streams(run: Run) -> None:

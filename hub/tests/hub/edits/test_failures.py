@@ -96,7 +96,7 @@ def test_an_edit_whose_disk_call_fails_is_whole_or_reverted_with_an_error(
     ):
         tree = bench.tree()
         if refused is None:
-            assert failed in AFTERWARDS, f"the failure of {failed} is not told"
+            assert failed in AFTERWARDS, f"the failure of {failed} is not reported"
             assert tree != before
         else:
             assert refused.code not in ("revert_incomplete", "conflict"), refused.message
@@ -147,7 +147,7 @@ def test_an_edit_that_cannot_be_reverted_is_completed_or_reverted_by_the_next_st
     with around_disk(around), pytest.raises(ToolError):
         bench.apply(lambda draft: [draft.write(path(name), b"new") for name in ("a/1", "a/2", "b/3")])
     bench.restart()
-    assert bench.tree() == before, "it was told as failed"
+    assert bench.tree() == before, "it was reported as failed"
 
 
 def test_edits_that_succeed_or_fail_leave_no_descriptor_open(quick_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_a_reopened_journal_continues_the_numbers_of_its_segments(bench: Bench) 
         edits += [write(bench, os.urandom(100_000)) for _ in range(5)]
         names.append(sorted(file.name for file in bench.journal_directory.iterdir()))
     assert names[0] < names[1] < names[2]
-    assert names[2][: len(names[0])] == names[0], "an older file was written anew"
+    assert names[2][: len(names[0])] == names[0], "an older file was written again"
     assert [entry.id for entry in bench.journal.entries()] == edits
     for edit in reversed(edits):
         bench.undo(edit)

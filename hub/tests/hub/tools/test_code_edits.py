@@ -26,7 +26,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 class Spoke(Links):
-    """A link to a spoke that says what it is told to say."""
+    """A link to a spoke that answers what the test gives it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -90,7 +90,7 @@ INCOMPLETE = {"complete": False, "reason": "indexing", "message": EVIL}
 
 
 class Spokes(Links):
-    """The spoke of project-a says what it is told to say; that of project-b has nothing to say."""
+    """The spoke of project-a answers what the test gives it; that of project-b has nothing to say."""
 
     def __init__(self, says: Any) -> None:
         super().__init__()

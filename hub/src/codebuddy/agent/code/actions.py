@@ -15,7 +15,14 @@ from typing import Any, Final
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, Malformed, NoAnswer, validated
 from codebuddy.agent.code.asking import Pointer, Question, ServerQuestion, point_at, request, run_exchange
-from codebuddy.agent.code.diagnostics import aside, ask_tsserver, has_all, passes_on, published_for, pull
+from codebuddy.agent.code.diagnostics import (
+    ask_tsserver,
+    forwards_to_tsserver,
+    includes_all,
+    published_for,
+    pull_diagnostics,
+    wait_unlocked,
+)
 from codebuddy.agent.code.workspace_edits import (
     TICK_SECONDS,
     EditBasis,
@@ -25,8 +32,8 @@ from codebuddy.agent.code.workspace_edits import (
     TextEdits,
     changes_of,
     read_steps,
+    show_files,
     sources_of,
-    tell,
     with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
@@ -58,7 +65,7 @@ class Offer:
     """One action that a server offers."""
 
     raw: dict[str, Any]  # as the protocol writes it
-    shown: CodeAction  # as it is told
+    shown: CodeAction  # as the client sees it
 
 
 def read_offers(result: Any, server: str, digest: str, kinds: Sequence[str] | None) -> list[Offer]:
@@ -174,9 +181,9 @@ class _Actions:
 
     def _read(self, resolved: _Resolved) -> PlannedAction:
         tree, name = self.asked.server.tree, self.asked.server.config.name
-        steps = _steps(resolved.edits, tree)
+        steps = _read_steps(resolved.edits, tree)
         if resolved.ran:
-            # A command is not run again only to show files before it: what is on the disk, the server was told of.
+            # A command is not run again only to show files before it: the server was notified of what is on the disk.
             origins = (step.origin for step in steps if isinstance(step, TextEdits))
             resolved.basis.told |= {path for path in origins if path is not None}
         try:
@@ -221,14 +228,16 @@ class _Actions:
         if not connection.pulls_diagnostics:
             until = asyncio.get_running_loop().time() + min(_DIAGNOSTICS_SECONDS, remaining(self.asked.deadline) / 2)
             # Where they are published in parts: actions are made from those that the server has.
-            all_of_them = await ask_tsserver(self.asked, connection, document) if passes_on(connection) else []
-            published = published_for(
-                connection, document, until, self.asked.deadline, lambda items: has_all(items, all_of_them)
+            all_of_them = (
+                await ask_tsserver(self.asked, connection, document) if forwards_to_tsserver(connection) else []
             )
-            items = await aside(connection, document, published)
+            published = published_for(
+                connection, document, until, self.asked.deadline, lambda items: includes_all(items, all_of_them)
+            )
+            items = await wait_unlocked(connection, document, published)
         if connection.pulls_diagnostics:
             try:
-                items = await pull(self.asked, connection, document)
+                items = await pull_diagnostics(self.asked, connection, document)
             except NoAnswer:
                 items = connection.published.supplementary(document)
         elif items is None:
@@ -243,7 +252,7 @@ class _Actions:
         """Find the action again, and have the server say all of it."""
         if self.ran:
             return self._result_of_run()
-        tell(self.asked, connection, files)
+        show_files(self.asked, connection, files)
         offer = next((one for one in await self._ask(connection, document) if one.shown.id == wanted), None)
         if offer is None:
             raise _gone(self.place)
@@ -275,7 +284,7 @@ class _Actions:
         if not connection.capabilities.runs(command["command"]):
             name = command["command"][:200]
             raise self._needs_editor(f"{title!r} is a command for an editor ({name}), which changes nothing here.")
-        # After the clock has ticked, a file that changes from now on can be told from one that did before.
+        # After the clock has ticked, a file that changes from now on can be distinguished from one that changed before.
         await asyncio.sleep(TICK_SECONDS)
         found = _Resolved(offer, [], [], EditBasis.now(connection, ()), connection.encoding, ran=True)
         self.ran.append(None)
@@ -307,12 +316,12 @@ class _Actions:
         return self.ran[0]
 
 
-def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
+def _read_steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
     """Read the edits of an action; each of several is for what those before it leave."""
     steps: list[Step] = []
     touched: set[Path] = set()
     for edit in edits:
-        more = [part for step in read_steps(edit, tree) for part in _made(step, tree)]
+        more = [part for step in read_steps(edit, tree) for part in _with_creation(step, tree)]
         paths = {
             path for step in more for path in (step.path, step.path if isinstance(step, TextEdits) else step.target)
         }
@@ -325,8 +334,8 @@ def _steps(edits: Sequence[Any], tree: Tree) -> list[Step]:
     return steps
 
 
-def _made(step: Step, tree: Tree) -> list[Step]:
-    """Return a step, with one before it that creates the file where a server leaves that out."""
+def _with_creation(step: Step, tree: Tree) -> list[Step]:
+    """Return a step, after one that creates the file where the server left that out of the edit of a new file."""
     if not isinstance(step, TextEdits) or step.origin is None or tree.stamp(step.origin) is not None:
         return [step]
     start = {"line": 0, "character": 0}
@@ -409,6 +418,6 @@ async def _gather(question: Question, place: ActionPlace) -> tuple[list[tuple[_A
         raise absent[0]
     found = await asyncio.gather(*(actions.offers() for actions in chosen))
     lacking = [answer for _, answer in found if answer.reason is not None]
-    # A server that cannot offer any lacks nothing; one that is not there does.
+    # A server that cannot offer any leaves nothing out; one that does not run may.
     lacking += [none.answer for none in absent if none.answer.reason != "unsupported"]
     return [(actions, offers) for actions, (offers, _) in zip(chosen, found, strict=True)], lacking

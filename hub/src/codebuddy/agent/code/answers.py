@@ -60,7 +60,7 @@ class Answer:
 
 
 COMPLETE: Final = Answer(None)
-"""The answer that lacks nothing."""
+"""An answer that is complete."""
 
 
 class NoAnswer(Exception):

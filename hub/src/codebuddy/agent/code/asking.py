@@ -69,7 +69,7 @@ class ServerQuestion:
 
     server: LanguageServer
     deadline: float  # when an answer must be there, in the running loop's time
-    report: Report  # told what is being waited for
+    report: Report  # called with what is being waited for
 
 
 Exchange = Callable[[Connection, Document], Awaitable[Any]]
@@ -169,7 +169,7 @@ async def ask_of_text(asked: ServerQuestion, path: Path, text: str, exchange: Ex
         try:
             return await _or_failure(asked, attempt)
         except _Replaced:
-            return absent(asked.server)
+            return not_running_answer(asked.server)
 
 
 class _Replaced(Exception):
@@ -181,7 +181,7 @@ async def _or_failure(asked: ServerQuestion, attempt: Callable[[Connection], Awa
     server = asked.server
     connection = server.connection
     if connection is None:
-        return absent(server)
+        return not_running_answer(server)
     try:
         return await attempt(connection)
     except SessionClosed as closed:
@@ -235,7 +235,7 @@ async def wait_until_indexed(connection: Connection, request: Request) -> None:
     """Wait until a server that indexes late has read every open document that it was sent since the last time.
 
     Raises:
-        RequestTimedOut, SessionClosed: it has not.
+        RequestTimedOut, SessionClosed: a document was not read in time, or the server is gone.
     """
     if connection.server_name not in INDEX_LATE or not connection.capabilities.covers(_SYMBOLS):
         return
@@ -277,11 +277,16 @@ async def request(connection: Connection, method: str, params: dict[str, Any], d
                 raise
 
 
-def absent(server: LanguageServer) -> Answer:
+def not_running_answer(server: LanguageServer) -> Answer:
     """Return the answer of a server that does not run."""
     readiness = server.readiness
     crashed = readiness.state == "dead" or readiness.hopeless
     return Answer.lacking("server_crashed" if crashed else "indexing", readiness.sentence())
+
+
+def not_served_answer(servers: LanguageServers) -> Answer:
+    """Return the answer about a file that no declared server is for."""
+    return Answer.lacking("unsupported", f"No language server serves this file; served are: {servers.served()}.")
 
 
 def share_of(deadline: float) -> float:
@@ -300,7 +305,7 @@ class Question:
 
     servers: LanguageServers
     deadline: float  # when an answer must be there, in the running loop's time
-    report: Report  # told what is being waited for
+    report: Report  # called with what is being waited for
 
     @classmethod
     def begin(cls, servers: LanguageServers, seconds: float, report: Report) -> Question:
@@ -320,9 +325,8 @@ class Question:
         servers.tree.read(path)  # a file that does not exist is the caller's mistake, served or not
         if servers.is_served(path):
             message = f"No language server of this file is declared for {FEATURE[method]}."
-        else:
-            message = f"No language server serves this file; served are: {servers.served()}."
-        raise NoAnswer.because("unsupported", message)
+            raise NoAnswer.because("unsupported", message)
+        raise NoAnswer(not_served_answer(servers))
 
     async def choose_from(self, serving: Sequence[LanguageServer], method: str) -> ServerQuestion:
         """Return the first of some servers that can answer a request; wait for one that is still starting."""
@@ -339,7 +343,7 @@ class Question:
             else:
                 lacking.append(f"{server.config.name} does not announce {CAPABILITY[method]}")
         if missing:
-            raise NoAnswer(absent(missing[0]))
+            raise NoAnswer(not_running_answer(missing[0]))
         raise NoAnswer.because("unsupported", f"{', '.join(lacking)}.")
 
     async def persist(self, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -448,7 +452,7 @@ async def ask_at(
     method: str,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[list[Location], Answer]:
-    """Ask about a place what is answered with locations; ``more`` are parameters besides document and position.
+    """Send a request about a place that is answered with locations; ``more`` are further parameters.
 
     Raises:
         ToolError: there is no such place.
@@ -491,7 +495,7 @@ async def files_with_word(
     include_ignored: bool = False,
     include_tool_directories: bool = False,
 ) -> AsyncIterator[WordBatch]:
-    """Search the wanted files (paths in the project) for a whole word, batch by batch: whoever has enough stops.
+    """Search the wanted files (paths in the project) for a whole word, batch by batch; a caller can stop early.
 
     What is ignored, and what a tool directory is, `Tree.entries` says.
     """

@@ -15,17 +15,22 @@ from codebuddy.agent.code.answers import Answer, validated
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.files.cursors import digest, seal, unseal
+from codebuddy.files.cursors import digest, question_of, seal, unseal
 from codebuddy.schemas.code import Diagnostic, Location, Severity, TextRange
-from codebuddy.tool import Arguments, Result, ToolError
+from codebuddy.tool import Result, ToolError
 
 L = TypeVar("L", bound=Location)
+T = TypeVar("T", bound=Result)
 
 MAX_LINE_TEXT: Final = 1000
 _CUT: Final = "\n[…]"
 _MAX_MESSAGE: Final = 4000
 _MAX_NUMBER: Final = 2**31 - 1  # of a position (LSP 3.17, "uinteger")
 _SEVERITIES: Final[dict[int | None, Severity]] = {1: "error", 2: "warning", 3: "information", 4: "hint"}
+_CURSOR: TypeAdapter[tuple[int, str]] = TypeAdapter(tuple[int, str])
+
+PAGE_CHARACTERS: Final = 200_000
+"""The most characters in the items of a page: what the hub passes on is limited, and a model reads it."""
 
 
 class StaleLocation(Exception):
@@ -204,13 +209,8 @@ def _order(item: Location) -> tuple[bool, str, int, int, int, int]:
     return bool(item.external), item.path, item.line, item.column, item.end_line, item.end_column
 
 
-T = TypeVar("T", bound=Result)
-
-PAGE_CHARACTERS: Final = 200_000
-"""The most characters in the items of a page: what the hub passes on is limited, and a model reads it."""
-
-_NOT_THE_QUESTION: Final = {"cursor", "limit", "timeout_seconds"}
-_CURSOR: TypeAdapter[tuple[int, str]] = TypeAdapter(tuple[int, str])
+def _json_of(item: Result) -> str:
+    return item.model_dump_json()
 
 
 class Page(NamedTuple, Generic[T]):
@@ -218,11 +218,6 @@ class Page(NamedTuple, Generic[T]):
 
     items: list[T]
     rest: dict[str, Any]
-
-
-def question_of(tool: str, arguments: Arguments) -> tuple[str, dict[str, Any]]:
-    """Return what must be the same for a cursor to go on."""
-    return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
 
 
 def offset_of(tool: str, arguments: Any) -> int:
@@ -239,7 +234,7 @@ def paged(
     arguments: Any,
     items: Sequence[T],
     answer: Answer,
-    key: Callable[[T], object] = lambda item: item.model_dump_json(),
+    key: Callable[[T], object] = _json_of,
     *,
     total: int | None = None,
 ) -> Page[T]:
@@ -261,31 +256,31 @@ def paged(
     total = len(items) if total is None else total
     if arguments.cursor is not None:
         start, before = unseal(question_of(tool, arguments), arguments.cursor, _CURSOR)
-        follows = 0 <= start <= len(items) and before == _state(items[:start], key)
+        follows = 0 <= start <= len(items) and before == digest_of(items[:start], key)
         if not follows and answer.reason is not None:  # not all is known again yet: the cursor may be right
             return Page([], {**rest, "cursor": arguments.cursor})
         if not follows:
             raise ToolError("stale_cursor", "What the earlier pages said changed since; begin again without a cursor.")
-    end = start + _fitting(items[start : start + arguments.limit])
+    end = start + count_fitting(items[start : start + arguments.limit], PAGE_CHARACTERS)[0]
     if end < total:
         more = f"{end - start} of {total}; give the cursor back for more."
         rest = {
             "complete": False,
             "reason": answer.reason or "truncated",
             "message": f"{answer.message} {more}" if answer.message else more,
-            "cursor": seal(question_of(tool, arguments), [end, _state(items[:end], key)]),
+            "cursor": seal(question_of(tool, arguments), [end, digest_of(items[:end], key)]),
         }
     return Page(list(items[start:end]), rest)
 
 
-def _fitting(items: Sequence[Result]) -> int:
-    """Return how many of some items fit on a page: one at least."""
-    room = PAGE_CHARACTERS
+def count_fitting(items: Sequence[Result], room: int, at_least: int = 1) -> tuple[int, int]:
+    """Return how many items fit into so many characters, `at_least` so many in any case; and the room that is left."""
     for count, item in enumerate(items):
-        room -= _length(item)
-        if room < 0:
-            return max(1, count)
-    return len(items)
+        length = _length(item)
+        if length > room and count >= at_least:
+            return count, room
+        room -= length
+    return len(items), room
 
 
 def _length(item: Result) -> int:
@@ -295,5 +290,6 @@ def _length(item: Result) -> int:
     return len(item.model_dump_json())
 
 
-def _state(items: Sequence[T], key: Callable[[T], object]) -> str:
+def digest_of(items: Sequence[T], key: Callable[[T], object] = _json_of) -> str:
+    """Return a digest by which the next page sees whether the items before it are still the same."""
     return digest([key(item) for item in items])

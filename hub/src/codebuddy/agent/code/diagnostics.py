@@ -15,14 +15,28 @@ from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
-from codebuddy.agent.code.asking import ServerQuestion, absent, request, run_exchange, share_of
-from codebuddy.agent.code.decoding import PAGE_CHARACTERS, Reader, StaleLocation, question_of, sorted_unique
+from codebuddy.agent.code.asking import (
+    ServerQuestion,
+    not_running_answer,
+    not_served_answer,
+    request,
+    run_exchange,
+    share_of,
+)
+from codebuddy.agent.code.decoding import (
+    PAGE_CHARACTERS,
+    Reader,
+    StaleLocation,
+    count_fitting,
+    digest_of,
+    sorted_unique,
+)
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.files.cursors import digest, seal, unseal
+from codebuddy.files.cursors import question_of, seal, unseal
 from codebuddy.files.paths import from_wire, to_wire
 from codebuddy.schemas.code import Diagnostic, DiagnosticsArguments, DiagnosticsResult, Reason
 from codebuddy.tool import ToolError
@@ -36,13 +50,21 @@ _TSSERVER_COMMAND: Final = "typescript.tsserverRequest"
 _TSSERVER_CHECKS: Final = ("syntacticDiagnosticsSync", "semanticDiagnosticsSync", "suggestionDiagnosticsSync")
 _SEVERITIES: Final = {"error": 1, "warning": 2, "suggestion": 4}  # DiagnosticSeverity, LSP 3.17
 
+# Reasons that hold for a server, not for one file.
+_OF_SERVER: Final[tuple[Reason, ...]] = ("indexing", "server_crashed", "timed_out")
 
-def passes_on(connection: Connection) -> bool:
+_MAX_FILES: Final = 500
+_AT_ONCE: Final = 8
+_MORE: Final = "give the cursor back for more."
+_CURSOR: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
+
+
+def forwards_to_tsserver(connection: Connection) -> bool:
     """Say whether a server passes requests on to TypeScript's tsserver."""
     return connection.capabilities.runs(_TSSERVER_COMMAND)
 
 
-def has_all(published: list[Any], asked: list[Any]) -> bool:
+def includes_all(published: list[Any], asked: list[Any]) -> bool:
     """Say whether all diagnostics that tsserver answered are among those that were published."""
     return {_identity(item) for item in asked} <= {_identity(item) for item in published if isinstance(item, dict)}
 
@@ -91,16 +113,16 @@ async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
         flycheck = connection.flycheck
         items: list[Any] | None = None
         await _save(asked, connection, document)
-        if passes_on(connection):
+        if forwards_to_tsserver(connection):
             return await ask_tsserver(asked, connection, document)
         if not connection.pulls_diagnostics:
             published = published_for(connection, document, asked.deadline, asked.deadline)
-            items = await aside(connection, document, published)
+            items = await wait_unlocked(connection, document, published)
         if connection.pulls_diagnostics:
             # First the compiler run, then the request: what the run found is published at the latest before its answer.
-            if flycheck.used and not await aside(connection, document, flycheck.wait(share_of(asked.deadline))):
+            if flycheck.used and not await wait_unlocked(connection, document, flycheck.wait(share_of(asked.deadline))):
                 lacks.append(("timed_out", "The compiler run of the language server has not ended in time."))
-            items = await pull(asked, connection, document)
+            items = await pull_diagnostics(asked, connection, document)
         elif items is None:
             lacks.append(("timed_out", "The server published nothing for this version of the file in time."))
         if connection.published.is_cut(document):
@@ -130,7 +152,7 @@ async def published_for(
         enough: whether what was published is all of it.
 
     Raises:
-        RequestTimedOut, SessionClosed: it did not.
+        RequestTimedOut, SessionClosed: the server did not answer by the deadline, or is gone.
     """
     items = await connection.published.wait(document, until, lambda: connection.pulls_diagnostics, enough)
     if items == [] and not connection.pulls_diagnostics:
@@ -144,20 +166,20 @@ async def _save(asked: ServerQuestion, connection: Connection, document: Documen
     if not connection.wants_saves or asked.server.readiness.state != "ready":
         return
     if flycheck.used and flycheck.stale:
-        await aside(connection, document, flycheck.begun(share_of(asked.deadline)))
+        await wait_unlocked(connection, document, flycheck.begun(share_of(asked.deadline)))
     if flycheck.take_stale():
         connection.session.notify("textDocument/didSave", {"textDocument": {"uri": document.uri}})
 
 
-async def pull(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
-    """Ask for the diagnostics of a document; give also what the server publishes besides."""
+async def pull_diagnostics(asked: ServerQuestion, connection: Connection, document: Document) -> list[Any]:
+    """Ask for the diagnostics of a document, and add those that the server publishes in addition."""
     params = {"textDocument": {"uri": document.uri}}
     result = await request(connection, "textDocument/diagnostic", params, asked.deadline)
     items = validated(answers.DIAGNOSTIC_REPORT, result, "a report of diagnostics").items
     return [*items, *connection.published.supplementary(document)]
 
 
-async def aside(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
+async def wait_unlocked(connection: Connection, document: Document, waiting: Awaitable[T]) -> T:
     """Wait for something that may take long, and let others ask meanwhile.
 
     Raises:
@@ -173,15 +195,6 @@ async def aside(connection: Connection, document: Document, waiting: Awaitable[T
     return result
 
 
-# Reasons that hold for a server, not for one file.
-_OF_SERVER: Final[tuple[Reason, ...]] = ("indexing", "server_crashed", "timed_out")
-
-_MAX_FILES: Final = 500
-_AT_ONCE: Final = 8
-_MORE: Final = "give the cursor back for more."
-_CURSOR: TypeAdapter[tuple[str, int, str]] = TypeAdapter(tuple[str, int, str])
-
-
 async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, report: Report) -> DiagnosticsResult:
     """Return the diagnostics of what is asked for; of many files as many as fit, with a cursor to go on.
 
@@ -195,14 +208,14 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
         file, item, before = unseal(question, arguments.cursor, _CURSOR)
         resume = _Resume(from_wire(file), item, before)
     checker = _Checker(servers, asyncio.get_running_loop().time() + arguments.timeout_seconds, report)
-    survey = _Survey(tree, checker, question, arguments.limit, resume)
+    page = _PageBuilder(tree, checker, question, arguments.limit, resume)
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
         await checker.prepare(servers.for_project("diagnostics"))
         served = tree.files(
-            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, survey.cut.append
+            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, page.cut.append
         )
-        return await survey.run(served)
+        return await page.run(served)
     try:
         tree.read(target)
     except ToolError as error:
@@ -210,10 +223,9 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
         raise ToolError(error.code, told, error.path) from None
     serving = servers.serving(target, "diagnostics")
     if not serving:
-        message = f"No language server serves this file; served are: {servers.served()}."
-        return survey.result(Answer.lacking("unsupported", message))
+        return page.result(not_served_answer(servers))
     await checker.prepare(serving)
-    return await survey.run(iter([target]))
+    return await page.run(iter([target]))
 
 
 @dataclass
@@ -247,7 +259,7 @@ class _Checker:
         ready = await asyncio.gather(*(self._is_ready(server, half) for server in servers))
         if any(ready):
             missing = (server for server, is_ready in zip(servers, ready, strict=True) if not is_ready)
-            self._absent |= {server.config.name: absent(server) for server in missing}
+            self._absent |= {server.config.name: not_running_answer(server) for server in missing}
 
     async def check(self, path: Path) -> FileDiagnostics:
         """Return what all servers find in a file, each finding once."""
@@ -305,8 +317,8 @@ class _Resume:
 
 
 @dataclass
-class _Survey:
-    """Goes through many files."""
+class _PageBuilder:
+    """Checks files one after the other until a page of diagnostics is full, and writes the cursor for the next page."""
 
     tree: Tree
     checker: _Checker  # whom to ask
@@ -317,7 +329,7 @@ class _Survey:
     items: list[Diagnostic] = field(default_factory=list)
     room: int = PAGE_CHARACTERS
     cut: list[str] = field(default_factory=list)  # why there are more files than these, if so
-    passed: Answer = COMPLETE  # what lacks something and is no reason to stop
+    passed: Answer = COMPLETE  # the last incomplete answer that was no reason to stop
 
     async def run(self, files: Iterator[Path]) -> DiagnosticsResult:
         """Go through the files in batches until all are done, the limit is reached, or one gives no complete answer."""
@@ -340,7 +352,7 @@ class _Survey:
         return DiagnosticsResult(**answer.completeness(), cursor=at, diagnostics=self.items, checked_files=self.checked)
 
     def _page(self, more: str, resume: _Resume) -> DiagnosticsResult:
-        """Return a result that another one follows; what this one lacks, that one does not tell."""
+        """Return a result that another one follows; that one does not repeat what is missing in this one."""
         reason, message = self.passed.reason, self.passed.message
         return self.result(Answer.lacking(reason or "truncated", f"{message} {more}" if message else more), resume)
 
@@ -349,11 +361,12 @@ class _Survey:
         inside, start = self._inside(path), 0
         if self.resume is not None and self.resume.file == inside and self._follows(found.items):
             start = self.resume.item
-        count = self._fitting(found.items[start:])
+        wanted = found.items[start:][: self.limit - len(self.items)]
+        count, self.room = count_fitting(wanted, self.room, at_least=0 if self.items else 1)
         self.items += found.items[start : start + count]
         self.checked += 1
         if start + count < len(found.items):
-            resume = _Resume(inside, start + count, _state(found.items[: start + count]))
+            resume = _Resume(inside, start + count, digest_of(found.items[: start + count]))
             return self._page(f"There are more than these {len(self.items)}; {_MORE}", resume)
         if not found.final:
             # The cursor leads to this file's beginning: rather some twice than those that come late not at all.
@@ -361,17 +374,8 @@ class _Survey:
         return None
 
     def _follows(self, items: list[Diagnostic]) -> bool:
-        """Say whether a file still has the diagnostics that were given of it; if not, it is told anew."""
-        return self.resume is not None and self.resume.before == _state(items[: self.resume.item])
-
-    def _fitting(self, items: list[Diagnostic]) -> int:
-        """Return how many of some items fit into the result; the first of a result always does."""
-        for count, item in enumerate(items):
-            length = len(item.model_dump_json())
-            if len(self.items) + count >= self.limit or (length > self.room and len(self.items) + count > 0):
-                return count
-            self.room -= length
-        return len(items)
+        """Say whether a file still has the diagnostics that were given of it; if not, all are given again."""
+        return self.resume is not None and self.resume.before == digest_of(items[: self.resume.item])
 
     def _inside(self, path: Path) -> str:
         return self.tree.relative(path)
@@ -381,7 +385,3 @@ def _order(inside: str) -> list[tuple[bool, str]]:
     """Return the order in which a tree is walked: a directory's files before what is in its directories."""
     *directories, name = inside.split("/")
     return [*((True, directory) for directory in directories), (False, name)]
-
-
-def _state(items: list[Diagnostic]) -> str:
-    return digest([item.model_dump_json() for item in items])

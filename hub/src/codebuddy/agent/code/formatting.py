@@ -35,8 +35,8 @@ from codebuddy.tool import ToolError
 _METHOD: Final = "textDocument/formatting"
 _REMEDY: Final = "declare one that formats in language_servers, such as ruff for Python"
 
-# What no formatter leaves as it is. Whoever gives no edits for a text with this at its end, gave none before because
-# it cannot read the text (many swallow syntax errors), or because there is no formatter behind the server.
+# What no formatter leaves as it is. If a server gives no edits for a text with this at its end either, it cannot read
+# the text (many servers hide syntax errors), or has no formatter behind it.
 _DISORDER: Final = "\n  \n\n\n"
 
 
@@ -77,7 +77,7 @@ async def format_text(servers: LanguageServers, arguments: FormatTextArguments, 
 
 
 def _nobody_formats(servers: LanguageServers, path: Path) -> FormattedText:
-    """Return the answer about a file that is served by nobody at all, or by nobody who formats."""
+    """Return the answer about a file that has no server at all, or none that formats."""
     names = servers.names_for(path)
     if not names:
         return FormattedText(complete=True, served=False)

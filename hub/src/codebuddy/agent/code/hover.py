@@ -184,7 +184,7 @@ class _Completing:
     """What one attempt found: the items up to the end of the page, and how many there are in all.
 
     There can be tens of thousands of items. Only those of the page are validated as a whole: of the others just the
-    fields that tell whether they fit the word, and where they stand.
+    fields that say whether they fit the word, and where they stand.
     """
 
     def __init__(self, arguments: CompletionArguments) -> None:

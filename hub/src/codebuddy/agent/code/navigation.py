@@ -63,6 +63,7 @@ _IMPLEMENTATION: Final = "textDocument/implementation"
 _REFERENCES: Final = "textDocument/references"
 _WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
 _NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
+_MAX_NAME: Final = 500
 
 # Of references by name.
 _MAX_FILES: Final = 200
@@ -70,7 +71,25 @@ _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 
-_MAX_NAME: Final = 500
+_Named = tuple[list[SymbolLocation] | None, list[Location]]
+"""The symbols that have a name, where they are declared, and where they are used."""
+
+# Of symbols by name.
+_WORKSPACE_SYMBOL: Final = "workspace/symbol"
+_MAX_ITEMS: Final = 20_000
+_MAX_RESOLVED: Final = 500
+_SMALLEST_CAP: Final = 50
+_QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
+_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+
+# Of hierarchies.
+_MAX_NODES: Final = 500
+_MAX_CALLS: Final = 200
+
+_HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
+
+_Call = tuple[str, answers.Range]
+"""URI and range of a call."""
 
 
 async def find_definition(servers: LanguageServers, place: PlaceArguments, report: Report) -> LocationsResult:
@@ -128,10 +147,6 @@ async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -
     """
     found, answer = await ask_at(asked, path, pointer, _REFERENCES, _WITH_DECLARATION)
     return found, answer if found else answer.but("unsupported", _NO_SYMBOL)
-
-
-_Named = tuple[list[SymbolLocation] | None, list[Location]]
-"""The symbols that have a name, where they are declared, and where they are used."""
 
 
 async def _references_by_name(question: Question, name: str) -> tuple[_Named, Answer]:
@@ -307,14 +322,6 @@ def _symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocat
     )
 
 
-_WORKSPACE_SYMBOL: Final = "workspace/symbol"
-_MAX_ITEMS: Final = 20_000
-_MAX_RESOLVED: Final = 500
-_SMALLEST_CAP: Final = 50
-_QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
-_BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
-
-
 async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments, report: Report) -> FoundSymbols:
     """Return the symbols of the project whose name contains a text, the best match first."""
     servers.tree.require_own(arguments.projects)
@@ -325,7 +332,7 @@ async def find_symbols(servers: LanguageServers, arguments: FindSymbolsArguments
 
 
 async def _search_symbols(question: Question, arguments: FindSymbolsArguments) -> tuple[list[SymbolLocation], Answer]:
-    """Ask a server for each kind of file; the first reason why one may lack something is told."""
+    """Ask a server for each kind of file; give the first reason why an answer may be incomplete."""
     worst, found = COMPLETE, dict[str, SymbolLocation]()
     groups = list(_groups(question.servers.for_project("navigation")))
     if not groups:
@@ -447,12 +454,6 @@ def _rank(wanted: str, symbol: SymbolLocation) -> tuple[int, bool, str, int, int
     return match, bool(symbol.external), symbol.path, symbol.line, symbol.column
 
 
-_MAX_NODES: Final = 500
-_MAX_CALLS: Final = 200
-
-_HierarchyArguments = CallHierarchyArguments | TypeHierarchyArguments
-
-
 @dataclass(frozen=True)
 class _Direction:
     """One direction of a hierarchy, as the protocol has it."""
@@ -498,17 +499,13 @@ async def _walk_hierarchy(
     if walk.cut:
         answer = answer.but("truncated", f"Not followed further: {walk.cut}.")
     reader = Reader(question.servers.tree, answer.encoding, answer.lines)
-    calls = [_calls(reader, direction, node, walk.nodes) for node in walk.nodes]
+    calls = [_call_locations(reader, direction, node, walk.nodes) for node in walk.nodes]
     items = [_hierarchy_item(reader, number, node, calls[number][0]) for number, node in enumerate(walk.nodes)]
     reader.require_shown()
     if not all(all_right for _, all_right in calls):
-        message = f"{asked.server.config.name} tells places of calls where nothing is called; these are left out."
+        message = f"{asked.server.config.name} reports calls at places where nothing is called; these are left out."
         answer = answer.but("server_error", message)
     return items, answer
-
-
-_Call = tuple[str, answers.Range]
-"""URI and range of a call."""
 
 
 @dataclass(frozen=True)
@@ -524,7 +521,7 @@ class _Node:
 
     @property
     def key(self) -> tuple[str, int, int, str]:
-        """What tells two things apart, and puts them in an order that is the same each time."""
+        """Distinguishes things, and sorts them in an order that is the same each time."""
         start = self.item.selection_range["start"]
         return self.item.uri, start["line"], start["character"], self.item.name
 
@@ -539,7 +536,7 @@ class _Walk:
         self.cut = ""
 
     async def run(self, connection: Connection, document: Document) -> None:
-        """Walk; anew each time."""
+        """Walk from the start, also when called again."""
         self.nodes, self.cut = [], ""
         self._seen.clear()
         params = self._pointer.params({}, document, connection.encoding)
@@ -578,12 +575,14 @@ class _Walk:
         item = validated(answers.HIERARCHY_ITEM, raw, "an item")
         ranges = validated(answers.RANGES, answered.get("fromRanges", []), "ranges of calls")
         if len(ranges) > _MAX_CALLS:
-            self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are told"
+            self.cut = f"{len(ranges)} calls in one function, of which {_MAX_CALLS} are listed"
         uri = (item if self._direction.calls_in_next else before.item).uri
         return _Node(raw or {}, item, before.depth + 1, parent, [(uri, span) for span in ranges[:_MAX_CALLS]])
 
 
-def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]) -> tuple[list[Location], bool]:
+def _call_locations(
+    reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_Node]
+) -> tuple[list[Location], bool]:
     """Return where one thing calls the one before it, or the other way round; see `_call_places`."""
     if node.parent is None or not node.calls:
         return [], True
@@ -595,10 +594,10 @@ def _calls(reader: Reader, direction: _Direction, node: _Node, nodes: Sequence[_
 def _call_places(
     reader: Reader, caller: answers.HierarchyItem, callee: answers.HierarchyItem, told: Sequence[_Call]
 ) -> tuple[list[Location], bool]:
-    """Return where a thing calls another, and whether that is all that the server told.
+    """Return where a thing calls another, and whether these are all the calls that the server reported.
 
-    Not every server tells the right places. Those where the name of the callee stands are sure. For the others, the
-    places in the caller's body where it does are given if they are as many.
+    Not every server reports the right places. Those where the name of the callee stands are certain. The others are
+    replaced by the places of that name in the caller's body if there are as many.
     """
     name = _bare(callee.name)
     sure, unsure = list[Location](), list[Location]()

@@ -104,7 +104,7 @@ def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symb
     """Read the answer to ``textDocument/documentSymbol``, hierarchical or flat.
 
     Raises:
-        Malformed: it is.
+        Malformed: the answer does not follow the protocol.
     """
     items = result or []
     if isinstance(items, list) and items and isinstance(items[0], dict) and "location" in items[0]:
@@ -140,7 +140,7 @@ def _flat(items: list[answers.SymbolInformation], lines: list[str], encoding: En
 
 
 def _outer_first(item: answers.SymbolInformation) -> tuple[int, int, int, int, str]:
-    """Return a key that sorts symbols by their beginning; of two that begin together, the longer is first."""
+    """Return the key that sorts symbols by their beginning; of two with the same, the one that ends later is first."""
     end_line, end_character = _numbers(item.location.range["end"])
     return *_numbers(item.location.range["start"]), -end_line, -end_character, item.name
 

@@ -33,8 +33,8 @@ from codebuddy.agent.code.workspace_edits import (
     covers,
     merged,
     read_steps,
+    show_files,
     sources_of,
-    tell,
     with_known_texts,
 )
 from codebuddy.agent.lsp.connection import Connection
@@ -187,7 +187,7 @@ class _RenameQuestion:
     async def _exchange(self, files: Sequence[Path], connection: Connection, document: Document) -> _Response:
         if not connection.renames:
             raise self._unsupported()
-        tell(self.asked, connection, files)
+        show_files(self.asked, connection, files)
         basis, encoding = EditBasis.now(connection, files), connection.encoding
         lines, position = document.lines, self.pointer.position(document, encoding)
         params = {"textDocument": {"uri": document.uri}, "position": position}
@@ -199,7 +199,7 @@ class _RenameQuestion:
         return _Response(context, edit, refusal, basis, connection.server_name)
 
     async def _prepare_and_rename(self, connection: Connection, params: dict[str, Any]) -> tuple[Any, Any, str | None]:
-        """Return the results of ``prepareRename``, if the server offers it, and ``rename``, or why there is none."""
+        """Return the results of ``prepareRename``, if the server offers it, and ``rename``; or why there are none."""
         prepared, deadline = None, self.asked.deadline
         try:
             if connection.prepares_renames:

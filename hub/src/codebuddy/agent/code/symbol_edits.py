@@ -269,7 +269,7 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str) 
 
 
 def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, *, below: bool) -> RangeEdit:
-    """Return the edit that puts code above or below a declaration, with the language's usual blank lines."""
+    """Return the edit that puts code above or below a declaration, with the blank lines that its language wants."""
     new = fitted(_trimmed(content), found.indent, path)
     gap = _gap(found, new, path)
     own = content.replace("\r\n", "\n").replace("\r", "\n")
@@ -288,8 +288,8 @@ def inserted(lines: Sequence[str], found: Declaration, content: str, path: str, 
 def fitted(content: str, indent: str, path: str) -> list[str]:
     """Return code with the indentation of the place it goes to.
 
-    Code that is indented like its place already stays as it is, also when only its first line lacks that: where it
-    is left off at the beginning of what was copied. Other code is moved as a whole.
+    Code that is indented like its place already stays as it is, even if only its first line is not indented,
+    because copying often leaves that indentation out. Other code is moved as a whole.
     """
     lines = content.split("\n")
     rest = [line for line in lines[1:] if line.strip()]
@@ -333,7 +333,7 @@ def _gap(found: Declaration, new: list[str], path: str) -> int:
 
 
 def _missing(neighbours: Sequence[str], indent: str, gap: int) -> int:
-    """Return how many blank lines lack before the next neighbour on the same level; the end of a block wants none."""
+    """Return how many blank lines to add before the next neighbour on the same level; none at the end of a block."""
     blank = next((at for at, line in enumerate(neighbours) if line.strip()), None)
     if blank is None or indent_of(neighbours[blank]) != indent or _CLOSER.match(neighbours[blank]):
         return 0

@@ -28,7 +28,7 @@ from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED
-from codebuddy.files.text import Text, content_hash, decode
+from codebuddy.files.text import LINE_BREAK, LINE_ENDINGS, Text, content_hash, decode
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.text_safety import printable
 from codebuddy.tool import ToolError
@@ -36,6 +36,18 @@ from codebuddy.tool import ToolError
 T = TypeVar("T")
 
 _MAX_SHOWN: Final = 300
+_WORD: Final = re.compile(r"\w+|\W")
+
+# The pairs of equal lines are what a comparison costs; over this, all lines that differ are one edit.
+_MAX_PAIRS: Final = 1_000_000
+
+# Files to open for one edit. Beyond this many, files are only announced as changed.
+_MAX_OPENED: Final = 100
+
+TICK_SECONDS: Final = 0.1
+"""A tick of the file system's clock: what was written within it may bear a time from before."""
+
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -65,9 +77,9 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     """Read a server's edit, in its order; ``documentChanges`` counts when both forms are there.
 
     Raises:
-        Malformed: it is.
-        ToolError: ``outside_project``: it is about something else than files of the project; ``bad_answer``: it edits
-            a file that it takes away, or both before and after it moves it.
+        Malformed: the edit does not follow the protocol.
+        ToolError: ``outside_project``: the edit names something other than files of the project; ``bad_answer``: it
+            edits a file that it deletes, or edits one both before and after moving it.
     """
     if result is None or result == []:  # an empty list is python-lsp-server's null
         return []
@@ -137,13 +149,6 @@ def _path_of(uri: str, tree: Tree) -> Path:
     return path
 
 
-_BREAK: Final = re.compile(r"\r\n|\n|\r")
-_WORD: Final = re.compile(r"\w+|\W")
-
-# The pairs of equal lines are what a comparison costs; over this, all lines that differ are one edit.
-_MAX_PAIRS: Final = 1_000_000
-
-
 def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list[RangeEdit]:
     """Return edits that do the same, up to line endings, but leave alone what the edit does not change.
 
@@ -151,7 +156,7 @@ def minimal_edits(lines: list[str], edit: RangeEdit, ending: str | None) -> list
         ending: the line break for lines that are new; None, in a text of one line: as the server wrote them.
     """
     stretch = _Stretch(edit.line, edit.column, _between(lines, edit))
-    breaks = [ending or found for found in _BREAK.findall(edit.new_text)]
+    breaks = [ending or found for found in LINE_BREAK.findall(edit.new_text)]
     pieces = split_lines(edit.new_text)
     return [small for change in _changes(stretch.pieces, pieces) for small in stretch.edits(change, pieces, breaks)]
 
@@ -248,9 +253,6 @@ def edit_between(start: tuple[int, int], end: tuple[int, int], text: str) -> Ran
     return RangeEdit(line=start[0], column=start[1], end_line=end[0], end_column=end[1], new_text=text)
 
 
-_ENDINGS: Final = {"lf": "\n", "crlf": "\r\n", "cr": "\r"}
-
-
 @dataclass(frozen=True)
 class Source:
     """A file as it is before an edit."""
@@ -296,7 +298,7 @@ def _ending(text: Text) -> str | None:
     if text.line_ending == "mixed":
         # Beside a lone CR, an LF would become a part of it.
         return "\n" if text.content.count("\r") == text.content.count("\r\n") else "\r\n"
-    return _ENDINGS.get(text.line_ending)
+    return LINE_ENDINGS.get(text.line_ending)
 
 
 def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: EditContext) -> list[FileChange]:
@@ -455,17 +457,8 @@ def _span(edit: RangeEdit) -> tuple[int, int, int, int]:
     return edit.line, edit.column, edit.end_line, edit.end_column
 
 
-# Files to open for one edit. Beyond this many, files are only announced as changed.
-_MAX_OPENED: Final = 100
-
-TICK_SECONDS: Final = 0.1
-"""A tick of the file system's clock: what was written within it may bear a time from before."""
-
-_ATTEMPTS: Final = 4
-
-
 class UnknownTexts(Exception):
-    """The answer is about files whose text the server may not know: tell it of them, and ask again."""
+    """The answer is about files whose text the server may not know: show it the files, and ask again."""
 
     def __init__(self, files: list[Path]) -> None:
         super().__init__(len(files))
@@ -476,7 +469,7 @@ async def with_known_texts(attempt: Callable[[Sequence[Path]], Awaitable[T]], pa
     """Repeat an attempt until its answer is about files whose text the server knows.
 
     Args:
-        attempt: asks after it told the server of the files that it is given, as `tell` does.
+        attempt: shows the server the files that it is given, as `show_files` does, and then asks.
         path: the workspace path that it is about, for messages.
 
     Raises:
@@ -503,7 +496,7 @@ class EditBasis:
     """The texts that a server knew when it was asked for an edit."""
 
     documents: dict[Path, Document]  # the open documents
-    told: frozenset[Path]  # files that it was sent or told of just before
+    told: frozenset[Path]  # files that it was sent, or that were announced to it, just before
     asked_at: int  # when it was asked, in nanoseconds since the epoch
     outdated: frozenset[Path] = frozenset()  # documents of which it was sent another text before it answered
 
@@ -520,7 +513,7 @@ class EditBasis:
         )
 
 
-def tell(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
+def show_files(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
     """Open files in the server, so that both know their text; if they are too many, only announce them as changed.
 
     Of too many, those with a byte order mark are opened: see `UnopenedFiles`.

@@ -29,7 +29,7 @@ class ServerConfig:
         command: program and arguments; it speaks LSP on stdin and stdout.
         languages: file pattern to LSP language id; the first match counts. A pattern with ``/`` is matched against the
             path in the project, one without against the file's name.
-        ready: what tells that the project is loaded: ``immediate`` (answers are complete once the server is
+        ready: what shows that the project is loaded: ``immediate`` (answers are complete once the server is
             initialized), ``progress`` (its ``$/progress`` has ended), ``server_status`` (rust-analyzer's
             ``experimental/serverStatus`` says quiescent), ``log`` (it wrote a line that matches ``ready_log``: for a
             server that has nothing better).

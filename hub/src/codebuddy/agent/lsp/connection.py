@@ -52,6 +52,32 @@ CAPABILITY: Final[Mapping[str, str]] = MappingProxyType({method: name for method
 FEATURE: Final[Mapping[str, Feature]] = MappingProxyType({method: feature for method, _, feature in _METHODS})
 """The feature that a server must be declared for before a request is sent to it."""
 
+# Of what the client announces.
+_FORMATS: Final = ["markdown", "plaintext"]
+_SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
+_ACTION_KINDS: Final = [
+    "", "quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
+    "source", "source.organizeImports", "source.fixAll",
+]  # fmt: skip
+
+# Of the published diagnostics.
+_MAX_URI: Final = 8192
+_MAX_FILES: Final = 2000
+_MAX_ITEMS: Final = 50_000
+_MAX_ITEMS_OF_FILE: Final = 2000
+
+# Of the compiler runs of rust-analyzer.
+_RUN: Final = "flycheck"
+# Not Indexing, which comes after the project is loaded, and at the same time as the run.
+_LOADS: Final = tuple(f"rustAnalyzer/{step}" for step in ("Fetching", "Roots Scanned", "Building", "Loading"))
+_MAX_TOKENS: Final = 50
+
+# A requested run cancels the one before and begins 50 ms later (flycheck.rs) on a machine that is not busy.
+_LINGER: Final = 0.3
+
+# How long to wait for an automatic run to begin before another is requested.
+_BEGINNING: Final = 5.0
+
 
 class Capabilities:
     """What a server announced in its answer to ``initialize``, and what it registered later."""
@@ -101,14 +127,6 @@ def mapping_at(value: Any, key: str) -> dict[str, Any]:
 def _items(params: Any, key: str) -> list[dict[str, Any]]:
     items = params.get(key) if isinstance(params, dict) else None
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-_FORMATS: Final = ["markdown", "plaintext"]
-_SYMBOL_KINDS: Final = {"valueSet": list(range(1, 27))}
-_ACTION_KINDS: Final = [
-    "", "quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
-    "source", "source.organizeImports", "source.fixAll",
-]  # fmt: skip
 
 
 def initialize_params(config: ServerConfig, tree: Tree) -> dict[str, Any]:
@@ -257,14 +275,6 @@ class CapturedEdits:
         return None
 
 
-_MAX_URI: Final = 8192
-
-# Of the published diagnostics:
-_MAX_FILES: Final = 2000
-_MAX_ITEMS: Final = 50_000
-_MAX_ITEMS_OF_FILE: Final = 2000
-
-
 class ReadWriteLock:
     """An async read-write lock that prefers writers: while one waits, no reader begins.
 
@@ -395,18 +405,6 @@ class Published:
         self._condition.notify_all()
 
 
-_RUN: Final = "flycheck"
-# Not Indexing, which comes after the project is loaded, and beside the run.
-_LOADS: Final = tuple(f"rustAnalyzer/{step}" for step in ("Fetching", "Roots Scanned", "Building", "Loading"))
-_MAX_TOKENS: Final = 50
-
-# A requested run cancels the one before and begins 50 ms later (flycheck.rs) on a machine that is not busy.
-_LINGER: Final = 0.3
-
-# How long to wait for an automatic run to begin before another is requested.
-_BEGINNING: Final = 5.0
-
-
 class Flycheck:
     """The compiler runs of rust-analyzer in one session, as its progress notifications show them.
 
@@ -432,7 +430,7 @@ class Flycheck:
         self.stale = True
 
     async def begun(self, deadline: float) -> None:
-        """Wait until the awaited run has begun: only then can it be told from a new one, which cancels it."""
+        """Wait until the awaited run has begun: only then is it distinguishable from a new one, which cancels it."""
         until = min(deadline, asyncio.get_running_loop().time() + _BEGINNING)
         await self._condition.wait_for(lambda: self._closed or self._begun >= self._awaited, until)
 
@@ -514,7 +512,7 @@ class Connection:
     async def run(self) -> str:
         """Read the server's messages until it ends; give the reason.
 
-        Readiness is updated before the waits end, so that whoever asks again waits for the next process.
+        Readiness is updated before the waits end, so that a caller who asks again waits for the next process.
         """
         try:
             return await self.session.run()
@@ -563,7 +561,7 @@ class Connection:
 
     @asynccontextmanager
     async def overlay(self, path: Path, text: str, seconds: float) -> AsyncIterator[Document]:
-        """Give the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
+        """Show the server a text that is not on disk, e.g. to format it before it is written; see `Documents.overlay`.
 
         No request sees it: later requests wait, and this waits at most ``seconds`` for earlier ones.
 
@@ -594,7 +592,7 @@ class Connection:
 
     @property
     def pulls_diagnostics(self) -> bool:
-        """Whether diagnostics are requested from the server, besides those that it publishes."""
+        """Whether diagnostics are requested from the server, in addition to those that it publishes."""
         return self.capabilities.covers("textDocument/diagnostic")
 
     @property

@@ -66,7 +66,7 @@ class Document:
 class Documents:
     """The documents that are open in one session.
 
-    A version grows before its text is sent, so that an answer that comes in between can be told from one for the new
+    A version grows before its text is sent, so that an answer that comes in between does not count as one for the new
     text. What reads a file raises ToolError if that fails; what opens one raises ValueError if it is not served.
     """
 
@@ -161,7 +161,7 @@ class Documents:
 
     @contextlib.contextmanager
     def overlay(self, path: Path, text: str) -> Iterator[Document]:
-        """Give the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
+        """Show the server a text that is not on disk, for one file at a time; on any exit it gets that of the disk.
 
         The file need not exist. The text has no byte order mark.
         """

@@ -6,8 +6,9 @@ LSP counts lines and characters from 0, and characters in units of the negotiate
 
 from __future__ import annotations
 
-import re
 from typing import Final, Literal, TypedDict, get_args
+
+from codebuddy.files.text import LINE_BREAK
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
@@ -26,9 +27,6 @@ CHANGE_TEXT_ONLY: Final = ("pylsp",)
 INDEX_LATE: Final = ("clangd",)
 """Servers that answer from the index of the previous text until a document is compiled, and complete with any name
 of the project. Only the symbols of a document wait for the compilation."""
-
-# Not str.splitlines(): that also splits on form feeds, U+2028 and others, which servers count as ordinary characters.
-_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Position(TypedDict):
@@ -60,7 +58,7 @@ def clean(text: str) -> str:
 def split_lines(text: str) -> list[str]:
     r"""Split on ``\r\n``, ``\n`` and ``\r`` only; there is always one line more than there are line ends."""
     if "\r" in text:
-        return _LINE_END.split(text)
+        return LINE_BREAK.split(text)
     return text.split("\n")  # the same result ten times faster, for nearly every file
 
 

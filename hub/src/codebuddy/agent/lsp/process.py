@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from codebuddy.process_tree import FAMILY_VARIABLE, Family, memory_of, oom_kills, prefer_for_oom_kill
+from codebuddy.process_tree import MARK_VARIABLE, MarkedProcesses, memory_of, oom_kills, prefer_for_oom_kill
 
 _STDERR_LINES: Final = 40
 _STDERR_LINE_BYTES: Final = 400
@@ -46,7 +46,9 @@ class _ExitProtocol(asyncio.subprocess.SubprocessStreamProtocol):
 class Process:
     """One running server. Create it with :meth:`start`, and always call :meth:`kill` at the end."""
 
-    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _ExitProtocol, family: Family) -> None:
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, protocol: _ExitProtocol, processes: MarkedProcesses
+    ) -> None:
         process = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
         assert process.stdin is not None
         assert process.stdout is not None
@@ -58,7 +60,7 @@ class Process:
         self._process = process
         self._transport = transport
         self._exited = protocol.exited
-        self._family = family
+        self._processes = processes
         self._killed = False
         self._oom_kills = oom_kills()
         self._stderr_lines: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -77,14 +79,14 @@ class Process:
         argv = [program, *command[1:]]
         if os.access(_SETPRIV, os.X_OK):
             argv = [_SETPRIV, "--pdeathsig", "KILL", "--", *argv]
-        family = Family()
-        environment = {FAMILY_VARIABLE: family.mark, **environment}
+        processes = MarkedProcesses()
+        environment = {MARK_VARIABLE: processes.mark, **environment}
         loop, pipe = asyncio.get_running_loop(), asyncio.subprocess.PIPE
         transport, protocol = await loop.subprocess_exec(
             _ExitProtocol, *argv, cwd=cwd, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
-        process = cls(transport, protocol, family)
-        family.add_root(process.pid)
+        process = cls(transport, protocol, processes)
+        processes.add_root(process.pid)
         prefer_for_oom_kill(process.pid)
         return process
 
@@ -131,14 +133,14 @@ class Process:
 
         :meth:`kill` finds the processes that this has seen, even those without the mark.
         """
-        return await asyncio.to_thread(lambda: memory_of(self._family.members(), limit))
+        return await asyncio.to_thread(lambda: memory_of(self._processes.members(), limit))
 
     async def kill(self) -> None:
         """Kill the server and everything it started; does nothing if they are gone."""
         self._killed = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        await asyncio.to_thread(self._family.kill)
+        await asyncio.to_thread(self._processes.kill)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_KILL_SECONDS):
                 await self.wait()

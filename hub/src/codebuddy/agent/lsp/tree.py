@@ -37,7 +37,7 @@ TOOL_DIRECTORIES: Final = frozenset(
 
 
 class Stamp(NamedTuple):
-    """What tells two states of a file apart without reading it."""
+    """Distinguishes two states of a file without reading it."""
 
     mtime_ns: int
     ctime_ns: int

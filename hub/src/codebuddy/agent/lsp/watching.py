@@ -1,7 +1,7 @@
 """Watching a project's files for changes by commands in the spoke, or by an editor on the host.
 
 The kernel queues an inotify event together with the change itself, even if that is made on the host or in another
-container. So whoever reads the queue when a question arrives knows of every change before it. Events only say which
+container. So reading the queue when a question arrives gives every change before it. Events only say which
 entries to examine; what changed is found by comparing them with a snapshot.
 
 Directories that tools fill (`TOOL_DIRECTORIES`) are not watched, whatever a .gitignore says: watches are limited per

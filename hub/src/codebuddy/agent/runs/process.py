@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import codebuddy
 from codebuddy.agent.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
-from codebuddy.process_tree import FAMILY_VARIABLE, Family
+from codebuddy.process_tree import MARK_VARIABLE, MarkedProcesses
 
 Stream = Literal["stdout", "stderr"]
 OnOutput = Callable[[Stream, bytes], Awaitable[None]]
@@ -29,7 +29,7 @@ StopReason = Literal["timeout", "idle_timeout", "cancelled"]
 _CHUNK: Final = 64 * 1024
 _MAX_UNREAD: Final = 4 * _CHUNK  # bytes that are read ahead; then the program waits, as for any slow reader
 _DRAIN_SECONDS: Final = 1.0
-_LOST_SECONDS: Final = GRACE_SECONDS + 2.5  # after which a supervisor that was told to end its run is taken for lost
+_LOST_SECONDS: Final = GRACE_SECONDS + 2.5  # after which a supervisor that should end its run counts as lost
 _MIN_PEAK_FACTOR: Final = 2.0
 _SOURCE: Final = str(Path(codebuddy.__file__).parents[1])
 
@@ -243,7 +243,7 @@ class _SupervisedProcess:
 
     reader: asyncio.StreamReader  # of the supervisor's control socket
     writer: asyncio.StreamWriter
-    family: Family
+    processes: MarkedProcesses
     fork_server: ForkServer
     supervisor: int  # its process id
 
@@ -256,7 +256,7 @@ class _SupervisedProcess:
         cls, fork_server: ForkServer, program: Program, stdin: _Input, pipes: _OutputPipes
     ) -> _SupervisedProcess:
         """Start the program; raises as `run_process`."""
-        family = Family()
+        processes = MarkedProcesses()
         ours, theirs = socket.socketpair()
         try:
             with theirs:
@@ -268,7 +268,7 @@ class _SupervisedProcess:
             ours.close()
             raise
         try:
-            environment = {**program.environment, FAMILY_VARIABLE: family.mark}
+            environment = {**program.environment, MARK_VARIABLE: processes.mark}
             writer.write(pack_request(list(program.argv), str(program.cwd), environment))
             await writer.drain()
             answer = _parse_message(await reader.readline())
@@ -277,8 +277,8 @@ class _SupervisedProcess:
         except BaseException:
             writer.close()
             raise
-        family.add_root(answer["pid"])
-        return cls(reader, writer, family, fork_server, answer["supervisor"])
+        processes.add_root(answer["pid"])
+        return cls(reader, writer, processes, fork_server, answer["supervisor"])
 
     async def end(self) -> None:
         """End the whole run, and return when nothing is left."""
@@ -287,7 +287,7 @@ class _SupervisedProcess:
         done, _ = await asyncio.wait([self.ended], timeout=_LOST_SECONDS)
         if not done:
             self.writer.close()
-            await asyncio.to_thread(self.family.kill)
+            await asyncio.to_thread(self.processes.kill)
 
     def close(self) -> None:
         """Close the control socket; the supervisor then kills what still runs."""
@@ -320,7 +320,7 @@ class _SupervisedProcess:
         finally:
             self.fork_server.supervisors.discard(self.supervisor)
         if message is None:
-            await asyncio.to_thread(self.family.kill)
+            await asyncio.to_thread(self.processes.kill)
         return message
 
 

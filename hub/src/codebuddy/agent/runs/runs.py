@@ -128,7 +128,7 @@ def start_advice(program: str) -> str:
 
 
 def network_advice(output: str, egress: str | Sequence[str], project: str) -> str | None:
-    """Return advice when a failed run's output shows that it lacked the network.
+    """Return advice when the output of a failed run shows that it had no network.
 
     Args:
         egress: what the project declares: ``none``, ``any``, or host names.

@@ -84,7 +84,7 @@ class Node:
 
 @dataclass(frozen=True)
 class DirectoryEntry:
-    """A name in an open directory. Whoever opened the directory closes it.
+    """A name in an open directory. The code that opened the directory closes it.
 
     Args:
         path: the path to show in messages.

@@ -26,6 +26,11 @@ from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditR
 from codebuddy.text_safety import printable
 from codebuddy.tool import Call, ToolError
 
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Of summaries.
 MAX_DIFF_BYTES = 32 * 1024
 MAX_DIFFS_BYTES = 128 * 1024
 MAX_CHILDREN = 50
@@ -34,6 +39,54 @@ MAX_CHILDREN = 50
 _CUT_NOTE = 100  # bytes for the last line of a cut diff
 _LEAST_DIFF = 500  # bytes; with less room left, a diff is left out
 _MAX_DIFFED = 4 * 1024 * 1024  # bytes; no diff of larger content
+
+_Whole = tuple[bool, WorkspacePath]
+"""The path of a directory that is deleted (True) or created."""
+
+# Of making an edit.
+Planner = Callable[[], tuple[Plan, T]]
+"""Makes the plan of an edit and a value for the tool's answer; called in a thread, and again after a conflict."""
+
+OnChange = Callable[[str, list[str]], Awaitable[None]]
+"""Called with (project id, paths in the project) after a write. The tool's answer waits, so it limits its own time."""
+
+ATTEMPTS = 8
+"""How often an edit that expects no particular content is planned, while other writers are faster."""
+
+_WRITERS = 4  # edits at a time, as each may hold much content in memory; those that wait take no thread from reads
+_PATHS_AT_ONCE = 10_000  # a spoke takes no more in one message
+
+# Of formatting.
+AskFormat = Callable[[WorkspacePath, str], Awaitable[FormattedText]]
+"""Asks a spoke to format a file's text."""
+
+FORMAT_SECONDS = 5.0
+"""Time limit of a formatter for one file."""
+
+ALL_SECONDS = 20.0
+"""Time limit for formatting all files of an edit."""
+
+_MAX_TEXT = 768 * 1024  # characters of JSON; a larger text is not sent to a spoke, and so not formatted
+_ANSWER_SECONDS = 2.0  # how long a spoke may take after its time limit to answer that it timed out
+_FILES_AT_ONCE = 8
+_EDITS_AT_ONCE = 8  # as each holds its content in memory
+_SHOWN_FAILURES = 5
+
+# Of diagnostics before and after an edit.
+Check = Callable[[str, list[str] | None], Awaitable[DiagnosticsResult]]
+"""Asks for the diagnostics of (project, workspace paths of files in it); None means the whole project."""
+
+CHECK_SECONDS = 30.0
+"""Time limit of the language servers, before and after the edit each."""
+
+MAX_FOUND = 5000  # diagnostics of a project
+_MAX_FILES = 100
+_MAX_PAGES = 200
+_MAX_CHARACTERS = 5_000_000  # of a project's diagnostics as JSON
+_MAX_SHOWN = 200
+_REQUESTS_AT_ONCE = 8
+
+_Key = tuple[str | None, ...]
 
 
 def summarise(
@@ -131,10 +184,6 @@ def _fold(changes: Sequence[Change]) -> tuple[list[tuple[Change, int | None]], i
     return shown, sum(large.values())
 
 
-_Whole = tuple[bool, WorkspacePath]
-"""The path of a directory that is deleted (True) or created."""
-
-
 def _is_whole(change: Change) -> bool:
     return None in (change.source, change.target) and change.node.kind == "directory"
 
@@ -222,23 +271,6 @@ def _mode_change(change: Change) -> str | None:
     return f"{after.mode:04o}"
 
 
-T = TypeVar("T")
-
-Planner = Callable[[], tuple[Plan, T]]
-"""Makes the plan of an edit and a value for the tool's answer; called in a thread, and again after a conflict."""
-
-OnChange = Callable[[str, list[str]], Awaitable[None]]
-"""Called with (project id, paths in the project) after a write. The tool's answer waits, so it limits its own time."""
-
-ATTEMPTS = 8
-"""How often an edit that expects no particular content is planned, while other writers are faster."""
-
-_WRITERS = 4  # edits at a time, as each may hold much content in memory; those that wait take no thread from reads
-_PATHS_AT_ONCE = 10_000  # a spoke takes no more in one message
-
-log = logging.getLogger(__name__)
-
-
 class MakeOptions(TypedDict, total=False):
     """How to make an edit.
 
@@ -278,7 +310,7 @@ class Made(Generic[T]):
         return None if self.formatted is None else self.formatted.message
 
 
-async def tell(made: Made[Any], *, preview: bool) -> EditResult:
+async def answer_of(made: Made[Any], *, preview: bool) -> EditResult:
     """Return the tool's answer for an edit."""
     summary = partial(summarise, made.outcome, diagnostics=made.diagnostics, formatting=made.formatting)
     return await run_sync(partial(summary, preview=preview or None))
@@ -330,14 +362,14 @@ class Editor:
         diagnostics, before = options.get("diagnostics"), None
         if diagnostics is not None:
             planned, _ = await run_sync(plan, limiter=self._writers)
-            before = await _survey(self._check, _affected_files(planned.changes, diagnostics, after=False))
+            before = await _check_affected(self._check, _affected_files(planned.changes, diagnostics, after=False))
         async with self._turn(options.get("turn")):
             made = await self._attempt(plan, options)
         if diagnostics is None or before is None:
             return made
         changes, after = made.outcome.changes, before
         if changes:
-            after = await _survey(self._check, _affected_files(changes, diagnostics, after=True))
+            after = await _check_affected(self._check, _affected_files(changes, diagnostics, after=True))
         return replace(made, diagnostics=_compare(before, after, changes))
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
@@ -407,21 +439,6 @@ class Editor:
 
 
 # Formatting -----------------------------------------------------------------------------------------------------------
-
-AskFormat = Callable[[WorkspacePath, str], Awaitable[FormattedText]]
-"""Asks a spoke to format a file's text."""
-
-FORMAT_SECONDS = 5.0
-"""Time limit of a formatter for one file."""
-
-ALL_SECONDS = 20.0
-"""Time limit for formatting all files of an edit."""
-
-_MAX_TEXT = 768 * 1024  # characters of JSON; a larger text is not sent to a spoke, and so not formatted
-_ANSWER_SECONDS = 2.0  # how long a spoke may take after its time limit to answer that it timed out
-_FILES_AT_ONCE = 8
-_EDITS_AT_ONCE = 8  # as each holds its content in memory
-_SHOWN_FAILURES = 5
 
 
 def link_format(links: Links) -> AskFormat:
@@ -551,19 +568,6 @@ def _with_texts(plan: Plan, texts: dict[WorkspacePath, bytes]) -> Plan:
 
 # Diagnostics before and after an edit ---------------------------------------------------------------------------------
 
-Check = Callable[[str, list[str] | None], Awaitable[DiagnosticsResult]]
-"""Asks for the diagnostics of (project, workspace paths of files in it); None means the whole project."""
-
-CHECK_SECONDS = 30.0
-"""Time limit of the language servers, before and after the edit each."""
-
-MAX_FOUND = 5000  # diagnostics of a project
-_MAX_FILES = 100
-_MAX_PAGES = 200
-_MAX_CHARACTERS = 5_000_000  # of a project's diagnostics as JSON
-_MAX_SHOWN = 200
-_REQUESTS_AT_ONCE = 8
-
 
 def link_check(links: Links) -> Check:
     """Check by the spokes."""
@@ -634,7 +638,7 @@ def _affected_files(changes: Iterable[Change], extent: Extent, *, after: bool) -
     return affected
 
 
-async def _survey(check: Check, affected: Mapping[str, list[str] | None]) -> DiagnosticsResult:
+async def _check_affected(check: Check, affected: Mapping[str, list[str] | None]) -> DiagnosticsResult:
     """Check all projects at the same time; one that cannot be checked makes the answer incomplete."""
     answers = await ask_each(affected, lambda project: check(project, affected[project]))
     return _merged(
@@ -683,9 +687,6 @@ def _compare(before: DiagnosticsResult, after: DiagnosticsResult, changes: Seque
         reason=reasons[0] if reasons else None,
         message=" ".join(notes) or None,
     )
-
-
-_Key = tuple[str | None, ...]
 
 
 def _key(item: Diagnostic, path: str) -> _Key:

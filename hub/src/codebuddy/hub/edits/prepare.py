@@ -447,7 +447,7 @@ class _StepBuilder:
         self._count = len(prepared.changes)
         moves = [planned for planned in prepared.changes if prepared.moves_by_itself(planned)]
         # What moves away from a name that another takes, or out of a deleted directory, has a temporary name meanwhile.
-        self._parked = {
+        self._temporary_names = {
             planned.number: temporary_name(edit, self._count + number)
             for number, planned in enumerate(moves)
             if self._must_wait(planned.change)
@@ -481,8 +481,8 @@ class _StepBuilder:
             name = temporary_name(self._edit, 2 * self._count + planned.number)
             marks = self._marks(entry, change.path) if found.node.kind == "directory" else {}
             return [Remove(entry, name, found.node.hash, found.status.st_ino, marks)]
-        if change.target is not None and planned.number in self._parked:
-            return [Move(entry, self._parking(planned, change.target), found.status.st_ino)]
+        if change.target is not None and planned.number in self._temporary_names:
+            return [Move(entry, self._waiting_entry(planned, change.target), found.status.st_ino)]
         return []
 
     def _marks(self, entry: DirectoryEntry, path: WorkspacePath) -> dict[Names, tuple[int, ...]]:
@@ -512,8 +512,8 @@ class _StepBuilder:
         target, source, found = planned.change.target, planned.source, planned.found
         if not self._prepared.moves_by_itself(planned) or source is None or found is None or target is None:
             return []
-        if planned.number in self._parked:
-            source = self._parking(planned, target)
+        if planned.number in self._temporary_names:
+            source = self._waiting_entry(planned, target)
         return [Move(source, self._target(planned, target), found.status.st_ino)]
 
     def _target(self, planned: PlannedChange, path: WorkspacePath) -> DirectoryEntry:
@@ -521,9 +521,9 @@ class _StepBuilder:
         parent = WorkspacePath(path.project, path.parts[:-1])
         return planned.target or DirectoryEntry(path, parent, NOWHERE, path.parts[-1])
 
-    def _parking(self, planned: PlannedChange, path: WorkspacePath) -> DirectoryEntry:
+    def _waiting_entry(self, planned: PlannedChange, path: WorkspacePath) -> DirectoryEntry:
         """Return where something waits: beside its target, as the directory that it comes from may be deleted."""
-        return replace(self._target(planned, path), name=self._parked[planned.number])
+        return replace(self._target(planned, path), name=self._temporary_names[planned.number])
 
 
 def _collide(own: Change, other: Change) -> bool:

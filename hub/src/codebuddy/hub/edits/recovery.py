@@ -115,7 +115,7 @@ class _Recovery:
                     return "applied"
                 case "lost":
                     return "applied" if self._is_superseded(step) else "discarded"
-        return "discarded"  # nobody was told that it is applied
+        return "discarded"  # no caller got the answer that it is applied
 
     def _redo(self) -> str:
         """Repeat what a power cut undid of an applied edit; later edits may build on it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import Field, TypeAdapter
 
-from codebuddy.files.cursors import seal, unseal
+from codebuddy.files.cursors import question_of, seal, unseal
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.hub.spokes import Links, ask_project, ask_projects, raise_only_refusal
 from codebuddy.schemas.code import (
@@ -35,7 +36,6 @@ C = TypeVar("C", bound=CodeResult)
 ANSWER_CHARACTERS: Final = 600_000
 """Length of a combined answer at most; the first project's part is included in any case."""
 
-_NOT_THE_QUESTION: Final = {"cursor", "limit", "timeout_seconds", "projects"}
 _LATER: Final = "This project's items come with the next page; pass the cursor back."
 _WHERE: TypeAdapter[dict[str, str]] = TypeAdapter(dict[str, str])
 
@@ -140,10 +140,7 @@ class _CodeTools:
             ToolError: ``unknown_project``, ``invalid_cursor``; for a single project, what asking it raised.
         """
         chosen = self._chosen(call, arguments)
-
-        def question() -> tuple[str, dict[str, Any]]:
-            return tool, arguments.model_dump(exclude=_NOT_THE_QUESTION)
-
+        question = partial(question_of, tool, arguments, "projects")
         starts = _starts(chosen, question, arguments.cursor)
         common = arguments.model_dump(exclude_unset=True, exclude={"projects", "cursor", "limit"})
         # Each project sends its share of the limit: what does not fit would have to be asked for again.

@@ -15,7 +15,7 @@ from codebuddy.files.confinement import about
 from codebuddy.files.search import WordFile, find_word
 from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
-from codebuddy.hub.edits.editor import Editor, Made, tell
+from codebuddy.hub.edits.editor import Editor, Made, answer_of
 from codebuddy.hub.edits.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.hub.spokes import Links, ask_project, ask_projects, ask_spoke
 from codebuddy.schemas.code import (
@@ -79,7 +79,7 @@ class CodeActionsToolArguments(ActionPlace, FileEditArguments):
     )
 
     @model_validator(mode="after")
-    def _of_an_edit(self) -> CodeActionsToolArguments:
+    def _check_apply(self) -> CodeActionsToolArguments:
         if self.apply is None and (self.preview or self.diagnostics or self.expected_hash):
             raise ValueError("preview, diagnostics and expected_hash go with apply")
         return self
@@ -286,7 +286,7 @@ class _CodeEdits:
         made: Made[None] = await self._editor.draft(
             call, tool, fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=formats
         )
-        return await tell(made, preview=arguments.preview)
+        return await answer_of(made, preview=arguments.preview)
 
 
 def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
@@ -368,7 +368,7 @@ class _Renames:
         made = await self._editor.draft(
             call, "rename_symbol", fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=True
         )
-        return _answer(await tell(made, preview=arguments.preview), rename, found, arguments)
+        return _answer(await answer_of(made, preview=arguments.preview), rename, found, arguments)
 
     async def _gather(self, call: Call, arguments: RenameSymbolArguments, own: str, projects: list[str]) -> _Rename:
         """Ask the symbol's own project what is meant; then the others, by the symbol's path and the files to look in.
@@ -384,7 +384,7 @@ class _Renames:
         rename.add(own, first)
         rename.words[own] = await self._words(own, first.old_name)
         require_meant(arguments, first, rename.words[own], elsewhere=len(projects) > 1)
-        # Only now are the other projects searched, since the answer tells what they contain of the name.
+        # Only now are the other projects searched, since the answer says where they contain the name.
         for project in projects[1:]:
             rename.words[project] = await self._words(project, first.old_name)
         common = {"name": rename.symbol, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}

@@ -25,7 +25,16 @@ from codebuddy.hub.edits.draft import (
     paths_of,
     written,
 )
-from codebuddy.hub.edits.editor import ATTEMPTS, MAX_CHILDREN, Editor, Made, summarise, summarise_write, tell, touched
+from codebuddy.hub.edits.editor import (
+    ATTEMPTS,
+    MAX_CHILDREN,
+    Editor,
+    Made,
+    answer_of,
+    summarise,
+    summarise_write,
+    touched,
+)
 from codebuddy.hub.edits.journal import Entry
 from codebuddy.hub.edits.recovery import read_changes, undo_plan
 from codebuddy.schemas.edits import (
@@ -128,7 +137,7 @@ class _EditTools:
     ) -> EditResult:
         preview, attempts = arguments.preview, _attempts(arguments.expected_hash)
         made = await self._editor.draft(call, tool, fill, preview=preview, attempts=attempts)
-        return await tell(made, preview=preview)
+        return await answer_of(made, preview=preview)
 
     async def create_directory(self, call: Call, arguments: CreateDirectoryArguments) -> CreateDirectoryResult:
         """Create a directory and its missing parents. Not needed before write_file, which creates them itself."""
@@ -171,7 +180,7 @@ class _EditTools:
             diagnostics=arguments.diagnostics,
             formats=True,
         )
-        return await tell(made, preview=arguments.preview)
+        return await answer_of(made, preview=arguments.preview)
 
 
 def _as_written(made: Made[Drafted]) -> Drafted:
