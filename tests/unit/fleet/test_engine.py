@@ -98,10 +98,21 @@ class Fleet:
         self.client.start(made["Id"])
 
 
+def remove_leftovers(client: docker.APIClient) -> None:
+    """Remove what an interrupted run left, labelled or not: the engine creates a missing volume without labels."""
+    named = {"name": f"{NAME}-"}
+    for container in client.containers(all=True, filters=named):
+        client.remove_container(container["Id"], force=True)
+    for network in client.networks(filters=named):
+        client.remove_network(network["Id"])
+    for volume in client.volumes(filters=named)["Volumes"] or []:
+        client.remove_volume(volume["Name"])
+
+
 @pytest.fixture
 def fleet(client: docker.APIClient, tmp_path: Path, port: int) -> Iterator[Fleet]:
+    remove_leftovers(client)
     made = Fleet(client, tmp_path, port, "api", "web")
-    converge.delete(HOST, made.fleet, [], purge=False, check_mode=False)  # remove what an interrupted run left
     yield made
     made.down()
     for volume in made.volumes():
