@@ -40,10 +40,10 @@ down: $(READY) ## stop and remove what the fleet created; PURGE=1 removes volume
 status: $(READY) ## show hub and spokes, and the reason for anything not ready; fails when anything is not
 	$(call answer,playbooks/status.yml)
 
-token: $(READY) ## print a client token; PROJECT=id[,id] SCOPES=read,write,run TTL=30d
+token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TTL=30d
 	$(call answer,playbooks/token.yml)
 
-client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop|claude-code|vscode|cursor
+client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|vscode|cursor
 	$(call answer,playbooks/client-config.yml)
 
 # Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when there is
@@ -71,9 +71,9 @@ unit: $(READY) ## the unit tests, which need no engine
 	pytest -m 'not engine' -n $$(($$(nproc) + 1))
 
 # A fleet under another name, on another port and address pool: one that you use is not touched.
-scenarios: $(READY) ## every Molecule scenario; one alone: molecule test -s isolation
-	molecule destroy
-	molecule test --all
+scenarios: $(READY) ## every Molecule scenario; one alone: SCENARIO=isolation
+	$(if $(SCENARIO),,molecule destroy)
+	molecule test $(if $(SCENARIO),-s '$(SCENARIO)',--all)
 
 # After the scenarios, whose engine role has seen to it that an engine runs.
 modules: $(READY) ## the tests of the fleet module that need an engine

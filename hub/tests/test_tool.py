@@ -40,8 +40,8 @@ TOOL = Tool("cut", "write", "Cuts.", Wanted, Result, nothing)
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({}, "path: this is needed."),
-        ({"path": 3}, "path: this must be a text."),
+        ({}, "path is required."),
+        ({"path": 3}, "path must be a string."),
         (
             {"path": "x", "colour": 1},
             "colour is not an argument of cut; it accepts path, pieces, mode, quick, name, seconds.",
@@ -50,16 +50,16 @@ TOOL = Tool("cut", "write", "Cuts.", Wanted, Result, nothing)
             {"path": "x", "pieces": [{"old_text": "a", "colour": 1}]},
             "pieces.0 has no argument colour; it accepts old_text, count.",
         ),
-        ({"path": "x", "pieces": [{"old_text": "a", "count": 0}]}, "pieces.0.count: this must be at least 1."),
-        ({"path": "x", "pieces": {}}, "pieces: this must be a list."),
-        ({"path": "x", "pieces": [1]}, "pieces.0: this must be an object."),
-        ({"path": "x", "mode": "c"}, "mode: this must be one of 'a' or 'b'."),
-        ({"path": "x", "quick": "yes"}, "quick: this must be true or false."),
-        ({"path": "x", "seconds": 0}, "seconds: this must be more than 0."),
-        ({"path": "x", "seconds": 601}, "seconds: this may be at most 600."),
-        ({"path": "x", "name": ""}, "name: this must not be empty."),
-        ({"path": "/"}, "give a path inside a project."),
-        ({"path": 3, "quick": 1}, "path: this must be a text; quick: this must be true or false."),
+        ({"path": "x", "pieces": [{"old_text": "a", "count": 0}]}, "pieces.0.count must be at least 1."),
+        ({"path": "x", "pieces": {}}, "pieces must be a list."),
+        ({"path": "x", "pieces": [1]}, "pieces.0 must be an object."),
+        ({"path": "x", "mode": "c"}, "mode must be one of 'a' or 'b'."),
+        ({"path": "x", "quick": "yes"}, "quick must be true or false."),
+        ({"path": "x", "seconds": 0}, "seconds must be more than 0."),
+        ({"path": "x", "seconds": 601}, "seconds may be at most 600."),
+        ({"path": "x", "name": ""}, "name must not be empty."),
+        ({"path": "/"}, "Give a path inside a project."),
+        ({"path": 3, "quick": 1}, "path must be a string; quick must be true or false."),
     ],
 )
 def test_each_wrong_argument_is_explained(arguments: dict[str, Any], sentence: str) -> None:

@@ -183,27 +183,26 @@ def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:
 _MAX_PROBLEMS: Final = 10
 
 # Error types and their contexts as pydantic documents them; for a type that is not here, pydantic's own words are used.
-_SENTENCES: Final = {
-    "missing": "this is needed",
-    "string_type": "this must be a text",
-    "string_too_short": "this must have at least {min_length} characters",
-    "string_too_long": "this may have at most {max_length} characters",
-    "int_type": "this must be a whole number",
-    "int_from_float": "this must be a whole number",
-    "float_type": "this must be a number",
-    "finite_number": "this must be a number",
-    "bool_type": "this must be true or false",
-    "list_type": "this must be a list",
-    "dict_type": "this must be an object",
-    "model_type": "this must be an object",
-    "too_short": "this must have at least {min_length} items",
-    "too_long": "this may have at most {max_length} items",
-    "greater_than": "this must be more than {gt}",
-    "greater_than_equal": "this must be at least {ge}",
-    "less_than": "this must be less than {lt}",
-    "less_than_equal": "this may be at most {le}",
-    "literal_error": "this must be one of {expected}",
-    "value_error": "{error}",
+_PREDICATES: Final = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "may have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "too_short": "must have at least {min_length} items",
+    "too_long": "may have at most {max_length} items",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "may be at most {le}",
+    "literal_error": "must be one of {expected}",
 }
 
 
@@ -221,17 +220,20 @@ def _problem(item: Any, tool: Tool[Any]) -> str:
         accepted = ", ".join(_model_at(tool.arguments, item["loc"][:-1]).model_fields)
         wrong = f"{parent} has no argument {name}" if parents else f"{name} is not an argument of {tool.name}"
         return f"{wrong}; it accepts {accepted}"
-    sentence = _sentence(item["type"], item.get("ctx", {}), item["msg"]).removesuffix(".")
     where = f"{parent}.{name}" if parents else name
-    return f"{where}: {sentence}" if where else sentence
+    context = item.get("ctx", {})
+    if predicate := _predicate(item["type"], context):
+        return f"{where or 'the arguments object'} {predicate}"
+    sentence = str(context.get("error", item["msg"])).removesuffix(".")
+    return f"{where}: {sentence}" if where else sentence[:1].upper() + sentence[1:]
 
 
-def _sentence(kind: str, context: dict[str, Any], pydantic_message: str) -> str:
+def _predicate(kind: str, context: dict[str, Any]) -> str | None:
     if context.get("min_length") == 1:
-        return "this must not be empty"
-    sentence = _SENTENCES.get(kind)
+        return "must not be empty"
+    predicate = _PREDICATES.get(kind)
     shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
-    return pydantic_message if sentence is None else sentence.format(**shown)
+    return None if predicate is None else predicate.format(**shown)
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel]:

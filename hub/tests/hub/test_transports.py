@@ -54,8 +54,8 @@ async def test_progress_reaches_the_caller(transport: str, mode: str) -> None:
     [
         ({"text": "x", "fail": True}, "asked_to_fail", "ask it not to"),
         ({"text": "x", "colour": "red"}, "invalid_arguments", "it accepts text, fail, crash, wait"),
-        ({"text": 3}, "invalid_arguments", "text:"),
-        ({}, "invalid_arguments", "text:"),
+        ({"text": 3}, "invalid_arguments", "text "),
+        ({}, "invalid_arguments", "text "),
     ],
 )
 async def test_a_failure_is_a_tool_result_with_a_code_and_a_sentence(
