@@ -63,3 +63,28 @@ def test_start_connects_standard_input_and_output_to_the_hub(tmp_path: Path) -> 
     listener.close()
     assert (run.returncode, run.stderr) == (0, b"")
     assert run.stdout == asked * 2
+
+
+@pytest.mark.parametrize(("closed", "status"), [(0, 0), (1, 1)])
+def test_start_with_a_closed_standard_stream_sends_the_hub_nothing(tmp_path: Path, closed: int, status: int) -> None:
+    """A socket would take the number of the closed stream, and the hub would get its own answers."""
+    path = str(tmp_path / "hub.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        listener.setblocking(False)
+        program = (
+            f"import os; os.close({closed}); from codebuddy.bridge import bridge_stdio; "
+            f"raise SystemExit(bridge_stdio({path!r}))"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=SOURCE,
+            timeout=30,
+            check=False,
+        )
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+    assert run.returncode == status

@@ -24,6 +24,12 @@ def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
     Returns:
         The exit status: 0, or 1 with a sentence on standard error when the hub does not answer.
     """
+    # A socket would take the number of a standard stream that is closed, and the hub would talk to itself.
+    if not _is_open(0):
+        return 0  # there is nothing to send
+    if not _is_open(1):
+        print("codebuddy start: standard output is closed; start it with both streams open.", file=sys.stderr)
+        return 1
     with socket.socket(socket.AF_UNIX) as hub:
         try:
             hub.connect(str(socket_path))
@@ -37,6 +43,14 @@ def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
             while view:
                 view = view[os.write(1, view) :]
     return 0
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _send_input(hub: socket.socket) -> None:

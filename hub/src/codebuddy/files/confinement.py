@@ -238,7 +238,7 @@ def open_resolved(directory: int, path: str, flags: int) -> int:
     beneath the directory, so a link that is swapped in between leads nowhere else.
 
     Raises:
-        OSError: as `openat2_beneath`, or ``ELOOP`` where the default opener is `open_without_links`.
+        OSError: ``EXDEV`` when it ends outside, ``ELOOP`` for too many links, and as open(2).
     """
     opener = default_opener()
     try:
@@ -247,6 +247,8 @@ def open_resolved(directory: int, path: str, flags: int) -> int:
         if isinstance(error, OSError) and error.errno != errno.EXDEV:
             raise
         root = os.readlink(f"/proc/self/fd/{directory}")
+        if _is_loop(os.path.join(root, path)):  # realpath would follow more links than the kernel does
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
         inside = os.path.relpath(os.path.realpath(os.path.join(root, path)), root)
         if inside.split("/")[0] == "..":
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), path) from error
@@ -254,6 +256,14 @@ def open_resolved(directory: int, path: str, flags: int) -> int:
             return opener(directory, inside, flags)
         except ToolError:  # a link that realpath could not resolve, or that was put there since
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path) from None
+
+
+def _is_loop(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _link_target(name: str, directory: int) -> str | None:

@@ -181,6 +181,7 @@ class Walk:
     visited: int = field(default=0, init=False)
     ignored: int = field(default=0, init=False)
     unreadable: int = field(default=0, init=False)
+    beyond_limits: int = field(default=0, init=False)  # of the unreadable ones: too deep or too large
     not_entered: list[tuple[str, ...]] = field(default_factory=list, init=False)
     reason: StopReason | None = field(default=None, init=False)
 
@@ -242,6 +243,7 @@ class Walk:
         if depth >= self.max_depth:
             if depth >= _MAX_DEPTH:
                 self.unreadable += 1
+                self.beyond_limits += 1
             return
         try:
             child = os.open(here[-1], DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
@@ -263,6 +265,7 @@ class Walk:
                     names.append((entry.name, _kind(entry)))
                     if len(names) >= _MAX_DIRECTORY:
                         self.unreadable += 1
+                        self.beyond_limits += 1
                         break
         except OSError:
             self.unreadable += 1

@@ -10,6 +10,7 @@ import pytest
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Malformed, NoAnswer, validated
 from codebuddy.agent.code.decoding import Reader
+from codebuddy.agent.code.hover import markdown
 from codebuddy.agent.code.places import read_symbols
 from codebuddy.agent.lsp.tree import Tree
 
@@ -47,3 +48,33 @@ def test_numbers_beyond_the_protocol_do_no_harm_outside_the_project(tmp_path: Pa
     far = {"start": {"line": 10**30, "character": 0}, "end": {"line": 10**30, "character": 10**40}}
     (found,) = Reader(Tree("p", tmp_path), "utf-16", {}).locations({"uri": "file:///usr/x.py", "range": far})
     assert (found.external, found.line) == (True, 2**31)
+
+
+@pytest.mark.parametrize("bad", [None, []])
+def test_an_empty_part_of_a_hover_does_not_take_the_good_one_with_it(bad: Any) -> None:
+    assert markdown([bad, {"value": "good"}]) == "good"
+
+
+@pytest.mark.parametrize("disabled", [True, "x", []])
+def test_an_action_is_not_lost_for_a_malformed_reason_why_it_is_disabled(disabled: Any) -> None:
+    both = [{"title": "One", "disabled": disabled}, {"title": "Two"}]
+    assert [action.title for action in validated(answers.CODE_ACTIONS, both, "an action")] == ["One", "Two"]
+
+
+@pytest.mark.parametrize("parameters", [{}, "", 5])
+def test_a_signature_is_not_lost_for_parameters_that_are_no_list(parameters: Any) -> None:
+    found = validated(answers.SIGNATURE_HELP, {"signatures": [{"label": "f()", "parameters": parameters}]}, "help")
+    assert found is not None
+    assert [(one.label, one.parameters) for one in found.signatures] == [("f()", None)]
+
+
+@pytest.mark.parametrize("bad", [1.5, "1", None])
+def test_an_outline_is_not_lost_for_a_position_that_is_no_number_or_for_children_that_are_no_list(bad: Any) -> None:
+    symbol = {"name": "s", "range": RANGE, "selectionRange": RANGE, "children": ""}
+    odd = {**symbol, "name": "odd", "range": {**RANGE, "start": {"line": bad, "character": bad}}}
+    assert [found.path for found in read_symbols([symbol, odd], ["s"], "utf-16")] == [("s",), ("odd",)]
+
+
+def test_a_location_whose_uri_is_no_unicode_is_malformed(tmp_path: Path) -> None:
+    with pytest.raises(Malformed, match="not Unicode"):
+        Reader(Tree("p", tmp_path), "utf-16", {}).locations({"uri": "file:///\ud800", "range": RANGE})

@@ -51,15 +51,15 @@ def test_a_place_has_three_forms(tools: dict[str, Tool[Any]], place: dict[str, A
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"path": "p/x"}, "give the place as"),
-        ({"path": "p/x", "line": 1}, "give the place as"),
-        ({"path": "p/x", "line": 1, "column": 1, "text": "x"}, "give the place as"),
+        ({"path": "p/x"}, "Give the place as"),
+        ({"path": "p/x", "line": 1}, "Give the place as"),
+        ({"path": "p/x", "line": 1, "column": 1, "text": "x"}, "Give the place as"),
         ({"path": "p/x", "line": 0, "column": 1}, "line"),
         ({"path": "p/x", "symbol": ""}, "symbol"),
         ({"path": "p/x", "symbol": "x", "timeout_seconds": 0}, "timeout_seconds"),
         ({"path": "p/x", "symbol": "x", "where": 1}, "where is not an argument"),
-        ({"text": "x"}, "give the place as"),
-        ({"symbol": "x", "line": 1}, "give the place as"),
+        ({"text": "x"}, "Give the place as"),
+        ({"symbol": "x", "line": 1}, "Give the place as"),
         ({"path": "p/x", "symbol": "x", "projects": ["p"]}, "without a path"),
     ],
 )

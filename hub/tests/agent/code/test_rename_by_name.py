@@ -226,12 +226,12 @@ def test_a_rename_is_asked_for_by_a_place_or_by_a_name(given: dict[str, Any], to
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"new_name": "y"}, "give a place"),
-        ({**PLACE, "name": "x", "paths": []}, "give a place"),
-        ({**PLACE, "line": 1}, "give a place"),
-        ({"path": "p/x", "line": 1, "new_name": "y"}, "give a place"),
-        ({"name": "x", "new_name": "y"}, "give a place"),
-        ({"paths": [], "new_name": "y"}, "give a place"),
+        ({"new_name": "y"}, "Give a place"),
+        ({**PLACE, "name": "x", "paths": []}, "Give a place"),
+        ({**PLACE, "line": 1}, "Give a place"),
+        ({"path": "p/x", "line": 1, "new_name": "y"}, "Give a place"),
+        ({"name": "x", "new_name": "y"}, "Give a place"),
+        ({"paths": [], "new_name": "y"}, "Give a place"),
         ({"name": "x", "paths": ["p/x"] * 2001, "new_name": "y"}, "paths"),
         ({**PLACE, "new_name": ""}, "new_name"),
         ({**PLACE, "new_name": "a\nb"}, "new_name"),

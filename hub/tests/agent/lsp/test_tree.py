@@ -51,7 +51,18 @@ def test_a_path_that_is_no_text_is_refused(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["file:///etc/passwd", "http://x/y", "file://host/x", "bundled:///lib.d.ts", "file://[x", "", "file:", "x\0"]
+    "uri",
+    [
+        "file:///etc/passwd",
+        "http://x/y",
+        "file://host/x",
+        "bundled:///lib.d.ts",
+        "file://[x",
+        "",
+        "file:",
+        "x\0",
+        "file:///\ud800",
+    ],
 )
 def test_a_uri_of_anything_else_is_not_in_the_project(root: Path, uri: str) -> None:
     assert Tree("p", root).path_of(uri) is None
@@ -123,3 +134,31 @@ def test_the_walk_gives_wanted_files_and_leaves_out_what_tools_generate(root: Pa
     tree = Tree("p", root)
     found = [tree.relative(path) for path in tree.files(lambda path: path.endswith(".py"))]
     assert found == ["main.py", "shop.py", "b/x.py"]
+
+
+@pytest.mark.parametrize("links", [41, 1500])
+def test_a_chain_of_more_links_than_the_kernel_follows_is_not_readable(root: Path, links: int) -> None:
+    (root / "end.py").write_text("1")
+    for number in range(links):
+        target = root / (f"{number + 1}.py" if number < links - 1 else "end.py")
+        (root / f"{number}.py").symlink_to(target)  # absolute: openat2 alone does not follow it
+    with pytest.raises(ToolError) as refused:
+        Tree("p", root).read(Tree("p", root).root / "0.py")
+    assert refused.value.code == "not_readable"
+
+
+def test_a_link_out_of_the_project_to_nothing_is_a_file_that_is_not_there(root: Path) -> None:
+    (root / "gone.py").symlink_to("/nowhere/gone.py")
+    with pytest.raises(ToolError) as refused:
+        Tree("p", root).read(Tree("p", root).root / "gone.py")
+    assert refused.value.code == "not_found"
+
+
+def test_what_is_too_deep_to_be_walked_is_reported(root: Path) -> None:
+    deep = root / "/".join(["d"] * 120)
+    deep.mkdir(parents=True)
+    (deep / "a.py").write_text("")
+    cut: list[str] = []
+    found = list(Tree("p", root).files(lambda path: path.endswith(".py"), cut=cut.append))
+    assert deep / "a.py" not in found
+    assert cut == ["1 directories of this project are too deep or too large to be searched."]

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, final
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
@@ -111,6 +112,18 @@ class _OrNone:
         return core_schema.with_default_schema(handler(source), default=None, on_error="default")
 
 
+class _OrZero:
+    """Makes a malformed number 0, and calls Python only for that."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        zero = core_schema.no_info_plain_validator_function(lambda _: 0)
+        return core_schema.union_schema([handler(source), zero], mode="left_to_right")
+
+
+def _list_or_none(value: Any) -> Any:
+    return value if isinstance(value, list) else None
+
+
 Text = Annotated[str | None, _OrNone()]
 Number = Annotated[int | None, _OrNone()]
 
@@ -137,13 +150,13 @@ class Range(TypedDict):
 
 @with_config(_STRICT)
 class _LoosePosition(TypedDict):
-    line: int
-    character: int
+    line: Annotated[int, _OrZero()]
+    character: Annotated[int, _OrZero()]
 
 
 @with_config(_STRICT)
 class LooseRange(TypedDict):
-    """The range of a document symbol. Negative numbers count as 0: no outline is lost for one bad range."""
+    """The range of a document symbol. What is no number, or negative, counts as 0: no outline is lost for one."""
 
     start: _LoosePosition
     end: _LoosePosition
@@ -174,7 +187,7 @@ class MarkupContent(_Answer):
     language: Text = None
 
 
-Contents = str | MarkupContent | list[str | MarkupContent] | None
+Contents = str | MarkupContent | list[str | MarkupContent | list[Any] | None] | None
 
 
 class Hover(_Answer):
@@ -196,7 +209,7 @@ class SignatureInformation(_Answer):
 
     label: str
     documentation: Any = None
-    parameters: list[ParameterInformation] | None = None
+    parameters: Annotated[list[ParameterInformation] | None, BeforeValidator(_list_or_none)] = None
     active_parameter: Number = None
 
 
@@ -231,7 +244,7 @@ class DocumentSymbol(_Answer):
     detail: Text = None
     range: LooseRange
     selection_range: LooseRange
-    children: list[Any] | None = None
+    children: Annotated[list[Any] | None, _OrNone()] = None
 
 
 class _RangeOnly(_Answer):
@@ -326,7 +339,7 @@ class CodeAction(_Answer):
     title: str
     kind: Text = None
     is_preferred: Annotated[bool | None, _OrNone()] = None
-    disabled: _Disabled | None = None
+    disabled: Annotated[_Disabled | None, _OrNone()] = None
     diagnostics: Annotated[list[Annotated[_Message | None, _OrNone()]] | None, _OrNone()] = None
 
 

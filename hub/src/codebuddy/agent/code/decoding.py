@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import Answer, validated
+from codebuddy.agent.code.answers import Answer, Malformed, validated
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
@@ -109,6 +109,8 @@ class Reader:
     def place(self, uri: str, span: answers.Range) -> Location:
         """Return the place of a range in a document."""
         if uri not in self._files:
+            if not _is_unicode(uri):  # a lone surrogate, which JSON can carry and an answer cannot
+                raise Malformed("a location whose URI is not Unicode text")
             self._files[uri] = self._tree.path_of(uri)
         path = self._files[uri]
         return _external(uri, span) if path is None else self._in_project(path, span)
@@ -168,6 +170,14 @@ class Reader:
             except ToolError:
                 raise StaleLocation(path) from None
         return lines
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _external(uri: str, span: answers.Range) -> Location:

@@ -83,8 +83,8 @@ def _markdown(contents: answers.Contents) -> str:
         return ""
     if isinstance(contents, str):
         return clean(contents)
-    if isinstance(contents, list):
-        return "\n\n".join(text for text in map(_markdown, contents) if text)
+    if isinstance(contents, list):  # some servers leave empty parts in it
+        return "\n\n".join(text for part in contents if not isinstance(part, list) and (text := _markdown(part)))
     text = clean(contents.value)
     return text if contents.language is None else f"```{clean(contents.language)}\n{text}\n```"
 

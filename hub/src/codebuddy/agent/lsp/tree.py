@@ -129,11 +129,11 @@ class Tree:
     def _path_of(self, uri: str) -> Path | None:
         try:
             parts = urlsplit(uri)
-        except ValueError:
+            raw = unquote_to_bytes(parts.path)
+        except ValueError:  # also a lone surrogate
             return None
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
             return None
-        raw = unquote_to_bytes(parts.path)
         if not raw.startswith(b"/") or b"\0" in raw:
             return None
         path = Path(os.path.normpath(os.fsdecode(raw)))
@@ -159,6 +159,8 @@ class Tree:
             finally:
                 os.close(descriptor)
         except OSError as error:  # a disk or a network file system may fail at the reading only
+            if error.errno == EXDEV and not os.path.exists(path):  # a link that leads nowhere
+                raise ToolError("not_found", "There is no such file.", self.show(path)) from None
             raise _not_readable(error, self.show(path)) from None
         except ToolError as error:
             if error.code == "project_unavailable":
@@ -249,6 +251,8 @@ class Tree:
                     raise
                 continue  # the directory is gone, and so are its files
             visited += walk.visited
+            if walk.beyond_limits and cut is not None:
+                cut(f"{walk.beyond_limits} directories of this project are too deep or too large to be searched.")
             if walk.reason is not None:
                 if cut is not None:
                     cut(f"Of this project only {MAX_ENTRIES} files and directories were searched; it has more.")
