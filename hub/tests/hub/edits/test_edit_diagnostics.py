@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,6 @@ from codebuddy.tool import ToolError
 from codebuddy_testing.tool_client import ToolClient
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def p(tmp_path: Path) -> Path:
-    for name in "pq":
-        (tmp_path / "fleet" / name).mkdir(parents=True)
-    return tmp_path / "fleet" / "p"
-
-
-@pytest.fixture
-def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
-    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
-    yield client
-    client.close()
 
 
 def found(path: str, line: int, text: str, **more: Any) -> Diagnostic:

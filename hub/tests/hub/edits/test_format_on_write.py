@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +18,9 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def p(tmp_path: Path) -> Path:
-    for name in "pq":
-        (tmp_path / "fleet" / name).mkdir(parents=True)
-    return tmp_path / "fleet" / "p"
-
-
-@pytest.fixture
-def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
-    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
+def client(client: ToolClient) -> ToolClient:
     client.answer_format = squeeze
-    yield client
-    client.close()
+    return client
 
 
 async def squeeze(_path: str, content: str) -> FormattedText:

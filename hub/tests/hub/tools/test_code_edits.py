@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,9 @@ class Spoke(Links):
 
 
 @pytest.fixture
-def p(tmp_path: Path) -> Path:
-    for name in "pq":
-        (tmp_path / "fleet" / name).mkdir(parents=True)
-    (tmp_path / "fleet" / "p" / "a").write_bytes(DATA)
-    return tmp_path / "fleet" / "p"
+def p(p: Path) -> Path:
+    (p / "a").write_bytes(DATA)
+    return p
 
 
 @pytest.fixture
@@ -56,11 +53,9 @@ def spoke() -> Spoke:
 
 
 @pytest.fixture
-def client(p: Path, tmp_path: Path, spoke: Spoke) -> Iterator[ToolClient]:
-    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
+def client(client: ToolClient, spoke: Spoke) -> ToolClient:
     client.add(code_edit_tools(spoke, client.editor))
-    yield client
-    client.close()
+    return client
 
 
 def planned(path: str = "p/a", data: bytes = DATA) -> dict[str, Any]:

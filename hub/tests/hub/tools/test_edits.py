@@ -26,21 +26,6 @@ pytestmark = pytest.mark.anyio
 NOBODY = 65534
 
 
-@pytest.fixture
-def p(tmp_path: Path) -> Path:
-    """The root of the project `p`; beside it lies that of `q`."""
-    (tmp_path / "fleet" / "q").mkdir(parents=True)
-    (tmp_path / "fleet" / "p").mkdir()
-    return tmp_path / "fleet" / "p"
-
-
-@pytest.fixture
-def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
-    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
-    yield client
-    client.close()
-
-
 def names(directory: Path) -> list[str]:
     return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,6 @@ from codebuddy.files.text import content_hash
 from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def p(tmp_path: Path) -> Path:
-    for name in "pq":
-        (tmp_path / "fleet" / name).mkdir(parents=True)
-    return tmp_path / "fleet" / "p"
-
-
-@pytest.fixture
-def client(p: Path, tmp_path: Path) -> Iterator[ToolClient]:
-    client = ToolClient(p.parent, tmp_path / "journal", ["p", "q"])
-    yield client
-    client.close()
 
 
 def at(line: int, column: int, new_text: str, end_line: int | None = None, end_column: int | None = None) -> Any:
