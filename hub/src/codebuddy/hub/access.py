@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import jwt
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -173,9 +171,3 @@ class AccessGuard:
             return
         principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
         self._check(scope, principal)
-        # The SDK binds an HTTP session to the user that opened it.
-        scope["user"] = AuthenticatedUser(
-            AccessToken(
-                token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes)
-            )
-        )

@@ -22,8 +22,9 @@ from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.health import FleetHealth
-from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, http_sessions, make_listener
+from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, make_listener
 from codebuddy.hub.spokes import Links
+from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.tools.code import code_tools
 from codebuddy.hub.tools.code_edits import action_tools, code_edit_tools, rename_tools
 from codebuddy.hub.tools.edits import edit_tools
@@ -163,8 +164,8 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_hosts = [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
     client_policy = AccessPolicy(verifier, CLIENT_AUDIENCE, client_hosts)
     link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
-    sessions = http_sessions(hub.server)
-    clients = make_listener(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
+    streamable_http = StreamableHttp(hub.server)
+    clients = make_listener(client_app(hub.server, streamable_http, hub.fleet.health, client_policy, hub.stopping))
     addresses = {project.listen: name for name, project in configuration.projects.items()}
     spokes = make_listener(link_app(hub.server, hub.links, link_policy, addresses, hub.stopping), for_spokes=True)
 
@@ -176,15 +177,17 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     gc.freeze()  # what exists now stays; the collector need not visit it again, which shortens the slowest answers
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_close_on_signal, hub, clients, spokes, local)
-        async with sessions.run(), anyio.create_task_group() as listeners:
+        tasks.start_soon(_close_on_signal, hub, streamable_http, clients, spokes, local)
+        async with anyio.create_task_group() as listeners:
             listeners.start_soon(clients.serve, [client_socket])
             listeners.start_soon(spokes.serve, spoke_sockets)
             log.info("serving %d projects on port %d", len(addresses), published)
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: asyncio.Server) -> None:
+async def _close_on_signal(
+    hub: Hub, streamable_http: StreamableHttp, clients: Listener, spokes: Listener, local: asyncio.Server
+) -> None:
     """On a signal, refuse new connections, let calls finish or cancel them, then end connections and links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -193,4 +196,5 @@ async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local:
     for server in (local, *clients.servers, *spokes.servers):
         server.close()
     await hub.stop()
+    streamable_http.stop()
     clients.should_exit = spokes.should_exit = True

@@ -10,18 +10,17 @@ from typing import Any, cast
 
 import anyio
 import uvicorn
-from mcp.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from codebuddy.hub.access import AccessGuard, AccessPolicy
+from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -120,18 +119,9 @@ def bind(address: str, port: int) -> socket.socket:
     return listener
 
 
-def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:
-    """Create the Streamable HTTP side of a server; its ``run()`` must surround the application's life.
-
-    The SDK's own check of Host and Origin stays off, since the guard has made a stricter one. No event is stored: an
-    answer whose connection is lost cannot be fetched on another, so its call is cancelled.
-    """
-    return StreamableHTTPSessionManager(server, max_request_body_size=MAX_MESSAGE_BYTES, max_sessions=1000)
-
-
 def client_app(
     server: McpServer,
-    sessions: StreamableHTTPSessionManager,
+    streamable_http: StreamableHttp,
     health: HealthReport,
     policy: AccessPolicy,
     stopping: anyio.Event,
@@ -149,9 +139,14 @@ def client_app(
         routes=[
             WebSocketRoute("/", websocket),
             WebSocketRoute("/mcp", websocket),
-            Route("/mcp", StreamableHTTPASGIApp(sessions)),
             Route("/health", report_health),
         ]
     )
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not by a route of Starlette, which takes as long as the rest of the way to a tool.
+        is_message = scope["type"] == "http" and scope["path"] == "/mcp"
+        await (streamable_http if is_message else app)(scope, receive, send)
+
     # Where clients look for an authorization server; on a 401 there they would ask the user to log in, on a 404 not.
-    return AccessGuard(app, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))
+    return AccessGuard(route, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))
