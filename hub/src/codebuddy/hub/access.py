@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 CLIENT_AUDIENCE = "codebuddy:client"
 LINK_AUDIENCE = "codebuddy:link"
 MAX_TOKEN_BYTES = 4096
+MAX_KNOWN_TOKENS = 256
+LEEWAY_SECONDS = 5
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ class TokenVerifier:
     def __init__(self, public_key: bytes, fleet: str) -> None:
         self._key = public_key
         self._issuer = f"codebuddy:{fleet}"
+        self._known: OrderedDict[bytes, Principal] = OrderedDict()
 
     @classmethod
     def load(cls, path: Path, fleet: str) -> TokenVerifier:
@@ -54,10 +60,24 @@ class TokenVerifier:
     def verify(self, token: str, audience: str) -> Principal:
         """Check signature, algorithm, issuer, audience and times (RFC 7519, section 7.2; leeway 5 s).
 
+        The signature of a token is checked once, its end each time.
+
         Raises:
             AccessDenied: 401, with a reason that contains nothing of the token.
         """
         remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
+        key = hashlib.sha256(f"{audience} {token}".encode()).digest()
+        principal = self._known.get(key)
+        if principal is None:
+            principal = self._known[key] = self._decode(token, audience, remedy)
+            if len(self._known) > MAX_KNOWN_TOKENS:
+                self._known.popitem(last=False)
+        if principal.expires_at is not None and principal.expires_at <= time.time() - LEEWAY_SECONDS:
+            del self._known[key]
+            raise AccessDenied(401, f"The token has expired; {remedy}.")
+        return principal
+
+    def _decode(self, token: str, audience: str, remedy: str) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise AccessDenied(401, f"The token is too long to be one of ours; {remedy}.")
         try:
@@ -67,7 +87,7 @@ class TokenVerifier:
                 algorithms=["EdDSA"],  # fixed here, never taken from the token's own header
                 audience=audience,
                 issuer=self._issuer,
-                leeway=5,
+                leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "nbf", "aud", "iss", "sub", "projects", "scopes"]},
             )
         except jwt.ExpiredSignatureError:
