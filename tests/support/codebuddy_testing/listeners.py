@@ -84,6 +84,8 @@ class RunningListener:
     probe: Probe
     stopping: anyio.Event
     in_flight: InFlight
+    streamable_http: StreamableHttp
+    verifier: TokenVerifier
 
 
 @asynccontextmanager
@@ -97,15 +99,14 @@ async def open_listener() -> AsyncIterator[RunningListener]:
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
 
-    policy = AccessPolicy(
-        TokenVerifier(PUBLIC, "test"), CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
-    )
+    verifier = TokenVerifier(PUBLIC, "test")
+    policy = AccessPolicy(verifier, CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")])
     streamable_http = StreamableHttp(server)
     listener = make_listener(client_app(server, streamable_http, health, policy, stopping))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [bound])
         try:
-            yield RunningListener(port, probe, stopping, server.in_flight)
+            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http, verifier)
         finally:
             stopping.set()
             listener.should_exit = True
