@@ -14,11 +14,11 @@ ALL_SCOPES = frozenset({"read", "write", "run"})
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """A number in an answer. Spokes are untrusted: the bound keeps it readable by every JSON parser, and safe to add."""
 
-Projects = Annotated[
-    list[str] | None,
-    Field(min_length=1, description="Ids of the projects; left out: every project that the token covers."),
-]
-"""The argument ``projects`` of a tool that works in several projects at the same time."""
+Projects = Annotated[list[str] | None, Field(min_length=1)]
+"""The argument ``projects`` of a tool that works in several projects at the same time.
+
+Like others that many tools share (path, place, limit, cursor, ...), it is explained once, in the hub's instructions.
+"""
 
 A = TypeVar("A", bound="Arguments")
 

@@ -26,6 +26,10 @@ MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
 _MAX_FAILURE_CHARACTERS: Final = 20_000
 _CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 _DEFINITIONS: Final = "#/$defs/"
+_NAMED: Final = frozenset({"properties", "$defs"})  # their keys are names of fields and models
+_LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems")
+_LEFT_OUT: Final = frozenset({"title", "maxItems", "pattern", *_LIMITS})
+_PLAIN: Final = frozenset({"limit", "timeout_seconds"})  # a model need not know their defaults
 
 log = logging.getLogger(__name__)
 
@@ -37,31 +41,50 @@ class BadAnswer(Exception):
     """The other side answered what its tool cannot have answered."""
 
 
-class _Input(GenerateJsonSchema):
-    """Leaves out titles, which only repeat a field's name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-
-class _Output(_Input):
-    """Describes an answer as it is sent: fields of None are left out, so nothing is nullable or has a default."""
+class _Lean(GenerateJsonSchema):
+    """Describes what is sent: a field of None is left out, so nothing is nullable."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
+        inner = self.generate_inner(schema["schema"])
+        default = schema.get("default")
+        return {**inner, "default": default} if self.mode == "validation" and default else inner
 
 
 def input_schema(model: type[BaseModel]) -> Json:
-    """Return the schema of a tool's arguments."""
-    return _inline_definitions(model.model_json_schema(schema_generator=_Input))
+    """Return the schema of a tool's arguments, those that are required first.
+
+    It is the price of a tool, on every request of most agents: it has no titles, no words about models, no limits (a
+    value outside of them is refused with a sentence, as is an unknown argument), and no default that a model need not
+    know.
+    """
+    schema = _inline_definitions(_bare(model.model_json_schema(schema_generator=_Lean)))
+    required = schema.get("required", [])
+    properties: Json = schema["properties"]
+    for name in _PLAIN & properties.keys():
+        properties[name].pop("default", None)
+    first = {name: properties[name] for name in sorted(properties, key=lambda name: name not in required)}
+    return {**schema, "properties": first}
 
 
 def output_schema(model: type[BaseModel]) -> Json:
     """Return the schema of a tool's answer."""
-    return _inline_definitions(model.model_json_schema(schema_generator=_Output, mode="serialization"))
+    return _inline_definitions(model.model_json_schema(schema_generator=_Lean, mode="serialization"))
+
+
+def _bare(schema: Any) -> Any:
+    """Leave out of a schema all but types, names and the words about single fields."""
+    if isinstance(schema, list):
+        return [_bare(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: {name: _bare(item) for name, item in value.items()} if key in _NAMED else _bare(value)
+        for key, value in schema.items()
+        if key not in _LEFT_OUT and not (key == "description" and "properties" in schema) and value is not False
+    }
 
 
 def _inline_definitions(schema: Json) -> Json:

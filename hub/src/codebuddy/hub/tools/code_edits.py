@@ -31,12 +31,13 @@ from codebuddy.schemas.code import (
     PlannedChanges,
     PlannedRename,
     SymbolArguments,
+    Timeout,
 )
-from codebuddy.schemas.edits import EditOptions, EditResult, Extent, FileEditArguments
+from codebuddy.schemas.edits import EditOptions, EditResult, FileEditArguments
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import MAX_LINE, one_line, printable
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError, tool_of
+from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 P = TypeVar("P", bound=Plan)
 
@@ -51,32 +52,20 @@ class FormatFileArguments(FileEditArguments, PlanFormatArguments):
 class ReplaceSymbolArguments(FileEditArguments, SymbolArguments):
     """A symbol, and the code that replaces it."""
 
-    content: str = Field(
-        description="The whole new declaration, decorators and attributes included; indented as in the file or not."
-    )
+    content: str = Field(description="Indented as in the file, or not at all.")
 
 
 class InsertAtSymbolArguments(FileEditArguments, SymbolArguments):
     """A symbol, and the code to put above or below it."""
 
-    position: Literal["before", "after"] = Field(
-        description="before: above its decorators, attributes and doc comments; after: below its last line."
-    )
-    content: str = Field(description="The code; indented as in the file or not.")
+    position: Literal["before", "after"]
+    content: str = Field(description="Indented as in the file, or not at all.")
 
 
 class CodeActionsToolArguments(ActionPlace, FileEditArguments):
     """A place or range in code; and, to make an action, its id."""
 
-    apply: str | None = Field(
-        default=None, min_length=1, max_length=100, description="The id of an action from the list for this place."
-    )
-    preview: bool = Field(default=False, description="With apply: only show what would be done; write nothing.")
-    diagnostics: Extent | None = Field(
-        default=None,
-        description="With apply: also report which errors and warnings the edit introduced and fixed: in the edited "
-        "files, or in all of their projects. Not with preview.",
-    )
+    apply: str | None = Field(default=None, min_length=1, max_length=100, description="Id of an action.")
 
     @model_validator(mode="after")
     def _check_apply(self) -> CodeActionsToolArguments:
@@ -104,18 +93,11 @@ class RenameSymbolArguments(EditOptions, Place):
     """A symbol, given by a place in code, and its new name."""
 
     new_name: NewName
-    projects: list[str] | None = Field(
-        None,
-        min_length=1,
-        description="Also rename the symbol of the same path (Class/method) in these projects, where their language "
-        "servers know it; left out: only in the project of the path.",
-    )
+    projects: Projects = Field(None, description="Also the symbol of that path here; left out: only in its project.")
     include_text_matches: bool = Field(
-        False,
-        description="Also rename where only the text is the same: in comments, strings, and files that no language "
-        "server connects. Look at text_matches in a preview first.",
+        False, description="Also in comments, strings, other files; first see text_matches of a preview."
     )
-    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Seconds to wait for the language servers.")
+    timeout_seconds: Timeout = 60.0
 
 
 class TextMatch(Result):
