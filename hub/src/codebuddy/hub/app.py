@@ -45,9 +45,20 @@ NOTIFY_SECONDS = 5.0
 
 INSTRUCTIONS = """\
 Every path begins with a project's id: project-a/src/utils.ts (but cwd is relative to the project). list_projects lists
-the projects. Lines and columns are 1-based, columns count Unicode code points. Each project's commands and tests run in
-that project's own container, which has no network unless its project declares an egress. An answer with complete=false
-may be incomplete; its reason says why. Every write is an edit that undo_edit can undo."""
+the projects. Each project's commands and tests run in that project's own container, which has no network unless its
+project declares an egress. An answer with complete=false may be incomplete; its reason says why. Every write is an edit
+that undo_edit can undo.
+Arguments that many tools share:
+- projects: ids of projects; left out: all.
+- A place in code is path with line and column (from 1, in Unicode code points); or symbol, its name in that file, like
+  Class/method; or line and text, the word meant on that line.
+- limit, cursor: how many items; a cut answer has a cursor: repeat the call with it to go on.
+- preview: only show what would change. expected_hash: from read_file; refused if the file changed since; "absent":
+  only create.
+- diagnostics: also report the errors and warnings that the edit introduced or fixed, in the edited "files" or in all of
+  their "projects".
+- detail: "full" gives every field; left out, an answer has what is mostly needed.
+- timeout_seconds: how long to wait, for language servers while they load too."""
 
 log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ class RunArguments(Arguments):
 
     background: bool = Field(default=False, description="Answer with a job_id at once; it outlives the client.")
     timeout_seconds: float | None = Field(
-        default=None, gt=0, le=MAX_SECONDS, description="End it after this time; 600, or a job's longest."
+        default=None, gt=0, le=MAX_SECONDS, description="End it after this time; 600, unless background."
     )
     idle_timeout_seconds: float | None = Field(
         default=None, gt=0, le=MAX_SECONDS, description="End it after this time without output."

@@ -201,27 +201,20 @@ class _CodeEdits:
         self._links, self._editor = links, editor
 
     async def format_file(self, call: Call, arguments: FormatFileArguments) -> EditResult:
-        """Format a file with the project's own formatter, through its language server. A formatted file stays as it
-        is.
-        """
+        """Format (reformat) a file with its project's formatter."""
         plan = await self._plan(call, "plan_format", arguments, PlannedChanges)
         return await self._make(call, "format_file", arguments, plan, formats=False)
 
     async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
-        """Replace the declaration of a symbol (function, class, method, constant) with new code. The declaration is
-        what all servers agree on: its whole lines, with the decorators and attributes directly above. Content may be
-        indented as in the file, or not at all: then it gets the symbol's indentation. Decorators and attributes are
-        replaced too: repeat them in content to keep them. Comments directly above stay, unless content begins with a
-        comment, which then replaces them.
+        """Replace the whole declaration of a function, class, method or constant. Its decorators and attributes are
+        replaced too: repeat them. Comments above stay, unless content begins with one.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
         return await self._make(call, "replace_symbol", arguments, plan)
 
     async def insert_at_symbol(self, call: Call, arguments: InsertAtSymbolArguments) -> EditResult:
-        """Insert code above or below the declaration of a symbol, separated by the usual number of blank lines. The
-        declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above.
-        Content may be indented as in the file, or not at all: then it gets the symbol's indentation. before goes above
-        the comments that are directly above the symbol.
+        """Insert (add) code above or below the declaration of a function, class or method, with blank lines as usual;
+        before: above its decorators and comments.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action=arguments.position)
         return await self._make(call, "insert_at_symbol", arguments, plan)
@@ -322,8 +315,8 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
-        """Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the
-        place as line and column, as symbol (Class/method), or as line and text (the word meant).
+        """Rename a function, class or other symbol everywhere, in its project or across projects (repositories), as
+        one edit. Place: line and column; symbol (Class/method); or line and text (the word).
         """
         own = self._editor.path(call, arguments.path).project
         # The symbol's own project decides what the symbol is. All are checked before any is asked.

@@ -176,9 +176,7 @@ def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[A
     tools = _RunTools(links, projects, width)
 
     def in_projects(name: str, handler: Handler[Any], arguments: type[RunArguments]) -> Tool[Any]:
-        spec = SPOKE_TOOLS[name]
-        description = f"{spec.description} Runs in one or many projects at the same time, with a result for each."
-        return spec.bind(handler, description=description, arguments=arguments, result=RunResults)
+        return SPOKE_TOOLS[name].bind(handler, arguments=arguments, result=RunResults)
 
     return [
         in_projects("run_command", tools.run_command, CommandInProjects),
