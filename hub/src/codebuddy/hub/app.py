@@ -32,6 +32,7 @@ from codebuddy.hub.tools.projects import project_tools, server_tools
 from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.hub.websocket import link_app
 from codebuddy.schemas.code import FilesChangedResult
+from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
 from codebuddy.tool import LOCAL, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.mcp_server import build_server, serve_channel
@@ -48,17 +49,15 @@ Every path begins with a project's id: project-a/src/utils.ts (but cwd is relati
 the projects. Each project's commands and tests run in that project's own container, which has no network unless its
 project declares an egress. An answer with complete=false may be incomplete; its reason says why. Every write is an edit
 that undo_edit can undo.
-Arguments that many tools share:
+""" + (
+    CODE_ARGUMENTS
+    + """
 - projects: ids of projects; left out: all.
-- A place in code is path with line and column (from 1, in Unicode code points); or symbol, its name in that file, like
-  Class/method; or line and text, the word meant on that line.
-- limit, cursor: how many items; a cut answer has a cursor: repeat the call with it to go on.
 - preview: only show what would change. expected_hash: from read_file; refused if the file changed since; "absent":
   only create.
 - diagnostics: also report the errors and warnings that the edit introduced or fixed, in the edited "files" or in all of
-  their "projects".
-- detail: "full" gives every field; left out, an answer has what is mostly needed.
-- timeout_seconds: how long to wait, for language servers while they load too."""
+  their "projects"."""
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +90,7 @@ class Hub:
             ],
             INSTRUCTIONS,
             "the hub's log",
+            frozenset(project for project, one in configuration.projects.items() if one.has_egress),
         )
         self.stopping = anyio.Event()
 

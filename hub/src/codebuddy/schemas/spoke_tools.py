@@ -10,6 +10,15 @@ from codebuddy.tool import ToolSpec
 _PLACE: Final = "Place: line and column; symbol (Class/method); or line and text (the word)."
 _CARET: Final = "Position: line and column; or line and the text before it."
 
+CODE_ARGUMENTS: Final = """\
+Arguments that many tools share:
+- A place in code is path with line and column (from 1, in Unicode code points); or symbol, its name in that file, like
+  Class/method; or line and text, the word meant on that line.
+- limit, cursor: how many items; a cut answer has a cursor: repeat the call with it to go on.
+- detail: "full" gives every field; left out, an answer has what is mostly needed.
+- timeout_seconds: how long to wait, for language servers while they load too."""
+"""What the schemas do not say again with each tool: a part of the instructions for a client's model."""
+
 _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "find_definition",
@@ -151,6 +160,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Restart language servers whose answers look wrong, and wait until they have loaded.",
         code.RestartArguments,
         code.ServerStates,
+        starts_programs=True,
     ),
     ToolSpec(
         "run_command",
@@ -159,6 +169,8 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "unless argv names one.",
         runs.CommandArguments,
         runs.RunResult,
+        destructive=True,
+        starts_programs=True,
     ),
     ToolSpec(
         "run_task",
@@ -167,6 +179,8 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "build (compile), lint, format, install, ... Answers with failed tests and compiler errors and their places.",
         runs.TaskArguments,
         runs.RunResult,
+        destructive=True,
+        starts_programs=True,
     ),
     ToolSpec(
         "list_jobs",
@@ -174,6 +188,7 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "List jobs (background runs): running, and ended ones that can still be read.",
         runs.ListJobsArguments,
         runs.Jobs,
+        read_only=True,
     ),
     ToolSpec(
         "job_output",
@@ -181,8 +196,17 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "Read the output (log) of a job: from a cursor or offset on, or only the lines that match a pattern.",
         runs.JobOutputArguments,
         runs.JobOutput,
+        read_only=True,
     ),
-    ToolSpec("cancel_job", "run", "End (stop, kill) a job and all its processes.", runs.CancelJobArguments, runs.Job),
+    ToolSpec(
+        "cancel_job",
+        "run",
+        "End (stop, kill) a job and all its processes.",
+        runs.CancelJobArguments,
+        runs.Job,
+        destructive=True,
+        idempotent=True,
+    ),
     ToolSpec(
         "spoke_status",
         "read",

@@ -17,7 +17,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Tool, ToolError, parse_arguments, take_detail
+from codebuddy.tool import Call, Tool, ToolError, ToolSpec, parse_arguments, require_scope, take_detail
 from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, RpcConnection
 
 MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
@@ -86,7 +86,9 @@ def _bare(schema: Any) -> Any:
     return {
         key: {name: _bare(item) for name, item in value.items()} if key in _NAMED else _bare(value)
         for key, value in schema.items()
-        if key not in _LEFT_OUT and not (key == "description" and "properties" in schema) and value is not False
+        if key not in _LEFT_OUT
+        and not (key == "description" and "properties" in schema)
+        and not (key == "additionalProperties" and isinstance(value, bool))
     }
 
 
@@ -138,14 +140,20 @@ def _is_recursive(name: str, definitions: Json) -> bool:
     return False
 
 
-def describe_tool(tool: Tool[Any]) -> Json:
-    """Return a tool's entry in the answer to ``tools/list``."""
+def describe_tool(tool: ToolSpec[Any], has_egress: bool = True) -> Json:
+    """Return a tool's entry in the answer to ``tools/list``.
+
+    ``has_egress`` says whether any project that the caller may use reaches anything outside.
+    """
+    hints = {"readOnlyHint": tool.changes_nothing, "openWorldHint": tool.starts_programs and has_egress}
+    if not tool.changes_nothing:
+        hints |= {"destructiveHint": tool.destructive, "idempotentHint": tool.idempotent}
     return {
         "name": tool.name,
         "description": tool.description,
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
-        "annotations": {"readOnlyHint": tool.scope == "read" or tool.read_only},
+        "annotations": hints,
     }
 
 
@@ -157,10 +165,7 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
         for_hub: the hub asks, on a link: it gets the whole structured answer, and makes the readable text itself.
     """
     try:
-        if tool.scope not in call.principal.scopes:
-            raise ToolError(
-                "forbidden", f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
-            )
+        require_scope(call.principal, tool)
         if for_hub:
             result = await tool.handler(call, parse_arguments(tool, raw))
             return {"content": [], "structuredContent": result.structured("full")}

@@ -268,7 +268,7 @@ def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
     """Make ``format_file``, ``replace_symbol`` and ``insert_at_symbol``."""
     edits = _CodeEdits(links, editor)
     return [
-        tool_of(edits.format_file, "write"),
+        tool_of(edits.format_file, "write", idempotent=True),
         tool_of(edits.replace_symbol, "write"),
         tool_of(edits.insert_at_symbol, "write"),
     ]

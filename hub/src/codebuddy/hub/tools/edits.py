@@ -64,14 +64,14 @@ def edit_tools(editor: Editor, kept: JournalLimits | None = None) -> list[Tool[A
     """Make the tools that change files, and those that list and undo edits."""
     tools, history = _EditTools(editor), _History(editor, kept or JournalLimits())
     return [
-        tool_of(tools.write_file, "write"),
+        tool_of(tools.write_file, "write", idempotent=True),
         tool_of(tools.edit_file, "write"),
         tool_of(tools.move_path, "write"),
-        tool_of(tools.delete_path, "write"),
-        tool_of(tools.create_directory, "write"),
+        tool_of(tools.delete_path, "write", idempotent=True),
+        tool_of(tools.create_directory, "write", idempotent=True),
         tool_of(tools.apply_workspace_edit, "write"),
         tool_of(history.list_edits, "read"),
-        tool_of(history.undo_edit, "write"),
+        tool_of(history.undo_edit, "write", idempotent=True),
     ]
 
 

@@ -188,8 +188,8 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
     """Make the hub's tools for jobs, for all configured projects."""
     tools = _JobTools(links, projects)
     return [
-        SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList, read_only=True),
-        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText, read_only=True),
+        SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList),
+        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText),
         SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job, result=JobEnd),
     ]
 
