@@ -18,7 +18,7 @@ PLAYBOOK = ansible-playbook -i inventory/defaults.yml -i '$(INVENTORY)' $(ARGS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export INVENTORY PROJECT SCOPES TTL CLIENT PURGE
+export INVENTORY PROJECT SCOPES TOOLS TTL CLIENT PURGE
 
 .PHONY: help
 help: ## list the commands
@@ -40,7 +40,7 @@ down: $(READY) ## stop and remove what the fleet created; PURGE=1 removes volume
 status: $(READY) ## show hub and spokes, and the reason for anything not ready; fails when anything is not
 	$(call answer,playbooks/status.yml)
 
-token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TTL=30d
+token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TOOLS=all|lean TTL=30d
 	$(call answer,playbooks/token.yml)
 
 client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|vscode|cursor

@@ -37,6 +37,7 @@ def test_make_token_prints_only_a_token_for_the_requested_projects(fleet: Deploy
     [
         (["PROJECT=nope"], "There is no project nope; declared are project-a, project-b, project-c."),
         (["SCOPES=admin"], "admin"),
+        (["TOOLS=few"], "TOOLS=few must be all or lean."),
         (["TTL=soon"], "The lifetime 'soon' is not a time"),
         (["PROJECT=$(touch /tmp/codebuddy-ran)"], "There is no project"),
     ],

@@ -12,6 +12,8 @@ Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
 
 Profile = Literal["all", "lean"]
+PROFILES: Final[frozenset[Profile]] = frozenset({"all", "lean"})
+"""Which tools a client is offered: all that its token may call, or the few that reach all others."""
 
 Detail = Literal["lean", "full"]
 """How much an answer has: what a model needs, or every field. Each tool takes it as the argument ``detail``."""
@@ -72,7 +74,7 @@ class Principal:
         subject: who it is, for logs.
         projects: ids that the token covers; None means every project of the fleet.
         scopes: what it may do there, out of ``read``, ``write``, ``run``.
-        tools: the tools that it is offered: ``all`` that it may call, or ``lean``, the few that reach all others.
+        tools: the profile of the tools that it is offered.
         expires_at: seconds since the epoch; None for a trusted local caller that needs no token.
     """
 

@@ -8,12 +8,14 @@ import logging
 import os
 import resource
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 from anyio.to_thread import run_sync
 
-from codebuddy.bridge import HUB_SOCKET
+from codebuddy.bridge import HUB_SOCKET, LEAN_SOCKET
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.files.confinement import Workspaces
 from codebuddy.hub.access import CLIENT_AUDIENCE, LINK_AUDIENCE, AccessPolicy, TokenVerifier
@@ -33,7 +35,7 @@ from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.hub.websocket import link_app
 from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
-from codebuddy.tool import LOCAL, ToolError
+from codebuddy.tool import LOCAL, Principal, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import LineChannel
@@ -107,8 +109,10 @@ class Hub:
         if limit.cancelled_caught:
             log.warning("%s did not confirm a change within %.0f s", project, NOTIFY_SECONDS)
 
-    async def serve_local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection of the local socket until it ends or the hub stops."""
+    async def serve_local(
+        self, principal: Principal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serve one connection of a local socket until it ends or the hub stops."""
 
         async def cancel_at_stop() -> None:
             await self.stopping.wait()
@@ -117,7 +121,7 @@ class Hub:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_at_stop)
-                await serve_channel(self.server, LineChannel(reader, writer), LOCAL)
+                await serve_channel(self.server, LineChannel(reader, writer), principal)
                 tasks.cancel_scope.cancel()
         finally:
             writer.close()
@@ -182,8 +186,11 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_socket = bind(configuration.client.address, configuration.client.port)
     spoke_sockets = [bind(address, LINK_PORT) for address in addresses]
     HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    HUB_SOCKET.unlink(missing_ok=True)
-    local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
+    local = []
+    for path, principal in ((HUB_SOCKET, LOCAL), (LEAN_SOCKET, replace(LOCAL, tools="lean"))):
+        path.unlink(missing_ok=True)
+        served = partial(hub.serve_local, principal)
+        local.append(await asyncio.start_unix_server(served, path, limit=MAX_MESSAGE_BYTES))
     gc.freeze()  # what exists now stays; the collector need not visit it again, which shortens the slowest answers
 
     async with anyio.create_task_group() as tasks:
@@ -195,13 +202,13 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: asyncio.Server) -> None:
+async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: list[asyncio.Server]) -> None:
     """On a signal, refuse new connections, let calls finish or cancel them, then end connections and links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("stopping on %s", signal.Signals(number).name)
             break
-    for server in (local, *clients.servers, *spokes.servers):
+    for server in (*local, *clients.servers, *spokes.servers):
         server.close()
     await hub.stop()
     clients.should_exit = spokes.should_exit = True
