@@ -45,28 +45,28 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "find_symbols",
         "read",
-        "Find classes, functions and other symbols by a part of their name, in whole projects.",
+        "Search symbols: find classes, functions, ... by a part of their name, in whole projects.",
         code.FindSymbolsArguments,
         code.FoundSymbols,
     ),
     ToolSpec(
         "document_symbols",
         "read",
-        "Outline of a file: its symbols with kind, path (Class/method), place and lines.",
+        "Outline of a file: list its functions, classes and other symbols, with path (Class/method), place and lines.",
         code.DocumentSymbolsArguments,
         code.SymbolsOfFile,
     ),
     ToolSpec(
         "hover",
         "read",
-        f"Show the type, signature and documentation of a symbol. {_PLACE}",
+        f"Show the type, signature and documentation of a variable, function or other symbol. {_PLACE}",
         code.HoverArguments,
         code.HoverResult,
     ),
     ToolSpec(
         "completions",
         "read",
-        f"Autocomplete: list completions at a position, like the members after a dot. {_CARET}",
+        f"Autocomplete (code completion): list completions at a position, like the members after a dot. {_CARET}",
         code.CompletionArguments,
         code.Completions,
     ),
@@ -175,8 +175,9 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "run_task",
         "run",
-        "Run a declared task in the containers of the projects: all, unless projects says which. Tasks: test, check, "
-        "build (compile), lint, format, install, ... Answers with failed tests and compiler errors and their places.",
+        "Run a task that a project declares (test, check, build, compile, lint, format, install, ...) in the "
+        "containers of projects: all, unless projects says which. Answers with failed tests and compiler errors, and "
+        "their places.",
         runs.TaskArguments,
         runs.RunResult,
         destructive=True,

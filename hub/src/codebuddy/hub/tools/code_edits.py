@@ -315,8 +315,8 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
-        """Rename a function, class or other symbol everywhere, in its project or across projects (repositories), as
-        one edit. Place: line and column; symbol (Class/method); or line and text (the word).
+        """Rename a function, class, variable or other symbol everywhere, in its project or across projects
+        (repositories), as one edit. Place: line and column; symbol (Class/method); or line and text (the word).
         """
         own = self._editor.path(call, arguments.path).project
         # The symbol's own project decides what the symbol is. All are checked before any is asked.

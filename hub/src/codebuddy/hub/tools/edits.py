@@ -80,7 +80,9 @@ class _EditTools:
         self._editor = editor
 
     async def write_file(self, call: Call, arguments: WriteArguments) -> WriteResult:
-        """Create a file, or replace its whole text; directories are created. To change a part, use edit_file."""
+        """Create a new file, or overwrite (replace) its whole text; directories are created. To change a part, use
+        edit_file.
+        """
         mode = None if arguments.mode is None else int(arguments.mode, 8)
         return await self._rewrite(call, "write_file", arguments, written(arguments.content), mode)
 
@@ -206,7 +208,7 @@ class _History:
         self._journal, self._workspaces = editor.engine.journal, editor.engine.workspaces
 
     async def list_edits(self, call: Call, arguments: ListEditsArguments) -> EditList:
-        """List the edits made (history), newest first, with the ids that undo_edit takes."""
+        """List the edits made (history of changes), newest first, with the ids that undo_edit takes."""
         chosen = frozenset(call.principal.choose(arguments.projects, self._workspaces.projects))
         covered = frozenset(call.principal.visible(self._workspaces.projects))
         return await run_sync(self._list, arguments, chosen, covered, abandon_on_cancel=True)
