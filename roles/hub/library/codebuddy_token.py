@@ -30,7 +30,7 @@ options:
     elements: str
     default: [read, write, run]
   tools:
-    description: The tools that the tokens' holders are offered, all that they may call or the few that reach all others.
+    description: The tools that their holders are offered, all that they may call or the few that reach all others.
     type: str
     choices: [all, lean]
     default: all
