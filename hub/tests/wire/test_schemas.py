@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from pydantic import Field
 
-from codebuddy.schemas.code import LocationsResult
+from codebuddy.hub.tools.code import ProjectPart, ReferencesInProjects
+from codebuddy.hub.tools.runs import JobText
+from codebuddy.schemas.code import Hierarchy, HierarchyItem, LocationsResult, SymbolsOfFile
+from codebuddy.schemas.runs import RunResult, RunResults, TestCounts
 from codebuddy.tool import Arguments, Call, Result, ToolError, parse_arguments, tool_of
 from codebuddy.wire.calls import input_schema, output_schema
 
-PLACE = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 2}
-
-
-class Branch(Result):
-    name: str
-    twigs: list[Branch] = Field(default_factory=list)
-    note: str | None = None
-
-
-class Tree(Result):
-    trunk: Branch
+PLACE: dict[str, Any] = {"path": "p/a.py", "line": 1, "column": 1, "end_line": 1, "end_column": 2}
+SYMBOL = {**PLACE, "name": "a", "kind": "function", "symbol": "A/a", "line_text": "def a"}
+JOB = {"job_id": "p:0123abcd", "project": "p", "argv": ["sh"], "background": True, "started_at": "2026-01-31T12:00:00Z"}
 
 
 class Inner(Arguments):
@@ -43,38 +37,47 @@ class Wanted(Arguments):
     pattern: str = Field(min_length=1, pattern="^x?", description="What to look for.")
 
 
-async def wants(_call: Call, arguments: Wanted) -> Tree:
+async def wants(_call: Call, arguments: Wanted) -> Result:
     raise NotImplementedError
 
 
+@pytest.mark.parametrize("detail", ["lean", "full"])
 @pytest.mark.parametrize(
     "result",
     [
         LocationsResult.model_validate({"complete": True, "locations": [PLACE, {**PLACE, "line_text": "x = 1"}]}),
         LocationsResult(complete=False, reason="indexing", message="It loads.", locations=[]),
-        Tree(trunk=Branch(name="a", twigs=[Branch(name="b", note="c")])),
+        ReferencesInProjects.model_validate(
+            {
+                "complete": False,
+                "reason": "truncated",
+                "cursor": "c",
+                "locations": [PLACE],
+                "symbols": [SYMBOL],
+                "projects": [ProjectPart(project="p", complete=False, cursor="c")],
+            }
+        ),
+        SymbolsOfFile.model_validate({"complete": True, "path": "p/a.py", "symbols": [SYMBOL]}),
+        Hierarchy(
+            complete=True,
+            direction="incoming",
+            items=[HierarchyItem.model_validate({**SYMBOL, "id": 1, "depth": 0, "calls": [PLACE]})],
+        ),
+        RunResults.of([RunResult(project="p", reason="exited", exit_code=1, output="x", counts=TestCounts(failed=1))]),
+        RunResults.of([RunResult(project="p", job_id="p:0123abcd")]),
+        JobText.model_validate(
+            {**JOB, "duration_seconds": 1.0, "output_bytes": 1, "output": "x", "complete": False, "cursor": "c"}
+        ),
     ],
+    ids=lambda result: type(result).__name__,
 )
-def test_answers_fit_their_schema_and_wrong_ones_do_not(result: Result) -> None:
-    schema = output_schema(type(result))
-    sent: dict[str, Any] = result.model_dump(mode="json", exclude_none=True)
+def test_lean_and_full_answers_fit_their_schema_and_wrong_ones_do_not(result: Result, detail: Any) -> None:
+    schema, sent = output_schema(type(result)), result.structured(detail)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(sent, schema)
-    for wrong in ({**sent, "colour": "red"}, {}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(wrong, schema)
-
-
-def test_a_definition_that_is_used_once_is_inlined() -> None:
-    schema = output_schema(LocationsResult)
-    assert "$ref" not in json.dumps(schema)
-    assert "null" not in json.dumps(schema)
-
-
-def test_a_recursive_definition_is_not_inlined() -> None:
-    deep = {"trunk": {"name": "a", "twigs": [{"name": "b", "twigs": [{"name": 5}]}]}}
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(deep, output_schema(Tree))
+    for name, field in schema["properties"].items():
+        with pytest.raises(jsonschema.ValidationError, match=field["type"]):
+            jsonschema.validate({**sent, name: 5}, schema)
 
 
 def test_the_schema_of_arguments_has_types_and_names_and_no_more() -> None:

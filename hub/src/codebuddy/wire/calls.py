@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -28,11 +26,11 @@ ERROR_KEY: Final = "codebuddy/error"
 
 _MAX_FAILURE_CHARACTERS: Final = 20_000
 _CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
-_DEFINITIONS: Final = "#/$defs/"
-_NAMED: Final = frozenset({"properties", "$defs"})  # their keys are names of fields and models
 _LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems")
 _LEFT_OUT: Final = frozenset({"title", "maxItems", "pattern", *_LIMITS})
 _PLAIN: Final = frozenset({"limit", "timeout_seconds"})  # a model need not know their defaults
+_ALWAYS: Final = frozenset({"complete"})  # what every answer has whose model requires it
+_SAME: Final = frozenset({"complete", "truncated"})  # besides all strings: of one type in a lean and in a full answer
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +42,7 @@ class BadAnswer(Exception):
     """The other side answered what its tool cannot have answered."""
 
 
-class _Lean(GenerateJsonSchema):
+class _Sent(GenerateJsonSchema):
     """Describes what is sent: a field of None is left out, so nothing is nullable."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
@@ -53,7 +51,7 @@ class _Lean(GenerateJsonSchema):
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
         inner = self.generate_inner(schema["schema"])
         default = schema.get("default")
-        return {**inner, "default": default} if self.mode == "validation" and default else inner
+        return {**inner, "default": default} if default else inner
 
 
 def input_schema(model: type[BaseModel]) -> Json:
@@ -63,7 +61,8 @@ def input_schema(model: type[BaseModel]) -> Json:
     value outside of them is refused with a sentence, as is an unknown argument), and no default that a model need not
     know.
     """
-    schema = _inline_definitions(_bare(model.model_json_schema(schema_generator=_Lean)))
+    schema = model.model_json_schema(schema_generator=_Sent)
+    schema = _bare(schema, schema.pop("$defs", {}))
     required = schema.get("required", [])
     properties: Json = schema["properties"]
     for name in _PLAIN & properties.keys():
@@ -73,71 +72,43 @@ def input_schema(model: type[BaseModel]) -> Json:
 
 
 def output_schema(model: type[BaseModel]) -> Json:
-    """Return the schema of a tool's answer."""
-    return _inline_definitions(model.model_json_schema(schema_generator=_Lean, mode="serialization"))
+    """Return a schema that a tool's answer fits, lean or full: the fields that are the same in both.
+
+    It says that there may be more fields, for clients that make types of it.
+    """
+    schema = model.model_json_schema(schema_generator=_Sent, mode="serialization")
+    same = {
+        name: {"type": field["type"]}
+        for name, field in schema["properties"].items()
+        if field.get("type") == "string" or name in _SAME
+    }
+    required = [name for name in schema.get("required", []) if name in _ALWAYS]
+    return {
+        "type": "object",
+        "properties": same,
+        **({"required": required} if required else {}),
+        "additionalProperties": True,
+    }
 
 
-def _bare(schema: Any) -> Any:
-    """Leave out of a schema all but types, names and the words about single fields."""
+def _bare(schema: Any, definitions: Json) -> Any:
+    """Leave out of a schema all but types, names and the words about single fields; put definitions in their places."""
     if isinstance(schema, list):
-        return [_bare(item) for item in schema]
+        return [_bare(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
+    if "$ref" in schema:
+        of_field = {key: value for key, value in schema.items() if key != "$ref"}
+        return {**_bare(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions), **of_field}
     return {
-        key: {name: _bare(item) for name, item in value.items()} if key in _NAMED else _bare(value)
+        key: {name: _bare(item, definitions) for name, item in value.items()}
+        if key == "properties"
+        else _bare(value, definitions)
         for key, value in schema.items()
         if key not in _LEFT_OUT
         and not (key == "description" and "properties" in schema)
         and not (key == "additionalProperties" and isinstance(value, bool))
     }
-
-
-def _inline_definitions(schema: Json) -> Json:
-    """Move each definition that is used once to its place: a validator takes a while for every reference.
-
-    A definition that refers to itself, directly or not, stays.
-    """
-    definitions = schema.pop("$defs", {})
-    uses = Counter([*_references(schema), *_references(definitions)])
-    once = {name for name in definitions if uses[name] == 1 and not _is_recursive(name, definitions)}
-
-    def inline(value: Any) -> Any:
-        if isinstance(value, list):
-            return [inline(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        name = str(value.get("$ref", "")).removeprefix(_DEFINITIONS)
-        if name in once:
-            return inline({**definitions[name], **{key: item for key, item in value.items() if key != "$ref"}})
-        return {key: inline(item) for key, item in value.items()}
-
-    kept = {name: inline(definition) for name, definition in definitions.items() if name not in once}
-    whole: Json = inline(schema)
-    return whole | ({"$defs": kept} if kept else {})
-
-
-def _references(value: Any) -> Iterator[str]:
-    """Yield the name of each definition that a schema refers to, as often as it does."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    elif isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"].removeprefix(_DEFINITIONS)
-        for item in value.values():
-            yield from _references(item)
-
-
-def _is_recursive(name: str, definitions: Json) -> bool:
-    todo, seen = [name], set[str]()
-    while todo:
-        for reference in _references(definitions.get(todo.pop(), {})):
-            if reference == name:
-                return True
-            if reference not in seen:
-                seen.add(reference)
-                todo.append(reference)
-    return False
 
 
 def describe_tool(tool: ToolSpec[Any], has_egress: bool = True) -> Json:
