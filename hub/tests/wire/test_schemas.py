@@ -9,9 +9,8 @@ import pytest
 from pydantic import Field
 
 from codebuddy.hub.tools.code import ProjectPart, ReferencesInProjects
-from codebuddy.hub.tools.runs import JobText
 from codebuddy.schemas.code import Hierarchy, HierarchyItem, LocationsResult, SymbolsOfFile
-from codebuddy.schemas.runs import RunResult, RunResults, TestCounts
+from codebuddy.schemas.runs import JobOutput, RunResult, RunResults, TestCounts
 from codebuddy.tool import Arguments, Call, Result, ToolError, parse_arguments, tool_of
 from codebuddy.wire.calls import input_schema, output_schema
 
@@ -65,7 +64,7 @@ async def wants(_call: Call, arguments: Wanted) -> Result:
         ),
         RunResults.of([RunResult(project="p", reason="exited", exit_code=1, output="x", counts=TestCounts(failed=1))]),
         RunResults.of([RunResult(project="p", job_id="p:0123abcd")]),
-        JobText.model_validate(
+        JobOutput.model_validate(
             {**JOB, "duration_seconds": 1.0, "output_bytes": 1, "output": "x", "complete": False, "cursor": "c"}
         ),
     ],

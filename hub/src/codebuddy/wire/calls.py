@@ -29,7 +29,6 @@ _CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
 _LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems")
 _LEFT_OUT: Final = frozenset({"title", "maxItems", "pattern", *_LIMITS})
 _PLAIN: Final = frozenset({"limit", "timeout_seconds"})  # a model need not know their defaults
-_ALWAYS: Final = frozenset({"complete"})  # what every answer has whose model requires it
 _SAME: Final = frozenset({"complete", "truncated"})  # besides all strings: of one type in a lean and in a full answer
 
 log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def input_schema(model: type[BaseModel]) -> Json:
 def output_schema(model: type[BaseModel]) -> Json:
     """Return a schema that a tool's answer fits, lean or full: the fields that are the same in both.
 
-    It says that there may be more fields, for clients that make types of it.
+    A lean answer may leave out any of them. That there may be more is said for clients that make types of it.
     """
     schema = model.model_json_schema(schema_generator=_Sent, mode="serialization")
     same = {
@@ -82,13 +81,7 @@ def output_schema(model: type[BaseModel]) -> Json:
         for name, field in schema["properties"].items()
         if field.get("type") == "string" or name in _SAME
     }
-    required = [name for name in schema.get("required", []) if name in _ALWAYS]
-    return {
-        "type": "object",
-        "properties": same,
-        **({"required": required} if required else {}),
-        "additionalProperties": True,
-    }
+    return {"type": "object", "properties": same, "additionalProperties": True}
 
 
 def _bare(schema: Any, definitions: Json) -> Any:

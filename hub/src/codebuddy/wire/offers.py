@@ -63,7 +63,7 @@ class FoundTools(Result):
     tools: list[Json]
     others: list[str]
 
-    def text(self) -> str:
+    def text(self, _detail: Detail = "lean") -> str:
         """Render a line for each tool, in JSON because the model has to read its schema."""
         return "\n".join([*map(json.dumps, self.tools), f"others: {', '.join(self.others)}"])
 
@@ -80,7 +80,7 @@ class _InFull(Result):
 
     answer: Result
 
-    def text(self) -> str:
+    def text(self, _detail: Detail = "lean") -> str:
         return self.answer.text()
 
     def structured(self, _detail: Detail) -> Json:
