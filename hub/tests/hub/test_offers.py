@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,12 @@ import pytest
 from codebuddy.configuration import HubConfiguration, JournalLimits
 from codebuddy.hub.app import INSTRUCTIONS, Hub
 from codebuddy.hub.edits.journal import Journal
-from codebuddy.tool import ALL_SCOPES, Principal, no_progress
+from codebuddy.tool import ALL_SCOPES, LOCAL, Principal, no_progress
 from codebuddy.wire.calls import error_details
+from codebuddy.wire.jsonrpc import RpcConnection
+from codebuddy.wire.link import initialize
 from codebuddy.wire.offers import rank
+from codebuddy.wire.stdio import LineChannel
 
 pytestmark = pytest.mark.anyio
 
@@ -207,6 +212,20 @@ async def test_the_lean_profile_reaches_every_tool_that_the_token_may_call(hub: 
 async def test_find_tools_finds_nothing_that_the_token_may_not_call(hub: Hub) -> None:
     found = await called(hub, replace(READER, tools="lean"), "find_tools", query="rename run delete")
     assert "rename_symbol" not in json.dumps(found)
+
+
+async def test_a_local_connection_is_offered_the_profile_of_its_socket(hub: Hub, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listener = await asyncio.start_unix_server(partial(hub.serve_local, replace(LOCAL, tools="lean")), path)
+    reader, writer = await asyncio.open_unix_connection(path)
+    connection = RpcConnection(LineChannel(reader, writer))
+    running = asyncio.create_task(connection.run())
+    await initialize(connection, "test")
+    listed: Any = (await connection.request("tools/list", {})).result
+    writer.close()
+    await asyncio.wait([running])
+    listener.close()
+    assert [entry["name"] for entry in listed["tools"]] == names(hub, LEAN)
 
 
 @pytest.mark.parametrize("way", ["call_read_only_tool", "call_tool"])
