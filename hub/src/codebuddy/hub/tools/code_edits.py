@@ -93,7 +93,7 @@ class RenameSymbolArguments(EditOptions, Place):
     """A symbol, given by a place in code, and its new name."""
 
     new_name: NewName
-    projects: Projects = Field(None, description="Also the symbol of that path here; left out: only in its project.")
+    projects: Projects = Field(None, description="Also rename it in these; left out: only in its own.")
     include_text_matches: bool = Field(
         False, description="Also in comments, strings, other files; first see text_matches of a preview."
     )
