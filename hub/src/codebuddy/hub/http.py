@@ -181,6 +181,7 @@ def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
             ws_ping_timeout=20.0,
             ws_per_message_deflate=False,
             server_header=False,
+            proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
