@@ -506,7 +506,8 @@ def excerpt_of(
         lines = split_keeping_breaks(text.content)
         first, last = _range(start_line, end_line, len(lines))
     chosen = lines[first - 1 : last]
-    kept = _fitting(chosen, answer_bytes)
+    # In UTF-8 a text takes less than twice the bytes of the file, whatever its encoding.
+    kept = chosen if 2 * len(data) <= answer_bytes else _fitting(chosen, answer_bytes)
     return Excerpt(
         content="".join(kept),
         hash=content_hash(data),
