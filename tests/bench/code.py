@@ -123,7 +123,7 @@ class Hub:
         place = {"path": f"{question.project}/{location.path}", "line": location.line, "column": location.column}
         start = time.perf_counter()
         result = await self.ask(
-            "tools/call", {"name": "find_references", "arguments": {**place, "timeout_seconds": 60}}
+            "tools/call", {"name": "find_references", "arguments": {**place, "timeout_seconds": 60, "detail": "full"}}
         )
         seconds = time.perf_counter() - start
         content = dict(result["structuredContent"])

@@ -94,7 +94,7 @@ async def test_run_task_runs_the_tests_of_each_project_in_its_own_container(
         messages.append(message or "")
 
     async with connect(transport, mode) as client:
-        answer = await client.call_tool("run_task", {"task": "test"}, progress_callback=on_progress)
+        answer = await client.call_tool("run_task", {"task": "test", "detail": "full"}, progress_callback=on_progress)
     assert answer.structured_content is not None
     results = {result["project"]: result for result in answer.structured_content["results"]}
     assert {project: (one["reason"], one["exit_code"]) for project, one in results.items()} == dict.fromkeys(

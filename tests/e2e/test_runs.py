@@ -117,7 +117,7 @@ async def test_run_task_counts_the_tests_of_all_projects_and_locates_the_failure
     client: Client, broken: dict[str, str]
 ) -> None:
     good = {"project-a": 5, "project-b": 7, "project-c": 3}
-    done = await client.call_tool("run_task", {"task": "test"})
+    done = await client.call_tool("run_task", {"task": "test", "detail": "full"})
     assert done.structured_content is not None
     results = {one["project"]: one for one in done.structured_content["results"]}
     assert {project: one["counts"] for project, one in results.items()} == {

@@ -8,6 +8,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
+from codebuddy_testing.clients import call, refused
 from codebuddy_testing.deployment import PROJECTS, Deployment
 
 pytestmark = pytest.mark.anyio
@@ -36,8 +37,8 @@ async def test_a_spoke_serves_its_own_project_over_stdio_and_no_other(fleet: Dep
     place = {"path": "project-a/src/utils.ts", "line": line, "text": "processData"}
     async with spoke(fleet, "project-a", mode) as client:
         names = {tool.name for tool in (await client.list_tools()).tools}
-        found = (await client.call_tool("find_references", place)).structured_content
-        other = (await client.call_tool("find_references", {**place, "path": "project-b/x.py"})).structured_content
+        found = await call(client, "find_references", **place)
+        other = await refused(client, "find_references", **{**place, "path": "project-b/x.py"})
     assert {"find_definition", "find_references", "diagnostics", "run_command", "run_task"} <= names
     assert not {"plan_rename", "files_changed", "spoke_status"} & names
     assert found["complete"]

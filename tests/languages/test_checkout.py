@@ -18,6 +18,7 @@ from mcp.client.client import Client
 
 from codebuddy_testing.branch_files import MANY, BranchFiles, count_differing
 from codebuddy_testing.case_projects import PROFILES, case_directory, cases_of, chosen_projects, reset_project
+from codebuddy_testing.clients import answer
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.verdicts import Answer, judge
@@ -212,9 +213,8 @@ async def check(client: Client, project: str, cases: list[Case], texts: Mapping[
     for case in cases:
         began = time.monotonic()
         arguments: dict[str, Any] = {**arguments_of(case, project, texts), "timeout_seconds": SECONDS}
-        result = await client.call_tool(case.tool, arguments)
+        succeeded, content = await answer(client, case.tool, **arguments)
         took.append(f"{case.tool} {time.monotonic() - began:.2f} s")
-        assert result.structured_content is not None, result
-        verdict = judge(case, project, texts, Answer(result.is_error, result.structured_content))
+        verdict = judge(case, project, texts, Answer(not succeeded, content))
         assert verdict.state == "ok", f"{case.tool}: {verdict.why}"
     return ", ".join(took)

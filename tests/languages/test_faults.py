@@ -12,8 +12,8 @@ import anyio
 import pytest
 from mcp.client.client import Client
 
+from codebuddy_testing import clients
 from codebuddy_testing.case_projects import PROFILES, cases_of, chosen_projects
-from codebuddy_testing.clients import connected
 from codebuddy_testing.deployment import Deployment
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.processes import Process, processes, send
@@ -77,11 +77,10 @@ def references_case(project: str) -> Case:
 async def ask(client: Client, project: str, texts: dict[str, str], **more: Any) -> tuple[Answer, str]:
     """Find the references across a project's packages; return the answer, and what is wrong with it."""
     case = references_case(project)
-    result = await client.call_tool(case.tool, {**arguments_of(case, project, texts), **more})
-    assert result.structured_content is not None
-    answer = Answer(result.is_error, result.structured_content)
-    verdict = judge(case, project, texts, answer)
-    return answer, "" if verdict.state == "ok" else verdict.why
+    succeeded, content = await clients.answer(client, case.tool, **arguments_of(case, project, texts), **more)
+    given = Answer(not succeeded, content)
+    verdict = judge(case, project, texts, given)
+    return given, "" if verdict.state == "ok" else verdict.why
 
 
 async def wait_for_right_answer(client: Client, project: str, texts: dict[str, str]) -> None:
@@ -112,7 +111,7 @@ async def wait_until_gone(fleet: Deployment, project: str, before: list[Process]
 async def reconnected(fleet: Deployment) -> AsyncIterator[Client]:
     """A client, as soon as the hub answers again."""
     await wait_until_async(lambda: hub_answers(fleet), "the hub answers again", RECOVERY_SECONDS)
-    async with connected("websocket", fleet.port, fleet.token(), "legacy") as client:
+    async with clients.connected("websocket", fleet.port, fleet.token(), "legacy") as client:
         yield client
 
 
@@ -219,8 +218,7 @@ async def test_an_edit_through_the_hub_is_in_the_next_answer(
     await wait_for_right_answer(client, project, texts[profile])
     old = texts[profile].get(path, "")
     call = {"path": f"{project}/{path}", "content": old + added}
-    written = (await client.call_tool("write_file", call)).structured_content
-    assert written is not None
+    written = await clients.call(client, "write_file", **call)
     try:
         answer, _ = await ask(client, project, {**texts[profile], path: old + added})
         assert answer.content["complete"], answer.content

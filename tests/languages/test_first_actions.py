@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from mcp.client.client import Client
 
 from codebuddy_testing.case_projects import chosen_projects
+from codebuddy_testing.clients import call
 from codebuddy_testing.deployment import Deployment
 
 pytestmark = pytest.mark.anyio
@@ -21,17 +24,14 @@ async def test_the_first_answer_with_source_actions_is_already_complete(
     def titles(content: dict[str, list[dict[str, str]]]) -> list[str]:
         return sorted(action["title"] for action in content["actions"])
 
-    asked = {"line": 1, "column": 1, "kinds": ["source"]}
+    asked: dict[str, Any] = {"line": 1, "column": 1, "kinds": ["source"]}
     for number in range(TIMES):
         path = f"{project}/src/first{number}.ts"
-        written = (await client.call_tool("write_file", {"path": path, "content": TEXT})).structured_content
-        assert written is not None
+        written = await call(client, "write_file", path=path, content=TEXT)
         try:
-            first = (await client.call_tool("code_actions", {"path": path, **asked})).structured_content
-            assert first is not None
+            first = await call(client, "code_actions", path=path, **asked)
             assert first["complete"], first
-            again = (await client.call_tool("code_actions", {"path": path, **asked})).structured_content
-            assert again is not None
+            again = await call(client, "code_actions", path=path, **asked)
             assert titles(first) == titles(again) != []
         finally:
-            await client.call_tool("undo_edit", {"edit_id": written["edit_id"]})
+            await call(client, "undo_edit", edit_id=written["edit_id"])

@@ -11,6 +11,7 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
 from codebuddy_testing.case_projects import PROFILES, cases_of, chosen_projects
+from codebuddy_testing.clients import answer
 from codebuddy_testing.language_cases import Case, arguments_of
 from codebuddy_testing.matrix_table import Table
 from codebuddy_testing.verdicts import Answer, judge
@@ -28,12 +29,10 @@ CASES = [
 
 async def call(client: Client, tool: str, **arguments: Any) -> Answer:
     try:
-        result = await client.call_tool(tool, arguments)
+        succeeded, content = await answer(client, tool, **arguments)
     except MCPError as error:  # the tool does not exist
         return Answer(failed=True, content={"code": "protocol", "message": str(error)})
-    if result.structured_content is None:
-        return Answer(result.is_error, {"code": "no_content", "message": str(result.content)[:300]})
-    return Answer(result.is_error, result.structured_content)
+    return Answer(not succeeded, content)
 
 
 @asynccontextmanager

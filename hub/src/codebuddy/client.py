@@ -18,13 +18,14 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
+from codebuddy.wire.calls import error_details
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, Channel, ConnectionLost, RemoteError, RpcConnection
 from codebuddy.wire.link import initialize, open_channel
 from codebuddy.wire.stdio import LineChannel
 
 
 async def call(tool: str, raw_arguments: str) -> int:
-    """Call a tool and print its structured answer as JSON.
+    """Call a tool and print its structured answer as JSON, or the code and message of its failure.
 
     Returns:
         The exit status: 0, 1 when the tool failed, 2 when the call could not be made.
@@ -46,8 +47,11 @@ async def call(tool: str, raw_arguments: str) -> int:
         return _cannot("the hub did not answer in time.")
     except (OSError, InvalidStatus, WebSocketException) as error:
         return _cannot(str(error))
-    print(json.dumps(result.get("structuredContent"), ensure_ascii=False, indent=2))
-    return 1 if result.get("isError") else 0
+    failed = bool(result.get("isError"))
+    print(
+        json.dumps(error_details(result) if failed else result.get("structuredContent"), ensure_ascii=False, indent=2)
+    )
+    return 1 if failed else 0
 
 
 async def _call(channel: Channel, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:

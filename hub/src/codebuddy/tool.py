@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
 
+Detail = Literal["lean", "full"]
+"""How much an answer has: what a model needs, or every field. Each tool takes it as the argument ``detail``."""
+
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """A number in an answer. Spokes are untrusted: the bound keeps it readable by every JSON parser, and safe to add."""
 
@@ -37,6 +40,10 @@ class Result(BaseModel):
     def text(self) -> str:
         """Render the readable text that accompanies the structured content."""
         return self.model_dump_json(exclude_none=True)
+
+    def structured(self, _detail: Detail) -> dict[str, Any]:
+        """Return the structured content; ``lean`` may leave out what is seldom used."""
+        return self.model_dump(mode="json", exclude_none=True)
 
 
 class ToolError(Exception):
@@ -166,6 +173,20 @@ def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope) -> Tool[Any
     """Make a tool of a handler: its name, its docstring as the description, and the models in its signature."""
     hints, description = get_type_hints(handler), " ".join((handler.__doc__ or "").split())
     return Tool(handler.__name__, scope, description, hints["arguments"], hints["return"], handler)
+
+
+def take_detail(raw: dict[str, Any] | None) -> tuple[Detail, dict[str, Any] | None]:
+    """Return the argument ``detail``, and the other arguments: every tool accepts it, though few list it.
+
+    Raises:
+        ToolError: ``invalid_arguments``.
+    """
+    if raw is None or "detail" not in raw:
+        return "lean", raw
+    others = {name: value for name, value in raw.items() if name != "detail"}
+    if raw["detail"] not in ("lean", "full"):
+        raise ToolError("invalid_arguments", "detail must be one of 'lean' or 'full'.")
+    return raw["detail"], others
 
 
 def parse_arguments(tool: Tool[A], raw: dict[str, Any] | None) -> A:

@@ -17,6 +17,8 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 import codebuddy
+from codebuddy.wire.calls import ERROR_KEY
+from codebuddy_testing.clients import content_of
 
 pytestmark = pytest.mark.anyio
 
@@ -122,7 +124,7 @@ async def test_a_refusal_of_the_agent_arrives_as_it_is(folder: Path) -> None:
         await listening(folder)
         async with client(folder, "legacy") as connected:
             result = await connected.call_tool("find_references", {"path": "other/x.py", "line": 1, "column": 1})
-    assert result.structured_content["code"] == "outside_project"
+    assert content_of(result)["code"] == "outside_project"
 
 
 async def test_a_client_that_ends_its_input_still_gets_its_answers(folder: Path) -> None:
@@ -150,7 +152,7 @@ async def test_when_the_agent_goes_it_ends_with_a_sentence(folder: Path) -> None
         running.kill()
         out, err = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=60))
     answer = json.loads(out.splitlines()[-1])
-    assert answer["result"]["structuredContent"]["code"] == "spoke_offline"
+    assert answer["result"]["_meta"][ERROR_KEY]["code"] == "spoke_offline"
     assert "went away; connect again" in err
     assert process.returncode == 1
 

@@ -20,6 +20,7 @@ from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
 from codebuddy.hub.spokes import Links, ask_each
 from codebuddy.hub.websocket import link_app
 from codebuddy.tool import ToolError
+from codebuddy.wire.calls import ERROR_KEY
 from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link, reconnect_delays
 from codebuddy.wire.mcp_server import build_server
 from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
@@ -264,7 +265,12 @@ async def answering(socket: Any, answer: dict[str, Any]) -> None:
         ({"error": {"code": -32603, "message": "boom"}}, "bad_answer"),
         ({"result": {"content": "nonsense", "isError": "maybe"}}, "bad_answer"),
         ({"result": {"content": [], "structuredContent": {"text_back": 5}}}, "bad_answer"),
-        ({"result": {"content": [], "isError": True, "structuredContent": {"code": 1}}}, "bad_answer"),
+        ({"result": {"content": [], "isError": True, "_meta": {ERROR_KEY: {"code": 1}}}}, "bad_answer"),
+        (
+            {"result": {"content": [], "isError": True, "structuredContent": {"code": "x", "message": "y"}}},
+            "bad_answer",
+        ),
+        ({"result": {"content": [], "isError": True, "_meta": "nonsense"}}, "bad_answer"),
         ({"result": {"content": [], "structuredContent": {"text_back": "x" * 2**21, "subject": "a"}}}, "too_large"),
     ],
 )

@@ -14,7 +14,7 @@ from mcp.shared.exceptions import MCPError
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from codebuddy_testing.clients import connected
+from codebuddy_testing.clients import connected, content_of
 from codebuddy_testing.listeners import open_listener, token
 
 pytestmark = pytest.mark.anyio
@@ -64,16 +64,39 @@ async def test_a_failure_is_a_tool_result_with_a_code_and_a_sentence(
     async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         result = await client.call_tool("echo", arguments)
     assert result.is_error
-    assert result.structured_content["code"] == code
-    assert words in result.structured_content["message"]
+    assert content_of(result)["code"] == code
+    assert words in content_of(result)["message"]
+
+
+@EACH
+async def test_a_failure_has_no_structured_content_that_a_client_could_check_against_the_output_schema(
+    transport: str, mode: str
+) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
+        result = await client.call_tool("echo", {"text": "x", "fail": True})
+    assert result.structured_content is None
+    assert result.content[0].text.startswith("asked_to_fail: ")
+    assert result.meta["codebuddy/error"]["code"] == "asked_to_fail"
+
+
+@EACH
+async def test_every_tool_accepts_a_known_detail_and_no_other(transport: str, mode: str) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
+        full = await client.call_tool("echo", {"text": "x", "detail": "full"})
+        other = await client.call_tool("echo", {"text": "x", "detail": "much"})
+    assert full.structured_content["text_back"] == "x"
+    assert content_of(other) == {
+        "code": "invalid_arguments",
+        "message": "detail must be one of 'lean' or 'full'.",
+    }
 
 
 @EACH
 async def test_an_internal_failure_tells_the_client_no_details(transport: str, mode: str) -> None:
     async with open_listener() as listener, connected(transport, listener.port, token(), mode) as client:
         result = await client.call_tool("echo", {"text": "x", "crash": True})
-    assert result.structured_content["code"] == "internal_error"
-    assert "the test's log has it as incident" in result.structured_content["message"]
+    assert content_of(result)["code"] == "internal_error"
+    assert "the test's log has it as incident" in content_of(result)["message"]
     assert "secret" not in json.dumps(result.model_dump(mode="json"))
 
 
@@ -82,7 +105,7 @@ async def test_a_token_without_the_scope_may_list_tools_but_not_call_them(transp
     async with open_listener() as listener, connected(transport, listener.port, token(scopes=["read"]), mode) as client:
         assert len((await client.list_tools()).tools) == 1
         result = await client.call_tool("echo", {"text": "x"})
-    assert result.structured_content["code"] == "forbidden"
+    assert content_of(result)["code"] == "forbidden"
 
 
 @EACH

@@ -23,6 +23,7 @@ from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.link import LinkServer
 from codebuddy.wire.stdio import LineChannel
+from codebuddy_testing.clients import content_of
 from codebuddy_testing.listeners import Probe, echo_tool
 
 pytestmark = pytest.mark.anyio
@@ -111,7 +112,7 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
     assert answered.structured_content == {"text_back": "grüße 🎉", "subject": "local"}
     assert seen == ["half"]
     assert failed.is_error
-    assert failed.structured_content["code"] == "asked_to_fail"
+    assert content_of(failed)["code"] == "asked_to_fail"
 
 
 async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(

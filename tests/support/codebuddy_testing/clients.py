@@ -17,6 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
+from codebuddy.wire.calls import ERROR_KEY
+
 Connect = Callable[..., AbstractAsyncContextManager[Client]]
 """Connects a client; ``transport``, ``mode`` (the protocol era) and ``token`` have defaults."""
 
@@ -88,11 +90,19 @@ async def connected_over_stdio(hub: str, mode: str) -> AsyncIterator[Client]:
         yield client
 
 
-async def answer(client: Client, tool: str, /, **arguments: Any) -> tuple[bool, dict[str, Any]]:
-    """Call a tool; return whether it succeeded, and its structured content."""
-    result = await client.call_tool(tool, arguments)
+def content_of(result: types.CallToolResult) -> dict[str, Any]:
+    """Return the structured content of a result; of a failure, its code, message and path."""
+    if result.is_error:
+        assert result.structured_content is None, "clients check it against the output schema"
+        return dict((result.meta or {})[ERROR_KEY])
     assert result.structured_content is not None
-    return not result.is_error, dict(result.structured_content)
+    return dict(result.structured_content)
+
+
+async def answer(client: Client, tool: str, /, **arguments: Any) -> tuple[bool, dict[str, Any]]:
+    """Call a tool for all fields of its answer; return whether it succeeded, and its structured content."""
+    result = await client.call_tool(tool, {"detail": "full", **arguments})
+    return not result.is_error, content_of(result)
 
 
 async def call(client: Client, tool: str, /, **arguments: Any) -> dict[str, Any]:

@@ -17,11 +17,14 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Tool, ToolError, parse_arguments
+from codebuddy.tool import Call, Tool, ToolError, parse_arguments, take_detail
 from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, RpcConnection
 
 MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
 """The longest answer of a spoke that is passed on: a client gets it twice, as text and as structure."""
+
+ERROR_KEY: Final = "codebuddy/error"
+"""The key in the ``_meta`` of a failed call's result; its value has ``code``, ``message`` and, for some, ``path``."""
 
 _MAX_FAILURE_CHARACTERS: Final = 20_000
 _CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
@@ -123,20 +126,24 @@ def describe_tool(tool: Tool[Any]) -> Json:
     }
 
 
-async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str, with_text: bool = True) -> Json:
+async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str, for_hub: bool = False) -> Json:
     """Run a tool and return the result of ``tools/call``; a failure is a result too.
 
-    ``log_name`` tells the caller where to find what is logged here; ``with_text`` adds the readable text to the
-    structured answer.
+    Args:
+        log_name: tells the caller where to find what is logged here.
+        for_hub: the hub asks, on a link: it gets the whole structured answer, and makes the readable text itself.
     """
     try:
         if tool.scope not in call.principal.scopes:
             raise ToolError(
                 "forbidden", f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
             )
+        if for_hub:
+            result = await tool.handler(call, parse_arguments(tool, raw))
+            return {"content": [], "structuredContent": result.structured("full")}
+        detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        content = [{"type": "text", "text": result.text()}] if with_text else []
-        return {"content": content, "structuredContent": result.model_dump(mode="json", exclude_none=True)}
+        return {"content": [{"type": "text", "text": result.text()}], "structuredContent": result.structured(detail)}
     except ToolError as error:
         return _failure(error)
     except Exception:
@@ -147,15 +154,20 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
 
 
 def _failure(error: ToolError) -> Json:
-    structured = {"code": error.code, "message": error.message}
+    """Return a failure; its code stands in the text and in ``_meta``.
+
+    It has no structured content: clients on the TypeScript SDK 1.x check that against the tool's output schema even
+    when ``isError`` is set, and show the mismatch in place of the failure.
+    """
+    details = {"code": error.code, "message": error.message}
     message = error.message
     if error.path is not None:
-        structured["path"] = error.path
+        details["path"] = error.path
         shown = one_line(error.path, 4096)
         if error.path not in message and shown not in message:
             message = f"{shown}: {message}"
     text = paragraph(f"{error.code}: {message}", longest=_MAX_FAILURE_CHARACTERS)
-    return {"content": [{"type": "text", "text": text}], "structuredContent": structured, "isError": True}
+    return {"content": [{"type": "text", "text": text}], "_meta": {ERROR_KEY: details}, "isError": True}
 
 
 async def call_tool(
@@ -179,19 +191,27 @@ async def call_tool(
         raise _too_large(tool)
     if not isinstance(result, dict):
         raise BadAnswer("the result is no object")
-    structured, failed = result.get("structuredContent"), result.get("isError", False)
+    failed = result.get("isError", False)
     if failed is False:
         try:
-            return answer.model_validate(structured)
+            return answer.model_validate(result.get("structuredContent"))
         except ValueError:
             raise BadAnswer("the answer does not fit its schema") from None
-    if failed is not True or not isinstance(structured, dict):
+    details = error_details(result)
+    if failed is not True or details is None:
         raise BadAnswer("a failure without a code")
-    raise _received_failure(structured)
+    raise _received_failure(details)
 
 
-def _received_failure(structured: Json) -> ToolError:
-    code, message, path = (structured.get(key) for key in ("code", "message", "path"))
+def error_details(result: Json) -> Json | None:
+    """Return the ``code``, ``message`` and ``path`` of a failed call's result, unchecked; None if it has none."""
+    meta = result.get("_meta")
+    details = meta.get(ERROR_KEY) if isinstance(meta, dict) else None
+    return details if isinstance(details, dict) else None
+
+
+def _received_failure(details: Json) -> ToolError:
+    code, message, path = (details.get(key) for key in ("code", "message", "path"))
     if not isinstance(code, str) or not isinstance(message, str):
         raise BadAnswer("a failure without a code")
     if not _CODE.fullmatch(code):

@@ -102,8 +102,7 @@ class LinkServer:
             raise RemoteError(INVALID_PARAMS, f"There is no tool {name!r}; there are: {known}.")
         if arguments is not None and not isinstance(arguments, dict):
             raise RemoteError(INVALID_PARAMS, "The arguments of a tool are an object.")
-        # No readable text: the hub makes its own from the structured answer.
-        return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, with_text=False)
+        return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, for_hub=True)
 
 
 async def _cancel_when_unresponsive(connection: RpcConnection, serving: anyio.CancelScope) -> None:

@@ -16,7 +16,7 @@ from codebuddy.schemas.code import Diagnostic
 from codebuddy.schemas.edits import DiagnosticsChange, EditResult
 from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import LOCAL, Call
-from codebuddy.wire.calls import run_tool
+from codebuddy.wire.calls import ERROR_KEY, run_tool
 from codebuddy.wire.jsonrpc import RemoteError
 from codebuddy_testing.tool_client import ToolClient
 
@@ -179,13 +179,13 @@ async def failed(says: Any) -> str:
 
 
 async def test_a_failure_cannot_forge_lines() -> None:
-    text = await failed({"isError": True, "structuredContent": {"code": "not_found", "message": EVIL, "path": EVIL}})
+    text = await failed({"isError": True, "_meta": {ERROR_KEY: {"code": "not_found", "message": EVIL, "path": EVIL}}})
     require_harmless(text)
     assert text.startswith("not_found: ")
 
 
 async def test_an_invalid_error_code_is_a_bad_answer() -> None:
-    says = {"isError": True, "structuredContent": {"code": FORGED, "message": "no"}}
+    says = {"isError": True, "_meta": {ERROR_KEY: {"code": FORGED, "message": "no"}}}
     assert (await failed(says)).startswith("bad_answer: ")
 
 
