@@ -5,6 +5,7 @@ The hub serves its real socket in the test's process; `codebuddy start` is start
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import json
@@ -472,6 +473,13 @@ async def test_a_client_that_goes_away_takes_the_child_with_it(hub: RestartableH
     process.stdin.write(b"{}\n")
     assert await soon(process.wait()) == 0
     process.stdin.close()
+
+
+def test_it_needs_nothing_but_python_3_9() -> None:
+    tree = ast.parse(PROGRAM.read_text(), feature_version=(3, 9))
+    imported = [name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names]
+    imported += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names
 
 
 # What the session itself does, where only many restarts, or a message out of turn, would show it.
