@@ -28,7 +28,7 @@ from mcp.client.stdio import StdioServerParameters
 
 import codebuddy
 from codebuddy.tool import LOCAL, Arguments, Call, Result, Tool, tool_of
-from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, InputEnded
 from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import LineChannel
 from codebuddy_testing.clients import content_of
@@ -138,13 +138,14 @@ class RestartableHub:
 
     async def stay_away(self) -> None:
         """End the container, until the client has noticed."""
-        attempts = self._attempts()
+        attempts = self.attempts()
         await self.stop()
-        while self._attempts() == attempts:
+        while self.attempts() == attempts:
             await asyncio.sleep(0.01)
 
-    def _attempts(self) -> int:
-        return len(self.arguments.read_text().splitlines())
+    def attempts(self) -> int:
+        """Return how often ``docker`` was started."""
+        return len(self.arguments.read_text().splitlines()) if self.arguments.exists() else 0
 
     async def restart(self) -> None:
         """End the container and start it again, until the client is connected again."""
@@ -161,6 +162,8 @@ class RestartableHub:
         channel = LineChannel(reader, writer)
         try:
             await (self._hear(channel) if self._deaf else serve_channel(self._server, channel, LOCAL))
+        except InputEnded:
+            pass
         except asyncio.CancelledError:
             writer.write(self._last_words)
         finally:
@@ -374,7 +377,7 @@ async def test_a_hub_that_is_still_starting_is_waited_for(hub: RestartableHub) -
     hub.create()
     async with raw_client(hub) as client:
         client.send(id=0, method="initialize", params=HANDSHAKE)
-        while not hub.arguments.exists():
+        while hub.attempts() < 2:
             await asyncio.sleep(0.01)
         await hub.start()
         assert (await client.receive())["id"] == 0
@@ -397,6 +400,16 @@ async def test_when_the_hub_stays_away_what_is_open_is_answered_and_the_program_
     assert "did not come back" in errors
     assert "No such container: hub" in errors
     assert "make status" in errors
+
+
+async def test_an_engine_that_hangs_is_not_waited_for(hub: RestartableHub) -> None:
+    (hub.bin / "docker").write_text("#!/bin/sh\nexec sleep 1000\n")
+    async with raw_client(hub, limit=0.5) as client:
+        client.send(id=0, method="initialize", params=HANDSHAKE)
+        assert (await client.receive())["error"]["message"].startswith("The hub does not run")
+        status, _, errors = await client.end()
+    assert status == 1
+    assert "no answer" in errors
 
 
 @pytest.mark.parametrize(("cause", "words"), [("container", "No such container: hub"), ("docker", "No such file")])
@@ -430,6 +443,29 @@ async def test_at_the_end_of_its_input_it_ends_when_the_hub_has_answered(hub: Re
         )
     assert (done.returncode, done.stderr) == (0, b"")
     assert sorted(str(json.loads(line)["id"]) for line in done.stdout.splitlines()) == ["0", "1", "None"]
+
+
+async def test_after_its_input_has_ended_it_ends_with_the_hubs_connection(hub: RestartableHub) -> None:
+    """The hub cancels what lasts too long then, and closes."""
+    await hub.start(deaf=True)
+    async with raw_client(hub) as client:
+        client.call(1, "look")
+        assert await soon(hub.seen.get()) == "look"
+        assert await client.end() == (0, [], "")
+
+
+async def test_what_is_open_when_its_input_ends_while_the_hub_is_away_is_still_answered(hub: RestartableHub) -> None:
+    await hub.start()
+    async with raw_client(hub) as client:
+        client.call(1, "look", wait=True)
+        await soon(hub.started.wait())
+        await hub.stay_away()
+        assert client.process.stdin is not None
+        client.process.stdin.close()
+        await hub.start()
+        status, (answer,), _ = await client.end()
+    assert status == 0
+    assert answer["result"]["structuredContent"] == {"said": "look"}
 
 
 async def test_a_long_answer_arrives_whole_and_a_torn_one_not_at_all(hub: RestartableHub) -> None:
