@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, g
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from codebuddy.text_safety import readable
+
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
 
@@ -37,13 +39,20 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    def text(self) -> str:
-        """Render the readable text that accompanies the structured content."""
-        return self.model_dump_json(exclude_none=True)
+    def lean(self) -> dict[str, Any]:
+        """Return what a model needs of it, in few tokens: rows are strings, in maps by file; defaults are left out.
 
-    def structured(self, _detail: Detail) -> dict[str, Any]:
-        """Return the structured content; ``lean`` may leave out what is seldom used."""
+        Both forms of an answer are made of this, so each says all that the other says.
+        """
         return self.model_dump(mode="json", exclude_none=True)
+
+    def structured(self, detail: Detail) -> dict[str, Any]:
+        """Return the structured content."""
+        return self.lean() if detail == "lean" else self.model_dump(mode="json", exclude_none=True)
+
+    def text(self, detail: Detail = "lean") -> str:
+        """Render the readable text that accompanies the structured content, for clients that show only text."""
+        return readable(self.structured(detail))
 
 
 class ToolError(Exception):

@@ -143,7 +143,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
             return {"content": [], "structuredContent": result.structured("full")}
         detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        return {"content": [{"type": "text", "text": result.text()}], "structuredContent": result.structured(detail)}
+        content = [{"type": "text", "text": result.text(detail)}]
+        return {"content": content, "structuredContent": result.structured(detail)}
     except ToolError as error:
         return _failure(error)
     except Exception:
