@@ -90,6 +90,8 @@ def answers(ask: Ask, calls: list[tuple[str, dict[str, Any]]] | None = None) -> 
 
 def _values(value: Any, name: str) -> list[str]:
     """Return the values of a field at any depth."""
+    if isinstance(value, list):
+        return [item for inner in value for item in _values(inner, name)]
     if not isinstance(value, dict):
         return []
     return [item for key, inner in value.items() for item in ([inner] if key == name else _values(inner, name))]

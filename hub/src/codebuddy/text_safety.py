@@ -85,7 +85,7 @@ def _field(name: str, value: Any, indent: str) -> Iterator[str]:
             yield f"{head} {_escape(first)}"
             return
         yield head
-        yield from (inner + _escape(line) for line in (first, *(rest[:-1] if rest[-1] == "" else rest)))
+        yield from _below((first, *(rest[:-1] if rest[-1] == "" else rest)), inner)
     elif isinstance(value, Mapping) and value:
         if indent and all(isinstance(item, int | float) for item in value.values()):
             yield f"{head} {', '.join(f'{_escape(str(key))} {_scalar(item)}' for key, item in value.items())}"
@@ -108,7 +108,7 @@ def _row(item: Any, indent: str) -> Iterator[str]:
     if isinstance(item, str):
         first, *rest = _LINE_END.split(item)
         yield indent + _escape(first)
-        yield from (f"{indent}    {_escape(line)}" for line in rest)
+        yield from _below(rest, indent + "    ")
     elif isinstance(item, Mapping) and item:
         (first_name, first_value), *others = item.items()
         head, *below = _field(first_name, first_value, indent + "  ")
@@ -118,6 +118,10 @@ def _row(item: Any, indent: str) -> Iterator[str]:
             yield from _field(name, value, indent + "  ")
     else:
         yield indent + _scalar(item)
+
+
+def _below(lines: Sequence[str], indent: str) -> Iterator[str]:
+    return (indent + _escape(line) if line else "" for line in lines)
 
 
 def _scalar(value: Any) -> str:

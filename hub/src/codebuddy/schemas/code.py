@@ -300,10 +300,9 @@ class ReferencesResult(LocationsResult):
     def lean(self) -> dict[str, Any]:
         answer = super().lean()
         if self.symbols:
-            answer["symbols"] = by_file(self.symbols)
-        elif self.symbols is not None and self.complete:
-            answer["message"] = "No symbol has that name."
-        return answer
+            return {"complete": self.complete, "symbols": by_file(self.symbols), **answer}
+        nothing = self.symbols is not None and self.complete
+        return {**answer, "message": "No symbol has that name."} if nothing else answer
 
 
 # Symbols
@@ -389,7 +388,9 @@ class Completion(Result):
     def row(self) -> str:
         """Render it for a lean answer."""
         inserted = f" → {self.insert_text}" if self.insert_text != self.label else ""
-        return " ".join(filter(None, (self.label, self.kind and f"({self.kind})", self.detail))) + inserted
+        kind = f"({self.kind})" if self.kind else ""
+        kind = "" if (self.detail or "").startswith(kind) else kind  # some servers say it there too
+        return " ".join(filter(None, (self.label, kind, self.detail))) + inserted
 
 
 class Completions(CodeResult):
@@ -475,7 +476,9 @@ class HierarchyItem(SymbolLocation):
         at = ", ".join(f"{one.line}:{one.column}" for one in self.calls or [])
         notes = (f", calls at {at}" if at else "") + (" (see above)" if self.repeated else "")
         indent = "  " * min(self.depth, _MAX_DEPTH)
-        return f"{indent}{self.sentence()} {self.path}:{self.line}:{self.column}{notes}"
+        # A file that calls something outside of all functions is named by its path.
+        what = self.kind if self.name.endswith(self.path.partition("/")[2]) else self.sentence()
+        return f"{indent}{what} {self.path}:{self.line}:{self.column}{notes}"
 
 
 class Hierarchy(CodeResult):
@@ -668,8 +671,8 @@ class CodeActions(CodeResult):
     actions: list[CodeAction]
 
     def lean(self) -> dict[str, Any]:
-        actions = {one.id: one.row() for one in self.actions}
-        return {**super().lean(), "count": len(self.actions), "actions": actions}
+        actions = {"actions": {one.id: one.row() for one in self.actions}} if self.actions else {}
+        return {**super().lean(), "count": len(self.actions), **actions}
 
 
 class PlannedAction(PlannedChanges):
