@@ -77,14 +77,18 @@ def answers(ask: Ask, calls: list[tuple[str, dict[str, Any]]] | None = None) -> 
     """Make the calls; return for each its name, the text and the JSON of its answer, as they are sent."""
     found, known = list[tuple[str, str, str]](), {}
     for tool, arguments in calls or CALLS:
-        filled = {name: value.format(**known) if isinstance(value, str) and value in ("{edit_id}", "{job_id}") else value
-                  for name, value in arguments.items()}
+        filled = {
+            name: value.format(**known) if isinstance(value, str) and value in ("{edit_id}", "{job_id}") else value
+            for name, value in arguments.items()
+        }
         result = ask(tool, filled)
         if result.get("isError"):
             raise RuntimeError(f"{tool}: {result['content'][0]['text']}")
         structured = result["structuredContent"]
         known |= {name: value for name in ("edit_id", "job_id") for value in _values(structured, name)}
-        found.append((tool, result["content"][0]["text"], json.dumps(structured, ensure_ascii=False, separators=(",", ":"))))
+        found.append(
+            (tool, result["content"][0]["text"], json.dumps(structured, ensure_ascii=False, separators=(",", ":")))
+        )
     return found
 
 
@@ -106,7 +110,9 @@ def count_tokens(texts: list[str]) -> list[int]:
         subprocess.run([npm, "install", "--prefix", str(folder), _PACKAGE], check=True, capture_output=True)
     (folder / "count.mjs").write_text(_PROGRAM)
     node = shutil.which("node", path=_path()) or "node"
-    done = subprocess.run([node, str(folder / "count.mjs")], input=json.dumps(texts), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [node, str(folder / "count.mjs")], input=json.dumps(texts), capture_output=True, text=True, check=True
+    )
     return [int(number) for number in json.loads(done.stdout)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,6 +25,10 @@ Projects = Annotated[
 ]
 """The argument ``projects`` of a tool that works in several projects at the same time."""
 
+LONG_ANSWER: Final = 100_000
+"""Characters of an answer that Claude Code shows its model at once; left out, it writes more than 50,000 to a file and
+names that. About the 25,000 tokens that it allows any answer by default; it accepts up to 500,000."""
+
 A = TypeVar("A", bound="Arguments")
 
 
@@ -38,6 +42,9 @@ class Result(BaseModel):
     """Base of every tool's answer; fields that are None are left out on the wire."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    longest: ClassVar[int | None] = None
+    """Characters that a client should show of it, if it may be long; see `LONG_ANSWER`."""
 
     def lean(self) -> dict[str, Any]:
         """Return what a model needs of it, in few tokens: rows are strings, in maps by file; defaults are left out.

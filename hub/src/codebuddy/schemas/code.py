@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from codebuddy.schemas.files import FileChange, PathArgument
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.tool import Arguments, Count, Projects, Result, ToolError
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Projects, Result, ToolError
 
 SymbolKind = Literal[
     "file",
@@ -219,6 +219,8 @@ class Completeness(Result):
 
 class CodeResult(Completeness):
     """An answer about code. One that contradicts itself is invalid."""
+
+    longest = LONG_ANSWER
 
     message: Annotated[str, AfterValidator(lambda message: message[:_MAX_MESSAGE])] | None = Field(
         default=None, description="The reason in a sentence."

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from codebuddy.schemas.code import Completeness, Diagnostic, by_file
 from codebuddy.schemas.files import ExpectedHash, FileChange, PathArgument
-from codebuddy.tool import Arguments, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 
@@ -132,6 +132,7 @@ class UndoArguments(EditOptions):
 
 Action = Literal["created", "changed", "moved", "deleted", "mode"]
 
+_SHOWN = 50  # files in a lean answer
 _HardLinks = Annotated[
     bool | None, Field(description="True: it has other names (hard links), which have the new content too.")
 ]
@@ -199,6 +200,8 @@ class _Written(Result):
 
 
 class _Edited(_Written):
+    longest = LONG_ANSWER
+
     diff_cut: bool | None = Field(
         default=None, description="True: diffs were cut or left out because they would be too long."
     )
@@ -227,9 +230,10 @@ class EditResult(_Edited):
     def lean(self) -> dict[str, Any]:
         what: dict[str, Any] = {"undoes": self.undoes} if self.undoes else {}
         # A preview's hashes are of contents that no file has yet: no call can use them.
-        files = [file.line(with_hash=not self.preview) for file in self.files]
+        files = [file.line(with_hash=not self.preview) for file in self.files[:_SHOWN]]
         what |= {"files": files} if files else {"message": "Nothing had to change."}
-        what |= {"files_cut": self.files_cut} if self.files_cut else {}
+        more = len(self.files) - len(files) + (self.files_cut or 0)
+        what |= {"more_files": more} if more else {}
         return self._lean(what, "".join(file.diff for file in self.files if file.diff))
 
 
@@ -302,4 +306,5 @@ class EditList(Result):
 
     def lean(self) -> dict[str, Any]:
         more = {"truncated": True, "cursor": self.cursor} if self.truncated else {}
-        return {**more, "count": len(self.edits), "edits": {edit.edit_id: edit.line() for edit in self.edits}}
+        edits = {"edits": {edit.edit_id: edit.line() for edit in self.edits}} if self.edits else {}
+        return {**more, "count": len(self.edits), **edits}

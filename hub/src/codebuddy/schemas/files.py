@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
-from codebuddy.tool import Arguments, Count, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Projects, Result
 
 PathArgument = Annotated[
     str, Field(description="Workspace path: the project's id, then the path in it, like project-a/src/main.ts.")
@@ -39,6 +39,8 @@ class ReadArguments(Arguments):
 
 class ReadResult(Result):
     """Text with its real line endings; ``hash`` is that of the whole file, for expected_hash."""
+
+    longest = LONG_ANSWER
 
     path: str
     content: str
@@ -129,6 +131,8 @@ class PagedResult(Result):
             too_large, too_costly, unreadable, not_a_file.
         unavailable: projects that could not be searched.
     """
+
+    longest = LONG_ANSWER
 
     truncated: bool
     reason: str | None = None

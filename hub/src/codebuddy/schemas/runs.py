@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from codebuddy.schemas.code import Diagnostic, by_file, paths_in
 from codebuddy.text_safety import plain_output
-from codebuddy.tool import Arguments, Count, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Result
 
 MAX_SECONDS = 30 * 86400.0
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -196,11 +196,12 @@ class RunResult(_Outcome, Reported):
     def lean(self) -> dict[str, Any]:
         """Leave out the output where the report says all."""
         answer = _Outcome.lean(self) | self._times(self.duration_seconds) | Reported.lean(self)
-        if self.reason is None:
-            return {**answer, "job_id": self.job_id, "message": "job_output reads what it prints."}
         if self.ended_well and (self.counts, self.diagnostics) != (None, None) and not self.report_problem:
             return answer
-        answer |= {"truncated": "job_output has the rest", "job_id": self.job_id} if self.truncated else {}
+        if self.reason is None:
+            answer.setdefault("message", "job_output reads what it prints.")
+        answer |= {"truncated": "job_output has the rest"} if self.truncated else {}
+        answer |= self.model_dump(include={"job_id", "cursor"}, exclude_none=True)
         return answer | ({"output": plain_output(self.output)} if self.output else {})
 
 
@@ -276,6 +277,8 @@ class JobOutput(Job, Reported):
     ``omitted_bytes``: how many bytes between that place and this output are no longer kept.
     """
 
+    longest = LONG_ANSWER
+
     output: str = ""
     streams: list[OutputSegment] = Field(default_factory=list)
     matches: list[Match] | None = None
@@ -299,6 +302,8 @@ class CancelJobArguments(Arguments):
 
 class RunResults(Result):
     """One result for each project, failures first."""
+
+    longest = LONG_ANSWER
 
     results: list[RunResult] = Field(description="Failures come first.")
     counts: TestCounts | None = Field(default=None, description="The tests of all projects together.")

@@ -121,8 +121,9 @@ def describe_tool(tool: Tool[Any]) -> Json:
         "name": tool.name,
         "description": tool.description,
         "inputSchema": input_schema(tool.arguments),
-        "outputSchema": output_schema(tool.result),
+        "outputSchema": {"type": "object"},  # a lean answer has few fixed fields, and SDKs check it against this
         "annotations": {"readOnlyHint": tool.scope == "read" or tool.read_only},
+        **({"_meta": {"anthropic/maxResultSizeChars": tool.result.longest}} if tool.result.longest else {}),
     }
 
 
