@@ -19,7 +19,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "hub/src"), str(ROOT / "tests/support")]
 
-TOKENIZER = "o200k (gpt-tokenizer 3.4.0)"
+import ansible.module_utils  # noqa: E402
+
+ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("roles/*/module_utils"))]
+
+from websockets.sync.client import connect  # noqa: E402
+
+from codebuddy_testing.deployment import Deployment  # noqa: E402
+
 _PACKAGE = "gpt-tokenizer@3.4.0"
 _PROGRAM = """
 import { encode } from "gpt-tokenizer/encoding/o200k_base";
@@ -31,7 +38,7 @@ console.log(JSON.stringify(JSON.parse(all).map((text) => encode(text).length)));
 UTILS, PARSE = "project-a/src/utils.ts", "project-a/src/parse.ts"
 PROCESSING, APP = "project-b/src/service/processing.py", "project-b/src/service/app.py"
 NOTES = "project-b/notes.py"
-TEXT = "from service.processing import process_data\n\n\ndef largest(measurements):\n    return process_data(measurements)\n"
+TEXT = "from service.processing import process_data\n\n\ndef largest(numbers):\n    return process_data(numbers)\n"
 RENAMED = [{"old_text": "def largest", "new_text": "def greatest"}]
 
 # Each tool call, in this order; {edit_id} and {job_id} are those of the answers before.
@@ -73,22 +80,17 @@ Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Calls a tool; returns the result of ``tools/call``."""
 
 
-def answers(ask: Ask, calls: list[tuple[str, dict[str, Any]]] | None = None) -> list[tuple[str, str, str]]:
-    """Make the calls; return for each its name, the text and the JSON of its answer, as they are sent."""
-    found, known = list[tuple[str, str, str]](), {}
-    for tool, arguments in calls or CALLS:
-        filled = {
-            name: value.format(**known) if isinstance(value, str) and value in ("{edit_id}", "{job_id}") else value
-            for name, value in arguments.items()
-        }
+def answers(ask: Ask) -> list[tuple[str, str, str]]:
+    """Make the calls; return for each its tool, and the text and the JSON of its answer as they are sent."""
+    found, known = list[tuple[str, str, str]](), dict[str, str]()
+    for tool, arguments in CALLS:
+        filled = {name: known.get(str(value), value) for name, value in arguments.items()}
         result = ask(tool, filled)
+        text, structured = result["content"][0]["text"], result.get("structuredContent")
         if result.get("isError"):
-            raise RuntimeError(f"{tool}: {result['content'][0]['text']}")
-        structured = result["structuredContent"]
-        known |= {name: value for name in ("edit_id", "job_id") for value in _values(structured, name)}
-        found.append(
-            (tool, result["content"][0]["text"], json.dumps(structured, ensure_ascii=False, separators=(",", ":")))
-        )
+            raise RuntimeError(f"{tool}: {text}")
+        known |= {f"{{{name}}}": value for name in ("edit_id", "job_id") for value in _values(structured, name)}
+        found.append((tool, text, json.dumps(structured, ensure_ascii=False, separators=(",", ":"))))
     return found
 
 
@@ -127,18 +129,11 @@ def table(found: list[tuple[str, str, str]]) -> tuple[list[str], float]:
     rows = [(name, *pair) for (name, *_), pair in zip(found, zip(text, structured, strict=True), strict=True)]
     rows.append((f"{len(rows)} answers", sum(text), sum(structured)))
     lines = [f"{name:22} text {one:6}   JSON {other:6}   ratio {other / one:5.2f}" for name, one, other in rows]
-    return [*lines, f"tokens are of {TOKENIZER}"], sum(structured) / sum(text)
+    return [*lines, f"tokens of o200k_base, {_PACKAGE}"], sum(structured) / sum(text)
 
 
 def main() -> int:
     """Measure and print; return 1 if the JSON costs more than 1.1 times the text."""
-    from websockets.sync.client import connect
-
-    import ansible.module_utils
-
-    ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("roles/*/module_utils"))]
-    from codebuddy_testing.deployment import Deployment
-
     fleet = Deployment()
     headers, url = {"Authorization": f"Bearer {fleet.token()}"}, f"ws://127.0.0.1:{fleet.port}/"
     with connect(url, additional_headers=headers, proxy=None, max_size=None) as socket:
