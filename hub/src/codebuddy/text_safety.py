@@ -39,7 +39,7 @@ def one_line(text: str, longest: int = MAX_LINE) -> str:
 def paragraph(text: str, indent: int = 2, longest: int = MAX_PARAGRAPH) -> str:
     """Return text of several lines, at most this many of its characters, and indent all lines but the first."""
     first, *rest = _LINE_END.split(text[:longest])
-    shown = map(_escape_line, (first, *(" " * indent + line for line in rest)))
+    shown = map(_escape, (first, *(" " * indent + line for line in rest)))
     return "\n".join(line.rstrip() for line in shown) + (_CUT if len(text) > longest else "")
 
 
@@ -52,7 +52,7 @@ def label_lines(text: str, label: str) -> str:
 
 def labelled(text: str, label: str) -> str:
     """Put a label before each line, however it ends, and escape control characters so that no line can be forged."""
-    return label_lines("\n".join(map(_escape_line, _LINE_END.split(text))), label) if text else ""
+    return label_lines("\n".join(map(_escape, _LINE_END.split(text))), label) if text else ""
 
 
 def plain_output(text: str) -> str:
@@ -130,7 +130,3 @@ def _scalar(value: Any) -> str:
 
 def _escape(line: str) -> str:
     return printable(line, "\t" + _SPACES)
-
-
-def _escape_line(line: str) -> str:
-    return printable(line.expandtabs(4), _SPACES)

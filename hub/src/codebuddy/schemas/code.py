@@ -525,7 +525,7 @@ class DiagnosticsResult(Diagnostics):
     checked_files: Count = Field(description="How many files were checked for this answer.")
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), "checked_files": self.checked_files}
+        return {"complete": self.complete, "checked_files": self.checked_files, **super().lean()}
 
 
 # Changes that a spoke plans and the hub makes

@@ -80,7 +80,8 @@ class DiagnosticsInProjects(InProjects, Diagnostics):
     """Diagnostics of one or many projects."""
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), "checked_files": sum(part.checked_files or 0 for part in self.projects)}
+        checked = sum(part.checked_files or 0 for part in self.projects)
+        return {"complete": self.complete, "checked_files": checked, **super().lean()}
 
 
 class SymbolsInProjects(InProjects, FoundSymbols):
