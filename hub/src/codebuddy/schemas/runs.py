@@ -198,9 +198,10 @@ class RunResult(_Outcome, Reported):
         answer = _Outcome.lean(self) | self._times(self.duration_seconds) | Reported.lean(self)
         if self.ended_well and (self.counts, self.diagnostics) != (None, None) and not self.report_problem:
             return answer
-        if self.reason is None:
-            answer.setdefault("message", "job_output reads what it prints.")
-        answer |= {"truncated": "job_output has the rest"} if self.truncated else {}
+        if self.reason is None or self.truncated:
+            what = "what it prints" if self.reason is None else "the rest of its output"
+            answer.setdefault("message", f"job_output reads {what}.")
+        answer |= {"truncated": True} if self.truncated else {}
         answer |= self.model_dump(include={"job_id", "cursor"}, exclude_none=True)
         return answer | ({"output": plain_output(self.output)} if self.output else {})
 

@@ -84,7 +84,8 @@ def test_a_cut_output_leads_to_the_rest() -> None:
     answer = good("a", task=None, output="x", truncated=True, job_id="a:0123456789ab").lean()
     assert answer == {
         "exit_code": 0,
-        "truncated": "job_output has the rest",
+        "truncated": True,
+        "message": "job_output reads the rest of its output.",
         "job_id": "a:0123456789ab",
         "output": "x",
     }

@@ -150,7 +150,16 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
         "run_task",
         {"task": "test", "projects": ["p"]},
         {**RUN, **REPORT, "truncated": True, "job_id": JOB_ID},
-        ["sums up", "p/t.py:4", "1 != 2", "more_failures", "It is cut.", "lint E7", JOB_ID, "job_output has the rest"],
+        [
+            "sums up",
+            "p/t.py:4",
+            "1 != 2",
+            "more_failures",
+            "It is cut.",
+            "lint E7",
+            JOB_ID,
+            "job_output reads the rest",
+        ],
     ),
     (
         "run_command",
