@@ -244,18 +244,20 @@ class WriteResult(_Edited):
     hash: str
     diff: str
     created: bool
+    formatted: bool | None = Field(default=None, description="True: it was formatted, so it is not as it was sent.")
     mode: str | None = Field(default=None, description="Its permissions in octal, if they changed.")
     hard_links: _HardLinks = None
 
     def lean(self) -> dict[str, Any]:
         what: dict[str, Any] = {"path": self.path}
         what |= {} if self.preview else {"hash": self.hash}
-        what |= {"created": True} if self.created else {}
+        what |= {name: True for name in ("created", "formatted") if getattr(self, name)}
         what |= {"mode": self.mode} if self.mode else {}
         what |= {"hard_links": _LINKED} if self.hard_links else {}
         if not (self.created or self.diff or self.mode):
             what["message"] = "Nothing had to change."
-        return self._lean(what, self.diff)
+        # Of a new file the caller has the text already.
+        return self._lean(what, "" if self.created and not self.formatted else self.diff)
 
 
 class CreateDirectoryResult(_Written):

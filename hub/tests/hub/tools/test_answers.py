@@ -329,6 +329,9 @@ async def test_a_cut_list_can_be_continued_from_either_form(
 
 async def test_edits_say_what_the_next_call_needs(client: ToolClient, p: Path) -> None:
     written = await client("write_file", path="p/a", content="one\n")
+    for form in await both_forms(client, "write_file", path="p/new", content="one\n", preview=True):
+        assert "created" in form
+        assert "+one" not in form, "the caller has sent it"
     edit = {"path": "p/a", "edits": [{"old_text": "one", "new_text": "two"}]}
     for form in await both_forms(client, "edit_file", **edit, preview=True):
         assert "nothing was written" in form
