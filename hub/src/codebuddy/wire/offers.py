@@ -81,7 +81,7 @@ class _InFull(Result):
     answer: Result
 
     def text(self, _detail: Detail = "lean") -> str:
-        return self.answer.text()
+        return self.answer.text("full")
 
     def structured(self, _detail: Detail) -> Json:
         return self.answer.structured("full")
