@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from codebuddy.text_safety import readable
+
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
+
+Profile = Literal["all", "lean"]
+PROFILES: Final[frozenset[Profile]] = frozenset({"all", "lean"})
+"""Which tools a client is offered: all that its token may call, or the few that reach all others."""
 
 Detail = Literal["lean", "full"]
 """How much an answer has: what a model needs, or every field. Each tool takes it as the argument ``detail``."""
@@ -17,11 +23,15 @@ Detail = Literal["lean", "full"]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """A number in an answer. Spokes are untrusted: the bound keeps it readable by every JSON parser, and safe to add."""
 
-Projects = Annotated[
-    list[str] | None,
-    Field(min_length=1, description="Ids of the projects; left out: every project that the token covers."),
-]
-"""The argument ``projects`` of a tool that works in several projects at the same time."""
+Projects = Annotated[list[str] | None, Field(min_length=1)]
+"""The argument ``projects`` of a tool that works in several projects at the same time.
+
+Like others that many tools share (path, place, limit, cursor, ...), it is explained once, in the hub's instructions.
+"""
+
+LONG_ANSWER: Final = 100_000
+"""Characters of an answer that Claude Code shows its model at once; left out, it writes more than 50,000 to a file and
+names that. About the 25,000 tokens that it allows any answer by default; it accepts up to 500,000."""
 
 A = TypeVar("A", bound="Arguments")
 
@@ -37,13 +47,23 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    def text(self) -> str:
-        """Render the readable text that accompanies the structured content."""
-        return self.model_dump_json(exclude_none=True)
+    longest: ClassVar[int | None] = None
+    """Characters that a client should show of it, if it may be long; see `LONG_ANSWER`."""
 
-    def structured(self, _detail: Detail) -> dict[str, Any]:
-        """Return the structured content; ``lean`` may leave out what is seldom used."""
+    def lean(self) -> dict[str, Any]:
+        """Return what a model needs of it, in few tokens: rows are strings, in maps by file; defaults are left out.
+
+        Both forms of an answer are made of this, so each says all that the other says.
+        """
         return self.model_dump(mode="json", exclude_none=True)
+
+    def structured(self, detail: Detail) -> dict[str, Any]:
+        """Return the structured content."""
+        return self.lean() if detail == "lean" else self.model_dump(mode="json", exclude_none=True)
+
+    def text(self, detail: Detail = "lean") -> str:
+        """Render the readable text that accompanies the structured content, for clients that show only text."""
+        return readable(self.structured(detail))
 
 
 class ToolError(Exception):
@@ -70,6 +90,7 @@ class Principal:
         subject: who it is, for logs.
         projects: ids that the token covers; None means every project of the fleet.
         scopes: what it may do there, out of ``read``, ``write``, ``run``.
+        tools: the profile of the tools that it is offered.
         expires_at: seconds since the epoch; None for a trusted local caller that needs no token.
     """
 
@@ -77,6 +98,7 @@ class Principal:
     projects: frozenset[str] | None
     scopes: frozenset[str]
     expires_at: float | None = None
+    tools: Profile = "all"
 
     def covers(self, project: str) -> bool:
         """Say whether the token covers the project."""
@@ -146,6 +168,9 @@ class ToolSpec(Generic[A]):
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
         read_only: it changes nothing although it needs another scope than ``read``.
+        destructive: it may change or end what cannot be taken back; what an edit changes, undo_edit takes back.
+        idempotent: to call it again with the same arguments changes nothing more.
+        starts_programs: it starts programs of the project, which reach what the project's egress allows.
         hub_only: a spoke offers it only to the hub, not to clients of its own.
     """
 
@@ -155,7 +180,14 @@ class ToolSpec(Generic[A]):
     arguments: type[A]
     result: type[Result]
     read_only: bool = field(default=False, kw_only=True)
+    destructive: bool = field(default=False, kw_only=True)
+    idempotent: bool = field(default=False, kw_only=True)
+    starts_programs: bool = field(default=False, kw_only=True)
     hub_only: bool = field(default=False, kw_only=True)
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.scope == "read" or self.read_only
 
     def bind(self, handler: Handler[Any], **differences: Any) -> Tool[Any]:
         """Make the tool: add its handler, and replace those fields that differ where it is offered."""
@@ -169,10 +201,23 @@ class Tool(ToolSpec[A]):
     handler: Handler[A]
 
 
-def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope) -> Tool[Any]:
+def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope, *, idempotent: bool = False) -> Tool[Any]:
     """Make a tool of a handler: its name, its docstring as the description, and the models in its signature."""
     hints, description = get_type_hints(handler), " ".join((handler.__doc__ or "").split())
-    return Tool(handler.__name__, scope, description, hints["arguments"], hints["return"], handler)
+    return Tool(
+        handler.__name__, scope, description, hints["arguments"], hints["return"], handler, idempotent=idempotent
+    )
+
+
+def require_scope(principal: Principal, tool: ToolSpec[Any]) -> None:
+    """Refuse a tool that the token does not allow.
+
+    Raises:
+        ToolError: ``forbidden``.
+    """
+    if tool.scope not in principal.scopes:
+        sentence = f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
+        raise ToolError("forbidden", sentence)
 
 
 def take_detail(raw: dict[str, Any] | None) -> tuple[Detail, dict[str, Any] | None]:

@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
-from codebuddy.text_safety import printable
-from codebuddy.tool import Arguments, Count, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
 
-PathArgument = Annotated[
-    str, Field(description="Workspace path: the project's id, then the path in it, like project-a/src/main.ts.")
-]
-ExpectedHash = Annotated[
-    str | None,
-    Field(
-        pattern=r"^(sha256:[0-9a-f]{64}|absent)$",
-        description="The hash that read_file gave: nothing is written if the file has changed since. "
-        "'absent': only create it.",
-    ),
-]
-_Cursor = Annotated[
-    str | None,
-    Field(description="From a truncated answer, to continue where it ended; repeat its other arguments."),
-]
-_IncludeIgnored = Annotated[bool, Field(description="Include what .gitignore hides. (.git itself is never shown.)")]
+ExpectedHash = Annotated[str | None, Field(pattern=r"^(sha256:[0-9a-f]{64}|absent)$")]
+_IncludeIgnored = Annotated[bool, Field(description="Also what .gitignore hides.")]
 _Seconds = Annotated[float, Field(gt=0, le=60)]
+_Position = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
 
 class ReadArguments(Arguments):
     """A file, or some of its lines."""
 
-    path: PathArgument
-    start_line: int | None = Field(None, ge=1, description="First line, 1-based.")
-    end_line: int | None = Field(None, ge=1, description="Last line, inclusive.")
+    path: str
+    start_line: int | None = Field(None, ge=1)
+    end_line: int | None = Field(None, ge=1, description="Inclusive.")
 
 
 class ReadResult(Result):
     """Text with its real line endings; ``hash`` is that of the whole file, for expected_hash."""
+
+    longest = LONG_ANSWER
 
     path: str
     content: str
@@ -51,21 +39,25 @@ class ReadResult(Result):
     encoding: Encoding
     line_ending: LineEnding
 
-    def text(self) -> str:
-        """Render the content, below one line that says which part of the file it is."""
-        cut = "; truncated, go on with start_line=" + str(self.end_line + 1) if self.truncated else ""
-        lines = f"lines {self.start_line}-{self.end_line} of {self.total_lines}"
-        return f"{printable(self.path)} ({lines}{cut}; {self.hash})\n{self.content}"
+    def lean(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {"path": self.path, "hash": self.hash, "total_lines": self.total_lines}
+        if self.end_line - self.start_line + 1 < self.total_lines:
+            answer |= {"start_line": self.start_line, "end_line": self.end_line}
+        if self.truncated:
+            answer |= {"truncated": True, "message": f"Go on with start_line={self.end_line + 1}."}
+        answer |= {} if self.encoding == "utf-8" else {"encoding": self.encoding}
+        answer |= {} if self.line_ending in ("lf", "none") else {"line_ending": self.line_ending}
+        return {**answer, "content": self.content}
 
 
 class ListArguments(Arguments):
     """A directory, and how deep to list it."""
 
-    path: str = Field(description="Workspace path of a directory; a project's id alone is its root.")
-    depth: int = Field(1, ge=1, le=100, description="Levels to list; 1: only the directory's own entries.")
+    path: str = Field(description="A project's id alone is its root.")
+    depth: int = Field(1, ge=1, le=100)
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(500, ge=1, le=2000, description="Entries at most.")
-    cursor: _Cursor = None
+    limit: int = Field(500, ge=1, le=2000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
@@ -75,35 +67,27 @@ class FindArguments(Arguments):
     pattern: str = Field(
         min_length=1,
         max_length=1000,
-        description="Glob for the path in the project: *, ?, [a-z], {ts,tsx}; ** crosses directories. Without a slash "
-        "it matches the file's name at any depth.",
+        description="Glob: *, ?, [a-z], {ts,tsx}, ** across directories; without a slash, of the name at any depth.",
     )
     projects: Projects = None
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(500, ge=1, le=2000, description="Files at most.")
-    cursor: _Cursor = None
+    limit: int = Field(500, ge=1, le=2000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
 class SearchArguments(Arguments):
     """A text or regular expression to find in the contents of files."""
 
-    pattern: str = Field(min_length=1, max_length=1000, description="What to look for.")
-    regex: bool = Field(
-        False, description="The pattern is a regular expression (RE2), matched within lines unless it contains \\n."
-    )
+    pattern: str = Field(min_length=1, max_length=1000)
+    regex: bool = Field(False, description="RE2, within lines unless it contains \\n.")
     case_sensitive: bool = True
-    include: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1000,
-        description="Glob of the files to search, as in find_files, like *.{ts,tsx}.",
-    )
-    context_lines: int = Field(0, ge=0, le=20, description="Lines to show before and after each match.")
+    include: str | None = Field(None, min_length=1, max_length=1000, description="Glob of files, like *.{ts,tsx}.")
+    context_lines: int = Field(0, ge=0, le=20)
     projects: Projects = None
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(100, ge=1, le=1000, description="Matches at most.")
-    cursor: _Cursor = None
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
@@ -127,26 +111,24 @@ class PagedResult(Result):
         unavailable: projects that could not be searched.
     """
 
+    longest = LONG_ANSWER
+
     truncated: bool
     reason: str | None = None
     cursor: str | None = None
     skipped: dict[str, int] | None = None
     unavailable: list[Unavailable] | None = None
 
-    def lines(self) -> list[str]:
-        """Render the items."""
-        raise NotImplementedError
+    def lean(self) -> dict[str, Any]:
+        """Return what is missing and why; the items come after it."""
+        answer: dict[str, Any] = {"truncated": True} if self.truncated else {}
+        answer |= self.model_dump(include={"reason", "cursor", "skipped"}, exclude_none=True)
+        return {**answer, **missing(self.unavailable)}
 
-    def text(self) -> str:
-        """Render the items, and below them what is missing and why."""
-        notes = []
-        if self.truncated:
-            notes.append(f"truncated ({self.reason}){'; go on with the cursor' if self.cursor else ''}")
-        if self.skipped:
-            notes.append("left out: " + ", ".join(f"{number} {name}" for name, number in sorted(self.skipped.items())))
-        notes += [f"{project.project}: {project.message}" for project in self.unavailable or ()]
-        items = self.lines() or ["nothing found"]
-        return "\n".join([*items, *(f"[{note}]" for note in notes)])
+
+def missing(unavailable: list[Unavailable] | None) -> dict[str, Any]:
+    """Return the field of a lean answer that says which projects are not in it, and why."""
+    return {"unavailable": {one.project: one.message for one in unavailable}} if unavailable else {}
 
 
 class ListResult(PagedResult):
@@ -155,13 +137,12 @@ class ListResult(PagedResult):
     path: str
     entries: list[Listed]
 
-    def lines(self) -> list[str]:
-        """Render one path a line; directories end in a slash, links in @."""
-        marks = {"directory": "/", "link": "@", "other": "?"}
-        return [
-            printable(one.path) + marks.get(one.type, "") + ("" if one.size is None else f"  {one.size} B")
-            for one in self.entries
-        ]
+    def lean(self) -> dict[str, Any]:
+        """Return for each path below the directory its size in bytes, or what it is if it is no file."""
+        below = {
+            one.path.removeprefix(f"{self.path}/"): one.type if one.size is None else one.size for one in self.entries
+        }
+        return {**super().lean(), "path": self.path, "count": len(below), **({"entries": below} if below else {})}
 
 
 class FindResult(PagedResult):
@@ -169,8 +150,8 @@ class FindResult(PagedResult):
 
     paths: list[str]
 
-    def lines(self) -> list[str]:
-        return [printable(path) for path in self.paths]
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), "count": len(self.paths), **({"paths": self.paths} if self.paths else {})}
 
 
 class SearchResult(PagedResult):
@@ -178,17 +159,22 @@ class SearchResult(PagedResult):
 
     matches: list[Match]
 
-    def lines(self) -> list[str]:
-        """Render ``path:line:column: text``, with context lines as ``path-line- text``."""
-        return [line for match in self.matches for line in _lines_of(match)]
+    def lean(self) -> dict[str, Any]:
+        """Group the matches by file; the lines around a match have no column."""
+        files: dict[str, list[str]] = {}
+        for match in self.matches:
+            files.setdefault(match.path, []).extend(_rows(match))
+        return {**super().lean(), "count": len(self.matches), **({"files": files} if files else {})}
 
 
-def _lines_of(match: Match) -> list[str]:
-    path, before = printable(match.path), match.before or []
-    first = match.line - len(before)
-    around = [f"{path}-{first + index}- {line}" for index, line in enumerate(before)]
-    behind = [f"{path}-{match.end_line + 1 + index}- {line}" for index, line in enumerate(match.after or [])]
-    return [*around, f"{path}:{match.line}:{match.column}: {match.line_text}", *behind]
+def _rows(match: Match) -> list[str]:
+    first, behind = match.line - len(match.before or ()), match.end_line + 1
+    cut = " (a part of a long line)" if match.line_cut else ""
+    return [
+        *(f"{number} {line}" for number, line in enumerate(match.before or (), first)),
+        f"{match.line}:{match.column} {match.line_text}{cut}",
+        *(f"{number} {line}" for number, line in enumerate(match.after or (), behind)),
+    ]
 
 
 class RangeEdit(Arguments):
@@ -197,10 +183,10 @@ class RangeEdit(Arguments):
     Columns count Unicode code points; ``end_column`` is the one after the last character. An empty range inserts.
     """
 
-    line: Count = Field(ge=1)
-    column: Count = Field(ge=1)
-    end_line: Count = Field(ge=1)
-    end_column: Count = Field(ge=1, description="The column after the last character.")
+    line: _Position
+    column: _Position
+    end_line: _Position
+    end_column: _Position = Field(description="Exclusive.")
     new_text: str
 
     def covers(self, line: int, column: int) -> bool:
@@ -214,21 +200,18 @@ class FileChange(Arguments):
     Steps apply in order, each to the result of the previous ones: a file can be moved and then edited at its new path.
     """
 
-    path: PathArgument
+    path: str
     expected_hash: ExpectedHash = None
     edits: list[RangeEdit] | None = Field(
-        default=None, min_length=1, description="New text for ranges that do not overlap."
+        default=None, min_length=1, description="Places from 1, in the text before this change; no overlaps."
     )
-    content: str | None = Field(default=None, description="The whole new text; creates the file if it does not exist.")
-    move_to: str | None = Field(default=None, description="The workspace path to move a file or directory to.")
-    delete: bool = Field(default=False, description="Delete it; a non-empty directory only with recursive.")
-    overwrite: bool = Field(default=False, description="With move_to: replace what is at the new path.")
-    recursive: bool = Field(default=False, description="With delete: a directory with everything in it.")
-    ignore_if_exists: bool = Field(
-        default=False,
-        description="With content: leave an existing file as it is. With move_to: do not move if the new path exists.",
-    )
-    ignore_if_not_exists: bool = Field(default=False, description="With delete: not an error if it does not exist.")
+    content: str | None = Field(default=None, description="The whole new text; creates the file.")
+    move_to: str | None = None
+    delete: bool = False
+    overwrite: bool = Field(default=False, description="With move_to.")
+    recursive: bool = Field(default=False, description="With delete.")
+    ignore_if_exists: bool = Field(default=False, description="With content or move_to.")
+    ignore_if_not_exists: bool = Field(default=False, description="With delete.")
 
     @model_validator(mode="after")
     def _check_one_kind(self) -> FileChange:
