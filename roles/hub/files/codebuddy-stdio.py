@@ -43,7 +43,7 @@ RESTARTED = (
     "hub_restarted",
     "The hub was restarted while it worked on this; look at list_edits or list_jobs before repeating it.",
 )
-AWAY = ("hub_away", "The hub does not run, so this was not sent to it; `make status` says why and `make up` starts it.")
+AWAY = ("hub_away", "The hub does not answer, so this was not done; `make status` says why, and `make up` starts it.")
 
 # The beginning of an answer as the hub writes it. An answer may be long, so nothing more of it is read.
 _ANSWER = re.compile(rb'\{"jsonrpc":"2\.0","id":(-?\d{1,19}|"[^"\\]{0,800}"),"(?:result|error)":')
@@ -63,7 +63,7 @@ class Message:
         self.method = method if isinstance(method, str) else None
         self.id = message.get("id")
         self.key = _key(self.id) if self.method is not None else None
-        self.tool = params.get("name") if method == "tools/call" else None
+        self.tool = json.dumps(params.get("name"))  # as JSON: whatever a client sends can be looked up
         self.cancels = _key(params.get("requestId")) if method == "notifications/cancelled" else None
         self.progress_token = meta.get("progressToken")
         self.client = {name: value for name, value in meta.items() if name.startswith(_ERA)}
@@ -92,7 +92,7 @@ class Session:
         self._undecided: list[Message] = []  # of those, calls that wait for the hub's list of tools
         self._initialize: Message | None = None
         self._initialized: Message | None = None
-        self._read_only: set[Any] | None = None  # names of tools that change nothing; None before a list was seen
+        self._read_only: set[str] | None = None  # names of tools that change nothing; None before a list was seen
 
     @property
     def is_delivered(self) -> bool:
@@ -157,9 +157,8 @@ class Session:
 
     def give_up(self) -> list[bytes]:
         """Return the answers to all open requests."""
-        return [
-            self._fail(one, RESTARTED if one.sent and one.tool is not None else AWAY) for one in [*self._open.values()]
-        ]
+        open_ones = [*self._open.values()]
+        return [self._fail(one, RESTARTED if one.sent and not self._is_repeatable(one) else AWAY) for one in open_ones]
 
     def _on_up(self) -> None:
         """Put before what is to be sent what this hub, which knows nothing, has to be told again."""
@@ -212,7 +211,7 @@ class Session:
         known = self._read_only or set()
         for tool in tools:
             is_read_only = _object(_object(tool).get("annotations")).get("readOnlyHint") is True
-            (known.add if is_read_only else known.discard)(_object(tool).get("name"))
+            (known.add if is_read_only else known.discard)(json.dumps(_object(tool).get("name")))
         self._read_only = known
 
     def _is_late_progress(self, message: Json) -> bool:

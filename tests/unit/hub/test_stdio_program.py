@@ -393,7 +393,7 @@ async def test_when_the_hub_stays_away_what_is_open_is_answered_and_the_program_
         client.call(3, "change")
         answers = {answer["id"]: answer for answer in [await client.receive() for _ in range(3)]}
         status, others, errors = await client.end()
-    assert answers[1]["error"]["message"].startswith("The hub does not run")
+    assert answers[1]["error"]["message"].startswith("The hub does not answer")
     assert answers[2]["result"]["_meta"]["codebuddy/error"]["code"] == "hub_restarted"
     assert answers[3]["result"]["content"][0]["text"].startswith("hub_away: ")
     assert (status, others) == (1, [])
@@ -406,7 +406,7 @@ async def test_an_engine_that_hangs_is_not_waited_for(hub: RestartableHub) -> No
     (hub.bin / "docker").write_text("#!/bin/sh\nexec sleep 1000\n")
     async with raw_client(hub, limit=0.5) as client:
         client.send(id=0, method="initialize", params=HANDSHAKE)
-        assert (await client.receive())["error"]["message"].startswith("The hub does not run")
+        assert (await client.receive())["error"]["message"].startswith("The hub does not answer")
         status, _, errors = await client.end()
     assert status == 1
     assert "no answer" in errors
@@ -576,6 +576,16 @@ def test_the_second_answer_to_a_handshake_is_not_the_clients(program: dict[str, 
     assert (again["method"], again["params"]) == ("initialize", HANDSHAKE)
     assert initialized["method"] == "notifications/initialized"
     assert session.from_hub(line(id=again["id"], result={})) == []
+
+
+def test_a_name_of_a_tool_that_is_no_name_ends_nothing(program: dict[str, Any]) -> None:
+    session = program["Session"]()
+    session.from_client(line(id=1, method="tools/list"))
+    session.from_client(line(id=2, method="tools/call", params={"name": ["run"]}))
+    come_up(program, session)
+    session.from_hub(line(id=1, result={"tools": [{"name": "look", "annotations": {"readOnlyHint": True}}]}))
+    (failed,) = session.on_down()
+    assert json.loads(failed)["id"] == 2
 
 
 def test_ids_that_differ_in_type_only_are_two_requests(program: dict[str, Any]) -> None:
