@@ -27,7 +27,7 @@ from codebuddy.wire.jsonrpc import (
     RequestQuota,
     RpcConnection,
 )
-from codebuddy.wire.link import LINK_PATH, initialize
+from codebuddy.wire.link import LINK_PATH, bytes_received, initialize
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 
 # Close codes of RFC 6455, section 7.4.1.
@@ -150,7 +150,7 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
         await connection.run()
         closed.set()
 
-    connection = RpcConnection(channel)
+    connection = RpcConnection(channel, bytes_received=partial(bytes_received, socket.state.socket))
     async with lifetime(channel, principal, stopping), anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
@@ -171,6 +171,6 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
 
 
 async def _close_when_unresponsive(link: Link) -> None:
-    if await link.connection.wait_until_unresponsive():
-        log.warning("link %s: no answer to a ping; closing it", link.project)
-        await link.close("no answer to a ping")
+    await link.connection.wait_until_unresponsive()
+    log.warning("link %s: no answer to a ping; closing it", link.project)
+    await link.close("no answer to a ping")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from codebuddy.schemas.code import Diagnostic, grouped, paths_in
 from codebuddy.text_safety import one_line, paragraph
@@ -16,6 +17,8 @@ DEFAULT_TIMEOUT_SECONDS = 600.0
 DEFAULT_OUTPUT_BYTES = 32 * 1024
 MAX_OUTPUT_BYTES = 128 * 1024
 MAX_WAIT_SECONDS = 60.0
+DEFAULT_RUN_WAIT_SECONDS = 45.0
+MAX_RUN_WAIT_SECONDS = 600.0
 
 EndReason = Literal[
     "exited",
@@ -31,8 +34,8 @@ EndReason = Literal[
     "refused",
 ]
 """How a run ended. ``oom``: the kernel killed it, or a part of it, because memory ran out; ``agent_restart``: the spoke
-restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense; ``not_started``: the program
-could not be started; ``refused``: the spoke did not accept it."""
+restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense, and it may still run;
+``not_started``: the program could not be started; ``refused``: the spoke did not accept it."""
 
 OutputStream = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[
@@ -59,6 +62,12 @@ class RunArguments(Arguments):
     idle_timeout_seconds: float | None = Field(
         default=None, gt=0, le=MAX_SECONDS, description="End the run after this time without output."
     )
+    wait_seconds: float = Field(
+        default=DEFAULT_RUN_WAIT_SECONDS,
+        ge=0,
+        le=MAX_RUN_WAIT_SECONDS,
+        description="Answer after this time even if the run is still going; it then goes on as the job job_id.",
+    )
     output_limit: int = Field(
         default=DEFAULT_OUTPUT_BYTES,
         ge=0,
@@ -83,6 +92,38 @@ class TaskArguments(RunArguments):
 
     task: str = Field(description="Name of a declared task, e.g. test, check, build; list_projects lists them.")
     arguments: list[str] = Field(default_factory=list, description="Arguments added to the task's command line.")
+
+
+class CommandOverLink(CommandArguments):
+    """A command line from the hub, which chooses the id of the run, to find it again when the link broke."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class TaskOverLink(TaskArguments):
+    """A task from the hub, likewise."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class AttachArguments(Arguments):
+    """A run to wait for again, after the link on which it was started broke."""
+
+    job_id: JobId
+    wait_seconds: float = Field(ge=0, le=MAX_RUN_WAIT_SECONDS)
+    output_limit: int = Field(ge=0, le=MAX_OUTPUT_BYTES)
+
+
+class ClaimArguments(Arguments):
+    """The runs that somebody still waits for, or was told that they go on."""
+
+    job_ids: list[str]
+
+
+class Claimed(Result):
+    """How many other runs were ended."""
+
+    ended: Count
 
 
 class OutputSegment(Result):
@@ -144,7 +185,8 @@ class _Outcome(Result):
 
 
 class RunResult(_Outcome, Reported):
-    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``.
+    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``; ``cursor`` is for
+    `job_output`, and leads to what comes after ``output``.
 
     ``cpu_seconds`` counts the whole run; ``peak_memory_bytes`` is the peak of its largest process, left out when it is
     too small to measure (about 20 MB).
@@ -155,6 +197,7 @@ class RunResult(_Outcome, Reported):
     streams: list[OutputSegment] = Field(default_factory=list, description="Which stream each part comes from.")
     truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
     job_id: str | None = None
+    cursor: str | None = Field(default=None, description="For job_output: what comes after this output.")
     duration_seconds: float = 0.0
     cpu_seconds: float | None = None
     peak_memory_bytes: Count | None = None
@@ -295,7 +338,7 @@ def _row_says_all(result: RunResult) -> bool:
 
 def _how(result: RunResult) -> str:
     if result.reason is None:
-        return "started"
+        return "started" if result.cursor is None else "still running"
     if result.reason == "exited":
         return "ok" if result.exit_code == 0 else f"exit code {result.exit_code}"
     if result.reason == "signaled" and result.signal is not None:
@@ -307,7 +350,7 @@ def _details(result: RunResult, share: int) -> list[str]:
     task = f" {one_line(result.task, 100)}:" if result.task else ""
     counts = f"; {_counted(result.counts)}" if result.counts else ""
     lines = [f"{result.project}:{task} {_how(result)}{counts} ({result.duration_seconds:.1f} s)"]
-    if result.reason is None:
+    if result.reason is None and result.cursor is None:
         lines.append(f"  It runs on as the job {one_line(result.job_id or '', 100)}; job_output reads what it prints.")
         return lines
     if result.message:

@@ -162,8 +162,8 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "run_command",
         "run",
         "Run a command line (a list; no shell) in a project's container. Output is reported as progress while it "
-        "appears; the answer has the output, the exit code, and how the run ended. With background, start a job and "
-        "return at once.",
+        "appears; the answer has the output, the exit code, and how the run ended. A run that is still going after "
+        "wait_seconds goes on as a job. With background, start a job and return at once.",
         runs.CommandArguments,
         runs.RunResult,
     ),
@@ -191,6 +191,22 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         "its tests and compilers reported.",
         runs.JobOutputArguments,
         runs.JobOutput,
+    ),
+    ToolSpec(
+        "attach_run",
+        "run",
+        "Wait again for a run whose link broke.",
+        runs.AttachArguments,
+        runs.RunResult,
+        hub_only=True,
+    ),
+    ToolSpec(
+        "claim_runs",
+        "run",
+        "End the runs whose link broke, but for those that are named.",
+        runs.ClaimArguments,
+        runs.Claimed,
+        hub_only=True,
     ),
     ToolSpec("cancel_job", "run", "End a job and everything that it started.", runs.CancelJobArguments, runs.Job),
     ToolSpec(
