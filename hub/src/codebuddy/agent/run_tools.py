@@ -219,15 +219,17 @@ class RunTools:
                 self.runs.make_job(run)
             else:
                 run.lost = True
+                if run.end is not None:
+                    self._forget_later(collector)
             raise
         finally:
             self._followers -= 1
             self._followers_left.set()
         result = self._result(run, collector.buffer.excerpt(), omitted=collector.buffer.omitted > 0)
-        if ended:
-            return result
         collector.follows = False
         self._forget_later(collector)
+        if ended:
+            return result
         result.job_id, result.cursor = run.job_id, cursor_after(run.job_id, collector.buffer.total)
         result.message = (
             f"It still runs, as the job {run.job_id}: job_output with the cursor and wait_seconds reads on, and "
@@ -296,7 +298,8 @@ class _Collector:
         finally:
             if self.report_path is not None:
                 self.report_path.unlink(missing_ok=True)
-            self.on_end(self)
+            if self.run.lost or self.run.background:  # nobody is about to answer with it
+                self.on_end(self)
 
 
 def _unused_path() -> Path:
