@@ -118,8 +118,7 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
 async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.PING_SECONDS", 0.05)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.TICK_SECONDS", 0.01)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call(1, text="x", wait=True)).encode() + b"\n")
@@ -131,7 +130,7 @@ async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(
 
 
 async def test_calls_continue_while_the_caller_answers_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.TICK_SECONDS", 0.001)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call("mine", text="x", wait=True)).encode() + b"\n")

@@ -45,7 +45,6 @@ async def rows(answers: dict[str, Any]) -> dict[str, tuple[str | None, str | Non
     ("code", "reason"),
     [
         ("spoke_offline", "spoke_offline"),
-        ("timed_out", "no_answer"),
         ("bad_answer", "no_answer"),
         ("too_large", "no_answer"),
         ("internal_error", "no_answer"),
