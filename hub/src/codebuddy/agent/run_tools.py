@@ -127,11 +127,14 @@ class RunTools:
             ToolError: ``unknown_job``: no such run was started, as far as this agent and the one before it know.
         """
         collector = self._collectors.get(arguments.job_id)
-        if collector is not None and not (collector.run.background and collector.run.end):
+        if collector is not None and not collector.run.background:
             return await self._follow(call, collector, arguments.wait_seconds)
         run = self.runs.get(arguments.job_id)
+        await self.runs.wait(run, arguments.wait_seconds)
         page = await run.transcript.read(run.transcript.total - arguments.output_limit, arguments.output_limit)
-        return self._result(run, excerpt_of(page.pieces), omitted=page.start > 0)
+        result = self._result(run, excerpt_of(page.pieces), omitted=page.start > 0)
+        result.job_id = run.job_id
+        return result if run.end is not None else _still_runs(result, page.end)
 
     async def claim_runs(self, _call: Call, arguments: ClaimArguments) -> Claimed:
         """End the runs whose link broke and for which nobody at the hub waits any more."""
@@ -225,17 +228,11 @@ class RunTools:
         finally:
             self._followers -= 1
             self._followers_left.set()
-        result = self._result(run, collector.buffer.excerpt(), omitted=collector.buffer.omitted > 0)
+        excerpt = collector.buffer.excerpt()
+        result = self._result(run, excerpt, omitted=collector.buffer.omitted > 0)
         collector.follows = False
         self._forget_later(collector)
-        if ended:
-            return result
-        result.job_id, result.cursor = run.job_id, cursor_after(run.job_id, collector.buffer.total)
-        result.message = (
-            f"It still runs, as the job {run.job_id}: job_output with the cursor and wait_seconds reads on, and "
-            "cancel_job ends it. Its time-out stays."
-        )
-        return result
+        return result if ended else _still_runs(result, collector.buffer.total)
 
     def _forget_later(self, collector: _Collector) -> None:
         """Keep an answer for a while: it may be on its way, on a link that breaks."""
@@ -254,7 +251,7 @@ class RunTools:
             output=output.text,
             streams=output.streams,
             truncated=omitted,
-            job_id=run.job_id if omitted and run.job_id in self.runs else None,
+            job_id=run.job_id if run.job_id in self.runs and (omitted or run.background) else None,
             **dict(run.report),
         )
 
@@ -300,6 +297,16 @@ class _Collector:
                 self.report_path.unlink(missing_ok=True)
             if self.run.lost or self.run.background:  # nobody is about to answer with it
                 self.on_end(self)
+
+
+def _still_runs(result: RunResult, printed: int) -> RunResult:
+    """Say that a run goes on as a job, and how to follow it."""
+    result.cursor = cursor_after(str(result.job_id), printed)
+    result.message = (
+        f"It still runs, as the job {result.job_id}: job_output with this cursor and wait_seconds reads on, and "
+        "cancel_job ends it. Its time-out stays as it is."
+    )
+    return result
 
 
 def _unused_path() -> Path:

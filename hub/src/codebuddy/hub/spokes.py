@@ -120,6 +120,7 @@ class Links:
             seconds = timeout_seconds if detach_after is None else detach_after
             raise ToolError("timed_out", f"The spoke of {project} did not answer {tool} in {seconds:.0f} s.") from None
         except ConnectionLost:
+            self.remove(link)  # at once, so that whoever waits for the link waits for another one
             raise LinkLost(project) from None
         except (BadAnswer, RemoteError) as error:
             # one_line, so that a spoke cannot forge a line of the log
