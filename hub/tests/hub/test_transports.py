@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from codebuddy_testing.clients import connected, content_of
 from codebuddy_testing.listeners import open_listener, token
+from codebuddy_testing.socket_options import no_delay
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +35,15 @@ async def test_a_tool_answers_with_structure_and_text(transport: str, mode: str)
     assert listed.tools[0].output_schema is not None
     assert result.structured_content == {"text_back": "grüße 🎉", "subject": "tester"}
     assert "grüße" in result.content[0].text
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+async def test_the_hub_does_not_delay_small_answers(transport: str) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(), "legacy") as client:
+        await client.list_tools()
+        options = no_delay(listener.port)
+    assert options
+    assert all(options)
 
 
 @EACH

@@ -103,6 +103,7 @@ class AccessPolicy:
         self._verifier = verifier
         self._audience = audience
         self._hosts = frozenset(hosts)
+        self._origins = frozenset(f"http://{host}" for host in self._hosts)
 
     def check_source(self, headers: Mapping[str, str]) -> None:
         """Raise AccessDenied (403) when the request was not sent to one of our names, or was sent by a web page."""
@@ -110,7 +111,9 @@ class AccessPolicy:
         if host not in self._hosts:
             names = ", ".join(sorted(self._hosts))
             raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {names}.")
-        if headers.get("origin") is not None:  # programs send none, web pages always do
+        # Web pages always send an Origin, and none of them is ours; a few programs send the hub's own address.
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in self._origins:
             raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")
 
     def authenticate(self, headers: Mapping[str, str]) -> Principal:
@@ -127,7 +130,8 @@ class AccessGuard:
     Args:
         app: the application; it finds the principal in the scope.
         policy: decides.
-        open_paths: paths that may be requested without a token; the principal is None then.
+        open_paths: paths that may be requested without a token; the principal is None then. One that ends with a
+            slash stands for all below it.
         check: raises AccessDenied for a principal that must not use this listener.
     """
 
@@ -158,10 +162,13 @@ class AccessGuard:
                 return
         await self._app(scope, receive, send)
 
+    def _is_open(self, path: str) -> bool:
+        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self._open_paths)
+
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._policy.check_source(headers)
-        if scope["path"] in self._open_paths and "authorization" not in headers:
+        if "authorization" not in headers and self._is_open(scope["path"]):
             scope[PRINCIPAL_KEY] = None
             return
         principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)

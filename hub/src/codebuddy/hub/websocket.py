@@ -28,7 +28,7 @@ from codebuddy.wire.jsonrpc import (
     RequestQuota,
     RpcConnection,
 )
-from codebuddy.wire.link import LINK_PATH, bytes_received, initialize
+from codebuddy.wire.link import LINK_PATH, initialize
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 
 # Close codes of RFC 6455, section 7.4.1.
@@ -151,7 +151,7 @@ async def _serve_link(socket: WebSocket, links: Links) -> None:
         await connection.run()
         closed.set()
 
-    connection = RpcConnection(channel, bytes_received=partial(bytes_received, socket.state.socket))
+    connection = RpcConnection(channel, peer=socket.state.peer)
     async with lifetime(channel, principal, links.stopping), anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
@@ -183,5 +183,5 @@ async def _claim_runs(links: Links, link: Link) -> None:
 
 async def _close_when_unresponsive(link: Link) -> None:
     await link.connection.wait_until_unresponsive()
-    log.warning("link %s: no answer to a ping; closing it", link.project)
-    await link.close("no answer to a ping")
+    log.warning("link %s: the spoke does not answer; closing it", link.project)
+    await link.close("no answer")

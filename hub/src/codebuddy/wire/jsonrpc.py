@@ -50,7 +50,7 @@ SILENCE_TICKS: Final = 30
 """After so many ticks in which nothing arrives while a request is under way, the other side is pinged."""
 
 PING_TICKS: Final = 30
-"""After so many more it counts as hung. That it is gone the kernel finds much earlier, see `wire.link.watch_peer`."""
+"""After so many more it counts as hung. That it is gone is found much earlier, see `wire.link.TcpPeer`."""
 
 DETACHED: Final = "detached"
 """The reason of a cancellation that ends the waiting for an answer, and not the work that it would tell of."""
@@ -122,6 +122,16 @@ class Channel(Protocol):
 
     async def send(self, text: str) -> None:
         """Send one message; raise ChannelClosed when the other side is gone."""
+
+
+class Peer(Protocol):
+    """What is known of the other end of a connection without asking it."""
+
+    def bytes_received(self) -> int:
+        """Return how many bytes have arrived from it."""
+
+    def is_gone(self) -> bool:
+        """Say whether it can no longer be reached."""
 
 
 def is_id(value: object) -> TypeGuard[int | str]:
@@ -288,7 +298,7 @@ class RpcConnection:
         sequential: methods that are answered before the next message is read.
         max_requests: how many requests are served at a time; None means no bound, and no quota, for a trusted peer.
         quota: bounds the bytes of the requests being served; None means a quota of ``CLIENT_BYTES``.
-        bytes_received: returns how many bytes the kernel has received; without it, whole messages are counted.
+        peer: what is known of the other end of a network connection.
     """
 
     def __init__(
@@ -299,7 +309,7 @@ class RpcConnection:
         max_requests: int | None = MAX_CONCURRENT_REQUESTS,
         quota: RequestQuota | None = None,
         *,
-        bytes_received: Callable[[], int] | None = None,
+        peer: Peer | None = None,
     ) -> None:
         self._channel = channel
         self._handler = handler or _answer_pings
@@ -310,8 +320,8 @@ class RpcConnection:
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._closed = False
+        self._peer = peer
         self._messages_received = 0
-        self._received = bytes_received or (lambda: self._messages_received)
         self._busy = asyncio.Event()  # set while a request is under way, in either direction
 
     async def run(self) -> None:
@@ -387,12 +397,12 @@ class RpcConnection:
             await self._send(_message(method=method, params=params))
 
     async def wait_until_unresponsive(self) -> None:
-        """Return when the other side has hung: nothing arrives while a request is under way, not even after a ping.
+        """Return when the other side is gone, or hangs: during a request nothing arrives, not even after a ping.
 
         Parts of a message count as well as the answer to the ping: whoever sends anything is alive.
         """
         silent, received = 0, self._received()
-        while silent < SILENCE_TICKS + PING_TICKS:
+        while silent < SILENCE_TICKS + PING_TICKS and not (self._peer and self._peer.is_gone()):
             await self._busy.wait()
             await asyncio.sleep(TICK_SECONDS)
             before, received = received, self._received()
@@ -402,6 +412,9 @@ class RpcConnection:
                 # A peer that has hung may not read either. Nobody waits for the answer: it counts because it arrives.
                 with anyio.move_on_after(TICK_SECONDS), contextlib.suppress(ChannelClosed):
                     await self._send(_message(id=self._last_id, method="ping", params=None))
+
+    def _received(self) -> int:
+        return self._messages_received if self._peer is None else self._peer.bytes_received()
 
     def _mark_idle_when_done(self) -> None:
         if not self._pending and not self._serving:

@@ -46,12 +46,16 @@ HANDSHAKE_SECONDS: Final = 10.0
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 15.0
 
-# The kernel probes a silent peer after this time, and ends a connection whose peer acknowledges nothing for so long.
+# The kernel probes a silent peer after this time, at this interval, and ends the connection after so many probes.
 _PROBE_SECONDS: Final = 3
-_GONE_SECONDS: Final = 15
+_PROBES: Final = 4
+_GONE_SECONDS: Final = _PROBE_SECONDS * (_PROBES + 1)
 
+# struct tcp_info (linux/tcp.h): its size up to what is read here, and offsets in it.
 _TCP_INFO_SIZE: Final = 136
-_BYTES_RECEIVED: Final = 128  # the offset of tcpi_bytes_received in struct tcp_info (linux/tcp.h)
+_UNACKNOWLEDGED: Final = 24  # tcpi_unacked, in segments
+_LAST_ACK: Final = 56  # tcpi_last_ack_recv, in milliseconds from then to now
+_BYTES_RECEIVED: Final = 128  # tcpi_bytes_received
 
 OnState = Callable[[str, str | None], None]
 """Takes whether the link is up, ``connected`` or ``disconnected``, and why not."""
@@ -70,25 +74,39 @@ class TcpSocket(Protocol):
     def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
 
 
-def watch_peer(connection: TcpSocket) -> None:
-    """Have the kernel end a connection whose peer is gone, by network or by host.
+class TcpPeer:
+    """The other end of a link, as the kernel sees it, which notices at once that a network or a host is gone.
 
-    The peer's kernel answers the probes, however busy its process is: a slow peer is not taken for a dead one.
+    The peer's kernel answers however busy its process is: a slow peer is not taken for a dead one.
     """
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_SECONDS)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
-    # Also the limit of the probes (tcp(7)), and of data that is not acknowledged.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _GONE_SECONDS * 1000)
 
+    def __init__(self, connection: TcpSocket) -> None:
+        self._connection = connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
 
-def bytes_received(connection: TcpSocket) -> int:
-    """Return how many bytes the kernel has received on a connection, whether they were read or not."""
-    try:
-        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-        return int(struct.unpack_from("=Q", info, _BYTES_RECEIVED)[0])
-    except OSError:
-        return 0  # it is closed
+    def bytes_received(self) -> int:
+        """Return how many bytes have arrived, whether they were read or not."""
+        return int(struct.unpack_from("=Q", self._info(), _BYTES_RECEIVED)[0])
+
+    def is_gone(self) -> bool:
+        """Say whether what was sent has not been acknowledged for long.
+
+        The kernel does not probe such a connection, and sends again for a quarter of an hour. TCP_USER_TIMEOUT would
+        also end a connection whose peer lives and is too slow to read.
+        """
+        info = self._info()
+        (unacknowledged,) = struct.unpack_from("=I", info, _UNACKNOWLEDGED)
+        (milliseconds,) = struct.unpack_from("=I", info, _LAST_ACK)
+        return bool(unacknowledged and milliseconds > 1000 * _GONE_SECONDS)
+
+    def _info(self) -> bytes:
+        try:
+            return self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        except OSError:  # it is closed
+            return bytes(_TCP_INFO_SIZE)
 
 
 class LinkServer:
@@ -99,18 +117,13 @@ class LinkServer:
         self._log_name = log_name
         self._tools = {tool.name: tool for tool in tools}
 
-    async def serve(
-        self, channel: Channel, principal: Principal, bytes_received: Callable[[], int] | None = None
-    ) -> None:
-        """Serve one connection, whose requests all come from this principal, until it ends.
-
-        ``bytes_received`` as for `RpcConnection`.
-        """
+    async def serve(self, channel: Channel, principal: Principal, peer: TcpPeer | None = None) -> None:
+        """Serve one connection, whose requests all come from this principal, until it ends."""
 
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        connection = RpcConnection(channel, answer, max_requests=None, bytes_received=bytes_received)
+        connection = RpcConnection(channel, answer, max_requests=None, peer=peer)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_unresponsive, connection, tasks.cancel_scope)
             await connection.run()
@@ -149,7 +162,7 @@ class LinkServer:
 
 
 async def _cancel_when_unresponsive(connection: RpcConnection, serving: anyio.CancelScope) -> None:
-    """End a connection whose other side has hung."""
+    """End a connection whose other side is gone or has hung."""
     await connection.wait_until_unresponsive()
     log.warning("the other side of a link does not answer; the link is closed")
     serving.cancel()
@@ -180,12 +193,7 @@ class ClientChannel:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
-        self._socket: TcpSocket = connection.transport.get_extra_info("socket")
-        watch_peer(self._socket)
-
-    def bytes_received(self) -> int:
-        """Return how many bytes have arrived."""
-        return bytes_received(self._socket)
+        self.peer = TcpPeer(connection.transport.get_extra_info("socket"))
 
     async def receive(self) -> str:
         try:
@@ -222,7 +230,7 @@ async def open_channel(url: str, token_path: Path) -> AsyncIterator[ClientChanne
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         max_size=MAX_MESSAGE_BYTES,
         compression=None,
-        ping_interval=None,  # see `watch_peer`
+        ping_interval=None,  # see `TcpPeer`
         proxy=None,
         open_timeout=10,
         close_timeout=2,
@@ -255,7 +263,7 @@ async def maintain_link(url: str, token_path: Path, server: LinkServer, project:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
                 delays = reconnect_delays()
-                await server.serve(channel, hub, channel.bytes_received)
+                await server.serve(channel, hub, channel.peer)
                 why = channel.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
             body = error.response.body or b""

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import describe_tool, run_tool
+from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
 
 PRINCIPAL_KEY = "codebuddy.principal"
@@ -69,7 +70,8 @@ class McpServer(Server[Any]):
     ) -> dict[str, Any]:
         """Run a tool and return the result of ``tools/call``."""
         with self.in_flight:
-            return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
+            async with Heartbeat(tool, arguments, progress) as heartbeat:
+                return await run_tool(tool, Call(principal, heartbeat.report), arguments, self.log_name)
 
 
 def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str) -> McpServer:
