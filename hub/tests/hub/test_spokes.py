@@ -21,7 +21,7 @@ from codebuddy.wire.calls import ERROR_KEY
 from codebuddy.wire.link import LINK_PATH, reconnect_delays
 from codebuddy_testing.links import Agent, hub_side, link_token, until_linked
 from codebuddy_testing.listeners import Echo, token
-from codebuddy_testing.socket_options import no_delay
+from codebuddy_testing.socket_options import no_delay, option_of_each
 
 pytestmark = pytest.mark.anyio
 
@@ -108,6 +108,19 @@ async def test_a_spoke_that_is_frozen_ends_its_calls(monkeypatch: pytest.MonkeyP
             await hub.links.call("project-a", "echo", {"text": "x"}, Echo)
         assert hub.links.get("project-a") is None
     assert failed.value.code == "spoke_offline"
+
+
+async def test_the_kernel_probes_the_peer_at_both_ends_of_a_link(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        assert option_of_each(hub.port, socket.SOL_SOCKET, socket.SO_KEEPALIVE) == [1, 1]
+        for option, most in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 5)):
+            assert all(value <= most for value in option_of_each(hub.port, socket.IPPROTO_TCP, option))
+        # It would end a connection whose peer lives but is too slow to read.
+        assert option_of_each(hub.port, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == [0, 0]
+        tasks.cancel_scope.cancel()
 
 
 async def test_cancelling_a_call_cancels_it_in_the_spoke(tmp_path: Path) -> None:

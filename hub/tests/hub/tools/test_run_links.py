@@ -19,6 +19,7 @@ from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.run_tools import RunTools
 from codebuddy.agent.run_tools import run_tools as agent_tools
 from codebuddy.configuration import SpokeConfiguration
+from codebuddy.hub.spokes import LinkLost
 from codebuddy.hub.tools import runs as module
 from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.schemas.runs import RunResult
@@ -308,7 +309,7 @@ async def test_a_run_that_the_spoke_was_never_asked_for_was_not_started() -> Non
         async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
             names.append(tool)
             if tool == "run_command":
-                raise module.LinkLost(project)
+                raise LinkLost(project)
             raise ToolError("unknown_job", "No such job.")
 
         async def wait_for(self, project: str, seconds: float) -> bool:
