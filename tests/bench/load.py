@@ -1,6 +1,6 @@
 """Works the scenarios' fleet on a busy machine: four clients (two over WebSocket, two over HTTP) read, search and run
-while PROCESSES processes only compute, and each project has runs of RUN_SECONDS. Prints what was lost; fails if anything
-was. ``SECONDS`` and ``PROCESSES`` in the environment change how long and how much.
+while PROCESSES processes only compute, and each project has runs of RUN_SECONDS. Prints what was lost, and fails if
+anything was. ``SECONDS`` and ``PROCESSES`` in the environment change how long it takes, and how busy the machine is.
 """
 
 from __future__ import annotations
@@ -139,9 +139,7 @@ def main() -> int:
     started = {part: fleet.started_at(part) for part in ("hub", *fleet.projects)}
     with busy_machine(PROCESSES):
         tally = asyncio.run(drive(fleet.port, fleet.token(), fleet.projects))
-        print(
-            f"load average at the end: {os.getloadavg()[0]:.1f}, {PROCESSES} busy processes, {os.cpu_count()} processors"
-        )
+        print(f"load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} processors, {PROCESSES} busy processes")
     restarted = [part for part, at in started.items() if fleet.started_at(part) != at]
     return report(tally, [*links_closed(fleet, since), *(f"{part} was restarted" for part in restarted)])
 
