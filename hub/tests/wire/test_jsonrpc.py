@@ -254,6 +254,34 @@ async def test_work_that_is_detached_goes_on_and_work_that_is_cancelled_does_not
     assert isinstance(calling.exception(), ConnectionLost)
 
 
+async def test_a_cancellation_reaches_a_peer_that_reads_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonrpc, "_CANCEL_SECONDS", 0.01)
+    sent: list[str] = []
+    may_send = asyncio.Event()
+    may_send.set()
+
+    class Slow(Pair):
+        async def send(self, text: str) -> None:
+            await may_send.wait()
+            sent.append(json.loads(text)["method"])
+
+    wire = RpcConnection(Slow(asyncio.Queue(), asyncio.Queue()))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wire.run)
+        calling = asyncio.create_task(wire.request("any", None))
+        while not sent:
+            await asyncio.sleep(0)
+        may_send.clear()
+        calling.cancel()
+        await asyncio.wait([calling])
+        assert sent == ["any"]
+        may_send.set()
+        with anyio.fail_after(5):
+            while sent != ["any", "notifications/cancelled"]:
+                await asyncio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+
 def test_the_length_of_an_id_is_bounded() -> None:
     assert is_id("x" * MAX_ID_CHARACTERS)
     assert not is_id("x" * (MAX_ID_CHARACTERS + 1))

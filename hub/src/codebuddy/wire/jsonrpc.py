@@ -320,6 +320,7 @@ class RpcConnection:
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._closed = False
+        self._sending: set[asyncio.Task[None]] = set()  # cancellations that the other side has not taken yet
         self._peer = peer
         self._messages_received = 0
         self._busy = asyncio.Event()  # set while a request is under way, in either direction
@@ -381,8 +382,7 @@ class RpcConnection:
             raise ConnectionLost("the other side is gone") from None
         except (asyncio.CancelledError, TimeoutError) as error:
             why = {"reason": DETACHED} if isinstance(error, TimeoutError) else {}
-            with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
-                await self.notify("notifications/cancelled", {"requestId": request_id, **why})
+            await self._tell_cancelled({"requestId": request_id, **why})
             raise
         finally:
             del self._pending[request_id]
@@ -395,6 +395,14 @@ class RpcConnection:
         """Send a notification; it is dropped when the other side is gone."""
         with contextlib.suppress(ChannelClosed):
             await self._send(_message(method=method, params=params))
+
+    async def _tell_cancelled(self, params: Params) -> None:
+        """Send a cancellation, and do not wait long for it: a slow peer may take it later."""
+        sending = asyncio.create_task(self.notify("notifications/cancelled", params))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([sending], timeout=_CANCEL_SECONDS)
 
     async def wait_until_unresponsive(self) -> None:
         """Return when the other side is gone, or hangs: during a request nothing arrives, not even after a ping.
@@ -533,6 +541,8 @@ class RpcConnection:
 
     async def _close(self) -> None:
         self._closed = True
+        for sending in self._sending:
+            sending.cancel()
         for pending in self._pending.values():
             pending.fail()
         if tasks := self._tasks():
