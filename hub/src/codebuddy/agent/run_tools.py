@@ -218,10 +218,10 @@ class RunTools:
             departure = call.departure() if run.job_id in self._collectors else "cancelled"
             if departure == "cancelled":
                 await finish_despite_cancellation(self.runs.end(run))
-            elif departure == "detached":
-                self.runs.make_job(run)
             else:
                 run.lost = True
+                if departure == "detached":
+                    self.runs.make_job(run)
                 if run.end is not None:
                     self._forget_later(collector)
             raise

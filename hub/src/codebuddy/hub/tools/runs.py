@@ -243,7 +243,7 @@ class _FollowedRun:
         if message:
             self._seen.append(message)
             self._seen_characters += len(message)
-            while self._seen_characters - len(self._seen[0]) >= self._limit:
+            while self._seen and self._seen_characters - len(self._seen[0]) >= self._limit:
                 self._seen_characters -= len(self._seen.popleft())
         await self._report(progress, total, message)
 
