@@ -303,8 +303,8 @@ def _still_runs(result: RunResult, printed: int) -> RunResult:
     """Say that a run goes on as a job, and how to follow it."""
     result.cursor = cursor_after(str(result.job_id), printed)
     result.message = (
-        f"It still runs, as the job {result.job_id}: job_output with this cursor and wait_seconds reads on, and "
-        "cancel_job ends it. Its time-out stays as it is."
+        f"It still runs, as the job {result.job_id}: job_output with the cursor {result.cursor} and wait_seconds reads "
+        "on, and cancel_job ends it. Its time-out stays as it is."
     )
     return result
 

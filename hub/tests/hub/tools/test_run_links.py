@@ -22,7 +22,7 @@ from codebuddy.configuration import SpokeConfiguration
 from codebuddy.hub.spokes import LinkLost
 from codebuddy.hub.tools import runs as module
 from codebuddy.hub.tools.runs import job_tools, run_tools
-from codebuddy.schemas.runs import RunResult
+from codebuddy.schemas.runs import RunResult, RunResults
 from codebuddy.tool import LOCAL, Call, ToolError, parse_arguments
 from codebuddy_testing.fake_spokes import FakeSpokes
 from codebuddy_testing.links import PROXY, Agent, HubSide, Proxy, hub_side, link_token, until_linked
@@ -229,7 +229,9 @@ async def test_a_run_that_outlasts_the_wait_goes_on_as_a_job(tmp_path: Path) -> 
         result = await fleet.run("sh", "-c", WAITS, "go", wait_seconds=0.5)
         assert (result.reason, result.output, result.truncated) == (None, "first\n", False)
         assert result.job_id is not None
-        assert "cancel_job" in (result.message or "")
+        shown = RunResults.of([result]).text()
+        for word in (result.job_id, str(result.cursor), "cancel_job", "first"):
+            assert word in shown
         told = list(fleet.told)
         link = fleet.hub.links.get(PROJECT)
         fleet.proxy.cut()  # what nobody waits for does not end with its link either
