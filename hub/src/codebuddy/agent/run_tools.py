@@ -238,10 +238,14 @@ class RunTools:
         """Keep an answer for a while: it may be on its way, on a link that breaks."""
         job_id = collector.run.job_id
         if job_id in self._collectors:
-            asyncio.get_running_loop().call_later(_ANSWER_KEPT_SECONDS, self._collectors.pop, job_id, None)
+            asyncio.get_running_loop().call_later(_ANSWER_KEPT_SECONDS, self._forget, job_id)
             self._answered.append(collector)
             if len(self._answered) > _ANSWERS_KEPT:
                 self._answered.popleft().drop_output()
+
+    def _forget(self, job_id: str) -> None:
+        if (collector := self._collectors.pop(job_id, None)) is not None:
+            collector.drop_output()
 
     def _result(self, run: Run, output: Excerpt, omitted: bool) -> RunResult:
         return RunResult(
@@ -295,6 +299,7 @@ class _Collector:
         finally:
             if self.report_path is not None:
                 self.report_path.unlink(missing_ok=True)
+            self.reader = None  # it may have kept much of the output
             if self.run.lost or self.run.background:  # nobody is about to answer with it
                 self.on_end(self)
 
