@@ -208,7 +208,7 @@ class _FollowedRun:
                 if tool != "attach_run" or error.code not in ("spoke_offline", "unknown_job"):
                     raise
                 if error.code == "unknown_job":
-                    why = f"The link to the spoke of {self._project} broke before it was asked: nothing ran. Run it again."
+                    why = f"The link to {self._project} broke before its spoke was asked: nothing ran. Run it again."
                     return RunResult(project=self._project, reason="not_started", message=why)
                 lost = error  # the link came back and broke again
             if not await self._links.wait_for(self._project, min(REATTACH_SECONDS, self._left() + RUN_GRACE_SECONDS)):
