@@ -308,8 +308,8 @@ def _still_runs(result: RunResult, printed: int) -> RunResult:
     """Say that a run goes on as a job, and how to follow it."""
     result.cursor = cursor_after(str(result.job_id), printed)
     result.message = (
-        f"It still runs, as the job {result.job_id}: job_output with the cursor {result.cursor} and wait_seconds reads "
-        "on, and cancel_job ends it. Its time-out stays as it is."
+        "It still runs, as a job: job_output with this job_id, cursor and wait_seconds reads on; cancel_job ends it. "
+        "Its time-out stays as it is."
     )
     return result
 
