@@ -139,15 +139,16 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
         content = [{"type": "text", "text": result.text(detail)}]
         return {"content": content, "structuredContent": result.structured(detail)}
     except ToolError as error:
-        return _failure(error)
+        return failure(error)
     except Exception:
         incident = uuid.uuid4().hex[:8]
         log.exception("tool %s failed (incident %s)", tool.name, incident)
         sentence = f"{tool.name} failed inside; {log_name} has it as incident {incident}."
-        return _failure(ToolError("internal_error", sentence))
+        return failure(ToolError("internal_error", sentence))
 
 
-def _failure(error: ToolError) -> Json:
+def failure(error: ToolError) -> Json:
+    """Return the result of a call that failed."""
     """Return a failure; its code stands in the text and in ``_meta``.
 
     It has no structured content: clients on the TypeScript SDK 1.x check that against the tool's output schema even
@@ -165,18 +166,28 @@ def _failure(error: ToolError) -> Json:
 
 
 async def call_tool(
-    connection: RpcConnection, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
+    connection: RpcConnection,
+    tool: str,
+    arguments: Json,
+    answer: type[R],
+    report: OnProgress | None = None,
+    *,
+    detach_after: float | None = None,
 ) -> R:
     """Call a tool of the other side, which may be hostile: nothing but the model or these exceptions comes out.
+
+    ``detach_after`` as for `RpcConnection.request`.
 
     Raises:
         ToolError: the tool failed with it; ``too_large``.
         BadAnswer: the answer does not fit the model.
         RemoteError: the other side refuses the request.
         ConnectionLost: the other side is gone.
+        TimeoutError: no answer came within ``detach_after``.
     """
     try:
-        result, characters = await connection.request("tools/call", {"name": tool, "arguments": arguments}, report)
+        params = {"name": tool, "arguments": arguments}
+        result, characters = await connection.request("tools/call", params, report, detach_after)
     except RemoteError as error:
         if error.code == ANSWER_TOO_LONG:
             raise _too_large(tool) from None
