@@ -18,8 +18,10 @@ from typing import Any
 import pytest
 
 from codebuddy_testing.deployment import Deployment
+from codebuddy_testing.real_clients import agents
+from codebuddy_testing.real_clients.client import Command
 from codebuddy_testing.real_clients.packages import install, node
-from codebuddy_testing.real_clients.running import Command, running_client
+from codebuddy_testing.real_clients.running import running_client
 from codebuddy_testing.waiting import wait_until
 
 TOKEN = "a-token-of-the-test"
@@ -152,8 +154,14 @@ AGENTS = [
 
 
 def chosen() -> list[Agent]:
+    """Return those of the clients that are tested which have a configuration here (see conftest.py)."""
     wanted = os.environ.get("CODEBUDDY_TEST_CLIENTS", "")
-    return [agent for agent in AGENTS if wanted == "all" or agent.package in wanted.split(",")]
+    tested = {
+        client.package
+        for client in agents.AGENTS
+        if wanted == "all" or (any(word in client.name for word in wanted.split(",")) if wanted else client.in_ci)
+    }
+    return [agent for agent in AGENTS if agent.package in tested]
 
 
 @pytest.mark.parametrize("agent", chosen(), ids=lambda agent: agent.package)
