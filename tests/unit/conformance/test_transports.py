@@ -12,12 +12,14 @@ from codebuddy_testing.listeners import open_listener, token
 
 pytestmark = pytest.mark.anyio
 
-NO_STORED_EVENTS = "The hub stores no events: a call whose connection is lost is cancelled, so nothing can be fetched."
+NO_REQUESTS = "The hub asks its clients nothing: a session is but its id, which a restarted hub goes on with."
 
-KNOWN = {
+KNOWN: dict[str, dict[str, str]] = {
     "2025-11-25": {
-        "server-sse-polling: server-sse-priming-event (warning)": NO_STORED_EVENTS,
-        "server-sse-polling: server-sse-retry-field (warning)": NO_STORED_EVENTS,
+        "tools-call-sampling: tools-call-sampling": NO_REQUESTS,
+        "tools-call-elicitation: tools-call-elicitation": NO_REQUESTS,
+        "elicitation-sep1034-defaults: elicitation-sep1034-general": NO_REQUESTS,
+        "elicitation-sep1330-enums: elicitation-sep1330-general": NO_REQUESTS,
     },
     "2026-07-28": {},
 }
