@@ -18,7 +18,7 @@ PLAYBOOK = ansible-playbook -i inventory/defaults.yml -i '$(INVENTORY)' $(ARGS)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
-export INVENTORY PROJECT SCOPES TTL CLIENT PURGE
+export INVENTORY PROJECT SCOPES TOOLS TTL CLIENT PURGE
 
 .PHONY: help
 help: ## list the commands
@@ -40,7 +40,7 @@ down: $(READY) ## stop and remove what the fleet created; PURGE=1 removes volume
 status: $(READY) ## show hub and spokes, and the reason for anything not ready; fails when anything is not
 	$(call answer,playbooks/status.yml)
 
-token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TTL=30d
+token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TOOLS=all|lean TTL=30d
 	$(call answer,playbooks/token.yml)
 
 client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|vscode|cursor
@@ -87,7 +87,7 @@ test-clients: $(READY) ## the agents and SDKs that people use against the deploy
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code bench-run
+.PHONY: bench-edits bench-code bench-run bench-tokens
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -102,6 +102,11 @@ bench-code: $(READY) ## container start to first right find_references, and what
 bench-run: $(READY) ## what a command costs against `docker exec`, and what a gigabyte of output costs in memory
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@python tests/bench/run.py
+
+# On the scenarios' fleet, which is deployed if it is not there; the definitions need none.
+bench-tokens: $(READY) ## what a model pays: tokens of the tools' definitions, and of typical answers as text and as JSON
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@python tests/bench/tokens.py
 
 # Renew ----------------------------------------------------------------------------------------------------------------
 

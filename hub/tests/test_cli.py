@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import codebuddy
+from codebuddy.cli import main
 
 SOURCE = {"PYTHONPATH": str(Path(codebuddy.__file__).parents[1])}
 
@@ -34,6 +35,16 @@ def test_health_and_start_load_the_standard_library_only(command: str) -> None:
     assert run.returncode == 1
     assert "the hub does not answer" in run.stdout + run.stderr
     assert loaded - sys.stdlib_module_names == {"codebuddy"}
+
+
+@pytest.mark.parametrize(("tools", "socket_name"), [("all", "hub.sock"), ("lean", "hub-lean.sock")])
+def test_start_connects_to_the_socket_of_the_tools_that_are_asked_for(
+    tools: str, socket_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr("codebuddy.bridge.bridge_stdio", lambda path: asked.append(path) or 0)
+    assert main(["start", "--tools", tools]) == 0
+    assert [path.name for path in asked] == [socket_name]
 
 
 def test_start_connects_standard_input_and_output_to_the_hub(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_make_token_prints_only_a_token_for_the_requested_projects(fleet: Deploy
     [
         (["PROJECT=nope"], "There is no project nope; declared are project-a, project-b, project-c."),
         (["SCOPES=admin"], "admin"),
+        (["TOOLS=few"], "TOOLS=few must be all or lean."),
         (["TTL=soon"], "The lifetime 'soon' is not a time"),
         (["PROJECT=$(touch /tmp/codebuddy-ran)"], "There is no project"),
     ],
@@ -71,7 +72,7 @@ def test_make_status_prints_a_line_for_each_container(fleet: Deployment) -> None
     lines = {line.split()[0]: line for line in done.stdout.splitlines()[1:]}
     assert sorted(lines) == sorted(["hub", *fleet.projects, *PROXIES.values()])
     assert all(line.endswith("yes") for line in lines.values())
-    assert all("(healthy)" in line for line in lines.values())
+    assert all(" Up " in line and "healthy" not in line for line in lines.values())
 
 
 def test_make_status_of_a_fleet_that_is_down_fails_and_names_the_command_that_deploys_it(fleet: Deployment) -> None:

@@ -17,6 +17,9 @@ from pathlib import Path
 HUB_SOCKET = Path("/run/codebuddy/hub.sock")
 """The hub's local socket, in its container; only the hub's own user can open it."""
 
+LEAN_SOCKET = HUB_SOCKET.with_name("hub-lean.sock")
+"""The same for a client that is offered the profile ``lean`` of the tools."""
+
 
 def bridge_stdio(socket_path: Path = HUB_SOCKET) -> int:
     """Copy bytes between standard input and output and the hub's socket until the hub closes it.

@@ -18,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands.add_parser("serve", help="run the hub (in the hub's container)")
     spoke = commands.add_parser("spoke", help="run the agent (in a project's container)")
     spoke.add_argument("--stdio", action="store_true", help="speak MCP for this project on standard input and output")
-    commands.add_parser("start", help="speak MCP on standard input and output (in the hub's container)")
+    start = commands.add_parser("start", help="speak MCP on standard input and output (in the hub's container)")
+    start.add_argument("--tools", choices=["all", "lean"], default="all", help="which tools to offer; default: all")
     commands.add_parser("health", help="report the health of this container; exit status 0 when it is healthy")
     call = commands.add_parser("call", help="call one tool and print its answer as JSON")
     call.add_argument("tool", help="name of the tool, e.g. list_projects")
@@ -32,9 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.command == "start":
-        from codebuddy.bridge import bridge_stdio
+        from codebuddy.bridge import HUB_SOCKET, LEAN_SOCKET, bridge_stdio
 
-        return bridge_stdio()
+        return bridge_stdio(LEAN_SOCKET if arguments.tools == "lean" else HUB_SOCKET)
     if arguments.command == "health":
         from codebuddy.health_check import check
 

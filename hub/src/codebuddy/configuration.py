@@ -43,6 +43,7 @@ class HubProject(_Document):
     tasks: list[str] = []
     languages: list[str] = []
     format_on_write: bool = False  # whether a file written through the hub is formatted before the commit
+    has_egress: bool = False  # whether its programs reach anything outside
 
 
 class JournalLimits(_Document):

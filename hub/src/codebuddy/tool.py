@@ -11,17 +11,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
 
+Profile = Literal["all", "lean"]
+PROFILES: Final[frozenset[Profile]] = frozenset({"all", "lean"})
+"""Which tools a client is offered: all that its token may call, or the few that reach all others."""
+
 Detail = Literal["lean", "full"]
 """How much an answer has: what a model needs, or every field. Each tool takes it as the argument ``detail``."""
 
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """A number in an answer. Spokes are untrusted: the bound keeps it readable by every JSON parser, and safe to add."""
 
-Projects = Annotated[
-    list[str] | None,
-    Field(min_length=1, description="Ids of the projects; left out: every project that the token covers."),
-]
-"""The argument ``projects`` of a tool that works in several projects at the same time."""
+Projects = Annotated[list[str] | None, Field(min_length=1)]
+"""The argument ``projects`` of a tool that works in several projects at the same time.
+
+Like others that many tools share (path, place, limit, cursor, ...), it is explained once, in the hub's instructions.
+"""
 
 A = TypeVar("A", bound="Arguments")
 
@@ -70,6 +74,7 @@ class Principal:
         subject: who it is, for logs.
         projects: ids that the token covers; None means every project of the fleet.
         scopes: what it may do there, out of ``read``, ``write``, ``run``.
+        tools: the profile of the tools that it is offered.
         expires_at: seconds since the epoch; None for a trusted local caller that needs no token.
     """
 
@@ -77,6 +82,7 @@ class Principal:
     projects: frozenset[str] | None
     scopes: frozenset[str]
     expires_at: float | None = None
+    tools: Profile = "all"
 
     def covers(self, project: str) -> bool:
         """Say whether the token covers the project."""
@@ -146,6 +152,9 @@ class ToolSpec(Generic[A]):
         arguments: model of the arguments; its JSON schema is the ``inputSchema``.
         result: model of the answer; its JSON schema is the ``outputSchema``.
         read_only: it changes nothing although it needs another scope than ``read``.
+        destructive: it may change or end what cannot be taken back; what an edit changes, undo_edit takes back.
+        idempotent: to call it again with the same arguments changes nothing more.
+        starts_programs: it starts programs of the project, which reach what the project's egress allows.
         hub_only: a spoke offers it only to the hub, not to clients of its own.
     """
 
@@ -155,7 +164,14 @@ class ToolSpec(Generic[A]):
     arguments: type[A]
     result: type[Result]
     read_only: bool = field(default=False, kw_only=True)
+    destructive: bool = field(default=False, kw_only=True)
+    idempotent: bool = field(default=False, kw_only=True)
+    starts_programs: bool = field(default=False, kw_only=True)
     hub_only: bool = field(default=False, kw_only=True)
+
+    @property
+    def changes_nothing(self) -> bool:
+        return self.scope == "read" or self.read_only
 
     def bind(self, handler: Handler[Any], **differences: Any) -> Tool[Any]:
         """Make the tool: add its handler, and replace those fields that differ where it is offered."""
@@ -169,10 +185,23 @@ class Tool(ToolSpec[A]):
     handler: Handler[A]
 
 
-def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope) -> Tool[Any]:
+def tool_of(handler: Callable[..., Awaitable[Result]], scope: Scope, *, idempotent: bool = False) -> Tool[Any]:
     """Make a tool of a handler: its name, its docstring as the description, and the models in its signature."""
     hints, description = get_type_hints(handler), " ".join((handler.__doc__ or "").split())
-    return Tool(handler.__name__, scope, description, hints["arguments"], hints["return"], handler)
+    return Tool(
+        handler.__name__, scope, description, hints["arguments"], hints["return"], handler, idempotent=idempotent
+    )
+
+
+def require_scope(principal: Principal, tool: ToolSpec[Any]) -> None:
+    """Refuse a tool that the token does not allow.
+
+    Raises:
+        ToolError: ``forbidden``.
+    """
+    if tool.scope not in principal.scopes:
+        sentence = f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
+        raise ToolError("forbidden", sentence)
 
 
 def take_detail(raw: dict[str, Any] | None) -> tuple[Detail, dict[str, Any] | None]:

@@ -113,9 +113,12 @@ async def test_where_an_agent_runs_it_answers(folder: Path, mode: str) -> None:
 @ERAS
 async def test_where_no_agent_runs_it_answers_itself(folder: Path, mode: str) -> None:
     async with client(folder, mode) as connected:
-        names = {tool.name for tool in (await connected.list_tools()).tools}
+        listed = (await connected.list_tools()).tools
         assert await agent_of_a_command(connected) != os.getpid()
+    names = {tool.name for tool in listed}
     assert {"find_references", "diagnostics", "run_command"} <= names
+    changing = {tool.name for tool in listed if tool.annotations is None or not tool.annotations.read_only_hint}
+    assert changing == {"run_command", "run_task", "cancel_job", "restart_language_server"}
     assert not {"plan_rename", "files_changed", "spoke_status"} & names
 
 

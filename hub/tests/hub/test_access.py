@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import time
 from typing import Any
 
@@ -77,33 +79,37 @@ HOSTS = [
 ORIGINS: list[tuple[str | None, bool]] = [
     (None, True),
     ("null", False),
-    ("http://localhost:3000", False),
+    ("http://localhost:{port}", True),
+    ("http://127.0.0.1:{port}", True),
+    ("https://localhost:{port}", False),
+    ("localhost:{port}", False),
+    ("http://localhost:{port}.evil.com", False),
+    ("http://localhost:1", False),
     ("http://127.0.0.1", False),
     ("https://evil.com", False),
 ]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS", "upgrade"])
-@pytest.mark.parametrize(("origin", "origin_good"), ORIGINS)
-@pytest.mark.parametrize(("host", "host_good"), HOSTS)
-async def test_only_our_own_hosts_and_no_web_page_get_in(
-    method: str, host: str, host_good: bool, origin: str | None, origin_good: bool
-) -> None:
-    async with open_listener() as listener:
-        headers = {"Host": host.format(port=listener.port), "Authorization": f"Bearer {token()}"}
-        if origin is not None:
-            headers["Origin"] = origin
-        status = await _status(method, listener.port, headers)
-        without_token = await _status(method, listener.port, {k: v for k, v in headers.items() if k != "Authorization"})
-    if host_good and origin_good:
-        assert status not in (401, 403)
-        assert without_token == 401
-    else:
-        assert status == 403
-        assert without_token == 403
+async def test_only_our_own_hosts_and_no_web_page_get_in(method: str) -> None:
+    wrong = []
+    async with open_listener() as listener, httpx2.AsyncClient(trust_env=False) as http:
+        for (host, host_good), (origin, origin_good) in itertools.product(HOSTS, ORIGINS):
+            headers = {"Host": host.format(port=listener.port)}
+            if origin is not None:
+                headers["Origin"] = origin.format(port=listener.port)
+            without_token = await _status(http, method, listener.port, headers)
+            status = await _status(http, method, listener.port, {**headers, "Authorization": f"Bearer {token()}"})
+            if host_good and origin_good:
+                right = status not in (401, 403) and without_token == 401
+            else:
+                right = status == 403 and without_token == 403
+            if not right:
+                wrong.append((host, origin, status, without_token))
+    assert wrong == []
 
 
-async def _status(method: str, port: int, headers: dict[str, str]) -> int:
+async def _status(http: httpx2.AsyncClient, method: str, port: int, headers: dict[str, str]) -> int:
     url = f"http://127.0.0.1:{port}/mcp"
     if method == "upgrade":
         headers = {
@@ -114,10 +120,7 @@ async def _status(method: str, port: int, headers: dict[str, str]) -> int:
             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         }
         method = "GET"
-    async with (
-        httpx2.AsyncClient(trust_env=False) as http,
-        http.stream(method, url, headers=headers) as answer,
-    ):
+    async with http.stream(method, url, headers=headers) as answer:
         return int(answer.status_code)
 
 
@@ -131,6 +134,25 @@ async def test_without_a_token_health_reports_the_overall_status_only() -> None:
     assert (anonymous.status_code, anonymous.json()) == (200, {"status": "ok"})
     assert (known.status_code, known.json()["hub"]) == (503, "ok")
     assert (bad.status_code, page.status_code) == (401, 403)
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server", "/register"]
+)
+async def test_a_client_that_looks_for_a_login_finds_none(path: str) -> None:
+    async with open_listener() as listener, httpx2.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{listener.port}{path}"
+        answers = [await http.get(url), await http.post(url, json={})]
+        page = await http.get(url, headers={"Origin": "https://evil.com"})
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert page.status_code == 403
+
+
+async def test_refused_upgrades_log_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_listener() as listener:
+        with pytest.raises(InvalidStatus):
+            await connect(f"ws://127.0.0.1:{listener.port}/", proxy=None)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_session_cannot_be_used_with_another_users_token() -> None:

@@ -24,6 +24,7 @@ from codebuddy.wire.calls import ERROR_KEY
 from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link, reconnect_delays
 from codebuddy.wire.mcp_server import build_server
 from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
+from codebuddy_testing.socket_options import no_delay
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +107,15 @@ async def test_a_call_reaches_the_spoke_and_its_progress_comes_back(tmp_path: Pa
         answer = await hub.links.call("project-a", "echo", {"text": "hi"}, Echo, report=progress)
         tasks.cancel_scope.cancel()
     assert (answer.text_back, answer.subject, seen) == ("hi", "hub", ["half"])
+
+
+async def test_neither_end_of_a_link_delays_small_messages(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        assert no_delay(hub.port) == [True, True]
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_failure_in_the_spoke_keeps_its_code_and_path(tmp_path: Path) -> None:

@@ -12,13 +12,15 @@ import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from codebuddy_testing.clients import connected, content_of
 from codebuddy_testing.listeners import open_listener, token
+from codebuddy_testing.socket_options import no_delay
 
 pytestmark = pytest.mark.anyio
 
+WAYS = ["find_tools", "call_read_only_tool", "call_tool"]
 EACH = pytest.mark.parametrize(
     ("transport", "mode"),
     [(t, m) for t in ("websocket", "http") for m in ("legacy", "2026-07-28", "auto")],
@@ -34,6 +36,15 @@ async def test_a_tool_answers_with_structure_and_text(transport: str, mode: str)
     assert listed.tools[0].output_schema is not None
     assert result.structured_content == {"text_back": "grüße 🎉", "subject": "tester"}
     assert "grüße" in result.content[0].text
+
+
+@pytest.mark.parametrize("transport", ["websocket", "http"])
+async def test_the_hub_does_not_delay_small_answers(transport: str) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(), "legacy") as client:
+        await client.list_tools()
+        options = no_delay(listener.port)
+    assert options
+    assert all(options)
 
 
 @EACH
@@ -101,11 +112,40 @@ async def test_an_internal_failure_tells_the_client_no_details(transport: str, m
 
 
 @EACH
-async def test_a_token_without_the_scope_may_list_tools_but_not_call_them(transport: str, mode: str) -> None:
+async def test_a_token_without_the_scope_is_not_offered_the_tool_and_may_not_call_it(transport: str, mode: str) -> None:
     async with open_listener() as listener, connected(transport, listener.port, token(scopes=["read"]), mode) as client:
-        assert len((await client.list_tools()).tools) == 1
+        assert (await client.list_tools()).tools == []
         result = await client.call_tool("echo", {"text": "x"})
     assert content_of(result)["code"] == "forbidden"
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("claim", "query", "offered"),
+    [
+        ({}, "", ["echo"]),
+        ({}, "?tools=lean", WAYS),
+        ({"tools": "lean"}, "", WAYS),
+        ({"tools": "lean"}, "?tools=all", ["echo"]),
+    ],
+)
+async def test_a_token_or_an_address_chooses_which_tools_are_offered(
+    transport: str, mode: str, claim: dict[str, str], query: str, offered: list[str]
+) -> None:
+    async with open_listener() as listener, connected(transport, listener.port, token(**claim), mode, query) as client:
+        listed = await client.list_tools()
+        result = await client.call_tool("call_tool", {"name": "echo", "arguments": {"text": "x"}})
+    assert [tool.name for tool in listed.tools] == offered
+    assert result.structured_content == {"text_back": "x", "subject": "tester"}
+
+
+@pytest.mark.parametrize("path", ["/mcp?tools=few", "/?tools="])
+async def test_an_address_that_asks_for_unknown_tools_is_refused_with_a_sentence(path: str) -> None:
+    async with open_listener() as listener:
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(f"ws://127.0.0.1:{listener.port}{path}", additional_headers=_headers(), proxy=None)
+    assert refused.value.response.status_code == 400
+    assert b"write /mcp?tools=lean" in refused.value.response.body
 
 
 @EACH

@@ -29,6 +29,11 @@ options:
     type: list
     elements: str
     default: [read, write, run]
+  tools:
+    description: The tools that their holders are offered, all that they may call or the few that reach all others.
+    type: str
+    choices: [all, lean]
+    default: all
   ttl:
     description: The lifetime of the tokens, a number and C(s), C(m), C(h), C(d) or C(w).
     type: str

@@ -23,6 +23,7 @@ from jwt.types import Options
 ALGORITHM: Final = "EdDSA"
 EVERY_PROJECT: Final = "*"
 SCOPES: Final = ("read", "write", "run")
+ALL_TOOLS: Final = "all"
 
 # PyJWT checks only the signature. The claims are compared with the request, and the times with the caller's clock.
 _SIGNATURE_ONLY: Final[Options] = {
@@ -50,6 +51,7 @@ class TokenRequest:
     projects: tuple[str, ...]  # the ids that it covers, or ``("*",)`` for all
     scopes: tuple[str, ...]  # some of ``SCOPES``
     ttl: int  # seconds from signing to expiry
+    tools: str = ALL_TOOLS  # the tools that its holder is offered: ``all`` that it may call, or ``lean``
 
     def lasting_claims(self) -> dict[str, Any]:
         """Return the claims that do not depend on the time of signing."""
@@ -59,6 +61,7 @@ class TokenRequest:
             "sub": self.subject,
             "projects": list(self.projects),
             "scopes": list(self.scopes),
+            **({} if self.tools == ALL_TOOLS else {"tools": self.tools}),
         }
 
 
@@ -77,7 +80,8 @@ def request_from(values: Mapping[str, Any], issuer: str) -> TokenRequest:
         raise TokenError(f"A token needs at least one scope; take some of {', '.join(SCOPES)}.")
     if not projects:
         raise TokenError(f"A token needs at least one project id, or {EVERY_PROJECT!r} for all projects.")
-    return TokenRequest(issuer, values["audience"], values["subject"], projects, scopes, parse_ttl(values["ttl"]))
+    ttl, tools = parse_ttl(values["ttl"]), values.get("tools", ALL_TOOLS)
+    return TokenRequest(issuer, values["audience"], values["subject"], projects, scopes, ttl, tools)
 
 
 def parse_ttl(text: str) -> int:
@@ -156,7 +160,8 @@ def reason_to_renew(token: str | None, request: TokenRequest, key: Ed25519Public
         return "it is not signed with the fleet's key"
     if header.get("kid") != key_id(key):
         return "it does not name the fleet's key"
-    differing = [name for name, value in request.lasting_claims().items() if claims.get(name) != value]
+    wanted = {"tools": None, **request.lasting_claims()}
+    differing = [name for name, value in wanted.items() if claims.get(name) != value]
     if differing:
         return f"it has other {', '.join(differing)}"
     return _time_reason(claims, request.ttl, now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import client_app, http_sessions, make_listener
+from codebuddy.hub.http import bind, client_app, http_sessions, make_listener
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import InFlight, build_server
 
@@ -89,9 +88,7 @@ class RunningListener:
 @asynccontextmanager
 async def open_listener() -> AsyncIterator[RunningListener]:
     """Serve the fixture tool on a free port until the block ends."""
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    bound.listen()
+    bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
     probe, stopping = Probe(), anyio.Event()
     server = build_server("test", [echo_tool(probe)], "Test.", "the test's log")

@@ -19,9 +19,11 @@ from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.tools.edits import edit_tools
 from codebuddy.hub.tools.files import file_tools
 from codebuddy.schemas.code import DiagnosticsResult, FormattedText
-from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool, ToolError, parse_arguments
+from codebuddy.tool import ALL_SCOPES, Call, Detail, Principal, Tool, ToolError, parse_arguments
+from codebuddy.wire.calls import output_schema
 
 Answer = dict[str, Any]
+DETAILS: tuple[Detail, ...] = ("lean", "full")
 
 
 class ToolClient:
@@ -44,6 +46,7 @@ class ToolClient:
         editor = self.editor = Editor(self.engine, self.tell, self.check, formatter)
         self.tools: dict[str, Tool[Any]] = {}
         self.schemas: dict[str, dict[str, Any]] = {}
+        self.listed: dict[str, dict[str, Any]] = {}
         self.add([*file_tools(workspaces), *edit_tools(editor)])
         self.principal = Principal("tester", None, ALL_SCOPES)
 
@@ -52,6 +55,7 @@ class ToolClient:
         for tool in tools:
             self.tools[tool.name] = tool
             self.schemas[tool.name] = tool.result.model_json_schema(mode="serialization")
+            self.listed[tool.name] = output_schema(tool.result)
 
     async def tell(self, project: str, paths: list[str]) -> None:
         """Record a notification of a spoke, after `on_tell`."""
@@ -83,6 +87,8 @@ class ToolClient:
         answer = result.model_dump(mode="json", exclude_none=True)
         json.dumps(answer, ensure_ascii=False).encode("utf-8")
         jsonschema.validate(answer, self.schemas[name])
+        for detail in DETAILS:
+            jsonschema.validate(result.structured(detail), self.listed[name])
         return answer
 
     async def text(self, name: str, **arguments: Any) -> str:

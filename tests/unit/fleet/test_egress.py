@@ -97,9 +97,9 @@ def test_a_project_with_an_egress_gets_a_proxy_and_a_network_for_it(before: Plan
     assert not proxy.environment
 
 
-def test_only_its_own_spoke_is_recreated_and_stays_sealed(before: Plan, after: Plan) -> None:
-    changed = [n for n, one in before.containers.items() if spec_hash(after.containers[n]) != spec_hash(one)]
-    assert changed == ["unitfleet-api"]
+def test_its_own_spoke_is_recreated_and_stays_sealed_and_the_hub_is_told(before: Plan, after: Plan) -> None:
+    changed = {n for n, one in before.containers.items() if spec_hash(after.containers[n]) != spec_hash(one)}
+    assert changed == {"unitfleet-api", "unitfleet-hub"}
     assert after.containers["unitfleet-api"].networks == before.containers["unitfleet-api"].networks
     assert all(after.networks[name] == network for name, network in before.networks.items())
     proxy = after.containers["unitfleet-api.egress"]
@@ -114,6 +114,12 @@ def test_a_proxy_is_hardened_like_every_container(after: Plan) -> None:
     ):  # fmt: skip
         assert getattr(proxy, setting) == getattr(spoke, setting), setting
     assert proxy.memory == proxy.memory_swap > 0
+
+
+def test_the_hub_knows_which_projects_have_an_egress(after: Plan) -> None:
+    projects = json.loads(after.files["/srv/state/config/hub/config.json"].content)["projects"]
+    assert {name for name, one in projects.items() if one.get("has_egress")} == {"api"}
+    assert len(projects) > 1
 
 
 def test_runs_and_servers_have_the_proxy_in_their_environment_and_a_project_can_override_it(

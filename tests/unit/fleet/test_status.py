@@ -50,6 +50,12 @@ def test_a_project_without_a_container_is_listed() -> None:
     ]
 
 
+def test_what_the_engine_thinks_of_a_container_does_not_stand_beside_whether_it_is_ready() -> None:
+    states = ["Up 1 minute (unhealthy)", "Up 1 minute (health: starting)", "Up 1 minute (healthy)", "Up 1 minute"]
+    assert {Row("a", state).cells() for state in states} == {("a", "Up 1 minute", "-", "-", "-", "yes")}
+    assert Row("a", "Up 1 minute (Paused)").cells()[1] == "Up 1 minute (Paused)"
+
+
 def test_columns_are_aligned_with_their_headings() -> None:
     lines = table(rows({"hub": "Up", "a": "Up 2 minutes (healthy)"}, HEALTH, "")).splitlines()
     column = lines[0].index("LINK")

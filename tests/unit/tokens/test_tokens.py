@@ -76,6 +76,8 @@ def test_a_valid_token_is_kept() -> None:
         (jwt.encode(REQUEST.lasting_claims(), KEY, "EdDSA"), REQUEST, NOW, "name the fleet's key"),
         (TOKEN, changed(scopes=("read",)), NOW, "scopes"),
         (TOKEN, changed(projects=("project-a", "project-b")), NOW, "projects"),
+        (TOKEN, changed(tools="lean"), NOW, "tools"),
+        (sign(changed(tools="lean"), KEY, NOW, "1"), REQUEST, NOW, "tools"),
         (TOKEN, changed(audience="codebuddy:client"), NOW, "aud"),
         (TOKEN, changed(issuer="codebuddy:other"), NOW, "iss"),
         (TOKEN, changed(subject="project-b"), NOW, "sub"),

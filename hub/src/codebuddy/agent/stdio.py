@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from codebuddy.agent.app import WORKSPACE, Agent, local_principal
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
+from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
 from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, ConnectionLost, RemoteError, RpcConnection
@@ -26,9 +27,13 @@ from codebuddy.wire.link import initialize
 from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
 
-INSTRUCTIONS = """\
-Every path begins with the project's id: {project}/src/utils.ts. Lines and columns are 1-based, columns count Unicode
-code points. An answer with complete=false may lack something; its reason says why."""
+INSTRUCTIONS = (
+    """\
+Every path begins with the project's id: {project}/src/utils.ts. An answer with complete=false may lack something; its
+reason says why.
+"""
+    + CODE_ARGUMENTS
+)
 
 log = logging.getLogger(__name__)
 
@@ -52,19 +57,22 @@ async def serve_stdio(
         channel = LineChannel(reader, writer)
         if wire is None:
             async with agent.run_tools.running(), _background(agent.servers.run()):
-                await _serve(agent.tools, configuration.project, channel)
+                await _serve(agent.tools, configuration, channel)
             return 0
-        return await _serve_through(wire, agent.tools, configuration.project, channel)
+        return await _serve_through(wire, agent.tools, configuration, channel)
 
 
-async def _serve(tools: list[Tool[Any]], project: str, channel: LineChannel) -> None:
-    offered = [tool for tool in tools if not tool.hub_only]
+async def _serve(tools: list[Tool[Any]], configuration: SpokeConfiguration, channel: LineChannel) -> None:
+    project, offered = configuration.project, [tool for tool in tools if not tool.hub_only]
     instructions = INSTRUCTIONS.format(project=project)
-    server = build_server(f"codebuddy-{project}", offered, instructions, "its standard error")
+    open_projects = frozenset[str]() if configuration.egress == "none" else frozenset({project})
+    server = build_server(f"codebuddy-{project}", offered, instructions, "its standard error", open_projects)
     await serve_channel(server, channel, local_principal(project))
 
 
-async def _serve_through(wire: RpcConnection, tools: list[Tool[Any]], project: str, channel: LineChannel) -> int:
+async def _serve_through(
+    wire: RpcConnection, tools: list[Tool[Any]], configuration: SpokeConfiguration, channel: LineChannel
+) -> int:
     """Serve with the agent's answers until the agent goes away; a client reaches the next agent by a new connection."""
     async with _background(wire.run()) as reading:
         try:
@@ -72,7 +80,7 @@ async def _serve_through(wire: RpcConnection, tools: list[Tool[Any]], project: s
         except (RemoteError, ConnectionLost, TimeoutError):
             return _failed("the agent of this container does not answer; look at its log and try again.")
         forwarding = [_forwarded(tool, wire) for tool in tools]
-        async with _background(_serve(forwarding, project, channel)) as serving:
+        async with _background(_serve(forwarding, configuration, channel)) as serving:
             await asyncio.wait([reading, serving], return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 serving.result()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import jwt
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from codebuddy.tool import ALL_SCOPES, Principal
+from codebuddy.tool import ALL_SCOPES, PROFILES, Principal
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 
 CLIENT_AUDIENCE = "codebuddy:client"
@@ -28,7 +29,8 @@ class AccessDenied(Exception):
     """A request that is refused before any protocol is spoken.
 
     Args:
-        status: the HTTP status, 401 for a token that is missing or bad, 403 for a wrong Host or Origin.
+        status: the HTTP status, 401 for a token that is missing or bad, 403 for a wrong Host or Origin, 400 for an
+            address that asks for what there is not.
         message: one sentence for the person who set up the client.
     """
 
@@ -77,16 +79,19 @@ class TokenVerifier:
         except jwt.PyJWTError as error:
             log.info("refused a token: %s", error)
             raise AccessDenied(401, f"The token is not valid here; {remedy}.") from None
-        projects, scopes = claims["projects"], claims["scopes"]
+        projects, scopes, tools = claims["projects"], claims["scopes"], claims.get("tools", "all")
         if not all(isinstance(names, list) and all(isinstance(n, str) for n in names) for names in (projects, scopes)):
             raise AccessDenied(
                 401, "The token's projects and scopes are not lists of names; make one with: make token."
             )
+        if tools not in PROFILES:
+            raise AccessDenied(401, "The token's tools are neither all nor lean; make one with: make token.")
         return Principal(
             subject=str(claims["sub"]),
             projects=None if projects == ["*"] else frozenset(projects),
             scopes=frozenset(scopes) & ALL_SCOPES,
             expires_at=float(claims["exp"]),
+            tools=tools,
         )
 
 
@@ -103,6 +108,7 @@ class AccessPolicy:
         self._verifier = verifier
         self._audience = audience
         self._hosts = frozenset(hosts)
+        self._origins = frozenset(f"http://{host}" for host in self._hosts)
 
     def check_source(self, headers: Mapping[str, str]) -> None:
         """Raise AccessDenied (403) when the request was not sent to one of our names, or was sent by a web page."""
@@ -110,7 +116,9 @@ class AccessPolicy:
         if host not in self._hosts:
             names = ", ".join(sorted(self._hosts))
             raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {names}.")
-        if headers.get("origin") is not None:  # programs send none, web pages always do
+        # Web pages always send an Origin, and none of them is ours; a few programs send the hub's own address.
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() not in self._origins:
             raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")
 
     def authenticate(self, headers: Mapping[str, str]) -> Principal:
@@ -121,13 +129,22 @@ class AccessPolicy:
         return self._verifier.verify(token.strip(), self._audience)
 
 
+def _with_profile(scope: Scope, principal: Principal) -> Principal:
+    """Return the principal with the profile of tools that the address asks for, like ``/mcp?tools=lean``, if any."""
+    wanted = QueryParams(scope.get("query_string", b"")).get("tools", principal.tools)
+    if wanted not in PROFILES:
+        raise AccessDenied(400, "The address asks for tools that are neither all nor lean: write /mcp?tools=lean.")
+    return replace(principal, tools=wanted)
+
+
 class AccessGuard:
     """ASGI middleware that checks Host, Origin and token before any request or upgrade reaches the application.
 
     Args:
         app: the application; it finds the principal in the scope.
         policy: decides.
-        open_paths: paths that may be requested without a token; the principal is None then.
+        open_paths: paths that may be requested without a token; the principal is None then. One that ends with a
+            slash stands for all below it.
         check: raises AccessDenied for a principal that must not use this listener.
     """
 
@@ -158,13 +175,16 @@ class AccessGuard:
                 return
         await self._app(scope, receive, send)
 
+    def _is_open(self, path: str) -> bool:
+        return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self._open_paths)
+
     def _admit(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         self._policy.check_source(headers)
-        if scope["path"] in self._open_paths and "authorization" not in headers:
+        if "authorization" not in headers and self._is_open(scope["path"]):
             scope[PRINCIPAL_KEY] = None
             return
-        principal = scope[PRINCIPAL_KEY] = self._policy.authenticate(headers)
+        principal = scope[PRINCIPAL_KEY] = _with_profile(scope, self._policy.authenticate(headers))
         self._check(scope, principal)
         # The SDK binds an HTTP session to the user that opened it.
         scope["user"] = AuthenticatedUser(

@@ -8,12 +8,14 @@ import logging
 import os
 import resource
 import signal
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
 from anyio.to_thread import run_sync
 
-from codebuddy.bridge import HUB_SOCKET
+from codebuddy.bridge import HUB_SOCKET, LEAN_SOCKET
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.files.confinement import Workspaces
 from codebuddy.hub.access import CLIENT_AUDIENCE, LINK_AUDIENCE, AccessPolicy, TokenVerifier
@@ -32,7 +34,8 @@ from codebuddy.hub.tools.projects import project_tools, server_tools
 from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.hub.websocket import link_app
 from codebuddy.schemas.code import FilesChangedResult
-from codebuddy.tool import LOCAL, ToolError
+from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
+from codebuddy.tool import LOCAL, Principal, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.mcp_server import build_server, serve_channel
 from codebuddy.wire.stdio import LineChannel
@@ -45,9 +48,18 @@ NOTIFY_SECONDS = 5.0
 
 INSTRUCTIONS = """\
 Every path begins with a project's id: project-a/src/utils.ts (but cwd is relative to the project). list_projects lists
-the projects. Lines and columns are 1-based, columns count Unicode code points. Each project's commands and tests run in
-that project's own container, which has no network unless its project declares an egress. An answer with complete=false
-may be incomplete; its reason says why. Every write is an edit that undo_edit can undo."""
+the projects. Each project's commands and tests run in that project's own container, which has no network unless its
+project declares an egress. An answer with complete=false may be incomplete; its reason says why. Every write is an edit
+that undo_edit can undo.
+""" + (
+    CODE_ARGUMENTS
+    + """
+- projects: ids of projects; left out: all.
+- preview: only show what would change. expected_hash: from read_file; refused if the file changed since; "absent":
+  only create.
+- diagnostics: also report the errors and warnings that the edit introduced or fixed, in the edited "files" or in all of
+  their "projects"."""
+)
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +92,7 @@ class Hub:
             ],
             INSTRUCTIONS,
             "the hub's log",
+            frozenset(project for project, one in configuration.projects.items() if one.has_egress),
         )
         self.stopping = anyio.Event()
 
@@ -96,8 +109,10 @@ class Hub:
         if limit.cancelled_caught:
             log.warning("%s did not confirm a change within %.0f s", project, NOTIFY_SECONDS)
 
-    async def serve_local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection of the local socket until it ends or the hub stops."""
+    async def serve_local(
+        self, principal: Principal, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Serve one connection of a local socket until it ends or the hub stops."""
 
         async def cancel_at_stop() -> None:
             await self.stopping.wait()
@@ -106,7 +121,7 @@ class Hub:
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(cancel_at_stop)
-                await serve_channel(self.server, LineChannel(reader, writer), LOCAL)
+                await serve_channel(self.server, LineChannel(reader, writer), principal)
                 tasks.cancel_scope.cancel()
         finally:
             writer.close()
@@ -171,8 +186,11 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_socket = bind(configuration.client.address, configuration.client.port)
     spoke_sockets = [bind(address, LINK_PORT) for address in addresses]
     HUB_SOCKET.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    HUB_SOCKET.unlink(missing_ok=True)
-    local = await asyncio.start_unix_server(hub.serve_local, HUB_SOCKET, limit=MAX_MESSAGE_BYTES)
+    local = []
+    for path, principal in ((HUB_SOCKET, LOCAL), (LEAN_SOCKET, replace(LOCAL, tools="lean"))):
+        path.unlink(missing_ok=True)
+        served = partial(hub.serve_local, principal)
+        local.append(await asyncio.start_unix_server(served, path, limit=MAX_MESSAGE_BYTES))
     gc.freeze()  # what exists now stays; the collector need not visit it again, which shortens the slowest answers
 
     async with anyio.create_task_group() as tasks:
@@ -184,13 +202,13 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: asyncio.Server) -> None:
+async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: list[asyncio.Server]) -> None:
     """On a signal, refuse new connections, let calls finish or cancel them, then end connections and links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             log.info("stopping on %s", signal.Signals(number).name)
             break
-    for server in (local, *clients.servers, *spokes.servers):
+    for server in (*local, *clients.servers, *spokes.servers):
         server.close()
     await hub.stop()
     clients.should_exit = spokes.should_exit = True

@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from codebuddy.hub.access import AccessGuard, AccessPolicy
 from codebuddy.hub.websocket import serve_websocket
@@ -54,6 +55,10 @@ class _LimitedConnection(H11Protocol):
             for other in self.connections
         )
         super().connection_made(transport)
+        # asyncio does this only for sockets made with IPPROTO_TCP. Without it, the second of two writes waits 40 ms
+        # for the client's delayed acknowledgement, and an answer is at least two.
+        accepted: socket.socket = transport.get_extra_info("socket")
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if others >= self.limit:
             transport.abort()
         else:
@@ -67,6 +72,15 @@ class _LimitedConnection(H11Protocol):
 
 class _SpokeConnection(_LimitedConnection):
     limit = MAX_SPOKE_CONNECTIONS
+
+
+class _WebSocketConnection(WebSocketsSansIOProtocol):
+    """A WebSocket connection whose refusal is not logged as an error."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True  # uvicorn forgets this after a denial response, and complains of it
 
 
 class Listener(uvicorn.Server):
@@ -86,7 +100,7 @@ def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
             lifespan="off",
             log_config=None,
             access_log=False,
-            ws="websockets-sansio",
+            ws=_WebSocketConnection,
             ws_max_size=MAX_MESSAGE_BYTES,
             ws_ping_interval=20.0,
             ws_ping_timeout=20.0,
@@ -139,4 +153,5 @@ def client_app(
             Route("/health", report_health),
         ]
     )
-    return AccessGuard(app, policy, open_paths=frozenset({"/health"}))
+    # Where clients look for an authorization server; on a 401 there they would ask the user to log in, on a 404 not.
+    return AccessGuard(app, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))

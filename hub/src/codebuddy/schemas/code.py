@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, model_validator
 
-from codebuddy.schemas.files import FileChange, PathArgument
+from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.status import LanguageServerState
 from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import Arguments, Count, Projects, Result, ToolError
@@ -57,14 +57,9 @@ _MAX_CONTENTS = 25_000  # more than a spoke sends
 _MAX_DEPTH = 50  # levels of indentation: a spoke may claim any depth
 _MESSAGE_INDENT = 6
 
-Cursor = Annotated[str | None, Field(description="The cursor of the previous answer, to continue from there.")]
-Timeout = Annotated[
-    float, Field(gt=0, le=600, description="Seconds to wait for the language server, its loading included.")
-]
+Timeout = Annotated[float, Field(gt=0, le=600)]
 # No language has a line break or another control character in a name.
-NewName = Annotated[
-    str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$", description="The new name.")
-]
+NewName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 def reason_of(error: ToolError) -> Reason:
@@ -78,13 +73,11 @@ def reason_of(error: ToolError) -> Reason:
 class PlaceFields(Arguments):
     """A place in code, in any of its forms."""
 
-    path: str | None = Field(default=None, description="Workspace path of the file, like project-a/src/utils.ts.")
-    line: int | None = Field(default=None, ge=1, description="Line, counted from 1.")
-    column: int | None = Field(default=None, ge=1, description="Column, counted from 1 in Unicode code points.")
-    symbol: str | None = Field(
-        default=None, min_length=1, description="Name of a symbol in the file, like Class/method."
-    )
-    text: str | None = Field(default=None, min_length=1, description="The word that is meant on that line.")
+    path: str | None = None
+    line: int | None = Field(default=None, ge=1)
+    column: int | None = Field(default=None, ge=1)
+    symbol: str | None = Field(default=None, min_length=1)
+    text: str | None = Field(default=None, min_length=1)
 
     def given(self) -> set[str]:
         """Return the names of the fields that are set, except for the path."""
@@ -101,7 +94,7 @@ _FORMS = "give the place as line and column, or as symbol, or as line and text"
 class Place(PlaceFields):
     """A place in code: a file, and in it a line and column, a symbol, or a word on a line."""
 
-    path: PathArgument
+    path: str
 
     @model_validator(mode="after")
     def _check_one_form(self) -> Place:
@@ -119,19 +112,17 @@ class HoverArguments(Place):
 class PlaceArguments(HoverArguments):
     """A place in code, and how many locations to return."""
 
-    limit: int = Field(default=500, ge=1, le=5000, description="Locations at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=500, ge=1, le=5000)
+    cursor: str | None = None
 
 
 class CaretArguments(Arguments):
     """A position between two characters, where somebody would be typing."""
 
-    path: PathArgument
-    line: int = Field(ge=1, description="Line, counted from 1.")
-    column: int | None = Field(
-        default=None, ge=1, description="Column of the character after the position, counted from 1 in code points."
-    )
-    text: str | None = Field(default=None, min_length=1, description="The text on that line that ends at the position.")
+    path: str
+    line: int = Field(ge=1)
+    column: int | None = Field(default=None, ge=1)
+    text: str | None = Field(default=None, min_length=1)
     timeout_seconds: Timeout = 30.0
 
     @model_validator(mode="after")
@@ -285,17 +276,10 @@ class LocationsResult(CodeResult):
 class ReferencesArguments(PlaceFields):
     """A place in code; or a symbol's name alone, which is looked up in every file of the projects."""
 
-    symbol: str | None = Field(
-        default=None,
-        min_length=1,
-        description="Name of a symbol in the file, like Class/method; without a path, of any symbol in the projects.",
-    )
-    projects: list[str] | None = Field(
-        default=None, min_length=1, description="With symbol and no path: ids of projects; left out: all."
-    )
+    projects: Projects = None
     timeout_seconds: Timeout = 30.0
-    limit: int = Field(default=500, ge=1, le=5000, description="Locations at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=500, ge=1, le=5000)
+    cursor: str | None = None
 
     @model_validator(mode="after")
     def _check_one_form(self) -> ReferencesArguments:
@@ -332,24 +316,24 @@ class ReferencesResult(LocationsResult):
 class DocumentSymbolsArguments(Arguments):
     """A file."""
 
-    path: PathArgument
+    path: str
     timeout_seconds: Timeout = 30.0
-    limit: int = Field(default=500, ge=1, le=5000, description="Symbols at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=500, ge=1, le=5000)
+    cursor: str | None = None
 
 
 class FindSymbolsArguments(Arguments):
     """A symbol's name, or a part of it."""
 
-    query: str = Field(
-        min_length=1, max_length=500, description="A part of the name, in upper or lower case; or a path, Class/method."
+    query: str = Field(min_length=1, max_length=500, description="A part of the name, or Class/method.")
+    kinds: Annotated[list[SymbolKind] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})] = Field(
+        default=None, min_length=1, description="Like class, interface, function, method."
     )
-    kinds: list[SymbolKind] | None = Field(default=None, min_length=1, description="Only symbols of these kinds.")
     projects: Projects = None
-    include_external: bool = Field(default=False, description="Include symbols of libraries outside the projects.")
+    include_external: bool = Field(default=False, description="Also of libraries.")
     timeout_seconds: Timeout = 30.0
-    limit: int = Field(default=200, ge=1, le=5000, description="Symbols at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=200, ge=1, le=5000)
+    cursor: str | None = None
 
 
 class SymbolsOfFile(CodeResult):
@@ -399,8 +383,8 @@ class HoverResult(CodeResult):
 class CompletionArguments(CaretArguments):
     """A position at which to complete a word."""
 
-    limit: int = Field(default=50, ge=1, le=1000, description="Completions at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=50, ge=1, le=1000)
+    cursor: str | None = None
 
 
 class Completion(Result):
@@ -464,23 +448,21 @@ class SignatureHelp(CodeResult):
 
 
 class _HierarchyArguments(HoverArguments):
-    depth: int = Field(default=1, ge=1, le=10, description="How many steps to follow.")
-    limit: int = Field(default=200, ge=1, le=1000, description="Items at most.")
-    cursor: Cursor = None
+    depth: int = Field(default=1, ge=1, le=10)
+    limit: int = Field(default=200, ge=1, le=1000)
+    cursor: str | None = None
 
 
 class CallHierarchyArguments(_HierarchyArguments):
     """A function, and which calls to follow from it."""
 
-    direction: Literal["incoming", "outgoing"] = Field(description="incoming: its callers; outgoing: what it calls.")
+    direction: Literal["incoming", "outgoing"] = Field(description="incoming: callers.")
 
 
 class TypeHierarchyArguments(_HierarchyArguments):
     """A type, and which way to follow its inheritance."""
 
-    direction: Literal["supertypes", "subtypes"] = Field(
-        description="supertypes: what it derives from; subtypes: what derives from it."
-    )
+    direction: Literal["supertypes", "subtypes"]
 
 
 class HierarchyItem(SymbolLocation):
@@ -517,15 +499,11 @@ class Hierarchy(CodeResult):
 class DiagnosticsArguments(Arguments):
     """What to check: a file, a directory, or whole projects."""
 
-    path: str | None = Field(
-        default=None, description="Workspace path of a file or directory; left out: the whole project."
-    )
-    projects: list[str] | None = Field(
-        default=None, description="Ids of the projects; left out: every project that the token covers."
-    )
+    path: str | None = Field(default=None, description="File or directory.")
+    projects: list[str] | None = None
     timeout_seconds: Timeout = 30.0
-    limit: int = Field(default=200, ge=1, le=5000, description="Diagnostics at most.")
-    cursor: Cursor = None
+    limit: int = Field(default=200, ge=1, le=5000)
+    cursor: str | None = None
 
 
 class Diagnostics(CodeResult):
@@ -595,7 +573,7 @@ class PlannedRename(Plan):
 class PlanFormatArguments(Arguments):
     """A file to format."""
 
-    path: PathArgument
+    path: str
     timeout_seconds: Timeout = 30.0
 
 
@@ -621,8 +599,8 @@ class FormattedText(CodeResult):
 class SymbolArguments(PlanFormatArguments):
     """A symbol of a file."""
 
-    symbol: str = Field(min_length=1, description="Name of the symbol in the file, like Class/method.")
-    line: int | None = Field(default=None, ge=1, description="Line of its name, if several symbols have the same name.")
+    symbol: str = Field(min_length=1, description="Its name, like Class/method.")
+    line: int | None = Field(default=None, ge=1, description="Of its name, where several have that name.")
 
 
 class SymbolEditArguments(SymbolArguments):
@@ -635,16 +613,14 @@ class SymbolEditArguments(SymbolArguments):
 class ActionPlace(PlaceFields):
     """A place or range in code."""
 
-    path: PathArgument
-    end_line: int | None = Field(
-        default=None, ge=1, description="With line and column: the last line of the range; left out: it is empty."
-    )
-    end_column: int | None = Field(default=None, ge=1, description="The column after its last character.")
+    path: str
+    end_line: int | None = Field(default=None, ge=1)
+    end_column: int | None = Field(default=None, ge=1, description="Exclusive.")
     kinds: list[str] | None = Field(
         default=None,
         min_length=1,
         max_length=20,
-        description="Only actions of these kinds, like quickfix, refactor.extract or source.organizeImports.",
+        description="Like quickfix, refactor.extract, source.organizeImports.",
     )
     timeout_seconds: Timeout = 30.0
 
@@ -724,10 +700,8 @@ class FilesChangedResult(Result):
 class RestartArguments(Arguments):
     """Which of a project's language servers to restart."""
 
-    name: str | None = Field(
-        None, description="Name of the language server, as list_projects gives it; left out: all of the project."
-    )
-    timeout_seconds: float = Field(30.0, gt=0, le=600, description="Seconds to wait until they have loaded.")
+    name: str | None = Field(None, description="As list_projects names it; left out: all.")
+    timeout_seconds: Timeout = 30.0
 
 
 class ServerStates(Result):

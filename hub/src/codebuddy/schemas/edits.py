@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from codebuddy.schemas.code import Completeness, Diagnostic
-from codebuddy.schemas.files import ExpectedHash, FileChange, PathArgument
+from codebuddy.schemas.files import ExpectedHash, FileChange
 from codebuddy.text_safety import one_line, paragraph, printable
 from codebuddy.tool import Arguments, Projects, Result
 
@@ -25,17 +25,13 @@ def _edit_id(given: str) -> str:
 
 
 class _PreviewOption(Arguments):
-    preview: bool = Field(default=False, description="Only show what would be done; write nothing.")
+    preview: bool = False
 
 
 class EditOptions(_PreviewOption):
     """Arguments of a tool whose edit can be previewed, or followed by a comparison of diagnostics."""
 
-    diagnostics: Extent | None = Field(
-        default=None,
-        description="Also report which errors and warnings the edit introduced and fixed: in the edited files, or in "
-        "all of their projects. Takes as long as the language servers need. Not with preview.",
-    )
+    diagnostics: Extent | None = None
 
     @model_validator(mode="after")
     def _check_diagnostics(self) -> EditOptions:
@@ -47,88 +43,74 @@ class EditOptions(_PreviewOption):
 class FileEditArguments(EditOptions):
     """A file to edit."""
 
-    path: PathArgument
+    path: str
     expected_hash: ExpectedHash = None
 
 
 class WriteArguments(FileEditArguments):
     """A whole file."""
 
-    content: str = Field(
-        description="The whole new text. An existing file keeps its encoding; if all its lines end in CRLF, LF becomes "
-        "CRLF."
-    )
-    mode: str | None = Field(
-        default=None,
-        pattern="^0?[0-7]{3}$",
-        description="Permissions in octal, like 0755; left out: the present ones, or 0644.",
-    )
+    content: str
+    mode: str | None = Field(default=None, pattern="^0?[0-7]{3}$", description="Permissions, like 0755.")
 
 
 class TextReplacement(Arguments):
     """One exact replacement."""
 
-    old_text: str = Field(
-        min_length=1,
-        description="The present text, exactly, with enough around it to be unique. LF also matches CRLF.",
-    )
-    new_text: str = Field(description="The text that replaces it.")
-    count: int = Field(default=1, ge=1, description="How often old_text occurs; all occurrences are replaced.")
+    old_text: str = Field(min_length=1, description="Exact, and with enough around it to occur count times.")
+    new_text: str
+    count: int = Field(default=1, ge=1, description="All are replaced.")
 
 
 class EditArguments(FileEditArguments):
     """Replacements in one file: all or none."""
 
-    edits: list[TextReplacement] = Field(
-        min_length=1, description="Applied in order, each to the result of the previous one."
-    )
+    edits: list[TextReplacement] = Field(min_length=1)
 
 
 class MoveArguments(_PreviewOption):
     """A file, directory or link, and its new path."""
 
-    source: PathArgument
-    target: str = Field(description="Its new workspace path, name included; missing directories are created.")
-    overwrite: bool = Field(default=False, description="Replace a file at the new path; a directory is never replaced.")
+    source: str
+    target: str = Field(description="The whole new path.")
+    overwrite: bool = Field(default=False, description="Replace a file there.")
     expected_hash: ExpectedHash = None
 
 
 class DeleteArguments(_PreviewOption):
     """A file, directory or link."""
 
-    path: PathArgument
-    recursive: bool = Field(default=False, description="Delete a non-empty directory with everything in it.")
+    path: str
+    recursive: bool = Field(default=False, description="A directory with all in it.")
     expected_hash: ExpectedHash = None
 
 
 class CreateDirectoryArguments(_PreviewOption):
     """A directory."""
 
-    path: PathArgument
+    path: str
 
 
 class WorkspaceEditArguments(EditOptions):
     """Changes in any number of files and projects: all or none."""
 
-    changes: list[FileChange] = Field(min_length=1, max_length=2000, description="In the order in which they apply.")
+    changes: list[FileChange] = Field(
+        min_length=1, max_length=2000, description="Each has one of edits, content, move_to, delete."
+    )
 
 
 class ListEditsArguments(Arguments):
     """Which edits."""
 
     projects: Projects = None
-    limit: int = Field(default=50, ge=1, le=200, description="Edits at most.")
-    cursor: str | None = Field(
-        default=None, pattern=EDIT_ID, description="From a truncated answer, to continue where it ended."
-    )
+    limit: int = Field(default=50, ge=1, le=200)
+    cursor: str | None = Field(default=None, pattern=EDIT_ID)
 
 
 class UndoArguments(EditOptions):
     """An edit to undo."""
 
-    edit_id: Annotated[str, AfterValidator(_edit_id)] = Field(
-        json_schema_extra={"pattern": EDIT_ID}, description="The edit_id of an answer, or of list_edits."
-    )
+    edit_id: Annotated[str, AfterValidator(_edit_id)]
 
 
 Action = Literal["created", "changed", "moved", "deleted", "mode"]

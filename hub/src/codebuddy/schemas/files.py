@@ -9,33 +9,20 @@ from pydantic import Field, model_validator
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
 from codebuddy.text_safety import printable
-from codebuddy.tool import Arguments, Count, Projects, Result
+from codebuddy.tool import Arguments, Projects, Result
 
-PathArgument = Annotated[
-    str, Field(description="Workspace path: the project's id, then the path in it, like project-a/src/main.ts.")
-]
-ExpectedHash = Annotated[
-    str | None,
-    Field(
-        pattern=r"^(sha256:[0-9a-f]{64}|absent)$",
-        description="The hash that read_file gave: nothing is written if the file has changed since. "
-        "'absent': only create it.",
-    ),
-]
-_Cursor = Annotated[
-    str | None,
-    Field(description="From a truncated answer, to continue where it ended; repeat its other arguments."),
-]
-_IncludeIgnored = Annotated[bool, Field(description="Include what .gitignore hides. (.git itself is never shown.)")]
+ExpectedHash = Annotated[str | None, Field(pattern=r"^(sha256:[0-9a-f]{64}|absent)$")]
+_IncludeIgnored = Annotated[bool, Field(description="Also what .gitignore hides.")]
 _Seconds = Annotated[float, Field(gt=0, le=60)]
+_Position = Annotated[int, Field(ge=1, le=2**53 - 1)]
 
 
 class ReadArguments(Arguments):
     """A file, or some of its lines."""
 
-    path: PathArgument
-    start_line: int | None = Field(None, ge=1, description="First line, 1-based.")
-    end_line: int | None = Field(None, ge=1, description="Last line, inclusive.")
+    path: str
+    start_line: int | None = Field(None, ge=1)
+    end_line: int | None = Field(None, ge=1, description="Inclusive.")
 
 
 class ReadResult(Result):
@@ -61,11 +48,11 @@ class ReadResult(Result):
 class ListArguments(Arguments):
     """A directory, and how deep to list it."""
 
-    path: str = Field(description="Workspace path of a directory; a project's id alone is its root.")
-    depth: int = Field(1, ge=1, le=100, description="Levels to list; 1: only the directory's own entries.")
+    path: str = Field(description="A project's id alone is its root.")
+    depth: int = Field(1, ge=1, le=100)
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(500, ge=1, le=2000, description="Entries at most.")
-    cursor: _Cursor = None
+    limit: int = Field(500, ge=1, le=2000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
@@ -75,35 +62,27 @@ class FindArguments(Arguments):
     pattern: str = Field(
         min_length=1,
         max_length=1000,
-        description="Glob for the path in the project: *, ?, [a-z], {ts,tsx}; ** crosses directories. Without a slash "
-        "it matches the file's name at any depth.",
+        description="Glob: *, ?, [a-z], {ts,tsx}, ** across directories; without a slash, of the name at any depth.",
     )
     projects: Projects = None
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(500, ge=1, le=2000, description="Files at most.")
-    cursor: _Cursor = None
+    limit: int = Field(500, ge=1, le=2000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
 class SearchArguments(Arguments):
     """A text or regular expression to find in the contents of files."""
 
-    pattern: str = Field(min_length=1, max_length=1000, description="What to look for.")
-    regex: bool = Field(
-        False, description="The pattern is a regular expression (RE2), matched within lines unless it contains \\n."
-    )
+    pattern: str = Field(min_length=1, max_length=1000)
+    regex: bool = Field(False, description="RE2, within lines unless it contains \\n.")
     case_sensitive: bool = True
-    include: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1000,
-        description="Glob of the files to search, as in find_files, like *.{ts,tsx}.",
-    )
-    context_lines: int = Field(0, ge=0, le=20, description="Lines to show before and after each match.")
+    include: str | None = Field(None, min_length=1, max_length=1000, description="Glob of files, like *.{ts,tsx}.")
+    context_lines: int = Field(0, ge=0, le=20)
     projects: Projects = None
     include_ignored: _IncludeIgnored = False
-    limit: int = Field(100, ge=1, le=1000, description="Matches at most.")
-    cursor: _Cursor = None
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str | None = None
     timeout_seconds: _Seconds = 10.0
 
 
@@ -197,10 +176,10 @@ class RangeEdit(Arguments):
     Columns count Unicode code points; ``end_column`` is the one after the last character. An empty range inserts.
     """
 
-    line: Count = Field(ge=1)
-    column: Count = Field(ge=1)
-    end_line: Count = Field(ge=1)
-    end_column: Count = Field(ge=1, description="The column after the last character.")
+    line: _Position
+    column: _Position
+    end_line: _Position
+    end_column: _Position = Field(description="Exclusive.")
     new_text: str
 
     def covers(self, line: int, column: int) -> bool:
@@ -214,21 +193,18 @@ class FileChange(Arguments):
     Steps apply in order, each to the result of the previous ones: a file can be moved and then edited at its new path.
     """
 
-    path: PathArgument
+    path: str
     expected_hash: ExpectedHash = None
     edits: list[RangeEdit] | None = Field(
-        default=None, min_length=1, description="New text for ranges that do not overlap."
+        default=None, min_length=1, description="Places from 1, in the text before this change; no overlaps."
     )
-    content: str | None = Field(default=None, description="The whole new text; creates the file if it does not exist.")
-    move_to: str | None = Field(default=None, description="The workspace path to move a file or directory to.")
-    delete: bool = Field(default=False, description="Delete it; a non-empty directory only with recursive.")
-    overwrite: bool = Field(default=False, description="With move_to: replace what is at the new path.")
-    recursive: bool = Field(default=False, description="With delete: a directory with everything in it.")
-    ignore_if_exists: bool = Field(
-        default=False,
-        description="With content: leave an existing file as it is. With move_to: do not move if the new path exists.",
-    )
-    ignore_if_not_exists: bool = Field(default=False, description="With delete: not an error if it does not exist.")
+    content: str | None = Field(default=None, description="The whole new text; creates the file.")
+    move_to: str | None = None
+    delete: bool = False
+    overwrite: bool = Field(default=False, description="With move_to.")
+    recursive: bool = Field(default=False, description="With delete.")
+    ignore_if_exists: bool = Field(default=False, description="With content or move_to.")
+    ignore_if_not_exists: bool = Field(default=False, description="With delete.")
 
     @model_validator(mode="after")
     def _check_one_kind(self) -> FileChange:

@@ -38,51 +38,38 @@ OutputStream = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*:[0-9a-f]{8,32}$", max_length=80),
-    Field(description="As run_command, run_task or list_jobs returned it."),
 ]
 
 
 class RunArguments(Arguments):
     """When to end a run, and how much of its output to return."""
 
-    background: bool = Field(
-        default=False,
-        description="Return a job_id at once and keep running, even if the client disconnects; see job_output and "
-        "cancel_job.",
-    )
+    background: bool = Field(default=False, description="Answer with a job_id at once; it outlives the client.")
     timeout_seconds: float | None = Field(
-        default=None,
-        gt=0,
-        le=MAX_SECONDS,
-        description="End the run after this time; left out: 600, or for a job the longest that the project allows.",
+        default=None, gt=0, le=MAX_SECONDS, description="End it after this time; 600, unless background."
     )
     idle_timeout_seconds: float | None = Field(
-        default=None, gt=0, le=MAX_SECONDS, description="End the run after this time without output."
+        default=None, gt=0, le=MAX_SECONDS, description="End it after this time without output."
     )
     output_limit: int = Field(
-        default=DEFAULT_OUTPUT_BYTES,
-        ge=0,
-        le=MAX_OUTPUT_BYTES,
-        description="Bytes of output at most in the answer, from its beginning and its end; job_output has the rest.",
+        default=DEFAULT_OUTPUT_BYTES, ge=0, le=MAX_OUTPUT_BYTES, description="Bytes; job_output has the rest."
     )
 
 
 class CommandArguments(RunArguments):
     """A command line, as a list: no shell reads it unless the list names one."""
 
-    argv: list[str] = Field(min_length=1, description="Program and arguments, e.g. ['npm', 'test']. No shell is used.")
-    cwd: str = Field(
-        default="", description="Working directory, relative to the project's root: src, not my-project/src."
-    )
-    environment: dict[str, str] = Field(default_factory=dict, description="Variables added to the project's own.")
-    stdin: str | None = Field(default=None, description="Text for standard input, which is closed after it.")
+    argv: list[str] = Field(min_length=1, description="Like ['npm', 'ci'], or ['sh', '-c', 'a | b'].")
+    cwd: str = Field(default="", description="Relative to the project: src, not project-a/src.")
+    environment: dict[str, str] = Field(default_factory=dict, description="Added to the project's own.")
+    stdin: str | None = None
 
 
 class TaskArguments(RunArguments):
     """A task that the project declares, by name."""
 
-    task: str = Field(description="Name of a declared task, e.g. test, check, build; list_projects lists them.")
-    arguments: list[str] = Field(default_factory=list, description="Arguments added to the task's command line.")
+    task: str
+    arguments: list[str] = Field(default_factory=list, description="Added to its command line.")
 
 
 class OutputSegment(Result):
@@ -190,19 +177,17 @@ class JobOutputArguments(Arguments):
     """A job, and which part of its output."""
 
     job_id: JobId
-    cursor: str | None = Field(default=None, description="The cursor of the previous answer, to continue from there.")
-    offset: int | None = Field(
-        default=None, description="Start at this byte of the output; a negative number counts from its end."
-    )
-    limit: int = Field(default=DEFAULT_OUTPUT_BYTES, ge=1, le=MAX_OUTPUT_BYTES, description="Bytes of output at most.")
-    pattern: str | None = Field(default=None, min_length=1, description="Return only lines that contain this text.")
-    regex: bool = Field(default=False, description="Whether pattern is a regular expression (RE2).")
-    case_sensitive: bool = Field(default=True, description="Whether the pattern is case-sensitive.")
+    cursor: str | None = None
+    offset: int | None = Field(default=None, description="Byte to start at; negative: from the end.")
+    limit: int = Field(default=DEFAULT_OUTPUT_BYTES, ge=1, le=MAX_OUTPUT_BYTES, description="Bytes.")
+    pattern: str | None = Field(default=None, min_length=1, description="Only lines that have it.")
+    regex: bool = Field(default=False, description="RE2.")
+    case_sensitive: bool = True
     wait_seconds: float = Field(
         default=0.0,
         ge=0,
         le=MAX_WAIT_SECONDS,
-        description="Wait this long for more output (with a pattern: for a line that matches), or for the job to end.",
+        description="Wait for output (with a pattern: for a match) or the end.",
     )
 
 

@@ -7,98 +7,102 @@ from typing import Any, Final
 from codebuddy.schemas import code, runs, status
 from codebuddy.tool import ToolSpec
 
-_PLACE: Final = "Give the place as line and column, as symbol (Class/method), or as line and text (the word meant)."
-_CARET: Final = "Give the position as line and column, or as line and the text before it."
+_PLACE: Final = "Place: line and column; symbol (Class/method); or line and text (the word)."
+_CARET: Final = "Position: line and column; or line and the text before it."
+
+CODE_ARGUMENTS: Final = """\
+Arguments that many tools share:
+- A place in code is path with line and column (from 1, in Unicode code points); or symbol, its name in that file, like
+  Class/method; or line and text, the word meant on that line.
+- limit, cursor: how many items; a cut answer has a cursor: repeat the call with it to go on.
+- detail: "full" gives every field; left out, an answer has what is mostly needed.
+- timeout_seconds: how long to wait, for language servers while they load too."""
+"""What the schemas do not say again with each tool: a part of the instructions for a client's model."""
 
 _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "find_definition",
         "read",
-        f"Go to definition: find where a symbol is defined, according to the project's language server. {_PLACE}",
+        f"Go to definition: where a symbol is declared. {_PLACE}",
         code.PlaceArguments,
         code.LocationsResult,
     ),
     ToolSpec(
         "find_references",
         "read",
-        f"Find usages: every reference to a symbol in its project, including its declaration. {_PLACE} Or give symbol "
-        "without path: then every symbol of that name is looked up in all projects, or in those given.",
+        f"Find usages (references): everywhere a function, class or other symbol is used. {_PLACE} Or symbol without "
+        "path: every symbol of that name in the projects.",
         code.ReferencesArguments,
         code.ReferencesResult,
     ),
     ToolSpec(
         "find_implementations",
         "read",
-        f"Go to implementation: find what implements an interface, a trait or an abstract method. {_PLACE}",
+        f"Go to implementation: what implements an interface, trait or abstract method. {_PLACE}",
         code.PlaceArguments,
         code.LocationsResult,
     ),
     ToolSpec(
         "find_symbols",
         "read",
-        "Search the symbols (classes, functions, ...) of whole projects by a part of their name, as their language "
-        "servers know them.",
+        "Search symbols: find classes, functions, ... by a part of their name, in whole projects.",
         code.FindSymbolsArguments,
         code.FoundSymbols,
     ),
     ToolSpec(
         "document_symbols",
         "read",
-        "Outline a file: list its symbols with kind, name, path (Class/method), the place of the name and the range of "
-        "the whole symbol.",
+        "Outline of a file: list its functions, classes and other symbols, with path (Class/method), place and lines.",
         code.DocumentSymbolsArguments,
         code.SymbolsOfFile,
     ),
     ToolSpec(
         "hover",
         "read",
-        f"Show the type, signature and documentation of a symbol. {_PLACE}",
+        f"Show the type, signature and documentation of a variable, function or other symbol. {_PLACE}",
         code.HoverArguments,
         code.HoverResult,
     ),
     ToolSpec(
         "completions",
         "read",
-        f"Autocomplete: list completions of the word that ends at a position, like the members after a dot. {_CARET}",
+        f"Autocomplete (code completion): list completions at a position, like the members after a dot. {_CARET}",
         code.CompletionArguments,
         code.Completions,
     ),
     ToolSpec(
         "signature_help",
         "read",
-        f"Show the signatures (parameters) of the function whose call's parentheses surround a position. {_CARET}",
+        f"Show the parameters (signatures) of the function that is called at a position. {_CARET}",
         code.CaretArguments,
         code.SignatureHelp,
     ),
     ToolSpec(
         "call_hierarchy",
         "read",
-        f"Find the callers of a function (incoming), or what it calls (outgoing), over several steps. {_PLACE}",
+        f"Find who calls a function (incoming: callers), or what it calls (outgoing), over depth steps. {_PLACE}",
         code.CallHierarchyArguments,
         code.Hierarchy,
     ),
     ToolSpec(
         "type_hierarchy",
         "read",
-        "Find what a type derives from (supertypes), or what derives from it (subtypes, subclasses), over several "
-        f"steps. {_PLACE}",
+        f"Find the base classes of a type (supertypes), or its subclasses (subtypes), over depth steps. {_PLACE}",
         code.TypeHierarchyArguments,
         code.Hierarchy,
     ),
     ToolSpec(
         "diagnostics",
         "read",
-        "Get the errors and warnings that the language servers report for a file, a directory or whole projects, for "
-        "the text that is on disk now.",
+        "Get errors and warnings (type errors, lint) of a file, a directory or whole projects from language servers.",
         code.DiagnosticsArguments,
         code.DiagnosticsResult,
     ),
     ToolSpec(
         "code_actions",
         "read",
-        "List the quick fixes and refactorings that the language servers offer for a place or range in code. Give the "
-        "place as line and column (with end_line and end_column for a range), as symbol (Class/method), or as line and "
-        "text (the word meant).",
+        "List quick fixes and refactorings (organize imports, extract function, ...) for a place or, with end_line and "
+        f"end_column, a range. {_PLACE}",
         code.CodeActionsArguments,
         code.CodeActions,
     ),
@@ -153,46 +157,57 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
     ToolSpec(
         "restart_language_server",
         "run",
-        "Restart a project's language servers, or the one with the given name, and wait until they have loaded. They "
-        "restart by themselves when they fail; use this when their answers look wrong.",
+        "Restart language servers whose answers look wrong, and wait until they have loaded.",
         code.RestartArguments,
         code.ServerStates,
+        starts_programs=True,
     ),
     ToolSpec(
         "run_command",
         "run",
-        "Run a command line (a list; no shell) in a project's container. Output is reported as progress while it "
-        "appears; the answer has the output, the exit code, and how the run ended. With background, start a job and "
-        "return at once.",
+        "Run (execute) a command line in the containers of the projects: all, unless projects says which. No shell, "
+        "unless argv names one.",
         runs.CommandArguments,
         runs.RunResult,
+        destructive=True,
+        starts_programs=True,
     ),
     ToolSpec(
         "run_task",
         "run",
-        "Run a task that the project declares, such as test, check, build, lint, format or install. In addition to the "
-        "output, the answer has test results as counts and failures with their places, and the findings of compilers "
-        "and linters as diagnostics.",
+        "Run a task that a project declares (test, check, build, compile, lint, format, install, ...) in the "
+        "containers of projects: all, unless projects says which. Answers with failed tests and compiler errors, and "
+        "their places.",
         runs.TaskArguments,
         runs.RunResult,
+        destructive=True,
+        starts_programs=True,
     ),
     ToolSpec(
         "list_jobs",
         "run",
-        "List jobs: what is running, and what has ended and can still be read.",
+        "List jobs (background runs): running, and ended ones that can still be read.",
         runs.ListJobsArguments,
         runs.Jobs,
+        read_only=True,
     ),
     ToolSpec(
         "job_output",
         "run",
-        "Read the output of a job: page by page with the cursor, from an offset (negative: from the end), or only the "
-        "lines that match a pattern. wait_seconds waits for more. For a task that has ended, the answer also has what "
-        "its tests and compilers reported.",
+        "Read the output (log) of a job: from a cursor or offset on, or only the lines that match a pattern.",
         runs.JobOutputArguments,
         runs.JobOutput,
+        read_only=True,
     ),
-    ToolSpec("cancel_job", "run", "End a job and everything that it started.", runs.CancelJobArguments, runs.Job),
+    ToolSpec(
+        "cancel_job",
+        "run",
+        "End (stop, kill) a job and all its processes.",
+        runs.CancelJobArguments,
+        runs.Job,
+        destructive=True,
+        idempotent=True,
+    ),
     ToolSpec(
         "spoke_status",
         "read",

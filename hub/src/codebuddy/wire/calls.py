@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel
@@ -17,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Tool, ToolError, parse_arguments, take_detail
+from codebuddy.tool import Call, Tool, ToolError, ToolSpec, parse_arguments, require_scope, take_detail
 from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, RpcConnection
 
 MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
@@ -28,7 +26,10 @@ ERROR_KEY: Final = "codebuddy/error"
 
 _MAX_FAILURE_CHARACTERS: Final = 20_000
 _CODE: Final = re.compile("[a-z][a-z0-9_]{0,63}")
-_DEFINITIONS: Final = "#/$defs/"
+_LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems")
+_LEFT_OUT: Final = frozenset({"title", "maxItems", "pattern", *_LIMITS})
+_PLAIN: Final = frozenset({"limit", "timeout_seconds"})  # a model need not know their defaults
+_SAME: Final = frozenset({"complete", "truncated"})  # besides all strings: of one type in a lean and in a full answer
 
 log = logging.getLogger(__name__)
 
@@ -40,89 +41,83 @@ class BadAnswer(Exception):
     """The other side answered what its tool cannot have answered."""
 
 
-class _Input(GenerateJsonSchema):
-    """Leaves out titles, which only repeat a field's name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-
-class _Output(_Input):
-    """Describes an answer as it is sent: fields of None are left out, so nothing is nullable or has a default."""
+class _Sent(GenerateJsonSchema):
+    """Describes what is sent: a field of None is left out, so nothing is nullable."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        return self.generate_inner(schema["schema"])
+        inner = self.generate_inner(schema["schema"])
+        default = schema.get("default")
+        return {**inner, "default": default} if default else inner
 
 
 def input_schema(model: type[BaseModel]) -> Json:
-    """Return the schema of a tool's arguments."""
-    return _inline_definitions(model.model_json_schema(schema_generator=_Input))
+    """Return the schema of a tool's arguments, those that are required first.
+
+    It is the price of a tool, on every request of most agents: it has no titles, no words about models, no limits (a
+    value outside of them is refused with a sentence, as is an unknown argument), and no default that a model need not
+    know.
+    """
+    schema = model.model_json_schema(schema_generator=_Sent)
+    schema = _bare(schema, schema.pop("$defs", {}))
+    required = schema.get("required", [])
+    properties: Json = schema["properties"]
+    for name in _PLAIN & properties.keys():
+        properties[name].pop("default", None)
+    first = {name: properties[name] for name in sorted(properties, key=lambda name: name not in required)}
+    return {**schema, "properties": first}
 
 
 def output_schema(model: type[BaseModel]) -> Json:
-    """Return the schema of a tool's answer."""
-    return _inline_definitions(model.model_json_schema(schema_generator=_Output, mode="serialization"))
+    """Return a schema that a tool's answer fits, lean or full: the fields that are the same in both.
 
-
-def _inline_definitions(schema: Json) -> Json:
-    """Move each definition that is used once to its place: a validator takes a while for every reference.
-
-    A definition that refers to itself, directly or not, stays.
+    A lean answer may leave out any of them. That there may be more is said for clients that make types of it.
     """
-    definitions = schema.pop("$defs", {})
-    uses = Counter([*_references(schema), *_references(definitions)])
-    once = {name for name in definitions if uses[name] == 1 and not _is_recursive(name, definitions)}
-
-    def inline(value: Any) -> Any:
-        if isinstance(value, list):
-            return [inline(item) for item in value]
-        if not isinstance(value, dict):
-            return value
-        name = str(value.get("$ref", "")).removeprefix(_DEFINITIONS)
-        if name in once:
-            return inline({**definitions[name], **{key: item for key, item in value.items() if key != "$ref"}})
-        return {key: inline(item) for key, item in value.items()}
-
-    kept = {name: inline(definition) for name, definition in definitions.items() if name not in once}
-    whole: Json = inline(schema)
-    return whole | ({"$defs": kept} if kept else {})
+    schema = model.model_json_schema(schema_generator=_Sent, mode="serialization")
+    same = {
+        name: {"type": field["type"]}
+        for name, field in schema["properties"].items()
+        if field.get("type") == "string" or name in _SAME
+    }
+    return {"type": "object", "properties": same, "additionalProperties": True}
 
 
-def _references(value: Any) -> Iterator[str]:
-    """Yield the name of each definition that a schema refers to, as often as it does."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    elif isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"].removeprefix(_DEFINITIONS)
-        for item in value.values():
-            yield from _references(item)
+def _bare(schema: Any, definitions: Json) -> Any:
+    """Leave out of a schema all but types, names and the words about single fields; put definitions in their places."""
+    if isinstance(schema, list):
+        return [_bare(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        of_field = {key: value for key, value in schema.items() if key != "$ref"}
+        return {**_bare(definitions[schema["$ref"].removeprefix("#/$defs/")], definitions), **of_field}
+    return {
+        key: {name: _bare(item, definitions) for name, item in value.items()}
+        if key == "properties"
+        else _bare(value, definitions)
+        for key, value in schema.items()
+        if key not in _LEFT_OUT
+        and not (key == "description" and "properties" in schema)
+        and not (key == "additionalProperties" and isinstance(value, bool))
+    }
 
 
-def _is_recursive(name: str, definitions: Json) -> bool:
-    todo, seen = [name], set[str]()
-    while todo:
-        for reference in _references(definitions.get(todo.pop(), {})):
-            if reference == name:
-                return True
-            if reference not in seen:
-                seen.add(reference)
-                todo.append(reference)
-    return False
+def describe_tool(tool: ToolSpec[Any], has_egress: bool = True) -> Json:
+    """Return a tool's entry in the answer to ``tools/list``.
 
-
-def describe_tool(tool: Tool[Any]) -> Json:
-    """Return a tool's entry in the answer to ``tools/list``."""
+    ``has_egress`` says whether any project that the caller may use reaches anything outside.
+    """
+    hints = {"readOnlyHint": tool.changes_nothing, "openWorldHint": tool.starts_programs and has_egress}
+    if not tool.changes_nothing:
+        hints |= {"destructiveHint": tool.destructive, "idempotentHint": tool.idempotent}
     return {
         "name": tool.name,
         "description": tool.description,
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
-        "annotations": {"readOnlyHint": tool.scope == "read" or tool.read_only},
+        "annotations": hints,
     }
 
 
@@ -134,10 +129,7 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
         for_hub: the hub asks, on a link: it gets the whole structured answer, and makes the readable text itself.
     """
     try:
-        if tool.scope not in call.principal.scopes:
-            raise ToolError(
-                "forbidden", f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
-            )
+        require_scope(call.principal, tool)
         if for_hub:
             result = await tool.handler(call, parse_arguments(tool, raw))
             return {"content": [], "structuredContent": result.structured("full")}

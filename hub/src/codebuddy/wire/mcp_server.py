@@ -7,7 +7,7 @@ answers, in both eras of the protocol. The SDK is heavy, so the agent must not l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence, Set
 from typing import Any, TypeGuard, TypeVar
 
 import anyio
@@ -25,8 +25,9 @@ from starlette.requests import Request
 
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
-from codebuddy.wire.calls import describe_tool, run_tool
+from codebuddy.wire.calls import input_schema, run_tool
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
+from codebuddy.wire.offers import Offers
 
 PRINCIPAL_KEY = "codebuddy.principal"
 """The key under which the access guard stores the principal in an ASGI scope."""
@@ -61,8 +62,13 @@ class McpServer(Server[Any]):
     """The SDK's server, which also runs its tools for requests that do not go through the SDK."""
 
     tools: Mapping[str, Tool[Any]]
+    offers: Offers
     log_name: str
     in_flight: InFlight
+
+    def tool_list(self, principal: Principal) -> list[dict[str, Any]]:
+        """Return the definitions of the tools that a client is offered, see `Offers.tool_list`."""
+        return self.offers.tool_list(principal)
 
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
@@ -72,22 +78,27 @@ class McpServer(Server[Any]):
             return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
 
 
-def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str) -> McpServer:
+def build_server(
+    name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str, open_projects: Set[str] = frozenset()
+) -> McpServer:
     """Create the SDK server that offers these tools, in this order.
 
-    The client's model is shown the instructions; ``log_name`` tells callers where to find what the server logs.
+    Args:
+        instructions: are shown to the client's model.
+        log_name: tells callers where to find what the server logs.
+        open_projects: the projects whose programs reach something outside.
     """
-    by_name = {tool.name: tool for tool in tools}
-    listing = types.ListToolsResult(tools=[types.Tool.model_validate(describe_tool(tool)) for tool in tools])
-    input_schemas = {tool.name: tool.input_schema for tool in listing.tools}
+    offers = Offers(tools, open_projects)
+    by_name = offers.tools
+    input_schemas = {tool.name: input_schema(tool.arguments) for tool in by_name.values()}
 
-    async def list_tools(_context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        return listing
+    async def list_tools(context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult.model_validate({"tools": offers.tool_list(_principal(context))})
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         tool = by_name.get(params.name)
         if tool is None:
-            known = ", ".join(by_name)
+            known = ", ".join(entry["name"] for entry in offers.tool_list(_principal(context)))
             raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
         progress = context.session.report_progress
         answer = server.run_tool(tool, _principal(context), progress, params.arguments)
@@ -103,7 +114,7 @@ def build_server(name: str, tools: Sequence[Tool[Any]], instructions: str, log_n
         on_call_tool=call_tool,
         get_tool_input_schema=input_schemas.get,
     )
-    server.tools, server.log_name, server.in_flight = by_name, log_name, InFlight()
+    server.tools, server.offers, server.log_name, server.in_flight = by_name, offers, log_name, InFlight()
     server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
     return server
 
@@ -175,6 +186,8 @@ async def _serve(
     server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
 ) -> dict[str, Any]:
     method, params = incoming.method, incoming.params
+    if method == "tools/list" and runner.connection.initialize_accepted and not params:
+        return {"tools": server.tool_list(runner.lifespan_state)}
     if method == "tools/call" and runner.connection.initialize_accepted and _is_plain_call(params):
         tool = server.tools.get(params["name"])
         if tool is not None:

@@ -87,6 +87,8 @@ async def test_a_moved_and_edited_file_is_reported_with_both(p: Path, client: To
     [
         ({"path": "p/none", "edits": [at(1, 1, "x")]}, "not_found"),
         ({"path": "p/a", "edits": [at(9, 1, "x")]}, "invalid_range"),
+        ({"path": "p/a", "edits": [at(0, 1, "x", 1, 1)]}, "invalid_arguments"),
+        ({"path": "p/a", "edits": [at(1, 0, "x", 1, 1)]}, "invalid_arguments"),
         ({"path": "p/a", "edits": [at(1, 1, "x", 1, 3), at(1, 2, "y")]}, "overlapping_edits"),
         ({"path": "p/a", "content": "x", "expected_hash": content_hash(b"other")}, "conflict"),
         ({"path": "p/a", "content": "x", "expected_hash": "absent"}, "conflict"),

@@ -146,6 +146,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet]) -> d
                 "listen": subnets[project.id].hub,
                 "tasks": sorted(project.tasks),
                 "format_on_write": project.format_on_write,
+                **({} if project.egress == NONE else {"has_egress": True}),
                 "languages": sorted(
                     {lang for server in project.language_servers for lang in server["languages"].values()}
                 ),

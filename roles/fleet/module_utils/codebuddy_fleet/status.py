@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from .egress import proxy_id
 
 _PROXY_SUFFIX = proxy_id("")
+# The engine's health check is some seconds older than the hub's answer, which READY tells: only one of them is shown.
+_CHECKED = re.compile(r" \((healthy|unhealthy|health: starting)\)")
 _HEADINGS = ("", "CONTAINER", "LINK", "LANGUAGE SERVERS", "MOUNT", "READY")
 
 
@@ -30,7 +33,7 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return the cells under the headings."""
         ready = "yes" if self.ready else f"no: {self.reason}"
-        return (self.name, self.container, self.link, self.language_servers, self.mount, ready)
+        return (self.name, _CHECKED.sub("", self.container), self.link, self.language_servers, self.mount, ready)
 
 
 def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, hub_error: str) -> list[Row]:

@@ -31,12 +31,13 @@ from codebuddy.schemas.code import (
     PlannedChanges,
     PlannedRename,
     SymbolArguments,
+    Timeout,
 )
-from codebuddy.schemas.edits import EditOptions, EditResult, Extent, FileEditArguments
+from codebuddy.schemas.edits import EditOptions, EditResult, FileEditArguments
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.text_safety import MAX_LINE, one_line, printable
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError, tool_of
+from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 P = TypeVar("P", bound=Plan)
 
@@ -51,32 +52,20 @@ class FormatFileArguments(FileEditArguments, PlanFormatArguments):
 class ReplaceSymbolArguments(FileEditArguments, SymbolArguments):
     """A symbol, and the code that replaces it."""
 
-    content: str = Field(
-        description="The whole new declaration, decorators and attributes included; indented as in the file or not."
-    )
+    content: str = Field(description="Indented as in the file, or not at all.")
 
 
 class InsertAtSymbolArguments(FileEditArguments, SymbolArguments):
     """A symbol, and the code to put above or below it."""
 
-    position: Literal["before", "after"] = Field(
-        description="before: above its decorators, attributes and doc comments; after: below its last line."
-    )
-    content: str = Field(description="The code; indented as in the file or not.")
+    position: Literal["before", "after"]
+    content: str = Field(description="Indented as in the file, or not at all.")
 
 
 class CodeActionsToolArguments(ActionPlace, FileEditArguments):
     """A place or range in code; and, to make an action, its id."""
 
-    apply: str | None = Field(
-        default=None, min_length=1, max_length=100, description="The id of an action from the list for this place."
-    )
-    preview: bool = Field(default=False, description="With apply: only show what would be done; write nothing.")
-    diagnostics: Extent | None = Field(
-        default=None,
-        description="With apply: also report which errors and warnings the edit introduced and fixed: in the edited "
-        "files, or in all of their projects. Not with preview.",
-    )
+    apply: str | None = Field(default=None, min_length=1, max_length=100, description="Id of an action.")
 
     @model_validator(mode="after")
     def _check_apply(self) -> CodeActionsToolArguments:
@@ -104,18 +93,11 @@ class RenameSymbolArguments(EditOptions, Place):
     """A symbol, given by a place in code, and its new name."""
 
     new_name: NewName
-    projects: list[str] | None = Field(
-        None,
-        min_length=1,
-        description="Also rename the symbol of the same path (Class/method) in these projects, where their language "
-        "servers know it; left out: only in the project of the path.",
-    )
+    projects: Projects = Field(None, description="Also rename it in these; left out: only in its own.")
     include_text_matches: bool = Field(
-        False,
-        description="Also rename where only the text is the same: in comments, strings, and files that no language "
-        "server connects. Look at text_matches in a preview first.",
+        False, description="Also in comments, strings, other files; first see text_matches of a preview."
     )
-    timeout_seconds: float = Field(60.0, gt=0, le=600, description="Seconds to wait for the language servers.")
+    timeout_seconds: Timeout = 60.0
 
 
 class TextMatch(Result):
@@ -219,27 +201,20 @@ class _CodeEdits:
         self._links, self._editor = links, editor
 
     async def format_file(self, call: Call, arguments: FormatFileArguments) -> EditResult:
-        """Format a file with the project's own formatter, through its language server. A formatted file stays as it
-        is.
-        """
+        """Format (reformat) a file with its project's formatter."""
         plan = await self._plan(call, "plan_format", arguments, PlannedChanges)
         return await self._make(call, "format_file", arguments, plan, formats=False)
 
     async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
-        """Replace the declaration of a symbol (function, class, method, constant) with new code. The declaration is
-        what all servers agree on: its whole lines, with the decorators and attributes directly above. Content may be
-        indented as in the file, or not at all: then it gets the symbol's indentation. Decorators and attributes are
-        replaced too: repeat them in content to keep them. Comments directly above stay, unless content begins with a
-        comment, which then replaces them.
+        """Replace the whole declaration of a function, class, method or constant. Its decorators and attributes are
+        replaced too: repeat them. Comments above stay, unless content begins with one.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
         return await self._make(call, "replace_symbol", arguments, plan)
 
     async def insert_at_symbol(self, call: Call, arguments: InsertAtSymbolArguments) -> EditResult:
-        """Insert code above or below the declaration of a symbol, separated by the usual number of blank lines. The
-        declaration is what all servers agree on: its whole lines, with the decorators and attributes directly above.
-        Content may be indented as in the file, or not at all: then it gets the symbol's indentation. before goes above
-        the comments that are directly above the symbol.
+        """Insert (add) code above or below the declaration of a function, class or method, with blank lines as usual;
+        before: above its decorators and comments.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action=arguments.position)
         return await self._make(call, "insert_at_symbol", arguments, plan)
@@ -293,7 +268,7 @@ def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
     """Make ``format_file``, ``replace_symbol`` and ``insert_at_symbol``."""
     edits = _CodeEdits(links, editor)
     return [
-        tool_of(edits.format_file, "write"),
+        tool_of(edits.format_file, "write", idempotent=True),
         tool_of(edits.replace_symbol, "write"),
         tool_of(edits.insert_at_symbol, "write"),
     ]
@@ -340,8 +315,8 @@ class _Renames:
         self._workspaces = editor.engine.workspaces
 
     async def rename_symbol(self, call: Call, arguments: RenameSymbolArguments) -> RenameResult:
-        """Rename a symbol everywhere, in one or several projects at once, as one edit: all places or none. Give the
-        place as line and column, as symbol (Class/method), or as line and text (the word meant).
+        """Rename a function, class, variable or other symbol everywhere, in its project or across projects
+        (repositories), as one edit. Place: line and column; symbol (Class/method); or line and text (the word).
         """
         own = self._editor.path(call, arguments.path).project
         # The symbol's own project decides what the symbol is. All are checked before any is asked.

@@ -64,14 +64,14 @@ def edit_tools(editor: Editor, kept: JournalLimits | None = None) -> list[Tool[A
     """Make the tools that change files, and those that list and undo edits."""
     tools, history = _EditTools(editor), _History(editor, kept or JournalLimits())
     return [
-        tool_of(tools.write_file, "write"),
+        tool_of(tools.write_file, "write", idempotent=True),
         tool_of(tools.edit_file, "write"),
         tool_of(tools.move_path, "write"),
-        tool_of(tools.delete_path, "write"),
-        tool_of(tools.create_directory, "write"),
+        tool_of(tools.delete_path, "write", idempotent=True),
+        tool_of(tools.create_directory, "write", idempotent=True),
         tool_of(tools.apply_workspace_edit, "write"),
         tool_of(history.list_edits, "read"),
-        tool_of(history.undo_edit, "write"),
+        tool_of(history.undo_edit, "write", idempotent=True),
     ]
 
 
@@ -80,14 +80,14 @@ class _EditTools:
         self._editor = editor
 
     async def write_file(self, call: Call, arguments: WriteArguments) -> WriteResult:
-        """Write a whole text file, and create it and its parent directories if they are missing. To change a part of a
-        file, use edit_file.
+        """Create a new file, or overwrite (replace) its whole text; directories are created. To change a part, use
+        edit_file.
         """
         mode = None if arguments.mode is None else int(arguments.mode, 8)
         return await self._rewrite(call, "write_file", arguments, written(arguments.content), mode)
 
     async def edit_file(self, call: Call, arguments: EditArguments) -> WriteResult:
-        """Replace exact texts in one file: all of them or none. Each old_text must occur exactly count times."""
+        """Replace exact texts in one file, in order: all of them or none."""
         edits = [TextEdit(edit.old_text, edit.new_text, edit.count) for edit in arguments.edits]
         return await self._rewrite(call, "edit_file", arguments, edited(partial(apply_edits, edits=edits)))
 
@@ -111,9 +111,7 @@ class _EditTools:
         return await run_sync(answer, path, _as_written(made), made.outcome)
 
     async def move_path(self, call: Call, arguments: MoveArguments) -> EditResult:
-        """Move or rename a file, directory or link, also to another project. References in code are not updated: for
-        that, use rename_symbol or apply_workspace_edit.
-        """
+        """Move or rename a file or directory, also to another project. References in code do not change."""
         source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
         _require_below_root(source, target)
 
@@ -123,7 +121,7 @@ class _EditTools:
         return await self._change(call, "move_path", arguments, fill)
 
     async def delete_path(self, call: Call, arguments: DeleteArguments) -> EditResult:
-        """Delete a file, directory or link. undo_edit restores it."""
+        """Delete (remove) a file or directory; undo_edit restores it."""
         path = self._editor.path(call, arguments.path)
         _require_below_root(path)
 
@@ -140,7 +138,7 @@ class _EditTools:
         return await answer_of(made, preview=preview)
 
     async def create_directory(self, call: Call, arguments: CreateDirectoryArguments) -> CreateDirectoryResult:
-        """Create a directory and its missing parents. Not needed before write_file, which creates them itself."""
+        """Create a directory (mkdir). write_file creates those that it needs."""
         path = self._editor.path(call, arguments.path)
 
         def fill(draft: Draft) -> bool:
@@ -154,8 +152,8 @@ class _EditTools:
         )
 
     async def apply_workspace_edit(self, call: Call, arguments: WorkspaceEditArguments) -> EditResult:
-        """Change, create, move and delete any number of files in any number of projects at once: everything or nothing,
-        even if the hub crashes. Changes apply in order, each to the result of the previous ones.
+        """Change, create, move and delete several files, also across projects, in order and atomically: all or
+        nothing.
         """
         self._editor.require(call, paths_of(arguments.changes))
 
@@ -210,7 +208,7 @@ class _History:
         self._journal, self._workspaces = editor.engine.journal, editor.engine.workspaces
 
     async def list_edits(self, call: Call, arguments: ListEditsArguments) -> EditList:
-        """List the edits that were made, the newest first, with the ids that undo_edit takes."""
+        """List the edits made (history of changes), newest first, with the ids that undo_edit takes."""
         chosen = frozenset(call.principal.choose(arguments.projects, self._workspaces.projects))
         covered = frozenset(call.principal.visible(self._workspaces.projects))
         return await run_sync(self._list, arguments, chosen, covered, abandon_on_cancel=True)
@@ -252,9 +250,7 @@ class _History:
         )
 
     async def undo_edit(self, call: Call, arguments: UndoArguments) -> EditResult:
-        """Undo an edit: restore every file exactly as it was. Refused if one of the files was changed since; the error
-        names them. An undo is an edit too, and can be undone.
-        """
+        """Undo (revert) an edit: restore its files exactly. Refused if one was changed since. An undo can be undone."""
         edit = arguments.edit_id
         view = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
 

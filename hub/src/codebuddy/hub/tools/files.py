@@ -65,9 +65,7 @@ class _FileTools:
         self._walkers = anyio.CapacityLimiter(_WALKERS)
 
     async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
-        """Read a text file, or some of its lines. Pass the hash in the answer to a write as expected_hash, and nothing
-        is overwritten that has changed since.
-        """
+        """Read a text file, or some of its lines. A write takes the answer's hash as expected_hash."""
         path = self._path(call, arguments.path)
 
         def read() -> ReadResult:
@@ -78,9 +76,7 @@ class _FileTools:
         return await run_sync(read, abandon_on_cancel=True)
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
-        """List a directory, or a tree to a given depth, without what .gitignore hides. Links are listed but not
-        followed.
-        """
+        """List a directory (ls) or a tree."""
         path = self._path(call, arguments.path)
 
         def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[Any]:
@@ -98,7 +94,7 @@ class _FileTools:
         return ListResult(path=str(path), entries=entries, **rest)
 
     async def find_files(self, call: Call, arguments: FindArguments) -> FindResult:
-        """Find files by glob in one or many projects."""
+        """Find files by name or glob in one or many projects."""
         glob = compile_glob(arguments.pattern)
 
         def look(root: ProjectRoot, bounds: Bounds, after: Position) -> Page[str]:
@@ -110,9 +106,7 @@ class _FileTools:
         return FindResult(paths=paths, **rest)
 
     async def search_text(self, call: Call, arguments: SearchArguments) -> SearchResult:
-        """Search the text files of one or many projects for a text or a regular expression (grep). Lines and columns
-        are 1-based; columns count Unicode code points.
-        """
+        """Search text or a regular expression (grep) in the files of one or many projects."""
         pattern = compile_search(arguments.pattern, regex=arguments.regex, case_sensitive=arguments.case_sensitive)
         query = Query(
             pattern,

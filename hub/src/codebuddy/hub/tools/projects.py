@@ -51,8 +51,8 @@ def project_tools(fleet: FleetHealth) -> list[Tool[Any]]:
     """Make ``list_projects``."""
 
     async def list_projects(call: Call, arguments: ListProjectsArguments) -> ProjectList:
-        """List the projects: id, language profile, state of the container's link and of the language servers, declared
-        tasks. Paths given to the other tools begin with a project's id, e.g. project-a/src/utils.ts.
+        """List the projects (repositories): id, profile, state, language servers, tasks. Every path begins with a
+        project's id: project-a/src/utils.ts.
         """
         chosen = call.principal.choose(arguments.projects, fleet.projects)
         health = await fleet.project_health(chosen)

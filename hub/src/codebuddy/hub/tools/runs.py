@@ -176,9 +176,7 @@ def run_tools(links: Links, projects: frozenset[str], width: int) -> list[Tool[A
     tools = _RunTools(links, projects, width)
 
     def in_projects(name: str, handler: Handler[Any], arguments: type[RunArguments]) -> Tool[Any]:
-        spec = SPOKE_TOOLS[name]
-        description = f"{spec.description} Runs in one or many projects at the same time, with a result for each."
-        return spec.bind(handler, description=description, arguments=arguments, result=RunResults)
+        return SPOKE_TOOLS[name].bind(handler, arguments=arguments, result=RunResults)
 
     return [
         in_projects("run_command", tools.run_command, CommandInProjects),
@@ -190,8 +188,8 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
     """Make the hub's tools for jobs, for all configured projects."""
     tools = _JobTools(links, projects)
     return [
-        SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList, read_only=True),
-        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText, read_only=True),
+        SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList),
+        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText),
         SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job, result=JobEnd),
     ]
 
