@@ -108,7 +108,8 @@ def silent_runs(
     fleet: Deployment, tools: frozenset[str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Future[Seen]]]:
     """What comes of the silent runs, by the client's name: several clients wait at a time."""
-    wanted = {item.callspec.params["client"].name: item.callspec.params["client"] for item in request.session.items}
+    items: list[Any] = list(request.session.items)
+    wanted = {one.name: one for item in items if (one := item.callspec.params.get("client")) is not None}
     wait_until(fleet.is_healthy, "the fleet is healthy")
     with ThreadPoolExecutor(SILENT_AT_ONCE) as pool:
         benches = {name: Bench(fleet, one, tmp_path_factory.mktemp(one.package), tools) for name, one in wanted.items()}
