@@ -112,15 +112,26 @@ def cline(client: Client, place: Place) -> Command:
         "timeout": 300,
     }
     place.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {"codebuddy": server}})
-    setup = [client.program("cline"), "auth", "-p", "openai-compatible", "-k", "none", "-m", MODEL, "-b", f"{place.model}/v1"]
+    setup = [
+        client.program("cline"),
+        "auth",
+        "-p",
+        "openai-compatible",
+        "-k",
+        "none",
+        "-m",
+        MODEL,
+        "-b",
+        f"{place.model}/v1",
+    ]
     words = [client.program("cline"), "--auto-approve", "true", PROMPT]
-    shell = f"{' '.join(setup)} </dev/null && exec \"$@\""
+    shell = f'{" ".join(setup)} </dev/null && exec "$@"'
     return Command(["sh", "-c", shell, "sh", *words], {"PATH": node_path()})
 
 
 AGENTS = [
-    Client("Claude Code", "claude-code", claude_code),
-    Client("Codex", "codex", codex),
+    Client("Claude Code", "claude-code", claude_code, in_ci=True),
+    Client("Codex", "codex", codex, in_ci=True),
     Client("Gemini CLI", "gemini", gemini),
     Client("opencode", "opencode", opencode),
     Client("Copilot CLI", "copilot", copilot),
