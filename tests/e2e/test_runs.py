@@ -138,8 +138,7 @@ async def test_run_task_counts_the_tests_of_all_projects_and_locates_the_failure
         assert failure["line_text"].strip().startswith(failed_lines[project])
         assert failure["message"]
     text = done.content[0].text  # type: ignore[union-attr]
-    assert text.startswith("PROJECT    TASK  RESULT")
-    assert text.count("\n  FAILED ") == 3
+    assert [one["failures"][0]["name"] for one in results.values() if one["failures"][0]["name"] not in text] == []
 
 
 async def test_a_compile_error_is_a_diagnostic_whose_column_counts_code_points(client: Client) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codebuddy.text_safety import readable
 
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
@@ -27,6 +29,10 @@ Projects = Annotated[list[str] | None, Field(min_length=1)]
 Like others that many tools share (path, place, limit, cursor, ...), it is explained once, in the hub's instructions.
 """
 
+LONG_ANSWER: Final = 100_000
+"""Characters of an answer that Claude Code shows its model at once; left out, it writes more than 50,000 to a file and
+names that. About the 25,000 tokens that it allows any answer by default; it accepts up to 500,000."""
+
 A = TypeVar("A", bound="Arguments")
 
 
@@ -41,13 +47,23 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    def text(self) -> str:
-        """Render the readable text that accompanies the structured content."""
-        return self.model_dump_json(exclude_none=True)
+    longest: ClassVar[int | None] = None
+    """Characters that a client should show of it, if it may be long; see `LONG_ANSWER`."""
 
-    def structured(self, _detail: Detail) -> dict[str, Any]:
-        """Return the structured content; ``lean`` may leave out what is seldom used."""
+    def lean(self) -> dict[str, Any]:
+        """Return what a model needs of it, in few tokens: rows are strings, in maps by file; defaults are left out.
+
+        Both forms of an answer are made of this, so each says all that the other says.
+        """
         return self.model_dump(mode="json", exclude_none=True)
+
+    def structured(self, detail: Detail) -> dict[str, Any]:
+        """Return the structured content."""
+        return self.lean() if detail == "lean" else self.model_dump(mode="json", exclude_none=True)
+
+    def text(self, detail: Detail = "lean") -> str:
+        """Render the readable text that accompanies the structured content, for clients that show only text."""
+        return readable(self.structured(detail))
 
 
 class ToolError(Exception):

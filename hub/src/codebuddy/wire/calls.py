@@ -118,6 +118,7 @@ def describe_tool(tool: ToolSpec[Any], has_egress: bool = True) -> Json:
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
         "annotations": hints,
+        **({"_meta": {"anthropic/maxResultSizeChars": tool.result.longest}} if tool.result.longest else {}),
     }
 
 
@@ -135,7 +136,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
             return {"content": [], "structuredContent": result.structured("full")}
         detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        return {"content": [{"type": "text", "text": result.text()}], "structuredContent": result.structured(detail)}
+        content = [{"type": "text", "text": result.text(detail)}]
+        return {"content": content, "structuredContent": result.structured(detail)}
     except ToolError as error:
         return _failure(error)
     except Exception:

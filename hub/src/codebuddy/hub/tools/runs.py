@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 from codebuddy.hub.spokes import Links, ask_projects, ask_spoke, raise_only_refusal
-from codebuddy.schemas.files import Unavailable
+from codebuddy.schemas.files import Unavailable, missing
 from codebuddy.schemas.runs import (
     DEFAULT_TIMEOUT_SECONDS,
     CancelJobArguments,
@@ -20,19 +20,12 @@ from codebuddy.schemas.runs import (
     RunResult,
     RunResults,
     TaskArguments,
-    report_lines,
     reported_paths,
 )
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.text_safety import one_line, paragraph
 from codebuddy.tool import Call, Handler, Projects, Result, Tool, ToolError
 
-OUTPUT_BYTES: Final = 256 * 1024
-"""Bytes of output in one answer, over all projects."""
-
-_LEAST_OUTPUT: Final = 2048  # bytes for each project, however many there are
 _MAX_JOBS: Final = 500
-_SHOWN_OUTPUT: Final = 64 * 1024  # characters of readable text
 
 # The hub's own codes for an answer that did not come or was invalid; all others are refusals of the spoke.
 _NO_ANSWER: Final = frozenset({"timed_out", "bad_answer", "too_large", "internal_error"})
@@ -65,42 +58,8 @@ class JobList(Result):
     complete: bool
     missing: list[Unavailable] | None = None
 
-    def text(self) -> str:
-        lines = [_line(job) for job in self.jobs] or ["No jobs."]
-        return "\n".join([*lines, *(f"{part.project}: {one_line(part.message)}" for part in self.missing or [])])
-
-
-class JobEnd(Job):
-    """The present state of a job."""
-
-    def text(self) -> str:
-        return _line(self)
-
-
-class JobText(JobOutput):
-    """Output of a job."""
-
-    def text(self) -> str:
-        lines = [_line(self), *report_lines(self)]
-        if self.omitted_bytes:
-            lines.append(f"  {self.omitted_bytes} bytes before this are no longer kept.")
-        if self.matches is not None:
-            lines += [f"  {match.offset}: {one_line(match.line_text)}" for match in self.matches]
-        elif self.output:
-            lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN_OUTPUT))
-        if self.cursor is not None:
-            lines.append(f"  {'' if self.reason else 'It runs on; '}for more give the cursor {one_line(self.cursor)}")
-        return "\n".join(lines)
-
-
-def _line(job: Job) -> str:
-    how = f"exit code {job.exit_code}" if job.reason == "exited" else job.reason or "runs"
-    what = f"task {job.task}" if job.task else " ".join(job.argv)
-    sentence = f"; {one_line(job.message, 500)}" if job.message else ""
-    return (
-        f"{one_line(job.job_id, 100)}  {how}, {job.duration_seconds:.0f} s, {job.output_bytes} bytes of output, "
-        f"since {one_line(job.started_at, 40)}: {one_line(what, 200)}{sentence}"
-    )
+    def lean(self) -> dict[str, Any]:
+        return {"complete": self.complete, **missing(self.missing), **Jobs(jobs=self.jobs).lean()}
 
 
 class _RunTools:
@@ -116,8 +75,7 @@ class _RunTools:
     async def _run(self, call: Call, tool: str, arguments: CommandInProjects | TaskInProjects) -> RunResults:
         chosen = call.principal.choose(arguments.projects, self._projects)
         sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
-        share = max(_LEAST_OUTPUT, OUTPUT_BYTES // max(1, len(chosen)))
-        sent["output_limit"] = min(arguments.output_limit, share)
+        sent["output_limit"] = arguments.output_limit // max(1, len(chosen))
         answers = await ask_projects(
             self._links,
             call,
@@ -154,16 +112,16 @@ class _JobTools:
         jobs.sort(key=lambda job: job.started_at, reverse=True)
         return JobList(jobs=jobs, complete=not missing, missing=missing or None)
 
-    async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobText:
+    async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobOutput:
         project, sent = self._project_of(call, arguments.job_id), arguments.model_dump(exclude_unset=True)
         output = await ask_spoke(
-            self._links, project, "job_output", sent, JobText, seconds=arguments.wait_seconds, paths=reported_paths
+            self._links, project, "job_output", sent, JobOutput, seconds=arguments.wait_seconds, paths=reported_paths
         )
         return _own(project, output)
 
-    async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> JobEnd:
+    async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> Job:
         project = self._project_of(call, arguments.job_id)
-        return _own(project, await ask_spoke(self._links, project, "cancel_job", arguments.model_dump(), JobEnd))
+        return _own(project, await ask_spoke(self._links, project, "cancel_job", arguments.model_dump(), Job))
 
     def _project_of(self, call: Call, job_id: str) -> str:
         project = job_id.partition(":")[0]
@@ -189,8 +147,8 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
     tools = _JobTools(links, projects)
     return [
         SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList),
-        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText),
-        SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job, result=JobEnd),
+        SPOKE_TOOLS["job_output"].bind(tools.job_output),
+        SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job),
     ]
 
 
