@@ -87,7 +87,7 @@ test-clients: $(READY) ## the agents and SDKs that people use against the deploy
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code bench-run bench-tokens
+.PHONY: bench-edits bench-code bench-run bench-load bench-tokens
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -102,6 +102,11 @@ bench-code: $(READY) ## container start to first right find_references, and what
 bench-run: $(READY) ## what a command costs against `docker exec`, and what a gigabyte of output costs in memory
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@python tests/bench/run.py
+
+# On the scenarios' fleet, which is deployed if it is not there.
+bench-load: $(READY) ## what a busy machine loses: 30 busy processes, four clients, runs of three minutes; SECONDS=300
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@SECONDS=$(or $(SECONDS),300) python tests/bench/load.py
 
 # On the scenarios' fleet, which is deployed if it is not there; the definitions need none.
 bench-tokens: $(READY) ## what a model pays: tokens of the tools' definitions, and of typical answers as text and as JSON

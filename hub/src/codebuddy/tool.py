@@ -132,6 +132,9 @@ class Principal:
         return list(dict.fromkeys(wanted))
 
 
+HUB = "hub"
+"""The subject of the hub, as the spokes' caller."""
+
 LOCAL = Principal(subject="local", projects=None, scopes=ALL_SCOPES)
 """A caller inside the hub container: it can execute programs there, so it is trusted already."""
 
@@ -146,12 +149,21 @@ async def no_progress(_progress: float, _total: float | None = None, _message: s
     """Discard progress."""
 
 
+Departure = Literal["cancelled", "detached", "lost"]
+"""Why nobody waits for a call any more: the caller cancelled it, left its work to go on, or lost its connection."""
+
+
+def _cancelled() -> Departure:
+    return "cancelled"
+
+
 @dataclass(frozen=True)
 class Call:
-    """One call in flight: who makes it, and how to report its progress."""
+    """One call in flight: who makes it, how to report its progress, and, while its task is cancelled, why it is."""
 
     principal: Principal
     progress: Progress = no_progress
+    departure: Callable[[], Departure] = _cancelled
 
 
 Handler = Callable[[Call, A], Awaitable[Result]]

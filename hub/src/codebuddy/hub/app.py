@@ -132,11 +132,18 @@ class Hub:
         if ends:
             log.warning("a crash had left %d edits unfinished", len(ends))
 
-    async def stop(self) -> None:
-        """Wait up to ``DRAIN_SECONDS`` for calls to finish, then end every connection and link with a reason."""
+    async def stop(self, clients: Listener) -> None:
+        """Wait up to ``DRAIN_SECONDS`` for calls to finish, end every connection of a client, and then the links.
+
+        The links come last, so that each cancelled call can cancel what runs in a spoke.
+        """
         with anyio.move_on_after(DRAIN_SECONDS):
             await self.server.in_flight.idle()
         self.stopping.set()
+        clients.should_exit = True
+        with anyio.move_on_after(2 * DRAIN_SECONDS):
+            await self.server.in_flight.idle()
+        self.links.stopping.set()
 
 
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
@@ -210,5 +217,5 @@ async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local:
             break
     for server in (*local, *clients.servers, *spokes.servers):
         server.close()
-    await hub.stop()
-    clients.should_exit = spokes.should_exit = True
+    await hub.stop(clients)
+    spokes.should_exit = True

@@ -25,6 +25,7 @@ from codebuddy.hub.access import AccessGuard, AccessPolicy
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.link import TcpPeer
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 DRAIN_SECONDS = 3
@@ -35,6 +36,9 @@ MAX_CONNECTIONS = 128
 
 MAX_SPOKE_CONNECTIONS = 16
 """The same for spokes: each connection may hold an unfinished message of the largest size."""
+
+CLIENT_PING_SECONDS = 120.0
+"""How long a client may take to answer a ping. One that is gone closes its connection at once, if it can."""
 
 FIRST_REQUEST_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
@@ -73,6 +77,11 @@ class _LimitedConnection(H11Protocol):
 class _SpokeConnection(_LimitedConnection):
     limit = MAX_SPOKE_CONNECTIONS
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # Applications find it in the state of their requests and connections.
+        self.app_state = {**self.app_state, "peer": TcpPeer(transport.get_extra_info("socket"))}
+
 
 class _WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket connection whose refusal is not logged as an error."""
@@ -102,8 +111,8 @@ def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
             access_log=False,
             ws=_WebSocketConnection,
             ws_max_size=MAX_MESSAGE_BYTES,
-            ws_ping_interval=20.0,
-            ws_ping_timeout=20.0,
+            ws_ping_interval=None if for_spokes else 20.0,  # for spokes see `TcpPeer`
+            ws_ping_timeout=CLIENT_PING_SECONDS,
             ws_per_message_deflate=False,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,

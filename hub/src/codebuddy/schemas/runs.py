@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 from codebuddy.schemas.code import Diagnostic, by_file, paths_in
 from codebuddy.text_safety import plain_output
@@ -16,6 +17,8 @@ DEFAULT_TIMEOUT_SECONDS = 600.0
 DEFAULT_OUTPUT_BYTES = 32 * 1024
 MAX_OUTPUT_BYTES = 128 * 1024
 MAX_WAIT_SECONDS = 60.0
+DEFAULT_RUN_WAIT_SECONDS = 45.0
+MAX_RUN_WAIT_SECONDS = 600.0
 
 # Of a lean answer, for each project.
 _SHOWN: Final = 50  # failures and findings
@@ -35,8 +38,8 @@ EndReason = Literal[
     "refused",
 ]
 """How a run ended. ``oom``: the kernel killed it, or a part of it, because memory ran out; ``agent_restart``: the spoke
-restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense; ``not_started``: the program
-could not be started; ``refused``: the spoke did not accept it."""
+restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense, and it may still run;
+``not_started``: the program could not be started; ``refused``: the spoke did not accept it."""
 
 OutputStream = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[
@@ -54,6 +57,12 @@ class RunArguments(Arguments):
     )
     idle_timeout_seconds: float | None = Field(
         default=None, gt=0, le=MAX_SECONDS, description="End it after this time without output."
+    )
+    wait_seconds: float = Field(
+        default=DEFAULT_RUN_WAIT_SECONDS,
+        ge=0,
+        le=MAX_RUN_WAIT_SECONDS,
+        description="Then a run that still goes on becomes a job, with a job_id.",
     )
     output_limit: int = Field(
         default=DEFAULT_OUTPUT_BYTES, ge=0, le=MAX_OUTPUT_BYTES, description="Bytes; job_output has the rest."
@@ -74,6 +83,38 @@ class TaskArguments(RunArguments):
 
     task: str
     arguments: list[str] = Field(default_factory=list, description="Added to its command line.")
+
+
+class CommandOverLink(CommandArguments):
+    """A command line from the hub, which chooses the id of the run, to find it again when the link broke."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class TaskOverLink(TaskArguments):
+    """A task from the hub, likewise."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class AttachArguments(Arguments):
+    """A run to wait for again, after the link on which it was started broke."""
+
+    job_id: JobId
+    wait_seconds: float = Field(ge=0, le=MAX_RUN_WAIT_SECONDS)
+    output_limit: int = Field(ge=0, le=MAX_OUTPUT_BYTES)
+
+
+class ClaimArguments(Arguments):
+    """The runs that somebody still waits for, or was told that they go on."""
+
+    job_ids: list[str]
+
+
+class Claimed(Result):
+    """How many other runs were ended."""
+
+    ended: Count
 
 
 class OutputSegment(Result):
@@ -161,7 +202,8 @@ class _Outcome(Result):
 
 
 class RunResult(_Outcome, Reported):
-    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``.
+    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``; ``cursor`` is for
+    `job_output`, and leads to what comes after ``output``.
 
     ``cpu_seconds`` counts the whole run; ``peak_memory_bytes`` is the peak of its largest process, left out when it is
     too small to measure (about 20 MB).
@@ -172,6 +214,7 @@ class RunResult(_Outcome, Reported):
     streams: list[OutputSegment] = Field(default_factory=list, description="Which stream each part comes from.")
     truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
     job_id: str | None = None
+    cursor: str | None = Field(default=None, description="For job_output: what comes after this output.")
     duration_seconds: float = 0.0
     cpu_seconds: float | None = None
     peak_memory_bytes: Count | None = None

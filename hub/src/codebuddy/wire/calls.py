@@ -165,18 +165,28 @@ def _failure(error: ToolError) -> Json:
 
 
 async def call_tool(
-    connection: RpcConnection, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
+    connection: RpcConnection,
+    tool: str,
+    arguments: Json,
+    answer: type[R],
+    report: OnProgress | None = None,
+    *,
+    detach_after: float | None = None,
 ) -> R:
     """Call a tool of the other side, which may be hostile: nothing but the model or these exceptions comes out.
+
+    ``detach_after`` as for `RpcConnection.request`.
 
     Raises:
         ToolError: the tool failed with it; ``too_large``.
         BadAnswer: the answer does not fit the model.
         RemoteError: the other side refuses the request.
         ConnectionLost: the other side is gone.
+        TimeoutError: no answer came within ``detach_after``.
     """
     try:
-        result, characters = await connection.request("tools/call", {"name": tool, "arguments": arguments}, report)
+        params = {"name": tool, "arguments": arguments}
+        result, characters = await connection.request("tools/call", params, report, detach_after)
     except RemoteError as error:
         if error.code == ANSWER_TOO_LONG:
             raise _too_large(tool) from None

@@ -26,6 +26,7 @@ from starlette.requests import Request
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import input_schema, run_tool
+from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
 from codebuddy.wire.offers import Offers
 
@@ -75,7 +76,8 @@ class McpServer(Server[Any]):
     ) -> dict[str, Any]:
         """Run a tool and return the result of ``tools/call``."""
         with self.in_flight:
-            return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
+            async with Heartbeat(tool, arguments, progress) as heartbeat:
+                return await run_tool(tool, Call(principal, heartbeat.report), arguments, self.log_name)
 
 
 def build_server(
