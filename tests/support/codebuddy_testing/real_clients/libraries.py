@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ def program(name: str, *arguments: str) -> Callable[[Client, Place], Command]:
         environment = {
             "HUB_URL": place.hub,
             "HUB_TOKEN": place.token,
+            "HUB_PROCESS": json.dumps(place.process if client.over_stdio else []),
             "MODEL_URL": place.model,
             "PATH": node_path(),
             "SDK": str(install(client.package)),
@@ -39,17 +41,19 @@ def _library(name: str, package: str, start: Callable[[Client, Place], Command],
     return Client(name, package, start, prefixed=False, **options)
 
 
-def _sdk(name: str, package: str, start: Callable[[Client, Place], Command], in_ci: bool = False) -> Client:
-    return _library(name, package, start, progress=True, cancels=True, in_ci=in_ci)
+def _sdk(name: str, package: str, start: Callable[[Client, Place], Command], **options: Any) -> Client:
+    return _library(name, package, start, progress=True, cancels=True, **options)
 
 
 SDKS = [
     _sdk("TypeScript SDK 1", "typescript-sdk-1", program("typescript_sdk_1.mjs"), in_ci=True),
+    _sdk("TypeScript SDK 1, stdio", "typescript-sdk-1", program("typescript_sdk_1.mjs"), over_stdio=True),
     _sdk("TypeScript SDK 2, 2026-07-28", "typescript-sdk-2", program("typescript_sdk_2.mjs", "auto")),
     _sdk("TypeScript SDK 2, handshake", "typescript-sdk-2", program("typescript_sdk_2.mjs", "legacy")),
     _sdk("Python SDK 1", "python-sdk-1", program("python_sdk_1.py"), in_ci=True),
     _sdk("Python SDK 2, 2026-07-28", "python-sdk-2", program("python_sdk_2.py", "auto"), in_ci=True),
     _sdk("Python SDK 2, handshake", "python-sdk-2", program("python_sdk_2.py", "legacy")),
+    _sdk("Python SDK 2, stdio", "python-sdk-2", program("python_sdk_2.py", "auto"), over_stdio=True),
     _sdk("FastMCP", "fastmcp", program("fastmcp_client.py")),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -106,7 +107,9 @@ class Bench:
         model = ScriptedModel(script, self.known, self.client.prefixed)
         with model_server(model) as server:
             hub = f"http://127.0.0.1:{self.fleet.port}/mcp"
-            command = self.client.start(self.client, Place(self.home, hub, self.fleet.token(), server.url))
+            stdio = [sys.executable, "-I", str(self.fleet.state / "codebuddy-stdio.py"), f"{self.fleet.name}-hub"]
+            place = Place(self.home, hub, self.fleet.token(), stdio, server.url)
+            command = self.client.start(self.client, place)
             with running_client(command, self.home) as started:
                 yield Seen(model, started)
 
