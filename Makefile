@@ -87,7 +87,7 @@ test-clients: $(READY) ## the agents and SDKs that people use against the deploy
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code bench-run bench-load bench-tokens
+.PHONY: bench-edits bench-code bench-run bench-read bench-load bench-tokens
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -107,6 +107,11 @@ bench-run: $(READY) ## what a command costs against `docker exec`, and what a gi
 bench-load: $(READY) ## what a busy machine loses: 30 busy processes, four clients, runs of three minutes; SECONDS=300
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@SECONDS=$(or $(SECONDS),300) python tests/bench/load.py
+
+# On the scenarios' fleet, which is deployed if it is not there.
+bench-read: $(READY) ## what a read over HTTP costs against the official filesystem server over stdio, and a batch against one call
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@python tests/bench/read.py
 
 # On the scenarios' fleet, which is deployed if it is not there; the definitions need none.
 bench-tokens: $(READY) ## what a model pays: tokens of the tools' definitions, and of typical answers as text and as JSON

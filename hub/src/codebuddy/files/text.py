@@ -486,7 +486,21 @@ def read_excerpt(
         ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
             `ProjectRoot.file`.
     """
-    data = read_bytes(root, path, limit)
+    return excerpt_of(path, read_bytes(root, path, limit), start_line, end_line, answer_bytes)
+
+
+def excerpt_of(
+    path: WorkspacePath,
+    data: bytes,
+    start_line: int | None = None,
+    end_line: int | None = None,
+    answer_bytes: int = 256 * 1024,
+) -> Excerpt:
+    """Make the excerpt of a file's content.
+
+    Raises:
+        ToolError: as `read_excerpt`, for the content and the range.
+    """
     with about(path):
         text = decode(data)
         lines = split_keeping_breaks(text.content)
