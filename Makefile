@@ -43,14 +43,15 @@ status: $(READY) ## show hub and spokes, and the reason for anything not ready; 
 token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TOOLS=all|lean TTL=30d
 	$(call answer,playbooks/token.yml)
 
-client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|vscode|cursor
+client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|codex|gemini|...
 	$(call answer,playbooks/client-config.yml)
 
-# Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when there is
-# none. A playbook may fail with an answer.
+# Runs a playbook that leaves its answer in a file, and prints the answer alone, with a note to people, if there is one, on
+# standard error; Ansible's own words only when there is no answer. A playbook may fail with an answer.
 answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; status=0; \
 	$(PLAYBOOK) $(1) -e codebuddy_answer="$$directory/answer" >"$$directory/log" 2>&1 || status=1; \
 	if [ -e "$$directory/answer" ]; then cat "$$directory/answer"; else cat "$$directory/log" >&2; status=1; fi; \
+	if [ -e "$$directory/answer.note" ]; then cat "$$directory/answer.note" >&2; fi; \
 	exit $$status
 
 # Test -----------------------------------------------------------------------------------------------------------------

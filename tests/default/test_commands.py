@@ -59,7 +59,12 @@ def test_make_client_config_prints_json_that_names_this_fleet(fleet: Deployment,
     configuration = json.loads(done.stdout)
     server = configuration["servers" if client == "vscode" else "mcpServers"][fleet.name]
     if client == "claude-desktop":
-        assert server == {"command": "docker", "args": ["exec", "-i", f"{fleet.name}-hub", "codebuddy", "start"]}
+        program = fleet.state / "codebuddy-stdio.py"
+        assert server["args"] == ["-I", str(program), f"{fleet.name}-hub"]
+        environment = {name: value for name, value in os.environ.items() if name != "PATH"}
+        command = [server["command"], *server["args"]]
+        started = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False)
+        assert started.returncode == 0
     else:
         assert server["url"] == f"http://127.0.0.1:{fleet.port}/mcp"
         token = server["headers"]["Authorization"].removeprefix("Bearer ")
