@@ -28,7 +28,7 @@ SCENARIOS = ("list", "call", "error", "progress", "killed", "interrupted", "rest
 CLIENTS = [*AGENTS, *COMMAND_LINES, *SDKS, *FRAMEWORKS]
 TABLE = pytest.StashKey[Table]()
 
-SILENT_AT_ONCE = 4
+SILENT_AT_ONCE = 5
 """How many clients wait for their silent runs at a time. They do nothing meanwhile."""
 
 
@@ -46,10 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[TABLE] = Table(SCENARIOS)
 
 
+def scenario_of(item: pytest.Item) -> str:
+    """Return the column of the table that a test fills, or nothing for a test of another kind."""
+    return next((str(mark.args[0]) for mark in item.iter_markers("scenario")), "")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the silent runs last: they are waited for together, while nothing else restarts the hub."""
-    items.sort(key=lambda item: "silent_runs" in getattr(item, "fixturenames", ()))
+    """Put what restarts the hub first: the silent runs go on beside all other tests, and are asked for last."""
+    places = {"restart": 0, "silent": 2}
+    items.sort(key=lambda item: places.get(scenario_of(item), 1))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -68,10 +74,9 @@ def client(request: pytest.FixtureRequest) -> Client:
 
 
 @pytest.fixture
-def outcome(request: pytest.FixtureRequest, client: Client) -> Iterator[Outcome]:
+def outcome(request: pytest.FixtureRequest, client: Client) -> Outcome:
     """Enters what comes of a test into the table."""
-    scenario = next(request.node.iter_markers("scenario")).args[0]
-    outcome = Outcome(request.config.stash[TABLE], client, scenario)
+    outcome = Outcome(request.config.stash[TABLE], client, scenario_of(request.node))
     outcome.begin()
     return outcome
 
@@ -95,25 +100,31 @@ def bench(fleet: Deployment, client: Client, tools: frozenset[str], tmp_path_fac
 
 
 @pytest.fixture(scope="session")
-def basics(
-    fleet: Deployment, client: Client, tools: frozenset[str], tmp_path_factory: pytest.TempPathFactory
-) -> Seen:
-    """What came of a session of a few short calls."""
-    wait_until(fleet.is_healthy, "the fleet is healthy")
-    return Bench(fleet, client, tmp_path_factory.mktemp(client.package), tools).finish(BASICS)
-
-
-@pytest.fixture(scope="session")
 def silent_runs(
     fleet: Deployment, tools: frozenset[str], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[dict[str, Future[Seen]]]:
     """What comes of the silent runs, by the client's name: several clients wait at a time."""
-    items: list[Any] = list(request.session.items)
-    wanted = {one.name: one for item in items if (one := item.callspec.params.get("client")) is not None}
+    silent = [item for item in request.session.items if scenario_of(item) == "silent"]
+    wanted: list[Client] = [item.callspec.params["client"] for item in silent]  # type: ignore[attr-defined]
     wait_until(fleet.is_healthy, "the fleet is healthy")
+    for one in wanted:
+        install(one.package)
     with ThreadPoolExecutor(SILENT_AT_ONCE) as pool:
-        benches = {name: Bench(fleet, one, tmp_path_factory.mktemp(one.package), tools) for name, one in wanted.items()}
+        benches = {one.name: Bench(fleet, one, tmp_path_factory.mktemp(one.package), tools) for one in wanted}
         yield {
             name: pool.submit(bench.finish, SILENT, START_SECONDS + 2 * SILENT_SECONDS)
             for name, bench in benches.items()
         }
+
+
+@pytest.fixture(scope="session")
+def basics(
+    fleet: Deployment,
+    client: Client,
+    tools: frozenset[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    silent_runs: dict[str, Future[Seen]],
+) -> Seen:
+    """What came of a session of a few short calls; the silent runs have begun, and go on meanwhile."""
+    wait_until(fleet.is_healthy, "the fleet is healthy")
+    return Bench(fleet, client, tmp_path_factory.mktemp(client.package), tools).finish(BASICS)

@@ -1,4 +1,4 @@
-"""What people's clients and agents do with the deployed hub: each test is a column of the table that is printed last."""
+"""What clients and agents do with the deployed hub: each test is a column of the table that is printed last."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from concurrent.futures import Future
 import pytest
 
 from codebuddy_testing.real_clients.client import Client
-from codebuddy_testing.real_clients.running import RunningClient
 from codebuddy_testing.real_clients.scenarios import ERROR, IN_FILE, READ, SILENT_END, Bench, Seen, run_without_end
 from codebuddy_testing.real_clients.script import Call
 from codebuddy_testing.real_clients.table import Outcome

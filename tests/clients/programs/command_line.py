@@ -29,11 +29,15 @@ async def run(*words: str) -> str:
     return printed.decode() or complained.decode()
 
 
+def _write_mcporter_configuration() -> None:
+    Path("config").mkdir()
+    server = {"baseUrl": HUB, "headers": HEADERS}
+    Path("config/mcporter.json").write_text(json.dumps({"mcpServers": {"codebuddy": server}, "imports": []}))
+
+
 class Mcporter:
     async def tools(self) -> list[str]:
-        Path("config").mkdir()
-        server = {"baseUrl": HUB, "headers": HEADERS}
-        Path("config/mcporter.json").write_text(json.dumps({"mcpServers": {"codebuddy": server}, "imports": []}))
+        _write_mcporter_configuration()
         listed = json.loads(await run("mcporter", "list", "codebuddy", "--json"))
         return [tool["name"] for tool in listed["tools"]]
 
@@ -48,8 +52,12 @@ class Inspector:
         return [tool["name"] for tool in listed["tools"]]
 
     async def call(self, tool: str, arguments: dict[str, Any], _: Any) -> Any:
-        pairs = [f"{name}={json.dumps(value) if not isinstance(value, str) else value}" for name, value in arguments.items()]
-        return await self._ask("tools/call", "--tool-name", tool, *(word for pair in pairs for word in ("--tool-arg", pair)))
+        pairs = [
+            f"{name}={json.dumps(value) if not isinstance(value, str) else value}" for name, value in arguments.items()
+        ]
+        return await self._ask(
+            "tools/call", "--tool-name", tool, *(word for pair in pairs for word in ("--tool-arg", pair))
+        )
 
     async def _ask(self, method: str, *words: str) -> str:
         server = (HUB, "--transport", "http", "--header", AUTHORIZATION)

@@ -2,6 +2,7 @@
 // An interrupt cancels the call in flight, and the script goes on.
 
 export const HUB = new URL(process.env.HUB_URL);
+export const PROCESS = JSON.parse(process.env.HUB_PROCESS);
 export const HEADERS = { Authorization: `Bearer ${process.env.HUB_TOKEN}` };
 
 let current;

@@ -15,6 +15,7 @@ from typing import Any
 
 HUB = os.environ["HUB_URL"]
 HEADERS = {"Authorization": f"Bearer {os.environ['HUB_TOKEN']}"}
+PROCESS = json.loads(os.environ["HUB_PROCESS"])
 MODEL = os.environ["MODEL_URL"]
 
 Call = Callable[[str, dict[str, Any], Callable[..., Awaitable[None]]], Awaitable[Any]]

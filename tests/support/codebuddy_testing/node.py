@@ -1,4 +1,4 @@
-"""Node.js and packages from npm for tests, each installed once below .venv; offline after that."""
+"""Node.js and packages from npm and PyPI for tests, each installed once below .venv; offline after that."""
 
 from __future__ import annotations
 
@@ -62,6 +62,18 @@ def _install_once(name: str, pins: list[Path], install: Callable[[Path], None]) 
             install(directory)
             (directory / "installed").touch()
     return directory
+
+
+def python_packages(name: str, requirements: Path) -> Path:
+    """Install what a file of requirements pins into a virtual environment, and return its directory."""
+
+    def install(directory: Path) -> None:
+        uv = (sys.executable, "-m", "uv")
+        _run([*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(directory)])
+        sync = ("pip", "sync", "--quiet", "--require-hashes", "--python", str(directory / "bin/python"))
+        _run([*uv, *sync, str(requirements)])
+
+    return _install_once(name, [requirements], install)
 
 
 def _run(command: list[str], environment: dict[str, str] | None = None, directory: Path | None = None) -> None:

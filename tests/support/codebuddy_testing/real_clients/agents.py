@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from codebuddy_testing.real_clients.client import Client, Command, Place, node_path
 
 MODEL = "scripted"
@@ -9,7 +12,9 @@ PROMPT = "Do what the script says."
 
 
 def claude_code(client: Client, place: Place) -> Command:
-    server = {"type": "http", "url": place.hub, "headers": {"Authorization": place.bearer}}
+    server: dict[str, Any] = {"type": "http", "url": place.hub, "headers": {"Authorization": place.bearer}}
+    if client.over_stdio:
+        server = {"command": place.process[0], "args": place.process[1:]}
     servers = place.write("servers.json", {"mcpServers": {"codebuddy": server}})
     words = [client.program("claude"), "-p", PROMPT, "--model", "sonnet", "--mcp-config", str(servers)]
     words += ["--strict-mcp-config", "--allowedTools", "mcp__codebuddy"]
@@ -23,6 +28,9 @@ def claude_code(client: Client, place: Place) -> Command:
 
 
 def codex(client: Client, place: Place) -> Command:
+    server = f'url = "{place.hub}"\nbearer_token_env_var = "CODEBUDDY_TOKEN"'
+    if client.over_stdio:
+        server = f"command = {json.dumps(place.process[0])}\nargs = {json.dumps(place.process[1:])}"
     place.write(
         ".codex/config.toml",
         f"""
@@ -39,8 +47,7 @@ wire_api = "responses"
 env_key = "SCRIPTED_KEY"
 
 [mcp_servers.codebuddy]
-url = "{place.hub}"
-bearer_token_env_var = "CODEBUDDY_TOKEN"
+{server}
 required = true
 default_tools_approval_mode = "approve"
 """,
@@ -112,15 +119,28 @@ def cline(client: Client, place: Place) -> Command:
         "timeout": 300,
     }
     place.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {"codebuddy": server}})
-    setup = [client.program("cline"), "auth", "-p", "openai-compatible", "-k", "none", "-m", MODEL, "-b", f"{place.model}/v1"]
+    setup = [
+        client.program("cline"),
+        "auth",
+        "-p",
+        "openai-compatible",
+        "-k",
+        "none",
+        "-m",
+        MODEL,
+        "-b",
+        f"{place.model}/v1",
+    ]
     words = [client.program("cline"), "--auto-approve", "true", PROMPT]
-    shell = f"{' '.join(setup)} </dev/null && exec \"$@\""
+    shell = f'{" ".join(setup)} </dev/null && exec "$@"'
     return Command(["sh", "-c", shell, "sh", *words], {"PATH": node_path()})
 
 
 AGENTS = [
-    Client("Claude Code", "claude-code", claude_code),
-    Client("Codex", "codex", codex),
+    Client("Claude Code", "claude-code", claude_code, in_ci=True),
+    Client("Codex", "codex", codex, in_ci=True),
+    Client("Claude Code, stdio", "claude-code", claude_code, over_stdio=True),
+    Client("Codex, stdio", "codex", codex, over_stdio=True),
     Client("Gemini CLI", "gemini", gemini),
     Client("opencode", "opencode", opencode),
     Client("Copilot CLI", "copilot", copilot),

@@ -21,11 +21,18 @@ class Command:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a client is to work: its home, and the addresses and keys of hub and model."""
+    """Where a client is to work.
+
+    Args:
+        hub: the hub's address over HTTP, and ``token`` its key.
+        process: the command line of the program that connects a client over stdio.
+        model: the address of the scripted model.
+    """
 
     home: Path
     hub: str
     token: str
+    process: Sequence[str]
     model: str
 
     @property
@@ -59,6 +66,7 @@ class Client:
 
     Args:
         package: its folder in `packages.PINNED`.
+        over_stdio: whether it starts the hub's program for stdio, or connects over HTTP.
         prefixed: see `script.ScriptedModel`.
         deviations: by the name of the scenario.
         progress: whether what it sees of a call has the progress of the call in it.
@@ -69,6 +77,7 @@ class Client:
     name: str
     package: str
     start: Callable[[Client, Place], Command]
+    over_stdio: bool = False
     prefixed: bool = True
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     progress: bool = False

@@ -89,11 +89,19 @@ def running_client(command: Command, home: Path) -> Iterator[RunningClient]:
     work = home / "work"
     work.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-    environment |= {**NO_NETWORK, "HOME": str(home), "TMPDIR": str(home), "TERM": "dumb", MARK: mark, **command.environment}
+    environment |= {
+        **NO_NETWORK,
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "TERM": "dumb",
+        MARK: mark,
+        **command.environment,
+    }
     output = home / "output.txt"
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            command.words,
+            # Of tests in the background of a shell, a client would inherit that it ignores interrupts.
+            ["env", "--default-signal=INT", *command.words],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from codebuddy_testing.deployment import Deployment
-from codebuddy_testing.processes import running
+from codebuddy_testing.processes import kill, running
 from codebuddy_testing.real_clients.client import Client, Place
 from codebuddy_testing.real_clients.model_server import model_server
 from codebuddy_testing.real_clients.running import RunningClient, running_client
 from codebuddy_testing.real_clients.script import Call, ScriptedModel
-from codebuddy_testing.waiting import wait_until
 
 PROJECT = "project-a"
 FILE = f"{PROJECT}/package.json"
@@ -38,6 +39,9 @@ SILENT_END = "the silence is over"
 
 START_SECONDS = 90.0
 """How long a client may take to do a script, beside the time of the calls themselves."""
+
+GOES_ON_SECONDS = 20.0
+"""A run that has not ended so long after its client went away goes on."""
 
 _JOB = re.compile(rf"{PROJECT}:[0-9a-f]+")
 
@@ -103,7 +107,9 @@ class Bench:
         model = ScriptedModel(script, self.known, self.client.prefixed)
         with model_server(model) as server:
             hub = f"http://127.0.0.1:{self.fleet.port}/mcp"
-            command = self.client.start(self.client, Place(self.home, hub, self.fleet.token(), server.url))
+            stdio = [sys.executable, "-I", str(self.fleet.state / "codebuddy-stdio.py"), f"{self.fleet.name}-hub"]
+            place = Place(self.home, hub, self.fleet.token(), stdio, server.url)
+            command = self.client.start(self.client, place)
             with running_client(command, self.home) as started:
                 yield Seen(model, started)
 
@@ -124,8 +130,12 @@ class Bench:
         return bool(running(self.fleet, PROJECT, marker))
 
     def end_of_run(self, marker: str, end: Callable[[], None]) -> float:
-        """Do something to the client, and return how many seconds later its run has ended."""
+        """Do something to the client, and return how many seconds later its run has ended; infinity if it goes on."""
         begun = time.monotonic()
         end()
-        wait_until(lambda: not self.runs(marker), "the run has ended")
+        while self.runs(marker):
+            if time.monotonic() - begun > GOES_ON_SECONDS:
+                kill(self.fleet, PROJECT, marker)
+                return math.inf
+            time.sleep(0.05)
         return time.monotonic() - begun

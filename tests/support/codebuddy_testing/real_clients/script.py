@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Arguments = Mapping[str, Any] | Callable[[Sequence[str]], Mapping[str, Any] | None]
-"""The arguments of a call, or how they are made from what the model has seen; None leaves the rest of the script out."""
+"""The arguments of a call, or how they are made from what the model has seen; with None the script ends there."""
 
 
 @dataclass(frozen=True)
@@ -95,16 +95,16 @@ class ScriptedModel:
                 if (name := self.own_name(tool)) is not None:
                     self.offered.add(name)
                     self.found[name] = tool
-            self.offered.update(name for deferred in turn.deferred if (name := self.own_name(Tool(deferred))) is not None)
+            self.offered.update(
+                name for deferred in turn.deferred if (name := self.own_name(Tool(deferred))) is not None
+            )
             searches = [tool for tool in turn.tools if tool.name in SEARCHES]
             if not self.found and not searches:
                 return "ok"  # the agent asks for something of its own, such as a title
             told = [turn.results[asked.id] for _, asked in self._asked if asked.id in turn.results]
             if len(told) < len(self._asked):
                 return self._asked[len(told)][1]
-            self.results = [
-                text for (step, _), text in zip(self._asked, told, strict=True) if step is not None
-            ]
+            self.results = [text for (step, _), text in zip(self._asked, told, strict=True) if step is not None]
             if len(self.results) == len(self.script):
                 self.finished = True
                 return "done"

@@ -12,7 +12,6 @@ import pytest
 from codebuddy_testing.real_clients.client import Client
 from codebuddy_testing.real_clients.scenarios import Seen
 
-
 _LAST_WORDS = 240
 
 
