@@ -49,7 +49,7 @@ class Hub:
 
     def run(self, *argv: str) -> dict[str, Any]:
         """Run a command in the project."""
-        arguments = {"argv": list(argv), "projects": [PROJECT], "detail": "full"}
+        arguments = {"argv": list(argv), "projects": [PROJECT], "wait_seconds": 600, "detail": "full"}
         (result,) = self.ask("tools/call", {"name": "run_command", "arguments": arguments})["structuredContent"][
             "results"
         ]

@@ -94,7 +94,9 @@ async def test_run_task_runs_the_tests_of_each_project_in_its_own_container(
         messages.append(message or "")
 
     async with connect(transport, mode) as client:
-        answer = await client.call_tool("run_task", {"task": "test", "detail": "full"}, progress_callback=on_progress)
+        answer = await client.call_tool(
+            "run_task", {"task": "test", "wait_seconds": 300, "detail": "full"}, progress_callback=on_progress
+        )
     assert answer.structured_content is not None
     results = {result["project"]: result for result in answer.structured_content["results"]}
     assert {project: (one["reason"], one["exit_code"]) for project, one in results.items()} == dict.fromkeys(
@@ -115,7 +117,7 @@ async def test_an_error_written_through_the_hub_is_found_by_diagnostics_and_by_t
     try:
         await call(client, "edit_file", path=path, edits=[edit])
         found = await call(client, "diagnostics", path=path)
-        run = await call(client, "run_task", task="test", projects=["project-b"])
+        run = await call(client, "run_task", task="test", projects=["project-b"], wait_seconds=300)
     finally:
         await call(client, "write_file", path=path, content=before["content"])
     cured = await call(client, "diagnostics", path=path)

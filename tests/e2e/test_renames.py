@@ -45,7 +45,7 @@ def uses(directory: Path, word: str) -> int:
 
 async def assert_tests_pass(client: Client) -> None:
     """Check that the tests of all projects pass, each in its own container."""
-    results = (await call(client, "run_task", task="test"))["results"]
+    results = (await call(client, "run_task", task="test", wait_seconds=300))["results"]
     assert {one["project"]: one["exit_code"] for one in results} == dict.fromkeys(DECLARED, 0), results
 
 

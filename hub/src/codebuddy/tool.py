@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, Final, Generic, Literal, Protocol, TypeVar, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from codebuddy.text_safety import readable
 
 Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
@@ -27,6 +29,10 @@ Projects = Annotated[list[str] | None, Field(min_length=1)]
 Like others that many tools share (path, place, limit, cursor, ...), it is explained once, in the hub's instructions.
 """
 
+LONG_ANSWER: Final = 100_000
+"""Characters of an answer that Claude Code shows its model at once; left out, it writes more than 50,000 to a file and
+names that. About the 25,000 tokens that it allows any answer by default; it accepts up to 500,000."""
+
 A = TypeVar("A", bound="Arguments")
 
 
@@ -41,13 +47,23 @@ class Result(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    def text(self) -> str:
-        """Render the readable text that accompanies the structured content."""
-        return self.model_dump_json(exclude_none=True)
+    longest: ClassVar[int | None] = None
+    """Characters that a client should show of it, if it may be long; see `LONG_ANSWER`."""
 
-    def structured(self, _detail: Detail) -> dict[str, Any]:
-        """Return the structured content; ``lean`` may leave out what is seldom used."""
+    def lean(self) -> dict[str, Any]:
+        """Return what a model needs of it, in few tokens: rows are strings, in maps by file; defaults are left out.
+
+        Both forms of an answer are made of this, so each says all that the other says.
+        """
         return self.model_dump(mode="json", exclude_none=True)
+
+    def structured(self, detail: Detail) -> dict[str, Any]:
+        """Return the structured content."""
+        return self.lean() if detail == "lean" else self.model_dump(mode="json", exclude_none=True)
+
+    def text(self, detail: Detail = "lean") -> str:
+        """Render the readable text that accompanies the structured content, for clients that show only text."""
+        return readable(self.structured(detail))
 
 
 class ToolError(Exception):
@@ -116,6 +132,9 @@ class Principal:
         return list(dict.fromkeys(wanted))
 
 
+HUB = "hub"
+"""The subject of the hub, as the spokes' caller."""
+
 LOCAL = Principal(subject="local", projects=None, scopes=ALL_SCOPES)
 """A caller inside the hub container: it can execute programs there, so it is trusted already."""
 
@@ -130,12 +149,21 @@ async def no_progress(_progress: float, _total: float | None = None, _message: s
     """Discard progress."""
 
 
+Departure = Literal["cancelled", "detached", "lost"]
+"""Why nobody waits for a call any more: the caller cancelled it, left its work to go on, or lost its connection."""
+
+
+def _cancelled() -> Departure:
+    return "cancelled"
+
+
 @dataclass(frozen=True)
 class Call:
-    """One call in flight: who makes it, and how to report its progress."""
+    """One call in flight: who makes it, how to report its progress, and, while its task is cancelled, why it is."""
 
     principal: Principal
     progress: Progress = no_progress
+    departure: Callable[[], Departure] = _cancelled
 
 
 Handler = Callable[[Call, A], Awaitable[Result]]

@@ -122,6 +122,21 @@ async def test_where_no_agent_runs_it_answers_itself(folder: Path, mode: str) ->
     assert not {"plan_rename", "files_changed", "spoke_status"} & names
 
 
+async def test_what_a_program_prints_arrives_byte_for_byte_in_both_forms(folder: Path) -> None:
+    makefile = "all: a  \n\tcc -o $@ \\\n\t\t$^\n\n" + "".join(f"# {number:05}\t\n" for number in range(3000))
+    (folder / "Makefile").write_text(makefile)
+    printed = 'printf "\\033[32mgreen\\033[0m\\r10 %%\\r100 %%\\n"; cat Makefile'
+    async with client(folder, "legacy") as connected:
+        result = await connected.call_tool("run_command", {"argv": ["sh", "-c", printed], "output_limit": 131_072})
+        cut = await connected.call_tool("run_command", {"argv": ["cat", "Makefile"], "output_limit": 300})
+    assert result.structured_content == {"exit_code": 0, "output": f"100 %\n{makefile}"}
+    (content,) = result.content
+    shown = content.text.removeprefix("exit_code: 0\noutput:\n").split("\n")
+    assert "\n".join(line.removeprefix("  ") for line in shown) + "\n" == f"100 %\n{makefile}"
+    assert len(cut.structured_content["output"]) < 400
+    assert cut.structured_content["job_id"] in cut.content[0].text
+
+
 async def test_a_refusal_of_the_agent_arrives_as_it_is(folder: Path) -> None:
     with agent(folder):
         await listening(folder)

@@ -8,11 +8,14 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
 
 from codebuddy.configuration import HubConfiguration, JournalLimits
+from codebuddy.hub import app
 from codebuddy.hub.app import Hub, open_journal
 from codebuddy.hub.edits import disk
 from codebuddy.hub.edits.journal import Journal
+from codebuddy.hub.http import make_listener
 from codebuddy_testing.tool_client import ToolClient
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +78,24 @@ async def test_edits_that_a_crash_left_unfinished_are_recovered_before_the_hub_s
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["a"]
     await anyio.to_thread.run_sync(hub.engine.close)
     client.close()
+
+
+async def test_a_hub_that_stops_closes_its_links_only_when_the_calls_of_its_clients_are_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spoke takes a link that ends for one that broke, and its runs go on; a cancelled call ends its run."""
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.5)  # of twice that, nothing is used: the call ends before
+    (tmp_path / "p").mkdir()
+    journal = open_journal(JournalLimits(), tmp_path / "journal")
+    hub = Hub(HubConfiguration.model_validate(CONFIGURATION), journal, tmp_path)
+    clients = make_listener(Starlette())
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            with hub.server.in_flight:
+                tasks.start_soon(hub.stop, clients)
+                await hub.stopping.wait()
+                await anyio.wait_all_tasks_blocked()
+                assert clients.should_exit
+                assert not hub.links.stopping.is_set()
+        assert hub.links.stopping.is_set()
+    await anyio.to_thread.run_sync(hub.engine.close)

@@ -167,6 +167,7 @@ def test_a_token_is_offered_what_it_may_call(hub: Hub) -> None:
     assert {hub.server.tools[name].scope for name in offered} == {"read"}
     assert len(names(hub, ANYONE)) == len(hub.server.tools) - 3  # all but those that reach others
     assert "run_task" not in names(hub, replace(READER, tools="lean"))
+    assert names(hub, replace(LEAN, scopes=frozenset({"run"}))) == ["run_command", "run_task", "job_output"]
 
 
 def test_the_same_offer_is_the_same_list(hub: Hub) -> None:
@@ -258,6 +259,7 @@ async def test_a_call_by_another_tool_is_checked_as_any(
     details = error_details(failed)
     assert details is not None
     assert details["code"] == code
+    assert tool != "nothing" or "undo_edit" in details["message"]  # all that can be called, not only what is listed
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,77 +12,18 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from codebuddy.hub.access import LINK_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS, bind, make_listener
-from codebuddy.hub.spokes import Links, ask_each
-from codebuddy.hub.websocket import link_app
+from codebuddy.hub.access import LINK_AUDIENCE
+from codebuddy.hub.http import MAX_SPOKE_CONNECTIONS
+from codebuddy.hub.spokes import ask_each
 from codebuddy.tool import ToolError
+from codebuddy.wire import jsonrpc
 from codebuddy.wire.calls import ERROR_KEY
-from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link, reconnect_delays
-from codebuddy.wire.mcp_server import build_server
-from codebuddy_testing.listeners import PUBLIC, Echo, Probe, echo_tool, token
-from codebuddy_testing.socket_options import no_delay
+from codebuddy.wire.link import LINK_PATH, reconnect_delays
+from codebuddy_testing.links import Agent, hub_side, link_token, until_linked
+from codebuddy_testing.listeners import Echo, token
+from codebuddy_testing.socket_options import no_delay, option_of_each
 
 pytestmark = pytest.mark.anyio
-
-ADDRESSES = {"127.0.0.2": "project-a", "127.0.0.3": "project-b"}
-
-
-def link_token(project: str, **changes: Any) -> str:
-    return token(aud=LINK_AUDIENCE, sub=project, projects=[project], **changes)
-
-
-@dataclass
-class HubSide:
-    links: Links
-    port: int
-    stopping: anyio.Event
-
-    def url(self, project: str) -> str:
-        address = next(address for address, name in ADDRESSES.items() if name == project)
-        return f"ws://{address}:{self.port}{LINK_PATH}"
-
-
-@asynccontextmanager
-async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
-    sockets = []
-    for address in ADDRESSES:
-        sockets.append(bind(address, port))
-        port = sockets[0].getsockname()[1]
-    links, stopping = Links(), anyio.Event()
-    server = build_server("hub", [echo_tool(Probe())], "", "its log")
-    policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in ADDRESSES])
-    listener = make_listener(link_app(server, links, policy, ADDRESSES, stopping), for_spokes=True)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, sockets)
-        try:
-            yield HubSide(links, port, stopping)
-        finally:
-            stopping.set()
-            listener.should_exit = True
-
-
-class Agent:
-    def __init__(self, project: str, folder: Path) -> None:
-        self.project = project
-        self.probe = Probe()
-        self.server = LinkServer(project, [echo_tool(self.probe)], "its log")
-        self.token_path = folder / f"{project}.token"
-        self.token_path.write_text(link_token(project))
-        self.states: list[tuple[str, str | None]] = []
-
-    async def dial(self, hub: HubSide) -> None:
-        await maintain_link(hub.url(self.project), self.token_path, self.server, self.project, self._on_state)
-
-    def _on_state(self, state: str, reason: str | None) -> None:
-        self.states.append((state, reason))
-
-
-async def until_linked(links: Links, project: str, not_this: object = None) -> Any:
-    with anyio.fail_after(20):
-        while (link := links.get(project)) is None or link is not_this:
-            await anyio.sleep(0.01)
-    return link
 
 
 def initialized(asked: str | bytes) -> str:
@@ -157,8 +95,9 @@ async def test_a_spoke_that_goes_away_ends_its_calls(tmp_path: Path) -> None:
     assert failed.value.code == "spoke_offline"
 
 
-async def test_a_spoke_that_is_frozen_ends_its_calls() -> None:
+async def test_a_spoke_that_is_frozen_ends_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """A paused container closes nothing: the connection stands and nobody answers."""
+    monkeypatch.setattr(jsonrpc, "TICK_SECONDS", 0.01)
     headers = {"Authorization": f"Bearer {link_token('project-a')}"}
     async with hub_side() as hub, connect(hub.url("project-a"), additional_headers=headers, proxy=None) as frozen:
         asked = await frozen.recv()
@@ -169,6 +108,19 @@ async def test_a_spoke_that_is_frozen_ends_its_calls() -> None:
             await hub.links.call("project-a", "echo", {"text": "x"}, Echo)
         assert hub.links.get("project-a") is None
     assert failed.value.code == "spoke_offline"
+
+
+async def test_the_kernel_probes_the_peer_at_both_ends_of_a_link(tmp_path: Path) -> None:
+    agent = Agent("project-a", tmp_path)
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.dial, hub)
+        await until_linked(hub.links, "project-a")
+        assert option_of_each(hub.port, socket.SOL_SOCKET, socket.SO_KEEPALIVE) == [1, 1]
+        for option, most in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 5)):
+            assert all(value <= most for value in option_of_each(hub.port, socket.IPPROTO_TCP, option))
+        # It would end a connection whose peer lives but is too slow to read.
+        assert option_of_each(hub.port, socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == [0, 0]
+        tasks.cancel_scope.cancel()
 
 
 async def test_cancelling_a_call_cancels_it_in_the_spoke(tmp_path: Path) -> None:

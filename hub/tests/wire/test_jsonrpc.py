@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from codebuddy.wire import jsonrpc
 from codebuddy.wire.jsonrpc import (
     ANSWER_TOO_LONG,
     MAX_CONCURRENT_REQUESTS,
@@ -18,6 +20,7 @@ from codebuddy.wire.jsonrpc import (
     MAX_MESSAGE_BYTES,
     MAX_PROGRESS_CHARACTERS,
     ChannelClosed,
+    ConnectionLost,
     Incoming,
     PendingRequest,
     RemoteError,
@@ -165,6 +168,118 @@ async def test_progress_that_is_not_consumed_is_bounded() -> None:
     await pending.reporting
     assert 1 < len(told) <= 34
     assert {len(message or "") for message in told} == {MAX_PROGRESS_CHARACTERS}
+
+
+async def waits(incoming: Incoming) -> Any:
+    if incoming.method != "ping":
+        await anyio.sleep_forever()
+    return {}
+
+
+class FakePeer:
+    """What the kernel says of the other end."""
+
+    def __init__(self, *, gone: bool = False, grows: bool = False) -> None:
+        self._received, self._gone, self._grows = 0, gone, grows
+
+    def bytes_received(self) -> int:
+        self._received += self._grows
+        return self._received
+
+    def is_gone(self) -> bool:
+        return self._gone
+
+
+async def hangs(peer: FakePeer | None, seconds: float) -> bool:
+    """Say whether a peer that answers nothing counts as hung within a time, while a request is under way."""
+    silent = RpcConnection(Pair(asyncio.Queue(), asyncio.Queue()), peer=peer)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(silent.run)
+        tasks.start_soon(silent.request, "any", None)
+        with anyio.move_on_after(seconds) as limit:
+            await silent.wait_until_unresponsive()
+        tasks.cancel_scope.cancel()
+    return not limit.cancelled_caught
+
+
+async def test_a_peer_is_gone_when_the_kernel_says_so_and_lives_while_parts_of_a_message_arrive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jsonrpc, "TICK_SECONDS", 0.005)
+    assert await hangs(None, 20)
+    assert await hangs(FakePeer(), 20)
+    monkeypatch.setattr(jsonrpc, "SILENCE_TICKS", 10)
+    monkeypatch.setattr(jsonrpc, "PING_TICKS", 10)
+    assert not await hangs(FakePeer(grows=True), 1)
+    monkeypatch.setattr(jsonrpc, "TICK_SECONDS", 60)
+    assert await hangs(FakePeer(gone=True), 5)
+
+
+async def test_time_in_which_the_own_loop_does_nothing_is_no_silence_of_the_peer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jsonrpc, "TICK_SECONDS", 0.01)
+    async with joined(waits) as wire, anyio.create_task_group() as tasks:
+        tasks.start_soon(wire.request, "any", None)
+        watching = asyncio.create_task(wire.wait_until_unresponsive())
+        for _ in range(4):
+            time.sleep((jsonrpc.SILENCE_TICKS + jsonrpc.PING_TICKS) * jsonrpc.TICK_SECONDS)  # noqa: ASYNC251
+            await asyncio.sleep(jsonrpc.TICK_SECONDS)
+        assert not watching.done()
+        watching.cancel()
+        tasks.cancel_scope.cancel()
+
+
+async def test_work_that_is_detached_goes_on_and_work_that_is_cancelled_does_not() -> None:
+    departures: list[str] = []
+
+    async def serve(incoming: Incoming) -> Any:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            departures.append(incoming.departure)
+
+    async with joined(serve) as wire:
+        with pytest.raises(TimeoutError):
+            await wire.request("any", None, detach_after=0.05)
+        with anyio.move_on_after(0.05):
+            await wire.request("any", None)
+        with anyio.fail_after(5):
+            while len(departures) < 2:
+                await anyio.sleep(0.01)
+        calling = asyncio.create_task(wire.request("any", None))
+        await anyio.sleep(0.05)
+    await asyncio.wait([calling])
+    assert departures == ["detached", "cancelled", "lost"]
+    assert isinstance(calling.exception(), ConnectionLost)
+
+
+async def test_a_cancellation_reaches_a_peer_that_reads_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonrpc, "_CANCEL_SECONDS", 0.01)
+    sent: list[str] = []
+    may_send = asyncio.Event()
+    may_send.set()
+
+    class Slow(Pair):
+        async def send(self, text: str) -> None:
+            await may_send.wait()
+            sent.append(json.loads(text)["method"])
+
+    wire = RpcConnection(Slow(asyncio.Queue(), asyncio.Queue()))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wire.run)
+        calling = asyncio.create_task(wire.request("any", None))
+        while not sent:
+            await asyncio.sleep(0)
+        may_send.clear()
+        calling.cancel()
+        await asyncio.wait([calling])
+        assert sent == ["any"]
+        may_send.set()
+        with anyio.fail_after(5):
+            while sent != ["any", "notifications/cancelled"]:
+                await asyncio.sleep(0.01)
+        tasks.cancel_scope.cancel()
 
 
 def test_the_length_of_an_id_is_bounded() -> None:

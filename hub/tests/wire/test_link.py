@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ from mcp.shared.message import SessionMessage
 import codebuddy
 from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.link import LinkServer
+from codebuddy.wire.link import LinkServer, TcpPeer
 from codebuddy.wire.stdio import LineChannel
 from codebuddy_testing.clients import content_of
 from codebuddy_testing.listeners import Probe, echo_tool
@@ -118,8 +120,7 @@ async def test_the_official_client_is_served(tmp_path: Path) -> None:
 async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.05)
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.PING_SECONDS", 0.05)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.TICK_SECONDS", 0.01)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call(1, text="x", wait=True)).encode() + b"\n")
@@ -131,7 +132,7 @@ async def test_calls_are_cancelled_when_the_caller_does_not_answer_a_ping(
 
 
 async def test_calls_continue_while_the_caller_answers_pings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("codebuddy.wire.jsonrpc.SILENCE_SECONDS", 0.01)
+    monkeypatch.setattr("codebuddy.wire.jsonrpc.TICK_SECONDS", 0.001)
     probe = Probe()
     async with served(tmp_path, probe) as (reader, writer):
         writer.write(json.dumps(call("mine", text="x", wait=True)).encode() + b"\n")
@@ -140,6 +141,20 @@ async def test_calls_continue_while_the_caller_answers_pings(tmp_path: Path, mon
                 ping = json.loads(await reader.readline())
                 writer.write(json.dumps({"jsonrpc": "2.0", "id": ping["id"], "result": {}}).encode() + b"\n")
         assert not probe.cancelled.is_set()
+
+
+def test_the_kernel_counts_what_has_arrived_and_says_whether_it_is_acknowledged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as one:
+        other, _ = listener.accept()
+        with other:
+            peer = TcpPeer(other)
+            one.sendall(b"x" * 1000)
+            assert not peer.is_gone()
+            deadline = time.monotonic() + 5
+            while peer.bytes_received() < 1000 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert peer.bytes_received() == 1000
+        assert (peer.bytes_received(), peer.is_gone()) == (0, False)  # it is closed
 
 
 async def test_cancelling_a_call_cancels_its_work(tmp_path: Path) -> None:

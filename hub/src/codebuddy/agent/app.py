@@ -193,5 +193,6 @@ async def run_agent(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) ->
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             async for number in signals:
                 log.info("stopping on %s", signal.Signals(number).name)
+                await agent.run_tools.end_all()  # while the hub can still be told
                 tasks.cancel_scope.cancel()
                 break

@@ -95,6 +95,7 @@ class Hub:
             "the hub's log",
             frozenset(project for project, one in configuration.projects.items() if one.has_egress),
         )
+        self.streamable_http = StreamableHttp(self.server)
         self.stopping = anyio.Event()
 
     async def _notify_spoke(self, project: str, paths: list[str]) -> None:
@@ -133,11 +134,19 @@ class Hub:
         if ends:
             log.warning("a crash had left %d edits unfinished", len(ends))
 
-    async def stop(self) -> None:
-        """Wait up to ``DRAIN_SECONDS`` for calls to finish, then end every connection and link with a reason."""
+    async def stop(self, clients: Listener) -> None:
+        """Wait up to ``DRAIN_SECONDS`` for calls to finish, end every connection of a client, and then the links.
+
+        The links come last, so that each cancelled call can cancel what runs in a spoke.
+        """
         with anyio.move_on_after(DRAIN_SECONDS):
             await self.server.in_flight.idle()
         self.stopping.set()
+        self.streamable_http.stop()
+        clients.should_exit = True
+        with anyio.move_on_after(2 * DRAIN_SECONDS):
+            await self.server.in_flight.idle()
+        self.links.stopping.set()
 
 
 async def serve(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) -> None:
@@ -179,8 +188,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_hosts = [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
     client_policy = AccessPolicy(verifier, CLIENT_AUDIENCE, client_hosts)
     link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
-    streamable_http = StreamableHttp(hub.server)
-    clients = make_listener(client_app(hub.server, streamable_http, hub.fleet.health, client_policy, hub.stopping))
+    clients = make_listener(client_app(hub.server, hub.streamable_http, hub.fleet.health, client_policy, hub.stopping))
     addresses = {project.listen: name for name, project in configuration.projects.items()}
     spokes = make_listener(link_app(hub.server, hub.links, link_policy, addresses, hub.stopping), for_spokes=True)
 
@@ -195,7 +203,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     gc.freeze()  # what exists now stays; the collector need not visit it again, which shortens the slowest answers
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_close_on_signal, hub, streamable_http, clients, spokes, local)
+        tasks.start_soon(_close_on_signal, hub, clients, spokes, local)
         async with anyio.create_task_group() as listeners:
             listeners.start_soon(clients.serve, [client_socket])
             listeners.start_soon(spokes.serve, spoke_sockets)
@@ -203,9 +211,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
         tasks.cancel_scope.cancel()
 
 
-async def _close_on_signal(
-    hub: Hub, streamable_http: StreamableHttp, clients: Listener, spokes: Listener, local: list[asyncio.Server]
-) -> None:
+async def _close_on_signal(hub: Hub, clients: Listener, spokes: Listener, local: list[asyncio.Server]) -> None:
     """On a signal, refuse new connections, let calls finish or cancel them, then end connections and links."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
@@ -213,6 +219,5 @@ async def _close_on_signal(
             break
     for server in (*local, *clients.servers, *spokes.servers):
         server.close()
-    await hub.stop()
-    streamable_http.stop()
-    clients.should_exit = spokes.should_exit = True
+    await hub.stop(clients)
+    spokes.should_exit = True

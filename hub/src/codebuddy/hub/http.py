@@ -24,6 +24,7 @@ from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.link import TcpPeer
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer
 
 DRAIN_SECONDS = 3
@@ -35,6 +36,9 @@ if all are in use, it is aborted."""
 
 MAX_SPOKE_CONNECTIONS = 16
 """The same for spokes: each connection may hold an unfinished message of the largest size."""
+
+CLIENT_PING_SECONDS = 120.0
+"""How long a client may take to answer a ping. One that is gone closes its connection at once, if it can."""
 
 MAX_HEAD_BYTES = 64 * 1024
 """A connection that sends a longer head of a request is aborted."""
@@ -123,6 +127,9 @@ class _LimitedConnection(HttpToolsProtocol):
         self._in_head = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value.strip(b" \t"))  # httptools leaves the white space behind it (RFC 9110, 5.5)
+
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
@@ -147,6 +154,11 @@ class _LimitedConnection(HttpToolsProtocol):
 
 class _SpokeConnection(_LimitedConnection):
     limit = MAX_SPOKE_CONNECTIONS
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # Applications find it in the state of their requests and connections.
+        self.app_state = {**self.app_state, "peer": TcpPeer(transport.get_extra_info("socket"))}
 
 
 class _WebSocketConnection(WebSocketsSansIOProtocol):
@@ -177,8 +189,8 @@ def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
             access_log=False,
             ws=_WebSocketConnection,
             ws_max_size=MAX_MESSAGE_BYTES,
-            ws_ping_interval=20.0,
-            ws_ping_timeout=20.0,
+            ws_ping_interval=None if for_spokes else 20.0,  # for spokes see `TcpPeer`
+            ws_ping_timeout=CLIENT_PING_SECONDS,
             ws_per_message_deflate=False,
             server_header=False,
             proxy_headers=False,

@@ -35,11 +35,29 @@ class Link:
     close: Callable[[str], Awaitable[None]]
 
 
+class LinkLost(ToolError):
+    """The link of a project broke before its spoke answered; whether the spoke did what it was asked to is unknown."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__(
+            "spoke_offline",
+            f"The link to the spoke of {project} broke before it answered. It reconnects by itself; make status tells "
+            "why it has not.",
+        )
+
+
 class Links:
-    """The links of all connected spokes, at most one per project."""
+    """The links of all connected spokes, at most one per project.
+
+    ``claimed`` has the ids of the runs that go on although their link broke: somebody waits for them, or was told that
+    they go on. ``stopping`` is set when the hub shuts down and no call is left.
+    """
 
     def __init__(self) -> None:
         self._links: dict[str, Link] = {}
+        self._added = asyncio.Event()
+        self.claimed: set[str] = set()
+        self.stopping = anyio.Event()
 
     def get(self, project: str) -> Link | None:
         """Return the link of a project, or None while its spoke is not connected."""
@@ -52,6 +70,8 @@ class Links:
         """
         older = self._links.get(link.project)
         self._links[link.project] = link
+        self._added.set()
+        self._added = asyncio.Event()
         log.info("link %s: connected", link.project)
         if older is not None:
             await older.close("another link of this project took its place")
@@ -62,6 +82,13 @@ class Links:
             del self._links[link.project]
             log.info("link %s: disconnected", link.project)
 
+    async def wait_for(self, project: str, seconds: float) -> bool:
+        """Wait until a project has a link; return whether it has."""
+        with anyio.move_on_after(seconds):
+            while project not in self._links:
+                await self._added.wait()
+        return project in self._links
+
     async def call(
         self,
         project: str,
@@ -71,27 +98,30 @@ class Links:
         *,
         report: Progress | None = None,
         timeout_seconds: float | None = None,
+        detach_after: float | None = None,
     ) -> R:
         """Call a tool of a spoke and wait for its answer; cancelling the call cancels it in the spoke.
 
         A spoke may be hostile: whatever it answers, this raises nothing but ToolError. Without a timeout it waits as
-        long as the spoke answers pings.
+        long as the spoke answers pings. After ``detach_after`` seconds the spoke may finish, but nobody waits for it.
 
         Raises:
-            ToolError: the spoke's tool failed with it; ``spoke_offline``: it is not connected, goes away, or stops
-                answering; ``timed_out``; ``bad_answer``: its answer does not fit the model.
+            LinkLost: the spoke went away, or has hung.
+            ToolError: the spoke's tool failed with it; ``spoke_offline``: it is not connected; ``timed_out``;
+                ``bad_answer``: its answer does not fit the model.
         """
         link = self._links.get(project)
         if link is None:
             raise _offline(project)
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await call_tool(link.connection, tool, arguments, answer, report)
+                return await call_tool(link.connection, tool, arguments, answer, report, detach_after=detach_after)
         except TimeoutError:
-            sentence = f"The spoke of {project} did not answer {tool} in {timeout_seconds:.0f} s."
-            raise ToolError("timed_out", sentence) from None
+            seconds = timeout_seconds if detach_after is None else detach_after
+            raise ToolError("timed_out", f"The spoke of {project} did not answer {tool} in {seconds:.0f} s.") from None
         except ConnectionLost:
-            raise _offline(project) from None
+            self.remove(link)  # at once, so that whoever waits for the link waits for another one
+            raise LinkLost(project) from None
         except (BadAnswer, RemoteError) as error:
             # one_line, so that a spoke cannot forge a line of the log
             log.warning("link %s: %s: %s", project, tool, one_line(str(error), 500))
@@ -116,18 +146,22 @@ async def ask_spoke(
     seconds: float = 0.0,
     paths: Callable[[R], Iterable[str]] = lambda _answer: (),
     report: Progress | None = None,
+    detach_after: float | None = None,
 ) -> R:
     """Call a tool of a spoke, and refuse an answer that names a place outside the spoke's own project.
 
     Args:
         seconds: the timeout that the spoke itself applies.
+        detach_after: takes the place of a timeout; see `Links.call`.
         paths: returns the workspace paths in an answer.
 
     Raises:
         ToolError: see `Links.call`; ``bad_answer`` when the answer names another project.
     """
-    timeout = seconds + GRACE_SECONDS
-    result = await links.call(project, tool, arguments, answer, report=report, timeout_seconds=timeout)
+    timeout = seconds + GRACE_SECONDS if detach_after is None else None
+    result = await links.call(
+        project, tool, arguments, answer, report=report, timeout_seconds=timeout, detach_after=detach_after
+    )
     own, out = f"{project}/", "/../"
     if any((path != project and not path.startswith(own)) or out in f"{path}/" for path in paths(result)):
         raise ToolError("bad_answer", f"The spoke of {project} named places in another project; its answer is refused.")

@@ -16,7 +16,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from codebuddy.hub.access import AccessDenied, AccessGuard, AccessPolicy
 from codebuddy.hub.spokes import Link, Links
-from codebuddy.tool import Principal
+from codebuddy.schemas.runs import Claimed
+from codebuddy.tool import Principal, ToolError
 from codebuddy.wire.jsonrpc import (
     SPOKE_BYTES,
     SUBPROTOCOL,
@@ -111,15 +112,15 @@ def link_app(
 
     Args:
         server: the hub's tools, for a program in a spoke that calls them with the spoke's own token.
-        links: receives the links.
+        links: receives the links, and says when they end.
         policy: checks Host and token.
         projects: bound address of a listener → the project whose network it is on.
-        stopping: set when the hub shuts down.
+        stopping: set when the hub shuts down; ends the clients' connections.
     """
     quotas = {project: RequestQuota(SPOKE_BYTES) for project in projects.values()}
 
     async def serve_link(socket: WebSocket) -> None:
-        await _serve_link(socket, links, stopping)
+        await _serve_link(socket, links)
 
     async def serve_client(socket: WebSocket) -> None:
         project = projects[socket.scope["server"][0]]
@@ -135,7 +136,7 @@ def link_app(
     return AccessGuard(app, policy, check=own_network_only)
 
 
-async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) -> None:
+async def _serve_link(socket: WebSocket, links: Links) -> None:
     """Act as the MCP client of one agent until the link ends; the calls on it are made by others, through `Links`."""
     principal: Principal = socket.scope[PRINCIPAL_KEY]
     (project,) = principal.projects or frozenset()
@@ -150,8 +151,8 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
         await connection.run()
         closed.set()
 
-    connection = RpcConnection(channel)
-    async with lifetime(channel, principal, stopping), anyio.create_task_group() as tasks:
+    connection = RpcConnection(channel, peer=socket.state.peer)
+    async with lifetime(channel, principal, links.stopping), anyio.create_task_group() as tasks:
         tasks.start_soon(read)
         try:
             await initialize(connection, "codebuddy-hub")
@@ -162,6 +163,7 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
             return
         link = Link(project, connection, close)
         await links.add(link)
+        tasks.start_soon(_claim_runs, links, link)
         tasks.start_soon(_close_when_unresponsive, link)
         try:
             await closed.wait()
@@ -170,7 +172,16 @@ async def _serve_link(socket: WebSocket, links: Links, stopping: anyio.Event) ->
             tasks.cancel_scope.cancel()
 
 
+async def _claim_runs(links: Links, link: Link) -> None:
+    """Tell the spoke which runs of an earlier link go on. Nobody waits for the others: their clients are gone."""
+    claimed = [job_id for job_id in links.claimed if job_id.startswith(f"{link.project}:")]
+    with suppress(ToolError):
+        ended = (await links.call(link.project, "claim_runs", {"job_ids": claimed}, Claimed)).ended
+        if ended:
+            log.info("link %s: %d runs for which nobody waits are ended", link.project, ended)
+
+
 async def _close_when_unresponsive(link: Link) -> None:
-    if await link.connection.wait_until_unresponsive():
-        log.warning("link %s: no answer to a ping; closing it", link.project)
-        await link.close("no answer to a ping")
+    await link.connection.wait_until_unresponsive()
+    log.warning("link %s: the spoke does not answer; closing it", link.project)
+    await link.close("no answer")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, model_validator
 
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Arguments, Count, Projects, Result, ToolError
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Projects, Result, ToolError
 
 SymbolKind = Literal[
     "file",
@@ -46,16 +45,10 @@ SymbolKind = Literal[
 Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
 Severity = Literal["error", "warning", "information", "hint"]
 
-L = TypeVar("L", bound="Location")
-
 _REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
 
-# Bounds of the readable text, in characters.
-_MAX_PATH = 4096
-_MAX_MESSAGE = 2000
-_MAX_CONTENTS = 25_000  # more than a spoke sends
+_MAX_MESSAGE = 2000  # characters
 _MAX_DEPTH = 50  # levels of indentation: a spoke may claim any depth
-_MESSAGE_INDENT = 6
 
 Timeout = Annotated[float, Field(gt=0, le=600)]
 # No language has a line break or another control character in a name.
@@ -153,9 +146,13 @@ class Location(TextRange):
         default=None, description="True for a place outside the project, like a standard library."
     )
 
-    def shown_line(self) -> str:
-        """Return the text of its line for a readable answer."""
-        return one_line((self.line_text or "").strip())
+    def row(self) -> str:
+        """Render it for a lean answer, below its path."""
+        return f"{self.line}:{self.column} {self.sentence()}".rstrip()
+
+    def sentence(self) -> str:
+        """Render it without its place."""
+        return (self.line_text or "").strip()
 
 
 class Diagnostic(Location):
@@ -167,9 +164,8 @@ class Diagnostic(Location):
     source: str | None = Field(default=None, description="The tool that reported it, or else the language server.")
 
     def sentence(self) -> str:
-        """Render it without its place; further lines of the message are indented more than any place."""
-        found_by = f" [{one_line(self.source)}]" if self.source else ""
-        return f"{self.severity}: {paragraph(self.message, _MESSAGE_INDENT)}{found_by}"
+        found_by = " ".join(filter(None, (self.source, self.code)))
+        return f"{self.severity}: {self.message}" + (f" [{found_by}]" if found_by else "")
 
 
 class SymbolLocation(Location):
@@ -183,25 +179,20 @@ class SymbolLocation(Location):
     full_range: TextRange | None = Field(default=None, description="The whole symbol, with its body.")
 
     def sentence(self) -> str:
-        """Render it in one line, without its place."""
-        inside = f" in {self.container}" if self.container else ""
-        return one_line(f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else ""))
+        inside = f" in {self.container}" if self.container and not self.symbol else ""
+        return f"{self.kind} {self.symbol or self.name}{inside}" + (f": {self.detail}" if self.detail else "")
 
 
-def grouped(items: Iterable[L], shown: Callable[[L], str]) -> list[str]:
-    """Render locations that are sorted by path: each file once, and below it a line for each place.
-
-    Args:
-        items: sorted by path.
-        shown: renders what follows the place, made safe by `one_line` or `paragraph`.
-    """
-    lines, path = [], None
+def by_file(items: Iterable[Location]) -> dict[str, list[str]]:
+    """Group locations for a lean answer: path → a row for each, in their order."""
+    files: dict[str, list[str]] = {}
     for item in items:
-        if item.path != path:
-            path = item.path
-            lines.append(one_line(path, _MAX_PATH))
-        lines.append(f"  {item.line}:{item.column}  {shown(item)}".rstrip())
-    return lines
+        files.setdefault(item.path, []).append(item.row())
+    return files
+
+
+def _counted(items: list[Any]) -> dict[str, Any]:
+    return {"count": len(items), **({"files": by_file(items)} if items else {})}
 
 
 class Completeness(Result):
@@ -213,9 +204,14 @@ class Completeness(Result):
     reason: Reason | None = Field(default=None, description="Why it is not complete.")
     message: str | None = Field(default=None, description="The reason in a sentence.")
 
+    def lean(self) -> dict[str, Any]:
+        return self.model_dump(include={"complete", "reason", "message", "cursor"}, exclude_none=True)
+
 
 class CodeResult(Completeness):
     """An answer about code. One that contradicts itself is invalid."""
+
+    longest = LONG_ANSWER
 
     message: Annotated[str, AfterValidator(lambda message: message[:_MAX_MESSAGE])] | None = Field(
         default=None, description="The reason in a sentence."
@@ -227,19 +223,6 @@ class CodeResult(Completeness):
         if self.complete and (self.reason is not None or self.cursor is not None):
             raise ValueError("an answer that is complete has no reason and no cursor")
         return self
-
-    def _with_summary(self, lines: Iterable[str], count: int, noun: str) -> str:
-        """Render items, the projects whose part is incomplete, and whether that is all."""
-        summary = f"{count} {noun}{'' if count == 1 else 's'}"
-        summary += "." if self.complete else f"; not complete {self._why()}"
-        return "\n".join([*lines, *self._incomplete_projects(), summary])
-
-    def _why(self) -> str:
-        return f"({self.reason}). {one_line(self.message or '')}".strip()
-
-    def _incomplete_projects(self) -> list[str]:
-        """Render a line for each project whose part is incomplete, in an answer of several projects."""
-        return []
 
 
 def paths_in(answer: Any) -> Iterator[str]:
@@ -269,8 +252,8 @@ class LocationsResult(CodeResult):
 
     locations: list[Location]
 
-    def text(self) -> str:
-        return self._with_summary(grouped(self.locations, Location.shown_line), len(self.locations), "location")
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), **_counted(self.locations)}
 
 
 class ReferencesArguments(PlaceFields):
@@ -300,14 +283,12 @@ class ReferencesResult(LocationsResult):
 
     symbols: list[SymbolLocation] | None = Field(default=None, description="The symbols that the name stands for.")
 
-    def text(self) -> str:
-        """Render the symbols that the name stands for, then the locations."""
-        if self.symbols is None:
-            return super().text()
-        if self.complete and not self.symbols and not self.locations:
-            return "no symbol of that name"
-        meant = grouped(self.symbols, SymbolLocation.sentence) or ["  none"]
-        return "\n".join(["meant:", *meant, "used:", super().text()])
+    def lean(self) -> dict[str, Any]:
+        answer = super().lean()
+        if self.symbols:
+            return {"complete": self.complete, "symbols": by_file(self.symbols), **answer}
+        nothing = self.symbols is not None and self.complete
+        return {**answer, "message": "No symbol has that name."} if nothing else answer
 
 
 # Symbols
@@ -342,17 +323,13 @@ class SymbolsOfFile(CodeResult):
     path: str
     symbols: list[SymbolLocation]
 
-    def text(self) -> str:
-        """Render a line for each symbol, indented by its depth."""
-        lines = [one_line(self.path, _MAX_PATH)]
-        for item in self.symbols:
-            whole = item.full_range
-            span = f"{whole.line}-{whole.end_line}" if whole else str(item.line)
-            indent = "  " * min((item.symbol or "").count("/"), _MAX_DEPTH)
-            detail = f": {item.detail}" if item.detail else ""
-            what = one_line(f"{item.kind} {item.name}{detail}")
-            lines.append(f"  {indent}{what}  [{item.line}:{item.column}, lines {span}]")
-        return self._with_summary(lines, len(self.symbols), "symbol")
+    def lean(self) -> dict[str, Any]:
+        rows = []
+        for one in self.symbols:
+            whole = one.full_range
+            long = whole is not None and whole.end_line > whole.line
+            rows.append(one.row() + (f", lines {whole.line}-{whole.end_line}" if whole and long else ""))
+        return {**super().lean(), "count": len(rows), "symbols": rows}
 
 
 class FoundSymbols(CodeResult):
@@ -360,8 +337,8 @@ class FoundSymbols(CodeResult):
 
     symbols: list[SymbolLocation]
 
-    def text(self) -> str:
-        return self._with_summary(grouped(self.symbols, SymbolLocation.sentence), len(self.symbols), "symbol")
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), **_counted(self.symbols)}
 
 
 # Hover, completions and signatures
@@ -373,11 +350,9 @@ class HoverResult(CodeResult):
     contents: str = Field(description="As Markdown; empty if nothing is known.")
     range: TextRange | None = Field(default=None, description="The code that it describes.")
 
-    def text(self) -> str:
-        shown = paragraph(self.contents, longest=_MAX_CONTENTS)
-        if self.complete:
-            return shown or "Nothing is known of this place."
-        return f"{shown}\nNot complete {self._why()}".strip()
+    def lean(self) -> dict[str, Any]:
+        nothing = {"message": "Nothing is known of this place."} if self.complete else {}
+        return {**super().lean(), **({"contents": self.contents} if self.contents else nothing)}
 
 
 class CompletionArguments(CaretArguments):
@@ -396,6 +371,13 @@ class Completion(Result):
     documentation: str | None = Field(default=None, description="As Markdown; only for the first ones on a page.")
     insert_text: str = Field(description="The text that replaces the word that ends at the position.")
 
+    def row(self) -> str:
+        """Render it for a lean answer."""
+        inserted = f" → {self.insert_text}" if self.insert_text != self.label else ""
+        kind = f"({self.kind})" if self.kind else ""
+        kind = "" if (self.detail or "").startswith(kind) else kind  # some servers say it there too
+        return " ".join(filter(None, (self.label, kind, self.detail))) + inserted
+
 
 class Completions(CodeResult):
     """Completions, the likeliest first."""
@@ -403,13 +385,11 @@ class Completions(CodeResult):
     items: list[Completion]
     is_incomplete: bool = Field(description="Whether the server may find more once more of the word is written.")
 
-    def text(self) -> str:
-        lines = [
-            one_line(f"{item.label}  ({item.kind})" + (f"  {item.detail}" if item.detail else ""))
-            for item in self.items
-        ]
-        lines += ["More may be known when more of the word is written."] if self.is_incomplete else []
-        return self._with_summary(lines, len(self.items), "completion")
+    def lean(self) -> dict[str, Any]:
+        answer = {**super().lean(), "count": len(self.items)}
+        if self.is_incomplete:
+            answer["is_incomplete"] = True
+        return {**answer, "items": [item.row() for item in self.items]}
 
 
 class Parameter(Result):
@@ -434,14 +414,15 @@ class SignatureHelp(CodeResult):
     signatures: list[Signature]
     active_signature: Count | None = Field(default=None, description="Index of the one that fits so far.")
 
-    def text(self) -> str:
-        """Render a line for each signature, with the active one marked."""
-        lines = []
-        for index, one in enumerate(self.signatures):
-            at = one.active_parameter
-            now = f"  (at {one.parameters[at].label})" if at is not None and at < len(one.parameters) else ""
-            lines.append(f"{'>' if index == self.active_signature else ' '} {one_line(one.label + now)}")
-        return self._with_summary(lines, len(self.signatures), "signature")
+    def lean(self) -> dict[str, Any]:
+        """Put the active signature first, with the parameter at the position."""
+        active = self.active_signature or 0
+        ordered = [*self.signatures[active : active + 1], *self.signatures[:active], *self.signatures[active + 1 :]]
+        answer = {**super().lean(), "count": len(ordered), "signatures": [one.label for one in ordered]}
+        at = ordered[0].active_parameter if ordered else None
+        if at is not None and at < len(ordered[0].parameters):
+            answer["active_parameter"] = ordered[0].parameters[at].label
+        return answer
 
 
 # Call and type hierarchies
@@ -474,6 +455,15 @@ class HierarchyItem(SymbolLocation):
     calls: list[Location] | None = Field(default=None, description="Where the calls are.")
     repeated: bool | None = Field(default=None, description="True: it is shown above, with what follows from it.")
 
+    def row(self) -> str:
+        """Render it for a lean answer, indented by its depth."""
+        at = ", ".join(f"{one.line}:{one.column}" for one in self.calls or [])
+        notes = (f", calls at {at}" if at else "") + (" (see above)" if self.repeated else "")
+        indent = "  " * min(self.depth, _MAX_DEPTH)
+        # A file that calls something outside of all functions is named by its path.
+        what = self.kind if self.name.endswith(self.path.partition("/")[2]) else self.sentence()
+        return f"{indent}{what} {self.path}:{self.line}:{self.column}{notes}"
+
 
 class Hierarchy(CodeResult):
     """A hierarchy, each item before those that it leads to."""
@@ -481,16 +471,8 @@ class Hierarchy(CodeResult):
     direction: str
     items: list[HierarchyItem]
 
-    def text(self) -> str:
-        """Render a line for each item, indented by its depth."""
-        lines = [one_line(self.direction)]
-        for item in self.items:
-            at = [f"{one.line}:{one.column}" for one in item.calls or []]
-            calls = f"  calls at {', '.join(at)}" if at else ""
-            again = "  (see above)" if item.repeated else ""
-            place = f"{one_line(item.path, _MAX_PATH)}:{item.line}:{item.column}"
-            lines.append(f"{'  ' * min(item.depth, _MAX_DEPTH)}{item.sentence()}  {place}{calls}{again}")
-        return self._with_summary(lines, len(self.items), "item")
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), "count": len(self.items), "items": [item.row() for item in self.items]}
 
 
 # Diagnostics
@@ -511,14 +493,17 @@ class Diagnostics(CodeResult):
 
     diagnostics: list[Diagnostic]
 
-    def text(self) -> str:
-        return self._with_summary(grouped(self.diagnostics, Diagnostic.sentence), len(self.diagnostics), "diagnostic")
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), **_counted(self.diagnostics)}
 
 
 class DiagnosticsResult(Diagnostics):
     """Diagnostics of one project, sorted by path and place."""
 
     checked_files: Count = Field(description="How many files were checked for this answer.")
+
+    def lean(self) -> dict[str, Any]:
+        return {"complete": self.complete, "checked_files": self.checked_files, **super().lean()}
 
 
 # Changes that a spoke plans and the hub makes
@@ -528,9 +513,6 @@ class Plan(CodeResult):
     """What an edit of code would change; nothing was written. An incomplete answer has no changes."""
 
     changes: list[FileChange] = Field(description="In the order in which they apply; empty if there is none to make.")
-
-    def text(self) -> str:
-        return self._with_summary((one_line(change.path) for change in self.changes), len(self.changes), "change")
 
 
 class PlannedChanges(Plan):
@@ -589,11 +571,6 @@ class FormattedText(CodeResult):
     served: bool = Field(description="Whether any language server serves such a file.")
     content: str | None = Field(default=None, description="The new text, if it differs.")
     server: str | None = Field(default=None, description="The language server that was asked.")
-
-    def text(self) -> str:
-        if not self.complete:
-            return f"not formatted ({self.reason}): {one_line(self.message or '')}"
-        return "formatted" if self.content is not None else "nothing had to change"
 
 
 class SymbolArguments(PlanFormatArguments):
@@ -659,11 +636,11 @@ class CodeAction(Result):
     disabled: str | None = Field(default=None, description="Why it cannot be applied here.")
     fixes: list[str] | None = Field(default=None, description="The diagnostics that it resolves.")
 
-    def line(self) -> str:
-        """Render it in one line."""
-        notes = [self.kind or "", self.server, "preferred" if self.preferred else ""]
-        notes += [f"disabled: {self.disabled}"] if self.disabled else []
-        return one_line(f"{self.id}  {self.title} ({', '.join(note for note in notes if note)})")
+    def row(self) -> str:
+        """Render it for a lean answer, after its id."""
+        notes = [self.kind, self.server, "preferred" if self.preferred else None]
+        notes += [f"disabled: {self.disabled}" if self.disabled else None]
+        return f"{self.title} ({', '.join(filter(None, notes))})"
 
 
 class CodeActions(CodeResult):
@@ -671,8 +648,9 @@ class CodeActions(CodeResult):
 
     actions: list[CodeAction]
 
-    def text(self) -> str:
-        return self._with_summary((one.line() for one in self.actions), len(self.actions), "action")
+    def lean(self) -> dict[str, Any]:
+        actions = {"actions": {one.id: one.row() for one in self.actions}} if self.actions else {}
+        return {**super().lean(), "count": len(self.actions), **actions}
 
 
 class PlannedAction(PlannedChanges):
@@ -708,3 +686,6 @@ class ServerStates(Result):
     """The states of a project's language servers."""
 
     language_servers: list[LanguageServerState]
+
+    def lean(self) -> dict[str, Any]:
+        return {"language_servers": [one.row() for one in self.language_servers]}

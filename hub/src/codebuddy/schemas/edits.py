@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from codebuddy.schemas.code import Completeness, Diagnostic
+from codebuddy.schemas.code import Completeness, Diagnostic, by_file
 from codebuddy.schemas.files import ExpectedHash, FileChange
-from codebuddy.text_safety import one_line, paragraph, printable
-from codebuddy.tool import Arguments, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 
@@ -115,8 +114,7 @@ class UndoArguments(EditOptions):
 
 Action = Literal["created", "changed", "moved", "deleted", "mode"]
 
-_SHOWN = 50  # lines of readable text for one kind of thing
-_MAX_FORMATTING = 10_000  # characters
+_SHOWN = 50  # files in a lean answer
 _HardLinks = Annotated[
     bool | None, Field(description="True: it has other names (hard links), which have the new content too.")
 ]
@@ -137,10 +135,10 @@ class TouchedFile(Result):
     )
 
     def line(self) -> str:
-        """Render it in one line."""
-        moved = f"{printable(self.from_)} -> " if self.from_ else ""
+        """Render it for a lean answer."""
+        moved = f"{self.from_} -> " if self.from_ else ""
         inside = f" with all {self.entries} in it" if self.entries else ""
-        return f"{self.action} {moved}{printable(self.path)}{'/' if self.type == 'directory' else ''}{inside}"
+        return f"{self.action} {moved}{self.path}{'/' if self.type == 'directory' else ''}{inside}"
 
 
 class EditedFile(TouchedFile):
@@ -156,11 +154,10 @@ class EditedFile(TouchedFile):
         default=None, description="Left out for what is not text, and where nothing in it changed."
     )
 
-    def line(self) -> str:
-        """Render it in one line."""
-        notes = [self.hash or "", f"mode {self.mode}" if self.mode else "", _LINKED if self.hard_links else ""]
-        shown = "; ".join(note for note in notes if note)
-        return super().line() + (f" ({shown})" if shown else "")
+    def line(self, with_hash: bool = True) -> str:
+        notes = [self.hash if with_hash else None, f"mode {self.mode}" if self.mode else None]
+        notes += [_LINKED if self.hard_links else None]
+        return " ".join(filter(None, (super().line(), "; ".join(filter(None, notes)))))
 
 
 class DiagnosticsChange(Completeness):
@@ -169,25 +166,24 @@ class DiagnosticsChange(Completeness):
     introduced: list[Diagnostic]
     cured: list[Diagnostic]
 
-    def lines(self) -> list[str]:
-        lines = []
-        for name, items in (("introduced", self.introduced), ("cured", self.cured)):
-            lines.append(f"diagnostics {name}: {len(items)}")
-            lines += [
-                f"  {printable(item.path)}:{item.line}:{item.column}: {item.severity}: {paragraph(item.message, 6)}"
-                for item in items
-            ]
-        if self.complete:
-            return lines
-        return [*lines, f"diagnostics not complete ({self.reason}): {one_line(self.message or '')}"]
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), "introduced": by_file(self.introduced), "cured": by_file(self.cured)}
 
 
 class _Written(Result):
     edit_id: str | None = Field(default=None, description="For undo_edit; left out if nothing was written.")
     preview: bool | None = Field(default=None, description="True: nothing was written.")
 
+    def lean(self) -> dict[str, Any]:
+        return {
+            **({"edit_id": self.edit_id} if self.edit_id else {}),
+            **({"preview": "nothing was written"} if self.preview else {}),
+        }
+
 
 class _Edited(_Written):
+    longest = LONG_ANSWER
+
     diff_cut: bool | None = Field(
         default=None, description="True: diffs were cut or left out because they would be too long."
     )
@@ -196,9 +192,12 @@ class _Edited(_Written):
     )
     diagnostics: DiagnosticsChange | None = None
 
-    def _notes(self) -> list[str]:
-        formatting = [one_line(self.formatting, _MAX_FORMATTING)] if self.formatting else []
-        return [*formatting, *(self.diagnostics.lines() if self.diagnostics else [])]
+    def _lean(self, what: dict[str, Any], diffs: str) -> dict[str, Any]:
+        answer = {**_Written.lean(self), **what}
+        answer |= {"formatting": self.formatting} if self.formatting else {}
+        answer |= {"diagnostics": self.diagnostics.lean()} if self.diagnostics else {}
+        answer |= {"diff_cut": True} if self.diff_cut else {}
+        return {**answer, **({"diff": diffs} if diffs else {})}
 
 
 class EditResult(_Edited):
@@ -210,23 +209,14 @@ class EditResult(_Edited):
         default=None, description="How many more are only counted, in the entries of directories."
     )
 
-    def text(self) -> str:
-        """Render the outcome, a line for each file, and the diffs."""
-        lines = [self._head(), *(file.line() for file in self.files[:_SHOWN])]
-        if len(self.files) > _SHOWN:
-            lines.append(f"[and {len(self.files) - _SHOWN} more]")
-        lines += [f"[{self.files_cut} in directories are not listed]"] if self.files_cut else []
-        lines += [file.diff.rstrip("\n") for file in self.files if file.diff]
-        lines += ["[diffs were cut]"] if self.diff_cut else []
-        return "\n".join([*lines, *self._notes()])
-
-    def _head(self) -> str:
-        if not self.files:
-            return "nothing had to change"
-        count = len(self.files) + (self.files_cut or 0)
-        undoes = f" (undoes {self.undoes})" if self.undoes else ""
-        what = "preview, nothing was written" if self.preview else f"edit {self.edit_id}"
-        return f"{what}{undoes}: {count} {'path' if count == 1 else 'paths'}"
+    def lean(self) -> dict[str, Any]:
+        what: dict[str, Any] = {"undoes": self.undoes} if self.undoes else {}
+        # A preview's hashes are of contents that no file has yet: no call can use them.
+        files = [file.line(with_hash=not self.preview) for file in self.files[:_SHOWN]]
+        what |= {"files": files} if files else {"message": "Nothing had to change."}
+        more = len(self.files) - len(files) + (self.files_cut or 0)
+        what |= {"more_files": more} if more else {}
+        return self._lean(what, "".join(file.diff for file in self.files if file.diff))
 
 
 class WriteResult(_Edited):
@@ -236,19 +226,20 @@ class WriteResult(_Edited):
     hash: str
     diff: str
     created: bool
+    formatted: bool | None = Field(default=None, description="True: it was formatted, so it is not as it was sent.")
     mode: str | None = Field(default=None, description="Its permissions in octal, if they changed.")
     hard_links: _HardLinks = None
 
-    def text(self) -> str:
-        """Render the outcome and the diff."""
-        done = "created" if self.created else "changed" if self.diff or self.mode else "unchanged"
-        notes = [self.hash, f"mode {self.mode}" if self.mode else "", _LINKED if self.hard_links else ""]
-        notes += [
-            f"edit {self.edit_id}" if self.edit_id else "",
-            "preview, nothing was written" if self.preview else "",
-        ]
-        head = f"{done} {printable(self.path)} ({'; '.join(note for note in notes if note)})"
-        return "\n".join([head, *([self.diff.rstrip("\n")] if self.diff else []), *self._notes()])
+    def lean(self) -> dict[str, Any]:
+        what: dict[str, Any] = {"path": self.path}
+        what |= {} if self.preview else {"hash": self.hash}
+        what |= {name: True for name in ("created", "formatted") if getattr(self, name)}
+        what |= {"mode": self.mode} if self.mode else {}
+        what |= {"hard_links": _LINKED} if self.hard_links else {}
+        if not (self.created or self.diff or self.mode):
+            what["message"] = "Nothing had to change."
+        # Of a new file the caller has the text already.
+        return self._lean(what, "" if self.created and not self.formatted else self.diff)
 
 
 class CreateDirectoryResult(_Written):
@@ -257,9 +248,8 @@ class CreateDirectoryResult(_Written):
     path: str
     created: bool
 
-    def text(self) -> str:
-        edit = f" (edit {self.edit_id})" if self.edit_id else " (preview, nothing was written)" if self.preview else ""
-        return f"{'created' if self.created else 'was there already:'} {printable(self.path)}/{edit}"
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), "path": self.path, "created": self.created}
 
 
 class ListedEdit(Result):
@@ -281,14 +271,14 @@ class ListedEdit(Result):
     )
 
     def line(self) -> str:
-        """Render it in one line."""
+        """Render it for a lean answer, after its id, which begins with its time."""
         items = [file.line() for file in self.files]
         items += [f"{self.files_cut} more"] if self.files_cut else []
         items += ["other projects too"] if self.partial else []
-        items += ["its record is damaged"] if self.damaged else []
-        end = f"; undone by {self.undone_by}" if self.state == "undone" else ""
-        begin = f"; undoes {self.undoes}" if self.undoes else ""
-        return f"{self.edit_id} {self.at} {self.who} {self.tool}{begin}{end}: {', '.join(items)}"
+        items += [f"in {', '.join(self.projects)}; its record is damaged"] if self.damaged else []
+        end = f", undone by {self.undone_by}" if self.state == "undone" else ""
+        begin = f", undoes {self.undoes}" if self.undoes else ""
+        return f"{self.tool} by {self.who}{begin}{end}: {', '.join(items)}"
 
 
 class EditList(Result):
@@ -298,6 +288,7 @@ class EditList(Result):
     truncated: bool
     cursor: str | None = Field(default=None, description="Continues with the next ones.")
 
-    def text(self) -> str:
-        lines = [edit.line() for edit in self.edits] or ["no edits"]
-        return "\n".join([*lines, *(["[there are more; go on with the cursor]"] if self.truncated else [])])
+    def lean(self) -> dict[str, Any]:
+        more = {"truncated": True, "cursor": self.cursor} if self.truncated else {}
+        edits = {"edits": {edit.edit_id: edit.line() for edit in self.edits}} if self.edits else {}
+        return {**more, "count": len(self.edits), **edits}

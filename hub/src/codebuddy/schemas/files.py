@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
-from codebuddy.text_safety import printable
-from codebuddy.tool import Arguments, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
 
 ExpectedHash = Annotated[str | None, Field(pattern=r"^(sha256:[0-9a-f]{64}|absent)$")]
 _IncludeIgnored = Annotated[bool, Field(description="Also what .gitignore hides.")]
@@ -28,6 +27,8 @@ class ReadArguments(Arguments):
 class ReadResult(Result):
     """Text with its real line endings; ``hash`` is that of the whole file, for expected_hash."""
 
+    longest = LONG_ANSWER
+
     path: str
     content: str
     hash: str
@@ -38,11 +39,15 @@ class ReadResult(Result):
     encoding: Encoding
     line_ending: LineEnding
 
-    def text(self) -> str:
-        """Render the content, below one line that says which part of the file it is."""
-        cut = "; truncated, go on with start_line=" + str(self.end_line + 1) if self.truncated else ""
-        lines = f"lines {self.start_line}-{self.end_line} of {self.total_lines}"
-        return f"{printable(self.path)} ({lines}{cut}; {self.hash})\n{self.content}"
+    def lean(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {"path": self.path, "hash": self.hash, "total_lines": self.total_lines}
+        if self.end_line - self.start_line + 1 < self.total_lines:
+            answer |= {"start_line": self.start_line, "end_line": self.end_line}
+        if self.truncated:
+            answer |= {"truncated": True, "message": f"Go on with start_line={self.end_line + 1}."}
+        answer |= {} if self.encoding == "utf-8" else {"encoding": self.encoding}
+        answer |= {} if self.line_ending in ("lf", "none") else {"line_ending": self.line_ending}
+        return {**answer, "content": self.content}
 
 
 class ListArguments(Arguments):
@@ -106,26 +111,24 @@ class PagedResult(Result):
         unavailable: projects that could not be searched.
     """
 
+    longest = LONG_ANSWER
+
     truncated: bool
     reason: str | None = None
     cursor: str | None = None
     skipped: dict[str, int] | None = None
     unavailable: list[Unavailable] | None = None
 
-    def lines(self) -> list[str]:
-        """Render the items."""
-        raise NotImplementedError
+    def lean(self) -> dict[str, Any]:
+        """Return what is missing and why; the items come after it."""
+        answer: dict[str, Any] = {"truncated": True} if self.truncated else {}
+        answer |= self.model_dump(include={"reason", "cursor", "skipped"}, exclude_none=True)
+        return {**answer, **missing(self.unavailable)}
 
-    def text(self) -> str:
-        """Render the items, and below them what is missing and why."""
-        notes = []
-        if self.truncated:
-            notes.append(f"truncated ({self.reason}){'; go on with the cursor' if self.cursor else ''}")
-        if self.skipped:
-            notes.append("left out: " + ", ".join(f"{number} {name}" for name, number in sorted(self.skipped.items())))
-        notes += [f"{project.project}: {project.message}" for project in self.unavailable or ()]
-        items = self.lines() or ["nothing found"]
-        return "\n".join([*items, *(f"[{note}]" for note in notes)])
+
+def missing(unavailable: list[Unavailable] | None) -> dict[str, Any]:
+    """Return the field of a lean answer that says which projects are not in it, and why."""
+    return {"unavailable": {one.project: one.message for one in unavailable}} if unavailable else {}
 
 
 class ListResult(PagedResult):
@@ -134,13 +137,12 @@ class ListResult(PagedResult):
     path: str
     entries: list[Listed]
 
-    def lines(self) -> list[str]:
-        """Render one path a line; directories end in a slash, links in @."""
-        marks = {"directory": "/", "link": "@", "other": "?"}
-        return [
-            printable(one.path) + marks.get(one.type, "") + ("" if one.size is None else f"  {one.size} B")
-            for one in self.entries
-        ]
+    def lean(self) -> dict[str, Any]:
+        """Return for each path below the directory its size in bytes, or what it is if it is no file."""
+        below = {
+            one.path.removeprefix(f"{self.path}/"): one.type if one.size is None else one.size for one in self.entries
+        }
+        return {**super().lean(), "path": self.path, "count": len(below), **({"entries": below} if below else {})}
 
 
 class FindResult(PagedResult):
@@ -148,8 +150,8 @@ class FindResult(PagedResult):
 
     paths: list[str]
 
-    def lines(self) -> list[str]:
-        return [printable(path) for path in self.paths]
+    def lean(self) -> dict[str, Any]:
+        return {**super().lean(), "count": len(self.paths), **({"paths": self.paths} if self.paths else {})}
 
 
 class SearchResult(PagedResult):
@@ -157,17 +159,22 @@ class SearchResult(PagedResult):
 
     matches: list[Match]
 
-    def lines(self) -> list[str]:
-        """Render ``path:line:column: text``, with context lines as ``path-line- text``."""
-        return [line for match in self.matches for line in _lines_of(match)]
+    def lean(self) -> dict[str, Any]:
+        """Group the matches by file; the lines around a match have no column."""
+        files: dict[str, list[str]] = {}
+        for match in self.matches:
+            files.setdefault(match.path, []).extend(_rows(match))
+        return {**super().lean(), "count": len(self.matches), **({"files": files} if files else {})}
 
 
-def _lines_of(match: Match) -> list[str]:
-    path, before = printable(match.path), match.before or []
-    first = match.line - len(before)
-    around = [f"{path}-{first + index}- {line}" for index, line in enumerate(before)]
-    behind = [f"{path}-{match.end_line + 1 + index}- {line}" for index, line in enumerate(match.after or [])]
-    return [*around, f"{path}:{match.line}:{match.column}: {match.line_text}", *behind]
+def _rows(match: Match) -> list[str]:
+    first, behind = match.line - len(match.before or ()), match.end_line + 1
+    cut = " (a part of a long line)" if match.line_cut else ""
+    return [
+        *(f"{number} {line}" for number, line in enumerate(match.before or (), first)),
+        f"{match.line}:{match.column} {match.line_text}{cut}",
+        *(f"{number} {line}" for number, line in enumerate(match.after or (), behind)),
+    ]
 
 
 class RangeEdit(Arguments):

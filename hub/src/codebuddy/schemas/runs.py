@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
-from codebuddy.schemas.code import Diagnostic, grouped, paths_in
-from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Arguments, Count, Result
+from codebuddy.schemas.code import Diagnostic, by_file, paths_in
+from codebuddy.text_safety import plain_output
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Result
 
 MAX_SECONDS = 30 * 86400.0
 DEFAULT_TIMEOUT_SECONDS = 600.0
 DEFAULT_OUTPUT_BYTES = 32 * 1024
 MAX_OUTPUT_BYTES = 128 * 1024
 MAX_WAIT_SECONDS = 60.0
+DEFAULT_RUN_WAIT_SECONDS = 45.0
+MAX_RUN_WAIT_SECONDS = 600.0
+
+# Of a lean answer, for each project.
+_SHOWN: Final = 50  # failures and findings
+_SHOWN_MESSAGE: Final = 1500  # characters of a failure
 
 EndReason = Literal[
     "exited",
@@ -31,8 +38,8 @@ EndReason = Literal[
     "refused",
 ]
 """How a run ended. ``oom``: the kernel killed it, or a part of it, because memory ran out; ``agent_restart``: the spoke
-restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense; ``not_started``: the program
-could not be started; ``refused``: the spoke did not accept it."""
+restarted; ``no_answer``: the spoke did not report how it ended, or reported nonsense, and it may still run;
+``not_started``: the program could not be started; ``refused``: the spoke did not accept it."""
 
 OutputStream = Literal["stdout", "stderr", "mixed", "omitted"]
 JobId = Annotated[
@@ -50,6 +57,12 @@ class RunArguments(Arguments):
     )
     idle_timeout_seconds: float | None = Field(
         default=None, gt=0, le=MAX_SECONDS, description="End it after this time without output."
+    )
+    wait_seconds: float = Field(
+        default=DEFAULT_RUN_WAIT_SECONDS,
+        ge=0,
+        le=MAX_RUN_WAIT_SECONDS,
+        description="Then a run that still goes on becomes a job, with a job_id.",
     )
     output_limit: int = Field(
         default=DEFAULT_OUTPUT_BYTES, ge=0, le=MAX_OUTPUT_BYTES, description="Bytes; job_output has the rest."
@@ -70,6 +83,38 @@ class TaskArguments(RunArguments):
 
     task: str
     arguments: list[str] = Field(default_factory=list, description="Added to its command line.")
+
+
+class CommandOverLink(CommandArguments):
+    """A command line from the hub, which chooses the id of the run, to find it again when the link broke."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class TaskOverLink(TaskArguments):
+    """A task from the hub, likewise."""
+
+    job_id: SkipJsonSchema[JobId | None] = None
+
+
+class AttachArguments(Arguments):
+    """A run to wait for again, after the link on which it was started broke."""
+
+    job_id: JobId
+    wait_seconds: float = Field(ge=0, le=MAX_RUN_WAIT_SECONDS)
+    output_limit: int = Field(ge=0, le=MAX_OUTPUT_BYTES)
+
+
+class ClaimArguments(Arguments):
+    """The runs that somebody still waits for, or was told that they go on."""
+
+    job_ids: list[str]
+
+
+class Claimed(Result):
+    """How many other runs were ended."""
+
+    ended: Count
 
 
 class OutputSegment(Result):
@@ -104,6 +149,11 @@ class TestFailure(Result):
     line_text: str | None = None
     duration_seconds: float | None = None
 
+    def lean(self) -> dict[str, Any]:
+        place = {} if self.path is None else {"at": f"{self.path}:{self.line}" if self.line else self.path}
+        cut = "…" if len(self.message) > _SHOWN_MESSAGE else ""
+        return {"name": self.name, **place, "message": self.message[:_SHOWN_MESSAGE] + cut}
+
 
 class Reported(Result):
     """What tests, compilers and linters reported, parsed from their output in the format that the task declares."""
@@ -114,6 +164,19 @@ class Reported(Result):
     more_failures: Count | None = Field(default=None, description="How many more failed; see the output.")
     more_diagnostics: Count | None = Field(default=None, description="How many more were found; see the output.")
     report_problem: str | None = Field(default=None, description="Why failures or diagnostics are missing.")
+
+    def lean(self) -> dict[str, Any]:
+        """Return the first failures and findings, and how many more there are."""
+        answer: dict[str, Any] = {}
+        if self.counts is not None:
+            answer["counts"] = {name: number for name, number in self.counts if number or name == "passed"}
+        failures, found = self.failures or [], self.diagnostics or []
+        answer |= {"failures": [one.lean() for one in failures[:_SHOWN]]} if failures else {}
+        answer |= {"diagnostics": by_file(found[:_SHOWN])} if found else {}
+        more = {"more_failures": (self.more_failures or 0) + len(failures[_SHOWN:])}
+        more |= {"more_diagnostics": (self.more_diagnostics or 0) + len(found[_SHOWN:])}
+        answer |= {name: number for name, number in more.items() if number}
+        return {**answer, **({"report_problem": self.report_problem} if self.report_problem else {})}
 
 
 def reported_paths(report: Reported) -> Iterator[str]:
@@ -129,9 +192,18 @@ class _Outcome(Result):
     signal: str | None = None
     message: str | None = None
 
+    def lean(self) -> dict[str, Any]:
+        """Say how it ended: an exit code alone says that it exited."""
+        how = {"running": True} if self.reason is None else {} if self.reason == "exited" else {"reason": self.reason}
+        return how | self.model_dump(include={"exit_code", "signal", "message"}, exclude_none=True)
+
+    def _times(self, seconds: float) -> dict[str, Any]:
+        return {"duration_seconds": round(seconds, 1)} if seconds >= 1 else {}
+
 
 class RunResult(_Outcome, Reported):
-    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``.
+    """How a run in one project ended. Without ``reason`` it still runs, as the job ``job_id``; ``cursor`` is for
+    `job_output`, and leads to what comes after ``output``.
 
     ``cpu_seconds`` counts the whole run; ``peak_memory_bytes`` is the peak of its largest process, left out when it is
     too small to measure (about 20 MB).
@@ -142,6 +214,7 @@ class RunResult(_Outcome, Reported):
     streams: list[OutputSegment] = Field(default_factory=list, description="Which stream each part comes from.")
     truncated: bool = Field(default=False, description="Whether part of the output is left out; job_output has it.")
     job_id: str | None = None
+    cursor: str | None = Field(default=None, description="For job_output: what comes after this output.")
     duration_seconds: float = 0.0
     cpu_seconds: float | None = None
     peak_memory_bytes: Count | None = None
@@ -149,6 +222,18 @@ class RunResult(_Outcome, Reported):
     @property
     def ended_well(self) -> bool:
         return self.reason == "exited" and self.exit_code == 0
+
+    def lean(self) -> dict[str, Any]:
+        """Leave out the output where the report says all."""
+        answer = _Outcome.lean(self) | self._times(self.duration_seconds) | Reported.lean(self)
+        if self.ended_well and (self.counts, self.diagnostics) != (None, None) and not self.report_problem:
+            return answer
+        if self.reason is None or self.truncated:
+            what = "what it prints" if self.reason is None else "the rest of its output"
+            answer.setdefault("message", f"job_output reads {what}.")
+        answer |= {"truncated": True} if self.truncated else {}
+        answer |= self.model_dump(include={"job_id", "cursor"}, exclude_none=True)
+        return answer | ({"output": plain_output(self.output)} if self.output else {})
 
 
 class Job(_Outcome):
@@ -162,6 +247,18 @@ class Job(_Outcome):
     duration_seconds: float
     output_bytes: Count = Field(description="How much it has printed so far.")
 
+    def lean(self) -> dict[str, Any]:
+        size = {"output_bytes": self.output_bytes}
+        return {"job_id": self.job_id} | _Outcome.lean(self) | self._times(self.duration_seconds) | size
+
+    def line(self) -> str:
+        """Render it for a lean answer, after its id."""
+        how = f"exit code {self.exit_code}" if self.reason == "exited" else self.reason or "running"
+        what = f"task {self.task}" if self.task else " ".join(self.argv)
+        size = f"{self.output_bytes} bytes of output"
+        message = f"; {self.message}" if self.message else ""
+        return f"{how}, {self.duration_seconds:.0f} s, {size}, since {self.started_at}: {what}{message}"
+
 
 class ListJobsArguments(Arguments):
     """Which jobs to list."""
@@ -171,6 +268,10 @@ class Jobs(Result):
     """Jobs, the newest first."""
 
     jobs: list[Job]
+
+    def lean(self) -> dict[str, Any]:
+        jobs = {job.job_id: job.line() for job in self.jobs}
+        return {"count": len(jobs), **({"jobs": jobs} if jobs else {})}
 
 
 class JobOutputArguments(Arguments):
@@ -205,12 +306,21 @@ class JobOutput(Job, Reported):
     ``omitted_bytes``: how many bytes between that place and this output are no longer kept.
     """
 
+    longest = LONG_ANSWER
+
     output: str = ""
     streams: list[OutputSegment] = Field(default_factory=list)
     matches: list[Match] | None = None
     complete: bool
     cursor: str | None = Field(default=None, description="Pass this back for what comes next.")
     omitted_bytes: Count | None = None
+
+    def lean(self) -> dict[str, Any]:
+        answer = Job.lean(self) | Reported.lean(self)
+        answer |= self.model_dump(include={"complete", "cursor", "omitted_bytes"}, exclude_none=True)
+        if self.matches is not None:
+            return answer | {"matches": {str(one.offset): plain_output(one.line_text) for one in self.matches}}
+        return answer | ({"output": plain_output(self.output)} if self.output else {})
 
 
 class CancelJobArguments(Arguments):
@@ -219,16 +329,10 @@ class CancelJobArguments(Arguments):
     job_id: JobId
 
 
-_SHOWN_FAILURES: Final = 20
-_SHOWN_DIAGNOSTICS: Final = 50
-_SHOWN_OUTPUT: Final = 16 * 1024  # characters over all projects; the structured answer has as much as was asked for
-_LEAST_OUTPUT: Final = 500
-_INDENT: Final = 4
-_LEFT_ALIGNED: Final = ("PROJECT", "TASK", "RESULT")  # all other columns are numbers
-
-
 class RunResults(Result):
     """One result for each project, failures first."""
+
+    longest = LONG_ANSWER
 
     results: list[RunResult] = Field(description="Failures come first.")
     counts: TestCounts | None = Field(default=None, description="The tests of all projects together.")
@@ -245,111 +349,7 @@ class RunResults(Result):
         ordered = sorted(results, key=lambda result: (result.ended_well or result.reason is None, result.project))
         return cls(results=ordered, counts=total if counted else None)
 
-    def text(self) -> str:
-        """Render a table of several results, then the details of each."""
-        lines = _table(self.results) if len(self.results) > 1 else []
-        share = max(_LEAST_OUTPUT, _SHOWN_OUTPUT // max(1, len(self.results)))
-        for result in self.results:
-            if len(self.results) > 1 and _row_says_all(result):
-                continue
-            lines += [*([""] if lines else []), *_details(result, share)]
-        return "\n".join(lines)
-
-
-def report_lines(report: Reported) -> list[str]:
-    """Render failures and diagnostics; foreign text is indented more than the tool's own lines."""
-    lines = [line for failure in (report.failures or [])[:_SHOWN_FAILURES] for line in _failure_lines(failure)]
-    more = (report.more_failures or 0) + max(0, len(report.failures or []) - _SHOWN_FAILURES)
-    if more:
-        lines.append(f"  {more} more failures")
-    shown = (report.diagnostics or [])[:_SHOWN_DIAGNOSTICS]
-    lines += ["  " + line for line in grouped(shown, lambda found: found.sentence())]
-    more = (report.more_diagnostics or 0) + len(report.diagnostics or []) - len(shown)
-    if more:
-        lines.append(f"  {more} more diagnostics")
-    if report.report_problem:
-        lines.append(f"  {one_line(report.report_problem)}")
-    return lines
-
-
-def _row_says_all(result: RunResult) -> bool:
-    """Whether the table's row says everything: it succeeded, and reported or printed nothing else."""
-    reported = result.counts is not None or result.diagnostics is not None
-    return result.ended_well and not result.diagnostics and (reported or not result.output.strip("\n"))
-
-
-def _how(result: RunResult) -> str:
-    if result.reason is None:
-        return "started"
-    if result.reason == "exited":
-        return "ok" if result.exit_code == 0 else f"exit code {result.exit_code}"
-    if result.reason == "signaled" and result.signal is not None:
-        return f"signaled {one_line(result.signal, 20)}"
-    return result.reason
-
-
-def _details(result: RunResult, share: int) -> list[str]:
-    task = f" {one_line(result.task, 100)}:" if result.task else ""
-    counts = f"; {_counted(result.counts)}" if result.counts else ""
-    lines = [f"{result.project}:{task} {_how(result)}{counts} ({result.duration_seconds:.1f} s)"]
-    if result.reason is None:
-        lines.append(f"  It runs on as the job {one_line(result.job_id or '', 100)}; job_output reads what it prints.")
-        return lines
-    if result.message:
-        lines.append(f"  {one_line(result.message)}")
-    lines += report_lines(result)
-    output = result.output.strip("\n")
-    if output and not (result.failures and result.ended_well):
-        lines.append(_heading(result))
-        lines.append(" " * _INDENT + paragraph(_cut(output, share), _INDENT, 2 * share))
-    return lines
-
-
-def _heading(result: RunResult) -> str:
-    rest = f"; job_output of {one_line(result.job_id, 100)} has all that is kept" if result.job_id else ""
-    return f"  output{rest}:"
-
-
-def _cut(text: str, most: int) -> str:
-    """Cut out the middle, and keep more of the end than of the beginning."""
-    if len(text) <= most:
-        return text
-    head = most // 4
-    return f"{text[:head]}\n[... {len(text) - most} characters left out here ...]\n{text[head - most :]}"
-
-
-def _failure_lines(failure: TestFailure) -> list[str]:
-    place = "" if failure.path is None else f"  {one_line(failure.path)}{f':{failure.line}' if failure.line else ''}"
-    return [
-        f"  FAILED {one_line(failure.name, 300)}{place}",
-        *([" " * 6 + paragraph(failure.message, 6, 1500)] if failure.message else []),
-    ]
-
-
-def _counted(counts: TestCounts) -> str:
-    return f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"
-
-
-def _table(results: Sequence[RunResult]) -> list[str]:
-    rows = [("PROJECT", "TASK", "RESULT", "PASSED", "FAILED", "SKIPPED", "TIME")]
-    for result in results:
-        counts = result.counts
-        rows.append(
-            (
-                result.project,
-                one_line(result.task or "-", 40),
-                _how(result),
-                *(("-", "-", "-") if counts is None else (str(counts.passed), str(counts.failed), str(counts.skipped))),
-                f"{result.duration_seconds:.1f} s",
-            )
-        )
-    # Leave out empty columns.
-    columns = [one for one in zip(*rows, strict=True) if any(cell != "-" for cell in one[1:])]
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join(
-            cell.ljust(width) if column[0] in _LEFT_ALIGNED else cell.rjust(width)
-            for cell, width, column in zip(row, widths, columns, strict=True)
-        ).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
+    def lean(self) -> dict[str, Any]:
+        counted = sum(result.counts is not None for result in self.results)
+        total = {"counts": Reported(counts=self.counts).lean()["counts"]} if self.counts and counted > 1 else {}
+        return {**total, "results": {result.project: result.lean() for result in self.results}}

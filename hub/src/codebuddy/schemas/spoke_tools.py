@@ -209,6 +209,22 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         idempotent=True,
     ),
     ToolSpec(
+        "attach_run",
+        "run",
+        "Wait again for a run whose link broke.",
+        runs.AttachArguments,
+        runs.RunResult,
+        hub_only=True,
+    ),
+    ToolSpec(
+        "claim_runs",
+        "run",
+        "End the runs whose link broke, but for those that are named.",
+        runs.ClaimArguments,
+        runs.Claimed,
+        hub_only=True,
+    ),
+    ToolSpec(
         "spoke_status",
         "read",
         "Report the state of this spoke and its language servers.",

@@ -39,6 +39,12 @@ class LanguageServerState(BaseModel):
     reason: Printable | None = None
     percent: Count | None = None
 
+    def row(self) -> str:
+        """Render it for a lean answer; of a server that is ready, the name says all."""
+        done = None if self.percent is None else f"{self.percent} %"
+        notes = ", ".join(filter(None, (self.state, done, self.reason)))
+        return self.name if self.state == "ready" else f"{self.name}: {notes}"
+
 
 class SpokeStatus(Result):
     """The state of a spoke.

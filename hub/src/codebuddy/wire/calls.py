@@ -118,6 +118,7 @@ def describe_tool(tool: ToolSpec[Any], has_egress: bool = True) -> Json:
         "inputSchema": input_schema(tool.arguments),
         "outputSchema": output_schema(tool.result),
         "annotations": hints,
+        **({"_meta": {"anthropic/maxResultSizeChars": tool.result.longest}} if tool.result.longest else {}),
     }
 
 
@@ -135,7 +136,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
             return {"content": [], "structuredContent": result.structured("full")}
         detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        return {"content": [{"type": "text", "text": result.text()}], "structuredContent": result.structured(detail)}
+        content = [{"type": "text", "text": result.text(detail)}]
+        return {"content": content, "structuredContent": result.structured(detail)}
     except ToolError as error:
         return failure(error)
     except Exception:
@@ -164,18 +166,28 @@ def failure(error: ToolError) -> Json:
 
 
 async def call_tool(
-    connection: RpcConnection, tool: str, arguments: Json, answer: type[R], report: OnProgress | None = None
+    connection: RpcConnection,
+    tool: str,
+    arguments: Json,
+    answer: type[R],
+    report: OnProgress | None = None,
+    *,
+    detach_after: float | None = None,
 ) -> R:
     """Call a tool of the other side, which may be hostile: nothing but the model or these exceptions comes out.
+
+    ``detach_after`` as for `RpcConnection.request`.
 
     Raises:
         ToolError: the tool failed with it; ``too_large``.
         BadAnswer: the answer does not fit the model.
         RemoteError: the other side refuses the request.
         ConnectionLost: the other side is gone.
+        TimeoutError: no answer came within ``detach_after``.
     """
     try:
-        result, characters = await connection.request("tools/call", {"name": tool, "arguments": arguments}, report)
+        params = {"name": tool, "arguments": arguments}
+        result, characters = await connection.request("tools/call", params, report, detach_after)
     except RemoteError as error:
         if error.code == ANSWER_TOO_LONG:
             raise _too_large(tool) from None

@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 import anyio
 from pydantic_core import from_json, to_json
 
+from codebuddy.tool import Departure
+
 Params = dict[str, Any]
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -40,11 +42,18 @@ SPOKE_BYTES: Final = 8 * 1024 * 1024
 FINISH_SECONDS: Final = 3.0
 """How long a client that closed its input is still sent answers. After that its requests are cancelled."""
 
-SILENCE_SECONDS: Final = 1.0
-"""When nothing is heard for this long while a request is under way, the other side is pinged."""
+TICK_SECONDS: Final = 1.0
+"""Silence is measured in ticks of this length. A tick that is late counts once, so that the time in which this process
+itself was too busy to listen does not count."""
 
-PING_SECONDS: Final = 2.0
-"""How long an answer to a ping may take. An agent answers between two lines of output, however busy its project is."""
+SILENCE_TICKS: Final = 30
+"""After so many ticks in which nothing arrives while a request is under way, the other side is pinged."""
+
+PING_TICKS: Final = 30
+"""After so many more it counts as hung. That it is gone is found much earlier, see `wire.link.TcpPeer`."""
+
+DETACHED: Final = "detached"
+"""The reason of a cancellation that ends the waiting for an answer, and not the work that it would tell of."""
 
 _CANCEL_SECONDS: Final = 2.0
 _MAX_ID: Final = 2**63
@@ -113,6 +122,16 @@ class Channel(Protocol):
 
     async def send(self, text: str) -> None:
         """Send one message; raise ChannelClosed when the other side is gone."""
+
+
+class Peer(Protocol):
+    """What is known of the other end of a connection without asking it."""
+
+    def bytes_received(self) -> int:
+        """Return how many bytes have arrived from it."""
+
+    def is_gone(self) -> bool:
+        """Say whether it can no longer be reached."""
 
 
 def is_id(value: object) -> TypeGuard[int | str]:
@@ -257,13 +276,16 @@ class PendingRequest:
 
 @dataclass(slots=True, eq=False)
 class Incoming:
-    """A request or notification from the other side; ``request_id`` is None for a notification."""
+    """A request or notification from the other side; ``request_id`` is None for a notification.
+
+    ``departure`` says why the task that serves it is cancelled.
+    """
 
     connection: Notifier
     method: str
     params: Params | None
     request_id: int | str | None
-    cancelled: bool = False
+    departure: Departure = "lost"
 
     async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
         """Report progress, if the other side asked for it."""
@@ -293,6 +315,7 @@ class RpcConnection:
         sequential: methods that are answered before the next message is read.
         max_requests: how many requests are served at a time; None means no bound, and no quota, for a trusted peer.
         quota: bounds the bytes of the requests being served; None means a quota of ``CLIENT_BYTES``.
+        peer: what is known of the other end of a network connection.
     """
 
     def __init__(
@@ -302,6 +325,8 @@ class RpcConnection:
         sequential: frozenset[str] = frozenset(),
         max_requests: int | None = MAX_CONCURRENT_REQUESTS,
         quota: RequestQuota | None = None,
+        *,
+        peer: Peer | None = None,
     ) -> None:
         self._channel = channel
         self._handler = handler or _answer_pings
@@ -312,8 +337,9 @@ class RpcConnection:
         self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._closed = False
-        self._heard_at = 0.0  # in the loop's time, as the next
-        self._busy_since = 0.0
+        self._sending: set[asyncio.Task[None]] = set()  # cancellations that the other side has not taken yet
+        self._peer = peer
+        self._messages_received = 0
         self._busy = asyncio.Event()  # set while a request is under way, in either direction
 
     async def run(self) -> None:
@@ -321,12 +347,11 @@ class RpcConnection:
 
         When only the other side's input ended, it still gets the answers that are ready within ``FINISH_SECONDS``.
         """
-        loop = asyncio.get_running_loop()
         try:
             while True:
                 text = await self._receive()
+                self._messages_received += 1
                 if text is not None:
-                    self._heard_at = loop.time()
                     await self._dispatch(text)
         except InputEnded:
             if self._serving:
@@ -336,14 +361,24 @@ class RpcConnection:
         finally:
             await self._close()
 
-    async def request(self, method: str, params: Params | None, on_progress: OnProgress | None = None) -> Response:
-        """Send a request and wait for its response, however long it takes; cancelling cancels it on the other side.
+    async def request(
+        self,
+        method: str,
+        params: Params | None,
+        on_progress: OnProgress | None = None,
+        detach_after: float | None = None,
+    ) -> Response:
+        """Send a request and wait for its response; cancelling cancels it on the other side.
 
-        ``on_progress`` is called in order, and for the last time before this returns.
+        Args:
+            on_progress: called in order, and for the last time before this returns.
+            detach_after: how many seconds to wait; then the other side is told that nobody waits any more, and that its
+                work may go on. None: however long it takes.
 
         Raises:
             RemoteError: the other side answered with an error.
             ConnectionLost: the other side is gone.
+            TimeoutError: no answer came within ``detach_after``.
         """
         if self._closed:
             raise ConnectionLost("the other side is gone")
@@ -352,18 +387,19 @@ class RpcConnection:
         if on_progress is not None:
             params = {**(params or {}), "_meta": {"progressToken": request_id}}
         pending = PendingRequest(on_progress)
-        self._mark_busy()
+        self._busy.set()
         self._pending[request_id] = pending
         try:
-            await self._send(_message(id=request_id, method=method, params=params))
-            response = await pending.response
+            async with asyncio.timeout(detach_after):
+                await self._send(_message(id=request_id, method=method, params=params))
+                response = await pending.response
             if pending.reporting is not None:
                 await pending.reporting
         except ChannelClosed:
             raise ConnectionLost("the other side is gone") from None
-        except asyncio.CancelledError:
-            with anyio.move_on_after(_CANCEL_SECONDS, shield=True):
-                await self.notify("notifications/cancelled", {"requestId": request_id})
+        except (asyncio.CancelledError, TimeoutError) as error:
+            why = {"reason": DETACHED} if isinstance(error, TimeoutError) else {}
+            await self._tell_cancelled({"requestId": request_id, **why})
             raise
         finally:
             del self._pending[request_id]
@@ -377,33 +413,33 @@ class RpcConnection:
         with contextlib.suppress(ChannelClosed):
             await self._send(_message(method=method, params=params))
 
-    async def wait_until_unresponsive(self) -> bool:
-        """Ping the other side when a request is under way in silence.
+    async def _tell_cancelled(self, params: Params) -> None:
+        """Send a cancellation, and do not wait long for it: a slow peer may take it later."""
+        sending = asyncio.create_task(self.notify("notifications/cancelled", params))
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([sending], timeout=_CANCEL_SECONDS)
 
-        Returns:
-            True when a ping is not answered, False when the connection closes.
+    async def wait_until_unresponsive(self) -> None:
+        """Return when the other side is gone, or hangs: during a request nothing arrives, not even after a ping.
+
+        Parts of a message count as well as the answer to the ping: whoever sends anything is alive.
         """
-        loop = asyncio.get_running_loop()
-        while True:
+        silent, received = 0, self._received()
+        while silent < SILENCE_TICKS + PING_TICKS and not (self._peer and self._peer.is_gone()):
             await self._busy.wait()
-            quiet = loop.time() - max(self._heard_at, self._busy_since)
-            if quiet < SILENCE_SECONDS:
-                await asyncio.sleep(SILENCE_SECONDS - quiet)
-                continue
-            try:
-                async with asyncio.timeout(PING_SECONDS):
-                    await self.request("ping", None)
-            except RemoteError:
-                continue  # an error is an answer too
-            except ConnectionLost:
-                return False
-            except TimeoutError:
-                return True
+            await asyncio.sleep(TICK_SECONDS)
+            before, received = received, self._received()
+            silent = silent + 1 if received == before and self._busy.is_set() else 0
+            if silent == SILENCE_TICKS:
+                self._last_id += 1
+                # A peer that has hung may not read either. Nobody waits for the answer: it counts because it arrives.
+                with anyio.move_on_after(TICK_SECONDS), contextlib.suppress(ChannelClosed):
+                    await self._send(_message(id=self._last_id, method="ping", params=None))
 
-    def _mark_busy(self) -> None:
-        if not self._busy.is_set():
-            self._busy_since = asyncio.get_running_loop().time()
-            self._busy.set()
+    def _received(self) -> int:
+        return self._messages_received if self._peer is None else self._peer.bytes_received()
 
     def _mark_idle_when_done(self) -> None:
         if not self._pending and not self._serving:
@@ -456,7 +492,7 @@ class RpcConnection:
             request_id = members.get("requestId")
             if is_id(request_id) and (found := self._serving.get(_id_key(request_id))) is not None:
                 incoming, task = found
-                incoming.cancelled = True
+                incoming.departure = "detached" if members.get("reason") == DETACHED else "cancelled"
                 task.cancel()
         else:
             try:
@@ -469,7 +505,7 @@ class RpcConnection:
             # Awaited before the next message is read: a peer that does not read answers is not read from either.
             await self._channel.send(encode_error(incoming.request_id, INVALID_REQUEST, refusal))
             return
-        self._mark_busy()
+        self._busy.set()
         task = asyncio.create_task(self._serve(incoming))
         self._serving[key] = incoming, task
         task.add_done_callback(lambda done: self._on_served(key, done, size))
@@ -505,7 +541,7 @@ class RpcConnection:
         except Exception:  # also when the result cannot be written as JSON
             log.exception("serving %s failed", incoming.method)
             text = encode_error(request_id, INTERNAL_ERROR, "Internal server error")
-        if incoming.cancelled:
+        if incoming.departure != "lost":
             return  # nobody waits for the answer
         if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
             # The other side would refuse it by closing the connection, with everything that runs on it.
@@ -515,6 +551,8 @@ class RpcConnection:
 
     async def _close(self) -> None:
         self._closed = True
+        for sending in self._sending:
+            sending.cancel()
         for pending in self._pending.values():
             pending.fail()
         if tasks := self._tasks():

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
 from websockets.asyncio.client import ClientConnection, connect
@@ -21,7 +23,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Subprotocol
 
 from codebuddy import __version__
-from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool
+from codebuddy.tool import ALL_SCOPES, HUB, Call, Principal, Tool
 from codebuddy.wire.calls import describe_tool, run_tool
 from codebuddy.wire.jsonrpc import (
     INVALID_PARAMS,
@@ -43,7 +45,17 @@ HANDSHAKE_SECONDS: Final = 10.0
 
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 15.0
-_PING_SECONDS: Final = 20.0
+
+# The kernel probes a silent peer after this time, at this interval, and ends the connection after so many probes.
+_PROBE_SECONDS: Final = 3
+_PROBES: Final = 4
+_GONE_SECONDS: Final = _PROBE_SECONDS * (_PROBES + 1)
+
+# struct tcp_info (linux/tcp.h): its size up to what is read here, and offsets in it.
+_TCP_INFO_SIZE: Final = 136
+_UNACKNOWLEDGED: Final = 24  # tcpi_unacked, in segments
+_LAST_ACK: Final = 56  # tcpi_last_ack_recv, in milliseconds from then to now
+_BYTES_RECEIVED: Final = 128  # tcpi_bytes_received
 
 OnState = Callable[[str, str | None], None]
 """Takes whether the link is up, ``connected`` or ``disconnected``, and why not."""
@@ -54,6 +66,49 @@ _VERSIONS: Final = frozenset({"2024-11-05", "2025-03-26", "2025-06-18", _VERSION
 log = logging.getLogger(__name__)
 
 
+class TcpSocket(Protocol):
+    """What is needed of a connected TCP socket, or of what asyncio gives in its place."""
+
+    def setsockopt(self, level: int, option: int, value: int, /) -> None: ...
+
+    def getsockopt(self, level: int, option: int, size: int, /) -> bytes: ...
+
+
+class TcpPeer:
+    """The other end of a link, as the kernel sees it, which notices at once that a network or a host is gone.
+
+    The peer's kernel answers however busy its process is: a slow peer is not taken for a dead one.
+    """
+
+    def __init__(self, connection: TcpSocket) -> None:
+        self._connection = connection
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+
+    def bytes_received(self) -> int:
+        """Return how many bytes have arrived, whether they were read or not."""
+        return int(struct.unpack_from("=Q", self._info(), _BYTES_RECEIVED)[0])
+
+    def is_gone(self) -> bool:
+        """Say whether what was sent has not been acknowledged for long.
+
+        The kernel does not probe such a connection, and sends again for a quarter of an hour. TCP_USER_TIMEOUT would
+        also end a connection whose peer lives and is too slow to read.
+        """
+        info = self._info()
+        (unacknowledged,) = struct.unpack_from("=I", info, _UNACKNOWLEDGED)
+        (milliseconds,) = struct.unpack_from("=I", info, _LAST_ACK)
+        return bool(unacknowledged and milliseconds > 1000 * _GONE_SECONDS)
+
+    def _info(self) -> bytes:
+        try:
+            return self._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        except OSError:  # it is closed
+            return bytes(_TCP_INFO_SIZE)
+
+
 class LinkServer:
     """Serves tools on links, listed in their order; ``log_name`` tells callers where to find what it logs."""
 
@@ -62,13 +117,13 @@ class LinkServer:
         self._log_name = log_name
         self._tools = {tool.name: tool for tool in tools}
 
-    async def serve(self, channel: Channel, principal: Principal) -> None:
+    async def serve(self, channel: Channel, principal: Principal, peer: TcpPeer | None = None) -> None:
         """Serve one connection, whose requests all come from this principal, until it ends."""
 
         async def answer(incoming: Incoming) -> dict[str, Any]:
             return await self._answer(incoming, principal)
 
-        connection = RpcConnection(channel, answer, max_requests=None)
+        connection = RpcConnection(channel, answer, max_requests=None, peer=peer)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_when_unresponsive, connection, tasks.cancel_scope)
             await connection.run()
@@ -102,13 +157,14 @@ class LinkServer:
             raise RemoteError(INVALID_PARAMS, f"There is no tool {name!r}; there are: {known}.")
         if arguments is not None and not isinstance(arguments, dict):
             raise RemoteError(INVALID_PARAMS, "The arguments of a tool are an object.")
-        return await run_tool(tool, Call(principal, incoming.progress), arguments, self._log_name, for_hub=True)
+        call = Call(principal, incoming.progress, lambda: incoming.departure)
+        return await run_tool(tool, call, arguments, self._log_name, for_hub=True)
 
 
 async def _cancel_when_unresponsive(connection: RpcConnection, serving: anyio.CancelScope) -> None:
-    """End a connection whose other side has gone without closing it, so that nothing runs for nobody."""
-    if await connection.wait_until_unresponsive():
-        log.warning("the other side of a link does not answer; the link is closed and its calls are cancelled")
+    """End a connection whose other side is gone or has hung."""
+    await connection.wait_until_unresponsive()
+    log.warning("the other side of a link does not answer; the link is closed")
     serving.cancel()
 
 
@@ -137,6 +193,7 @@ class ClientChannel:
 
     def __init__(self, connection: ClientConnection) -> None:
         self._connection = connection
+        self.peer = TcpPeer(connection.transport.get_extra_info("socket"))
 
     async def receive(self) -> str:
         try:
@@ -173,7 +230,7 @@ async def open_channel(url: str, token_path: Path) -> AsyncIterator[ClientChanne
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         max_size=MAX_MESSAGE_BYTES,
         compression=None,
-        ping_interval=_PING_SECONDS,
+        ping_interval=None,  # see `TcpPeer`
         proxy=None,
         open_timeout=10,
         close_timeout=2,
@@ -198,7 +255,7 @@ async def maintain_link(url: str, token_path: Path, server: LinkServer, project:
 
     The token is read each time, because its file is renewed while the agent runs.
     """
-    hub = Principal(subject="hub", projects=frozenset({project}), scopes=ALL_SCOPES)
+    hub = Principal(subject=HUB, projects=frozenset({project}), scopes=ALL_SCOPES)
     delays = reconnect_delays()
     while True:
         try:
@@ -206,7 +263,7 @@ async def maintain_link(url: str, token_path: Path, server: LinkServer, project:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
                 delays = reconnect_delays()
-                await server.serve(channel, hub)
+                await server.serve(channel, hub, channel.peer)
                 why = channel.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
             body = error.response.body or b""

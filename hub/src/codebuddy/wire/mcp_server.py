@@ -30,6 +30,7 @@ from pydantic_core import from_json, to_json
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import input_schema, run_tool
+from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import (
     INVALID_PARAMS,
     Channel,
@@ -121,7 +122,8 @@ class McpServer(Server[Any]):
     ) -> dict[str, Any]:
         """Run a tool and return the result of ``tools/call`` as it is for both eras."""
         with self.in_flight:
-            return await run_tool(tool, Call(principal, progress), arguments, self.log_name)
+            async with Heartbeat(tool, arguments, progress) as heartbeat:
+                return await run_tool(tool, Call(principal, heartbeat.report), arguments, self.log_name)
 
 
 def build_server(
@@ -138,7 +140,9 @@ def build_server(
     by_name = offers.tools
     input_schemas = {tool.name: input_schema(tool.arguments) for tool in by_name.values()}
 
-    async def list_tools(context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor; all tools are in one list.")
         return types.ListToolsResult.model_validate({"tools": offers.tool_list(_principal(context))})
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:

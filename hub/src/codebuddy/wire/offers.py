@@ -81,7 +81,7 @@ class _InFull(Result):
     answer: Result
 
     def text(self, _detail: Detail = "lean") -> str:
-        return self.answer.text()
+        return self.answer.text("full")
 
     def structured(self, _detail: Detail) -> Json:
         return self.answer.structured("full")
@@ -112,32 +112,36 @@ class Offers:
 
         Clients that are offered the same get the same list, which nobody may change.
         """
-        key = (principal.scopes, principal.tools, any(map(principal.covers, self._open)))
+        scopes, has_egress = principal.scopes, any(map(principal.covers, self._open))
+        key = (scopes, principal.tools, has_egress)
         if key not in self._lists:
-            entries = [describe_tool(tool, key[2]) for tool in self._listed.values() if tool.scope in principal.scopes]
-            self._lists[key] = entries if principal.tools == "all" else [*_shortened(entries), *self._ways(principal)]
+            entries = [describe_tool(tool, has_egress) for tool in self._listed.values() if tool.scope in scopes]
+            if principal.tools == "lean":
+                entries = [*_shortened(entries), *(self._ways(entries) if "read" in scopes else [])]
+            self._lists[key] = entries
         return self._lists[key]
 
-    def _ways(self, principal: Principal) -> Iterable[Json]:
-        """Yield the definitions of the tools of the profile ``lean`` that reach all others."""
-        changing = principal.scopes - {"read"}
-        hints = {
+    def _ways(self, reached: Sequence[Json]) -> Iterable[Json]:
+        """Yield the definitions of the tools of the profile ``lean`` that reach all these tools."""
+        changing = [entry["annotations"] for entry in reached if not entry["annotations"]["readOnlyHint"]]
+        worst = {
             "readOnlyHint": False,
-            "openWorldHint": "run" in changing and any(map(principal.covers, self._open)),
-            "destructiveHint": "run" in changing,
+            "openWorldHint": any(hints["openWorldHint"] for hints in changing),
+            "destructiveHint": any(hints["destructiveHint"] for hints in changing),
             "idempotentHint": False,
         }
         for tool in self._gateways.values():
-            entry = {**describe_tool(tool), **({"annotations": hints} if tool.name == "call_tool" else {})}
-            del entry["outputSchema"]
-            if changing or tool.name != "call_tool":
+            entry = _without_answer(describe_tool(tool))
+            if tool.name != "call_tool":
                 yield entry
+            elif changing:
+                yield {**entry, "annotations": worst}
 
     async def find_tools(self, call: Call, arguments: FindToolsArguments) -> FoundTools:
         """Find more tools, with their arguments: rename, format, move, delete, undo, quick fixes, outline, hover,
         callers, subclasses, jobs, ...
         """
-        offered = self.tool_list(replace(call.principal, tools="all"))
+        offered = self._reached(call)
         found = [_without_answer(entry) for entry in rank(arguments.query, offered)[:_FOUND]]
         names = {entry["name"] for entry in found} | _LEAN.keys()
         return FoundTools(tools=found, others=[entry["name"] for entry in offered if entry["name"] not in names])
@@ -152,12 +156,15 @@ class Offers:
         """Call any tool that find_tools found."""
         tool = self._listed.get(arguments.name)
         if tool is None:
-            known = ", ".join(entry["name"] for entry in self.tool_list(call.principal))
+            known = ", ".join(entry["name"] for entry in self._reached(call))
             raise ToolError("invalid_arguments", f"There is no tool {arguments.name!r}; there are: {known}.")
         require_scope(call.principal, tool)
         detail, raw = take_detail(arguments.arguments)
         answer = await tool.handler(call, parse_arguments(tool, raw))
         return answer if detail == "lean" else _InFull(answer=answer)
+
+    def _reached(self, call: Call) -> list[Json]:
+        return self.tool_list(replace(call.principal, tools="all"))
 
 
 def _without_answer(entry: Json) -> Json:

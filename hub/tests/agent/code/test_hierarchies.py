@@ -51,7 +51,7 @@ async def test_callers_are_told_with_where_they_call(start: Any, wire: Any) -> N
         assert (call.path, call.line, call.column, call.end_column) == ("p/main.py", 1, 6, 15)
         assert call.line_text == '"👋"; open_shop()'
         assert fake.sent(INCOMING)[0]["params"] == {"item": shop(wire)}
-        assert answer.text().splitlines()[2] == "  module main  p/main.py:1:1  calls at 1:6"
+        assert answer.lean()["items"][1] == "  module main p/main.py:1:1, calls at 1:6"
 
 
 async def test_whom_a_function_calls_is_told_with_where_it_does(start: Any, wire: Any) -> None:

@@ -154,7 +154,12 @@ async def test_a_signature_tells_its_parameters_and_the_active_one(start: Any) -
         assert (other.label, other.parameters, other.active_parameter) == ("g()", [], None)
         assert [one.label for one in active.parameters] == ['👋: "é"', "b: int"]
         assert (active.parameters[0].documentation, active.active_parameter) == ("first", 1)
-        assert answer.text().splitlines()[1] == f"> {label}  (at b: int)"
+        assert answer.lean() == {
+            "complete": True,
+            "count": 2,
+            "signatures": [label, "g()"],
+            "active_parameter": "b: int",
+        }
         assert fake.sent(SIGNATURE)[0]["params"]["position"] == {"line": 1, "character": 10}
 
 

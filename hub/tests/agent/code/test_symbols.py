@@ -41,10 +41,7 @@ async def test_a_file_s_symbols_come_with_their_path_kind_name_and_whole_range(s
         assert cls.full_range.model_dump() == {"line": 1, "column": 5, "end_line": 3, "end_column": 23}
         assert (method.kind, method.symbol, method.detail) == ("method", "Cart/add", "(self)")
         assert (method.line, method.column, method.line_text) == (3, 9, "    def add(self): ...")
-        assert answer.text().splitlines()[1:3] == [
-            "  class Cart  [1:11, lines 1-3]",
-            "    method add: (self)  [3:9, lines 3-3]",
-        ]
+        assert answer.lean()["symbols"] == ["1:11 class Cart, lines 1-3", "3:9 method Cart/add: (self)"]
 
 
 async def test_halves_of_surrogate_pairs_and_kinds_that_are_none_do_no_harm(start: Any, wire: Any) -> None:

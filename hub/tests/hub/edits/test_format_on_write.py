@@ -44,6 +44,15 @@ async def test_the_formatted_text_is_what_is_written_shown_and_undone(p: Path, c
     assert (p / "a").read_bytes() == b"old  text\r\n"
 
 
+async def test_a_new_file_is_shown_when_it_is_not_as_it_was_sent(p: Path, client: ToolClient) -> None:
+    sent = await client.text("write_file", path="p/a", content="one two\n")
+    assert "formatted" not in sent
+    assert "+one two" not in sent
+    changed = await client.text("write_file", path="p/b", content="one   two\n")
+    assert "formatted: true" in changed
+    assert "+one two" in changed
+
+
 @pytest.mark.parametrize("data", ["\ufeffa  b 😀\r\n".encode(), "a  b 漢\n".encode("utf-16"), b"a  b"])
 async def test_encoding_byte_order_mark_and_line_ends_are_kept(p: Path, client: ToolClient, data: bytes) -> None:
     (p / "a").write_bytes(data)

@@ -60,7 +60,7 @@ async def test_a_list_is_passed_on(client: ToolClient, spoke: Spoke) -> None:
     answer = await client("code_actions", **PLACE, kinds=["quickfix"])
     assert (answer["actions"], answer["complete"]) == ([OFFER], True)
     assert spoke.asked == [("code_actions", {**PLACE, "kinds": ["quickfix"], "timeout_seconds": 30.0})]
-    assert "abc  Fix it (quickfix, fake, preferred)" in await client.text("code_actions", **PLACE)
+    assert "abc: Fix it (quickfix, fake, preferred)" in await client.text("code_actions", **PLACE)
 
 
 async def test_an_incomplete_list_says_so(client: ToolClient, spoke: Spoke) -> None:

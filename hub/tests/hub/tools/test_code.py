@@ -181,16 +181,20 @@ async def test_a_name_is_looked_up_in_each_project_and_its_symbols_are_returned(
     assert ([at.path for at in found.symbols], [at.path for at in found.locations]) == (["a/x.py"], ["a/x.py"])
     assert {part.project: part.reason for part in found.projects} == {"a": None, "b": "indexing", "c": "timed_out"}
     assert not found.complete
-    assert "b: not complete: b loads." in found.text()
+    assert found.lean()["incomplete_projects"] == {
+        "b": "indexing: b loads.",
+        "c": "timed_out: The spoke of c did not answer.",
+    }
 
 
 async def test_an_unknown_name_is_reported_with_the_projects_that_were_searched() -> None:
     nothing = {"complete": True, "symbols": [], "locations": []}
     found = await ask("find_references", FakeSpokes({"a": nothing, "b": nothing}), {"symbol": "x"})
-    assert found.text() == "no symbol of that name in a, b"
+    assert found.lean() == {"complete": True, "count": 0, "message": "No symbol has that name in a, b."}
     loading = {"complete": False, "reason": "indexing", "message": "b loads.", "symbols": [], "locations": []}
     found = await ask("find_references", FakeSpokes({"a": nothing, "b": loading}), {"symbol": "x"})
-    assert found.text().splitlines()[:2] == ["no symbol of that name in a", "b: not complete: b loads."]
+    assert found.lean()["message"] == "No symbol has that name in a."
+    assert found.lean()["incomplete_projects"] == {"b": "indexing: b loads."}
 
 
 async def test_projects_are_asked_concurrently_and_report_growing_progress() -> None:

@@ -97,7 +97,7 @@ async def test_no_changes_are_reported(client: ToolClient, spoke: Spoke, p: Path
     spoke.says = {"complete": True, "changes": []}
     answer = await client("format_file", path="p/a")
     assert answer == {"files": []}
-    assert await client.text("format_file", path="p/a") == "nothing had to change"
+    assert await client.text("format_file", path="p/a") == "message: Nothing had to change."
 
 
 @pytest.mark.parametrize(("tool", "arguments"), CALLS)

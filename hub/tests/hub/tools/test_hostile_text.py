@@ -201,5 +201,5 @@ def test_long_text_is_cut() -> None:
 
 
 def test_line_breaks_are_kept_or_escaped() -> None:
-    assert paragraph("one\r\n\ttwo\n\nfour", 4) == "one\n        two\n\n    four"
+    assert paragraph("one\r\n\ttwo\n\nfour", 4) == "one\n    \ttwo\n\n    four"
     assert one_line("a\tb　c\nd") == "a b　c\\nd"

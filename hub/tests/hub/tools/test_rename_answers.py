@@ -12,23 +12,21 @@ from codebuddy.hub.tools.code_edits import RenamedProject, RenameResult, rename_
 from codebuddy_testing.tool_client import ToolClient
 
 
-def told(*renamed: RenamedProject) -> list[str]:
+def told(*renamed: RenamedProject) -> dict[str, Any]:
     answer = RenameResult(files=[], old_name="run", renamed=[*renamed], text_matches=[], text_matches_included=False)
-    return answer.text().splitlines()
+    return answer.lean()
 
 
 @pytest.mark.parametrize(("symbol", "path"), [("Job/run", "'Job/run'"), (None, "'run'")])
 def test_projects_without_the_symbol_are_listed_with_its_path(symbol: str | None, path: str) -> None:
     first = RenamedProject(project="a", places=2, symbol=symbol)
-    lines = told(first, RenamedProject(project="b", places=0), RenamedProject(project="c", places=0))
-    assert lines[:2] == [
-        "run: known to the language servers of a (2 places)",
-        f"no symbol with the path {path} in b, c",
-    ]
+    answer = told(first, RenamedProject(project="b", places=0), RenamedProject(project="c", places=0))
+    assert answer["renamed_places"] == {"a": 2}
+    assert answer["not_found"] == f"no symbol with the path {path} in b, c"
 
 
 def test_no_project_is_listed_if_all_have_the_symbol() -> None:
-    assert "no symbol" not in "".join(told(RenamedProject(project="a", places=1, symbol="run")))
+    assert "not_found" not in told(RenamedProject(project="a", places=1, symbol="run"))
 
 
 @pytest.mark.anyio

@@ -45,7 +45,6 @@ async def rows(answers: dict[str, Any]) -> dict[str, tuple[str | None, str | Non
     ("code", "reason"),
     [
         ("spoke_offline", "spoke_offline"),
-        ("timed_out", "no_answer"),
         ("bad_answer", "no_answer"),
         ("too_large", "no_answer"),
         ("internal_error", "no_answer"),
@@ -108,6 +107,21 @@ async def test_a_job_of_another_project_is_refused(foreign: dict[str, Any]) -> N
     for name, said in (("job_output", OUTPUT), ("cancel_job", JOB)):
         with pytest.raises(ToolError, match="not its own"):
             await ask(name, FakeSpokes({"a": {**said, **foreign}, "b": said}), {"job_id": ID})
+
+
+@pytest.mark.parametrize(("limit", "shown"), [(0, ""), (5, "e\ntwo"), (100, "one\ntwo")])
+async def test_a_run_of_which_nothing_is_heard_any_more_shows_the_end_of_what_it_printed(
+    limit: int, shown: str
+) -> None:
+    async def prints(_arguments: Any, more: dict[str, Any]) -> Any:
+        for number, text in enumerate(("on", "e\n", "two"), 1):
+            await more["report"](float(number), None, text)
+        raise ToolError("timed_out", "Late.")
+
+    told = await ask("run_command", FakeSpokes({"a": prints}), {"argv": ["true"], "output_limit": limit})
+    (result,) = told.results
+    assert (result.reason, result.output, result.truncated) == ("no_answer", shown, True)
+    assert result.job_id in result.message
 
 
 async def test_combined_progress_grows_and_each_line_names_its_project() -> None:

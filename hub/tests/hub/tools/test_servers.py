@@ -32,17 +32,21 @@ async def test_each_project_reports_its_servers_or_an_error() -> None:
     spokes = FakeSpokes(answers)
     answer = await restart(spokes, name="ty")
     assert {arguments["name"] for _, arguments in spokes.asked} == {"ty"}
-    assert answer.text().splitlines() == [
-        "project-a: ty ready",
-        "project-b: project-b has no language server 'ty'; it has: pylsp.",
-        "project-c: The spoke of project-c is not connected.",
-    ]
+    assert answer.lean()["projects"] == {
+        "project-a": {"language_servers": ["ty"]},
+        "project-b": {
+            "reason": "unknown_server",
+            "message": "project-b has no language server 'ty'; it has: pylsp.",
+        },
+        "project-c": {"reason": "spoke_offline", "message": "The spoke of project-c is not connected."},
+    }
     assert [part.reason for part in answer.projects] == [None, "unknown_server", "spoke_offline"]
 
 
-async def test_why_a_server_is_not_ready_is_in_the_text() -> None:
+async def test_why_a_server_is_not_ready_is_said() -> None:
     spokes = FakeSpokes({"project-a": states(("rust-analyzer", "degraded", "no Cargo.toml"))})
-    assert (await restart(spokes)).text() == "project-a: rust-analyzer degraded (no Cargo.toml)"
+    servers = (await restart(spokes)).lean()["projects"]["project-a"]["language_servers"]
+    assert servers == ["rust-analyzer: degraded, no Cargo.toml"]
 
 
 async def test_a_name_that_no_project_has_is_refused() -> None:

@@ -15,6 +15,7 @@ from codebuddy.files.cursors import seal, unseal
 from codebuddy.files.search import SearchPattern, compile_search
 from codebuddy.schemas.runs import JobOutput, JobOutputArguments, Match, OutputStream
 
+_PLAIN: Final = (None, False, True)  # pattern, regex and case_sensitive of who only reads
 _POSITION: TypeAdapter[int] = TypeAdapter(int)
 _POLL_SECONDS: Final = 0.05
 _SEARCH_AGAIN_SECONDS: Final = 0.2
@@ -25,6 +26,11 @@ _MAX_SEARCHED_LINE: Final = 64 * 1024  # bytes; a longer line is searched in par
 _SEARCH_BYTES: Final = 32 * 1024 * 1024
 _SEARCH_SECONDS: Final = 3.0
 _LINES_BETWEEN_CLOCK_CHECKS: Final = 500
+
+
+def cursor_after(job_id: str, offset: int) -> str:
+    """Return the cursor of a job's output that leads to what comes after a position."""
+    return seal((job_id, *_PLAIN), offset)
 
 
 async def read_job(run: Run, arguments: JobOutputArguments) -> JobOutput:

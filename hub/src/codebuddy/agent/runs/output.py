@@ -414,10 +414,13 @@ def _read_page(snapshot: Iterator[tuple[int, Piece]], start: int, max_bytes: int
 
 
 class ProgressReporter:
-    """Reports output as progress, with the number of bytes so far; lines of standard error are labelled."""
+    """Reports output as progress, with the number of bytes so far; lines of standard error are labelled.
+
+    ``progress`` may be replaced meanwhile.
+    """
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+        self.progress = progress
         self._waiting: deque[Piece] = deque()
         self._size = 0
         self._since = 0.0
@@ -444,7 +447,7 @@ class ProgressReporter:
         is_late = time.monotonic() - self._since >= _PARTIAL_LINE_SECONDS
         pieces = self._take(whole_lines=not (last or is_late))
         if pieces:
-            await self._progress(float(self._total), None, _labelled(pieces))
+            await self.progress(float(self._total), None, _labelled(pieces))
 
     def _take(self, whole_lines: bool) -> list[Piece]:
         """Take all pieces, except for a line or a character that is not complete."""

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,6 @@ from codebuddy.agent.runs.process import (
     ProcessEnd,
     Program,
     Stream,
-    finish_despite_cancellation,
     run_process,
 )
 from codebuddy.configuration import RunLimits
@@ -182,7 +181,7 @@ class RunRequest:
 
     program: Program
     task: str | None  # the name of the declared task, if it is one
-    background: bool  # whether it is a job, which does not depend on its caller
+    background: bool  # whether it is a job from the start, which does not depend on its caller
     timeout_seconds: float | None  # None: no limit
     idle_timeout_seconds: float | None
 
@@ -207,9 +206,10 @@ class Run:
     job_id: str  # with the project's id before it
     argv: list[str]
     task: str | None
-    background: bool
+    background: bool  # whether it is a job
     started: float  # as of `time.time`
     transcript: Transcript
+    lost: bool = False  # whether the connection of its caller broke; the caller may come back on another
     end: RunEnd | None = None
     report: Reported = field(default_factory=Reported)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -335,7 +335,8 @@ def _load_run(directory: Path, project: str, limit: int) -> Run | None:
     return run
 
 
-_MAX_CONCURRENT: Final = 64  # runs whose callers wait; further ones are queued
+_MAX_CONCURRENT: Final = 64  # runs that were not started as jobs; further ones are queued
+_MAX_ACTIVE: Final = 512  # runs, with those that are queued
 _ADVICE_BYTES: Final = 32 * 1024  # of the end of a failed run's output that are searched for a reason
 _MAX_ENDED: Final = 50
 _MAX_ENDED_OUTPUT: Final = 4  # in multiples of the limit of one run
@@ -383,34 +384,70 @@ class Runs:
             self._runs[run.job_id] = run
         self._forget_oldest()
 
-    async def foreground(self, request: RunRequest, observer: RunObserver) -> Run:
-        """Run to the end. When the caller is cancelled, the run is ended first."""
-        run = self._add(request)
-        task = self._start(run, request, observer)
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            run.stop.set()
-            await finish_despite_cancellation(task)
-            raise
-        return run
+    def start(self, request: RunRequest, observer: RunObserver, job_id: str | None = None) -> Run:
+        """Start a run.
 
-    def background(self, request: RunRequest, observer: RunObserver) -> Run:
-        """Start a job.
+        Args:
+            job_id: its id, if the caller chose one that no other run has. It may then look for the run after the agent
+                was restarted, so there is a record of it from the beginning.
 
         Raises:
             ToolError: ``too_many_jobs``.
         """
         jobs = [run for run in self._runs.values() if run.background and run.end is None]
-        if len(jobs) >= self.limits.max_jobs:
+        if request.background and len(jobs) >= self.limits.max_jobs:
             raise ToolError(
                 "too_many_jobs",
                 f"{self._project} runs {len(jobs)} jobs, as many as it may (max_jobs); end one with cancel_job first.",
             )
-        run = self._add(request)
-        save_run(self._directory_of(run), run)
-        self._start(run, request, observer)
+        if len(self._tasks) >= _MAX_ACTIVE:
+            raise ToolError("too_many_jobs", f"{len(self._tasks)} runs wait for their turn in {self._project}.")
+        has_record = request.background or job_id is not None
+        job_id = job_id or f"{self._project}:{secrets.token_hex(6)}"
+        run = Run(
+            job_id=job_id,
+            argv=list(request.program.argv),
+            task=request.task,
+            background=request.background,
+            started=time.time(),
+            transcript=Transcript(self._directory / job_id.rpartition(":")[2], self.limits.output_bytes),
+        )
+        self._runs[job_id] = run
+        if has_record:
+            save_run(self._directory_of(run), run)
+        self._tasks[job_id] = asyncio.create_task(self._execute(run, request, observer))
         return run
+
+    async def wait(self, run: Run, seconds: float) -> bool:
+        """Wait for a run to end, and return whether it has; one that still runs after this time is a job from then on.
+
+        Cancelling does not end the run.
+        """
+        task = self._tasks.get(run.job_id)
+        if task is not None:
+            await asyncio.wait([task], timeout=seconds)
+            if run.end is None:
+                self.make_job(run)
+                return False
+            await asyncio.wait([task])  # what it printed is still read for its report
+        return True
+
+    def make_job(self, run: Run) -> None:
+        """Let a run go on without a caller."""
+        if run.end is None and not run.background:
+            run.background = True
+            save_run(self._directory_of(run), run)
+
+    def end_lost(self, claimed: Collection[str]) -> int:
+        """End the runs that lost their caller, but for those that are claimed; return how many these are."""
+        lost = [run for run in self._runs.values() if run.lost and run.end is None and not run.background]
+        unclaimed = [run for run in lost if run.job_id not in claimed]
+        for run in unclaimed:
+            run.stop.set()
+        return len(unclaimed)
+
+    def __contains__(self, job_id: str) -> bool:
+        return job_id in self._runs
 
     def get(self, job_id: str) -> Run:
         """Return a run.
@@ -430,47 +467,34 @@ class Runs:
         return sorted(self._runs.values(), key=lambda run: (run.started, run.job_id), reverse=True)
 
     async def cancel(self, job_id: str) -> Run:
-        """End a run, and wait until nothing of it is left; one that has ended stays as it is.
+        """End a run; one that has ended stays as it is.
 
         Raises:
             ToolError: ``unknown_job``.
         """
         run = self.get(job_id)
-        run.stop.set()
-        task = self._tasks.get(job_id)
-        if task is not None:
-            await asyncio.wait([task])
+        await self.end(run)
         return run
+
+    async def end(self, run: Run) -> None:
+        """End a run, and wait until nothing of it is left."""
+        run.stop.set()
+        if (task := self._tasks.get(run.job_id)) is not None:
+            await asyncio.wait([task])
 
     async def close(self) -> None:
         """End all active runs, because the agent ends."""
         self._closing = True
         tasks = list(self._tasks.values())
         for run in self._runs.values():
-            run.stop.set()
+            if run.end is None:
+                run.stop.set()
         if tasks:
             await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
         self.fork_server.close()
 
-    def _add(self, request: RunRequest) -> Run:
-        key = secrets.token_hex(6)
-        run = Run(
-            job_id=f"{self._project}:{key}",
-            argv=list(request.program.argv),
-            task=request.task,
-            background=request.background,
-            started=time.time(),
-            transcript=Transcript(self._directory / key, self.limits.output_bytes),
-        )
-        self._runs[run.job_id] = run
-        return run
-
     def _directory_of(self, run: Run) -> Path:
         return self._directory / run.job_id.rpartition(":")[2]
-
-    def _start(self, run: Run, request: RunRequest, observer: RunObserver) -> asyncio.Task[None]:
-        task = self._tasks[run.job_id] = asyncio.create_task(self._execute(run, request, observer))
-        return task
 
     async def _execute(self, run: Run, request: RunRequest, observer: RunObserver) -> None:
         async def on_output(stream: Stream, data: bytes) -> None:
@@ -484,7 +508,7 @@ class Runs:
             except Exception:
                 log.exception("the report of %s cannot be read", run.job_id)
                 run.report = Reported(report_problem="Its report could not be read; see the agent's log.")
-            keep = run.background or observer.keep()
+            keep = run.background or run.lost or self._closing or observer.keep()
             await run.transcript.close(keep)
             if keep:
                 await asyncio.to_thread(save_run, self._directory_of(run), run)

@@ -140,11 +140,13 @@ def summarise_write(
     preview: bool | None = None,
     diagnostics: DiagnosticsChange | None = None,
     formatting: str | None = None,
+    formatted: bool = False,
 ) -> WriteResult:
     """Return the answer for an edit of one text file; see `summarise`.
 
     Args:
         path: the file, as the caller named it.
+        formatted: whether its new text is not the caller's.
     """
     before = None if drafted.before is None else decode(drafted.before).content
     diff, is_cut = _bounded_diff(str(path), before, decode(drafted.after).content)
@@ -159,6 +161,7 @@ def summarise_write(
         mode=modes[0] if modes else None,
         hard_links=bool(outcome.hard_links) or None,
         diff_cut=is_cut or None,
+        formatted=formatted or None,
         formatting=formatting,
         diagnostics=diagnostics,
     )

@@ -18,17 +18,13 @@ from codebuddy.schemas.code import (
     DiagnosticsResult,
     FindSymbolsArguments,
     FoundSymbols,
-    Location,
     Reason,
     ReferencesArguments,
     ReferencesResult,
-    SymbolLocation,
-    grouped,
     paths_in,
     reason_of,
 )
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.text_safety import one_line
 from codebuddy.tool import Call, Handler, Result, Tool, ToolError
 
 C = TypeVar("C", bound=CodeResult)
@@ -71,13 +67,21 @@ class InProjects(CodeResult):
 
     projects: list[ProjectPart] = Field(description="How complete each project's part is.")
 
-    def _incomplete_projects(self) -> list[str]:
-        parts = self.projects if len(self.projects) > 1 else []
-        return [f"{part.project}: not complete: {one_line(part.message or '')}" for part in parts if not part.complete]
+    def lean(self) -> dict[str, Any]:
+        answer = super().lean()
+        if len(self.projects) == 1 or self.complete:
+            return answer
+        answer.pop("message", None)  # the first project's
+        parts = {one.project: f"{one.reason}: {one.message or ''}" for one in self.projects if not one.complete}
+        return {"complete": False, "incomplete_projects": parts, **answer}
 
 
 class DiagnosticsInProjects(InProjects, Diagnostics):
     """Diagnostics of one or many projects."""
+
+    def lean(self) -> dict[str, Any]:
+        checked = sum(part.checked_files or 0 for part in self.projects)
+        return {"complete": self.complete, "checked_files": checked, **super().lean()}
 
 
 class SymbolsInProjects(InProjects, FoundSymbols):
@@ -87,15 +91,12 @@ class SymbolsInProjects(InProjects, FoundSymbols):
 class ReferencesInProjects(InProjects, ReferencesResult):
     """Where a symbol is used; if a name was asked for, also all symbols that have it."""
 
-    def text(self) -> str:
-        """Render the symbols that a name stands for, then the places by file, and whether that is all."""
-        if self.symbols == [] and not self.locations:
-            complete = [part.project for part in self.projects if part.complete]
-            lines = [f"no symbol of that name in {', '.join(complete)}"] if complete else []
-            return "\n".join(lines) if self.complete else self._with_summary(lines, 0, "location")
-        meant = [] if self.symbols is None else ["meant:", *grouped(self.symbols, SymbolLocation.sentence), "used:"]
-        lines = [*meant, *grouped(self.locations, Location.shown_line)]
-        return self._with_summary(lines, len(self.locations), "location")
+    def lean(self) -> dict[str, Any]:
+        answer = super().lean()
+        complete = [part.project for part in self.projects if part.complete]
+        if self.symbols == [] and complete:
+            answer["message"] = f"No symbol has that name in {', '.join(complete)}."
+        return answer
 
 
 class _CodeTools:

@@ -23,6 +23,7 @@ from codebuddy.schemas.code import (
     CodeAction,
     CodeActions,
     Completeness,
+    Location,
     NewName,
     Place,
     Plan,
@@ -32,11 +33,11 @@ from codebuddy.schemas.code import (
     PlannedRename,
     SymbolArguments,
     Timeout,
+    by_file,
 )
 from codebuddy.schemas.edits import EditOptions, EditResult, FileEditArguments
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.text_safety import MAX_LINE, one_line, printable
 from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 P = TypeVar("P", bound=Plan)
@@ -81,12 +82,12 @@ class CodeActionsResult(EditResult, Completeness):
     title: str | None = Field(default=None, description="With apply: the action.")
     notes: list[str] | None = Field(default=None, description="With apply: further remarks.")
 
-    def text(self) -> str:
-        """Render a line for each action, or the edit."""
+    def lean(self) -> dict[str, Any]:
         if self.actions is None:
-            return "\n".join([f"{one_line(self.title or '')}:", *map(one_line, self.notes or []), super().text()])
+            about = self.model_dump(include={"title", "notes"}, exclude_none=True)
+            return {**about, **super().lean()}
         listed = CodeActions(complete=self.complete, reason=self.reason, message=self.message, actions=self.actions)
-        return listed.text()
+        return listed.lean()
 
 
 class RenameSymbolArguments(EditOptions, Place):
@@ -100,15 +101,8 @@ class RenameSymbolArguments(EditOptions, Place):
     timeout_seconds: Timeout = 60.0
 
 
-class TextMatch(Result):
+class TextMatch(Location):
     """The old name in a text, at a place that no language server named."""
-
-    path: str
-    line: int
-    column: int
-    end_line: int
-    end_column: int
-    line_text: str
 
 
 class RenamedProject(Result):
@@ -133,25 +127,20 @@ class RenameResult(EditResult):
     text_matches_cut: int | None = None
     text_matches_included: bool
 
-    def text(self) -> str:
-        """Render what there is to decide, the text matches, before the edit and its diffs."""
-        named = ", ".join(
-            f"{one.project} ({one.places} {'place' if one.places == 1 else 'places'})"
-            for one in self.renamed
-            if one.places
-        )
-        without = [one.project for one in self.renamed if not one.places]
-        lines = [f"{one_line(self.old_name)}: known to the language servers of {named or 'no project'}"]
-        path = (self.renamed[0].symbol or self.old_name)[:MAX_LINE]
-        lines += [f"no symbol with the path {path!r} in {', '.join(without)}"] if without else []
-        also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
-        lines += [f"found by the text alone, {also}:"] if self.text_matches else []
-        lines += [
-            f"  {printable(at.path)}:{at.line}:{at.column}: {one_line(at.line_text.strip())}"
-            for at in self.text_matches
-        ]
-        lines += [f"  [and {self.text_matches_cut} more]"] if self.text_matches_cut else []
-        return "\n".join([*lines, super().text()])
+    def lean(self) -> dict[str, Any]:
+        """Put what there is to decide, the text matches, before the edit and its diffs."""
+        answer: dict[str, Any] = {
+            "old_name": self.old_name,
+            "renamed_places": {one.project: one.places for one in self.renamed if one.places},
+        }
+        if without := [one.project for one in self.renamed if not one.places]:
+            path = self.renamed[0].symbol or self.old_name
+            answer["not_found"] = f"no symbol with the path {path!r} in {', '.join(without)}"
+        if self.text_matches:
+            also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
+            answer |= {"found_by_text_alone": also, "text_matches": by_file(self.text_matches)}
+        answer |= {"text_matches_cut": self.text_matches_cut} if self.text_matches_cut else {}
+        return {**answer, **super().lean()}
 
 
 def _sent(tool: str, arguments: Arguments, **more: Any) -> dict[str, Any]:

@@ -105,10 +105,15 @@ class _EditTools:
             turn=path,
             formats=True,
         )
+        drafted = _as_written(made)
         answer = partial(
-            summarise_write, preview=arguments.preview, diagnostics=made.diagnostics, formatting=made.formatting
+            summarise_write,
+            preview=arguments.preview,
+            diagnostics=made.diagnostics,
+            formatting=made.formatting,
+            formatted=drafted is not made.value,
         )
-        return await run_sync(answer, path, _as_written(made), made.outcome)
+        return await run_sync(answer, path, drafted, made.outcome)
 
     async def move_path(self, call: Call, arguments: MoveArguments) -> EditResult:
         """Move or rename a file or directory, also to another project. References in code do not change."""

@@ -11,7 +11,6 @@ from codebuddy.hub.spokes import Links, ask_projects
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.text_safety import one_line
 from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
 
 
@@ -34,17 +33,20 @@ class Project(Result):
     tasks: list[str]
     languages: list[str]
 
+    def lean(self) -> dict[str, Any]:
+        answer = self.model_dump(include={"profile", "path", "ready", "reason", "tasks"}, exclude_none=True)
+        if self.link != "connected":
+            answer["link"] = self.link
+        return {**answer, "language_servers": [one.row() for one in self.language_servers]}
+
 
 class ProjectList(Result):
     """The projects that the token covers."""
 
     projects: list[Project]
 
-    def text(self) -> str:
-        return "\n".join(
-            f"{p.id} ({p.profile}): {'ready' if p.ready else p.reason}; tasks: {', '.join(p.tasks) or 'none'}"
-            for p in self.projects
-        )
+    def lean(self) -> dict[str, Any]:
+        return {"projects": {one.id: one.lean() for one in self.projects}}
 
 
 def project_tools(fleet: FleetHealth) -> list[Tool[Any]]:
@@ -90,12 +92,10 @@ class ProjectServers(Result):
     reason: str | None = None
     message: str | None = None
 
-    def text(self) -> str:
-        states = [
-            f"{server.name} {server.state}" + (f" ({server.reason})" if server.reason else "")
-            for server in self.language_servers
-        ]
-        return f"{self.project}: {one_line(self.message or ', '.join(states)) or 'no language servers'}"
+    def lean(self) -> dict[str, Any]:
+        if self.message:
+            return {"reason": self.reason, "message": self.message}
+        return {"language_servers": [one.row() for one in self.language_servers]}
 
 
 class Restarted(Result):
@@ -103,8 +103,8 @@ class Restarted(Result):
 
     projects: list[ProjectServers]
 
-    def text(self) -> str:
-        return "\n".join(part.text() for part in self.projects)
+    def lean(self) -> dict[str, Any]:
+        return {"projects": {part.project: part.lean() for part in self.projects}}
 
 
 def server_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:

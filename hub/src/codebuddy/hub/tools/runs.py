@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import secrets
+from collections import deque
 from typing import Any, Final, TypeVar
 
-from codebuddy.hub.spokes import Links, ask_projects, ask_spoke, raise_only_refusal
-from codebuddy.schemas.files import Unavailable
+from codebuddy.hub.spokes import (
+    LinkLost,
+    Links,
+    ask_each,
+    ask_projects,
+    ask_spoke,
+    combined_progress,
+    raise_only_refusal,
+)
+from codebuddy.schemas.files import Unavailable, missing
 from codebuddy.schemas.runs import (
-    DEFAULT_TIMEOUT_SECONDS,
     CancelJobArguments,
     CommandArguments,
     EndReason,
@@ -16,26 +27,30 @@ from codebuddy.schemas.runs import (
     JobOutputArguments,
     Jobs,
     ListJobsArguments,
+    OutputSegment,
     RunArguments,
     RunResult,
     RunResults,
     TaskArguments,
-    report_lines,
     reported_paths,
 )
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Handler, Projects, Result, Tool, ToolError
+from codebuddy.tool import Call, Handler, Progress, Projects, Result, Tool, ToolError
 
-OUTPUT_BYTES: Final = 256 * 1024
-"""Bytes of output in one answer, over all projects."""
-
-_LEAST_OUTPUT: Final = 2048  # bytes for each project, however many there are
 _MAX_JOBS: Final = 500
-_SHOWN_OUTPUT: Final = 64 * 1024  # characters of readable text
+
+RUN_GRACE_SECONDS: Final = 10.0
+"""How long a spoke may be late with its answer, and its link with coming back, after the time that the caller waits."""
+
+REATTACH_SECONDS: Final = 30.0
+"""How long a lost link is waited for while its spoke runs something."""
+
+_MAX_LEFT: Final = 1000  # runs that go on, of which the hub lost sight
 
 # The hub's own codes for an answer that did not come or was invalid; all others are refusals of the spoke.
 _NO_ANSWER: Final = frozenset({"timed_out", "bad_answer", "too_large", "internal_error"})
+
+log = logging.getLogger(__name__)
 
 J = TypeVar("J", bound=Job)
 
@@ -65,47 +80,14 @@ class JobList(Result):
     complete: bool
     missing: list[Unavailable] | None = None
 
-    def text(self) -> str:
-        lines = [_line(job) for job in self.jobs] or ["No jobs."]
-        return "\n".join([*lines, *(f"{part.project}: {one_line(part.message)}" for part in self.missing or [])])
-
-
-class JobEnd(Job):
-    """The present state of a job."""
-
-    def text(self) -> str:
-        return _line(self)
-
-
-class JobText(JobOutput):
-    """Output of a job."""
-
-    def text(self) -> str:
-        lines = [_line(self), *report_lines(self)]
-        if self.omitted_bytes:
-            lines.append(f"  {self.omitted_bytes} bytes before this are no longer kept.")
-        if self.matches is not None:
-            lines += [f"  {match.offset}: {one_line(match.line_text)}" for match in self.matches]
-        elif self.output:
-            lines.append("    " + paragraph(self.output.rstrip("\n"), 4, _SHOWN_OUTPUT))
-        if self.cursor is not None:
-            lines.append(f"  {'' if self.reason else 'It runs on; '}for more give the cursor {one_line(self.cursor)}")
-        return "\n".join(lines)
-
-
-def _line(job: Job) -> str:
-    how = f"exit code {job.exit_code}" if job.reason == "exited" else job.reason or "runs"
-    what = f"task {job.task}" if job.task else " ".join(job.argv)
-    sentence = f"; {one_line(job.message, 500)}" if job.message else ""
-    return (
-        f"{one_line(job.job_id, 100)}  {how}, {job.duration_seconds:.0f} s, {job.output_bytes} bytes of output, "
-        f"since {one_line(job.started_at, 40)}: {one_line(what, 200)}{sentence}"
-    )
+    def lean(self) -> dict[str, Any]:
+        return {"complete": self.complete, **missing(self.missing), **Jobs(jobs=self.jobs).lean()}
 
 
 class _RunTools:
     def __init__(self, links: Links, projects: frozenset[str], width: int) -> None:
         self._links, self._projects, self._width = links, projects, width
+        self._left = deque[str]()
 
     async def run_command(self, call: Call, arguments: CommandInProjects) -> RunResults:
         return await self._run(call, "run_command", arguments)
@@ -116,24 +98,129 @@ class _RunTools:
     async def _run(self, call: Call, tool: str, arguments: CommandInProjects | TaskInProjects) -> RunResults:
         chosen = call.principal.choose(arguments.projects, self._projects)
         sent = arguments.model_dump(exclude={"projects"}, exclude_unset=True)
-        share = max(_LEAST_OUTPUT, OUTPUT_BYTES // max(1, len(chosen)))
-        sent["output_limit"] = min(arguments.output_limit, share)
-        answers = await ask_projects(
-            self._links,
-            call,
-            tool,
-            dict.fromkeys(chosen, sent),
-            RunResult,
-            # Without a time-out in the call, the project's own is not longer than the default.
-            seconds=0.0 if arguments.background else arguments.timeout_seconds or DEFAULT_TIMEOUT_SECONDS,
-            paths=reported_paths,
-            accept=_own_result,
-            width=self._width,
-        )
+        sent["output_limit"] = arguments.output_limit // max(1, len(chosen))
+        reports = combined_progress(call.progress, chosen)
+        wait = 0.0 if arguments.background else arguments.wait_seconds
+        until = asyncio.get_running_loop().time() + wait
+
+        async def run_in(project: str) -> RunResult:
+            left = until - asyncio.get_running_loop().time()
+            # Who gets a turn late is still waited for a little: most runs are short.
+            run = _FollowedRun(self._links, project, reports[project], sent["output_limit"], max(left, min(wait, 1.0)))
+            self._links.claimed.add(run.job_id)
+            try:
+                return await run.result(tool, sent)
+            finally:
+                self._links.claimed.discard(run.job_id)
+                if run.goes_on:
+                    self._leave(run.job_id)
+
+        answers = await ask_each(chosen, run_in, self._width)
         raise_only_refusal(answers)
         return RunResults.of(
             [_no_result(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
         )
+
+    def _leave(self, job_id: str) -> None:
+        """Let a run go on whose client was told that it may."""
+        self._left.append(job_id)
+        self._links.claimed.add(job_id)
+        if len(self._left) > _MAX_LEFT:
+            self._links.claimed.discard(self._left.popleft())
+
+
+class _FollowedRun:
+    """A run in one project, which is found again by its id when the link to the spoke breaks and comes back.
+
+    Args:
+        report: takes the progress.
+        limit: bytes of output at most in the answer.
+        wait_seconds: how long to wait for its end.
+    """
+
+    def __init__(self, links: Links, project: str, report: Progress, limit: int, wait_seconds: float) -> None:
+        self.job_id = f"{project}:{secrets.token_hex(6)}"
+        self.goes_on = False  # whether it may, although nobody waits for it
+        self._links, self._project, self._report, self._limit = links, project, report, limit
+        self._started = asyncio.get_running_loop().time()
+        self._until = self._started + wait_seconds
+        self._seen = deque[str]()  # the end of what it printed
+        self._seen_characters = 0
+
+    async def result(self, tool: str, sent: dict[str, Any]) -> RunResult:
+        """Start it with a tool of the spoke, and wait.
+
+        Raises:
+            ToolError: the spoke is not connected, refuses to run it, or answers nonsense.
+        """
+        arguments = {**sent, "job_id": self.job_id}
+        lost: ToolError
+        while True:
+            try:
+                return await self._ask(tool, {**arguments, "wait_seconds": max(0.0, self._left())})
+            except LinkLost as error:
+                lost = error
+            except ToolError as error:
+                if error.code == "timed_out":
+                    return self._out_of_sight(error.message)
+                if tool != "attach_run" or error.code not in ("spoke_offline", "unknown_job"):
+                    raise
+                if error.code == "unknown_job":
+                    why = f"The link to {self._project} broke before its spoke was asked: nothing ran. Run it again."
+                    return RunResult(project=self._project, reason="not_started", message=why)
+                lost = error  # the link came back and broke again
+            if not await self._links.wait_for(self._project, min(REATTACH_SECONDS, self._left() + RUN_GRACE_SECONDS)):
+                return self._out_of_sight(lost.message)
+            log.info("link %s: it is back; %s is waited for again", self._project, self.job_id)
+            tool, arguments = "attach_run", {"job_id": self.job_id, "output_limit": self._limit}
+
+    def _left(self) -> float:
+        return self._until - asyncio.get_running_loop().time()
+
+    async def _ask(self, tool: str, arguments: dict[str, Any]) -> RunResult:
+        answer = await ask_spoke(
+            self._links,
+            self._project,
+            tool,
+            arguments,
+            RunResult,
+            paths=reported_paths,
+            report=self._tell,
+            detach_after=max(1.0, self._left() + RUN_GRACE_SECONDS),
+        )
+        if answer.job_id not in (None, self.job_id):
+            raise _foreign_job(self._project)
+        answer.project = self._project  # whichever project the spoke claims to speak for
+        if answer.reason == "agent_restart" and not answer.output:
+            self._show_what_was_seen(answer)
+        return answer
+
+    async def _tell(self, progress: float, total: float | None = None, message: str | None = None, /) -> None:
+        if message:
+            self._seen.append(message)
+            self._seen_characters += len(message)
+            while self._seen and self._seen_characters - len(self._seen[0]) >= self._limit:
+                self._seen_characters -= len(self._seen.popleft())
+        await self._report(progress, total, message)
+
+    def _out_of_sight(self, why: str) -> RunResult:
+        """Say that it may go on, and how to look."""
+        self.goes_on = True
+        answer = RunResult(
+            project=self._project,
+            reason="no_answer",
+            message=f"{why} What was started may still run: list_jobs shows whether it does, and job_output with the "
+            f"job_id {self.job_id} what it prints. Do not run it again before you have looked.",
+            job_id=self.job_id,
+            duration_seconds=round(asyncio.get_running_loop().time() - self._started, 3),
+        )
+        self._show_what_was_seen(answer)
+        return answer
+
+    def _show_what_was_seen(self, answer: RunResult) -> None:
+        text = "".join(self._seen)[-self._limit :] if self._limit else ""
+        answer.output, answer.truncated = text, True
+        answer.streams = [OutputSegment(stream="mixed", characters=len(text))] if text else []
 
 
 class _JobTools:
@@ -154,16 +241,16 @@ class _JobTools:
         jobs.sort(key=lambda job: job.started_at, reverse=True)
         return JobList(jobs=jobs, complete=not missing, missing=missing or None)
 
-    async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobText:
+    async def job_output(self, call: Call, arguments: JobOutputArguments) -> JobOutput:
         project, sent = self._project_of(call, arguments.job_id), arguments.model_dump(exclude_unset=True)
         output = await ask_spoke(
-            self._links, project, "job_output", sent, JobText, seconds=arguments.wait_seconds, paths=reported_paths
+            self._links, project, "job_output", sent, JobOutput, seconds=arguments.wait_seconds, paths=reported_paths
         )
         return _own(project, output)
 
-    async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> JobEnd:
+    async def cancel_job(self, call: Call, arguments: CancelJobArguments) -> Job:
         project = self._project_of(call, arguments.job_id)
-        return _own(project, await ask_spoke(self._links, project, "cancel_job", arguments.model_dump(), JobEnd))
+        return _own(project, await ask_spoke(self._links, project, "cancel_job", arguments.model_dump(), Job))
 
     def _project_of(self, call: Call, job_id: str) -> str:
         project = job_id.partition(":")[0]
@@ -189,15 +276,9 @@ def job_tools(links: Links, projects: frozenset[str]) -> list[Tool[Any]]:
     tools = _JobTools(links, projects)
     return [
         SPOKE_TOOLS["list_jobs"].bind(tools.list_jobs, arguments=ListJobsInProjects, result=JobList),
-        SPOKE_TOOLS["job_output"].bind(tools.job_output, result=JobText),
-        SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job, result=JobEnd),
+        SPOKE_TOOLS["job_output"].bind(tools.job_output),
+        SPOKE_TOOLS["cancel_job"].bind(tools.cancel_job),
     ]
-
-
-def _own_result(project: str, result: RunResult) -> RunResult:
-    if result.job_id is not None and not result.job_id.startswith(f"{project}:"):
-        raise _foreign_job(project)
-    return result.model_copy(update={"project": project})  # whichever project the spoke claims to speak for
 
 
 def _own_jobs(project: str, jobs: Jobs) -> Jobs:
