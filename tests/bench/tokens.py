@@ -34,8 +34,8 @@ def lists() -> dict[str, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as folder:
         hub = Hub(configuration, Journal(Path(folder) / "journal", limits.max_bytes, limits.max_age_seconds))
         found = {
-            "all": hub.server.tool_list(LOCAL),
-            "lean": hub.server.tool_list(replace(LOCAL, tools="lean")),
+            "all": hub.server.offers.tool_list(LOCAL),
+            "lean": hub.server.offers.tool_list(replace(LOCAL, tools="lean")),
         }
         hub.engine.close()
     return found

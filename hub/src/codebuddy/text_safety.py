@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_LINE = 2000
-MAX_PARAGRAPH = 5000
 
 _CUT = "…"
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -36,10 +35,10 @@ def one_line(text: str, longest: int = MAX_LINE) -> str:
     return shown if len(text) <= longest else shown + _CUT
 
 
-def paragraph(text: str, indent: int = 2, longest: int = MAX_PARAGRAPH) -> str:
+def paragraph(text: str, longest: int) -> str:
     """Return text of several lines, at most this many of its characters, and indent all lines but the first."""
     first, *rest = _LINE_END.split(text[:longest])
-    shown = map(_escape, (first, *(" " * indent + line for line in rest)))
+    shown = map(_escape, (first, *("  " + line for line in rest)))
     return "\n".join(line.rstrip() for line in shown) + (_CUT if len(text) > longest else "")
 
 

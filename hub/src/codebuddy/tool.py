@@ -177,8 +177,8 @@ class ToolSpec(Generic[A]):
     Args:
         scope: what the caller's token must allow.
         description: what it does, for the model that chooses it.
-        arguments: model of the arguments; its JSON schema is the ``inputSchema``.
-        result: model of the answer; its JSON schema is the ``outputSchema``.
+        arguments: model of the arguments.
+        result: model of the answer.
         read_only: it changes nothing although it needs another scope than ``read``.
         destructive: it may change or end what cannot be taken back; what an edit changes, undo_edit takes back.
         idempotent: to call it again with the same arguments changes nothing more.

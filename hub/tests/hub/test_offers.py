@@ -53,11 +53,11 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 
 def names(hub: Hub, principal: Principal) -> list[str]:
-    return [entry["name"] for entry in hub.server.tool_list(principal)]
+    return [entry["name"] for entry in hub.server.offers.tool_list(principal)]
 
 
 def hints(hub: Hub, principal: Principal) -> dict[str, dict[str, bool]]:
-    return {entry["name"]: entry["annotations"] for entry in hub.server.tool_list(principal)}
+    return {entry["name"]: entry["annotations"] for entry in hub.server.offers.tool_list(principal)}
 
 
 async def called(hub: Hub, principal: Principal, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def test_the_definitions_that_an_agent_sends_to_its_model_stay_within_their_pric
 ) -> None:
     sent = [
         json.dumps({key: entry[key] for key in ("name", "description", "inputSchema")}, separators=(",", ":"))
-        for entry in hub.server.tool_list(principal)
+        for entry in hub.server.offers.tool_list(principal)
     ]
     assert sum(map(len, sent)) / CHARACTERS_A_TOKEN <= tokens
 
@@ -87,7 +87,7 @@ def test_every_argument_that_is_not_explained_with_its_tool_is_explained_in_the_
     plain |= {"job_id", "regex", "case_sensitive", "context_lines", "pattern", "task", "stdin", "source", "edits"}
     unexplained = {
         argument
-        for entry in hub.server.tool_list(ANYONE)
+        for entry in hub.server.offers.tool_list(ANYONE)
         for argument, schema in entry["inputSchema"]["properties"].items()
         if "description" not in schema and argument not in plain and not re.search(rf"\b{argument}\b", INSTRUCTIONS)
     }
@@ -150,12 +150,12 @@ QUERIES = [
 
 @pytest.mark.parametrize(("query", "tool"), QUERIES, ids=[query for query, _ in QUERIES])
 def test_the_words_that_people_use_find_the_tool_first(hub: Hub, query: str, tool: str) -> None:
-    found = [entry["name"] for entry in rank(query, hub.server.tool_list(ANYONE))]
+    found = [entry["name"] for entry in rank(query, hub.server.offers.tool_list(ANYONE))]
     assert found[:1] == [tool]
 
 
 def test_no_word_of_a_query_is_no_match(hub: Hub) -> None:
-    assert rank("zzznope", hub.server.tool_list(ANYONE)) == []
+    assert rank("zzznope", hub.server.offers.tool_list(ANYONE)) == []
 
 
 # Scopes
@@ -171,7 +171,7 @@ def test_a_token_is_offered_what_it_may_call(hub: Hub) -> None:
 
 
 def test_the_same_offer_is_the_same_list(hub: Hub) -> None:
-    assert hub.server.tool_list(READER) is hub.server.tool_list(replace(READER, subject="other", expires_at=1.0))
+    assert hub.server.offers.tool_list(READER) is hub.server.offers.tool_list(replace(READER, subject="other", expires_at=1.0))
 
 
 # Hints

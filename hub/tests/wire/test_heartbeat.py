@@ -14,7 +14,7 @@ from codebuddy.tool import LOCAL, Arguments, Call, Result, Scope, Tool
 from codebuddy.wire import heartbeat
 from codebuddy.wire.jsonrpc import RpcConnection
 from codebuddy.wire.link import initialize
-from codebuddy.wire.mcp_server import build_server, serve_channel
+from codebuddy.wire.mcp_server import McpServer, serve_channel
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,7 @@ class Pair:
 @asynccontextmanager
 async def client(script: Script, scope: Scope = "read", sent: list[str] | None = None) -> AsyncIterator[RpcConnection]:
     """A client of a server with the tool; ``sent`` receives what the server sends."""
-    server = build_server("test", [Tool("ask", scope, "Asks.", AskArguments, Result, script.ask)], "", "its log")
+    server = McpServer("test", [Tool("ask", scope, "Asks.", AskArguments, Result, script.ask)], "", "its log")
     there, back = asyncio.Queue[str](), asyncio.Queue[str]()
     connection = RpcConnection(Pair(back, there, []))
     async with anyio.create_task_group() as tasks:

@@ -19,7 +19,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Pro
 from mcp.shared.exceptions import MCPError
 
 from codebuddy.tool import Arguments, Call, Detail, Result, Tool, ToolError
-from codebuddy.wire.mcp_server import McpServer, build_server
+from codebuddy.wire.mcp_server import McpServer
 
 Context = ServerRequestContext[Any, Any]
 Json = dict[str, Any]
@@ -393,7 +393,7 @@ async def _complete(_context: Context, _params: types.CompleteRequestParams) -> 
 
 def conformance_server() -> McpServer:
     """Create the server: the hub's, with tools of the suite, and handlers for what the hub does not serve."""
-    server = build_server("conformance", OWN_TOOLS, "A server for the conformance suite.", "the test's log")
+    server = McpServer("conformance", OWN_TOOLS, "A server for the conformance suite.", "the test's log")
     changes = _Changes()
     tools = _sdk_tools(changes)
     ours, call_ours = (server.get_request_handler(f"tools/{verb}") for verb in ("list", "call"))

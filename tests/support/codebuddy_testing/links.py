@@ -17,7 +17,7 @@ from codebuddy.hub.spokes import Links
 from codebuddy.hub.websocket import link_app
 from codebuddy.tool import Tool
 from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link
-from codebuddy.wire.mcp_server import build_server
+from codebuddy.wire.mcp_server import McpServer
 from codebuddy_testing.listeners import PUBLIC, Probe, echo_tool, token
 
 ADDRESSES = {"127.0.0.2": "project-a", "127.0.0.3": "project-b"}
@@ -48,7 +48,7 @@ async def hub_side(port: int = 0) -> AsyncIterator[HubSide]:
         sockets.append(bind(address, port))
         port = sockets[0].getsockname()[1]
     links, stopping = Links(), anyio.Event()
-    server = build_server("hub", [echo_tool(Probe())], "", "its log")
+    server = McpServer("hub", [echo_tool(Probe())], "", "its log")
     policy = AccessPolicy(
         TokenVerifier(PUBLIC, "test"), LINK_AUDIENCE, [f"{address}:{port}" for address in (*ADDRESSES, PROXY)]
     )

@@ -17,7 +17,7 @@ from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.http import bind, client_app, make_listener
 from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
-from codebuddy.wire.mcp_server import InFlight, McpServer, build_server
+from codebuddy.wire.mcp_server import InFlight, McpServer
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -94,7 +94,7 @@ async def open_listener(server: McpServer | None = None) -> AsyncIterator[Runnin
     bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
     probe, stopping = Probe(), anyio.Event()
-    server = server or build_server("test", [echo_tool(probe)], "Test.", "the test's log")
+    server = server or McpServer("test", [echo_tool(probe)], "Test.", "the test's log")
 
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}

@@ -29,7 +29,7 @@ from mcp.client.stdio import StdioServerParameters
 import codebuddy
 from codebuddy.tool import LOCAL, Arguments, Call, Result, Tool, tool_of
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, InputEnded
-from codebuddy.wire.mcp_server import build_server, serve_channel
+from codebuddy.wire.mcp_server import McpServer, serve_channel
 from codebuddy.wire.stdio import LineChannel
 from codebuddy_testing.clients import content_of
 
@@ -81,7 +81,7 @@ class RestartableHub:
         self.calls: Counter[str] = Counter()
         self.started = asyncio.Event()
         tools = [self._tool(name, scope) for name, scope in [("look", "read"), ("change", "write"), ("run", "run")]]
-        self._server = build_server("test", tools, "Test.", "the test's log")
+        self._server = McpServer("test", tools, "Test.", "the test's log")
         self._make_docker()
 
     def _make_docker(self) -> None:

@@ -24,7 +24,7 @@ from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.calls import BadAnswer, call_tool
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, ConnectionLost, RemoteError, RpcConnection
 from codebuddy.wire.link import initialize
-from codebuddy.wire.mcp_server import build_server, serve_channel
+from codebuddy.wire.mcp_server import McpServer, serve_channel
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel, standard_streams
 
 INSTRUCTIONS = (
@@ -66,7 +66,7 @@ async def _serve(tools: list[Tool[Any]], configuration: SpokeConfiguration, chan
     project, offered = configuration.project, [tool for tool in tools if not tool.hub_only]
     instructions = INSTRUCTIONS.format(project=project)
     open_projects = frozenset[str]() if configuration.egress == "none" else frozenset({project})
-    server = build_server(f"codebuddy-{project}", offered, instructions, "its standard error", open_projects)
+    server = McpServer(f"codebuddy-{project}", offered, instructions, "its standard error", open_projects)
     await serve_channel(server, channel, local_principal(project))
 
 

@@ -38,7 +38,7 @@ from codebuddy.schemas.code import FilesChangedResult
 from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
 from codebuddy.tool import LOCAL, Principal, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.mcp_server import build_server, serve_channel
+from codebuddy.wire.mcp_server import McpServer, serve_channel
 from codebuddy.wire.stdio import LineChannel
 
 WORKSPACES = Path("/workspaces")
@@ -77,7 +77,7 @@ class Hub:
         formatter = WriteFormatter(link_format(self.links), formatting, self.engine.max_file_bytes)
         editor = Editor(self.engine, self._notify_spoke, link_check(self.links), formatter)
         projects = frozenset(configuration.projects)
-        self.server = build_server(
+        self.server = McpServer(
             "codebuddy",
             [
                 *project_tools(self.fleet),

@@ -148,8 +148,7 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
 
 
 def failure(error: ToolError) -> Json:
-    """Return the result of a call that failed."""
-    """Return a failure; its code stands in the text and in ``_meta``.
+    """Return the result of a call that failed; the code stands in the text and in ``_meta``.
 
     It has no structured content: clients on the TypeScript SDK 1.x check that against the tool's output schema even
     when ``isError`` is set, and show the mismatch in place of the failure.
@@ -161,7 +160,7 @@ def failure(error: ToolError) -> Json:
         shown = one_line(error.path, 4096)
         if error.path not in message and shown not in message:
             message = f"{shown}: {message}"
-    text = paragraph(f"{error.code}: {message}", longest=_MAX_FAILURE_CHARACTERS)
+    text = paragraph(f"{error.code}: {message}", _MAX_FAILURE_CHARACTERS)
     return {"content": [{"type": "text", "text": text}], "_meta": {ERROR_KEY: details}, "isError": True}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,14 +41,13 @@ from codebuddy.wire.jsonrpc import (
     RpcConnection,
     is_id,
 )
-from codebuddy.wire.offers import Offers
+from codebuddy.wire.offers import Offer, Offers
 
 PRINCIPAL_KEY = "codebuddy.principal"
 """The key under which the access guard stores the principal in an ASGI scope."""
 
 _ENVELOPE = frozenset({types.PROTOCOL_VERSION_META_KEY, types.CLIENT_INFO_META_KEY, types.CLIENT_CAPABILITIES_META_KEY})
 _MAX_ENVELOPE_BYTES = 4096
-_MAX_LISTINGS = 64
 
 Context = ServerRequestContext[Any, Any]
 
@@ -85,14 +83,37 @@ class PlainCall(NamedTuple):
 
 
 class McpServer(Server[Any]):
-    """The SDK's server, which also runs its tools for requests that do not go through the SDK."""
+    """The SDK's server with our tools, which it also runs for requests that do not go through the SDK.
 
-    tools: Mapping[str, Tool[Any]]
-    offers: Offers
-    log_name: str
-    in_flight: InFlight
-    listings: dict[tuple[str, Principal], Encoded]
-    """Answers to ``tools/list``: version of the protocol and what a token allows → the answer."""
+    Args:
+        tools: in the order in which they are listed.
+        instructions: are shown to the client's model.
+        log_name: tells callers where to find what the server logs.
+        open_projects: the projects whose programs reach something outside.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tools: Sequence[Tool[Any]],
+        instructions: str,
+        log_name: str,
+        open_projects: Set[str] = frozenset(),
+    ) -> None:
+        self.offers = Offers(tools, open_projects)
+        self.in_flight = InFlight()
+        self.listings: dict[tuple[str, Offer], Encoded] = {}  # answers to tools/list, by the version of the protocol
+        self.tools = self.offers.tools
+        self._log_name = log_name
+        super().__init__(
+            name,
+            version=__version__,
+            instructions=instructions,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            get_tool_input_schema={tool.name: input_schema(tool.arguments) for tool in self.tools.values()}.get,
+        )
+        self.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
 
     def plain_call(self, method: str, params: Mapping[str, Any] | None) -> PlainCall | None:
         """Return the plain call that a request is, or None for what the SDK must answer."""
@@ -113,9 +134,18 @@ class McpServer(Server[Any]):
         meta = {**result.get("_meta", {}), types.SERVER_INFO_META_KEY: self.server_info_stamp}
         return {"resultType": "complete", "isError": False, **result, "_meta": meta}
 
-    def tool_list(self, principal: Principal) -> list[dict[str, Any]]:
-        """Return the definitions of the tools that a client is offered, see `Offers.tool_list`."""
-        return self.offers.tool_list(principal)
+    async def _list_tools(self, context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor; all tools are in one list.")
+        return types.ListToolsResult.model_validate({"tools": self.offers.tool_list(_principal(context))})
+
+    async def _call_tool(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+        tool, principal = self.tools.get(params.name), _principal(context)
+        if tool is None:
+            known = ", ".join(entry["name"] for entry in self.offers.tool_list(principal))
+            raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
+        answer = await self.run_tool(tool, principal, context.session.report_progress, params.arguments)
+        return types.CallToolResult.model_validate(answer)
 
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
@@ -123,49 +153,7 @@ class McpServer(Server[Any]):
         """Run a tool and return the result of ``tools/call`` as it is for both eras."""
         with self.in_flight:
             async with Heartbeat(tool, arguments, progress) as heartbeat:
-                return await run_tool(tool, Call(principal, heartbeat.report), arguments, self.log_name)
-
-
-def build_server(
-    name: str, tools: Sequence[Tool[Any]], instructions: str, log_name: str, open_projects: Set[str] = frozenset()
-) -> McpServer:
-    """Create the SDK server that offers these tools, in this order.
-
-    Args:
-        instructions: are shown to the client's model.
-        log_name: tells callers where to find what the server logs.
-        open_projects: the projects whose programs reach something outside.
-    """
-    offers = Offers(tools, open_projects)
-    by_name = offers.tools
-    input_schemas = {tool.name: input_schema(tool.arguments) for tool in by_name.values()}
-
-    async def list_tools(context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        if params is not None and params.cursor is not None:
-            raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor; all tools are in one list.")
-        return types.ListToolsResult.model_validate({"tools": offers.tool_list(_principal(context))})
-
-    async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
-        tool = by_name.get(params.name)
-        if tool is None:
-            known = ", ".join(entry["name"] for entry in offers.tool_list(_principal(context)))
-            raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
-        progress = context.session.report_progress
-        answer = await server.run_tool(tool, _principal(context), progress, params.arguments)
-        return types.CallToolResult.model_validate(answer)
-
-    server = McpServer(
-        name,
-        version=__version__,
-        instructions=instructions,
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        get_tool_input_schema=input_schemas.get,
-    )
-    server.tools, server.offers, server.log_name, server.in_flight = by_name, offers, log_name, InFlight()
-    server.listings = {}
-    server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
-    return server
+                return await run_tool(tool, Call(principal, heartbeat.report), arguments, self._log_name)
 
 
 def _principal(context: Context) -> Principal:
@@ -229,13 +217,10 @@ async def _answer(
         stateless = is_plain_and_stateless(params)
         if method != "tools/list" or stateless is None or "cursor" in (params or {}) or not (stateless or is_ready):
             return await _answer_by_sdk(server, runner, outbound, incoming)
-        # The list depends on what the token allows, not on whose it is or on how long.
         version = LATEST_MODERN_VERSION if stateless else runner.connection.protocol_version
-        key = version, replace(principal, subject="", expires_at=None)
+        key = version, server.offers.offer(principal)
         if (listing := server.listings.get(key)) is None:
             listing = Encoded(to_json(await _answer_by_sdk(server, runner, outbound, incoming)).decode())
-            if len(server.listings) >= _MAX_LISTINGS:
-                server.listings.clear()
             server.listings[key] = listing
         return listing
     except MCPError as error:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from codebuddy.tool import (
     Call,
     Detail,
     Principal,
+    Profile,
     Result,
     Tool,
     ToolError,
@@ -87,6 +88,14 @@ class _InFull(Result):
         return self.answer.structured("full")
 
 
+class Offer(NamedTuple):
+    """What a list of tools depends on."""
+
+    scopes: frozenset[str]
+    profile: Profile
+    has_egress: bool
+
+
 class Offers:
     """The tools of a server, and those that each client is offered.
 
@@ -100,7 +109,7 @@ class Offers:
         self._listed = {tool.name: tool for tool in tools}
         gateways = [tool_of(one, "read") for one in (self.find_tools, self.call_read_only_tool, self.call_tool)]
         self._gateways = {tool.name: tool for tool in gateways}
-        self._lists: dict[tuple[frozenset[str], str, bool], list[Json]] = {}
+        self._lists: dict[Offer, list[Json]] = {}
 
     @property
     def tools(self) -> Mapping[str, Tool[Any]]:
@@ -112,16 +121,20 @@ class Offers:
 
         Clients that are offered the same get the same list, which nobody may change.
         """
-        scopes, has_egress = principal.scopes, any(map(principal.covers, self._open))
-        key = (scopes, principal.tools, has_egress)
-        if key not in self._lists:
-            entries = [describe_tool(tool, has_egress) for tool in self._listed.values() if tool.scope in scopes]
-            if principal.tools == "lean":
-                entries = [*_shortened(entries), *(self._ways(entries) if "read" in scopes else [])]
-            self._lists[key] = entries
-        return self._lists[key]
+        offer = self.offer(principal)
+        if offer not in self._lists:
+            tools = (tool for tool in self._listed.values() if tool.scope in offer.scopes)
+            entries = [describe_tool(tool, offer.has_egress) for tool in tools]
+            if offer.profile == "lean":
+                entries = [*_shortened(entries), *(self._gateway_entries(entries) if "read" in offer.scopes else [])]
+            self._lists[offer] = entries
+        return self._lists[offer]
 
-    def _ways(self, reached: Sequence[Json]) -> Iterable[Json]:
+    def offer(self, principal: Principal) -> Offer:
+        """Return what a client's list of tools depends on: not on whose its token is, nor on how long it lasts."""
+        return Offer(principal.scopes, principal.tools, any(map(principal.covers, self._open)))
+
+    def _gateway_entries(self, reached: Sequence[Json]) -> Iterable[Json]:
         """Yield the definitions of the tools of the profile ``lean`` that reach all these tools."""
         changing = [entry["annotations"] for entry in reached if not entry["annotations"]["readOnlyHint"]]
         worst = {

@@ -196,9 +196,9 @@ async def test_log_lines_cannot_be_forged(caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_long_text_is_cut() -> None:
-    assert one_line("abcd\n", 3) == paragraph("abcd\n", longest=3) == "abc…"
+    assert one_line("abcd\n", 3) == paragraph("abcd\n", 3) == "abc…"
 
 
 def test_line_breaks_are_kept_or_escaped() -> None:
-    assert paragraph("one\r\n\ttwo\n\nfour", 4) == "one\n    \ttwo\n\n    four"
+    assert paragraph("one\r\n\ttwo\n\nfour", 100) == "one\n  \ttwo\n\n  four"
     assert one_line("a\tb　c\nd") == "a b　c\\nd"
