@@ -66,6 +66,17 @@ class Result(BaseModel):
         return readable(self.structured(detail))
 
 
+def filled(**fields: Any) -> dict[str, Any]:
+    """Return those fields of a lean answer that have something in them."""
+    return {name: value for name, value in fields.items() if value}
+
+
+def counted(**rows: Collection[Any]) -> dict[str, Any]:
+    """Return the one field of a lean answer that has its rows, and how many they are; without any, only that."""
+    ((name, items),) = rows.items()
+    return {"count": len(items), **filled(**{name: items})}
+
+
 class ToolError(Exception):
     """A failure that the caller can act on; it becomes a tool result with ``isError: true``.
 

@@ -171,7 +171,9 @@ def test_a_token_is_offered_what_it_may_call(hub: Hub) -> None:
 
 
 def test_the_same_offer_is_the_same_list(hub: Hub) -> None:
-    assert hub.server.offers.tool_list(READER) is hub.server.offers.tool_list(replace(READER, subject="other", expires_at=1.0))
+    assert hub.server.offers.tool_list(READER) is hub.server.offers.tool_list(
+        replace(READER, subject="other", expires_at=1.0)
+    )
 
 
 # Hints

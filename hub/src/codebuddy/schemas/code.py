@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, WithJsonSchema, model_validator
 
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.status import LanguageServerState
-from codebuddy.tool import LONG_ANSWER, Arguments, Count, Projects, Result, ToolError
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Projects, Result, ToolError, counted, filled
 
 SymbolKind = Literal[
     "file",
@@ -191,8 +191,8 @@ def by_file(items: Iterable[Location]) -> dict[str, list[str]]:
     return files
 
 
-def _counted(items: list[Any]) -> dict[str, Any]:
-    return {"count": len(items), **({"files": by_file(items)} if items else {})}
+def _counted_by_file(items: Collection[Location]) -> dict[str, Any]:
+    return {"count": len(items), **filled(files=by_file(items))}
 
 
 class Completeness(Result):
@@ -205,7 +205,7 @@ class Completeness(Result):
     message: str | None = Field(default=None, description="The reason in a sentence.")
 
     def lean(self) -> dict[str, Any]:
-        return self.model_dump(include={"complete", "reason", "message", "cursor"}, exclude_none=True)
+        return {"complete": self.complete, **filled(reason=self.reason, message=self.message)}
 
 
 class CodeResult(Completeness):
@@ -223,6 +223,9 @@ class CodeResult(Completeness):
         if self.complete and (self.reason is not None or self.cursor is not None):
             raise ValueError("an answer that is complete has no reason and no cursor")
         return self
+
+    def lean(self) -> dict[str, Any]:
+        return super().lean() | filled(cursor=self.cursor)
 
 
 def paths_in(answer: Any) -> Iterator[str]:
@@ -253,7 +256,7 @@ class LocationsResult(CodeResult):
     locations: list[Location]
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), **_counted(self.locations)}
+        return super().lean() | _counted_by_file(self.locations)
 
 
 class ReferencesArguments(PlaceFields):
@@ -329,7 +332,7 @@ class SymbolsOfFile(CodeResult):
             whole = one.full_range
             long = whole is not None and whole.end_line > whole.line
             rows.append(one.row() + (f", lines {whole.line}-{whole.end_line}" if whole and long else ""))
-        return {**super().lean(), "count": len(rows), "symbols": rows}
+        return super().lean() | counted(symbols=rows)
 
 
 class FoundSymbols(CodeResult):
@@ -338,7 +341,7 @@ class FoundSymbols(CodeResult):
     symbols: list[SymbolLocation]
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), **_counted(self.symbols)}
+        return super().lean() | _counted_by_file(self.symbols)
 
 
 # Hover, completions and signatures
@@ -351,8 +354,8 @@ class HoverResult(CodeResult):
     range: TextRange | None = Field(default=None, description="The code that it describes.")
 
     def lean(self) -> dict[str, Any]:
-        nothing = {"message": "Nothing is known of this place."} if self.complete else {}
-        return {**super().lean(), **({"contents": self.contents} if self.contents else nothing)}
+        nothing = "Nothing is known of this place." if self.complete and not self.contents else self.message
+        return super().lean() | filled(message=nothing, contents=self.contents)
 
 
 class CompletionArguments(CaretArguments):
@@ -386,10 +389,8 @@ class Completions(CodeResult):
     is_incomplete: bool = Field(description="Whether the server may find more once more of the word is written.")
 
     def lean(self) -> dict[str, Any]:
-        answer = {**super().lean(), "count": len(self.items)}
-        if self.is_incomplete:
-            answer["is_incomplete"] = True
-        return {**answer, "items": [item.row() for item in self.items]}
+        rows = [item.row() for item in self.items]
+        return super().lean() | filled(is_incomplete=self.is_incomplete) | counted(items=rows)
 
 
 class Parameter(Result):
@@ -418,7 +419,7 @@ class SignatureHelp(CodeResult):
         """Put the active signature first, with the parameter at the position."""
         active = self.active_signature or 0
         ordered = [*self.signatures[active : active + 1], *self.signatures[:active], *self.signatures[active + 1 :]]
-        answer = {**super().lean(), "count": len(ordered), "signatures": [one.label for one in ordered]}
+        answer = super().lean() | counted(signatures=[one.label for one in ordered])
         at = ordered[0].active_parameter if ordered else None
         if at is not None and at < len(ordered[0].parameters):
             answer["active_parameter"] = ordered[0].parameters[at].label
@@ -472,7 +473,7 @@ class Hierarchy(CodeResult):
     items: list[HierarchyItem]
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), "count": len(self.items), "items": [item.row() for item in self.items]}
+        return super().lean() | counted(items=[item.row() for item in self.items])
 
 
 # Diagnostics
@@ -494,7 +495,7 @@ class Diagnostics(CodeResult):
     diagnostics: list[Diagnostic]
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), **_counted(self.diagnostics)}
+        return super().lean() | _counted_by_file(self.diagnostics)
 
 
 class DiagnosticsResult(Diagnostics):
@@ -649,8 +650,7 @@ class CodeActions(CodeResult):
     actions: list[CodeAction]
 
     def lean(self) -> dict[str, Any]:
-        actions = {"actions": {one.id: one.row() for one in self.actions}} if self.actions else {}
-        return {**super().lean(), "count": len(self.actions), **actions}
+        return super().lean() | counted(actions={one.id: one.row() for one in self.actions})
 
 
 class PlannedAction(PlannedChanges):

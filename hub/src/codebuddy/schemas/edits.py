@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from codebuddy.schemas.code import Completeness, Diagnostic, by_file
 from codebuddy.schemas.files import ExpectedHash, FileChange
-from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result, counted, filled
 
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 
@@ -175,10 +175,7 @@ class _Written(Result):
     preview: bool | None = Field(default=None, description="True: nothing was written.")
 
     def lean(self) -> dict[str, Any]:
-        return {
-            **({"edit_id": self.edit_id} if self.edit_id else {}),
-            **({"preview": "nothing was written"} if self.preview else {}),
-        }
+        return filled(edit_id=self.edit_id, preview="nothing was written" if self.preview else None)
 
 
 class _Edited(_Written):
@@ -193,11 +190,9 @@ class _Edited(_Written):
     diagnostics: DiagnosticsChange | None = None
 
     def _lean(self, what: dict[str, Any], diffs: str) -> dict[str, Any]:
-        answer = {**_Written.lean(self), **what}
-        answer |= {"formatting": self.formatting} if self.formatting else {}
-        answer |= {"diagnostics": self.diagnostics.lean()} if self.diagnostics else {}
-        answer |= {"diff_cut": True} if self.diff_cut else {}
-        return {**answer, **({"diff": diffs} if diffs else {})}
+        changed = self.diagnostics.lean() if self.diagnostics else None
+        how = filled(formatting=self.formatting, diagnostics=changed, diff_cut=self.diff_cut, diff=diffs)
+        return _Written.lean(self) | what | how
 
 
 class EditResult(_Edited):
@@ -210,12 +205,11 @@ class EditResult(_Edited):
     )
 
     def lean(self) -> dict[str, Any]:
-        what: dict[str, Any] = {"undoes": self.undoes} if self.undoes else {}
         # A preview's hashes are of contents that no file has yet: no call can use them.
         files = [file.line(with_hash=not self.preview) for file in self.files[:_SHOWN]]
-        what |= {"files": files} if files else {"message": "Nothing had to change."}
         more = len(self.files) - len(files) + (self.files_cut or 0)
-        what |= {"more_files": more} if more else {}
+        nothing = None if files else "Nothing had to change."
+        what = filled(undoes=self.undoes, files=files, message=nothing, more_files=more)
         return self._lean(what, "".join(file.diff for file in self.files if file.diff))
 
 
@@ -231,13 +225,15 @@ class WriteResult(_Edited):
     hard_links: _HardLinks = None
 
     def lean(self) -> dict[str, Any]:
-        what: dict[str, Any] = {"path": self.path}
-        what |= {} if self.preview else {"hash": self.hash}
-        what |= {name: True for name in ("created", "formatted") if getattr(self, name)}
-        what |= {"mode": self.mode} if self.mode else {}
-        what |= {"hard_links": _LINKED} if self.hard_links else {}
-        if not (self.created or self.diff or self.mode):
-            what["message"] = "Nothing had to change."
+        what = filled(
+            path=self.path,
+            hash=None if self.preview else self.hash,
+            created=self.created,
+            formatted=self.formatted,
+            mode=self.mode,
+            hard_links=_LINKED if self.hard_links else None,
+            message=None if self.created or self.diff or self.mode else "Nothing had to change.",
+        )
         # Of a new file the caller has the text already.
         return self._lean(what, "" if self.created and not self.formatted else self.diff)
 
@@ -289,6 +285,5 @@ class EditList(Result):
     cursor: str | None = Field(default=None, description="Continues with the next ones.")
 
     def lean(self) -> dict[str, Any]:
-        more = {"truncated": True, "cursor": self.cursor} if self.truncated else {}
-        edits = {"edits": {edit.edit_id: edit.line() for edit in self.edits}} if self.edits else {}
-        return {**more, "count": len(self.edits), **edits}
+        more = filled(truncated=self.truncated, cursor=self.cursor)
+        return more | counted(edits={edit.edit_id: edit.line() for edit in self.edits})

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from codebuddy.files.search import Listed, Match
 from codebuddy.files.text import Encoding, LineEnding
-from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result, counted, filled
 
 ExpectedHash = Annotated[str | None, Field(pattern=r"^(sha256:[0-9a-f]{64}|absent)$")]
 _IncludeIgnored = Annotated[bool, Field(description="Also what .gitignore hides.")]
@@ -121,14 +121,13 @@ class PagedResult(Result):
 
     def lean(self) -> dict[str, Any]:
         """Return what is missing and why; the items come after it."""
-        answer: dict[str, Any] = {"truncated": True} if self.truncated else {}
-        answer |= self.model_dump(include={"reason", "cursor", "skipped"}, exclude_none=True)
-        return {**answer, **missing(self.unavailable)}
+        part = filled(truncated=self.truncated, reason=self.reason, cursor=self.cursor, skipped=self.skipped)
+        return part | unavailable_projects(self.unavailable)
 
 
-def missing(unavailable: list[Unavailable] | None) -> dict[str, Any]:
+def unavailable_projects(missing: list[Unavailable] | None) -> dict[str, Any]:
     """Return the field of a lean answer that says which projects are not in it, and why."""
-    return {"unavailable": {one.project: one.message for one in unavailable}} if unavailable else {}
+    return filled(unavailable={one.project: one.message for one in missing or []})
 
 
 class ListResult(PagedResult):
@@ -142,7 +141,7 @@ class ListResult(PagedResult):
         below = {
             one.path.removeprefix(f"{self.path}/"): one.type if one.size is None else one.size for one in self.entries
         }
-        return {**super().lean(), "path": self.path, "count": len(below), **({"entries": below} if below else {})}
+        return {**super().lean(), "path": self.path, **counted(entries=below)}
 
 
 class FindResult(PagedResult):
@@ -151,7 +150,7 @@ class FindResult(PagedResult):
     paths: list[str]
 
     def lean(self) -> dict[str, Any]:
-        return {**super().lean(), "count": len(self.paths), **({"paths": self.paths} if self.paths else {})}
+        return super().lean() | counted(paths=self.paths)
 
 
 class SearchResult(PagedResult):
@@ -164,7 +163,7 @@ class SearchResult(PagedResult):
         files: dict[str, list[str]] = {}
         for match in self.matches:
             files.setdefault(match.path, []).extend(_rows(match))
-        return {**super().lean(), "count": len(self.matches), **({"files": files} if files else {})}
+        return {**super().lean(), "count": len(self.matches), **filled(files=files)}
 
 
 def _rows(match: Match) -> list[str]:

@@ -1,4 +1,4 @@
-"""Arguments and answers of the tools that run programs, and the readable text of their results."""
+"""Arguments and answers of the tools that run programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from codebuddy.schemas.code import Diagnostic, by_file, paths_in
 from codebuddy.text_safety import plain_output
-from codebuddy.tool import LONG_ANSWER, Arguments, Count, Result
+from codebuddy.tool import LONG_ANSWER, Arguments, Count, Result, counted, filled
 
 MAX_SECONDS = 30 * 86400.0
 DEFAULT_TIMEOUT_SECONDS = 600.0
@@ -136,6 +136,9 @@ class TestCounts(Result):
     failed: Count = 0
     skipped: Count = 0
 
+    def lean(self) -> dict[str, Any]:
+        return {"passed": self.passed, **filled(failed=self.failed, skipped=self.skipped)}
+
 
 class TestFailure(Result):
     """A test that failed. ``path`` is set if it is a file of the project, in the form that `read_file` takes."""
@@ -167,16 +170,15 @@ class Reported(Result):
 
     def lean(self) -> dict[str, Any]:
         """Return the first failures and findings, and how many more there are."""
-        answer: dict[str, Any] = {}
-        if self.counts is not None:
-            answer["counts"] = {name: number for name, number in self.counts if number or name == "passed"}
         failures, found = self.failures or [], self.diagnostics or []
-        answer |= {"failures": [one.lean() for one in failures[:_SHOWN]]} if failures else {}
-        answer |= {"diagnostics": by_file(found[:_SHOWN])} if found else {}
-        more = {"more_failures": (self.more_failures or 0) + len(failures[_SHOWN:])}
-        more |= {"more_diagnostics": (self.more_diagnostics or 0) + len(found[_SHOWN:])}
-        answer |= {name: number for name, number in more.items() if number}
-        return {**answer, **({"report_problem": self.report_problem} if self.report_problem else {})}
+        return filled(
+            counts=self.counts and self.counts.lean(),
+            failures=[one.lean() for one in failures[:_SHOWN]],
+            diagnostics=by_file(found[:_SHOWN]),
+            more_failures=(self.more_failures or 0) + len(failures[_SHOWN:]),
+            more_diagnostics=(self.more_diagnostics or 0) + len(found[_SHOWN:]),
+            report_problem=self.report_problem,
+        )
 
 
 def reported_paths(report: Reported) -> Iterator[str]:
@@ -231,9 +233,8 @@ class RunResult(_Outcome, Reported):
         if self.reason is None or self.truncated:
             what = "what it prints" if self.reason is None else "the rest of its output"
             answer.setdefault("message", f"job_output reads {what}.")
-        answer |= {"truncated": True} if self.truncated else {}
-        answer |= self.model_dump(include={"job_id", "cursor"}, exclude_none=True)
-        return answer | ({"output": plain_output(self.output)} if self.output else {})
+        rest = filled(truncated=self.truncated, job_id=self.job_id, cursor=self.cursor)
+        return answer | rest | filled(output=plain_output(self.output))
 
 
 class Job(_Outcome):
@@ -270,8 +271,7 @@ class Jobs(Result):
     jobs: list[Job]
 
     def lean(self) -> dict[str, Any]:
-        jobs = {job.job_id: job.line() for job in self.jobs}
-        return {"count": len(jobs), **({"jobs": jobs} if jobs else {})}
+        return counted(jobs={job.job_id: job.line() for job in self.jobs})
 
 
 class JobOutputArguments(Arguments):
@@ -316,11 +316,11 @@ class JobOutput(Job, Reported):
     omitted_bytes: Count | None = None
 
     def lean(self) -> dict[str, Any]:
-        answer = Job.lean(self) | Reported.lean(self)
-        answer |= self.model_dump(include={"complete", "cursor", "omitted_bytes"}, exclude_none=True)
+        answer = {**Job.lean(self), **Reported.lean(self), "complete": self.complete}
+        answer |= filled(cursor=self.cursor, omitted_bytes=self.omitted_bytes)
         if self.matches is not None:
             return answer | {"matches": {str(one.offset): plain_output(one.line_text) for one in self.matches}}
-        return answer | ({"output": plain_output(self.output)} if self.output else {})
+        return answer | filled(output=plain_output(self.output))
 
 
 class CancelJobArguments(Arguments):
@@ -350,6 +350,6 @@ class RunResults(Result):
         return cls(results=ordered, counts=total if counted else None)
 
     def lean(self) -> dict[str, Any]:
-        counted = sum(result.counts is not None for result in self.results)
-        total = {"counts": Reported(counts=self.counts).lean()["counts"]} if self.counts and counted > 1 else {}
-        return {**total, "results": {result.project: result.lean() for result in self.results}}
+        several = sum(result.counts is not None for result in self.results) > 1
+        total = self.counts.lean() if self.counts and several else None
+        return {**filled(counts=total), "results": {result.project: result.lean() for result in self.results}}

@@ -38,7 +38,7 @@ from codebuddy.schemas.code import (
 from codebuddy.schemas.edits import EditOptions, EditResult, FileEditArguments
 from codebuddy.schemas.files import FileChange
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
-from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, tool_of
+from codebuddy.tool import Arguments, Call, Projects, Result, Tool, ToolError, filled, tool_of
 
 P = TypeVar("P", bound=Plan)
 
@@ -139,8 +139,7 @@ class RenameResult(EditResult):
         if self.text_matches:
             also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
             answer |= {"found_by_text_alone": also, "text_matches": by_file(self.text_matches)}
-        answer |= {"text_matches_cut": self.text_matches_cut} if self.text_matches_cut else {}
-        return {**answer, **super().lean()}
+        return answer | filled(text_matches_cut=self.text_matches_cut) | super().lean()
 
 
 def _sent(tool: str, arguments: Arguments, **more: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from codebuddy.hub.spokes import (
     combined_progress,
     raise_only_refusal,
 )
-from codebuddy.schemas.files import Unavailable, missing
+from codebuddy.schemas.files import Unavailable, unavailable_projects
 from codebuddy.schemas.runs import (
     CancelJobArguments,
     CommandArguments,
@@ -81,7 +81,7 @@ class JobList(Result):
     missing: list[Unavailable] | None = None
 
     def lean(self) -> dict[str, Any]:
-        return {"complete": self.complete, **missing(self.missing), **Jobs(jobs=self.jobs).lean()}
+        return {"complete": self.complete, **unavailable_projects(self.missing), **Jobs(jobs=self.jobs).lean()}
 
 
 class _RunTools:
