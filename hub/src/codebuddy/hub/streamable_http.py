@@ -39,7 +39,9 @@ from codebuddy.wire.jsonrpc import (
     RemoteError,
     encode_error,
     encode_result,
+    incoming_of,
     is_id,
+    is_response,
 )
 from codebuddy.wire.mcp_server import (
     PRINCIPAL_KEY,
@@ -280,13 +282,7 @@ class StreamableHttp:
         if key in self._calls:
             sentence = "A request with this id is still being answered; give each its own."
             raise _Refused(400, sentence, request_id=incoming.request_id)
-        call = self._server.plain_call(incoming.method, incoming.params)
-        work: Coroutine[Any, Any, dict[str, Any] | Encoded]
-        if call is not None and not call.stateless:
-            work = self._server.run_plain(call, exchange.principal, incoming.progress)
-        else:
-            work = answer_alone(self._server, exchange.principal, version, incoming)
-        await self._answer(exchange, incoming, work, key)
+        await self._answer(exchange, incoming, answer_alone(self._server, exchange.principal, version, incoming), key)
 
     async def _open(self, exchange: _Exchange, incoming: Incoming) -> None:
         request_id, headers = incoming.request_id, []
@@ -372,14 +368,7 @@ def _incoming(exchange: _Exchange, message: Any) -> Incoming | None:
     """Return the request or notification that a message is; a response counts as a notification without effect."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return None
-    method, params, request_id = message.get("method"), message.get("params"), message.get("id")
-    if method is None and ("result" in message or "error" in message):
-        return Incoming(exchange, "", None, None)
-    if not isinstance(method, str) or not (params is None or isinstance(params, dict)):
-        return None
-    if "id" in message and not is_id(request_id):
-        return None
-    return Incoming(exchange, method, params, request_id)
+    return Incoming(exchange, "", None, None) if is_response(message) else incoming_of(exchange, message)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

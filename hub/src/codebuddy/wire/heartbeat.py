@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final
 
 from codebuddy.text_safety import one_line
@@ -46,9 +45,7 @@ class Heartbeat:
     async def __aenter__(self) -> Heartbeat:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._timer.cancel()
         if self._sending is not None and not self._sending.done():
             try:

@@ -296,6 +296,21 @@ class Incoming:
             await self.connection.notify("notifications/progress", {k: v for k, v in params.items() if v is not None})
 
 
+def incoming_of(connection: Notifier, message: Params) -> Incoming | None:
+    """Return the request or notification that a message is; None if it is neither, or a wrong one."""
+    method, params, request_id = message.get("method"), message.get("params"), message.get("id")
+    if not isinstance(method, str) or not (params is None or isinstance(params, dict)):
+        return None
+    if "id" in message and not is_id(request_id):
+        return None
+    return Incoming(connection, method, params, request_id)
+
+
+def is_response(message: Params) -> bool:
+    """Return whether a message is an answer to a request."""
+    return message.get("method") is None and ("result" in message or "error" in message)
+
+
 Handler = Callable[[Incoming], Awaitable[Any]]
 
 
@@ -466,29 +481,25 @@ class RpcConnection:
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
             await self._channel.send(_NOT_A_MESSAGE)
             return
-        method, params, request_id = message.get("method"), message.get("params"), message.get("id")
-        if isinstance(method, str) and (params is None or isinstance(params, dict)):
-            if "id" not in message:
-                await self._on_notification(method, params)
-                return
-            if is_id(request_id):
-                await self._on_request(Incoming(self, method, params, request_id), _id_key(request_id), len(text))
-                return
-        elif method is None and ("result" in message or "error" in message):
-            if (pending := self._pending_of(request_id)) is not None:
+        if is_response(message):
+            if (pending := self._pending_of(message.get("id"))) is not None:
                 pending.resolve(message, len(text))
-            return
-        await self._channel.send(_NOT_A_MESSAGE)
+        elif (incoming := incoming_of(self, message)) is None:
+            await self._channel.send(_NOT_A_MESSAGE)
+        elif incoming.request_id is None:
+            await self._on_notification(incoming)
+        else:
+            await self._on_request(incoming, _id_key(incoming.request_id), len(text))
 
     def _pending_of(self, request_id: object) -> PendingRequest | None:
         return self._pending.get(_id_key(request_id)) if is_id(request_id) else None
 
-    async def _on_notification(self, method: str, params: Params | None) -> None:
-        members = params or {}
-        if method == "notifications/progress":
+    async def _on_notification(self, notification: Incoming) -> None:
+        members = notification.params or {}
+        if notification.method == "notifications/progress":
             if (pending := self._pending_of(members.get("progressToken"))) is not None:
                 pending.add_progress(members)
-        elif method == "notifications/cancelled":
+        elif notification.method == "notifications/cancelled":
             request_id = members.get("requestId")
             if is_id(request_id) and (found := self._serving.get(_id_key(request_id))) is not None:
                 incoming, task = found
@@ -496,9 +507,9 @@ class RpcConnection:
                 task.cancel()
         else:
             try:
-                await self._handler(Incoming(self, method, params, None))
+                await self._handler(notification)
             except Exception:
-                log.exception("handling the notification %s failed", method)
+                log.exception("handling the notification %s failed", notification.method)
 
     async def _on_request(self, incoming: Incoming, key: int | str, size: int) -> None:
         if (refusal := self._refusal(key, size)) is not None:

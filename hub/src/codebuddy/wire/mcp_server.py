@@ -196,6 +196,8 @@ async def answer_alone(
     Raises:
         RemoteError: what to answer in place of a result.
     """
+    if (call := server.plain_call(incoming.method, incoming.params)) is not None:
+        return await server.run_plain(call, principal, incoming.progress)  # a connection takes 30 µs
     back_channel = _BackChannel(incoming.connection)
     connection = Connection.from_envelope(version, None, None, outbound=back_channel)
     try:

@@ -369,3 +369,22 @@ def test_what_may_be_long_says_how_much_of_it_to_show(client: ToolClient, all_to
     long = {"read_file", "search_text", "run_command", "run_task", "job_output", "find_references", "diagnostics"}
     assert long <= {name for name, meta in told.items() if meta == {"anthropic/maxResultSizeChars": 100_000}}
     assert {told["cancel_job"], told["create_directory"], told["restart_language_server"]} == {None}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("document_symbols", {"path": "p/a.py"}, {"path": "p/a.py", "symbols": []}),
+        ("completions", HERE, {"items": [], "is_incomplete": False}),
+        ("signature_help", HERE, {"signatures": []}),
+        ("call_hierarchy", {**HERE, "direction": "incoming"}, {"direction": "incoming", "items": []}),
+        ("code_actions", HERE, {"actions": []}),
+    ],
+)
+async def test_an_answer_without_rows_has_their_number_alone(
+    name: str, arguments: dict[str, Any], said: dict[str, Any], client: ToolClient, all_tools: FakeSpokes
+) -> None:
+    all_tools.answers = {"p": {"complete": True, **said}}
+    for form in await both_forms(client, name, **arguments):
+        assert re.search(r'"?count"?: 0', form)
+        assert [key for key, value in said.items() if value == [] and key in form] == []
