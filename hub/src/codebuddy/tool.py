@@ -14,7 +14,7 @@ Scope = Literal["read", "write", "run"]
 ALL_SCOPES = frozenset({"read", "write", "run"})
 
 Profile = Literal["all", "lean"]
-PROFILES: Final[frozenset[Profile]] = frozenset({"all", "lean"})
+PROFILES: Final[tuple[Profile, ...]] = get_args(Profile)
 """Which tools a client is offered: all that its token may call, or the few that reach all others."""
 
 Detail = Literal["lean", "full"]

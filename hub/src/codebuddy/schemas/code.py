@@ -483,7 +483,7 @@ class DiagnosticsArguments(Arguments):
     """What to check: a file, a directory, or whole projects."""
 
     path: str | None = Field(default=None, description="File or directory.")
-    projects: list[str] | None = None
+    projects: Projects = None
     timeout_seconds: Timeout = 30.0
     limit: int = Field(default=200, ge=1, le=5000)
     cursor: str | None = None

@@ -50,6 +50,14 @@ async def test_one_invalid_answer_does_not_affect_the_diagnostics_of_other_proje
     }
 
 
+@pytest.mark.parametrize(
+    ("tool", "asked"), [("diagnostics", {}), ("find_symbols", {"query": "x"}), ("find_references", {"symbol": "x"})]
+)
+async def test_no_projects_at_all_are_not_found_to_be_without_errors(tool: str, asked: dict[str, Any]) -> None:
+    with pytest.raises(ToolError, match="projects must not be empty"):
+        await ask(tool, {"project-a": {}}, {**asked, "projects": []})
+
+
 HERE = {"path": "project-a/x.py", "line": 1, "column": 1}
 CARET = {"path": "project-a/x.py", "line": 1, "text": "x."}
 ROUTED: dict[str, tuple[dict[str, Any], str]] = {

@@ -101,10 +101,6 @@ class RenameSymbolArguments(EditOptions, Place):
     timeout_seconds: Timeout = 60.0
 
 
-class TextMatch(Location):
-    """The old name in a text, at a place that no language server named."""
-
-
 class RenamedProject(Result):
     """How many places a language server named in a project; none means that it knows no such symbol."""
 
@@ -123,7 +119,7 @@ class RenameResult(EditResult):
 
     old_name: str
     renamed: list[RenamedProject]
-    text_matches: list[TextMatch]
+    text_matches: list[Location]
     text_matches_cut: int | None = None
     text_matches_included: bool
 
@@ -380,7 +376,7 @@ def _answer(
     edit: EditResult, rename: _Rename, found: dict[str, list[WordFile]], arguments: RenameSymbolArguments
 ) -> RenameResult:
     matches = [
-        TextMatch(
+        Location(
             path=str(file.path),
             line=at.line,
             column=at.column,

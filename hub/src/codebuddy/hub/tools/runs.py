@@ -45,7 +45,7 @@ RUN_GRACE_SECONDS: Final = 10.0
 REATTACH_SECONDS: Final = 30.0
 """How long a lost link is waited for while its spoke runs something."""
 
-_MAX_LEFT: Final = 1000  # runs that go on, of which the hub lost sight
+_MAX_UNATTENDED: Final = 1000  # runs that go on, of which the hub lost sight
 
 # The hub's own codes for an answer that did not come or was invalid; all others are refusals of the spoke.
 _NO_ANSWER: Final = frozenset({"timed_out", "bad_answer", "too_large", "internal_error"})
@@ -87,7 +87,7 @@ class JobList(Result):
 class _RunTools:
     def __init__(self, links: Links, projects: frozenset[str], width: int) -> None:
         self._links, self._projects, self._width = links, projects, width
-        self._left = deque[str]()
+        self._unattended = deque[str]()
 
     async def run_command(self, call: Call, arguments: CommandInProjects) -> RunResults:
         return await self._run(call, "run_command", arguments)
@@ -113,7 +113,7 @@ class _RunTools:
             finally:
                 self._links.claimed.discard(run.job_id)
                 if run.goes_on:
-                    self._leave(run.job_id)
+                    self._leave_unattended(run.job_id)
 
         answers = await ask_each(chosen, run_in, self._width)
         raise_only_refusal(answers)
@@ -121,12 +121,12 @@ class _RunTools:
             [_no_result(project, a) if isinstance(a, ToolError) else a for project, a in answers.items()]
         )
 
-    def _leave(self, job_id: str) -> None:
+    def _leave_unattended(self, job_id: str) -> None:
         """Let a run go on whose client was told that it may."""
-        self._left.append(job_id)
+        self._unattended.append(job_id)
         self._links.claimed.add(job_id)
-        if len(self._left) > _MAX_LEFT:
-            self._links.claimed.discard(self._left.popleft())
+        if len(self._unattended) > _MAX_UNATTENDED:
+            self._links.claimed.discard(self._unattended.popleft())
 
 
 class _FollowedRun:
@@ -157,7 +157,7 @@ class _FollowedRun:
         lost: ToolError
         while True:
             try:
-                return await self._ask(tool, {**arguments, "wait_seconds": max(0.0, self._left())})
+                return await self._ask(tool, {**arguments, "wait_seconds": max(0.0, self._seconds_left())})
             except LinkLost as error:
                 lost = error
             except ToolError as error:
@@ -169,12 +169,14 @@ class _FollowedRun:
                     why = f"The link to {self._project} broke before its spoke was asked: nothing ran. Run it again."
                     return RunResult(project=self._project, reason="not_started", message=why)
                 lost = error  # the link came back and broke again
-            if not await self._links.wait_for(self._project, min(REATTACH_SECONDS, self._left() + RUN_GRACE_SECONDS)):
+            if not await self._links.wait_for(
+                self._project, min(REATTACH_SECONDS, self._seconds_left() + RUN_GRACE_SECONDS)
+            ):
                 return self._out_of_sight(lost.message)
             log.info("link %s: it is back; %s is waited for again", self._project, self.job_id)
             tool, arguments = "attach_run", {"job_id": self.job_id, "output_limit": self._limit}
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return self._until - asyncio.get_running_loop().time()
 
     async def _ask(self, tool: str, arguments: dict[str, Any]) -> RunResult:
@@ -186,7 +188,7 @@ class _FollowedRun:
             RunResult,
             paths=reported_paths,
             report=self._tell,
-            detach_after=max(1.0, self._left() + RUN_GRACE_SECONDS),
+            detach_after=max(1.0, self._seconds_left() + RUN_GRACE_SECONDS),
         )
         if answer.job_id not in (None, self.job_id):
             raise _foreign_job(self._project)
