@@ -262,7 +262,6 @@ async def ask_projects(
     seconds: float = 0.0,
     paths: Callable[[R], Iterable[str]] = lambda _answer: (),
     accept: Callable[[str, R], R] = lambda _project, answer: answer,
-    width: int | None = None,
 ) -> dict[str, R | ToolError]:
     """Call a tool of several spokes at the same time, and report their progress as one.
 
@@ -271,7 +270,6 @@ async def ask_projects(
         seconds: the time-out that the spokes were given.
         paths: gives the workspace paths in an answer, which must be in its own project.
         accept: checks a project's answer further; may raise ToolError.
-        width: projects at a time; None: all.
 
     Returns:
         Project → its answer, or why there is none; in the order of ``sent``.
@@ -284,7 +282,7 @@ async def ask_projects(
         )
         return accept(project, answer)
 
-    return await ask_each(sent, ask, width)
+    return await ask_each(sent, ask)
 
 
 def raise_only_refusal(answers: Mapping[str, Any]) -> None:
