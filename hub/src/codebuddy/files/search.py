@@ -62,14 +62,15 @@ class SearchPattern:
     by_line: bool  # no match can span lines, so a text may be searched in pieces that end at line breaks
     literal: bool
 
-    def spans(self, data: bytes, start: int = 0) -> Iterator[tuple[int, int] | None]:
-        """Yield the (start, end) of each match from an offset on.
+    def spans(self, data: bytes) -> Iterator[tuple[int, int] | None]:
+        """Yield the (start, end) of each match.
 
         Between stretches of text it yields None, so that the caller can check the deadline.
 
         Raises:
             ToolError: ``too_costly``: the pattern is too complex for a line, or a file, of this length.
         """
+        start = 0
         while start < len(data):
             end = self._window_end(data, start)
             if not self.literal and (end - start) * int(self.compiled.programsize) > _MAX_STEPS:
