@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import logging
 import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
@@ -36,12 +35,11 @@ from codebuddy.wire.jsonrpc import (
     PARSE_ERROR,
     Encoded,
     Incoming,
-    RemoteError,
     encode_error,
-    encode_result,
     incoming_of,
     is_id,
     is_response,
+    response_to,
 )
 from codebuddy.wire.mcp_server import (
     PRINCIPAL_KEY,
@@ -77,8 +75,6 @@ _EVENT_HEADERS: Final = [
 
 # JSON may contain them as they are, but some readers of events take them for the end of a line.
 _LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
-
-log = logging.getLogger(__name__)
 
 
 def open_session(authorization: bytes, version: str) -> str:
@@ -285,16 +281,16 @@ class StreamableHttp:
         await self._answer(exchange, incoming, answer_alone(self._server, exchange.principal, version, incoming), key)
 
     async def _open(self, exchange: _Exchange, incoming: Incoming) -> None:
-        request_id, headers = incoming.request_id, []
-        try:
+        headers = []
+
+        async def opened() -> dict[str, Any] | Encoded:
             result = await answer_alone(self._server, exchange.principal, LATEST_HANDSHAKE_VERSION, incoming)
-            body = encode_result(request_id, result)
             assert not isinstance(result, Encoded)
             session = open_session(exchange.headers[b"authorization"], result["protocolVersion"])
-            headers = [(b"mcp-session-id", session.encode())]
-        except RemoteError as error:
-            body = encode_error(request_id, error.code, error.message, error.data)
-        await exchange.respond(200, body, headers)
+            headers.append((b"mcp-session-id", session.encode()))
+            return result
+
+        await exchange.respond(200, await response_to(incoming, opened()), headers)
 
     def _session(self, exchange: _Exchange) -> tuple[str, str]:
         """Return the id of the request's session and the version of the protocol that it agreed on."""
@@ -327,22 +323,20 @@ class StreamableHttp:
         key: object,
     ) -> None:
         """Answer a request with the result of the work; with nothing when the client cancels it or leaves."""
-        request_id, body = incoming.request_id, ""
+        body = ""
         call, watching = anyio.CancelScope(), list[asyncio.Task[None]]()
         watch = asyncio.get_running_loop().call_later(
             WATCH_SECONDS, lambda: watching.append(asyncio.create_task(exchange.watch(call)))
         )
+
+        async def fitted() -> dict[str, Any] | Encoded:
+            result = await work
+            return _fit_event(result) if exchange.streaming else result
+
         self._calls[key] = call
         try:
             with call:
-                result = await work
-                fitted = _fit_event(result) if exchange.streaming else result
-                body = encode_result(request_id, fitted)
-        except RemoteError as error:
-            body = encode_error(request_id, error.code, error.message, error.data)
-        except Exception:
-            log.exception("serving %s failed", incoming.method)
-            body = encode_error(request_id, INTERNAL_ERROR, "Internal server error")
+                body = await response_to(incoming, fitted())
         finally:
             del self._calls[key]
             watch.cancel()
@@ -350,7 +344,7 @@ class StreamableHttp:
                 task.cancel()
         if not body and self._stopped:
             sentence = "The hub was stopped before the call was over; look whether it did its work."
-            body = encode_error(request_id, INTERNAL_ERROR, sentence)
+            body = encode_error(incoming.request_id, INTERNAL_ERROR, sentence)
         await exchange.respond(200 if body else 202, body)
 
 

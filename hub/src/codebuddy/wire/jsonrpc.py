@@ -311,6 +311,17 @@ def is_response(message: Params) -> bool:
     return message.get("method") is None and ("result" in message or "error" in message)
 
 
+async def response_to(incoming: Incoming, work: Awaitable[Any]) -> str:
+    """Return the response with the result of the work, or with the error that it raised."""
+    try:
+        return encode_result(incoming.request_id, await work)
+    except RemoteError as error:
+        return encode_error(incoming.request_id, error.code, error.message, error.data)
+    except Exception:  # also when the result cannot be written as JSON
+        log.exception("serving %s failed", incoming.method)
+        return encode_error(incoming.request_id, INTERNAL_ERROR, "Internal server error")
+
+
 Handler = Callable[[Incoming], Awaitable[Any]]
 
 
@@ -544,19 +555,13 @@ class RpcConnection:
             log.error("answering failed", exc_info=error)
 
     async def _serve(self, incoming: Incoming) -> None:
-        request_id = incoming.request_id
-        try:
-            text = encode_result(request_id, await self._handler(incoming))
-        except RemoteError as error:
-            text = encode_error(request_id, error.code, error.message, error.data)
-        except Exception:  # also when the result cannot be written as JSON
-            log.exception("serving %s failed", incoming.method)
-            text = encode_error(request_id, INTERNAL_ERROR, "Internal server error")
+        text = await response_to(incoming, self._handler(incoming))
         if incoming.departure != "lost":
             return  # nobody waits for the answer
         if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
             # The other side would refuse it by closing the connection, with everything that runs on it.
-            text = encode_error(request_id, ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
+            sentence = "The answer is too long to be sent; ask for less at once."
+            text = encode_error(incoming.request_id, ANSWER_TOO_LONG, sentence)
         with contextlib.suppress(ChannelClosed):
             await self._channel.send(text)
 
