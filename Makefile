@@ -65,7 +65,7 @@ lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	ruff check
 	ruff format --check
 	mypy hub/src
-	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' \) -prune -o -name '*.py' -print)
+	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' -o -path '*/clients/programs' \) -prune -o -name '*.py' -print)
 
 # They wait more than they compute: one process more than there are cores.
 unit: $(READY) ## the unit tests, which need no engine
@@ -79,6 +79,12 @@ scenarios: $(READY) ## every Molecule scenario; one alone: SCENARIO=isolation
 # After the scenarios, whose engine role has seen to it that an engine runs.
 modules: $(READY) ## the tests of the fleet module that need an engine
 	pytest -m engine
+
+.PHONY: test-clients
+# On the scenarios' fleet, which is deployed if it is not there. CI tests those of them that it has the time for.
+test-clients: $(READY) ## the agents and SDKs that people use against the deployed hub, as a table; CLIENTS=name[,name]
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@CODEBUDDY_TEST_CLIENTS='$(or $(CLIENTS),all)' pytest -q tests/clients
 
 # Measure --------------------------------------------------------------------------------------------------------------
 

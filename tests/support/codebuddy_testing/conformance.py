@@ -77,9 +77,9 @@ async def add_token(port: int, token: str) -> AsyncIterator[str]:
             while True:
                 head = await client.receive_until(b"\r\n\r\n", MAX_HEAD)
                 length = re.search(rb"(?im)^content-length: *(\d+)", head)
-                head = re.sub(rb"(?im)^((?:host|origin): .*:)%d\r?$" % own, rb"\g<1>%d" % port, head + b"\r\n")
+                head = re.sub(rb"(?im)^((?:host|origin): .*:)%d(?=\r?$)" % own, rb"\g<1>%d" % port, head)
                 body = await client.receive_exactly(int(length[1])) if length else b""
-                await server.send(head + f"Authorization: Bearer {token}\r\n\r\n".encode() + body)
+                await server.send(head + f"\r\nAuthorization: Bearer {token}\r\n\r\n".encode() + body)
 
         tasks.start_soon(listener.serve, forward)
         yield f"http://127.0.0.1:{own}/mcp"

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPError
-from pydantic import Field
 
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+from codebuddy.tool import Arguments, Call, Detail, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import McpServer, build_server
 
 Context = ServerRequestContext[Any, Any]
@@ -40,14 +39,10 @@ class NoArguments(Arguments):
     pass
 
 
-class RegionArguments(Arguments):
-    region: Annotated[str, Field(json_schema_extra={"x-mcp-header": "Region"})]
-
-
 class Said(Result):
     said: str
 
-    def text(self) -> str:
+    def text(self, detail: Detail = "lean") -> str:
         return self.said
 
 
@@ -66,15 +61,10 @@ async def _with_progress(call: Call, _arguments: NoArguments) -> Said:
     return Said(said="Progress was reported.")
 
 
-async def _region(_call: Call, arguments: RegionArguments) -> Said:
-    return Said(said=f"The region is {arguments.region}.")
-
-
 OWN_TOOLS: list[Tool[Any]] = [
     Tool("test_simple_text", "read", "Says a sentence.", NoArguments, Said, _simple_text),
     Tool("test_error_handling", "read", "Fails.", NoArguments, Said, _error_handling),
     Tool("test_tool_with_progress", "read", "Reports progress.", NoArguments, Said, _with_progress),
-    Tool("test_x_mcp_header", "read", "Takes an argument that a header repeats.", RegionArguments, Said, _region),
 ]
 
 
@@ -247,7 +237,7 @@ async def _missing_capability(context: Context, _params: types.CallToolRequestPa
     return {"content": [_text("The client is capable of sampling.")]}
 
 
-JSON_SCHEMA: Json = {
+JSON_SCHEMA_2020_12: Json = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "$defs": {
@@ -272,12 +262,23 @@ JSON_SCHEMA: Json = {
 }
 
 
+SCHEMAS: dict[str, Json] = {
+    "test_x_mcp_header": {
+        "type": "object",
+        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
+        "required": ["region"],
+    },
+    "json_schema_2020_12_tool": JSON_SCHEMA_2020_12,
+}
+"""The schemas of tools with arguments that the suite looks at."""
+
+
 def _sdk_tools(changes: _Changes) -> dict[str, ToolHandler]:
     name, everything = {"user_name": _ASK_NAME}, {"greeting": _sample("Generate a greeting"), "client_roots": _ROOTS}
     prefix = "test_input_required_result_"
     return {
         **{tool: _always(content) for tool, content in CONTENT.items()},
-        "json_schema_2020_12_tool": _always([_text("It was called.")]),
+        **{tool: _always([_text("It was called.")]) for tool in SCHEMAS},
         "test_tool_with_logging": _logging,
         "test_logging_tool": _logging,
         "test_trigger_tool_change": changes.tools,
@@ -401,10 +402,13 @@ def conformance_server() -> McpServer:
 
     async def list_tools(context: Context, params: types.PaginatedRequestParams) -> types.ListToolsResult:
         listed = types.ListToolsResult.model_validate(await ours.handler(context, params))
-        schemas = {name: JSON_SCHEMA if name == "json_schema_2020_12_tool" else {"type": "object"} for name in tools}
         others = [
-            types.Tool(name=name, description="A tool of the conformance suite.", input_schema=schema)
-            for name, schema in schemas.items()
+            types.Tool(
+                name=name,
+                description="A tool of the conformance suite.",
+                input_schema=SCHEMAS.get(name, {"type": "object"}),
+            )
+            for name in tools
         ]
         return listed.model_copy(update={"tools": [*listed.tools, *others]})
 
@@ -417,6 +421,7 @@ def conformance_server() -> McpServer:
         kind = types.InputRequiredResult if answer.get("resultType") == "input_required" else types.CallToolResult
         return kind.model_validate(answer)
 
+    server.get_tool_input_schema = SCHEMAS.get
     server.add_request_handler("tools/list", types.PaginatedRequestParams, list_tools)
     server.add_request_handler("tools/call", types.CallToolRequestParams, call_tool)
     server.add_request_handler("prompts/list", types.PaginatedRequestParams, _list_prompts)

@@ -1,72 +1,20 @@
-"""The agents: how each is told of the hub and of the scripted model, and asked to do one task."""
+"""The agents that people use: how each is told of the hub and of the scripted model, and asked to do one task."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from codebuddy_testing.real_clients.packages import install, node
-from codebuddy_testing.real_clients.running import Command
+from codebuddy_testing.real_clients.client import Client, Command, Place, node_path
 
 MODEL = "scripted"
 PROMPT = "Do what the script says."
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a client is to work: its home, and the addresses and keys of hub and model."""
-
-    home: Path
-    hub: str
-    token: str
-    model: str
-
-    @property
-    def bearer(self) -> str:
-        return f"Bearer {self.token}"
-
-    def write(self, path: str, document: Any) -> Path:
-        """Write a file below the home: a text, or a JSON document."""
-        file = self.home / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(document if isinstance(document, str) else json.dumps(document, indent=2))
-        return file
-
-
-@dataclass(frozen=True)
-class Client:
-    """A client under test.
-
-    Args:
-        package: its folder in `packages.PINNED`.
-        prefixed: see `script.ScriptedModel`.
-        progress: whether it shows the progress of a call.
-        not_applicable: the scenarios that it cannot be put through, with the reasons.
-    """
-
-    name: str
-    package: str
-    start: Callable[[Client, Place], Command]
-    prefixed: bool = True
-    progress: bool = False
-    not_applicable: Mapping[str, str] = field(default_factory=dict)
-
-    def program(self, name: str) -> str:
-        """Return the path of one of its programs."""
-        folder = install(self.package)
-        programs = folder / "node_modules/.bin"
-        return str((programs if programs.is_dir() else folder / "bin") / name)
-
-
-def _node_path() -> str:
-    return f"{node()}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
 def claude_code(client: Client, place: Place) -> Command:
-    server = {"type": "http", "url": place.hub, "headers": {"Authorization": place.bearer}}
+    server: dict[str, Any] = {"type": "http", "url": place.hub, "headers": {"Authorization": place.bearer}}
+    if client.over_stdio:
+        server = {"command": place.process[0], "args": place.process[1:]}
     servers = place.write("servers.json", {"mcpServers": {"codebuddy": server}})
     words = [client.program("claude"), "-p", PROMPT, "--model", "sonnet", "--mcp-config", str(servers)]
     words += ["--strict-mcp-config", "--allowedTools", "mcp__codebuddy"]
@@ -80,6 +28,9 @@ def claude_code(client: Client, place: Place) -> Command:
 
 
 def codex(client: Client, place: Place) -> Command:
+    server = f'url = "{place.hub}"\nbearer_token_env_var = "CODEBUDDY_TOKEN"'
+    if client.over_stdio:
+        server = f"command = {json.dumps(place.process[0])}\nargs = {json.dumps(place.process[1:])}"
     place.write(
         ".codex/config.toml",
         f"""
@@ -96,13 +47,12 @@ wire_api = "responses"
 env_key = "SCRIPTED_KEY"
 
 [mcp_servers.codebuddy]
-url = "{place.hub}"
-bearer_token_env_var = "CODEBUDDY_TOKEN"
+{server}
 required = true
 default_tools_approval_mode = "approve"
 """,
     )
-    environment = {"SCRIPTED_KEY": "none", "CODEBUDDY_TOKEN": place.token, "PATH": _node_path()}
+    environment = {"SCRIPTED_KEY": "none", "CODEBUDDY_TOKEN": place.token, "PATH": node_path()}
     return Command([client.program("codex"), "exec", "--skip-git-repo-check", PROMPT], environment)
 
 
@@ -119,7 +69,7 @@ def gemini(client: Client, place: Place) -> Command:
         },
     )
     words = [client.program("gemini"), "-m", "gemini-2.5-pro", "--yolo", "--skip-trust", "-p", PROMPT]
-    environment = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": place.model, "PATH": _node_path()}
+    environment = {"GEMINI_API_KEY": "none", "GOOGLE_GEMINI_BASE_URL": place.model, "PATH": node_path()}
     return Command(words, environment)
 
 
@@ -142,7 +92,7 @@ def opencode(client: Client, place: Place) -> Command:
             "share": "disabled",
         },
     )
-    environment = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1", "PATH": _node_path()}
+    environment = {"OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1", "PATH": node_path()}
     return Command([client.program("opencode"), "run", "--auto", PROMPT], environment)
 
 
@@ -155,7 +105,7 @@ def copilot(client: Client, place: Place) -> Command:
         "COPILOT_MODEL": MODEL,
         "COPILOT_OFFLINE": "true",
         "COPILOT_AUTO_UPDATE": "false",
-        "PATH": _node_path(),
+        "PATH": node_path(),
     }
     return Command([client.program("copilot"), "-p", PROMPT, "--allow-all-tools"], environment)
 
@@ -169,15 +119,28 @@ def cline(client: Client, place: Place) -> Command:
         "timeout": 300,
     }
     place.write(".cline/data/settings/cline_mcp_settings.json", {"mcpServers": {"codebuddy": server}})
-    setup = [client.program("cline"), "auth", "-p", "openai-compatible", "-k", "none", "-m", MODEL, "-b", f"{place.model}/v1"]
+    setup = [
+        client.program("cline"),
+        "auth",
+        "-p",
+        "openai-compatible",
+        "-k",
+        "none",
+        "-m",
+        MODEL,
+        "-b",
+        f"{place.model}/v1",
+    ]
     words = [client.program("cline"), "--auto-approve", "true", PROMPT]
-    shell = f"{' '.join(setup)} </dev/null && exec \"$@\""
-    return Command(["sh", "-c", shell, "sh", *words], {"PATH": _node_path()})
+    shell = f'{" ".join(setup)} </dev/null && exec "$@"'
+    return Command(["sh", "-c", shell, "sh", *words], {"PATH": node_path()})
 
 
 AGENTS = [
-    Client("Claude Code", "claude-code", claude_code),
-    Client("Codex", "codex", codex),
+    Client("Claude Code", "claude-code", claude_code, in_ci=True),
+    Client("Codex", "codex", codex, in_ci=True),
+    Client("Claude Code, stdio", "claude-code", claude_code, over_stdio=True),
+    Client("Codex, stdio", "codex", codex, over_stdio=True),
     Client("Gemini CLI", "gemini", gemini),
     Client("opencode", "opencode", opencode),
     Client("Copilot CLI", "copilot", copilot),

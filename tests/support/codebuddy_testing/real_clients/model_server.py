@@ -56,7 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse()
             return
         self.served.requests.append((self.path, body))
-        answer = self.served.model.answer(wire.read(body, self.path))
+        answer = self.served.model.answer(wire.read(body))
         reply = wire.write(answer, body, self.path)
         self._send(200, reply.content_type, reply.body)
 
@@ -92,5 +92,5 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError:
             self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing: what was asked is in `ModelServer`."""

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from codebuddy_testing.real_clients.client import Command
 
 MARK = "CODEBUDDY_TEST_CLIENT"
 """A variable in the environment of a client and of all that it starts, by which they are found again."""
@@ -26,14 +28,6 @@ NO_NETWORK = {
     "NO_PROXY": "127.0.0.1,localhost",
     "no_proxy": "127.0.0.1,localhost",
 }
-
-
-@dataclass(frozen=True)
-class Command:
-    """How a client is started: its command line, and its environment beside `KEPT`."""
-
-    words: Sequence[str]
-    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -95,11 +89,19 @@ def running_client(command: Command, home: Path) -> Iterator[RunningClient]:
     work = home / "work"
     work.mkdir(exist_ok=True)
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-    environment |= {**NO_NETWORK, "HOME": str(home), "TMPDIR": str(home), "TERM": "dumb", MARK: mark, **command.environment}
+    environment |= {
+        **NO_NETWORK,
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "TERM": "dumb",
+        MARK: mark,
+        **command.environment,
+    }
     output = home / "output.txt"
     with output.open("wb") as stream:
         process = subprocess.Popen(
-            command.words,
+            # Of tests in the background of a shell, a client would inherit that it ignores interrupts.
+            ["env", "--default-signal=INT", *command.words],
             cwd=work,
             env=environment,
             stdin=subprocess.DEVNULL,

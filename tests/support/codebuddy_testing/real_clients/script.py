@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-Arguments = Mapping[str, Any] | Callable[[Sequence[str]], Mapping[str, Any]]
-"""The arguments of a call, or how they are made from what the model has seen."""
+Arguments = Mapping[str, Any] | Callable[[Sequence[str]], Mapping[str, Any] | None]
+"""The arguments of a call, or how they are made from what the model has seen; with None the script ends there."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,16 @@ class Tool:
 
 @dataclass(frozen=True)
 class Turn:
-    """What an agent sends to its model: the tools that it offers, and what it says that each call gave, by call id."""
+    """What an agent sends to its model.
+
+    Args:
+        results: what each call gave, as the agent tells it, by call id.
+        deferred: tools that it names only, to be found by a search.
+    """
 
     tools: list[Tool]
     results: dict[str, str]
+    deferred: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,16 @@ class ScriptedModel:
                 if (name := self.own_name(tool)) is not None:
                     self.offered.add(name)
                     self.found[name] = tool
+            self.offered.update(
+                name for deferred in turn.deferred if (name := self.own_name(Tool(deferred))) is not None
+            )
             searches = [tool for tool in turn.tools if tool.name in SEARCHES]
             if not self.found and not searches:
                 return "ok"  # the agent asks for something of its own, such as a title
             told = [turn.results[asked.id] for _, asked in self._asked if asked.id in turn.results]
             if len(told) < len(self._asked):
                 return self._asked[len(told)][1]
-            self.results = [
-                text for (step, _), text in zip(self._asked, told, strict=True) if step is not None
-            ]
+            self.results = [text for (step, _), text in zip(self._asked, told, strict=True) if step is not None]
             if len(self.results) == len(self.script):
                 self.finished = True
                 return "done"
@@ -122,9 +129,12 @@ class ScriptedModel:
         if tool is None:
             self.missing.append(call.tool)
             return f"there is no tool {call.tool}"
+        arguments = call.arguments(self.results) if callable(call.arguments) else call.arguments
+        if arguments is None:
+            self.finished = True
+            return "done"
         if call.before is not None:
             call.before()
-        arguments = call.arguments(self.results) if callable(call.arguments) else call.arguments
         asked = Asked(self._next_id(), tool, arguments)
         self._asked.append((step, asked))
         return asked

@@ -12,7 +12,7 @@ from codebuddy_testing.real_clients.wires.common import Reply, server_sent_event
 PATH = re.compile(r"/v1/messages(/count_tokens)?(\?|$)")
 
 
-def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
+def read(body: dict[str, Any]) -> Turn:
     """Return the tools and tool results of a request."""
     results = {}
     for message in body.get("messages", []):
@@ -20,7 +20,9 @@ def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
         for block in content if isinstance(content, list) else []:
             if block["type"] == "tool_result":
                 results[block["tool_use_id"]] = text_of(block.get("content", ""))
-    return Turn([Tool(tool["name"]) for tool in body.get("tools", [])], results)
+    # A tool that is to be found by search is named in a reminder, and listed once it was found.
+    deferred = sorted(set(re.findall(r"mcp__\w+", json.dumps(body.get("messages", [])))))
+    return Turn([Tool(tool["name"]) for tool in body.get("tools", [])], results, deferred)
 
 
 def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
@@ -41,8 +43,8 @@ def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": body.get("model"), "usage": usage}
     if not body.get("stream"):
         return Reply.json({**message, "content": [block], "stop_reason": reason, "stop_sequence": None})
-    head = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
-    events = [
+    head: dict[str, Any] = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
+    events: list[dict[str, Any]] = [
         {"type": "message_start", "message": head},
         {"type": "content_block_start", "index": 0, "content_block": start},
         {"type": "content_block_delta", "index": 0, "delta": delta},

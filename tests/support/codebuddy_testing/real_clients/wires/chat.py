@@ -12,7 +12,7 @@ from codebuddy_testing.real_clients.wires.common import Reply, server_sent_event
 PATH = re.compile(r"(/v1)?/chat/completions(\?|$)")
 
 
-def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
+def read(body: dict[str, Any]) -> Turn:
     """Return the tools and tool results of a request."""
     tools = [Tool(tool["function"]["name"]) for tool in body.get("tools") or [] if tool["type"] == "function"]
     results = {
@@ -23,7 +23,7 @@ def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
     return Turn(tools, results)
 
 
-def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:  # noqa: ARG001
+def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
     """Return a completion, as one document or as the chunks of a stream."""
     message: dict[str, Any] = {"role": "assistant", "content": None}
     if isinstance(answer, Asked):

@@ -12,7 +12,7 @@ from codebuddy_testing.real_clients.wires.common import Reply, server_sent_event
 PATH = re.compile(r"/v1beta/models/[^/:]+:(generateContent|streamGenerateContent|countTokens)(\?|$)")
 
 
-def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
+def read(body: dict[str, Any]) -> Turn:
     """Return the tools and tool results of a request. Results have no ids of ours: they are counted."""
     tools = [
         Tool(declared["name"]) for group in body.get("tools", []) for declared in group.get("functionDeclarations", [])
@@ -32,7 +32,7 @@ def _text(response: dict[str, Any]) -> str:
     return json.dumps(response, ensure_ascii=False)
 
 
-def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:  # noqa: ARG001
+def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
     """Return a candidate, as one document or as a stream of one."""
     if "countTokens" in path:
         return Reply.json({"totalTokens": 1000})

@@ -1,4 +1,4 @@
-"""The programs of tests/clients/programs, which drive an SDK or a command-line client as an agent without a model would.
+"""The programs of tests/clients/programs, which drive an SDK or a command-line client as an agent would.
 
 They send the names of the tools and the results so far, as JSON by call id, and get the next call, or null at the end.
 """
@@ -15,13 +15,13 @@ from codebuddy_testing.real_clients.wires.common import Reply
 PATH = re.compile(r"/plain$")
 
 
-def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
+def read(body: dict[str, Any]) -> Turn:
     """Return the tools and results of a request."""
     results = {call: json.dumps(result, ensure_ascii=False) for call, result in body["results"].items()}
     return Turn([Tool(name) for name in body["tools"]], results)
 
 
-def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:  # noqa: ARG001
+def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
     """Return the next call."""
     if isinstance(answer, Asked):
         return Reply.json({"id": answer.id, "tool": answer.tool.name, "arguments": dict(answer.arguments)})

@@ -13,7 +13,7 @@ from codebuddy_testing.real_clients.wires.common import Reply, server_sent_event
 PATH = re.compile(r"(/v1)?/responses(\?|$)")
 
 
-def read(body: dict[str, Any], path: str) -> Turn:  # noqa: ARG001
+def read(body: dict[str, Any]) -> Turn:
     """Return the tools, those found by search too, and the tool results of a request."""
     tools = list(_tools(body.get("tools", [])))
     results = {}
@@ -37,7 +37,7 @@ def _tools(offered: list[dict[str, Any]], group: str | None = None) -> Iterator[
             yield Tool(str(tool["type"]))
 
 
-def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:  # noqa: ARG001
+def write(answer: Answer, body: dict[str, Any], path: str) -> Reply:
     """Return a response, as one document or as the events of a stream."""
     item: dict[str, Any]
     if isinstance(answer, Asked) and answer.tool.name == "tool_search":
