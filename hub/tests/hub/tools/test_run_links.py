@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -351,10 +352,8 @@ async def test_a_spoke_whose_process_stands_still_for_seconds_loses_neither_link
     async with hub_side() as hub:
         fleet = Fleet(hub, Proxy(0), tmp_path)
         arguments = [hub.url(PROJECT), tmp_path / "token", workspace]
-        async with await anyio.open_process(
-            [sys.executable, "-c", AGENT, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        ) as process:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        with subprocess.Popen([sys.executable, "-c", AGENT, *map(str, arguments)], env=environment) as process:
             try:
                 link = await until_linked(hub.links, PROJECT)
                 async with in_background(fleet.run("sh", "-c", WAITS, "go")) as running:
