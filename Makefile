@@ -43,14 +43,15 @@ status: $(READY) ## show hub and spokes, and the reason for anything not ready; 
 token: $(READY) ## print a client token; PROJECT=id[,id] (all) SCOPES=read,write,run TOOLS=all|lean TTL=30d
 	$(call answer,playbooks/token.yml)
 
-client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|vscode|cursor
+client-config: $(READY) ## print the configuration of an MCP client; CLIENT=claude-desktop (default)|claude-code|codex|gemini|...
 	$(call answer,playbooks/client-config.yml)
 
-# Runs a playbook that leaves its answer in a file, and prints the answer alone; Ansible's own words only when there is
-# none. A playbook may fail with an answer.
+# Runs a playbook that leaves its answer in a file, and prints the answer alone, with a note to people, if there is one, on
+# standard error; Ansible's own words only when there is no answer. A playbook may fail with an answer.
 answer = @directory=$$(mktemp -d); trap 'rm -rf "$$directory"' EXIT; status=0; \
 	$(PLAYBOOK) $(1) -e codebuddy_answer="$$directory/answer" >"$$directory/log" 2>&1 || status=1; \
 	if [ -e "$$directory/answer" ]; then cat "$$directory/answer"; else cat "$$directory/log" >&2; status=1; fi; \
+	if [ -e "$$directory/answer.note" ]; then cat "$$directory/answer.note" >&2; fi; \
 	exit $$status
 
 # Test -----------------------------------------------------------------------------------------------------------------
@@ -64,7 +65,7 @@ lint: $(READY) ## ansible-lint, yamllint, ruff, mypy
 	ruff check
 	ruff format --check
 	mypy hub/src
-	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' \) -prune -o -name '*.py' -print)
+	mypy $$(find roles tests \( -path '*/files' -o -path '*/languages/cases' -o -path '*/clients/programs' \) -prune -o -name '*.py' -print)
 
 # They wait more than they compute: one process more than there are cores.
 unit: $(READY) ## the unit tests, which need no engine
@@ -79,9 +80,15 @@ scenarios: $(READY) ## every Molecule scenario; one alone: SCENARIO=isolation
 modules: $(READY) ## the tests of the fleet module that need an engine
 	pytest -m engine
 
+.PHONY: test-clients
+# On the scenarios' fleet, which is deployed if it is not there. CI tests those of them that it has the time for.
+test-clients: $(READY) ## the agents and SDKs that people use against the deployed hub, as a table; CLIENTS=name[,name]
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@CODEBUDDY_TEST_CLIENTS='$(or $(CLIENTS),all)' pytest -q tests/clients
+
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code bench-run bench-load bench-tokens
+.PHONY: bench-edits bench-code bench-run bench-read bench-load bench-tokens
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -101,6 +108,11 @@ bench-run: $(READY) ## what a command costs against `docker exec`, and what a gi
 bench-load: $(READY) ## what a busy machine loses: 30 busy processes, four clients, runs of three minutes; SECONDS=300
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@SECONDS=$(or $(SECONDS),300) python tests/bench/load.py
+
+# On the scenarios' fleet, which is deployed if it is not there.
+bench-read: $(READY) ## what a read over HTTP costs against the official filesystem server over stdio, and a batch against one call
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@python tests/bench/read.py
 
 # On the scenarios' fleet, which is deployed if it is not there; the definitions need none.
 bench-tokens: $(READY) ## what a model pays: tokens of the tools' definitions, and of typical answers as text and as JSON

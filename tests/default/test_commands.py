@@ -52,18 +52,42 @@ def test_make_token_with_wrong_arguments_fails_and_prints_nothing_on_stdout(
     assert not Path("/tmp/codebuddy-ran").exists()
 
 
-@pytest.mark.parametrize("client", ["claude-desktop", "claude-code", "vscode", "cursor"])
-def test_make_client_config_prints_json_that_names_this_fleet(fleet: Deployment, client: str) -> None:
-    done = fleet.make("client-config", CLIENT=client)
+@pytest.mark.parametrize(
+    ("client", "servers", "address"),
+    [
+        ("vscode", "servers", "url"),
+        ("cursor", "mcpServers", "url"),
+        ("windsurf", "mcpServers", "serverUrl"),
+        ("zed", "context_servers", "url"),
+        ("jetbrains", "mcpServers", "url"),
+    ],
+)
+def test_make_client_config_prints_only_json_that_names_this_fleet(
+    fleet: Deployment, client: str, servers: str, address: str
+) -> None:
+    done = fleet.make("client-config", CLIENT=client, PROJECT="project-a")
     assert done.returncode == 0, done.stderr
-    configuration = json.loads(done.stdout)
-    server = configuration["servers" if client == "vscode" else "mcpServers"][fleet.name]
-    if client == "claude-desktop":
-        assert server == {"command": "docker", "args": ["exec", "-i", f"{fleet.name}-hub", "codebuddy", "start"]}
+    server = json.loads(done.stdout)[servers][fleet.name]
+    assert server[address] == f"http://127.0.0.1:{fleet.port}/mcp"
+    token = server["headers"]["Authorization"].removeprefix("Bearer ")
+    if client in ("zed", "jetbrains"):
+        assert "It contains a token" in done.stderr
     else:
-        assert server["url"] == f"http://127.0.0.1:{fleet.port}/mcp"
-        token = server["headers"]["Authorization"].removeprefix("Bearer ")
-        assert "projects" in fleet.get("/health", token).json()
+        # No token lies in the file; the note's command prints the one to put into the environment.
+        assert token == "${env:CODEBUDDY_TOKEN}"
+        command = done.stderr.partition("export CODEBUDDY_TOKEN=$(")[2].rpartition(")")[0]
+        token = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.strip()
+    assert list(fleet.get("/health", token).json()["projects"]) == ["project-a"]
+
+
+def test_the_configuration_of_claude_desktop_starts_a_program_that_needs_no_token(fleet: Deployment) -> None:
+    done = fleet.make("client-config")
+    server = json.loads(done.stdout)["mcpServers"][fleet.name]
+    assert server["args"] == ["-I", str(fleet.state / "codebuddy-stdio.py"), f"{fleet.name}-hub"]
+    environment = {name: value for name, value in os.environ.items() if name != "PATH"}
+    command = [server["command"], *server["args"]]
+    started = subprocess.run(command, stdin=subprocess.DEVNULL, env=environment, check=False)
+    assert started.returncode == 0
 
 
 def test_make_status_prints_a_line_for_each_container(fleet: Deployment) -> None:

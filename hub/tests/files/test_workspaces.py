@@ -29,6 +29,70 @@ def test_a_directory_that_was_replaced_is_opened_again_while_old_users_go_on(dir
     assert workspaces.identity("p") != identity
 
 
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every file system read at once what it has in memory; tmpfs, where the tests' files are, cannot."""
+    preadv = os.preadv
+
+    def without_flags(fd: int, buffers: list[bytearray], offset: int, flags: int) -> int:
+        assert flags == os.RWF_NOWAIT
+        return preadv(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", without_flags)
+
+
+def cached(workspaces: Workspaces, name: str, most: int = 100) -> bytes | None:
+    return workspaces.read_cached(WorkspacePath("p", tuple(name.split("/"))), most)
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_a_small_file_in_memory_is_read_at_once(directory: Path) -> None:
+    (directory / "sub").mkdir()
+    (directory / "sub/f").write_text("grüße")
+    (directory / "full").write_bytes(b"x" * 100)
+    (directory / "inside").symlink_to("sub/f")
+    workspaces = Workspaces({"p": directory})
+    assert cached(workspaces, "sub/f") is None  # nobody has looked yet whether it is on a local file system
+    workspaces.root("p")
+    assert cached(workspaces, "sub/f") == cached(workspaces, "inside") == "grüße".encode()
+    assert cached(workspaces, "full") == b"x" * 100
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_what_is_not_small_or_no_file_inside_is_left_to_the_thread(directory: Path) -> None:
+    (directory.parent / "secret").write_text("secret")
+    (directory / "out").symlink_to("../secret")
+    (directory / "long").write_bytes(b"x" * 101)
+    (directory / "sub").mkdir()
+    os.mkfifo(directory / "fifo")
+    workspaces = Workspaces({"p": directory})
+    workspaces.root("p")
+    assert [cached(workspaces, name) for name in ("out", "long", "sub", "fifo", "missing")] == [None] * 5
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_a_file_in_memory_is_that_of_the_directory_which_is_there_now(directory: Path) -> None:
+    workspaces = Workspaces({"p": directory})
+    (directory / "f").write_text("old")
+    workspaces.root("p")
+    directory.rename(directory.with_name("moved"))
+    directory.mkdir()
+    (directory / "f").write_text("new")
+    os.stat(directory / "f")  # now the kernel has its name in memory
+    assert cached(workspaces, "f") == b"new"
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_nothing_is_read_at_once_on_a_file_system_of_another_machine(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codebuddy.files.confinement._file_system", lambda _fd: 0x6969)  # NFS
+    (directory / "f").write_text("x")
+    workspaces = Workspaces({"p": directory})
+    workspaces.root("p")
+    assert cached(workspaces, "f") is None
+
+
 def test_the_identity_is_device_and_inode(directory: Path) -> None:
     status = directory.stat()
     assert Workspaces({"p": str(directory)}).identity("p") == f"{status.st_dev}:{status.st_ino}"

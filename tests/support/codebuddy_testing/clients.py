@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -85,8 +87,16 @@ async def connected(transport: str, port: int, token: str, mode: str, query: str
 
 @asynccontextmanager
 async def connected_over_stdio(hub: str, mode: str) -> AsyncIterator[Client]:
-    """A client that starts ``codebuddy start`` in the hub's container, as Claude Desktop does."""
+    """A client that starts ``codebuddy start`` in the hub's container."""
     command = StdioServerParameters(command="docker", args=["exec", "-i", hub, "codebuddy", "start"])
+    async with Client(command, mode=mode) as client:
+        yield client
+
+
+@asynccontextmanager
+async def connected_over_stdio_program(program: Path, hub: str, mode: str) -> AsyncIterator[Client]:
+    """A client that starts the program which outlives the hub, as Claude Desktop does."""
+    command = StdioServerParameters(command=sys.executable, args=["-I", str(program), hub])
     async with Client(command, mode=mode) as client:
         yield client
 

@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import bind, client_app, http_sessions, make_listener
+from codebuddy.hub.http import bind, client_app, make_listener
+from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
-from codebuddy.wire.mcp_server import InFlight, build_server
+from codebuddy.wire.mcp_server import InFlight, McpServer, build_server
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -83,28 +84,29 @@ class RunningListener:
     probe: Probe
     stopping: anyio.Event
     in_flight: InFlight
+    streamable_http: StreamableHttp
+    verifier: TokenVerifier
 
 
 @asynccontextmanager
-async def open_listener() -> AsyncIterator[RunningListener]:
-    """Serve the fixture tool on a free port until the block ends."""
+async def open_listener(server: McpServer | None = None) -> AsyncIterator[RunningListener]:
+    """Serve a server, or else one with the fixture tool, on a free port until the block ends."""
     bound = bind("127.0.0.1", 0)
     port = bound.getsockname()[1]
     probe, stopping = Probe(), anyio.Event()
-    server = build_server("test", [echo_tool(probe)], "Test.", "the test's log")
+    server = server or build_server("test", [echo_tool(probe)], "Test.", "the test's log")
 
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
 
-    policy = AccessPolicy(
-        TokenVerifier(PUBLIC, "test"), CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
-    )
-    sessions = http_sessions(server)
-    listener = make_listener(client_app(server, sessions, health, policy, stopping))
-    async with sessions.run(), anyio.create_task_group() as tasks:
+    verifier = TokenVerifier(PUBLIC, "test")
+    policy = AccessPolicy(verifier, CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")])
+    streamable_http = StreamableHttp(server)
+    listener = make_listener(client_app(server, streamable_http, health, policy, stopping))
+    async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [bound])
         try:
-            yield RunningListener(port, probe, stopping, server.in_flight)
+            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http, verifier)
         finally:
             stopping.set()
             listener.should_exit = True

@@ -1,4 +1,4 @@
-"""Node.js and packages from npm for tests, each installed once below .venv; offline after that."""
+"""Node.js and packages from npm and PyPI for tests, each installed once below .venv; offline after that."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def npm_packages(folder: Path) -> Path:
     def install(directory: Path) -> None:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(folder / name, directory)
-        _run(["npm", "ci", "--no-audit", "--no-fund"], node_environment(), directory)
+        # Not `npm ci`: it refuses a lock file that lacks the packages of platforms for which there are none.
+        _run(["npm", "install", "--no-save", "--no-audit", "--no-fund"], node_environment(), directory)
 
     return _install_once(folder.name, [folder / "package.json", folder / "package-lock.json"], install)
 
@@ -61,6 +62,18 @@ def _install_once(name: str, pins: list[Path], install: Callable[[Path], None]) 
             install(directory)
             (directory / "installed").touch()
     return directory
+
+
+def python_packages(name: str, requirements: Path) -> Path:
+    """Install what a file of requirements pins into a virtual environment, and return its directory."""
+
+    def install(directory: Path) -> None:
+        uv = (sys.executable, "-m", "uv")
+        _run([*uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(directory)])
+        sync = ("pip", "sync", "--quiet", "--require-hashes", "--python", str(directory / "bin/python"))
+        _run([*uv, *sync, str(requirements)])
+
+    return _install_once(name, [requirements], install)
 
 
 def _run(command: list[str], environment: dict[str, str] | None = None, directory: Path | None = None) -> None:

@@ -486,13 +486,28 @@ def read_excerpt(
         ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
             `ProjectRoot.file`.
     """
-    data = read_bytes(root, path, limit)
+    return excerpt_of(path, read_bytes(root, path, limit), start_line, end_line, answer_bytes)
+
+
+def excerpt_of(
+    path: WorkspacePath,
+    data: bytes,
+    start_line: int | None = None,
+    end_line: int | None = None,
+    answer_bytes: int = 256 * 1024,
+) -> Excerpt:
+    """Make the excerpt of a file's content.
+
+    Raises:
+        ToolError: as `read_excerpt`, for the content and the range.
+    """
     with about(path):
         text = decode(data)
         lines = split_keeping_breaks(text.content)
         first, last = _range(start_line, end_line, len(lines))
     chosen = lines[first - 1 : last]
-    kept = _fitting(chosen, answer_bytes)
+    # In UTF-8 a text takes less than twice the bytes of the file, whatever its encoding.
+    kept = chosen if 2 * len(data) <= answer_bytes else _fitting(chosen, answer_bytes)
     return Excerpt(
         content="".join(kept),
         hash=content_hash(data),

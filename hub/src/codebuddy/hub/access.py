@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import jwt
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +22,8 @@ from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 CLIENT_AUDIENCE = "codebuddy:client"
 LINK_AUDIENCE = "codebuddy:link"
 MAX_TOKEN_BYTES = 4096
+MAX_KNOWN_TOKENS = 256
+LEEWAY_SECONDS = 5
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class TokenVerifier:
     def __init__(self, public_key: bytes, fleet: str) -> None:
         self._key = public_key
         self._issuer = f"codebuddy:{fleet}"
+        self._known: OrderedDict[bytes, Principal] = OrderedDict()
 
     @classmethod
     def load(cls, path: Path, fleet: str) -> TokenVerifier:
@@ -58,10 +62,24 @@ class TokenVerifier:
     def verify(self, token: str, audience: str) -> Principal:
         """Check signature, algorithm, issuer, audience and times (RFC 7519, section 7.2; leeway 5 s).
 
+        The signature of a token is checked once, its end each time.
+
         Raises:
             AccessDenied: 401, with a reason that contains nothing of the token.
         """
         remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
+        key = hashlib.sha256(f"{audience} {token}".encode()).digest()
+        principal = self._known.get(key)
+        if principal is None:
+            principal = self._known[key] = self._decode(token, audience, remedy)
+            if len(self._known) > MAX_KNOWN_TOKENS:
+                self._known.popitem(last=False)
+        if principal.expires_at is not None and principal.expires_at <= time.time() - LEEWAY_SECONDS:
+            del self._known[key]
+            raise AccessDenied(401, f"The token has expired; {remedy}.")
+        return principal
+
+    def _decode(self, token: str, audience: str, remedy: str) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise AccessDenied(401, f"The token is too long to be one of ours; {remedy}.")
         try:
@@ -71,7 +89,7 @@ class TokenVerifier:
                 algorithms=["EdDSA"],  # fixed here, never taken from the token's own header
                 audience=audience,
                 issuer=self._issuer,
-                leeway=5,
+                leeway=LEEWAY_SECONDS,
                 options={"require": ["exp", "iat", "nbf", "aud", "iss", "sub", "projects", "scopes"]},
             )
         except jwt.ExpiredSignatureError:
@@ -131,7 +149,9 @@ class AccessPolicy:
 
 def _with_profile(scope: Scope, principal: Principal) -> Principal:
     """Return the principal with the profile of tools that the address asks for, like ``/mcp?tools=lean``, if any."""
-    wanted = QueryParams(scope.get("query_string", b"")).get("tools", principal.tools)
+    if not scope.get("query_string"):
+        return principal
+    wanted = QueryParams(scope["query_string"]).get("tools", principal.tools)
     if wanted not in PROFILES:
         raise AccessDenied(400, "The address asks for tools that are neither all nor lean: write /mcp?tools=lean.")
     return replace(principal, tools=wanted)
@@ -186,9 +206,3 @@ class AccessGuard:
             return
         principal = scope[PRINCIPAL_KEY] = _with_profile(scope, self._policy.authenticate(headers))
         self._check(scope, principal)
-        # The SDK binds an HTTP session to the user that opened it.
-        scope["user"] = AuthenticatedUser(
-            AccessToken(
-                token="", client_id=principal.subject, subject=principal.subject, scopes=sorted(principal.scopes)
-            )
-        )

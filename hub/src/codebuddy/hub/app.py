@@ -24,8 +24,9 @@ from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.health import FleetHealth
-from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, http_sessions, make_listener
+from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, make_listener
 from codebuddy.hub.spokes import Links
+from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.tools.code import code_tools
 from codebuddy.hub.tools.code_edits import action_tools, code_edit_tools, rename_tools
 from codebuddy.hub.tools.edits import edit_tools
@@ -94,6 +95,7 @@ class Hub:
             "the hub's log",
             frozenset(project for project, one in configuration.projects.items() if one.has_egress),
         )
+        self.streamable_http = StreamableHttp(self.server)
         self.stopping = anyio.Event()
 
     async def _notify_spoke(self, project: str, paths: list[str]) -> None:
@@ -140,6 +142,7 @@ class Hub:
         with anyio.move_on_after(DRAIN_SECONDS):
             await self.server.in_flight.idle()
         self.stopping.set()
+        self.streamable_http.stop()
         clients.should_exit = True
         with anyio.move_on_after(2 * DRAIN_SECONDS):
             await self.server.in_flight.idle()
@@ -185,8 +188,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_hosts = [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
     client_policy = AccessPolicy(verifier, CLIENT_AUDIENCE, client_hosts)
     link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
-    sessions = http_sessions(hub.server)
-    clients = make_listener(client_app(hub.server, sessions, hub.fleet.health, client_policy, hub.stopping))
+    clients = make_listener(client_app(hub.server, hub.streamable_http, hub.fleet.health, client_policy, hub.stopping))
     addresses = {project.listen: name for name, project in configuration.projects.items()}
     spokes = make_listener(link_app(hub.server, hub.links, link_policy, addresses, hub.stopping), for_spokes=True)
 
@@ -202,7 +204,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_close_on_signal, hub, clients, spokes, local)
-        async with sessions.run(), anyio.create_task_group() as listeners:
+        async with anyio.create_task_group() as listeners:
             listeners.start_soon(clients.serve, [client_socket])
             listeners.start_soon(spokes.serve, spoke_sockets)
             log.info("serving %d projects on port %d", len(addresses), published)

@@ -10,18 +10,17 @@ from typing import Any, cast
 
 import anyio
 import uvicorn
-from mcp.server import Server
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from codebuddy.hub.access import AccessGuard, AccessPolicy
+from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -32,7 +31,8 @@ DRAIN_SECONDS = 3
 """How long requests may still run after SIGTERM before they are cancelled."""
 
 MAX_CONNECTIONS = 128
-"""Connections per bound address; further ones are aborted so that they cannot exhaust descriptors."""
+"""Connections per bound address, so that they cannot exhaust descriptors. A further one takes the place of an idle one;
+if all are in use, it is aborted."""
 
 MAX_SPOKE_CONNECTIONS = 16
 """The same for spokes: each connection may hold an unfinished message of the largest size."""
@@ -40,33 +40,111 @@ MAX_SPOKE_CONNECTIONS = 16
 CLIENT_PING_SECONDS = 120.0
 """How long a client may take to answer a ping. One that is gone closes its connection at once, if it can."""
 
+MAX_HEAD_BYTES = 64 * 1024
+"""A connection that sends a longer head of a request is aborted."""
+
+MAX_REQUEST_BYTES = 2 * MAX_MESSAGE_BYTES
+"""The same for a whole request, with what stands between its chunks. A message that is too long is answered first."""
+
 FIRST_REQUEST_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
+
+KEEP_ALIVE_SECONDS = 15
+"""An idle connection is closed then: later than most clients do, so that none sends on one that is being closed."""
 
 HealthReport = Callable[[Principal | None], Awaitable[dict[str, Any]]]
 """Returns the health document for a principal, or only the overall ``status`` (``ok`` or not) for None."""
 
 
-class _LimitedConnection(H11Protocol):
+class _JoinedWrites:
+    """A transport that sends the head of an answer together with the first part of its body, in one packet."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        """Write; the head of a final answer is kept until the first part of its body, or its end."""
+        if not self._head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+        else:
+            self.transport.write(self._head + data)
+            self._head = b""
+
+    def flush(self) -> None:
+        """Write what is kept."""
+        if self._head:
+            self.write(b"")
+
+    def close(self) -> None:
+        self.flush()
+        self.transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+
+class _LimitedConnection(HttpToolsProtocol):
     """An HTTP connection that must send its first request soon, one of a limited number at its bound address."""
 
     limit = MAX_CONNECTIONS
+    _in_head = True
+    _request_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         address = transport.get_extra_info("sockname")
-        others = sum(
-            getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == address
+        others = [
+            other
             for other in self.connections
-        )
-        super().connection_made(transport)
+            if getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == address
+        ]
+        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport)))
         # asyncio does this only for sockets made with IPPROTO_TCP. Without it, the second of two writes waits 40 ms
-        # for the client's delayed acknowledgement, and an answer is at least two.
+        # for the client's delayed acknowledgement: an event after another, the second message on a WebSocket.
         accepted: socket.socket = transport.get_extra_info("socket")
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if others >= self.limit:
-            transport.abort()
-        else:
-            asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._abort_without_request)
+        if len(others) >= self.limit:
+            idle = (other for other in others if isinstance(other, _LimitedConnection) and other.is_idle)
+            if (victim := next(idle, None)) is None:
+                transport.abort()
+                return
+            victim.shutdown()
+        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._abort_without_request)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the client has been sent all that it asked for."""
+        return self.cycle is not None and self.cycle.response_complete and self._request_bytes == 0
+
+    def data_received(self, data: bytes) -> None:
+        self._request_bytes += len(data)
+        super().data_received(data)
+        # httptools itself has no limits.
+        if self._request_bytes > (MAX_HEAD_BYTES if self._in_head else MAX_REQUEST_BYTES):
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value.strip(b" \t"))  # httptools leaves the white space behind it (RFC 9110, 5.5)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._request_bytes = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        cast(_JoinedWrites, self.transport).flush()
+        super().on_response_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = cast(_JoinedWrites, self.transport).transport
+        super().handle_websocket_upgrade()
 
     def _abort_without_request(self) -> None:
         # After an upgrade another protocol owns the transport, and a whole request was received.
@@ -115,6 +193,8 @@ def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
             ws_ping_timeout=CLIENT_PING_SECONDS,
             ws_per_message_deflate=False,
             server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
@@ -129,18 +209,9 @@ def bind(address: str, port: int) -> socket.socket:
     return listener
 
 
-def http_sessions(server: Server[Any]) -> StreamableHTTPSessionManager:
-    """Create the Streamable HTTP side of a server; its ``run()`` must surround the application's life.
-
-    The SDK's own check of Host and Origin stays off, since the guard has made a stricter one. No event is stored: an
-    answer whose connection is lost cannot be fetched on another, so its call is cancelled.
-    """
-    return StreamableHTTPSessionManager(server, max_request_body_size=MAX_MESSAGE_BYTES, max_sessions=1000)
-
-
 def client_app(
     server: McpServer,
-    sessions: StreamableHTTPSessionManager,
+    streamable_http: StreamableHttp,
     health: HealthReport,
     policy: AccessPolicy,
     stopping: anyio.Event,
@@ -158,9 +229,14 @@ def client_app(
         routes=[
             WebSocketRoute("/", websocket),
             WebSocketRoute("/mcp", websocket),
-            Route("/mcp", StreamableHTTPASGIApp(sessions)),
             Route("/health", report_health),
         ]
     )
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        # Not by a route of Starlette, which takes as long as the rest of the way to a tool.
+        is_message = scope["type"] == "http" and scope["path"] == "/mcp"
+        await (streamable_http if is_message else app)(scope, receive, send)
+
     # Where clients look for an authorization server; on a 401 there they would ask the user to log in, on a 404 not.
-    return AccessGuard(app, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))
+    return AccessGuard(route, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))

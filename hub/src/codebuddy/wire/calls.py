@@ -139,15 +139,16 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
         content = [{"type": "text", "text": result.text(detail)}]
         return {"content": content, "structuredContent": result.structured(detail)}
     except ToolError as error:
-        return _failure(error)
+        return failure(error)
     except Exception:
         incident = uuid.uuid4().hex[:8]
         log.exception("tool %s failed (incident %s)", tool.name, incident)
         sentence = f"{tool.name} failed inside; {log_name} has it as incident {incident}."
-        return _failure(ToolError("internal_error", sentence))
+        return failure(ToolError("internal_error", sentence))
 
 
-def _failure(error: ToolError) -> Json:
+def failure(error: ToolError) -> Json:
+    """Return the result of a call that failed."""
     """Return a failure; its code stands in the text and in ``_meta``.
 
     It has no structured content: clients on the TypeScript SDK 1.x check that against the tool's output schema even

@@ -157,19 +157,29 @@ def _message(**members: Any) -> Params:
     return {"jsonrpc": "2.0", **members}
 
 
-def _error(request_id: int | str | None, code: int, message: str, data: Any = None) -> Params:
-    """Build an error response."""
-    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-    return _message(id=request_id, error=error)
-
-
 def _encode(message: Params) -> str:
     # NaN and infinity become null, which no model accepts as a number: otherwise the caller would wait for an answer
     # that it cannot parse.
     return to_json(message, inf_nan_mode="null").decode()
 
 
-_NOT_A_MESSAGE: Final = _error(None, PARSE_ERROR, "This is not a JSON-RPC 2.0 message.")
+class Encoded(str):
+    """A result that is JSON already."""
+
+
+def encode_result(request_id: int | str | None, result: Any) -> str:
+    """Return the response with a result."""
+    text = result if isinstance(result, Encoded) else to_json(result, inf_nan_mode="null").decode()
+    return f'{{"jsonrpc":"2.0","id":{to_json(request_id).decode()},"result":{text}}}'
+
+
+def encode_error(request_id: int | str | None, code: int, message: str, data: Any = None) -> str:
+    """Return the response with an error."""
+    error = {"code": code, "message": message} | ({} if data is None else {"data": data})
+    return _encode(_message(id=request_id, error=error))
+
+
+_NOT_A_MESSAGE: Final = encode_error(None, PARSE_ERROR, "This is not a JSON-RPC 2.0 message.")
 
 
 class RequestQuota:
@@ -189,6 +199,13 @@ class RequestQuota:
     def release(self, size: int) -> None:
         """Stop counting a request."""
         self._used -= size
+
+
+class Notifier(Protocol):
+    """Takes notifications for the other side."""
+
+    async def notify(self, method: str, params: Params | None = None) -> None:
+        """Send a notification; it is dropped when the other side is gone."""
 
 
 class Response(NamedTuple):
@@ -264,7 +281,7 @@ class Incoming:
     ``departure`` says why the task that serves it is cancelled.
     """
 
-    connection: RpcConnection
+    connection: Notifier
     method: str
     params: Params | None
     request_id: int | str | None
@@ -435,7 +452,7 @@ class RpcConnection:
         try:
             return await self._channel.receive()
         except MessageTooLong as error:
-            await self._send(_error(error.request_id, INVALID_REQUEST, str(error)))
+            await self._channel.send(encode_error(error.request_id, INVALID_REQUEST, str(error)))
             return None
 
     async def _send(self, message: Params) -> None:
@@ -447,7 +464,7 @@ class RpcConnection:
         except ValueError:
             message = None
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
-            await self._send(_NOT_A_MESSAGE)
+            await self._channel.send(_NOT_A_MESSAGE)
             return
         method, params, request_id = message.get("method"), message.get("params"), message.get("id")
         if isinstance(method, str) and (params is None or isinstance(params, dict)):
@@ -461,7 +478,7 @@ class RpcConnection:
             if (pending := self._pending_of(request_id)) is not None:
                 pending.resolve(message, len(text))
             return
-        await self._send(_NOT_A_MESSAGE)
+        await self._channel.send(_NOT_A_MESSAGE)
 
     def _pending_of(self, request_id: object) -> PendingRequest | None:
         return self._pending.get(_id_key(request_id)) if is_id(request_id) else None
@@ -486,7 +503,7 @@ class RpcConnection:
     async def _on_request(self, incoming: Incoming, key: int | str, size: int) -> None:
         if (refusal := self._refusal(key, size)) is not None:
             # Awaited before the next message is read: a peer that does not read answers is not read from either.
-            await self._send(_error(incoming.request_id, INVALID_REQUEST, refusal))
+            await self._channel.send(encode_error(incoming.request_id, INVALID_REQUEST, refusal))
             return
         self._busy.set()
         task = asyncio.create_task(self._serve(incoming))
@@ -518,24 +535,17 @@ class RpcConnection:
     async def _serve(self, incoming: Incoming) -> None:
         request_id = incoming.request_id
         try:
-            message = _message(id=request_id, result=await self._handler(incoming))
+            text = encode_result(request_id, await self._handler(incoming))
         except RemoteError as error:
-            message = _error(request_id, error.code, error.message, error.data)
-        except Exception:
+            text = encode_error(request_id, error.code, error.message, error.data)
+        except Exception:  # also when the result cannot be written as JSON
             log.exception("serving %s failed", incoming.method)
-            message = _error(request_id, INTERNAL_ERROR, "Internal server error")
+            text = encode_error(request_id, INTERNAL_ERROR, "Internal server error")
         if incoming.departure != "lost":
             return  # nobody waits for the answer
-        try:
-            text = _encode(message)
-        except ValueError:
-            log.exception("the answer to %s cannot be written as JSON", incoming.method)
-            text = _encode(_error(request_id, INTERNAL_ERROR, "Internal server error"))
         if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
             # The other side would refuse it by closing the connection, with everything that runs on it.
-            text = _encode(
-                _error(request_id, ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
-            )
+            text = encode_error(request_id, ANSWER_TOO_LONG, "The answer is too long to be sent; ask for less at once.")
         with contextlib.suppress(ChannelClosed):
             await self._channel.send(text)
 

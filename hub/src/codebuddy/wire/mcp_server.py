@@ -1,14 +1,16 @@
 """The MCP server for clients: the SDK's server, on channels of our own and under the SDK's Streamable HTTP.
 
-A plain tool call of a client that finished the handshake goes past the SDK to the tool; everything else the SDK
+A plain tool call goes past the SDK to the tool, and the list of the tools is rendered once; everything else the SDK
 answers, in both eras of the protocol. The SDK is heavy, so the agent must not load this module.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence, Set
-from typing import Any, TypeGuard, TypeVar
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import anyio
 import mcp_types as types
@@ -20,20 +22,35 @@ from mcp.shared.dispatcher import CallOptions
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request
 from mcp.shared.transport_context import TransportContext
+from mcp_types import methods
+from mcp_types.version import LATEST_MODERN_VERSION
 from pydantic import ValidationError
-from starlette.requests import Request
+from pydantic_core import from_json, to_json
 
 from codebuddy import __version__
 from codebuddy.tool import Call, Principal, Progress, Tool
 from codebuddy.wire.calls import input_schema, run_tool
 from codebuddy.wire.heartbeat import Heartbeat
-from codebuddy.wire.jsonrpc import INVALID_PARAMS, Channel, Incoming, RemoteError, RequestQuota, RpcConnection, is_id
+from codebuddy.wire.jsonrpc import (
+    INVALID_PARAMS,
+    Channel,
+    Encoded,
+    Incoming,
+    Notifier,
+    RemoteError,
+    RequestQuota,
+    RpcConnection,
+    is_id,
+)
 from codebuddy.wire.offers import Offers
 
 PRINCIPAL_KEY = "codebuddy.principal"
 """The key under which the access guard stores the principal in an ASGI scope."""
 
-T = TypeVar("T")
+_ENVELOPE = frozenset({types.PROTOCOL_VERSION_META_KEY, types.CLIENT_INFO_META_KEY, types.CLIENT_CAPABILITIES_META_KEY})
+_MAX_ENVELOPE_BYTES = 4096
+_MAX_LISTINGS = 64
+
 Context = ServerRequestContext[Any, Any]
 
 
@@ -59,6 +76,14 @@ class InFlight:
         await self._idle.wait()
 
 
+class PlainCall(NamedTuple):
+    """A ``tools/call`` that passes all that the SDK would check, and has nothing in it that only the SDK handles."""
+
+    tool: Tool[Any]
+    arguments: dict[str, Any] | None
+    stateless: bool  # of the era without a handshake
+
+
 class McpServer(Server[Any]):
     """The SDK's server, which also runs its tools for requests that do not go through the SDK."""
 
@@ -66,6 +91,27 @@ class McpServer(Server[Any]):
     offers: Offers
     log_name: str
     in_flight: InFlight
+    listings: dict[tuple[str, Principal], Encoded]
+    """Answers to ``tools/list``: version of the protocol and what a token allows → the answer."""
+
+    def plain_call(self, method: str, params: Mapping[str, Any] | None) -> PlainCall | None:
+        """Return the plain call that a request is, or None for what the SDK must answer."""
+        if method != "tools/call" or params is None or not params.keys() <= {"name", "arguments", "_meta"}:
+            return None
+        name, arguments = params.get("name"), params.get("arguments", {})
+        tool = self.tools.get(name) if isinstance(name, str) else None
+        stateless = is_plain_and_stateless(params)
+        if tool is None or stateless is None or not isinstance(arguments, dict):
+            return None
+        return PlainCall(tool, arguments, stateless)
+
+    async def run_plain(self, call: PlainCall, principal: Principal, progress: Progress) -> dict[str, Any]:
+        """Run a plain call and return its result."""
+        result = await self.run_tool(call.tool, principal, progress, call.arguments)
+        if not call.stateless:
+            return {"isError": False, **result}
+        meta = {**result.get("_meta", {}), types.SERVER_INFO_META_KEY: self.server_info_stamp}
+        return {"resultType": "complete", "isError": False, **result, "_meta": meta}
 
     def tool_list(self, principal: Principal) -> list[dict[str, Any]]:
         """Return the definitions of the tools that a client is offered, see `Offers.tool_list`."""
@@ -74,7 +120,7 @@ class McpServer(Server[Any]):
     async def run_tool(
         self, tool: Tool[Any], principal: Principal, progress: Progress, arguments: dict[str, Any] | None
     ) -> dict[str, Any]:
-        """Run a tool and return the result of ``tools/call``."""
+        """Run a tool and return the result of ``tools/call`` as it is for both eras."""
         with self.in_flight:
             async with Heartbeat(tool, arguments, progress) as heartbeat:
                 return await run_tool(tool, Call(principal, heartbeat.report), arguments, self.log_name)
@@ -94,7 +140,9 @@ def build_server(
     by_name = offers.tools
     input_schemas = {tool.name: input_schema(tool.arguments) for tool in by_name.values()}
 
-    async def list_tools(context: Context, _params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(context: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        if params is not None and params.cursor is not None:
+            raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor; all tools are in one list.")
         return types.ListToolsResult.model_validate({"tools": offers.tool_list(_principal(context))})
 
     async def call_tool(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
@@ -103,10 +151,8 @@ def build_server(
             known = ", ".join(entry["name"] for entry in offers.tool_list(_principal(context)))
             raise MCPError(code=types.INVALID_PARAMS, message=f"There is no tool {params.name!r}; there are: {known}.")
         progress = context.session.report_progress
-        answer = server.run_tool(tool, _principal(context), progress, params.arguments)
-        if context.request is not None:
-            answer = _cancel_on_disconnect(context.request, answer)
-        return types.CallToolResult.model_validate(await answer)
+        answer = await server.run_tool(tool, _principal(context), progress, params.arguments)
+        return types.CallToolResult.model_validate(answer)
 
     server = McpServer(
         name,
@@ -117,41 +163,16 @@ def build_server(
         get_tool_input_schema=input_schemas.get,
     )
     server.tools, server.offers, server.log_name, server.in_flight = by_name, offers, log_name, InFlight()
+    server.listings = {}
     server.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
     return server
 
 
 def _principal(context: Context) -> Principal:
-    """Return who calls: the HTTP request says it, since one HTTP server serves many; else the connection does."""
-    source = context.request.scope[PRINCIPAL_KEY] if context.request is not None else context.lifespan_context
-    if not isinstance(source, Principal):
+    """Return who calls: every request is served with its caller in the place of the SDK's lifespan."""
+    if not isinstance(context.lifespan_context, Principal):
         raise TypeError("a request reached the server without a principal")
-    return source
-
-
-async def _cancel_on_disconnect(request: Request, answer: Awaitable[T]) -> T:
-    """Return the answer to an HTTP request, or cancel it when the connection closes.
-
-    The protocol's handshake era does not treat a lost connection as a cancellation, because the client could fetch the
-    answer on another connection. Here it could not: no event is stored, so nobody would ever see the answer.
-
-    Raises:
-        MCPError: the connection is closed; nobody receives it.
-    """
-    with anyio.CancelScope() as scope:
-        watch = asyncio.create_task(_cancel_when_closed(request, scope))
-        try:
-            return await answer
-        finally:
-            watch.cancel()
-    raise MCPError(code=types.INTERNAL_ERROR, message="The client closed its connection.")
-
-
-async def _cancel_when_closed(request: Request, scope: anyio.CancelScope) -> None:
-    # The body has been read, so only the disconnect is still to come; every caller of `receive` is given it.
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    scope.cancel()
+    return context.lifespan_context
 
 
 async def serve_channel(
@@ -162,16 +183,11 @@ async def serve_channel(
     ``quota`` bounds the bytes of the requests being answered; None means that of one client.
     """
 
-    async def serve(incoming: Incoming) -> dict[str, Any]:
-        try:
-            if incoming.request_id is None:
-                await runner.on_notify(_DispatchContext(incoming), incoming.method, incoming.params)
-                return {}
-            return await _serve(server, runner, outbound, incoming)
-        except MCPError as error:
-            raise RemoteError(error.error.code, error.error.message, error.error.data) from None
-        except ValidationError:
-            raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
+    async def serve(incoming: Incoming) -> dict[str, Any] | Encoded:
+        if incoming.request_id is None:
+            await runner.on_notify(_DispatchContext(incoming), incoming.method, incoming.params)
+            return {}
+        return await _answer(server, runner, outbound, incoming)
 
     rpc = RpcConnection(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
     back_channel = _BackChannel(rpc)
@@ -184,19 +200,56 @@ async def serve_channel(
         await aclose_shielded(handshake)
 
 
-async def _serve(
+async def answer_alone(
+    server: McpServer, principal: Principal, version: str, incoming: Incoming
+) -> dict[str, Any] | Encoded:
+    """Answer a request that comes without a connection; ``version`` was agreed on in its handshake, if it had one.
+
+    Raises:
+        RemoteError: what to answer in place of a result.
+    """
+    back_channel = _BackChannel(incoming.connection)
+    connection = Connection.from_envelope(version, None, None, outbound=back_channel)
+    try:
+        runner = ServerRunner(server, connection, principal)
+        return await _answer(server, runner, NotifyOnlyOutbound(back_channel), incoming)
+    finally:
+        await aclose_shielded(connection)
+
+
+async def _answer(
+    server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
+) -> dict[str, Any] | Encoded:
+    method, params, principal = incoming.method, incoming.params, runner.lifespan_state
+    is_ready = runner.connection.initialize_accepted
+    call = server.plain_call(method, params)
+    if call is not None and (call.stateless or is_ready):
+        return await server.run_plain(call, principal, incoming.progress)
+    try:
+        stateless = is_plain_and_stateless(params)
+        if method != "tools/list" or stateless is None or "cursor" in (params or {}) or not (stateless or is_ready):
+            return await _answer_by_sdk(server, runner, outbound, incoming)
+        # The list depends on what the token allows, not on whose it is or on how long.
+        version = LATEST_MODERN_VERSION if stateless else runner.connection.protocol_version
+        key = version, replace(principal, subject="", expires_at=None)
+        if (listing := server.listings.get(key)) is None:
+            listing = Encoded(to_json(await _answer_by_sdk(server, runner, outbound, incoming)).decode())
+            if len(server.listings) >= _MAX_LISTINGS:
+                server.listings.clear()
+            server.listings[key] = listing
+        return listing
+    except MCPError as error:
+        raise RemoteError(error.error.code, error.error.message, error.error.data) from None
+    except ValidationError:
+        raise RemoteError(INVALID_PARAMS, "Invalid request parameters", "") from None
+
+
+async def _answer_by_sdk(
     server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
 ) -> dict[str, Any]:
     method, params = incoming.method, incoming.params
-    if method == "tools/list" and runner.connection.initialize_accepted and not params:
-        return {"tools": server.tool_list(runner.lifespan_state)}
-    if method == "tools/call" and runner.connection.initialize_accepted and _is_plain_call(params):
-        tool = server.tools.get(params["name"])
-        if tool is not None:
-            result = await server.run_tool(tool, runner.lifespan_state, incoming.progress, params.get("arguments"))
-            return {"isError": False, **result}
     context = _DispatchContext(incoming)
-    if method == "initialize" or not _is_stateless(params):
+    if method == "initialize" or not is_stateless(params):
         return await runner.on_request(context, method, params)
     route = classify_inbound_request({"method": method, "params": params})
     if isinstance(route, InboundLadderRejection):
@@ -207,29 +260,45 @@ async def _serve(
     return await serve_one(server, context, method, params, connection=connection, lifespan_state=runner.lifespan_state)
 
 
-def _is_plain_call(params: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether a call passes all that the SDK would check, and has nothing in it that only the SDK handles."""
-    if params is None or not params.keys() <= {"name", "arguments", "_meta"}:
-        return False
-    meta = params.get("_meta", {})
-    return (
-        isinstance(params.get("name"), str)
-        and isinstance(params.get("arguments", {}), dict)
-        and isinstance(meta, dict)
-        and (not meta or (meta.keys() == {"progressToken"} and is_id(meta["progressToken"])))
-    )
-
-
-def _is_stateless(params: Mapping[str, Any] | None) -> bool:
+def is_stateless(params: Mapping[str, Any] | None) -> bool:
+    """Return whether a request is of the era without a handshake."""
     meta = (params or {}).get("_meta")
     return isinstance(meta, Mapping) and types.PROTOCOL_VERSION_META_KEY in meta
+
+
+def is_plain_and_stateless(params: Mapping[str, Any] | None) -> bool | None:
+    """Return `is_stateless` for a request whose ``_meta`` is certainly good; None when the SDK has to look at it."""
+    meta = (params or {}).get("_meta", {})
+    if not isinstance(meta, dict):
+        return None
+    envelope = dict(meta)
+    if not is_id(envelope.pop("progressToken", 0)):
+        return None
+    if not envelope:
+        return False
+    if not envelope.keys() <= _ENVELOPE:
+        return None
+    encoded = to_json(envelope)
+    return True if len(encoded) <= _MAX_ENVELOPE_BYTES and _is_valid_envelope(encoded) else None
+
+
+@lru_cache(maxsize=64)  # a client sends the same with every request
+def _is_valid_envelope(encoded: bytes) -> bool:
+    meta = from_json(encoded)
+    if meta.get(types.PROTOCOL_VERSION_META_KEY) != LATEST_MODERN_VERSION:
+        return False
+    try:
+        methods.validate_client_request("tools/list", LATEST_MODERN_VERSION, {"_meta": meta})
+    except ValidationError:
+        return False
+    return True
 
 
 class _BackChannel:
     """The way back to the client, as the SDK expects it. Our tools send a client no requests, only notifications."""
 
-    def __init__(self, rpc: RpcConnection) -> None:
-        self._rpc = rpc
+    def __init__(self, client: Notifier) -> None:
+        self._client = client
 
     async def send_raw_request(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
@@ -237,7 +306,7 @@ class _BackChannel:
         raise NoBackChannelError(method)
 
     async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
-        await self._rpc.notify(method, None if params is None else dict(params))
+        await self._client.notify(method, None if params is None else dict(params))
 
 
 class _DispatchContext(_BackChannel):

@@ -95,7 +95,7 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
         "completions",
         {"path": "p/a.py", "line": 3, "column": 5},
         {**MORE, "items": [{"label": "call", "kind": "method", "insert_text": "call()"}], "is_incomplete": True},
-        ["call (method) → call()", "More may be known", "Zm9yd2FyZA"],
+        ["call (method) → call()", "is_incomplete", "Zm9yd2FyZA"],
     ),
     (
         "signature_help",
@@ -164,8 +164,8 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
     (
         "run_command",
         {"argv": ["x"], "projects": ["p"]},
-        {"project": "p", "job_id": JOB_ID},
-        [JOB_ID, "job_output", "running"],
+        {"project": "p", "job_id": JOB_ID, "cursor": "bmV4dA", "output": "so far\n"},
+        [JOB_ID, "job_output", "running", "bmV4dA", "so far"],
     ),
     (
         "run_command",
@@ -201,8 +201,9 @@ ANSWERS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [
 
 
 @pytest.fixture
-def all_tools(client: ToolClient, p: Path) -> FakeSpokes:
-    """The tools of a hub, in `client`, and the spokes that they ask."""
+def all_tools(client: ToolClient, p: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSpokes:
+    """The tools of a hub, in `client`, and the spokes that they ask; each run gets the same id."""
+    monkeypatch.setattr("codebuddy.hub.tools.runs.secrets.token_hex", lambda _size: JOB_ID.partition(":")[2])
     (p / "a.py").write_text("# a\n#     to call\n    call = 3\n")
     spokes, projects = FakeSpokes({}), frozenset({"p", "q"})
     client.add(

@@ -46,7 +46,6 @@ RUN = {
     "task": EVIL,
     "message": EVIL,
     "output": EVIL,
-    "job_id": f"project-a:{EVIL}",
     **REPORT,
 }
 JOB_ID = "project-a:0123456789ab"
@@ -69,7 +68,7 @@ SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 MATCH = {"offset": 1, "stream": "stdout", "line_text": EVIL}
 RUN_SAID: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("run_command", {"argv": ["x"]}, {**RUN, "project": "project-a"}),
-    ("run_command", {"argv": ["x"], "projects": ["project-a"]}, {"project": EVIL, "job_id": f"project-a:{EVIL}"}),
+    ("run_command", {"argv": ["x"], "projects": ["project-a"]}, {"project": EVIL, "message": EVIL}),
     ("list_jobs", {}, {"jobs": [JOB]}),
     ("job_output", {"job_id": JOB_ID}, {**JOB, **REPORT, "output": EVIL, "complete": False, "cursor": EVIL}),
     (

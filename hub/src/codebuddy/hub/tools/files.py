@@ -25,7 +25,7 @@ from codebuddy.files.search import (
     list_directory,
     search_text,
 )
-from codebuddy.files.text import MAX_FILE_BYTES, read_excerpt
+from codebuddy.files.text import MAX_FILE_BYTES, Excerpt, excerpt_of, read_excerpt
 from codebuddy.files.walking import Bounds
 from codebuddy.schemas.files import (
     FindArguments,
@@ -45,6 +45,7 @@ _Many = ListArguments | FindArguments | SearchArguments
 _Look = Callable[[ProjectRoot, Bounds, Position], Page[T]]
 
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects", "context_lines"}
+_READ_AT_ONCE = 32 * 1024
 _WALKERS = 4  # walks at a time; those that wait take no thread from reads and writes
 
 
@@ -66,14 +67,15 @@ class _FileTools:
 
     async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
         """Read a text file, or some of its lines. A write takes the answer's hash as expected_hash."""
-        path = self._path(call, arguments.path)
+        path, lines = self._path(call, arguments.path), (arguments.start_line, arguments.end_line)
 
-        def read() -> ReadResult:
-            root = self._workspaces.root(path.project)
-            excerpt = read_excerpt(root, path, arguments.start_line, arguments.end_line, limit=self._max_bytes)
-            return ReadResult(path=str(path), **vars(excerpt))
+        def read() -> Excerpt:
+            return read_excerpt(self._workspaces.root(path.project), path, *lines, limit=self._max_bytes)
 
-        return await run_sync(read, abandon_on_cancel=True)
+        # A thread takes longer than the read of a small file that the kernel has in memory, which never blocks.
+        data = self._workspaces.read_cached(path, min(_READ_AT_ONCE, self._max_bytes))
+        excerpt = await run_sync(read, abandon_on_cancel=True) if data is None else excerpt_of(path, data, *lines)
+        return ReadResult(path=str(path), **vars(excerpt))
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
         """List a directory (ls) or a tree."""
