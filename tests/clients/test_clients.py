@@ -50,7 +50,7 @@ def test_a_run_ends_when_the_client_is_killed(bench: Bench, outcome: Outcome) ->
 def test_a_run_ends_when_the_client_is_interrupted(bench: Bench, client: Client, outcome: Outcome) -> None:
     with bench.start([run_without_end(marker := bench.marker()), READ]) as seen:
         wait_until(lambda: bench.runs(marker), "the run has begun", DEADLINE_SECONDS)
-        seconds = bench.end_of_run(marker, seen.client.interrupt)
+        seconds = bench.end_of_run(marker, seen.client.cancel if client.cancels else seen.client.interrupt)
         if client.cancels:
             seen.client.wait(DEADLINE_SECONDS)
     # A client that only cancels its call goes on with its session.
@@ -73,4 +73,8 @@ def test_a_run_that_says_nothing_for_long_is_not_lost(
     silent_runs: dict[str, Future[Seen]], client: Client, outcome: Outcome
 ) -> None:
     seen = silent_runs[client.name].result()
-    outcome.settle(seen.has(-1, SILENT_END), f"{len(seen.results)} calls", seen)
+    well, word = seen.has(-1, SILENT_END), f"{len(seen.results)} calls"
+    if client.progress:  # every ten seconds it is told that the call goes on, until that answers after 45
+        beats = len(json.loads(seen.results[0])["progress"])
+        well, word = well and beats >= 3, f"{word}, {beats} beats"
+    outcome.settle(well, word, seen)

@@ -11,13 +11,14 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PACKAGE = ROOT / "hub/src/codebuddy"
 FLEET = ROOT / "roles/fleet/module_utils/codebuddy_fleet"
+SUPPORT = ROOT / "tests/support/codebuddy_testing"
 _PATH = re.compile(r"`((?:[\w.-]+/)*[\w-]+\.py|(?:[\w.-]+/)+)`")
 _LINK = re.compile(r"\]\(([^)#:]+)?(?:#([\w-]+))?\)")
 
 
 @pytest.mark.parametrize("name", sorted(set(_PATH.findall((ROOT / "docs/development.md").read_text()))))
 def test_files_that_the_guide_for_developers_names_exist(name: str) -> None:
-    assert any((place / name).exists() for place in (ROOT, PACKAGE, FLEET)), name
+    assert any((place / name).exists() for place in (ROOT, PACKAGE, FLEET, SUPPORT)), name
 
 
 def anchors(page: Path) -> set[str]:

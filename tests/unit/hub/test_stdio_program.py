@@ -473,7 +473,9 @@ async def test_a_long_answer_arrives_whole_and_a_torn_one_not_at_all(hub: Restar
     async with raw_client(hub) as client:
         client.call(1, "look", length=900_000)
         whole = await client.receive()
+        hub.started.clear()
         client.call(2, "run", wait=True)
+        await soon(hub.started.wait())
         await hub.stop(last_words=b'{"jsonrpc":"2.0","id":2,"result":{"content":[')
         await hub.start()
         torn = await client.receive()

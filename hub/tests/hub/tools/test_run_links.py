@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -341,6 +342,13 @@ async def main(url, token, folder):
 
 asyncio.run(main(*sys.argv[1:]))
 """
+
+
+def child(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen([sys.executable, "-c", program, *arguments], env=environment)
+
+
 FROZEN_SECONDS = 5  # longer than it once took to close the link of an agent that did not answer: three
 
 
@@ -351,10 +359,7 @@ async def test_a_spoke_whose_process_stands_still_for_seconds_loses_neither_link
     async with hub_side() as hub:
         fleet = Fleet(hub, Proxy(0), tmp_path)
         arguments = [hub.url(PROJECT), tmp_path / "token", workspace]
-        async with await anyio.open_process(
-            [sys.executable, "-c", AGENT, *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        ) as process:
+        with child(AGENT, *map(str, arguments)) as process:
             try:
                 link = await until_linked(hub.links, PROJECT)
                 async with in_background(fleet.run("sh", "-c", WAITS, "go")) as running:

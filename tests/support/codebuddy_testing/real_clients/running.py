@@ -61,6 +61,10 @@ class RunningClient:
         """Do as a user who presses Ctrl-C."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def cancel(self) -> None:
+        """Interrupt the client alone, and not what it started: it then only cancels its call (`Client.cancels`)."""
+        self.process.send_signal(signal.SIGINT)
+
     def pids(self) -> list[int]:
         """Return its processes, also those that left its process group."""
         wanted = f"{MARK}={self.mark}".encode()

@@ -35,7 +35,7 @@ BASICS = [
 ]
 
 SILENT_SECONDS = 90
-SILENT_END = "the silence is over"
+SILENT_END = "silence: 42"  # which does not stand on the command line
 
 START_SECONDS = 90.0
 """How long a client may take to do a script, beside the time of the calls themselves."""
@@ -61,7 +61,10 @@ def _job_output(results: Sequence[str]) -> dict[str, Any] | None:
 _LOOK = Call("job_output", _job_output)
 
 SILENT = [
-    Call("run_command", {"argv": ["sh", "-c", f"sleep {SILENT_SECONDS}; echo {SILENT_END}"], "projects": [PROJECT]}),
+    Call(
+        "run_command",
+        {"argv": ["sh", "-c", f"sleep {SILENT_SECONDS}; echo silence: $((6 * 7))"], "projects": [PROJECT]},
+    ),
     # What a model does when it is told of a job meanwhile.
     *(3 * [_LOOK]),
 ]

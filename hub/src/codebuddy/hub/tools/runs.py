@@ -190,7 +190,7 @@ class _FollowedRun:
             report=self._tell,
             detach_after=max(1.0, self._seconds_left() + RUN_GRACE_SECONDS),
         )
-        if answer.job_id not in (None, self.job_id):
+        if answer.job_id is not None and not answer.job_id.startswith(f"{self._project}:"):
             raise _foreign_job(self._project)
         answer.project = self._project  # whichever project the spoke claims to speak for
         if answer.reason == "agent_restart" and not answer.output:
