@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -144,6 +146,41 @@ async def test_an_idle_connection_makes_room_for_a_new_one(monkeypatch: pytest.M
             assert (await (await one.__aenter__()).get("/health")).status_code == 503
         for one in clients:
             await one.__aexit__(None, None, None)
+
+
+async def test_a_connection_with_half_a_request_makes_room_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http._LimitedConnection, "limit", 2)
+    monkeypatch.setattr(http, "SLOW_REQUEST_SECONDS", 0.0)
+    async with open_listener() as listener, client_of(listener) as client:
+        head = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{listener.port}\r\n"
+        writers = list[asyncio.StreamWriter]()
+        for rest, later in (("\r\n", b"G"), ("Content-Length: 5\r\n\r\n", b"body")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write((head + rest).encode())
+            assert (await reader.readuntil(b'ok"}')).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.write(later)
+            writers.append(writer)
+        assert (await client.get("/health")).status_code == 503
+        for writer in writers:
+            writer.close()
+
+
+async def test_requests_before_the_answer_to_the_last_one_are_not_kept() -> None:
+    """Nor would it be noticed that the client of the first one leaves."""
+    async with open_listener() as listener, client_of(listener) as client:
+        await begin(client)
+        body = json.dumps(call(1, wait=True)).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in client.headers.items())
+        head += f"Content-Type: application/json\r\nHost: 127.0.0.1:{listener.port}\r\nContent-Length: {len(body)}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+        await listener.probe.started.wait()
+        writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+        with anyio.fail_after(10):
+            await listener.probe.cancelled.wait()
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
 
 
 @pytest.mark.parametrize("accept", [BOTH, "application/json", "*/*"])
