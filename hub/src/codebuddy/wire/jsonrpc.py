@@ -57,6 +57,7 @@ DETACHED: Final = "detached"
 
 _CANCEL_SECONDS: Final = 2.0
 _MAX_ID: Final = 2**63
+_MAX_NUMBER: Final = 2**53
 
 # Bounds on progress notifications that the caller has not taken yet.
 _MAX_NOTICES: Final = 1000
@@ -142,7 +143,8 @@ def is_id(value: object) -> TypeGuard[int | str]:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Return whether a value is a number that can be added to others and sent on: 1e999 is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
 
 
 def _id_key(value: int | str) -> int | str:
@@ -230,10 +232,7 @@ class PendingRequest:
         progress, total, message = params.get("progress"), params.get("total"), params.get("message")
         if self._on_progress is None or not _is_number(progress):
             return
-        try:
-            done, whole = float(progress), float(total) if _is_number(total) else None
-        except OverflowError:
-            return
+        done, whole = float(progress), float(total) if _is_number(total) else None
         text = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
         self._notices.append((done, whole, text))
         self._notice_characters += len(text or "")
