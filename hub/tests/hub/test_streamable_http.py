@@ -183,6 +183,26 @@ async def test_requests_before_the_answer_to_the_last_one_are_not_kept() -> None
         writer.close()
 
 
+async def test_the_requests_of_a_client_have_a_quota_on_all_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamable_http, "CLIENT_BYTES", 3 * 2**20)
+    long = "x" * 2**21
+    async with open_listener() as listener, client_of(listener) as client, client_of(listener) as other:
+        other.headers["Authorization"] = f"Bearer {token(sub='other')}"
+        await begin(client)
+        await begin(other)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: client.post("/mcp", json=call(1, wait=True, text=long)))
+            await listener.probe.started.wait()
+            refused = await client.post("/mcp", json=call(2, text=long))
+            assert (await other.post("/mcp", json=call(2, text=long))).status_code == 200
+            async with connected("websocket", listener.port, TOKEN, "legacy") as third:
+                with pytest.raises(MCPError, match="Requests of nearly 3 MiB are being answered; wait for one of them"):
+                    await third.call_tool("echo", {"text": long})
+            assert (await client.post("/mcp", json=cancelled(1))).status_code == 202
+        assert (await client.post("/mcp", json=call(3, text=long))).status_code == 200
+    assert (refused.status_code, refused.json()["error"]["message"][:26]) == (503, "Requests of nearly 3 MiB a")
+
+
 @pytest.mark.parametrize("accept", [BOTH, "application/json", "*/*"])
 async def test_an_answer_is_json_when_there_is_nothing_to_say_before(accept: str) -> None:
     async with open_listener() as listener, client_of(listener, Accept=accept) as client:

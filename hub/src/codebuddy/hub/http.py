@@ -232,7 +232,8 @@ def client_app(
     """Create the application for clients: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
 
     async def websocket(socket: WebSocket) -> None:
-        await serve_websocket(server, socket, stopping)
+        quota = streamable_http.quota_of(socket.scope[PRINCIPAL_KEY])
+        await serve_websocket(server, socket, stopping, quota)
 
     async def report_health(request: Request) -> Response:
         report = await health(request.scope[PRINCIPAL_KEY])

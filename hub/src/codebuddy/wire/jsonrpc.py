@@ -34,7 +34,7 @@ MAX_CONCURRENT_REQUESTS: Final = 256
 """Requests of one connection that are served at a time. Further ones are refused, which stops a flood."""
 
 CLIENT_BYTES: Final = 32 * 1024 * 1024
-"""Request quota of one client connection."""
+"""Request quota of one client."""
 
 SPOKE_BYTES: Final = 8 * 1024 * 1024
 """Request quota of all client connections from one spoke, which may be hostile: two requests of the largest size."""
@@ -188,12 +188,13 @@ class RequestQuota:
     """Bounds the bytes of requests that are being answered, on one connection or several."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._used = 0
+        self.refusal = f"Requests of nearly {max_bytes // 2**20} MiB are being answered; wait for one of them."
 
     def acquire(self, size: int) -> bool:
         """Count a request of this size; return False, and count nothing, when it exceeds the quota."""
-        if self._used + size > self.max_bytes:
+        if self._used + size > self._max_bytes:
             return False
         self._used += size
         return True
@@ -520,7 +521,7 @@ class RpcConnection:
         if len(self._serving) >= self._max_requests:
             return f"{self._max_requests} requests are being answered; wait for one of them."
         if not self._quota.acquire(size):
-            return f"Requests of nearly {self._quota.max_bytes // 2**20} MiB are being answered; wait for one of them."
+            return self._quota.refusal
         return None
 
     def _on_served(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
