@@ -14,10 +14,13 @@ import anyio
 import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
+from starlette.types import Message
 
 from codebuddy.hub import http, streamable_http
 from codebuddy.hub.streamable_http import open_session, session_version
+from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 from codebuddy_testing.clients import connected
 from codebuddy_testing.listeners import RunningListener, open_listener, token
 
@@ -266,6 +269,25 @@ async def test_a_cancelled_call_is_not_answered() -> None:
     assert noted.status_code == 202
     assert (answers[0].status_code, answers[0].text) == (202, "")
     assert listener.probe.cancelled.is_set()
+
+
+async def test_a_call_that_is_cancelled_before_its_first_event_was_sent_has_an_end() -> None:
+    sent: list[Message] = []
+    may_send = anyio.Event()
+
+    async def send(message: Message) -> None:
+        await may_send.wait()
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    exchange = streamable_http._Exchange({"type": "http", "headers": [], PRINCIPAL_KEY: LOCAL}, receive, send)
+    with anyio.move_on_after(0):
+        await exchange.notify("notifications/progress")
+    may_send.set()
+    await exchange.respond(202)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
 async def test_a_call_is_cancelled_in_its_own_session_only() -> None:

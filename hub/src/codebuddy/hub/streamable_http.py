@@ -181,8 +181,8 @@ class _Exchange:
             if self._ended or not self.accepts_events:
                 return
             if not self.streaming:
-                self.streaming = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
+                self.streaming = True  # not before: a client that does not read may cancel the call meanwhile
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
