@@ -17,7 +17,8 @@ _SPACES = "\u00a0\u202f\u3000"  # spaces of ordinary prose that are not `str.isp
 _VERBATIM = ("content", "diff")  # of files, which are shown last, so that nothing in them can look like another field
 
 # Control sequences of terminals (ECMA-48, 5.4 and 5.6): CSI, then OSC and other strings with their end, then the rest.
-_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]")
+# They need no end, so that what begins one never stays: without what stood between, it would begin another.
+_ESCAPES = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]?")
 
 
 def printable(text: str, kept: str = "") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -12,10 +14,13 @@ import anyio
 import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
+from starlette.types import Message
 
 from codebuddy.hub import http, streamable_http
 from codebuddy.hub.streamable_http import open_session, session_version
+from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
+from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 from codebuddy_testing.clients import connected
 from codebuddy_testing.listeners import RunningListener, open_listener, token
 
@@ -146,6 +151,61 @@ async def test_an_idle_connection_makes_room_for_a_new_one(monkeypatch: pytest.M
             await one.__aexit__(None, None, None)
 
 
+async def test_a_connection_with_half_a_request_makes_room_for_a_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http._LimitedConnection, "limit", 2)
+    monkeypatch.setattr(http, "SLOW_REQUEST_SECONDS", 0.0)
+    async with open_listener() as listener, client_of(listener) as client:
+        head = f"GET /health HTTP/1.1\r\nHost: 127.0.0.1:{listener.port}\r\n"
+        writers = list[asyncio.StreamWriter]()
+        for rest, later in (("\r\n", b"G"), ("Content-Length: 5\r\n\r\n", b"body")):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writer.write((head + rest).encode())
+            assert (await reader.readuntil(b'ok"}')).startswith(b"HTTP/1.1 200 OK\r\n")
+            writer.write(later)
+            writers.append(writer)
+        assert (await client.get("/health")).status_code == 503
+        for writer in writers:
+            writer.close()
+
+
+async def test_requests_before_the_answer_to_the_last_one_are_not_kept() -> None:
+    """Nor would it be noticed that the client of the first one leaves."""
+    async with open_listener() as listener, client_of(listener) as client:
+        await begin(client)
+        body = json.dumps(call(1, wait=True)).encode()
+        head = "".join(f"{name}: {value}\r\n" for name, value in client.headers.items())
+        head += f"Content-Type: application/json\r\nHost: 127.0.0.1:{listener.port}\r\nContent-Length: {len(body)}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(f"POST /mcp HTTP/1.1\r\n{head}\r\n\r\n".encode() + body)
+        await listener.probe.started.wait()
+        writer.write(b"GET /health HTTP/1.1\r\n\r\n")
+        with anyio.fail_after(10):
+            await listener.probe.cancelled.wait()
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_the_requests_of_a_client_have_a_quota_on_all_its_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamable_http, "CLIENT_BYTES", 3 * 2**20)
+    long = "x" * 2**21
+    async with open_listener() as listener, client_of(listener) as client, client_of(listener) as other:
+        other.headers["Authorization"] = f"Bearer {token(sub='other')}"
+        await begin(client)
+        await begin(other)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: client.post("/mcp", json=call(1, wait=True, text=long)))
+            await listener.probe.started.wait()
+            refused = await client.post("/mcp", json=call(2, text=long))
+            assert (await other.post("/mcp", json=call(2, text=long))).status_code == 200
+            async with connected("websocket", listener.port, TOKEN, "legacy") as third:
+                with pytest.raises(MCPError, match="Requests of nearly 3 MiB are being answered; wait for one of them"):
+                    await third.call_tool("echo", {"text": long})
+            assert (await client.post("/mcp", json=cancelled(1))).status_code == 202
+        assert (await client.post("/mcp", json=call(3, text=long))).status_code == 200
+    assert (refused.status_code, refused.json()["error"]["message"][:26]) == (503, "Requests of nearly 3 MiB a")
+
+
 @pytest.mark.parametrize("accept", [BOTH, "application/json", "*/*"])
 async def test_an_answer_is_json_when_there_is_nothing_to_say_before(accept: str) -> None:
     async with open_listener() as listener, client_of(listener, Accept=accept) as client:
@@ -209,6 +269,25 @@ async def test_a_cancelled_call_is_not_answered() -> None:
     assert noted.status_code == 202
     assert (answers[0].status_code, answers[0].text) == (202, "")
     assert listener.probe.cancelled.is_set()
+
+
+async def test_a_call_that_is_cancelled_before_its_first_event_was_sent_has_an_end() -> None:
+    sent: list[Message] = []
+    may_send = anyio.Event()
+
+    async def send(message: Message) -> None:
+        await may_send.wait()
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    exchange = streamable_http._Exchange({"type": "http", "headers": [], PRINCIPAL_KEY: LOCAL}, receive, send)
+    with anyio.move_on_after(0):
+        await exchange.notify("notifications/progress")
+    may_send.set()
+    await exchange.respond(202)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
 async def test_a_call_is_cancelled_in_its_own_session_only() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic_core import from_json
 
 from codebuddy.wire import jsonrpc
 from codebuddy.wire.jsonrpc import (
@@ -168,6 +169,20 @@ async def test_progress_that_is_not_consumed_is_bounded() -> None:
     await pending.reporting
     assert 1 < len(told) <= 34
     assert {len(message or "") for message in told} == {MAX_PROGRESS_CHARACTERS}
+
+
+async def test_numbers_that_cannot_be_sent_on_are_no_progress() -> None:
+    told: list[tuple[float, float | None]] = []
+
+    async def report(progress: float, total: float | None, _message: str | None) -> None:
+        told.append((progress, total))
+
+    pending = PendingRequest(report)
+    for number in ("1e999", "-1e999", "1.7e308", "9" * 400, "true", '"5"', "5"):
+        pending.add_progress(from_json(f'{{"progress": {number}, "total": 1e999}}', allow_inf_nan=False))
+    assert pending.reporting is not None
+    await pending.reporting
+    assert told == [(5, None)]
 
 
 async def waits(incoming: Incoming) -> Any:

@@ -130,8 +130,8 @@ class Session:
     def from_hub(self, line: bytes) -> list[bytes]:
         """Take a line of the hub; return the lines for the client."""
         head = _ANSWER.match(line)
-        message = {} if head else _parse(line)
-        answered = json.loads(head[1]) if head else message.get("id")
+        message = _parse(b'{"id":' + head[1] + b"}" if head else line)
+        answered = message.get("id")
         if "method" in message:
             return [] if self._is_late_progress(message) else [line]
         if answered == PING:

@@ -590,6 +590,12 @@ def test_a_name_of_a_tool_that_is_no_name_ends_nothing(program: dict[str, Any]) 
     assert json.loads(failed)["id"] == 2
 
 
+@pytest.mark.parametrize("number", [b'"\xff"', b'"\t"', b"007"])
+def test_an_id_that_is_none_ends_nothing(program: dict[str, Any], number: bytes) -> None:
+    answer = b'{"jsonrpc":"2.0","id":' + number + b',"result":{}}\n'
+    assert program["Session"]().from_hub(answer) == [answer]
+
+
 def test_ids_that_differ_in_type_only_are_two_requests(program: dict[str, Any]) -> None:
     session = program["Session"]()
     for number in (1, "1"):

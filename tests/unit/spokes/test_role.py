@@ -24,6 +24,7 @@ def run(run_roles: Run, tmp_path: Path) -> Run:
             "hub_private_key": str(state / "keys/signing.key"),
             "hub_public_key": str(state / "hub/keys/signing.pub"),
             "hub_journal_dir": str(state / "hub/journal"),
+            "hub_stdio_program": str(state / "codebuddy-stdio.py"),
             "spokes_private_key": str(state / "keys/signing.key"),
             "spokes_tokens_dir": str(state / "tokens"),
             "spokes_secrets_dir": str(state / "secrets"),
@@ -46,7 +47,7 @@ def test_check_mode_on_an_empty_host_reports_what_would_be_copied_and_creates_no
     run: Run, key: Path, tmp_path: Path
 ) -> None:
     changed, output = run("--check", "--diff", key=key)
-    assert changed == 4  # keys, journal, tokens, secrets
+    assert changed == 5  # keys, journal, program for stdio clients, tokens, secrets
     assert "state/secrets/api/key: added" in output
     assert not (tmp_path / "state").exists()
 

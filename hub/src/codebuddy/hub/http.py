@@ -31,8 +31,8 @@ DRAIN_SECONDS = 3
 """How long requests may still run after SIGTERM before they are cancelled."""
 
 MAX_CONNECTIONS = 128
-"""Connections per bound address, so that they cannot exhaust descriptors. A further one takes the place of an idle one;
-if all are in use, it is aborted."""
+"""Connections per bound address, so that they cannot exhaust descriptors. A further one takes the place of one that is
+idle or slow; if all are in use, it is aborted."""
 
 MAX_SPOKE_CONNECTIONS = 16
 """The same for spokes: each connection may hold an unfinished message of the largest size."""
@@ -48,6 +48,9 @@ MAX_REQUEST_BYTES = 2 * MAX_MESSAGE_BYTES
 
 FIRST_REQUEST_SECONDS = 10.0
 """A connection that has not sent a whole request by then is closed."""
+
+SLOW_REQUEST_SECONDS = 10.0
+"""A connection on which a later request takes longer to arrive must make room when there are too many."""
 
 KEEP_ALIVE_SECONDS = 15
 """An idle connection is closed then: later than most clients do, so that none sends on one that is being closed."""
@@ -89,7 +92,8 @@ class _LimitedConnection(HttpToolsProtocol):
 
     limit = MAX_CONNECTIONS
     _in_head = True
-    _request_bytes = 0
+    _request_bytes = 0  # of a request that has not arrived whole
+    _request_began = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         address = transport.get_extra_info("sockname")
@@ -104,17 +108,21 @@ class _LimitedConnection(HttpToolsProtocol):
         accepted: socket.socket = transport.get_extra_info("socket")
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(others) >= self.limit:
-            idle = (other for other in others if isinstance(other, _LimitedConnection) and other.is_idle)
-            if (victim := next(idle, None)) is None:
+            spare = (other for other in others if isinstance(other, _LimitedConnection) and other.is_spare)
+            if (victim := next(spare, None)) is None:
                 transport.abort()
                 return
-            victim.shutdown()
+            victim.transport.abort()  # closing would wait for a client that does not read
         asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._abort_without_request)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether the client has been sent all that it asked for."""
-        return self.cycle is not None and self.cycle.response_complete and self._request_bytes == 0
+    def is_spare(self) -> bool:
+        """Whether the client has been sent all that it asked for, or does not get on with what it asks for."""
+        if self.cycle is None:
+            return False
+        if self._request_bytes > 0:
+            return self.loop.time() > self._request_began + SLOW_REQUEST_SECONDS
+        return bool(self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
         self._request_bytes += len(data)
@@ -124,7 +132,12 @@ class _LimitedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        self._in_head = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            # uvicorn would queue any number of requests, and not notice that the client of the first one leaves. No
+            # client of MCP sends a request before the last one on the connection was answered.
+            self.transport.abort()
+            raise ValueError("a request before the answer to the last one")  # ends the parsing of what was received
+        self._in_head, self._request_began = True, self.loop.time()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -219,7 +232,8 @@ def client_app(
     """Create the application for clients: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
 
     async def websocket(socket: WebSocket) -> None:
-        await serve_websocket(server, socket, stopping)
+        quota = streamable_http.quota_of(socket.scope[PRINCIPAL_KEY])
+        await serve_websocket(server, socket, stopping, quota)
 
     async def report_health(request: Request) -> Response:
         report = await health(request.scope[PRINCIPAL_KEY])

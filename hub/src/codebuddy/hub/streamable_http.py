@@ -29,12 +29,14 @@ from starlette.types import Message, Receive, Scope, Send
 from codebuddy.tool import Principal, ToolError
 from codebuddy.wire.calls import failure
 from codebuddy.wire.jsonrpc import (
+    CLIENT_BYTES,
     INTERNAL_ERROR,
     INVALID_REQUEST,
     MAX_MESSAGE_BYTES,
     PARSE_ERROR,
     Encoded,
     Incoming,
+    RequestQuota,
     encode_error,
     incoming_of,
     is_id,
@@ -110,6 +112,7 @@ class _Exchange:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
+        self.bytes_read = 0
         self.principal: Principal = scope[PRINCIPAL_KEY]
         self.headers: dict[bytes, bytes] = {}
         self.repeats_headers = False
@@ -123,8 +126,8 @@ class _Exchange:
         self._receive = receive
         self._send = send
 
-    async def read_body(self) -> bytes | None:
-        """Read the body; None when the client left before its end."""
+    async def read_body(self, quota: RequestQuota) -> bytes | None:
+        """Read the body, and count it as ``bytes_read``; None when the client left before its end."""
         length = self.headers.get(b"content-length", b"")
         body = bytearray()
         more = True
@@ -134,7 +137,11 @@ class _Exchange:
             message = await self._receive()
             if message["type"] != "http.request":
                 return None
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            if not quota.acquire(len(part)):
+                raise _Refused(503, quota.refusal)
+            self.bytes_read += len(part)
+            body += part
             more = message.get("more_body", False)
         return bytes(body)
 
@@ -172,8 +179,8 @@ class _Exchange:
             if self._ended or not self.accepts_events:
                 return
             if not self.streaming:
-                self.streaming = True
                 await self._send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
+                self.streaming = True  # not before: a client that does not read may cancel the call meanwhile
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
 
@@ -184,7 +191,12 @@ class StreamableHttp:
         self._server = server
         self._calls: dict[object, anyio.CancelScope] = {}  # by session and request id, if there is a session
         self._ended_sessions: OrderedDict[str, None] = OrderedDict()
+        self._quotas: dict[str, RequestQuota] = {}
         self._stopped = False
+
+    def quota_of(self, principal: Principal) -> RequestQuota:
+        """Return the quota that all requests of a client share, on however many connections."""
+        return self._quotas.setdefault(principal.subject, RequestQuota(CLIENT_BYTES))
 
     def stop(self) -> None:
         """Cancel what is still being answered, because the hub shuts down; the clients are told so."""
@@ -215,9 +227,15 @@ class StreamableHttp:
     async def _post(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
         if not exchange.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise _Refused(415, "Send JSON: Content-Type: application/json.")
-        body = await exchange.read_body()
-        if body is None:
-            return
+        quota = self.quota_of(exchange.principal)
+        try:
+            body = await exchange.read_body(quota)
+            if body is not None:
+                await self._serve(exchange, body, receive, send)
+        finally:
+            quota.release(exchange.bytes_read)
+
+    async def _serve(self, exchange: _Exchange, body: bytes, receive: Receive, send: Send) -> None:
         try:
             message = from_json(body, allow_inf_nan=False)
         except ValueError:
@@ -392,7 +410,7 @@ def _fit_event(result: dict[str, Any] | Encoded) -> dict[str, Any] | Encoded:
     if room > 0 and "structuredContent" in result:
         rest["content"][0]["text"] = str(content[0].get("text", ""))[: room // 6] + note  # \u0001 takes 6 bytes
         return rest
-    del rest["structuredContent"]
+    rest.pop("structuredContent", None)
     sentence = f"The answer is longer than {MAX_EVENT_BYTES} bytes, the most that is sent after progress; ask for less."
     failed = failure(ToolError("too_large", sentence))
     return {**rest, **failed, "_meta": {**result.get("_meta", {}), **failed["_meta"]}}

@@ -92,12 +92,10 @@ async def lifetime(channel: AcceptedChannel, principal: Principal, stopping: any
         tasks.cancel_scope.cancel()
 
 
-async def serve_websocket(
-    server: McpServer, socket: WebSocket, stopping: anyio.Event, quota: RequestQuota | None = None
-) -> None:
+async def serve_websocket(server: McpServer, socket: WebSocket, stopping: anyio.Event, quota: RequestQuota) -> None:
     """Accept an upgrade that the guard let through, and serve MCP until the client leaves or the `lifetime` ends.
 
-    ``quota`` bounds the bytes of the requests being answered; None means that of one client.
+    ``quota`` bounds the bytes of the requests being answered.
     """
     principal: Principal = socket.scope[PRINCIPAL_KEY]
     channel = await accept(socket)

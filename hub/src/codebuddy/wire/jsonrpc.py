@@ -34,7 +34,7 @@ MAX_CONCURRENT_REQUESTS: Final = 256
 """Requests of one connection that are served at a time. Further ones are refused, which stops a flood."""
 
 CLIENT_BYTES: Final = 32 * 1024 * 1024
-"""Request quota of one client connection."""
+"""Request quota of one client."""
 
 SPOKE_BYTES: Final = 8 * 1024 * 1024
 """Request quota of all client connections from one spoke, which may be hostile: two requests of the largest size."""
@@ -57,6 +57,7 @@ DETACHED: Final = "detached"
 
 _CANCEL_SECONDS: Final = 2.0
 _MAX_ID: Final = 2**63
+_MAX_NUMBER: Final = 2**53
 
 # Bounds on progress notifications that the caller has not taken yet.
 _MAX_NOTICES: Final = 1000
@@ -142,7 +143,8 @@ def is_id(value: object) -> TypeGuard[int | str]:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Return whether a value is a number that can be added to others and sent on: 1e999 is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
 
 
 def _id_key(value: int | str) -> int | str:
@@ -186,12 +188,13 @@ class RequestQuota:
     """Bounds the bytes of requests that are being answered, on one connection or several."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
+        self._max_bytes = max_bytes
         self._used = 0
+        self.refusal = f"Requests of nearly {max_bytes // 2**20} MiB are being answered; wait for one of them."
 
     def acquire(self, size: int) -> bool:
         """Count a request of this size; return False, and count nothing, when it exceeds the quota."""
-        if self._used + size > self.max_bytes:
+        if self._used + size > self._max_bytes:
             return False
         self._used += size
         return True
@@ -230,10 +233,7 @@ class PendingRequest:
         progress, total, message = params.get("progress"), params.get("total"), params.get("message")
         if self._on_progress is None or not _is_number(progress):
             return
-        try:
-            done, whole = float(progress), float(total) if _is_number(total) else None
-        except OverflowError:
-            return
+        done, whole = float(progress), float(total) if _is_number(total) else None
         text = message[:MAX_PROGRESS_CHARACTERS] if isinstance(message, str) else None
         self._notices.append((done, whole, text))
         self._notice_characters += len(text or "")
@@ -543,7 +543,7 @@ class RpcConnection:
         if len(self._serving) >= self._max_requests:
             return f"{self._max_requests} requests are being answered; wait for one of them."
         if not self._quota.acquire(size):
-            return f"Requests of nearly {self._quota.max_bytes // 2**20} MiB are being answered; wait for one of them."
+            return self._quota.refusal
         return None
 
     def _on_served(self, key: int | str, task: asyncio.Task[None], size: int) -> None:

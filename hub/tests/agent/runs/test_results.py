@@ -70,6 +70,11 @@ def test_an_escape_that_never_ends_takes_no_further_line_with_it() -> None:
     assert plain_output("\x1b]0;title\nkept\x07") == "0;title\nkept\x07"
 
 
+def test_an_escape_within_an_escape_leaves_none() -> None:
+    printed = "\x1b\x1b[0m[31mred \x9b\x1b[0m31mred \x1b\x1b[m]0;title\x07 \x1b[1\x1b"
+    assert plain_output(printed) == "[31mred 31mred ]0;title\x07 "
+
+
 def test_a_running_job_says_how_to_go_on() -> None:
     shown = RunResults.of([RunResult(project="a", job_id="a:0123456789ab")])
     assert shown.results[0].reason is None

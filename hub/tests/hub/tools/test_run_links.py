@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from codebuddy.agent.lsp.tree import Tree
@@ -323,6 +324,26 @@ async def test_a_run_that_the_spoke_was_never_asked_for_was_not_started() -> Non
     (result,) = told.results  # type: ignore[attr-defined]
     assert (names, result.reason) == (["run_command", "attach_run"], "not_started")
     assert "nothing ran" in result.message
+
+
+async def test_a_link_that_always_breaks_and_is_always_there_again_does_not_hold_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RUN_GRACE_SECONDS", 0.2)
+
+    class Flapping(FakeSpokes):
+        async def call(self, project: str, tool: str, arguments: Any, answer: Any, **more: Any) -> Any:
+            await anyio.lowlevel.checkpoint()
+            raise LinkLost(project)
+
+        async def wait_for(self, project: str, seconds: float) -> bool:
+            return True
+
+    (tool,) = [one for one in run_tools(Flapping({"a": None}), frozenset({"a"}), 8) if one.name == "run_command"]
+    with anyio.fail_after(10):
+        told = await tool.handler(Call(LOCAL), parse_arguments(tool, {"argv": ["true"], "wait_seconds": 0.1}))
+    (result,) = told.results  # type: ignore[attr-defined]
+    assert result.reason == "no_answer"
 
 
 AGENT = """

@@ -169,9 +169,9 @@ class _FollowedRun:
                     why = f"The link to {self._project} broke before its spoke was asked: nothing ran. Run it again."
                     return RunResult(project=self._project, reason="not_started", message=why)
                 lost = error  # the link came back and broke again
-            if not await self._links.wait_for(
-                self._project, min(REATTACH_SECONDS, self._seconds_left() + RUN_GRACE_SECONDS)
-            ):
+            patience = min(REATTACH_SECONDS, self._seconds_left() + RUN_GRACE_SECONDS)
+            # A link that is there again at once may break again at once, for ever.
+            if patience <= 0 or not await self._links.wait_for(self._project, patience):
                 return self._out_of_sight(lost.message)
             log.info("link %s: it is back; %s is waited for again", self._project, self.job_id)
             tool, arguments = "attach_run", {"job_id": self.job_id, "output_limit": self._limit}
