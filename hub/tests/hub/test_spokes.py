@@ -167,6 +167,32 @@ async def test_a_newer_link_of_a_project_replaces_the_older_one(tmp_path: Path) 
         tasks.cancel_scope.cancel()
 
 
+async def test_a_link_that_is_not_read_does_not_hold_up_the_next_one() -> None:
+    headers = {"Authorization": f"Bearer {link_token('project-a')}"}
+    async with hub_side() as hub, anyio.create_task_group() as tasks:
+        address = hub.url("project-a")
+        async with (
+            connect(address, additional_headers=headers, proxy=None, ping_interval=None, close_timeout=0) as older,
+            connect(address, additional_headers=headers, proxy=None) as newer,
+        ):
+            await older.send(initialized(await older.recv()))
+            link = await until_linked(hub.links, "project-a")
+            older.transport.pause_reading()
+
+            async def call() -> None:
+                with pytest.raises(ToolError):
+                    await hub.links.call("project-a", "echo", {"text": "x" * 4_000_000}, Echo, timeout_seconds=60)
+
+            for _ in range(4):  # more than the kernel takes
+                tasks.start_soon(call)
+            await newer.send(initialized(await newer.recv()))
+            await until_linked(hub.links, "project-a", not_this=link)
+            with anyio.fail_after(10):
+                while "claim_runs" not in str(await newer.recv()):
+                    pass
+            older.transport.abort()
+
+
 @pytest.mark.parametrize(
     ("claims", "address", "status"),
     [

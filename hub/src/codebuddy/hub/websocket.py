@@ -35,6 +35,9 @@ from codebuddy.wire.mcp_server import PRINCIPAL_KEY, McpServer, serve_channel
 GOING_AWAY = 1001
 POLICY_VIOLATION = 1008
 
+CLOSE_SECONDS = 1.0
+"""How long a spoke may take to read why its link is closed."""
+
 log = logging.getLogger(__name__)
 
 
@@ -142,7 +145,8 @@ async def _serve_link(socket: WebSocket, links: Links) -> None:
     closed = anyio.Event()
 
     async def close(reason: str) -> None:
-        await channel.close(POLICY_VIOLATION, reason)
+        with anyio.move_on_after(CLOSE_SECONDS):  # a spoke that does not read would hold up its next link
+            await channel.close(POLICY_VIOLATION, reason)
         closed.set()
 
     async def read() -> None:
