@@ -287,6 +287,7 @@ _PREDICATES: Final = {
     "model_type": "must be an object",
     "too_short": "must have at least {min_length} items",
     "too_long": "may have at most {max_length} items",
+    "string_pattern_mismatch": "must match {pattern}",
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
     "less_than": "must be less than {lt}",

@@ -63,10 +63,12 @@ class FoundTools(Result):
 
     tools: list[Json]
     others: list[str]
+    message: str | None = None
 
     def text(self, _detail: Detail = "lean") -> str:
         """Render a line for each tool, in JSON because the model has to read its schema."""
-        return "\n".join([*map(json.dumps, self.tools), f"others: {', '.join(self.others)}"])
+        found = [self.message] if self.message else map(json.dumps, self.tools)
+        return "\n".join([*found, f"others: {', '.join(self.others)}"])
 
 
 class CallToolArguments(Arguments):
@@ -157,7 +159,9 @@ class Offers:
         offered = self._reached(call)
         found = [_without_answer(entry) for entry in rank(arguments.query, offered)[:_FOUND]]
         names = {entry["name"] for entry in found} | _LEAN.keys()
-        return FoundTools(tools=found, others=[entry["name"] for entry in offered if entry["name"] not in names])
+        nothing = None if found else "No tool that this token may call fits; try other words, or one of the others."
+        others = [entry["name"] for entry in offered if entry["name"] not in names]
+        return FoundTools(tools=found, others=others, message=nothing)
 
     async def call_read_only_tool(self, call: Call, arguments: CallToolArguments) -> Result:
         """Call a tool that find_tools found and that has readOnlyHint."""
