@@ -136,8 +136,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
             return {"content": [], "structuredContent": result.structured("full")}
         detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        content = [{"type": "text", "text": result.text(detail)}]
-        return {"content": content, "structuredContent": result.structured(detail)}
+        structured = result.structured(detail)
+        return {"content": [{"type": "text", "text": result.rendered(structured)}], "structuredContent": structured}
     except ToolError as error:
         return failure(error)
     except Exception:

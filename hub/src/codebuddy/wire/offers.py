@@ -64,7 +64,7 @@ class FoundTools(Result):
     tools: list[Json]
     others: list[str]
 
-    def text(self, _detail: Detail = "lean") -> str:
+    def rendered(self, _structured: Json) -> str:
         """Render a line for each tool, in JSON because the model has to read its schema."""
         return "\n".join([*map(json.dumps, self.tools), f"others: {', '.join(self.others)}"])
 
@@ -81,8 +81,8 @@ class _InFull(Result):
 
     answer: Result
 
-    def text(self, _detail: Detail = "lean") -> str:
-        return self.answer.text("full")
+    def rendered(self, structured: Json) -> str:
+        return self.answer.rendered(structured)
 
     def structured(self, _detail: Detail) -> Json:
         return self.answer.structured("full")
