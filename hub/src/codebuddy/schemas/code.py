@@ -239,7 +239,7 @@ def paths_in(answer: Any) -> Iterator[str]:
         return
     if isinstance(answer, CodeResult) and isinstance(path := getattr(answer, "path", None), str):
         yield path
-    for inner in vars(answer).values() if isinstance(answer, BaseModel) else answer:
+    for inner in vars(answer).values() if isinstance(answer, BaseModel) else answer or ():
         if isinstance(inner, BaseModel | list):
             yield from paths_in(inner)
 
