@@ -63,7 +63,11 @@ class Result(BaseModel):
 
     def text(self, detail: Detail = "lean") -> str:
         """Render the readable text that accompanies the structured content, for clients that show only text."""
-        return readable(self.structured(detail))
+        return self.rendered(self.structured(detail))
+
+    def rendered(self, structured: dict[str, Any]) -> str:
+        """Return `text` for what `structured` returned."""
+        return readable(structured)
 
 
 def filled(**fields: Any) -> dict[str, Any]:

@@ -119,3 +119,4 @@ def test_lines_join_to_the_text_again(content: str) -> None:
 
 def test_only_the_breaks_of_the_language_server_protocol_end_a_line() -> None:
     assert split_keeping_breaks("a\nb\r\nc\rd\u2028\x0b\x0c\x85e") == ["a\n", "b\r\n", "c\r", "d\u2028\x0b\x0c\x85e"]
+    assert split_keeping_breaks("a\x0cb\n\nc\u2028") == ["a\x0cb\n", "\n", "c\u2028"]

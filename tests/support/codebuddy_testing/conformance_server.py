@@ -18,7 +18,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, PromptsListChanged, ToolsListChanged
 from mcp.shared.exceptions import MCPError
 
-from codebuddy.tool import Arguments, Call, Detail, Result, Tool, ToolError
+from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import McpServer
 
 Context = ServerRequestContext[Any, Any]
@@ -42,7 +42,7 @@ class NoArguments(Arguments):
 class Said(Result):
     said: str
 
-    def text(self, detail: Detail = "lean") -> str:
+    def rendered(self, _structured: dict[str, Any]) -> str:
         return self.said
 
 

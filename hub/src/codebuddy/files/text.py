@@ -147,7 +147,10 @@ def fit_line_breaks(new: str, content: str, at: int) -> str:
 
 def split_keeping_breaks(content: str) -> list[str]:
     """Split into lines that keep their breaks; there is no last empty line, and joining them gives the text again."""
-    return _LINE.findall(content)
+    if "\r" in content:
+        return _LINE.findall(content)
+    *lines, last = content.split("\n")  # several times faster than the expression
+    return [f"{line}\n" for line in lines] + ([last] if last else [])
 
 
 def _binary() -> ToolError:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import jwt
-from starlette.datastructures import Headers, QueryParams
+from starlette.datastructures import QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -199,7 +199,8 @@ class AccessGuard:
         return any(path == one or (one.endswith("/") and path.startswith(one)) for one in self._open_paths)
 
     def _admit(self, scope: Scope) -> None:
-        headers = Headers(scope=scope)
+        # Of a name that is repeated, the first one counts.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         self._policy.check_source(headers)
         if "authorization" not in headers and self._is_open(scope["path"]):
             scope[PRINCIPAL_KEY] = None

@@ -174,8 +174,56 @@ class _SpokeConnection(_LimitedConnection):
         self.app_state = {**self.app_state, "peer": TcpPeer(transport.get_extra_info("socket"))}
 
 
+class _GatheringTransport:
+    """A transport that sends together what is written in one turn of the event loop: messages of several calls.
+
+    uvicorn stops reading with each message until it is taken; here only if that is not done in the next turn, because
+    to stop and go on takes as long as to read it.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._written: list[bytes] = []
+        self._pausing: asyncio.Handle | None = None
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
+
+    def pause_reading(self) -> None:
+        self._pausing = self._loop.call_soon(self._pause)
+
+    def resume_reading(self) -> None:
+        if self._pausing is None:
+            self._transport.resume_reading()
+        else:
+            self._pausing.cancel()
+            self._pausing = None
+
+    def _pause(self) -> None:
+        self._pausing = None
+        self._transport.pause_reading()
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket connection whose refusal is not logged as an error."""
+    """A WebSocket connection that gathers what it sends, and whose refusal is not logged as an error."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(cast(asyncio.Transport, _GatheringTransport(cast(asyncio.Transport, transport))))
 
     async def send(self, message: Any) -> None:
         await super().send(message)

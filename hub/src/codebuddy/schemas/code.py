@@ -239,11 +239,8 @@ def paths_in(answer: Any) -> Iterator[str]:
         return
     if isinstance(answer, CodeResult) and isinstance(path := getattr(answer, "path", None), str):
         yield path
-    if isinstance(answer, BaseModel):
-        for _, inner in answer:
-            yield from paths_in(inner)
-    elif isinstance(answer, list):
-        for inner in answer:
+    for inner in vars(answer).values() if isinstance(answer, BaseModel) else answer or ():
+        if isinstance(inner, BaseModel | list):
             yield from paths_in(inner)
 
 

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from codebuddy.text_safety import one_line, paragraph
-from codebuddy.tool import Call, Tool, ToolError, ToolSpec, parse_arguments, require_scope, take_detail
+from codebuddy.tool import Call, Tool, ToolError, ToolSpec, no_progress, parse_arguments, require_scope, take_detail
 from codebuddy.wire.jsonrpc import ANSWER_TOO_LONG, OnProgress, RemoteError, RpcConnection
 
 MAX_ANSWER_CHARACTERS: Final = 1024 * 1024
@@ -136,8 +136,8 @@ async def run_tool(tool: Tool[Any], call: Call, raw: Json | None, log_name: str,
             return {"content": [], "structuredContent": result.structured("full")}
         detail, raw = take_detail(raw)
         result = await tool.handler(call, parse_arguments(tool, raw))
-        content = [{"type": "text", "text": result.text(detail)}]
-        return {"content": content, "structuredContent": result.structured(detail)}
+        structured = result.structured(detail)
+        return {"content": [{"type": "text", "text": result.rendered(structured)}], "structuredContent": structured}
     except ToolError as error:
         return failure(error)
     except Exception:
@@ -186,7 +186,8 @@ async def call_tool(
     """
     try:
         params = {"name": tool, "arguments": arguments}
-        result, characters = await connection.request("tools/call", params, report, detach_after)
+        wanted = None if report is no_progress else report
+        result, characters = await connection.request("tools/call", params, wanted, detach_after)
     except RemoteError as error:
         if error.code == ANSWER_TOO_LONG:
             raise _too_large(tool) from None

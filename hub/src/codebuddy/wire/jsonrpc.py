@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 import anyio
 from pydantic_core import from_json, to_json
 
-from codebuddy.tool import Departure
+from codebuddy.tool import Departure, Progress, no_progress
 
 Params = dict[str, Any]
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
@@ -287,13 +287,19 @@ class Incoming:
     request_id: int | str | None
     departure: Departure = "lost"
 
-    async def progress(self, progress: float, total: float | None = None, message: str | None = None) -> None:
-        """Report progress, if the other side asked for it."""
+    @property
+    def progress(self) -> Progress:
+        """What reports progress to the other side; `no_progress` if it did not ask for it."""
         meta = (self.params or {}).get("_meta")
         token = meta.get("progressToken") if isinstance(meta, dict) else None
-        if is_id(token):
+        if not is_id(token):
+            return no_progress
+
+        async def report(progress: float, total: float | None = None, message: str | None = None, /) -> None:
             params = {"progressToken": token, "progress": progress, "total": total, "message": message}
             await self.connection.notify("notifications/progress", {k: v for k, v in params.items() if v is not None})
+
+        return report
 
 
 def incoming_of(connection: Notifier, message: Params) -> Incoming | None:

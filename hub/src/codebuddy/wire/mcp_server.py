@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from codebuddy import __version__
-from codebuddy.tool import Call, Principal, Progress, Tool
+from codebuddy.tool import Call, Principal, Progress, Tool, no_progress
 from codebuddy.wire.calls import input_schema, run_tool
 from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import (
@@ -152,6 +152,8 @@ class McpServer(Server[Any]):
     ) -> dict[str, Any]:
         """Run a tool and return the result of ``tools/call`` as it is for both eras."""
         with self.in_flight:
+            if progress is no_progress:
+                return await run_tool(tool, Call(principal), arguments, self._log_name)
             async with Heartbeat(tool, arguments, progress) as heartbeat:
                 return await run_tool(tool, Call(principal, heartbeat.report), arguments, self._log_name)
 

@@ -65,7 +65,7 @@ class FoundTools(Result):
     others: list[str]
     message: str | None = None
 
-    def text(self, _detail: Detail = "lean") -> str:
+    def rendered(self, _structured: Json) -> str:
         """Render a line for each tool, in JSON because the model has to read its schema."""
         found = [self.message] if self.message else map(json.dumps, self.tools)
         return "\n".join([*found, f"others: {', '.join(self.others)}"])
@@ -83,8 +83,8 @@ class _InFull(Result):
 
     answer: Result
 
-    def text(self, _detail: Detail = "lean") -> str:
-        return self.answer.text("full")
+    def rendered(self, structured: Json) -> str:
+        return self.answer.rendered(structured)
 
     def structured(self, _detail: Detail) -> Json:
         return self.answer.structured("full")

@@ -107,12 +107,12 @@ class _CodeTools:
         """Make a tool that asks the spoke of the project that its path names."""
         spec = SPOKE_TOOLS[name]
         result = cast("type[CodeResult]", spec.result)
+        repeated = {"path", "direction"} & set(result.model_fields)
 
         async def handler(call: Call, arguments: Any) -> CodeResult:
             project = self._project_of(call, arguments.path)
             sent, seconds = arguments.model_dump(exclude_unset=True), arguments.timeout_seconds
-            repeated = arguments.model_dump(include={"path", "direction"} & set(result.model_fields))
-            empty = {**_ROUTED[name], **repeated}
+            empty = {**_ROUTED[name], **{field: getattr(arguments, field) for field in repeated}}
             return await ask_project(self._links, call, project, name, sent, result=result, seconds=seconds, **empty)
 
         return spec.bind(handler)
