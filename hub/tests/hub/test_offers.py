@@ -215,6 +215,8 @@ async def test_the_lean_profile_reaches_every_tool_that_the_token_may_call(hub: 
 async def test_find_tools_finds_nothing_that_the_token_may_not_call(hub: Hub) -> None:
     found = await called(hub, replace(READER, tools="lean"), "find_tools", query="rename run delete")
     assert "rename_symbol" not in json.dumps(found)
+    for said in (found["content"][0]["text"], found["structuredContent"]["message"]):
+        assert "No tool that this token may call fits" in said
 
 
 async def test_a_local_connection_is_offered_the_profile_of_its_socket(hub: Hub, tmp_path: Path) -> None:
