@@ -77,7 +77,8 @@ def references_case(project: str) -> Case:
 async def ask(client: Client, project: str, texts: dict[str, str], **more: Any) -> tuple[Answer, str]:
     """Find the references across a project's packages; return the answer, and what is wrong with it."""
     case = references_case(project)
-    succeeded, content = await clients.answer(client, case.tool, **arguments_of(case, project, texts), **more)
+    asked = {**arguments_of(case, project, texts), **more}
+    succeeded, content = await clients.answer(client, case.tool, **asked)
     given = Answer(not succeeded, content)
     verdict = judge(case, project, texts, given)
     return given, "" if verdict.state == "ok" else verdict.why
