@@ -59,32 +59,51 @@ HealthReport = Callable[[Principal | None], Awaitable[dict[str, Any]]]
 """Returns the health document for a principal, or only the overall ``status`` (``ok`` or not) for None."""
 
 
-class _JoinedWrites:
-    """A transport that sends the head of an answer together with the first part of its body, in one packet."""
+class _GatheringTransport:
+    """A transport that sends together what is written in one turn of the event loop.
+
+    That is the head and the body of an answer, and the messages of several calls on a WebSocket.
+
+    uvicorn stops reading with each message until it is taken; here only if that is not done in the next turn, because
+    to stop and go on takes as long as to read it.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self._head = b""
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._written: list[bytes] = []
+        self._pausing: asyncio.Handle | None = None
 
     def write(self, data: bytes) -> None:
-        """Write; the head of a final answer is kept until the first part of its body, or its end."""
-        if not self._head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data
-        else:
-            self.transport.write(self._head + data)
-            self._head = b""
+        if not self._written:
+            self._loop.call_soon(self._flush)
+        self._written.append(data)
 
-    def flush(self) -> None:
-        """Write what is kept."""
-        if self._head:
-            self.write(b"")
+    def pause_reading(self) -> None:
+        self._pausing = self._loop.call_soon(self._pause)
+
+    def resume_reading(self) -> None:
+        if self._pausing is None:
+            self._transport.resume_reading()
+        else:
+            self._pausing.cancel()
+            self._pausing = None
+
+    def _pause(self) -> None:
+        self._pausing = None
+        self._transport.pause_reading()
 
     def close(self) -> None:
-        self.flush()
-        self.transport.close()
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.transport, name)
+        return getattr(self._transport, name)
 
 
 class _LimitedConnection(HttpToolsProtocol):
@@ -102,7 +121,7 @@ class _LimitedConnection(HttpToolsProtocol):
             for other in self.connections
             if getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == address
         ]
-        super().connection_made(cast(asyncio.Transport, _JoinedWrites(transport)))
+        super().connection_made(cast(asyncio.Transport, _GatheringTransport(transport)))
         # asyncio does this only for sockets made with IPPROTO_TCP. Without it, the second of two writes waits 40 ms
         # for the client's delayed acknowledgement: an event after another, the second message on a WebSocket.
         accepted: socket.socket = transport.get_extra_info("socket")
@@ -151,14 +170,6 @@ class _LimitedConnection(HttpToolsProtocol):
         self._in_head, self._request_bytes = True, 0
         super().on_message_complete()
 
-    def on_response_complete(self) -> None:
-        cast(_JoinedWrites, self.transport).flush()
-        super().on_response_complete()
-
-    def handle_websocket_upgrade(self) -> None:
-        self.transport = cast(_JoinedWrites, self.transport).transport
-        super().handle_websocket_upgrade()
-
     def _abort_without_request(self) -> None:
         # After an upgrade another protocol owns the transport, and a whole request was received.
         if self.cycle is None and self.transport.get_protocol() is self:
@@ -174,56 +185,8 @@ class _SpokeConnection(_LimitedConnection):
         self.app_state = {**self.app_state, "peer": TcpPeer(transport.get_extra_info("socket"))}
 
 
-class _GatheringTransport:
-    """A transport that sends together what is written in one turn of the event loop: messages of several calls.
-
-    uvicorn stops reading with each message until it is taken; here only if that is not done in the next turn, because
-    to stop and go on takes as long as to read it.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._written: list[bytes] = []
-        self._pausing: asyncio.Handle | None = None
-
-    def write(self, data: bytes) -> None:
-        if not self._written:
-            self._loop.call_soon(self._flush)
-        self._written.append(data)
-
-    def pause_reading(self) -> None:
-        self._pausing = self._loop.call_soon(self._pause)
-
-    def resume_reading(self) -> None:
-        if self._pausing is None:
-            self._transport.resume_reading()
-        else:
-            self._pausing.cancel()
-            self._pausing = None
-
-    def _pause(self) -> None:
-        self._pausing = None
-        self._transport.pause_reading()
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._written:
-            self._transport.write(b"".join(self._written))
-            self._written.clear()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-
 class _WebSocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket connection that gathers what it sends, and whose refusal is not logged as an error."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast(asyncio.Transport, _GatheringTransport(cast(asyncio.Transport, transport))))
+    """A WebSocket connection whose refusal is not logged as an error."""
 
     async def send(self, message: Any) -> None:
         await super().send(message)
