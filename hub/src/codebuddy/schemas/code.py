@@ -42,7 +42,16 @@ SymbolKind = Literal[
 ]
 """What a symbol is, in the order of the protocol's numbers from 1 on (LSP 3.17, "SymbolKind")."""
 
-Reason = Literal["indexing", "server_crashed", "timed_out", "truncated", "unsupported", "server_error", "spoke_offline"]
+Reason = Literal[
+    "indexing",
+    "server_crashed",
+    "timed_out",
+    "truncated",
+    "unsupported",
+    "server_error",
+    "spoke_offline",
+    "not_covered",
+]
 Severity = Literal["error", "warning", "information", "hint"]
 
 _REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
@@ -282,9 +291,12 @@ class ReferencesResult(LocationsResult):
     """Locations; if a name was asked for, also all symbols that have it."""
 
     symbols: list[SymbolLocation] | None = Field(default=None, description="The symbols that the name stands for.")
+    text_matches: list[Location] | None = Field(
+        default=None, description="Places of the name in code of which no language server knows what stands there."
+    )
 
     def lean(self) -> dict[str, Any]:
-        answer = super().lean()
+        answer = super().lean() | filled(text_matches=by_file(self.text_matches or ()))
         if self.symbols:
             return {"complete": self.complete, "symbols": by_file(self.symbols), **answer}
         nothing = self.symbols is not None and self.complete

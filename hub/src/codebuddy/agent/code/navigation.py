@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
@@ -29,6 +29,7 @@ from codebuddy.agent.code.asking import (
     run_exchange,
     search_limit_exceeded,
 )
+from codebuddy.agent.code.coverage import compare, show_configurations
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
 from codebuddy.agent.code.places import Symbol, ends_with, kind_of, word_at
 from codebuddy.agent.lsp.connection import Connection
@@ -71,8 +72,20 @@ _MAX_SYMBOLS: Final = 20
 _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 
-_Named = tuple[list[SymbolLocation] | None, list[Location]]
-"""The symbols that have a name, where they are declared, and where they are used."""
+_MAX_TEXT_MATCHES: Final = 50
+_MAX_ROUNDS: Final = 3  # of asking again because files were shown
+
+
+class _Uses(NamedTuple):
+    """Where something is used, and the symbols that have the name, if one was asked for.
+
+    ``unknown`` are places of the name of which the server does not know what stands there.
+    """
+
+    found: Sequence[Location] = ()
+    unknown: Sequence[Location] = ()
+    symbols: list[SymbolLocation] | None = None
+
 
 # Of symbols by name.
 _WORKSPACE_SYMBOL: Final = "workspace/symbol"
@@ -112,15 +125,19 @@ async def _find(servers: LanguageServers, place: PlaceArguments, report: Report,
 async def find_references(servers: LanguageServers, arguments: ReferencesArguments, report: Report) -> ReferencesResult:
     """Return all places where something is used, its declaration included: what is at a place, or has a name."""
     servers.tree.require_own(arguments.projects)
-    question, place, symbols = Question.begin(servers, arguments.timeout_seconds, report), arguments.place(), None
+    question, place = Question.begin(servers, arguments.timeout_seconds, report), arguments.place()
     if place is None:
-        nothing: _Named = None, []
-        by_name = partial(_references_by_name, question, arguments.symbol or "")
-        (symbols, locations), answer = await question.answered(by_name, nothing)
+        attempt = partial(_references_by_name, question, arguments.symbol or "")
     else:
-        locations, answer = await question.found(partial(_locations_at, question, place, _REFERENCES))
-    page = paged("find_references", arguments, locations, answer)
-    return ReferencesResult(locations=page.items, symbols=symbols, **page.rest)
+        attempt = partial(_references_at, question, place)
+    uses, answer = await question.answered(attempt, _Uses())
+    page = paged("find_references", arguments, uses.found, answer)
+    return ReferencesResult(
+        locations=page.items,
+        symbols=uses.symbols,
+        text_matches=list(uses.unknown[:_MAX_TEXT_MATCHES]) or None,
+        **page.rest,
+    )
 
 
 async def _locations_at(question: Question, place: Place, method: str) -> tuple[list[Location], Answer]:
@@ -129,14 +146,33 @@ async def _locations_at(question: Question, place: Place, method: str) -> tuple[
     pointer = await point_at(question, path, place)
     if place.symbol is not None:
         asked = await question.choose(path, method)  # that may have taken long
-    if method != _REFERENCES:
-        return await ask_at(asked, path, pointer, method)
-    found, answer = await _ask_references(asked, path, pointer)
-    if answer.reason is None and asked.server.config.limits:
-        lines = answer.lines.get(path, [])
-        word = word_at(lines, pointer.line, pointer.column_in(lines)) if lines else None
-        answer = await search_limit_exceeded(asked, word) or answer
-    return found, answer
+    return await ask_at(asked, path, pointer, method)
+
+
+async def _references_at(question: Question, place: Place) -> tuple[_Uses, Answer]:
+    path = question.servers.tree.locate(place.path)
+    asked = await question.choose(path, _REFERENCES)
+    pointer = await point_at(question, path, place)
+    if place.symbol is not None:
+        asked = await question.choose(path, _REFERENCES)
+    return await _all_uses(question, asked, path, pointer)
+
+
+async def _all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[_Uses, Answer]:
+    """Ask where the thing at a place is used, and look up the places of its name that are not in the answer."""
+    lines = question.servers.tree.lines(path)
+    word = word_at(lines, pointer.line, pointer.column_in(lines))
+    await show_configurations(question, asked, word)
+    for _ in range(_MAX_ROUNDS):
+        found, answer = await _ask_references(asked, path, pointer)
+        if answer.reason is None and asked.server.config.limits:
+            answer = await search_limit_exceeded(asked, word) or answer
+        if answer.reason is not None or word is None:
+            return _Uses(found), answer
+        rest = await compare(question, asked, path, word, found)
+        if not (rest.uses and rest.opened):
+            break
+    return _Uses(sorted_unique([*found, *rest.uses]), rest.unknown), rest.answer
 
 
 async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
@@ -149,7 +185,7 @@ async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -
     return found, answer if found else answer.but("unsupported", _NO_SYMBOL)
 
 
-async def _references_by_name(question: Question, name: str) -> tuple[_Named, Answer]:
+async def _references_by_name(question: Question, name: str) -> tuple[_Uses, Answer]:
     """Return the symbols with a name, and their references.
 
     The files that contain the name as a word are asked for their symbols: that is exact with every server, while
@@ -163,7 +199,7 @@ async def _references_by_name(question: Question, name: str) -> tuple[_Named, An
     await search.add_references(candidates, declared=True)
     if not search.symbols:  # only other names for what is not in the project
         await search.add_references(candidates, declared=False)
-    return (search.symbols, search.references), search.answer
+    return _Uses(search.references, search.unknown, search.symbols), search.answer
 
 
 @dataclass(frozen=True)
@@ -180,10 +216,10 @@ class _ReferencesByName:
     def __init__(self, question: Question, parts: tuple[str, ...]) -> None:
         self._question = question
         self._parts = parts
-        self._limits: dict[str, Answer] = {}
         self.answer = COMPLETE
         self.symbols: list[SymbolLocation] = []
         self.references: list[Location] = []
+        self.unknown: list[Location] = []
 
     def _note(self, answer: Answer) -> None:
         """Remember the first reason why not all may be known."""
@@ -218,9 +254,10 @@ class _ReferencesByName:
             if declared and not await self._is_declared_there(candidate):
                 continue
             at, asked = candidate.pointer, await self._question.choose(candidate.path, _REFERENCES)
-            used, answer = await _ask_references(asked, candidate.path, at)
-            self._note(answer if answer.reason is not None else await self._limits_of(asked))
-            self.references = sorted_unique([*self.references, *used])
+            used, answer = await _all_uses(self._question, asked, candidate.path, at)
+            self._note(answer)
+            self.references = sorted_unique([*self.references, *used.found])
+            self.unknown = sorted_unique([*self.unknown, *used.unknown])
             self.symbols.append(_symbol_location(at.path, candidate.symbol, at.lines or [""]))
 
     async def _files(self, *, include_ignored: bool = False) -> list[Path]:
@@ -252,13 +289,6 @@ class _ReferencesByName:
                 self._note(Answer.lacking("timed_out", "Not all files were looked at: time was over."))
                 return files
         return files
-
-    async def _limits_of(self, asked: ServerQuestion) -> Answer:
-        """Say whether the server may leave some references out; looked up once for each server."""
-        name = asked.server.config.name
-        if name not in self._limits:
-            self._limits[name] = await search_limit_exceeded(asked, self._parts[-1]) or COMPLETE
-        return self._limits[name]
 
     async def _of_file(self, path: Path) -> list[_Candidate]:
         """Return the symbols of a file that have the name; note what cannot be asked."""

@@ -506,6 +506,8 @@ class Connection:
         self._captured: CapturedEdits | None = None
         #: Why the process ended or was ended, as soon as that is known.
         self.end: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        #: What was looked up since a file changed; see `code.coverage`.
+        self.memory: object = None
         #: The name in the server's ``serverInfo``.
         self.server_name: str | None = None
 

@@ -21,6 +21,7 @@ from codebuddy.agent.lsp.readiness import PROGRESS_GRACE, Condition, Readiness, 
 from codebuddy.agent.lsp.transport import RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.watching import CREATED, DELETED, Watcher
+from codebuddy.agent.lsp.words import OTHER_USERS, Words
 from codebuddy.process_tree import kill_orphans
 from codebuddy.schemas.server_description import Feature
 from codebuddy.tool import ToolError
@@ -390,6 +391,8 @@ class ChangeNotifier:
         self._pass: asyncio.Task[None] | None = None
         self._begun = 0
         self._lost: str | None = None
+        #: Grows with every pass that found a change.
+        self.generation = 0
 
     async def flush(self) -> str | None:
         """Return when all changes before this call are announced; give the reason if some may be missing."""
@@ -419,6 +422,7 @@ class ChangeNotifier:
         try:
             # Deletions first, so that a name that moved is never there twice.
             ordered = sorted((await self._find()).items(), key=lambda change: -change[1])
+            self.generation += bool(ordered)
             for start in range(0, len(ordered), _CHANGES_AT_ONCE):
                 for server in self._servers:
                     _notify(server, dict(ordered[start : start + _CHANGES_AT_ONCE]))
@@ -456,6 +460,16 @@ class LanguageServers:
         self._servers = [LanguageServer(config, self.tree, self.flush_changes, timeouts) for config in configs]
         self._watcher = Watcher(self.tree)
         self._change_notifier = ChangeNotifier(self._watcher, self._servers)
+        self._told = 0
+        self.words = Words(self.tree, self._may_use_code, lambda: self.generation)
+
+    @property
+    def generation(self) -> int:
+        """A number that grows with each change of a file that is known here."""
+        return self._change_notifier.generation + self._told
+
+    def _may_use_code(self, inside: str) -> bool:
+        return inside.endswith(OTHER_USERS) or any(server.config.language_of(inside) for server in self._servers)
 
     async def run(self) -> None:
         """Run the servers and the watcher until cancelled; before, end servers that earlier agents left behind."""
@@ -536,6 +550,7 @@ class LanguageServers:
         If they are few, each server opens those that it serves, so that the next answer is for their new text.
         """
         changed = list(dict.fromkeys(paths))
+        self._told += 1
         await self.flush_changes()
         events = self._events(changed)
         existing = [path for path in changed if events.get(path) != DELETED]

@@ -1,0 +1,71 @@
+"""Which places of a file are code, and not in a comment or a string."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+from codebuddy.agent.lsp.tree import Tree
+from codebuddy.files.search import WordPlace
+from codebuddy.tool import ToolError
+
+_COMMENT: Final = r"//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
+_DOUBLE: Final = r'"(?:\\.|[^"\\\n])*"'
+_SINGLE: Final = r"'(?:\\.|[^'\\\n])*'"
+_SCRIPT: Final = re.compile(rf"{_COMMENT}|{_DOUBLE}|{_SINGLE}|`(?:\\(?s:.)|\$(?!\{{)|[^`\\$])*`|<!--(?s:.*?)-->")
+_PATTERNS: Final = {
+    # A string with expressions in it is code, as far as can be told without parsing it.
+    ".py": re.compile(
+        r"#[^\n]*"
+        r'|(?<![fFtT])"""(?s:.*?)(?:"""|\Z)'
+        r"|(?<![fFtT])'''(?s:.*?)(?:'''|\Z)"
+        rf"|(?<![fFtT]){_DOUBLE}|(?<![fFtT]){_SINGLE}"
+    ),
+    ".go": re.compile(rf"{_COMMENT}|{_DOUBLE}|'(?:\\.|[^'\\\n])+'|`[^`]*`"),
+    ".rs": re.compile(
+        rf'{_COMMENT}|\bb?r(?P<marks>#*)"(?s:.*?)"(?P=marks)|"(?:\\(?s:.)|[^"\\])*"|\'(?:\\[^\'\n]+|[^\\\'\n])\''
+    ),
+    ".cpp": re.compile(rf'{_COMMENT}|R"(?P<mark>[^(\s]*)\((?s:.*?)\)(?P=mark)"|{_DOUBLE}|{_SINGLE}'),
+}
+_SAME_AS: Final = {
+    ".pyi": ".py",
+    ".pyx": ".py",
+    ".pxd": ".py",
+    **dict.fromkeys((".c", ".h", ".cc", ".cxx", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".cu", ".cuh"), ".cpp"),
+    **dict.fromkeys((".m", ".mm", ".cppm", ".ixx"), ".cpp"),
+}
+_SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx", ".vue", ".svelte", ".astro", ".mdx")
+
+
+def code_places(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[WordPlace]:
+    """Return those of some places of a file that are code; all of them if its language is not known here."""
+    pattern = _SCRIPT if file.suffix in _SCRIPTS else _PATTERNS.get(_SAME_AS.get(file.suffix, file.suffix))
+    if pattern is None:
+        return list(places)
+    try:
+        lines = tree.lines(file)
+    except ToolError:
+        return list(places)
+    starts = [0, *accumulate(len(line) + 1 for line in lines)]
+    begins, ends = _spans(pattern, "\n".join(lines))
+
+    def is_code(at: WordPlace) -> bool:
+        if at.line > len(lines):
+            return True
+        offset = starts[at.line - 1] + at.column - 1
+        number = bisect_right(begins, offset)
+        return number == 0 or ends[number - 1] <= offset
+
+    return [at for at in places if is_code(at)]
+
+
+@lru_cache(maxsize=32)
+def _spans(pattern: re.Pattern[str], text: str) -> tuple[list[int], list[int]]:
+    """Return where the comments and strings of a text begin and end."""
+    spans = [match.span() for match in pattern.finditer(text)]
+    return [begin for begin, _ in spans], [end for _, end in spans]

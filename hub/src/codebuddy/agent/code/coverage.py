@@ -1,0 +1,425 @@
+"""Compares what a language server says about a whole project with the places where the word stands in its files.
+
+A server answers for the files that it has loaded. So it is first shown a file of each configuration in which the word
+stands. Each place of the word in code that the answer lacks is then looked up: one that leads to the thing that was
+asked about is a use like the others, one that leads elsewhere is another thing of the same name, and one that leads
+nowhere is told, since nobody knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
+from codebuddy.agent.code.asking import (
+    Question,
+    ServerQuestion,
+    file_symbols,
+    request,
+    run_exchange,
+    wait_until_indexed,
+)
+from codebuddy.agent.code.code_text import code_places
+from codebuddy.agent.code.decoding import Reader, location, sorted_unique
+from codebuddy.agent.code.places import Symbol
+from codebuddy.agent.lsp.connection import Connection
+from codebuddy.agent.lsp.documents import Document
+from codebuddy.agent.lsp.positions import to_lsp
+from codebuddy.agent.lsp.readiness import remaining
+from codebuddy.agent.lsp.servers import LanguageServer
+from codebuddy.agent.lsp.transport import ServerError
+from codebuddy.agent.lsp.words import RELATIVES, Occurrences
+from codebuddy.files.search import WordPlace
+from codebuddy.schemas.code import Location
+from codebuddy.tool import ToolError
+
+_DEFINITION: Final = "textDocument/definition"
+
+# Fewer than the documents that are open at one time.
+_MAX_FILES: Final = 100
+_MAX_LOOKED_UP: Final = 300
+_AT_ONCE: Final = 16
+_LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
+_SHOWN: Final = 3
+
+# A server of these languages loads a project only when a file of its configuration is open.
+_CONFIGURATIONS: Final = {
+    "typescript": ("tsconfig.json", "jsconfig.json"),
+}
+
+# Where a name can stand for something that no server can know without running the program.
+_DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typescriptreact")
+
+_LOCAL_TO: Final = ("function", "method", "constructor")
+_MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
+
+_GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
+_GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
+_GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
+
+_At = tuple[Path, int, int]
+"""A place: file, line and column."""
+
+_Start = tuple[str, int, int]
+"""The same, with the workspace path."""
+
+
+class Coverage(NamedTuple):
+    """What is known of the places where a word stands, beside what a server reported.
+
+    Args:
+        uses: places that the server knows for uses of the thing, but left out of its answer.
+        unknown: places of which it does not know what stands there.
+        answer: says why there may be more, if so.
+        opened: whether files were shown for the first time, so that the server may say more now.
+    """
+
+    uses: Sequence[Location] = ()
+    unknown: Sequence[Location] = ()
+    answer: Answer = COMPLETE
+    opened: bool = False
+
+
+@dataclass
+class _Memory:
+    """What was looked up since a file changed, in one process of a server."""
+
+    generation: int
+    targets: dict[_At, list[Location]] = field(default_factory=dict)
+    local: dict[tuple[str, int, int], bool] = field(default_factory=dict)
+    shown: dict[str, list[Path]] = field(default_factory=dict)
+
+
+def _memory(question: Question, connection: Connection) -> _Memory:
+    generation = question.servers.generation
+    memory = connection.memory
+    if not isinstance(memory, _Memory) or memory.generation != generation:
+        memory = connection.memory = _Memory(generation)
+    return memory
+
+
+async def show_configurations(question: Question, asked: ServerQuestion, word: str | None) -> None:
+    """Open a file of each configuration of the project in which a word stands; without a word, of each there is.
+
+    Whatever was asked before, the server then has loaded the same projects.
+    """
+    server = asked.server
+    names = _configuration_names(server)
+    if not names or server.connection is None:
+        return
+    await question.servers.flush_changes()
+    connection = server.connection
+    if connection is None:
+        return
+    memory = _memory(question, connection)
+    key = word or ""
+    if key not in memory.shown:
+        places = (await question.servers.words.find(word)).places if word else None
+        memory.shown[key] = await asyncio.to_thread(_representatives, server, names, places)
+    missing = set(memory.shown[key]) - set(connection.documents.paths())
+    if missing:
+        server.open([path for path in memory.shown[key] if path in missing])
+
+
+def _configuration_names(server: LanguageServer) -> tuple[str, ...]:
+    languages = set(server.config.languages.values())
+    return next((names for language, names in _CONFIGURATIONS.items() if language in languages), ())
+
+
+def _representatives(
+    server: LanguageServer, names: Sequence[str], places: dict[Path, tuple[WordPlace, ...]] | None
+) -> list[Path]:
+    tree, config = server.tree, server.config
+    paths: Iterable[Path] = places or ()
+    if places is None:
+        paths = tree.files(lambda path: config.language_of(path) is not None)
+    of_directory: dict[Path, Path | None] = {}
+
+    def configured(directory: Path) -> Path | None:
+        if directory not in of_directory:
+            if any((directory / name).is_file() for name in names):
+                of_directory[directory] = directory
+            else:
+                of_directory[directory] = None if directory == tree.root else configured(directory.parent)
+        return of_directory[directory]
+
+    chosen: dict[Path | None, Path] = {}
+    for path in paths:
+        if config.language_of(tree.relative(path)) is not None:
+            chosen.setdefault(configured(path.parent), path)
+        if len(chosen) == _MAX_FILES:
+            break
+    return list(chosen.values())
+
+
+async def compare(
+    question: Question, asked: ServerQuestion, path: Path, word: str, found: Sequence[Location]
+) -> Coverage:
+    """Look up the places of a word that a server's answer lacks.
+
+    Args:
+        path: the file that the question is about.
+        found: the places in the server's answer, the declarations among them.
+
+    Raises:
+        StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
+    """
+    server = asked.server
+    occurrences = await question.servers.words.find(word)
+    left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
+    connection = server.connection
+    if not left or not found or connection is None:
+        return Coverage(answer=_cut(occurrences))
+    memory = _memory(question, connection)
+    if await _is_local(question, memory, found):
+        return Coverage()
+    served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
+    mentioned = {file for file in served if any(at.path == server.tree.show(file) for at in found)}
+    chosen = _chosen(served, mentioned)
+    new = [at for at in chosen if at not in memory.targets]
+    opened = not {at[0] for at in new} <= set(connection.documents.paths())
+    answer = await _look_up(asked, path, new, memory) if new else COMPLETE
+    verdicts = _Verdicts(server, word, memory, mentioned, {(at.path, at.line, at.column) for at in found})
+    verdicts.read(left, set(chosen))
+    return verdicts.coverage(answer if answer.reason is not None else _cut(occurrences), opened)
+
+
+def _cut(occurrences: Occurrences) -> Answer:
+    return COMPLETE if occurrences.gap is None else Answer.lacking("truncated", occurrences.gap)
+
+
+def _left_over(
+    server: LanguageServer, occurrences: Occurrences, found: Sequence[Location], length: int
+) -> dict[Path, list[WordPlace]]:
+    """Return the places of a word in code that no found place covers."""
+    spans: dict[str, list[tuple[tuple[int, int], tuple[int, int]]]] = {}
+    for at in found:
+        if not at.external:
+            spans.setdefault(at.path, []).append(((at.line, at.column), (at.end_line, at.end_column)))
+    left: dict[Path, list[WordPlace]] = {}
+    for file, places in occurrences.places.items():
+        known = sorted(spans.get(server.tree.show(file), ()))
+        begins = [begin for begin, _ in known]
+
+        def is_found(place: WordPlace) -> bool:
+            number = bisect_right(begins, (place.line, place.column))  # noqa: B023 - it is used here only
+            return number > 0 and known[number - 1][1] >= (place.line, place.column + length)  # noqa: B023
+
+        missing = [place for place in places if not is_found(place)]
+        if missing and (in_code := code_places(server.tree, file, missing)):
+            left[file] = in_code
+    return left
+
+
+def _chosen(served: dict[Path, list[WordPlace]], here: set[Path]) -> list[_At]:
+    """Return the places to look up: the first one of each file before the second, unmentioned files first."""
+    files = sorted(served, key=lambda file: (file in here, file))[:_MAX_FILES]
+    rows = zip_longest(*([(file, at.line, at.column) for at in served[file]] for file in files))
+    return list(islice((at for at in chain.from_iterable(rows) if at is not None), _MAX_LOOKED_UP))
+
+
+async def _look_up(asked: ServerQuestion, path: Path, places: list[_At], memory: _Memory) -> Answer:
+    """Ask for the definition of what stands at each place, and remember it."""
+    by_file: dict[Path, list[_At]] = {}
+    for at in places:
+        by_file.setdefault(at[0], []).append(at)
+
+    async def exchange(connection: Connection, _document: Document) -> dict[_At, Any]:
+        raw: dict[_At, Any] = {}
+        if not connection.capabilities.covers(_DEFINITION):
+            return dict.fromkeys(places)
+        for file, some in by_file.items():
+            if remaining(asked.deadline) < _LEAST_SECONDS:
+                break
+            with contextlib.suppress(ToolError):  # it is gone, or cannot be read
+                document = connection.documents.sync(file)
+                await wait_until_indexed(connection, partial(request, deadline=asked.deadline))
+                for start in range(0, len(some), _AT_ONCE):
+                    part = some[start : start + _AT_ONCE]
+                    asking = (_definition(asked, connection, document, at) for at in part)
+                    raw |= zip(part, await asyncio.gather(*asking), strict=True)
+        return raw
+
+    answer = await run_exchange(asked, path, exchange)
+    if answer.result is None:
+        return answer
+    reader = Reader(asked.server.tree, answer.encoding, answer.lines)
+    memory.targets |= {at: reader.locations(raw) for at, raw in answer.result.items()}
+    if answer.result.keys() != set(places):
+        answer = answer.but("timed_out", "Not all places of the name were compared: time was over.")
+    return answer
+
+
+async def _definition(asked: ServerQuestion, connection: Connection, document: Document, at: _At) -> Any:
+    """Return what a server says of a place; None if it refuses: some do for a file that they have not loaded."""
+    try:
+        position = to_lsp(document.lines, at[1], at[2], connection.encoding)
+        params = {"textDocument": {"uri": document.uri}, "position": position}
+        return await request(connection, _DEFINITION, params, asked.deadline)
+    except (ServerError, ValueError):
+        return None
+
+
+async def _is_local(question: Question, memory: _Memory, found: Sequence[Location]) -> bool:
+    """Say whether everything found is within one function, so that nothing else can use it."""
+    first = found[0]
+    key = first.path, first.line, first.column
+    if key not in memory.local:
+        one_file = all(at.path == first.path and not at.external for at in found)
+        memory.local[key] = one_file and await _is_in_function(question, found)
+    return memory.local[key]
+
+
+async def _is_in_function(question: Question, found: Sequence[Location]) -> bool:
+    if any((at.line_text or "")[: at.column - 1].rstrip().endswith(".") for at in found):
+        return False  # a member, which others can reach
+    try:
+        symbols, _ = await file_symbols(question, question.servers.tree.locate(found[0].path))
+    except (NoAnswer, ToolError):
+        return False
+    places = {(at.line, at.column) for at in found}
+    if any(symbol.kind in _MEMBERS and (symbol.line, symbol.column) in places for symbol in symbols):
+        return False
+    return any(
+        symbol.kind in _LOCAL_TO
+        and (symbol.line, symbol.column) not in places
+        and all(_encloses(symbol, line, column) for line, column in places)
+        for symbol in symbols
+    )
+
+
+def _encloses(symbol: Symbol, line: int, column: int) -> bool:
+    full = symbol.full
+    return (full.line, full.column) <= (line, column) < (full.end_line, full.end_column)
+
+
+class _Verdicts:
+    """Sorts places into uses, other things of the same name, and those of which nothing is known.
+
+    Args:
+        mentioned: files of which the server's answer named places: it has loaded them.
+        starts: where the places of the server's answer begin.
+    """
+
+    def __init__(
+        self, server: LanguageServer, word: str, memory: _Memory, mentioned: set[Path], starts: set[_Start]
+    ) -> None:
+        self._server, self._word, self._memory = server, word, memory
+        self._loaded, self._starts = mentioned, starts
+        self._at = {(server.tree.show(at[0]), at[1], at[2]): at for at in memory.targets}
+        self._uses: list[Location] = []
+        self._unknown: list[Location] = []
+        self._left_out: dict[Path, Location] = {}
+        self._not_compared: dict[Path, int] = {}
+
+    def read(self, left: dict[Path, list[WordPlace]], chosen: set[_At]) -> None:
+        """Sort the places; of those that were not ``chosen`` nothing was asked."""
+        tree, config = self._server.tree, self._server.config
+        for file, places in left.items():
+            language = config.language_of(tree.relative(file))
+            if language is None and not _may_use(self._server, file):
+                continue
+            for place in places:
+                at = (file, place.line, place.column)
+                if language is not None and (at not in chosen or at not in self._memory.targets):
+                    self._not_compared[file] = self._not_compared.get(file, 0) + 1
+                else:
+                    self._sort(at, place, language)
+
+    def _sort(self, at: _At, place: WordPlace, language: str | None) -> None:
+        file, length = at[0], len(self._word)
+        verdict = self._leads_there(at) if language is not None else None
+        if verdict is not None:
+            self._loaded.add(file)
+        if verdict is False:
+            return
+        end = place.column + length
+        told = location(self._server.tree.show(file), place.line, place.column, end, place.line_text)
+        if verdict:
+            self._uses.append(told)
+            return
+        self._unknown.append(told)
+        if language not in _DYNAMIC or not _is_member(place, length):
+            self._left_out.setdefault(file, told)
+
+    def _leads_there(self, at: _At) -> bool | None:
+        """Say whether a place leads to one of the answer's, perhaps by others; None if it leads nowhere."""
+        todo, seen, verdict = [at], {at}, None
+        while todo:
+            here = todo.pop()
+            for target in self._memory.targets.get(here, ()):
+                start = (target.path, target.line, target.column)
+                if start in self._starts:
+                    return True
+                following = self._at.get(start)
+                if following is None or following == here:
+                    verdict = False
+                elif following not in seen:
+                    seen.add(following)
+                    todo.append(following)
+        return verdict
+
+    def coverage(self, answer: Answer, opened: bool) -> Coverage:
+        """Return the result, with why there may be more."""
+        not_compared = sum(count for file, count in self._not_compared.items() if file not in self._loaded)
+        if self._left_out:
+            answer = answer.but("not_covered", _sentence(self._server, self._word, self._left_out))
+        if not_compared:
+            message = f"{not_compared} more places have the name {self._word!r} and were not compared."
+            answer = answer.but("truncated", message)
+        return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened)
+
+
+def _is_member(place: WordPlace, length: int) -> bool:
+    """Say whether a name is one of an object: ``x.name``, ``{name: …}``, ``call(name=…)``."""
+    before = place.line_text[: place.column - 1].rstrip()
+    after = place.line_text[place.column - 1 + length :].lstrip()
+    return before.endswith(".") or after.startswith(":") or (after.startswith("=") and not after.startswith("=="))
+
+
+def _may_use(server: LanguageServer, file: Path) -> bool:
+    languages = set(server.config.languages.values())
+    return any(file.name.endswith(ends) for language, ends in RELATIVES.items() if language in languages)
+
+
+def _sentence(server: LanguageServer, word: str, doubtful: dict[Path, Location]) -> str:
+    name = server.config.name
+    shown = [f"{at.path}:{at.line} ({_why(server, file)})" for file, at in islice(doubtful.items(), _SHOWN)]
+    more = f" and in {len(doubtful) - _SHOWN} more files" if len(doubtful) > _SHOWN else ""
+    return f"{name} does not know what {word!r} is at {', '.join(shown)}{more}; see text_matches."
+
+
+def _why(server: LanguageServer, file: Path) -> str:
+    name, inside = server.config.name, server.tree.relative(file)
+    language = server.config.language_of(inside)
+    if language is None:
+        return f"{name} does not read {file.suffix} files"
+    if language == "go":
+        return _go_reason(server, file)
+    if language == "rust":
+        return "in the body of a macro, behind a cfg that is off, or in no module"
+    if language in ("c", "cpp"):
+        return "in no compilation database, or in a part that the preprocessor or a template leaves open"
+    return f"{name} finds nothing there"
+
+
+def _go_reason(server: LanguageServer, file: Path) -> str:
+    try:
+        lines = server.tree.lines(file)
+    except ToolError:
+        lines = []
+    for line in islice(lines, 50):
+        if constraint := _GO_CONSTRAINT.match(line):
+            return f"built only with: {constraint[1]}"
+    if system := _GO_SUFFIX.search(file.name):
+        return f"built only for {system[1]}"
+    return "in no package that gopls has loaded"
