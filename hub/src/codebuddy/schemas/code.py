@@ -560,6 +560,10 @@ class PlannedRename(Plan):
     old_name: str | None = Field(default=None, description="The name that is replaced.")
     symbol: str | None = Field(default=None, description="The path of the renamed symbol, like Class/method.")
     declarations: list[Location] = Field(description="Where the renamed symbols are declared.")
+    left_out: list[Location] = Field(
+        default_factory=list, description="Places that use it, or probably do, and are not in the changes."
+    )
+    why_left_out: str | None = Field(default=None, description="Why there are, or may be, such places.")
 
 
 class PlanFormatArguments(Arguments):

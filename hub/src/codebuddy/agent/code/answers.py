@@ -55,6 +55,10 @@ class Answer:
         """Return the same answer with why it may not be everything; an earlier reason goes first."""
         return self if self.reason is not None else replace(self, reason=reason, message=message)
 
+    def also(self, other: Answer) -> Answer:
+        """Return the same answer with why another one may not be everything, if so; an earlier reason goes first."""
+        return self if other.reason is None else self.but(other.reason, other.message or "")
+
     def completeness(self) -> dict[str, Any]:
         """Return the fields of `CodeResult` that say whether this is everything."""
         return {"complete": self.reason is None, "reason": self.reason, "message": self.message}

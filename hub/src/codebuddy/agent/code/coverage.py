@@ -21,16 +21,19 @@ from typing import Any, Final, NamedTuple
 
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
 from codebuddy.agent.code.asking import (
+    Pointer,
     Question,
     ServerQuestion,
+    ask_at,
     file_symbols,
     request,
     run_exchange,
+    search_limit_exceeded,
     wait_until_indexed,
 )
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
-from codebuddy.agent.code.places import Symbol
+from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import to_lsp
@@ -39,10 +42,16 @@ from codebuddy.agent.lsp.servers import LanguageServer
 from codebuddy.agent.lsp.transport import ServerError
 from codebuddy.agent.lsp.words import RELATIVES, Occurrences
 from codebuddy.files.search import WordPlace
-from codebuddy.schemas.code import Location
+from codebuddy.schemas.code import Location, SymbolLocation
 from codebuddy.tool import ToolError
 
+REFERENCES: Final = "textDocument/references"
 _DEFINITION: Final = "textDocument/definition"
+_WITH_DECLARATION: Final = {"context": {"includeDeclaration": True}}
+_NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
+
+MAX_ROUNDS: Final = 3
+"""How often a question is asked again because files were shown to the server."""
 
 # Fewer than the documents that are open at one time.
 _MAX_FILES: Final = 100
@@ -87,6 +96,43 @@ class Coverage(NamedTuple):
     unknown: Sequence[Location] = ()
     answer: Answer = COMPLETE
     opened: bool = False
+
+
+class Uses(NamedTuple):
+    """Where something is used; ``symbols`` are those that have the name, if one was asked for.
+
+    ``unknown`` are places of the name of which the server does not know what stands there.
+    """
+
+    found: Sequence[Location] = ()
+    unknown: Sequence[Location] = ()
+    symbols: list[SymbolLocation] | None = None
+
+
+async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[Uses, Answer]:
+    """Ask where the thing at a place is used, its declaration included, and look up what the answer lacks.
+
+    Raises:
+        ToolError: there is no such place.
+        NoAnswer: the answer is malformed.
+        StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
+    """
+    lines = question.servers.tree.lines(path)
+    word = word_at(lines, pointer.line, pointer.column_in(lines))
+    await show_configurations(question, asked, word)
+    for _ in range(MAX_ROUNDS):
+        found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
+        if not found:
+            # Which does not mean that there is none: rust-analyzer knows none in the body of a ``macro_rules!``.
+            answer = answer.but("unsupported", _NO_SYMBOL)
+        if answer.reason is None and asked.server.config.limits:
+            answer = await search_limit_exceeded(asked, word) or answer
+        if answer.reason is not None or word is None:
+            return Uses(found), answer
+        rest = await compare(question, asked, path, word, found)
+        if not (rest.uses and rest.opened):
+            break
+    return Uses(sorted_unique([*found, *rest.uses]), rest.unknown), rest.answer
 
 
 @dataclass
@@ -177,10 +223,10 @@ async def compare(
     occurrences = await question.servers.words.find(word)
     left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
     connection = server.connection
-    if not left or not found or connection is None:
+    if not left or connection is None:
         return Coverage(answer=_cut(occurrences))
     memory = _memory(question, connection)
-    if await _is_local(question, memory, found):
+    if found and await _is_local(question, memory, found):
         return Coverage()
     served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
     mentioned = {file for file in served if any(at.path == server.tree.show(file) for at in found)}

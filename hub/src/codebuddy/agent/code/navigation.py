@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
@@ -27,11 +26,10 @@ from codebuddy.agent.code.asking import (
     point_at,
     request,
     run_exchange,
-    search_limit_exceeded,
 )
-from codebuddy.agent.code.coverage import compare, show_configurations
+from codebuddy.agent.code.coverage import MAX_ROUNDS, REFERENCES, Uses, all_uses, compare, show_configurations
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
-from codebuddy.agent.code.places import Symbol, ends_with, kind_of, word_at
+from codebuddy.agent.code.places import Symbol, ends_with, kind_of
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
@@ -61,9 +59,6 @@ from codebuddy.tool import ToolError
 
 _DEFINITION: Final = "textDocument/definition"
 _IMPLEMENTATION: Final = "textDocument/implementation"
-_REFERENCES: Final = "textDocument/references"
-_WITH_DECLARATION: Final[Mapping[str, Any]] = MappingProxyType({"context": {"includeDeclaration": True}})
-_NO_SYMBOL: Final = "The language server knows no symbol at this place: it finds not even a declaration."
 _MAX_NAME: Final = 500
 
 # Of references by name.
@@ -73,18 +68,9 @@ _MAX_CANDIDATES: Final = 500
 _AT_ONCE: Final = 8
 
 _MAX_TEXT_MATCHES: Final = 50
-_MAX_ROUNDS: Final = 3  # of asking again because files were shown
 
-
-class _Uses(NamedTuple):
-    """Where something is used, and the symbols that have the name, if one was asked for.
-
-    ``unknown`` are places of the name of which the server does not know what stands there.
-    """
-
-    found: Sequence[Location] = ()
-    unknown: Sequence[Location] = ()
-    symbols: list[SymbolLocation] | None = None
+# Of the reasons why an answer about uses may lack some, those that hold for other answers about the whole project too.
+_GAPS: Final = ("not_covered", "truncated")
 
 
 # Of symbols by name.
@@ -92,6 +78,7 @@ _WORKSPACE_SYMBOL: Final = "workspace/symbol"
 _MAX_ITEMS: Final = 20_000
 _MAX_RESOLVED: Final = 500
 _SMALLEST_CAP: Final = 50
+_WORD: Final = re.compile(r"[\w$]+")
 _QUALIFIED: Final = re.compile(r"[\w$]+(\.[\w$]+)+")
 _BEGINNING: Final[answers.Range] = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
 
@@ -130,7 +117,7 @@ async def find_references(servers: LanguageServers, arguments: ReferencesArgumen
         attempt = partial(_references_by_name, question, arguments.symbol or "")
     else:
         attempt = partial(_references_at, question, place)
-    uses, answer = await question.answered(attempt, _Uses())
+    uses, answer = await question.answered(attempt, Uses())
     page = paged("find_references", arguments, uses.found, answer)
     return ReferencesResult(
         locations=page.items,
@@ -146,46 +133,30 @@ async def _locations_at(question: Question, place: Place, method: str) -> tuple[
     pointer = await point_at(question, path, place)
     if place.symbol is not None:
         asked = await question.choose(path, method)  # that may have taken long
-    return await ask_at(asked, path, pointer, method)
+    gap = await _gap(question, path, pointer) if method == _IMPLEMENTATION else COMPLETE
+    found, answer = await ask_at(asked, path, pointer, method)
+    return found, answer.also(gap)
 
 
-async def _references_at(question: Question, place: Place) -> tuple[_Uses, Answer]:
+async def _gap(question: Question, path: Path, pointer: Pointer) -> Answer:
+    """Have the server load every file in which a thing is used; say what it leaves out, if so."""
+    try:
+        _, answer = await all_uses(question, await question.choose(path, REFERENCES), path, pointer)
+    except NoAnswer:
+        return COMPLETE
+    return answer if answer.reason in _GAPS else COMPLETE
+
+
+async def _references_at(question: Question, place: Place) -> tuple[Uses, Answer]:
     path = question.servers.tree.locate(place.path)
-    asked = await question.choose(path, _REFERENCES)
+    asked = await question.choose(path, REFERENCES)
     pointer = await point_at(question, path, place)
     if place.symbol is not None:
-        asked = await question.choose(path, _REFERENCES)
-    return await _all_uses(question, asked, path, pointer)
+        asked = await question.choose(path, REFERENCES)
+    return await all_uses(question, asked, path, pointer)
 
 
-async def _all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[_Uses, Answer]:
-    """Ask where the thing at a place is used, and look up the places of its name that are not in the answer."""
-    lines = question.servers.tree.lines(path)
-    word = word_at(lines, pointer.line, pointer.column_in(lines))
-    await show_configurations(question, asked, word)
-    for _ in range(_MAX_ROUNDS):
-        found, answer = await _ask_references(asked, path, pointer)
-        if answer.reason is None and asked.server.config.limits:
-            answer = await search_limit_exceeded(asked, word) or answer
-        if answer.reason is not None or word is None:
-            return _Uses(found), answer
-        rest = await compare(question, asked, path, word, found)
-        if not (rest.uses and rest.opened):
-            break
-    return _Uses(sorted_unique([*found, *rest.uses]), rest.unknown), rest.answer
-
-
-async def _ask_references(asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[list[Location], Answer]:
-    """Ask where the thing at a place is used, its declaration included.
-
-    A server that finds not even the declaration knows no symbol there, which does not mean that there is none:
-    rust-analyzer knows none in the body of a ``macro_rules!``.
-    """
-    found, answer = await ask_at(asked, path, pointer, _REFERENCES, _WITH_DECLARATION)
-    return found, answer if found else answer.but("unsupported", _NO_SYMBOL)
-
-
-async def _references_by_name(question: Question, name: str) -> tuple[_Uses, Answer]:
+async def _references_by_name(question: Question, name: str) -> tuple[Uses, Answer]:
     """Return the symbols with a name, and their references.
 
     The files that contain the name as a word are asked for their symbols: that is exact with every server, while
@@ -199,7 +170,7 @@ async def _references_by_name(question: Question, name: str) -> tuple[_Uses, Ans
     await search.add_references(candidates, declared=True)
     if not search.symbols:  # only other names for what is not in the project
         await search.add_references(candidates, declared=False)
-    return _Uses(search.references, search.unknown, search.symbols), search.answer
+    return Uses(search.references, search.unknown, search.symbols), search.answer
 
 
 @dataclass(frozen=True)
@@ -253,8 +224,8 @@ class _ReferencesByName:
                 return
             if declared and not await self._is_declared_there(candidate):
                 continue
-            at, asked = candidate.pointer, await self._question.choose(candidate.path, _REFERENCES)
-            used, answer = await _all_uses(self._question, asked, candidate.path, at)
+            at, asked = candidate.pointer, await self._question.choose(candidate.path, REFERENCES)
+            used, answer = await all_uses(self._question, asked, candidate.path, at)
             self._note(answer)
             self.references = sorted_unique([*self.references, *used.found])
             self.unknown = sorted_unique([*self.unknown, *used.unknown])
@@ -394,9 +365,25 @@ async def _ask_symbols(
 ) -> tuple[list[SymbolLocation], Answer]:
     asked = await question.choose_from(serving, _WORKSPACE_SYMBOL)
     # Some servers know a project only while a file of it is open.
+    await show_configurations(question, asked, None)
     path = _any_file(asked.server)
     if path is None:
         return [], COMPLETE
+    word = _parts(arguments.query)[-1]
+    for _ in range(MAX_ROUNDS):
+        symbols, answer = await _ask_for_symbols(question, asked, path, arguments)
+        if answer.reason is not None or not _WORD.fullmatch(word):
+            break
+        rest = await compare(question, asked, path, word, [one for one in symbols if one.name == word])
+        answer = rest.answer
+        if not rest.opened:
+            break
+    return symbols, answer
+
+
+async def _ask_for_symbols(
+    question: Question, asked: ServerQuestion, path: Path, arguments: FindSymbolsArguments
+) -> tuple[list[SymbolLocation], Answer]:
     answer = await run_exchange(asked, path, partial(_request_symbols, asked, _parts(arguments.query)[-1]))
     raw: list[dict[str, Any]] = answer.result or []
     tree = question.servers.tree
@@ -524,8 +511,10 @@ async def _walk_hierarchy(
 ) -> tuple[list[HierarchyItem], Answer]:
     direction = _DIRECTIONS[arguments.direction]
     asked = await question.choose(path, direction.prepare)
-    walk = _Walk(asked, direction, await point_at(question, path, arguments), arguments.depth)
-    answer = await run_exchange(asked, path, walk.run)
+    pointer = await point_at(question, path, arguments)
+    gap = await _gap(question, path, pointer) if arguments.direction in ("incoming", "subtypes") else COMPLETE
+    walk = _Walk(asked, direction, pointer, arguments.depth)
+    answer = (await run_exchange(asked, path, walk.run)).also(gap)
     if walk.cut:
         answer = answer.but("truncated", f"Not followed further: {walk.cut}.")
     reader = Reader(question.servers.tree, answer.encoding, answer.lines)

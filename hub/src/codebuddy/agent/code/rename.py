@@ -6,13 +6,13 @@ import contextlib
 import keyword
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Final
 
 from codebuddy.agent.code import answers
-from codebuddy.agent.code.answers import NoAnswer, validated
+from codebuddy.agent.code.answers import Answer, NoAnswer, validated
 from codebuddy.agent.code.asking import (
     Pointer,
     Question,
@@ -24,6 +24,7 @@ from codebuddy.agent.code.asking import (
     run_exchange,
     search_limit_exceeded,
 )
+from codebuddy.agent.code.coverage import REFERENCES, Uses, all_uses
 from codebuddy.agent.code.decoding import location
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.code.workspace_edits import (
@@ -67,6 +68,11 @@ _NO_OBJECT: Final = re.compile(
     r"(\b(import|export)\b[^;{}]*|\benum\s+[\w$]+\s*|\b(class|interface|namespace|module)\b[^;{}]*|\$)$"
 )
 _LOOK_BACK: Final = 500
+
+_MAX_LEFT_OUT: Final = 200
+
+# Reasons why uses are not known which may be over soon.
+_NOT_NOW: Final = ("indexing", "timed_out", "server_crashed")
 _COMMENT: Final = re.compile(r"(?<!:)//.*")
 
 
@@ -148,6 +154,8 @@ class _Renamed:
     changes: list[FileChange]
     old_name: str | None  # the name at the place, if there is one
     server_name: str | None  # what the server calls itself
+    left_out: Sequence[Location] = ()  # where it is used, or may be, and is not changed
+    why: str | None = None  # why there may be such places, in a sentence
 
 
 @dataclass(frozen=True)
@@ -347,17 +355,22 @@ class _Renaming:
             old_name=renamed.old_name,
             symbol=await self._symbol(declarations) or renamed.old_name,
             declarations=declarations,
+            left_out=list(renamed.left_out[:_MAX_LEFT_OUT]),
+            why_left_out=renamed.why,
         )
 
     async def _by_name(self, name: str, paths: list[str]) -> PlannedRename:
         targets = [one for path in dict.fromkeys(paths) for one in await self._declared(path, name)]
         changes: list[FileChange] = []
         old_name: str | None = None
+        left_out, why = list[Location](), None
         # First what is its own definition: that covers its imports, for which nobody need be asked then.
         for target in sorted(targets, key=lambda one: not one.is_definition):
             if not target.is_covered(changes):
                 renamed = await self._rename(target)
                 changes, old_name = merged(changes, renamed.changes), old_name or renamed.old_name
+                left_out, why = [*left_out, *renamed.left_out], why or renamed.why
+        left_out = [at for at in left_out if not covers(changes, at.path, at.line, at.column)]
         own = [one for one in targets if one.is_definition or not _renamed(one.definitions, changes)]
         return PlannedRename(
             complete=True,
@@ -365,6 +378,8 @@ class _Renaming:
             old_name=old_name,
             symbol=name if targets else None,
             declarations=[one.location() for one in own],
+            left_out=left_out[:_MAX_LEFT_OUT],
+            why_left_out=why,
         )
 
     async def _rename(self, target: _Target) -> _Renamed:
@@ -372,11 +387,25 @@ class _Renaming:
             _require_plain(target)
         if (lacking := await search_limit_exceeded(target.asked, target.name)) is not None:
             raise NoAnswer(lacking)
+        uses, known = await self._uses(target)
         new_name = self.arguments.new_name
         renamed = await _RenameQuestion(target.asked, target.path, target.pointer, new_name).ask()
         if renamed.server_name in CHANGE_TEXT_ONLY:  # one that was not there yet before
             _require_plain(target)
+        if renamed.changes:
+            renamed = replace(renamed, **_left_out(target, uses, known, renamed.changes))
         return renamed
+
+    async def _uses(self, target: _Target) -> tuple[Uses, Answer]:
+        """Return what is known of the uses of a thing; the server has loaded the files of all of them then."""
+        try:
+            asked = await self.question.choose(target.path, REFERENCES)
+            uses, answer = await all_uses(self.question, asked, target.path, target.pointer)
+        except NoAnswer as none:
+            uses, answer = Uses(), none.answer
+        if answer.reason in _NOT_NOW:
+            raise NoAnswer(answer)
+        return uses, answer
 
     async def _target(self, asked: ServerQuestion, path: Path, pointer: Pointer) -> _Target:
         """Ask where the thing at a place is declared; a server need not know that."""
@@ -424,6 +453,24 @@ class _Renaming:
                     innermost = max(around, key=len)
                     return "/".join(innermost)
         return None
+
+
+def _left_out(target: _Target, uses: Uses, answer: Answer, changes: list[FileChange]) -> dict[str, Any]:
+    """Return the places that probably use a thing and are not changed, and why there may be more."""
+    likely = [at for at in uses.found if not at.external and _text_of(at) == target.name]
+    if answer.reason == "not_covered":
+        likely += uses.unknown
+    left = [at for at in likely if not covers(changes, at.path, at.line, at.column)]
+    if left:
+        at, more = left[0], f" and {len(left) - 1} more" if len(left) > 1 else ""
+        name = target.asked.server.config.name
+        why = f"{name} would not rename {target.name!r} at {at.path}:{at.line}:{at.column}{more}."
+        return {"left_out": left, "why": f"{why} {answer.message}" if answer.message else why}
+    return {"left_out": [], "why": answer.message if answer.reason in ("not_covered", "truncated") else None}
+
+
+def _text_of(at: Location) -> str:
+    return (at.line_text or "")[at.column - 1 : at.end_column - 1]
 
 
 def _is_at(symbol: Symbol, at: Location) -> bool:

@@ -98,6 +98,7 @@ class RenameSymbolArguments(EditOptions, Place):
     include_text_matches: bool = Field(
         False, description="Also in comments, strings, other files; first see text_matches of a preview."
     )
+    accept_partial: bool = Field(False, description="Even if uses are left out; a preview lists them as left_out.")
     timeout_seconds: Timeout = 60.0
 
 
@@ -115,6 +116,8 @@ class RenameResult(EditResult):
     Args:
         text_matches: places that no language server named; renamed only with ``include_text_matches``.
         text_matches_cut: how many more there are.
+        left_out: places that use the symbol, or probably do, and are not renamed.
+        why_left_out: why there are, or may be, such places, in a sentence.
     """
 
     old_name: str
@@ -122,6 +125,8 @@ class RenameResult(EditResult):
     text_matches: list[Location]
     text_matches_cut: int | None = None
     text_matches_included: bool
+    left_out: list[Location] | None = None
+    why_left_out: str | None = None
 
     def lean(self) -> dict[str, Any]:
         """Put what there is to decide, the text matches, before the edit and its diffs."""
@@ -132,6 +137,7 @@ class RenameResult(EditResult):
         if without := [one.project for one in self.renamed if not one.places]:
             path = self.renamed[0].symbol or self.old_name
             answer["not_found"] = f"no symbol with the path {path!r} in {', '.join(without)}"
+        answer |= filled(why_left_out=self.why_left_out, left_out=by_file(self.left_out or ()))
         if self.text_matches:
             also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
             answer |= {"found_by_text_alone": also, "text_matches": by_file(self.text_matches)}
@@ -281,6 +287,8 @@ class _Rename:
         changes: the changes that the language servers want, by project.
         words: the files that contain the old name, by project.
         symbols: the path of what is renamed, by project.
+        left_out: places that probably use it and that the language servers do not change.
+        why: why there are, or may be, such places, a sentence for each project.
     """
 
     old_name: str
@@ -288,9 +296,38 @@ class _Rename:
     changes: dict[str, list[FileChange]] = field(default_factory=dict)
     words: dict[str, list[WordFile]] = field(default_factory=dict)
     symbols: dict[str, str | None] = field(default_factory=dict)
+    left_out: list[Location] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)
 
     def add(self, project: str, plan: PlannedRename) -> None:
         self.changes[project], self.symbols[project] = plan.changes, plan.symbol
+        self.left_out += plan.left_out
+        self.why += filter(None, [plan.why_left_out])
+
+    def include(self, found: dict[str, list[WordFile]]) -> None:
+        """Take out what is renamed because its text matches."""
+        renamed = {
+            (str(file.path), at.line, at.column) for files in found.values() for file in files for at in file.places
+        }
+        named = bool(self.left_out)
+        self.left_out = [at for at in self.left_out if (at.path, at.line, at.column) not in renamed]
+        if named and not self.left_out:
+            self.why = []
+
+    def require_whole(self, own: str) -> None:
+        """Refuse a rename that leaves uses behind.
+
+        Raises:
+            ToolError: ``not_complete``.
+        """
+        if self.why:
+            sentence = " ".join(self.why)
+            raise ToolError(
+                "not_complete",
+                f"{sentence} Nothing was changed. See left_out of a preview; rename those places by hand in the same "
+                "apply_workspace_edit, or give accept_partial: true and mend them afterwards.",
+                own,
+            )
 
 
 class _Renames:
@@ -318,6 +355,9 @@ class _Renames:
         changes = [change for project in projects for change in rename.changes[project]]
         if arguments.include_text_matches:
             changes = await run_sync(with_matches, changes, found, rename.old_name, arguments.new_name)
+            rename.include(found)
+        if not (arguments.preview or arguments.accept_partial):
+            rename.require_whole(arguments.path)
         self._editor.require(call, paths_of(changes))
 
         def fill(draft: Draft) -> None:
@@ -402,6 +442,8 @@ def _answer(
         text_matches=matches[:_SHOWN],
         text_matches_cut=len(matches) - _SHOWN if len(matches) > _SHOWN else None,
         text_matches_included=arguments.include_text_matches,
+        left_out=rename.left_out[:_SHOWN] or None,
+        why_left_out=" ".join(rename.why) or None,
     )
 
 
