@@ -10,9 +10,9 @@ A step is one of ``{"reply": RESULT}``, ``{"error": [CODE, TEXT]}``, ``{"notify"
 that does not end, by ``sh`` or by the given command line), ``{"eat": MB}`` (memory), ``{"close": FD}``,
 ``{"deaf": true}`` (reads nothing more), ``{"wait": PATH}`` (until the file exists), ``{"stderr": LINE}``,
 ``{"endless": [METHOD, PARAMS]}``, ``{"file": [PATH, TEXT]}`` (writes a file, as somebody else would). A method without
-steps is answered with null; ``answer`` stands for the answers to its own requests. In params, ``@version`` and ``@uri``
-stand for those of the last document that was opened or changed. Every incoming message becomes a line of LOG, with the
-process id.
+steps is answered with null, but for the definition of what stands at a place, which is that place; ``answer`` stands
+for the answers to its own requests. In params, ``@version`` and ``@uri`` stand for those of the last document that was
+opened or changed. Every incoming message becomes a line of LOG, with the process id.
 """
 
 from __future__ import annotations
@@ -148,6 +148,10 @@ def main() -> None:
             send({"id": ident, "result": {"capabilities": SCRIPT.get("capabilities", {})}})
         elif method and method.startswith("$/") and ident is not None:
             send({"id": ident, "error": {"code": -32601, "message": "unknown"}})
+        elif method == "textDocument/definition" and ident is not None:
+            position = message["params"]["position"]
+            place = {"uri": document["uri"], "range": {"start": position, "end": position}}
+            send({"id": ident, "result": place})
         elif method and ident is not None:
             send({"id": ident, "result": None})
         if method == "exit":

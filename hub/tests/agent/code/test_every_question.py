@@ -54,7 +54,7 @@ async def asked(fake: Any, question: Question, **more: Any) -> Any:
 # But for references: with its declaration, a symbol has at least one.
 @pytest.mark.parametrize("question", [one for one in QUESTIONS if one.ask != "references"], ids=lambda one: one.ask)
 async def test_nothing_from_a_server_that_is_ready_is_nothing(question: Question, start: Any) -> None:
-    async with start() as fake:
+    async with start({"textDocument/definition": [[{"reply": None}]]}) as fake:
         answer = await asked(fake, question)
         assert (answer.complete, answer.reason, len(getattr(answer, question.listed))) == (True, None, 0)
 

@@ -108,6 +108,7 @@ async def test_an_import_that_leads_nowhere_is_not_the_projects_to_rename(start:
         "serverInfo": {"name": "pylsp"},
     }
     on = {"initialize": [[{"reply": pylsp}]], SYMBOLS: [[{"reply": [wire.symbol("open_shop", 0, 4)]}]]}
+    on["textDocument/definition"] = [[{"reply": None}]]
     async with start(on) as fake:
         assert lines(await fake.rename(**BOTH)) == {}
         assert fake.sent(RENAME) == []

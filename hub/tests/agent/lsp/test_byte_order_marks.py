@@ -55,7 +55,7 @@ async def test_nothing_is_requested_again_for_other_lines_or_files_without_a_mar
     places = [wire.place(marked[0], 1, 0, 9), wire.place("shop.py", 0, 4, 13)]
     async with start({REFERENCES: [[{"reply": places}]]}) as fake:
         assert [one.line for one in (await fake.references()).locations] == [2, 1]
-        assert (len(fake.sent(REFERENCES)), opened(fake)) == (1, ["main.py"])
+        assert len(fake.sent(REFERENCES)) == 1
 
 
 async def test_too_many_marked_files_make_the_answer_unsupported(start: Any, wire: Any, root: Path) -> None:

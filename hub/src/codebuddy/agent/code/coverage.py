@@ -99,14 +99,18 @@ class Coverage(NamedTuple):
 
 
 class Uses(NamedTuple):
-    """Where something is used; ``symbols`` are those that have the name, if one was asked for.
+    """Where something is used.
 
-    ``unknown`` are places of the name of which the server does not know what stands there.
+    Args:
+        unknown: places of the name of which the server does not know what stands there.
+        symbols: those that have the name, if one was asked for.
+        opened: whether files were shown to the server for the first time.
     """
 
     found: Sequence[Location] = ()
     unknown: Sequence[Location] = ()
     symbols: list[SymbolLocation] | None = None
+    opened: bool = False
 
 
 async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[Uses, Answer]:
@@ -119,7 +123,7 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
     """
     lines = question.servers.tree.lines(path)
     word = word_at(lines, pointer.line, pointer.column_in(lines))
-    await show_configurations(question, asked, word)
+    opened = await show_configurations(question, asked, word)
     for _ in range(MAX_ROUNDS):
         found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
         if not found:
@@ -128,11 +132,12 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         if answer.reason is None and asked.server.config.limits:
             answer = await search_limit_exceeded(asked, word) or answer
         if answer.reason is not None or word is None:
-            return Uses(found), answer
+            return Uses(found, opened=opened), answer
         rest = await compare(question, asked, path, word, found)
+        opened |= rest.opened
         if not (rest.uses and rest.opened):
             break
-    return Uses(sorted_unique([*found, *rest.uses]), rest.unknown), rest.answer
+    return Uses(sorted_unique([*found, *rest.uses]), rest.unknown, opened=opened), rest.answer
 
 
 @dataclass
@@ -153,27 +158,30 @@ def _memory(question: Question, connection: Connection) -> _Memory:
     return memory
 
 
-async def show_configurations(question: Question, asked: ServerQuestion, word: str | None) -> None:
+async def show_configurations(question: Question, asked: ServerQuestion, word: str | None) -> bool:
     """Open a file of each configuration of the project in which a word stands; without a word, of each there is.
 
     Whatever was asked before, the server then has loaded the same projects.
+
+    Returns:
+        Whether a file was opened.
     """
     server = asked.server
     names = _configuration_names(server)
-    if not names or server.connection is None:
-        return
+    if not names:
+        return False
     await question.servers.flush_changes()
     connection = server.connection
     if connection is None:
-        return
+        return False
     memory = _memory(question, connection)
     key = word or ""
     if key not in memory.shown:
         places = (await question.servers.words.find(word)).places if word else None
         memory.shown[key] = await asyncio.to_thread(_representatives, server, names, places)
     missing = set(memory.shown[key]) - set(connection.documents.paths())
-    if missing:
-        server.open([path for path in memory.shown[key] if path in missing])
+    server.open([path for path in memory.shown[key] if path in missing])
+    return bool(missing)
 
 
 def _configuration_names(server: LanguageServer) -> tuple[str, ...]:
@@ -223,7 +231,7 @@ async def compare(
     occurrences = await question.servers.words.find(word)
     left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
     connection = server.connection
-    if not left or connection is None:
+    if not left or connection is None or not connection.capabilities.covers(_DEFINITION):
         return Coverage(answer=_cut(occurrences))
     memory = _memory(question, connection)
     if found and await _is_local(question, memory, found):
@@ -257,8 +265,9 @@ def _left_over(
         begins = [begin for begin, _ in known]
 
         def is_found(place: WordPlace) -> bool:
-            number = bisect_right(begins, (place.line, place.column))  # noqa: B023 - it is used here only
-            return number > 0 and known[number - 1][1] >= (place.line, place.column + length)  # noqa: B023
+            start, end = (place.line, place.column), (place.line, place.column + length)
+            number = bisect_right(begins, start)  # noqa: B023 - it is used here only
+            return number > 0 and (known[number - 1][0] == start or known[number - 1][1] >= end)  # noqa: B023
 
         missing = [place for place in places if not is_found(place)]
         if missing and (in_code := code_places(server.tree, file, missing)):
@@ -279,10 +288,8 @@ async def _look_up(asked: ServerQuestion, path: Path, places: list[_At], memory:
     for at in places:
         by_file.setdefault(at[0], []).append(at)
 
-    async def exchange(connection: Connection, _document: Document) -> dict[_At, Any]:
+    async def exchange(connection: Connection, _document: Document) -> tuple[dict[_At, Any], dict[Path, list[str]]]:
         raw: dict[_At, Any] = {}
-        if not connection.capabilities.covers(_DEFINITION):
-            return dict.fromkeys(places)
         for file, some in by_file.items():
             if remaining(asked.deadline) < _LEAST_SECONDS:
                 break
@@ -293,14 +300,15 @@ async def _look_up(asked: ServerQuestion, path: Path, places: list[_At], memory:
                     part = some[start : start + _AT_ONCE]
                     asking = (_definition(asked, connection, document, at) for at in part)
                     raw |= zip(part, await asyncio.gather(*asking), strict=True)
-        return raw
+        return raw, connection.documents.texts()
 
     answer = await run_exchange(asked, path, exchange)
     if answer.result is None:
         return answer
-    reader = Reader(asked.server.tree, answer.encoding, answer.lines)
-    memory.targets |= {at: reader.locations(raw) for at, raw in answer.result.items()}
-    if answer.result.keys() != set(places):
+    found, texts = answer.result
+    reader = Reader(asked.server.tree, answer.encoding, texts)
+    memory.targets |= {at: reader.locations(raw) for at, raw in found.items()}
+    if found.keys() != set(places):
         answer = answer.but("timed_out", "Not all places of the name were compared: time was over.")
     return answer
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer, validated
@@ -56,6 +56,8 @@ from codebuddy.schemas.code import (
     TypeHierarchyArguments,
 )
 from codebuddy.tool import ToolError
+
+T = TypeVar("T")
 
 _DEFINITION: Final = "textDocument/definition"
 _IMPLEMENTATION: Final = "textDocument/implementation"
@@ -133,18 +135,26 @@ async def _locations_at(question: Question, place: Place, method: str) -> tuple[
     pointer = await point_at(question, path, place)
     if place.symbol is not None:
         asked = await question.choose(path, method)  # that may have taken long
-    gap = await _gap(question, path, pointer) if method == _IMPLEMENTATION else COMPLETE
-    found, answer = await ask_at(asked, path, pointer, method)
-    return found, answer.also(gap)
+    attempt = partial(ask_at, asked, path, pointer, method)
+    if method == _IMPLEMENTATION:
+        return await _with_all_uses_loaded(question, path, pointer, attempt)
+    return await attempt()
 
 
-async def _gap(question: Question, path: Path, pointer: Pointer) -> Answer:
-    """Have the server load every file in which a thing is used; say what it leaves out, if so."""
+async def _with_all_uses_loaded(
+    question: Question, path: Path, pointer: Pointer, attempt: Callable[[], Awaitable[tuple[T, Answer]]]
+) -> tuple[T, Answer]:
+    """Ask, and again if the server had not loaded all files in which the thing is used; say what it leaves out."""
+    found, answer = await attempt()
+    if answer.reason is not None:
+        return found, answer
     try:
-        _, answer = await all_uses(question, await question.choose(path, REFERENCES), path, pointer)
+        uses, known = await all_uses(question, await question.choose(path, REFERENCES), path, pointer)
     except NoAnswer:
-        return COMPLETE
-    return answer if answer.reason in _GAPS else COMPLETE
+        return found, answer
+    if uses.opened:
+        found, answer = await attempt()
+    return found, answer.also(known) if known.reason in _GAPS else answer
 
 
 async def _references_at(question: Question, place: Place) -> tuple[Uses, Answer]:
@@ -512,9 +522,15 @@ async def _walk_hierarchy(
     direction = _DIRECTIONS[arguments.direction]
     asked = await question.choose(path, direction.prepare)
     pointer = await point_at(question, path, arguments)
-    gap = await _gap(question, path, pointer) if arguments.direction in ("incoming", "subtypes") else COMPLETE
     walk = _Walk(asked, direction, pointer, arguments.depth)
-    answer = (await run_exchange(asked, path, walk.run)).also(gap)
+
+    async def attempt() -> tuple[None, Answer]:
+        return None, await run_exchange(asked, path, walk.run)
+
+    if arguments.direction in ("incoming", "subtypes"):
+        _, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
+    else:
+        _, answer = await attempt()
     if walk.cut:
         answer = answer.but("truncated", f"Not followed further: {walk.cut}.")
     reader = Reader(question.servers.tree, answer.encoding, answer.lines)
