@@ -89,7 +89,12 @@ CASES = [
         "interface method",
         AREA,
         AREAS,
-        [*OVERRIDES, *BODIES, "tests/test_app.cpp | square.⟦area⟧()"],
+        [
+            *OVERRIDES,
+            *BODIES,
+            "tests/test_app.cpp | square.⟦area⟧()",
+            "include/store.hpp | item->⟦area⟧() > best->⟦area⟧()",
+        ],
         VIRTUAL,
     ),
     Case(

@@ -84,7 +84,6 @@ CASES = [
         [RENDER, *BY_NAME, *BY_ALIAS],
         [ALIAS],
         "the alias is another name of the same function",
-        limited={"rust": Limited(NO_ALIAS, missing=BY_ALIAS)},
     ),
     Case(
         "find_references",
@@ -93,7 +92,6 @@ CASES = [
         [RENDER, *BY_NAME, *BY_ALIAS],
         [ALIAS],
         "the alias is another name of the same function",
-        limited={"rust": Limited(NO_ALIAS, missing=BY_ALIAS)},
     ),
     Case(
         "find_references",

@@ -415,9 +415,9 @@ class _Verdicts:
                 if start in self._starts:
                     return True
                 following = self._at.get(start)
-                if following is None or following == here:
-                    verdict = False
-                elif following not in seen:
+                if following is None or following in seen:
+                    verdict = False  # clangd leads from a declaration to the definition, and back
+                else:
                     seen.add(following)
                     todo.append(following)
         return verdict

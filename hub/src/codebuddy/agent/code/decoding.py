@@ -205,7 +205,7 @@ def clipped(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[:longest] + _CUT
 
 
-def sorted_unique(items: list[L]) -> list[L]:
+def sorted_unique(items: Iterable[L]) -> list[L]:
     """Return each location once, by path and place, those outside the project last."""
     return sorted({_key(item): item for item in items}.values(), key=_order)
 

@@ -25,7 +25,7 @@ from codebuddy.agent.code.asking import (
     search_limit_exceeded,
 )
 from codebuddy.agent.code.coverage import REFERENCES, Uses, all_uses
-from codebuddy.agent.code.decoding import location
+from codebuddy.agent.code.decoding import location, sorted_unique
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.code.workspace_edits import (
     EditBasis,
@@ -49,6 +49,7 @@ from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.tool import ToolError
 
 _DEFINITION: Final = "textDocument/definition"
+_IMPLEMENTATION: Final = "textDocument/implementation"
 _RENAME: Final = "textDocument/rename"
 
 _SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
@@ -405,6 +406,10 @@ class _Renaming:
             uses, answer = Uses(), none.answer
         if answer.reason in _NOT_NOW:
             raise NoAnswer(answer)
+        with contextlib.suppress(NoAnswer):
+            asked = await self.question.choose(target.path, _IMPLEMENTATION)
+            same, _ = await ask_at(asked, target.path, target.pointer, _IMPLEMENTATION)
+            uses = uses._replace(found=[*uses.found, *same])
         return uses, answer
 
     async def _target(self, asked: ServerQuestion, path: Path, pointer: Pointer) -> _Target:
@@ -457,7 +462,7 @@ class _Renaming:
 
 def _left_out(target: _Target, uses: Uses, answer: Answer, changes: list[FileChange]) -> dict[str, Any]:
     """Return the places that probably use a thing and are not changed, and why there may be more."""
-    likely = [at for at in uses.found if not at.external and _text_of(at) == target.name]
+    likely = [at for at in sorted_unique(uses.found) if not at.external and _text_of(at) == target.name]
     if answer.reason == "not_covered":
         likely += uses.unknown
     left = [at for at in likely if not covers(changes, at.path, at.line, at.column)]

@@ -1,0 +1,308 @@
+"""Small projects of which a language server, left to itself, knows a part only; with the right answers.
+
+What the texts in ``⟦⟧`` mean is said in `codebuddy_testing.language_cases`. All is about one name, ``thing``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+_TSC = ("ts-tsc",)
+_TYPESCRIPT = ("ts-tsc", "ts-tls")
+_PYTHON = ("py-pylsp", "py-basedpyright", "py-ty", "py-mixed")
+
+
+@dataclass(frozen=True)
+class PartialProject:
+    """A project, and what is right for the declaration of ``thing`` in it.
+
+    Args:
+        name: what it is about.
+        projects: the projects of the fleet, one for each server, that it is for.
+        files: its files, by path.
+        links: symbolic links, path to target.
+        declaration: where the question is asked.
+        uses: where it is used, the declarations included.
+        told: places of which the server does not know what stands there; the answer is not complete then.
+        doubtful: places of which nobody can know, as in a dynamic language; they are told, and the answer is complete.
+        rename: whether a rename changes all uses, by project; otherwise it is refused.
+        check: a command that must succeed after a rename.
+    """
+
+    name: str
+    projects: Sequence[str]
+    files: Mapping[str, str]
+    declaration: str
+    uses: Sequence[str]
+    told: Sequence[str] = ()
+    doubtful: Sequence[str] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    rename: Mapping[str, bool] = field(default_factory=dict)
+    check: Sequence[str] = ()
+
+
+def _config(**options: object) -> str:
+    return json.dumps(options)
+
+
+_THING = "export function thing() {\n  return 1;\n}\n"
+_DECLARED = "⟦thing⟧() {"
+_IMPORTED = ["import { ⟦thing⟧ }", "}';\n⟦thing⟧();"]
+
+
+def _using(source: str) -> str:
+    return f"import {{ thing }} from '{source}';\nconsole.log(thing());\n"
+
+
+def _used(path: str) -> list[str]:
+    return [f"{path} | import {{ ⟦thing⟧ }}", f"{path} | log(⟦thing⟧())"]
+
+
+def _composite(**more: object) -> str:
+    options = {"composite": True, "rootDir": ".", "outDir": "out", "module": "nodenext", "types": []}
+    return _config(compilerOptions=options, exclude=["out"], **more)
+
+
+def _package(name: str, **more: object) -> dict[str, str]:
+    main = {"main": "out/index.js", "types": "out/index.d.ts"}
+    return {
+        f"packages/{name}/package.json": _config(name=f"@shop/{name}", version="1.0.0", **main),
+        f"packages/{name}/tsconfig.json": _composite(**more),
+    }
+
+
+_TYPESCRIPT_PROJECTS = [
+    PartialProject(
+        "three composite projects without one above them",
+        _TYPESCRIPT,
+        {
+            "core/tsconfig.json": _composite(),
+            "core/thing.ts": _THING,
+            "core/own.ts": _using("./thing"),
+            "app/tsconfig.json": _composite(references=[{"path": "../core"}]).replace(
+                '"rootDir": "."', '"rootDir": ".."'
+            ),
+            "app/main.ts": _using("../core/thing"),
+            "web/tsconfig.json": _composite(references=[{"path": "../core"}]).replace(
+                '"rootDir": "."', '"rootDir": ".."'
+            ),
+            "web/page.ts": _using("../core/thing"),
+        },
+        f"core/thing.ts | {_DECLARED}",
+        [f"core/thing.ts | {_DECLARED}", *_used("core/own.ts"), *_used("app/main.ts"), *_used("web/page.ts")],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
+        "a list of files that is not complete",
+        _TYPESCRIPT,
+        {"tsconfig.json": _config(files=["thing.ts"]), "thing.ts": _THING, "other.ts": _using("./thing")},
+        f"thing.ts | {_DECLARED}",
+        [f"thing.ts | {_DECLARED}", *_used("other.ts")],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
+        "JavaScript beside TypeScript",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": "{}",
+            "thing.ts": _THING,
+            "typed.ts": _using("./thing"),
+            "plain.js": "const { thing } = require('./thing');\nconsole.log(thing()); // thing\n",
+        },
+        f"thing.ts | {_DECLARED}",
+        [
+            f"thing.ts | {_DECLARED}",
+            *_used("typed.ts"),
+            "plain.js | const { ⟦thing⟧ }",
+            "plain.js | log(⟦thing⟧())",
+        ],
+    ),
+    PartialProject(
+        "no configuration",
+        _TYPESCRIPT,
+        {"thing.ts": _THING, "one.ts": _using("./thing"), "two.ts": _using("./thing")},
+        f"thing.ts | {_DECLARED}",
+        [f"thing.ts | {_DECLARED}", *_used("one.ts"), *_used("two.ts")],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
+        "tests outside of what the configuration includes",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(include=["src"]),
+            "src/thing.ts": _THING,
+            "src/main.ts": _using("./thing"),
+            "test/thing.test.ts": _using("../src/thing"),
+        },
+        f"src/thing.ts | {_DECLARED}",
+        [f"src/thing.ts | {_DECLARED}", *_used("src/main.ts"), *_used("test/thing.test.ts")],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
+        "workspaces that import each other by name",
+        _TYPESCRIPT,
+        {
+            "package.json": _config(private=True, workspaces=["packages/*"]),
+            **_package("core"),
+            **_package("app", references=[{"path": "../core"}]),
+            **_package("web", references=[{"path": "../core"}]),
+            "packages/core/index.ts": _THING,
+            "packages/app/main.ts": _using("@shop/core"),
+            "packages/web/page.ts": _using("@shop/core"),
+        },
+        f"packages/core/index.ts | {_DECLARED}",
+        [
+            f"packages/core/index.ts | {_DECLARED}",
+            *_used("packages/app/main.ts"),
+            *_used("packages/web/page.ts"),
+        ],
+        links={f"node_modules/@shop/{name}": f"../../packages/{name}" for name in ("core", "app", "web")},
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
+        "a component in another language",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": "{}",
+            "thing.ts": _THING,
+            "main.ts": _using("./thing"),
+            "Page.vue": "<script setup lang=\"ts\">\nimport { thing } from './thing';\n</script>\n",
+        },
+        f"thing.ts | {_DECLARED}",
+        [f"thing.ts | {_DECLARED}", *_used("main.ts")],
+        told=["Page.vue | import { ⟦thing⟧ }"],
+    ),
+]
+
+_FUNCTION = "def thing() -> int:\n    return 1\n"
+_PY_DECLARED = "def ⟦thing⟧()"
+
+
+def _py_using(module: str) -> str:
+    return f"from {module} import thing\n\nprint(thing())\n"
+
+
+def _py_used(path: str) -> list[str]:
+    return [f"{path} | import ⟦thing⟧", f"{path} | print(⟦thing⟧())"]
+
+
+_PYTHON_PROJECTS = [
+    PartialProject(
+        "files that .gitignore hides",
+        _PYTHON,
+        {
+            ".git/HEAD": "ref: refs/heads/main\n",
+            ".gitignore": "made.py\ndist/\n",
+            "parts.py": _FUNCTION,
+            "main.py": _py_using("parts"),
+            "made.py": _py_using("parts"),
+            "dist/more.py": _py_using("parts"),
+        },
+        f"parts.py | {_PY_DECLARED}",
+        [f"parts.py | {_PY_DECLARED}", *_py_used("main.py"), *_py_used("made.py"), *_py_used("dist/more.py")],
+        rename={"py-basedpyright": True},
+    ),
+    PartialProject(
+        "a stub beside a module",
+        _PYTHON,
+        {"parts.py": _FUNCTION, "parts.pyi": "def thing() -> int: ...\n", "main.py": _py_using("parts")},
+        f"parts.py | {_PY_DECLARED}",
+        [f"parts.py | {_PY_DECLARED}", f"parts.pyi | {_PY_DECLARED}", *_py_used("main.py")],
+        rename={"py-pylsp": True},
+    ),
+    PartialProject(
+        "a call of what nobody knows",
+        _PYTHON,
+        {
+            "parts.py": "class Part:\n    def thing(self) -> int:\n        return 1\n",
+            "main.py": "from parts import Part\n\nprint(Part().thing())\n\n\n"
+            'def ask(part):\n    return part.thing()  # thing\n\n\nNAME = "thing"\n',
+        },
+        "parts.py | def ⟦thing⟧(self)",
+        ["parts.py | def ⟦thing⟧(self)", "main.py | Part().⟦thing⟧()"],
+        doubtful=["main.py | return part.⟦thing⟧()"],
+        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+    ),
+    PartialProject(
+        "modules outside of what the checker includes",
+        _PYTHON,
+        {
+            "pyproject.toml": '[tool.pyright]\ninclude = ["inside"]\n',
+            "inside/__init__.py": "",
+            "inside/parts.py": _FUNCTION,
+            "inside/main.py": _py_using("inside.parts"),
+            "outside/__init__.py": "",
+            "outside/more.py": _py_using("inside.parts"),
+        },
+        f"inside/parts.py | {_PY_DECLARED}",
+        [f"inside/parts.py | {_PY_DECLARED}", *_py_used("inside/main.py"), *_py_used("outside/more.py")],
+        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+    ),
+]
+
+_OTHERS = [
+    PartialProject(
+        "files for other systems, tags and modules",
+        ("go",),
+        {
+            "go.mod": "module example.com/parts\n\ngo 1.24\n",
+            "thing.go": "package parts\n\nfunc thing() int { return 1 }\n\nfunc Thing() int { return thing() }\n",
+            "here.go": "package parts\n\nvar here = thing()\n",
+            "there_windows.go": "package parts\n\nvar there = thing()\n",
+            "more_test.go": "//go:build integration\n\npackage parts\n\nvar more = thing()\n",
+        },
+        "thing.go | func ⟦thing⟧()",
+        [
+            "thing.go | func ⟦thing⟧()",
+            "thing.go | return ⟦thing⟧()",
+            "here.go | = ⟦thing⟧()",
+            "there_windows.go | = ⟦thing⟧()",
+        ],
+        told=["more_test.go | = ⟦thing⟧()"],
+    ),
+    PartialProject(
+        "a macro's body, a feature that is off, a file of no module",
+        ("rust",),
+        {
+            "Cargo.toml": '[package]\nname = "parts"\nversion = "0.1.0"\nedition = "2021"\n\n[features]\nextra = []\n',
+            "src/lib.rs": "pub fn thing() -> i32 {\n    1\n}\n\n"
+            "#[macro_export]\nmacro_rules! twice {\n    () => {\n        2 * $crate::thing()\n    };\n}\n\n"
+            '#[cfg(feature = "extra")]\npub fn more() -> i32 {\n    3 + thing()\n}\n\n'
+            "pub fn here() -> i32 {\n    twice!() + thing()\n}\n",
+            "src/lone.rs": "pub fn lone() -> i32 {\n    crate::thing()\n}\n",
+        },
+        "src/lib.rs | pub fn ⟦thing⟧()",
+        ["src/lib.rs | pub fn ⟦thing⟧()", "src/lib.rs | twice!() + ⟦thing⟧()"],
+        told=["src/lib.rs | $crate::⟦thing⟧()", "src/lone.rs | crate::⟦thing⟧()"],
+    ),
+    PartialProject(
+        "a database that lists a part of the sources",
+        ("cpp",),
+        {
+            "thing.hpp": "#pragma once\nint thing();\n",
+            "thing.cpp": '#include "thing.hpp"\nint thing() { return 1; }\n',
+            "listed.cpp": '#include "thing.hpp"\nint listed() { return thing(); }\n',
+            "unlisted.cpp": '#include "thing.hpp"\nint unlisted() { return thing(); }\n',
+            "lone.hpp": '#pragma once\n#include "thing.hpp"\ninline int lone() { return thing(); }\n',
+            "compile_commands.json": json.dumps(
+                [
+                    {"directory": "/workspace", "command": f"c++ -std=c++20 -c {path}", "file": path}
+                    for path in ("thing.cpp", "listed.cpp")
+                ]
+            ),
+        },
+        "thing.cpp | int ⟦thing⟧()",
+        [
+            "thing.hpp | int ⟦thing⟧()",
+            "thing.cpp | int ⟦thing⟧()",
+            "listed.cpp | return ⟦thing⟧()",
+            "unlisted.cpp | return ⟦thing⟧()",
+            "lone.hpp | return ⟦thing⟧()",
+        ],
+        rename={"cpp": True},
+    ),
+]
+
+PARTIAL_PROJECTS = [*_TYPESCRIPT_PROJECTS, *_PYTHON_PROJECTS, *_OTHERS]
