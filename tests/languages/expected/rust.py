@@ -1,6 +1,6 @@
 """What is right in cases/rust."""
 
-from codebuddy_testing.language_cases import Case, CaseFile, Limited
+from codebuddy_testing.language_cases import Case, CaseFile
 
 RENDER = "src/format.rs | pub fn ⟦render⟧<T"
 BY_NAME = [

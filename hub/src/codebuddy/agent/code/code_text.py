@@ -14,10 +14,11 @@ from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.search import WordPlace
 from codebuddy.tool import ToolError
 
+# Text may be hostile: what has no end reaches to that of the text, so that none of it is looked at twice.
 _COMMENT: Final = r"//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
 _DOUBLE: Final = r'"(?:\\.|[^"\\\n])*"'
 _SINGLE: Final = r"'(?:\\.|[^'\\\n])*'"
-_SCRIPT: Final = re.compile(rf"{_COMMENT}|{_DOUBLE}|{_SINGLE}|`(?:\\(?s:.)|\$(?!\{{)|[^`\\$])*`|<!--(?s:.*?)-->")
+_SCRIPT: Final = re.compile(rf"{_COMMENT}|{_DOUBLE}|{_SINGLE}|`(?:\\(?s:.)|\$(?!\{{)|[^`\\$])*`|<!--(?s:.*?)(?:-->|\Z)")
 _PATTERNS: Final = {
     # A string with expressions in it is code, as far as can be told without parsing it.
     ".py": re.compile(
@@ -28,9 +29,9 @@ _PATTERNS: Final = {
     ),
     ".go": re.compile(rf"{_COMMENT}|{_DOUBLE}|'(?:\\.|[^'\\\n])+'|`[^`]*`"),
     ".rs": re.compile(
-        rf'{_COMMENT}|\bb?r(?P<marks>#*)"(?s:.*?)"(?P=marks)|"(?:\\(?s:.)|[^"\\])*"|\'(?:\\[^\'\n]+|[^\\\'\n])\''
+        rf'{_COMMENT}|\bb?r(?P<marks>#*)"(?s:.*?)(?:"(?P=marks)|\Z)|"(?:\\(?s:.)|[^"\\])*"|\'(?:\\[^\'\n]+|[^\\\'\n])\''
     ),
-    ".cpp": re.compile(rf'{_COMMENT}|R"(?P<mark>[^(\s]*)\((?s:.*?)\)(?P=mark)"|{_DOUBLE}|{_SINGLE}'),
+    ".cpp": re.compile(rf'{_COMMENT}|R"(?P<mark>[^(\s]*)\((?s:.*?)(?:\)(?P=mark)"|\Z)|{_DOUBLE}|{_SINGLE}'),
 }
 _SAME_AS: Final = {
     ".pyi": ".py",
