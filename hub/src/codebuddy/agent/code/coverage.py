@@ -57,6 +57,7 @@ MAX_ROUNDS: Final = 3
 _MAX_FILES: Final = 100
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
+_INLINE: Final = 500  # with so few places, another thread costs more than the work
 _LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
 _SHOWN: Final = 3
 
@@ -229,7 +230,10 @@ async def compare(
     """
     server = asked.server
     occurrences = await question.servers.words.find(word)
-    left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
+    if occurrences.total <= _INLINE:
+        left = _left_over(server, occurrences, found, len(word))
+    else:
+        left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
     connection = server.connection
     if not left or connection is None or not connection.capabilities.covers(_DEFINITION):
         return Coverage(answer=_cut(occurrences))

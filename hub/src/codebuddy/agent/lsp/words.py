@@ -34,10 +34,12 @@ class Occurrences:
 
     Args:
         places: by file, in the order of the walk: what ignore rules hide is among them, `TOOL_DIRECTORIES` are not.
+        total: how many places.
         gap: why there may be more, in a sentence; None if there are not.
     """
 
     places: dict[Path, tuple[WordPlace, ...]]
+    total: int
     gap: str | None
 
 
@@ -80,4 +82,4 @@ class Words:
             if total > _MAX_PLACES:
                 cut.append(f"{word!r} stands in more than {_MAX_PLACES} places of the project.")
                 break
-        return Occurrences(places, cut[0] if cut else None)
+        return Occurrences(places, total, cut[0] if cut else None)
