@@ -129,7 +129,8 @@ class _CodeTools:
         answers, combined = await self._ask(call, "find_references", arguments, ReferencesResult)
         meant = None if arguments.path is not None else [one for answer in answers for one in answer.symbols or []]
         locations = [one for answer in answers for one in answer.locations]
-        return ReferencesInProjects(locations=locations, symbols=meant, **combined)
+        matches = [one for answer in answers for one in answer.text_matches or []]
+        return ReferencesInProjects(locations=locations, symbols=meant, text_matches=matches or None, **combined)
 
     async def _ask(self, call: Call, tool: str, arguments: Any, result: type[C]) -> tuple[list[C], dict[str, Any]]:
         """Ask the projects that a call is about.
