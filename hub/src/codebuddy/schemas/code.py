@@ -57,6 +57,8 @@ Severity = Literal["error", "warning", "information", "hint"]
 _REASONS: dict[str, Reason] = {"spoke_offline": "spoke_offline", "timed_out": "timed_out"}
 
 _MAX_MESSAGE = 2000  # characters
+_Sentence = Annotated[str, AfterValidator(lambda sentence: sentence[:_MAX_MESSAGE])]
+
 _MAX_DEPTH = 50  # levels of indentation: a spoke may claim any depth
 
 Timeout = Annotated[float, Field(gt=0, le=600)]
@@ -222,9 +224,7 @@ class CodeResult(Completeness):
 
     longest = LONG_ANSWER
 
-    message: Annotated[str, AfterValidator(lambda message: message[:_MAX_MESSAGE])] | None = Field(
-        default=None, description="The reason in a sentence."
-    )
+    message: _Sentence | None = Field(default=None, description="The reason in a sentence.")
     cursor: str | None = Field(default=None, description="Pass this back to get more.")
 
     @model_validator(mode="after")
@@ -563,7 +563,7 @@ class PlannedRename(Plan):
     left_out: list[Location] = Field(
         default_factory=list, description="Places that use it, or probably do, and are not in the changes."
     )
-    why_left_out: str | None = Field(default=None, description="Why there are, or may be, such places.")
+    why_left_out: _Sentence | None = Field(default=None, description="Why there are, or may be, such places.")
 
 
 class PlanFormatArguments(Arguments):

@@ -195,6 +195,25 @@ async def test_a_name_is_looked_up_in_each_project_and_its_symbols_are_returned(
     }
 
 
+async def test_places_that_no_server_knows_are_in_the_answer() -> None:
+    spokes = FakeSpokes(
+        {
+            name: {
+                "complete": False,
+                "reason": "not_covered",
+                "message": f"{name} says why.",
+                "symbols": [],
+                "locations": [],
+                "text_matches": [{"path": f"{name}/x.vue", **PLACE}],
+            }
+            for name in "ab"
+        }
+    )
+    found = await ask("find_references", spokes, {"symbol": "x"})
+    assert (found.reason, [at.path for at in found.text_matches]) == ("not_covered", ["a/x.vue", "b/x.vue"])
+    assert list(found.lean()["text_matches"]) == ["a/x.vue", "b/x.vue"]
+
+
 async def test_an_unknown_name_is_reported_with_the_projects_that_were_searched() -> None:
     nothing = {"complete": True, "symbols": [], "locations": []}
     found = await ask("find_references", FakeSpokes({"a": nothing, "b": nothing}), {"symbol": "x"})

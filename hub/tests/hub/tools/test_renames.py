@@ -23,13 +23,16 @@ class Spoke(Links):
     def __init__(self) -> None:
         super().__init__()
         self.name = "open_shop"
+        self.left_out: dict[str, Any] = {}
 
     async def call(self, project: str, tool: str, arguments: dict[str, Any], answer: Any, **_: Any) -> Any:
         assert tool == "plan_rename"
         edit = {"line": 1, "column": 1, "end_line": 1, "end_column": 10, "new_text": arguments["new_name"]}
         changes = [{"path": f"{project}/a", "edits": [edit]}]
         named = {"old_name": self.name, "symbol": self.name}
-        return answer.model_validate({"complete": True, "changes": changes, "declarations": [], **named})
+        return answer.model_validate(
+            {"complete": True, "changes": changes, "declarations": [], **named, **self.left_out}
+        )
 
 
 @pytest.fixture
@@ -82,3 +85,40 @@ async def test_matches_are_computed_outside_the_event_loop(
     assert (tmp_path / "fleet" / "p" / "a").read_text() == "x secret\nx\n"
     assert threads
     assert threading.get_ident() not in threads
+
+
+LEFT = {"path": "p/a", "line": 2, "column": 1, "end_line": 2, "end_column": 10, "line_text": "open_shop"}
+PLACE = {"path": "p/a", "line": 1, "column": 1, "new_name": "x"}
+
+
+async def test_a_rename_that_leaves_uses_behind_is_refused_and_a_preview_lists_them(
+    client: ToolClient, spoke: Spoke, tmp_path: Path
+) -> None:
+    spoke.left_out = {"left_out": [LEFT], "why_left_out": "It is used there too."}
+    before = snapshot(tmp_path / "fleet")
+    error = await client.refused("rename_symbol", **PLACE)
+    assert error.code == "not_complete"
+    assert error.message.startswith("It is used there too. Nothing was changed.")
+    preview = await client("rename_symbol", **PLACE, preview=True)
+    assert ([at["line"] for at in preview["left_out"]], preview["why_left_out"]) == ([2], "It is used there too.")
+    assert snapshot(tmp_path / "fleet") == before
+
+
+async def test_a_part_is_renamed_when_the_caller_accepts_that(client: ToolClient, spoke: Spoke, tmp_path: Path) -> None:
+    spoke.left_out = {"left_out": [LEFT], "why_left_out": "It is used there too."}
+    renamed = await client("rename_symbol", **PLACE, accept_partial=True)
+    assert (len(renamed["left_out"]), (tmp_path / "fleet/p/a").read_text()) == (1, "x secret\nopen_shop\n")
+
+
+async def test_a_place_that_is_renamed_for_its_text_is_not_left_out(
+    client: ToolClient, spoke: Spoke, tmp_path: Path
+) -> None:
+    spoke.left_out = {"left_out": [LEFT], "why_left_out": "It is used there too."}
+    renamed = await client("rename_symbol", **PLACE, include_text_matches=True)
+    assert "left_out" not in renamed
+    assert (tmp_path / "fleet/p/a").read_text() == "x secret\nx\n"
+
+
+async def test_a_spoke_cannot_name_places_of_another_project(client: ToolClient, spoke: Spoke) -> None:
+    spoke.left_out = {"left_out": [{**LEFT, "path": "q/a"}], "why_left_out": "It is used there too."}
+    assert (await client.refused("rename_symbol", **PLACE, preview=True)).code == "bad_answer"

@@ -151,7 +151,9 @@ def _sent(tool: str, arguments: Arguments, **more: Any) -> dict[str, Any]:
 
 
 def _paths_planned(plan: Plan) -> Iterable[str]:
-    return map(str, paths_of(plan.changes))
+    yield from map(str, paths_of(plan.changes))
+    if isinstance(plan, PlannedRename):
+        yield from (at.path for at in plan.left_out)
 
 
 def _require_whole(project: str, plan: Plan) -> None:
