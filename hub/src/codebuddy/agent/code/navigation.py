@@ -27,6 +27,7 @@ from codebuddy.agent.code.asking import (
     request,
     run_exchange,
 )
+from codebuddy.agent.code.callers import with_all_callers
 from codebuddy.agent.code.coverage import MAX_ROUNDS, REFERENCES, Uses, all_uses, compare, show_configurations
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
 from codebuddy.agent.code.places import Symbol, ends_with, kind_of
@@ -137,24 +138,29 @@ async def _locations_at(question: Question, place: Place, method: str) -> tuple[
         asked = await question.choose(path, method)  # that may have taken long
     attempt = partial(ask_at, asked, path, pointer, method)
     if method == _IMPLEMENTATION:
-        return await _with_all_uses_loaded(question, path, pointer, attempt)
+        found, _, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
+        return found, answer
     return await attempt()
 
 
 async def _with_all_uses_loaded(
     question: Question, path: Path, pointer: Pointer, attempt: Callable[[], Awaitable[tuple[T, Answer]]]
-) -> tuple[T, Answer]:
-    """Ask, and again if the server had not loaded all files in which the thing is used; say what it leaves out."""
+) -> tuple[T, Sequence[Location], Answer]:
+    """Ask, and again if the server had not loaded all files in which the thing is used.
+
+    Returns:
+        What was found, the uses, and the answer with what the server leaves out.
+    """
     found, answer = await attempt()
     if answer.reason is not None:
-        return found, answer
+        return found, (), answer
     try:
         uses, known = await all_uses(question, await question.choose(path, REFERENCES), path, pointer)
     except NoAnswer:
-        return found, answer
+        return found, (), answer
     if uses.opened:
         found, answer = await attempt()
-    return found, answer.also(known) if known.reason in _GAPS else answer
+    return found, uses.found, answer.also(known) if known.reason in _GAPS else answer
 
 
 async def _references_at(question: Question, place: Place) -> tuple[Uses, Answer]:
@@ -527,8 +533,9 @@ async def _walk_hierarchy(
     async def attempt() -> tuple[None, Answer]:
         return None, await run_exchange(asked, path, walk.run)
 
+    uses: Sequence[Location] = ()
     if arguments.direction in ("incoming", "subtypes"):
-        _, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
+        _, uses, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
     else:
         _, answer = await attempt()
     if walk.cut:
@@ -540,6 +547,12 @@ async def _walk_hierarchy(
     if not all(all_right for _, all_right in calls):
         message = f"{asked.server.config.name} reports calls at places where nothing is called; these are left out."
         answer = answer.but("server_error", message)
+    if arguments.direction == "incoming" and walk.nodes:
+        whole = await with_all_callers(question, items, uses)
+        if len(whole) > len(items) and arguments.depth > 1:
+            name = asked.server.config.name
+            answer = answer.but("not_covered", f"What calls the last items was not followed: {name} leaves them out.")
+        items = whole
     return items, answer
 
 
