@@ -2,7 +2,8 @@
 
 For each project of the ``languages`` scenario: the time from the start of its container to the first complete and right
 answer; then, in turn, the medians of the warm request to the hub over WebSocket, and directly to another process of the
-same server in the same container. A wrong answer counts as a failure, not as a time.
+same server in the same container. A wrong answer counts as a failure, not as a time. After that, for two projects, the
+same warm comparison in a project of 1,500 files with 3,000 uses, of which the hub gives the first page.
 
     tests/bench/code.py [project ...]
 """
@@ -15,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,9 @@ from codebuddy_testing.language_cases import Location, locations_of, texts_of  #
 
 STARTS = 3
 ROUNDS = 300
+BIG_ROUNDS = 30
+BIG_FILES = 1500
+BIG = ("ts-tsc", "py-ty")
 CASE = "workspace package"
 READY_SECONDS = 180.0
 
@@ -93,6 +98,21 @@ class Question:
         path, line, column = location
         before = self.texts[path].split("\n")[line - 1][: column - 1]
         return path, line - 1, len(before.encode("utf-16-le")) // 2
+
+
+def big_project(project: str) -> tuple[Question, dict[str, str]]:
+    """Return a question about a function with many uses, and the files that have them."""
+    if PROFILES[project] == "typescript":
+        declared, use, suffix = "export function thing() {}\n", "import {{ thing }} from '../thing';\nthing();\n", "ts"
+    else:
+        declared, use, suffix = "def thing(): ...\n", "from thing import thing\nthing()\n", "py"
+    files = {f"d{number % 30}/f{number}.{suffix}": use.format() for number in range(BIG_FILES)}
+    texts = {f"thing.{suffix}": declared, **files, **({"tsconfig.json": "{}"} if suffix == "ts" else {})}
+    column = declared.index("thing") + 1
+    must = {(f"thing.{suffix}", 1, column)}
+    for path, text in files.items():
+        must |= {(path, 1, text.split("\n")[0].index("thing", 10 if suffix == "py" else 0) + 1), (path, 2, 1)}
+    return Question(project, Location(f"thing.{suffix}", 1, column, column + 5), must, set(), texts), texts
 
 
 class Hub:
@@ -203,6 +223,31 @@ async def warm(fleet: Deployment, hub: Hub, question: Question, measured: Measur
                 measured.failures.append("warm: the direct answer was wrong")
 
 
+async def big(fleet: Deployment, hub: Hub, project: str, folder: Path) -> Measured:
+    """Measure both in turn in a project with many uses; the hub gives the first of several pages."""
+    question, texts = big_project(project)
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    reset_project(fleet.path(project), folder)
+    measured = Measured()
+    try:
+        with direct(fleet, question) as process:
+            deadline = time.monotonic() + READY_SECONDS
+            while not ask_direct(process, question)[1]:
+                assert time.monotonic() < deadline, f"{project}: the direct answer does not become right"
+            for _ in range(BIG_ROUNDS):
+                seconds, content, found = await hub.references(question)
+                if found <= question.must and f" of {len(question.must)};" in str(content.get("message")):
+                    measured.hub.append(seconds)
+                else:
+                    measured.failures.append(f"many uses: {content.get('message')}, {len(found)} locations")
+                measured.direct.append(ask_direct(process, question)[0])
+    finally:
+        reset_project(fleet.path(project), case_directory(PROFILES[project]))
+    return measured
+
+
 def memory(fleet: Deployment, project: str) -> tuple[float, float]:
     """Return the RSS and PSS of a spoke's agent in MB, without its language servers."""
     rss, pss = fleet.python(project, MEMORY).output.split()
@@ -243,6 +288,11 @@ async def main(projects: list[str]) -> int:
             print(row(project, measured), flush=True)
             for failure in list(dict.fromkeys(measured.failures))[:5]:
                 print(f"    {failure}", flush=True)
+            failures += len(measured.failures)
+        for project in [name for name in BIG if name in projects]:
+            with tempfile.TemporaryDirectory() as folder:
+                measured = await big(fleet, hub, project, Path(folder))
+            print(row(f"{project}, many", measured), *measured.failures[:5], sep="\n    ", flush=True)
             failures += len(measured.failures)
     return failures
 
