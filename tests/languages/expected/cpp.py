@@ -204,10 +204,16 @@ CASES = [
         "call_hierarchy",
         "what it calls",
         "src/app.cpp | Shapes ⟦build⟧",
-        ["include/store.hpp | void ⟦add⟧"],
+        [
+            "include/store.hpp | void ⟦add⟧",
+            "include/shapes.hpp | explicit ⟦Circle⟧(",
+            "include/shapes.hpp | explicit ⟦Square⟧(",
+        ],
         calls=[
             "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Square>",
             "src/app.cpp | store.⟦add⟧(std::make_unique<shop::Circle>",
+            "src/app.cpp | std::⟦make_unique⟧<shop::Square>",
+            "src/app.cpp | std::⟦make_unique⟧<shop::Circle>",
         ],
         arguments={"direction": "outgoing"},
     ),
@@ -242,8 +248,8 @@ CASES = [
     Case(
         "code_actions",
         "fix of an error",
-        "src/lacking.cpp | words::⟦shuot⟧(",
-        ["change 'shuot' to 'shout'"],
-        file=CaseFile("src/lacking.cpp", '#include "loud.hpp"\n\nstd::string loud() { return words::shuot("a"); }\n'),
+        "src/lacking.cpp | std::⟦strng⟧",
+        ["change 'strng' to 'string'"],
+        file=CaseFile("src/lacking.cpp", '#include "loud.hpp"\n\nstd::strng loud() { return words::shout("a"); }\n'),
     ),
 ]

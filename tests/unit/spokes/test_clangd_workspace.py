@@ -82,6 +82,23 @@ def test_all_sources_are_listed_if_cmake_fails(project: Path) -> None:
     assert files == {str(project / "main.cpp"), str(project / "lib/half.c")}
 
 
+def test_databases_deeper_in_the_project_are_used_and_other_sources_are_listed_beside_them(project: Path) -> None:
+    for place, flag in {"lib/out/Debug": "-DDEEP", "lib": "-DNEAR"}.items():
+        entry = {"directory": str(project / "lib"), "file": "half.c", "command": f"cc {flag} half.c"}
+        (project / place).mkdir(parents=True, exist_ok=True)
+        (project / place / "compile_commands.json").write_text(json.dumps([entry]))
+    nearest, other = database(project)[1]
+    assert nearest["command"] == "cc -DNEAR half.c"
+    assert other["file"] == str(project / "main.cpp")
+
+
+def test_every_source_is_listed_however_many_there_are(project: Path) -> None:
+    (project / "many").mkdir()
+    for number in range(50_000):
+        (project / f"many/{number}.c").touch()
+    assert len(database(project)[1]) == 50_002
+
+
 def test_sources_have_the_flags_of_the_nearest_compile_flags_file(project: Path) -> None:
     (project / "compile_flags.txt").write_text("-std=c++20\n\n-Iinclude\n")
     (project / "lib/compile_flags.txt").write_text("-std=c17\n")

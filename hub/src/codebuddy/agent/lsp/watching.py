@@ -127,7 +127,11 @@ _CLOCK_TICK_NS: Final = 50_000_000
 
 
 class Differences(dict[Path, int]):
-    """Kinds of change by file, each summing up all changes noted of it."""
+    """Kinds of change by path, each summing up all changes noted of it.
+
+    A directory is noted when it is new or gone: a server may remember what a directory contains, and of a file in a new
+    one it looks only at that directory, not at the one above.
+    """
 
     def note(self, path: str, kind: int) -> None:
         """Add a later change of a file."""
@@ -223,14 +227,15 @@ class Snapshot:
     def _note(self, path: str, before: int | None, now: int | None, modified: bool, found: Differences) -> None:
         if before == _DIRECTORY and now != _DIRECTORY:
             self._drop(path, found)
-            before = None
         if now == _DIRECTORY:
-            if before is not None and before != _DIRECTORY:
+            if before is None:
+                found.note(path, CREATED)
+            elif before != _DIRECTORY:
                 found.note(path, DELETED)
         elif now is None:
             if before is not None:
                 found.note(path, DELETED)
-        elif before is None:
+        elif before in (None, _DIRECTORY):
             found.note(path, CREATED)
         elif modified or now != before or now == _UNSURE:
             found.note(path, CHANGED)
@@ -246,10 +251,9 @@ class Snapshot:
             self._count -= len(known)
             for name, before in known.items():
                 path = os.path.join(here, name)
+                found.note(path, DELETED)
                 if before == _DIRECTORY:
                     below.append(path)
-                else:
-                    found.note(path, DELETED)
 
     def _list(self, directory: str) -> dict[str, int] | None:
         """List a directory; None when it does not exist (any more)."""
