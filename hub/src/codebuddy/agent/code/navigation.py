@@ -444,7 +444,7 @@ def _matches(symbol: SymbolLocation, parts: list[str]) -> bool:
 
 def _is_library(tree: Tree, uri: str) -> bool:
     """Say whether a document is outside the project, or in a directory of the project that tools fill."""
-    path = tree.path_of(uri)
+    path = tree.path_of(uri.partition("#")[0]) if tree.has(uri) else None
     return path is None or not TOOL_DIRECTORIES.isdisjoint(path.relative_to(tree.root).parts)
 
 
@@ -560,7 +560,7 @@ class _Walk:
             return
         self.nodes.append(node)
         # What is outside the project leads ever further from it.
-        if node.depth == self._depth or self._asked.server.tree.path_of(node.item.uri) is None:
+        if node.depth == self._depth or not self._asked.server.tree.has(node.item.uri):
             return
         self._seen.add(node.key)
         answered = await self._request(connection, self._direction.method, {"item": node.raw})
