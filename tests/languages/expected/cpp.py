@@ -1,6 +1,6 @@
 """What is right in cases/cpp. A use in a macro's body stands where the macro is used: there it is compiled."""
 
-from codebuddy_testing.language_cases import Case, CaseFile
+from codebuddy_testing.language_cases import Case, CaseFile, method_cases
 
 NUMBER = "include/format.hpp | std::string ⟦render⟧(int value);"
 NUMBERS = [
@@ -41,6 +41,11 @@ SHOUT = [
 ]
 MAX = ["generated/limits.hpp | unsigned ⟦max_shapes⟧", "include/store.hpp | items_.size() < ⟦max_shapes⟧"]
 DECLARED = "its declaration, and the using-declaration that brings the name in, declare it as well"
+OVERRIDDEN = [
+    "include/shapes.hpp | virtual std::string ⟦describe⟧()",
+    "src/shapes.cpp | std::string Shape::⟦describe⟧()",
+    "src/shapes.cpp | return Shape::⟦describe⟧()",
+]
 DESCRIBE = ["include/shapes.hpp | std::string ⟦describe⟧() const override", "src/shapes.cpp | Square::⟦describe⟧()"]
 TYPE = ["include/shapes.hpp | class ⟦Circle⟧", "include/shapes.hpp | class ⟦Square⟧"]
 
@@ -102,11 +107,7 @@ CASES = [
         "overriding method",
         DESCRIBE[0],
         [*DESCRIBE, "tests/test_app.cpp | square.⟦describe⟧()"],
-        [
-            "include/shapes.hpp | virtual std::string ⟦describe⟧()",
-            "src/shapes.cpp | std::string Shape::⟦describe⟧()",
-            "src/shapes.cpp | return Shape::⟦describe⟧()",
-        ],
+        OVERRIDDEN,
         VIRTUAL,
     ),
     Case(
@@ -148,6 +149,21 @@ CASES = [
         alternative=OVERRIDES,
     ),
     Case("find_implementations", "interface", "include/shapes.hpp | class ⟦Shape⟧", TYPE),
+    *method_cases(
+        "src/shapes.cpp",
+        ["Square", "describe"],
+        [*DESCRIBE, "tests/test_app.cpp | square.⟦describe⟧()"],
+        DESCRIBE[1:],
+        allowed=OVERRIDDEN,
+        reason=VIRTUAL,
+    ),
+    Case(
+        "find_references",
+        "shop::Store::largest in its file",
+        "",
+        ["include/store.hpp | ⟦largest⟧() const", "src/app.cpp | store.⟦largest⟧()"],
+        arguments={"path": "include/store.hpp", "symbol": "shop::Store::largest"},
+    ),
     Case("find_symbols", "class", expected=TYPE[1:], arguments={"query": "Square"}),
     Case("find_symbols", "workspace package", expected=SHOUT[1:2], arguments={"query": "shout"}),
     Case(

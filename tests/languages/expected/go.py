@@ -1,6 +1,6 @@
 """What is right in cases/go."""
 
-from codebuddy_testing.language_cases import Case, CaseFile, Limited
+from codebuddy_testing.language_cases import Case, CaseFile, Limited, method_cases
 
 RENDER = "format/format.go | func ⟦Render⟧["
 RENDERS = [
@@ -107,6 +107,12 @@ CASES = [
         "interface",
         "shapes/shapes.go | type ⟦Shape⟧ interface",
         ["shapes/shapes.go | type ⟦Circle⟧", "shapes/shapes.go | type ⟦Square⟧"],
+    ),
+    *method_cases(
+        "store/store.go",
+        ["Store", "Largest"],
+        ["store/store.go | ⟦Largest⟧() (best", "app/app.go | built.⟦Largest⟧()"],
+        ["store/store.go | ⟦Largest⟧() (best"],
     ),
     Case("find_symbols", "class", expected=["shapes/shapes.go | type ⟦Square⟧"], arguments={"query": "Square"}),
     Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "Shout"}),

@@ -1,6 +1,6 @@
 """What is right in cases/python. ``import a as b`` binds a new name: the uses of each are found by asking for it."""
 
-from codebuddy_testing.language_cases import Case, CaseFile, Limited
+from codebuddy_testing.language_cases import Case, CaseFile, Limited, method_cases
 
 OVERLOADS = [
     "shop/formatting.py | def ⟦render⟧(value: float) ->",
@@ -54,6 +54,20 @@ CALLS = [
     "shop/app.py | store.⟦add⟧(⟦Square⟧(side))",
     "shop/app.py | store.⟦add⟧(⟦Circle⟧(1))",
 ]
+
+NOTEBOOK = """\
+{
+ "cells": [
+  {"cell_type": "markdown", "metadata": {}, "source": ["report all"]},
+  {"cell_type": "code", "metadata": {}, "outputs": [], "source": [
+    "from shop.app import build, report\\n",
+    "print('\\u00e9', \\"👋\\", report(build([1])))"
+  ]}
+ ],
+ "metadata": {}, "nbformat": 4, "nbformat_minor": 5
+}
+"""
+IN_NOTEBOOK = ["tour.ipynb | build, ⟦report⟧\\n", "tour.ipynb | , ⟦report⟧(build"]
 
 CASES = [
     Case(
@@ -162,6 +176,19 @@ CASES = [
         ["shop/app.py | def ⟦report⟧", "tests/app_test.py | build, ⟦report⟧", "tests/app_test.py | ⟦report⟧(build([2"],
     ),
     Case(
+        "find_references",
+        "used in a notebook",
+        "shop/app.py | def ⟦report⟧",
+        [
+            "shop/app.py | def ⟦report⟧",
+            "tests/app_test.py | build, ⟦report⟧",
+            "tests/app_test.py | ⟦report⟧(build([2",
+            *IN_NOTEBOOK,
+        ],
+        file=CaseFile("tour.ipynb", NOTEBOOK),
+        limited=dict.fromkeys(("py-pylsp", "py-ty"), Limited("they read no notebooks", missing=IN_NOTEBOOK)),
+    ),
+    Case(
         "find_implementations",
         "interface method",
         AREAS[0],
@@ -176,6 +203,12 @@ CASES = [
         ["shop/shapes.py | class ⟦Circle⟧", "shop/shapes.py | class ⟦Square⟧"],
         ["shop/shapes.py | class ⟦Base⟧(ABC)"],
         "a server may name the class itself",
+    ),
+    *method_cases(
+        "shop/store.py",
+        ["Store", "largest"],
+        ["shop/store.py | def ⟦largest⟧(self)", "shop/app.py | store.⟦largest⟧()"],
+        ["shop/store.py | def ⟦largest⟧(self)"],
     ),
     Case("find_symbols", "class", expected=["shop/shapes.py | class ⟦Square⟧"], arguments={"query": "Square"}),
     Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "shout"}),

@@ -1,6 +1,6 @@
 """What is right in cases/rust."""
 
-from codebuddy_testing.language_cases import Case, CaseFile
+from codebuddy_testing.language_cases import Case, CaseFile, method_cases
 
 RENDER = "src/format.rs | pub fn ⟦render⟧<T"
 BY_NAME = [
@@ -147,6 +147,9 @@ CASES = [
         "interface",
         "src/shapes.rs | pub trait ⟦Shape⟧",
         ["src/shapes.rs | impl Shape for ⟦Circle⟧", "src/shapes.rs | impl Shape for ⟦Square⟧"],
+    ),
+    *method_cases(
+        "src/shapes.rs", ["Square", "describe"], [DESCRIBE, "tests/app.rs | square.⟦describe⟧()"], [DESCRIBE]
     ),
     Case("find_symbols", "class", expected=["src/shapes.rs | pub trait ⟦Shape⟧"], arguments={"query": "Shape"}),
     Case("find_symbols", "workspace package", expected=SHOUT[:1], arguments={"query": "shout"}),

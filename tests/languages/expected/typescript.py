@@ -1,6 +1,6 @@
 """What is right in cases/typescript. A re-exported alias is the same function: TypeScript resolves it to one symbol."""
 
-from codebuddy_testing.language_cases import Case, CaseFile, Limited
+from codebuddy_testing.language_cases import Case, CaseFile, Limited, method_cases
 
 SAME_FUNCTION = "the overloads, their implementation and the alias are one function"
 OVERLOADS = [
@@ -166,6 +166,12 @@ CASES = [
             "src/shapes.ts | export interface ⟦Shape⟧",
         ],
         "subclasses implement it through their base, and servers may name the interface itself",
+    ),
+    *method_cases(
+        "src/store.ts",
+        ["Store", "largest"],
+        ["src/store.ts | ⟦largest⟧(): Item", "src/app.ts | store.⟦largest⟧()"],
+        ["src/store.ts | ⟦largest⟧(): Item"],
     ),
     Case("find_symbols", "class", expected=["src/shapes.ts | class ⟦Square⟧"], arguments={"query": "Square"}),
     Case(

@@ -90,6 +90,28 @@ class Case:
         )
 
 
+def method_cases(
+    path: str, names: Sequence[str], expected: Sequence[str], declared: Sequence[str], **more: Any
+) -> list[Case]:
+    """Return cases that ask for a method by the ways of writing its path: in its file, in the project, of its symbol.
+
+    Args:
+        path: the file that declares the method.
+        names: its type's name and its own.
+        expected: its references; ``more`` are further arguments of each of their cases.
+        declared: where its symbol may be.
+    """
+    ways = ["/".join(names), ".".join(names)]
+    return [
+        *(
+            Case("find_references", f"{way} in its file", "", expected, arguments={"path": path, "symbol": way}, **more)
+            for way in ways
+        ),
+        Case("find_references", f"{ways[0]} in the project", "", expected, arguments={"symbol": ways[0]}, **more),
+        Case("find_symbols", ways[1], expected=declared, arguments={"query": ways[1]}),
+    ]
+
+
 def texts_of(root: Path) -> dict[str, str]:
     """Read the files of a case project, by path; without byte order marks, with their own line ends."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)

@@ -127,7 +127,7 @@ def _locations(case: Case, limited: Limited | None, project: str, texts: Mapping
 
 def _symbols_found(case: Case, limited: Limited | None, project: str, texts: Mapping[str, str], content: Any) -> str:
     items = content["symbols"]
-    query = case.arguments["query"].lower()
+    query = case.arguments["query"].rpartition(".")[2].lower()
     odd = [item["name"] for item in items if not _subsequence(query, item["name"].lower())]
     must, _ = _expected(case, limited, texts)
     missing = sorted({(*location[:3],) for location in must} - {(*_location(project, item)[:3],) for item in items})

@@ -68,6 +68,71 @@ def test_a_method_is_found_by_its_type_however_the_server_shows_that(shown: str)
     assert find_symbol([method], "Config/twice", "p/x") == method
 
 
+# The paths of a method, as the servers of five languages and flat ones write them.
+WAYS = {
+    ("Box", "open"): ["Box/open", "Box.open", "Box::open"],
+    ("(*Box).Open",): ["Box/Open", "Box.Open", "(*Box).Open"],
+    ("(*Pair[T, U]).Open",): ["Pair/Open", "Pair.Open", "Pair[T, U]/Open", "(*Pair[T, U]).Open"],
+    ("ns", "sub", "Tin<T>::open"): ["Tin/open", "ns::sub::Tin::open", "sub/Tin<T>/open", "ns/sub/Tin<T>::open"],
+    ("ns::sub::Box::Lid::lift",): ["Lid/lift", "ns/sub/Box/Lid/lift", "Box::Lid::lift", "Box.Lid.lift"],
+    ("ns", "Box::operator<"): ["Box/operator<", "ns::Box::operator<", "ns/Box::operator<"],
+    ("Box::operator std::string",): ["Box/operator std::string", "Box::operator std::string"],
+    ("Box::~Box",): ["Box/~Box", "Box::~Box"],
+    ("(anonymous namespace)", "Hidden", "go"): ["Hidden/go", "(anonymous namespace)/Hidden/go"],
+    ("m", "impl Opener for Tin<u8>", "open"): [
+        "Tin/open",
+        "Tin<u8>::open",
+        "m/Tin/open",
+        "m/impl Opener for Tin<u8>/open",
+    ],
+    ("impl<T: Into<U>> fmt::Display for &'a mut a::Tin<T>", "fmt"): ["Tin/fmt", "Tin<T>/fmt"],
+    ("impl Opener for Tin<fn() -> u8>", "open"): ["Tin/open", "Tin<fn() -> u8>/open"],
+    ("impl dyn Opener", "go"): ["Opener/go", "Opener::go"],
+    ("a.b", "c"): ["a.b/c", "a/b/c", "a.b.c", "b/c"],
+    ("x", '"mod.x/y"', "f"): ['x/"mod.x/y"/f', '"mod.x/y"/f', "f"],
+    ("Box", "[Symbol.iterator]"): ["Box/[Symbol.iterator]", "Box.[Symbol.iterator]"],
+    ("Box", "#hidden"): ["Box/#hidden", "Box.#hidden"],
+    ('describe("a.b/c") callback', "x"): ['describe("a.b/c") callback/x', "x"],
+}
+
+
+@pytest.mark.parametrize(("path", "wanted"), [(path, way) for path, ways in WAYS.items() for way in ways], ids=str)
+def test_a_symbol_is_found_by_its_path_in_every_way_of_writing_it(path: tuple[str, ...], wanted: str) -> None:
+    others = [
+        at(one, 50 + line, 1) for line, one in enumerate([("Other", "open"), ("open",), ("Opener", "open"), ("x",)])
+    ]
+    symbol = at(path, 8, 12)
+    if wanted in {"f", "x"}:
+        others = others[:3]
+    assert find_symbol([*others, symbol], wanted, "p/x") == symbol
+
+
+@pytest.mark.parametrize("path", WAYS, ids=str)
+@pytest.mark.parametrize(
+    "wanted", ["Lid/open", "penn", "x/Box/open", "Box/", "/", ".", "::", "Tin/fm", "(*Box)/Open/x"]
+)
+def test_another_path_is_not_taken_for_it(path: tuple[str, ...], wanted: str) -> None:
+    with pytest.raises(ToolError) as refused:
+        find_symbol([at(path, 8, 12)], wanted, "p/x")
+    assert refused.value.code == "no_such_symbol"
+
+
+def test_a_path_as_document_symbols_gives_it_is_always_found_and_the_whole_one_is_preferred() -> None:
+    symbols = [
+        at(path, line, 1) for line, path in enumerate([*WAYS, ("Tin<u8>", "open"), ("lift",), ("a", "b", "c")], 1)
+    ]
+    for symbol in symbols:
+        assert find_symbol(symbols, "/".join(symbol.path), "p/x") == symbol
+
+
+def test_methods_of_two_receivers_or_traits_stay_ambiguous_without_the_rest_of_the_path() -> None:
+    symbols = [at(("impl A for Tin", "open"), 1, 1), at(("impl B for Tin", "open"), 2, 1), at(("(*X).Go",), 3, 1)]
+    with pytest.raises(ToolError, match=r"impl A for Tin/open \(line 1\), impl B for Tin/open \(line 2\)") as refused:
+        find_symbol(symbols, "Tin.open", "p/x")
+    assert refused.value.code == "ambiguous_symbol"
+    assert find_symbol(symbols, "impl B for Tin/open", "p/x").line == 2
+
+
 @pytest.mark.parametrize("form", [5, [5], [{"name": "x"}], [{"name": "x", "location": 5}], {"a": 1}])
 def test_malformed_symbols_are_a_value_error(form: Any) -> None:
     with pytest.raises(ValueError, match="symbol"):

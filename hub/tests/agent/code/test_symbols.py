@@ -181,3 +181,43 @@ async def test_more_symbols_of_a_name_than_are_looked_at_are_told(start: Any, ro
         answer = await fake.references(symbol="add")
         assert (answer.complete, answer.reason, len(answer.symbols)) == (False, "truncated", 20)
         assert "30 symbols" in (answer.message or "")
+
+
+async def test_of_declarations_that_name_each_other_one_is_used_beside_another_symbol(start: Any, wire: Any) -> None:
+    """A server may call the declaration of a definition its definition, and the other way round, as clangd does."""
+    tree = [wire.symbol("add", 0, 11), wire.symbol("add", 2, 8), wire.symbol("add", 0, 5)]
+    here = [wire.place("main.py", 2, 8, 11), wire.place("main.py", 0, 11, 14), wire.place("main.py", 0, 5, 8)]
+    on = {
+        SYMBOLS: [[{"reply": tree}]],
+        DEFINITION: [[{"reply": one}] for one in here],
+        REFERENCES: [[{"reply": here[2:]}], [{"reply": here[:2]}]],
+    }
+    async with start(on) as fake:
+        answer = await fake.references(symbol="add")
+        assert (answer.complete, len(answer.symbols), len(answer.locations)) == (True, 2, 3)
+
+
+@pytest.mark.parametrize("container", [{}, {"containerName": "add"}], ids=["none", "another"])
+@pytest.mark.parametrize("query", ["Cart/add", "Cart.add"])
+async def test_a_method_is_found_by_its_class_where_the_server_does_not_name_that(
+    start: Any, wire: Any, container: dict[str, str], query: str
+) -> None:
+    method = {"name": "add", "kind": 6, "location": {"uri": wire.uri("main.py"), "range": wire.span(2, 8, 11)}}
+    on = {WORKSPACE: [[{"reply": [{**method, **container}]}]], SYMBOLS: [[{"reply": [cart(wire)]}]]}
+    async with start(on) as fake:
+        answer = await fake.find_symbols(query)
+        assert answer.complete
+        assert [(one.container, one.name, one.line) for one in answer.symbols] == [("Cart", "add", 3)]
+        assert (await fake.find_symbols("Order/add")).symbols == []
+        asked = len(fake.sent(SYMBOLS))
+        await fake.find_symbols("add")
+        assert len(fake.sent(SYMBOLS)) == asked
+
+
+async def test_a_method_is_not_said_to_be_missing_where_the_symbols_of_its_file_are_not_known(
+    start: Any, wire: Any
+) -> None:
+    on = {WORKSPACE: [[{"reply": [information(wire, "add")]}]], SYMBOLS: [[{"error": [-32603, "broken"]}]]}
+    async with start(on) as fake:
+        answer = await fake.find_symbols("Cart/add")
+        assert (answer.complete, answer.reason, answer.symbols) == (False, "server_error", [])

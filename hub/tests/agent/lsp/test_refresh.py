@@ -292,6 +292,26 @@ async def test_no_search_for_files_that_are_open_or_known_or_gone(start: Any, ro
         assert not fake.sent(SEARCH)
 
 
+async def test_search_finds_a_new_notebook_and_a_new_process_reads_one_that_changed(start: Any, root: Path) -> None:
+    async with start({"initialized": [[found(1)]], WATCHED: [[found(2)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        (root / "new.ipynb").write_text("{}")
+        assert (await fake.definition()).complete
+        assert (len(fake.sent(SEARCH)), len(fake.processes())) == (1, 1)
+        (root / "new.ipynb").write_text("{} ")
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 2
+
+
+async def test_a_notebook_is_nothing_to_other_servers(start: Any, root: Path) -> None:
+    async with start(refresh="notify") as fake:
+        for text in ("{}", "{} "):
+            await fake.definition()
+            (root / "new.ipynb").write_text(text)
+        assert (await fake.definition()).complete
+        assert len(fake.processes()) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [

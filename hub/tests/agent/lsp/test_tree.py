@@ -68,6 +68,25 @@ def test_a_uri_of_anything_else_is_not_in_the_project(root: Path, uri: str) -> N
     assert Tree("p", root).path_of(uri) is None
 
 
+@pytest.mark.parametrize("more", ["#0", "?x", "#", "?", "\n", "\t"])
+def test_a_uri_of_something_in_a_file_is_not_the_file(root: Path, more: str) -> None:
+    assert Tree("p", root).path_of(uri_of(root.resolve() / "x.ipynb") + more) is None
+
+
+@pytest.mark.parametrize("scheme", ["untitled", "deno", "jdt", "vscode-notebook-cell", "zipfile"])
+def test_a_uri_of_another_scheme_is_not_a_file_nor_a_cell(root: Path, scheme: str) -> None:
+    uri = f"{scheme}://{root.resolve()}/x.ipynb"
+    assert (Tree("p", root).path_of(uri), Tree("p", root).cell_of(f"{uri}#0")) == (None, None)
+
+
+def test_a_uri_with_a_number_names_a_cell_of_a_notebook(root: Path) -> None:
+    tree, path = Tree("p", root), root.resolve() / "a #1.ipynb"
+    assert tree.cell_of(uri_of(path) + "#12") == (path, 12)
+    assert [tree.cell_of(uri) for uri in (uri_of(path), uri_of(path) + "#x", uri_of(root / "a.py") + "#1")] == [
+        None
+    ] * 3
+
+
 def test_dots_in_a_uri_do_not_lead_out(root: Path) -> None:
     assert Tree("p", root).path_of(uri_of(root.resolve()) + "/../outside") is None
 

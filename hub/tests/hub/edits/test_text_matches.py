@@ -84,6 +84,7 @@ def test_a_name_that_is_not_at_the_given_column_is_refused(place: dict[str, int]
 
 def test_other_projects_are_not_asked_for_a_symbol_that_the_caller_did_not_name() -> None:
     meant("secretKey", "Outer/Box/secretKey", symbol="Box/secretKey", elsewhere=True)
+    meant("secretKey", "(*Box).secretKey", symbol="Box/secretKey", elsewhere=True)  # as gopls writes it
     meant("secretKey", "Vault/secretKey", symbol="Box/secretKey")  # what it is called is its project's own matter
     for told in ("Vault/secretKey", "MyBox/secretKey", "secretKey", None):
         with pytest.raises(ToolError, match="other projects"):

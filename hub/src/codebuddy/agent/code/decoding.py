@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Answer, Malformed, validated
+from codebuddy.agent.code.notebooks import Cell, UnknownCell, cell_of
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
@@ -68,7 +69,7 @@ class Reader:
         self._known = known
         self._marked: dict[Path, bool] = {}
         self._lines = dict(known)
-        self._files: dict[str, Path | None] = {}
+        self._texts: dict[str, _Text | None] = {}
         self._shown: dict[Path, str] = {}
 
     def locations(self, result: Any) -> list[Location]:
@@ -107,13 +108,9 @@ class Reader:
         return self.place(either["targetUri"], either["targetSelectionRange"])
 
     def place(self, uri: str, span: answers.Range) -> Location:
-        """Return the place of a range in a document."""
-        if uri not in self._files:
-            if not _is_unicode(uri):  # a lone surrogate, which JSON can carry and an answer cannot
-                raise Malformed("a location whose URI is not Unicode text")
-            self._files[uri] = self._tree.path_of(uri)
-        path = self._files[uri]
-        return _external(uri, span) if path is None else self._in_project(path, span)
+        """Return the place of a range in a document; in a cell, that in the notebook."""
+        text = self._text_of(uri)
+        return _external(uri, span) if text is None else self._located(text, self._span(text, span))
 
     def require_shown(self) -> None:
         """Check the places given so far; call it after the last `place` and `name_in` of an answer.
@@ -126,41 +123,71 @@ class Reader:
 
     def name_in(self, uri: str, span: answers.Range, name: str) -> Location:
         """Return the place of a name in a range; the range if the name is not in it, or outside the project."""
-        whole, path = self.place(uri, span), self._tree.path_of(uri)
-        if path is None:
-            return whole
-        lines = self._lines_of(path)
-        line, column = name_at(name, Span(whole.line, whole.column, whole.end_line, whole.end_column), lines)
-        if not name or not lines[line - 1].startswith(name, column - 1):
-            return whole
-        return location(whole.path, line, column, column + len(name), lines[line - 1])
+        text = self._text_of(uri)
+        if text is None:
+            return _external(uri, span)
+        whole = self._span(text, span)
+        line, column = name_at(name, whole, text.lines)
+        if not name or not text.lines[line - 1].startswith(name, column - 1):
+            return self._located(text, whole)
+        return self._located(text, Span(line, column, line, column + len(name)))
 
     def words_in(self, uri: str, span: answers.Range, name: str) -> list[Location]:
         """Return every place of a name as a whole word in a range; none outside the project."""
-        whole, path = self.place(uri, span), self._tree.path_of(uri)
-        if path is None or not name:
+        text = self._text_of(uri)
+        if text is None or not name:
             return []
-        word = re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
-        lines = self._lines_of(path)[whole.line - 1 : whole.end_line]
+        whole, word = self._span(text, span), re.compile(rf"(?<![\w$]){re.escape(name)}(?![\w$])")
         return [
-            location(whole.path, number, match.start() + 1, match.end() + 1, text)
-            for number, text in enumerate(lines, whole.line)
-            for match in word.finditer(text)
+            self._located(text, Span(number, match.start() + 1, number, match.end() + 1))
+            for number, line in enumerate(text.lines[whole.line - 1 : whole.end_line], whole.line)
+            for match in word.finditer(line)
             if (number, match.start() + 1) >= (whole.line, whole.column)
             and (number, match.end() + 1) <= (whole.end_line, whole.end_column)
         ]
 
+    def _text_of(self, uri: str) -> _Text | None:
+        """Return the text that a URI names; None outside the project, or if it is a cell that cannot be read."""
+        if uri not in self._texts:
+            if not _is_unicode(uri):  # a lone surrogate, which JSON can carry and an answer cannot
+                raise Malformed("a location whose URI is not Unicode text")
+            self._texts[uri] = self._read(uri)
+        return self._texts[uri]
+
+    def _read(self, uri: str) -> _Text | None:
+        path, named = self._tree.path_of(uri), self._tree.cell_of(uri)
+        if path is not None:
+            return _Text(path, self._lines_of(path))
+        if named is None:
+            return None
+        try:
+            cell = cell_of(self._tree.lines(named[0]), named[1])
+        except UnknownCell:
+            return None
+        except ToolError as error:
+            if error.code == "not_found":
+                raise StaleLocation(named[0]) from None
+            return None  # a notebook may well be too large
+        return _Text(named[0], cell.lines, cell)
+
     def _in_project(self, path: Path, span: answers.Range) -> Location:
-        lines, start = self._lines_of(path), span["start"]
-        if start["line"] == 0 and path not in self._known and path not in self._marked:
+        text = _Text(path, self._lines_of(path))
+        return self._located(text, self._span(text, span))
+
+    def _span(self, text: _Text, span: answers.Range) -> Span:
+        start, path = span["start"], text.path
+        if start["line"] == 0 and text.cell is None and path not in self._known and path not in self._marked:
             self._marked[path] = self._tree.begins_with_mark(path)
-        line, column = from_lsp(lines, start, self._encoding)
-        end_line, end_column = from_lsp(lines, span["end"], self._encoding)
-        text = lines[line - 1][:MAX_LINE_TEXT]
+        return Span(*from_lsp(text.lines, start, self._encoding), *from_lsp(text.lines, span["end"], self._encoding))
+
+    def _located(self, text: _Text, at: Span) -> Location:
+        path, lines = text.path, text.lines
+        if text.cell is not None:
+            at, lines = text.cell.in_notebook(at), self._lines_of(path)
         shown = self._shown.get(path)
         if shown is None:
             shown = self._shown[path] = self._tree.show(path)
-        return Location(path=shown, line=line, column=column, end_line=end_line, end_column=end_column, line_text=text)
+        return Location(path=shown, **at._asdict(), line_text=lines[at.line - 1][:MAX_LINE_TEXT])
 
     def _lines_of(self, path: Path) -> list[str]:
         lines = self._lines.get(path)
@@ -170,6 +197,14 @@ class Reader:
             except ToolError:
                 raise StaleLocation(path) from None
         return lines
+
+
+class _Text(NamedTuple):
+    """A text that a server names: a file of the project, or a cell of a notebook."""
+
+    path: Path
+    lines: list[str]
+    cell: Cell | None = None
 
 
 def _is_unicode(text: str) -> bool:
@@ -185,7 +220,9 @@ def _external(uri: str, span: answers.Range) -> Location:
     start, end = span["start"], span["end"]
     numbers = (start["line"], start["character"], end["line"], end["character"])
     line, column, end_line, end_column = (min(number, _MAX_NUMBER) + 1 for number in numbers)
-    shown = clean(unquote(uri.removeprefix("file://")[:MAX_LINE_TEXT]))
+    # Not of "file://host/…", which would look like a path of the project "host".
+    name = uri.removeprefix("file://") if uri.startswith("file:///") else uri
+    shown = clean(unquote(name[:MAX_LINE_TEXT]))
     return Location(path=shown, line=line, column=column, end_line=end_line, end_column=end_column, external=True)
 
 

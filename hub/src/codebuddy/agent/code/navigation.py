@@ -30,7 +30,7 @@ from codebuddy.agent.code.asking import (
 from codebuddy.agent.code.callers import with_all_callers
 from codebuddy.agent.code.coverage import MAX_ROUNDS, REFERENCES, Uses, all_uses, compare, show_configurations
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
-from codebuddy.agent.code.places import Symbol, ends_with, kind_of
+from codebuddy.agent.code.places import Symbol, kind_of
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
@@ -56,6 +56,7 @@ from codebuddy.schemas.code import (
     TextRange,
     TypeHierarchyArguments,
 )
+from codebuddy.symbol_names import bare_name, names_in
 from codebuddy.tool import ToolError
 
 T = TypeVar("T")
@@ -178,14 +179,13 @@ async def _references_by_name(question: Question, name: str) -> tuple[Uses, Answ
     The files that contain the name as a word are asked for their symbols: that is exact with every server, while
     ``workspace/symbol`` is cut, fuzzy or missing in most.
     """
-    parts = tuple(part for part in name.split("/") if part)
-    if not parts:
+    parts = names_in(name.strip("/"))
+    if not parts[-1]:
         raise ToolError("invalid_arguments", "symbol must be a name, like method or Class/method.")
     search = _ReferencesByName(question, parts)
     candidates = await search.candidates()
     await search.add_references(candidates, declared=True)
-    if not search.symbols:  # only other names for what is not in the project
-        await search.add_references(candidates, declared=False)
+    await search.add_references(candidates, declared=False)  # of those that are no uses of the others
     return Uses(search.references, search.unknown, search.symbols), search.answer
 
 
@@ -203,6 +203,7 @@ class _ReferencesByName:
     def __init__(self, question: Question, parts: tuple[str, ...]) -> None:
         self._question = question
         self._parts = parts
+        self._word = _word_in(parts[-1])
         self.answer = COMPLETE
         self.symbols: list[SymbolLocation] = []
         self.references: list[Location] = []
@@ -219,7 +220,7 @@ class _ReferencesByName:
         if not found:  # perhaps it is declared in generated code, which a .gitignore hides
             more = await self._files(include_ignored=True)
             found = await self._of_files([path for path in more if path not in files])
-        exact = [one for one in found if len(one.symbol.path) == len(self._parts)]
+        exact = [one for one in found if len(one.symbol.names) == len(self._parts)]
         return exact or found
 
     async def _of_files(self, files: list[Path]) -> list[_Candidate]:
@@ -232,7 +233,7 @@ class _ReferencesByName:
     async def add_references(self, candidates: list[_Candidate], declared: bool) -> None:
         """Add the references of some symbols, each once; if ``declared``, not of those declared elsewhere."""
         for index, candidate in enumerate(candidates):
-            if any(candidate.is_at(at) for at in self.references):
+            if any(candidate.is_at(at) for at in [*self.symbols, *self.references]):
                 continue
             if len(self.symbols) == _MAX_SYMBOLS or index == _MAX_CANDIDATES:
                 message = f"{len(candidates)} symbols have this name; not all were looked at. Give more of its path."
@@ -256,7 +257,7 @@ class _ReferencesByName:
         files: list[Path] = []
         async for batch in files_with_word(
             servers.tree,
-            self._parts[-1],
+            self._word,
             lambda path: servers.server_for(root / path) is not None,
             include_ignored=include_ignored,
             include_tool_directories=not include_ignored,
@@ -291,7 +292,7 @@ class _ReferencesByName:
         return [
             _Candidate(path, symbol, Pointer(shown, symbol.line, symbol.column, lines=lines))
             for symbol in symbols
-            if ends_with(symbol.path, self._parts)
+            if symbol.is_called(self._parts)
         ]
 
     async def _is_declared_there(self, candidate: _Candidate) -> bool:
@@ -302,6 +303,12 @@ class _ReferencesByName:
             if answer.reason is None:
                 return not declared or any(at.external or candidate.is_at(at) for at in declared)
         return True
+
+
+def _word_in(name: str) -> str:
+    """Return the word by which files with a name are found: it is in ``~Box`` and ``"quoted"``."""
+    word = re.search(r"[\w$]+", name)
+    return word[0] if word else name
 
 
 async def document_symbols(
@@ -323,7 +330,8 @@ async def document_symbols(
 
 def _symbol_location(path: str, symbol: Symbol, lines: list[str]) -> SymbolLocation:
     text = lines[symbol.line - 1] if symbol.line <= len(lines) else ""
-    length = len(symbol.name) if text.startswith(symbol.name, symbol.column - 1) else 0
+    own = bare_name(symbol.names[-1])  # of what servers call (*Box).Open or Box::open
+    length = next((len(name) for name in (symbol.name, own) if text.startswith(name, symbol.column - 1)), 0)
     return SymbolLocation(
         path=path,
         line=symbol.line,
@@ -362,6 +370,8 @@ async def _search_symbols(question: Question, arguments: FindSymbolsArguments) -
         found |= {one.model_dump_json(): one for one in symbols}
         worst = worst if worst.reason is not None else answer
     parts = _parts(arguments.query)
+    if len(parts) > 1:
+        worst = await _add_containers(question, found, parts, worst)
     kinds = set[str](arguments.kinds or ())
     matching = (one for one in found.values() if _matches(one, parts) and (not kinds or one.kind in kinds))
     return sorted(matching, key=partial(_rank, parts[-1])), worst
@@ -465,19 +475,48 @@ def _workspace_symbol(reader: Reader, item: answers.WorkspaceSymbol) -> SymbolLo
     )
 
 
-def _parts(query: str) -> list[str]:
-    return [part for part in query.split("/") if part] or [query]
+def _parts(query: str) -> tuple[str, ...]:
+    return names_in(query.strip("/") or query)
 
 
-def _matches(symbol: SymbolLocation, parts: list[str]) -> bool:
+def _matches(symbol: SymbolLocation, parts: tuple[str, ...]) -> bool:
     """Say whether a symbol has the name; servers also give what is only similar."""
     around = f"{symbol.container or ''} {symbol.name}".lower()
     return parts[-1].lower() in symbol.name.lower() and all(part.lower() in around for part in parts[:-1])
 
 
+async def _add_containers(
+    question: Question, found: dict[str, SymbolLocation], parts: tuple[str, ...], answer: Answer
+) -> Answer:
+    """Look up what symbols with the last name are in: many servers do not say it, or only the innermost.
+
+    Returns:
+        The answer, with why some may not be found.
+    """
+    unclear = [one for one in found.values() if parts[-1].lower() in one.name.lower() and not _matches(one, parts)]
+    paths = sorted({one.path for one in unclear if not one.external})
+    if len(paths) > _MAX_FILES:
+        message = f"{len(paths)} files have symbols with the last name; {_MAX_FILES} were looked at."
+        answer = answer.but("truncated", message)
+    around: dict[tuple[str, int, int], str] = {}
+    for path in paths[:_MAX_FILES]:
+        try:
+            symbols, told = await file_symbols(question, question.servers.tree.locate(path))
+        except NoAnswer as none:
+            symbols, told = [], none.answer
+        except ToolError:
+            continue  # it is gone
+        if told.reason is not None:
+            answer = answer.but(told.reason, told.message or "")
+        around |= {(path, one.line, one.column): "/".join(one.names[:-1]) for one in symbols}
+    for one in unclear:
+        one.container = around.get((one.path, one.line, one.column)) or one.container
+    return answer
+
+
 def _is_library(tree: Tree, uri: str) -> bool:
     """Say whether a document is outside the project, or in a directory of the project that tools fill."""
-    path = tree.path_of(uri)
+    path = tree.path_of(uri.partition("#")[0]) if tree.has(uri) else None
     return path is None or not TOOL_DIRECTORIES.isdisjoint(path.relative_to(tree.root).parts)
 
 
@@ -608,7 +647,7 @@ class _Walk:
             return
         self.nodes.append(node)
         # What is outside the project leads ever further from it.
-        if node.depth == self._depth or self._asked.server.tree.path_of(node.item.uri) is None:
+        if node.depth == self._depth or not self._asked.server.tree.has(node.item.uri):
             return
         self._seen.add(node.key)
         answered = await self._request(connection, self._direction.method, {"item": node.raw})

@@ -10,6 +10,7 @@ from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Malformed, validated
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, from_lsp, told_lines
 from codebuddy.schemas.code import SymbolKind
+from codebuddy.symbol_names import all_names, ends_with, names_in
 from codebuddy.tool import ToolError
 
 _KINDS: Final[tuple[SymbolKind, ...]] = get_args(SymbolKind)
@@ -49,6 +50,15 @@ class Symbol(NamedTuple):
         """Its own name."""
         return self.path[-1]
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in its path, however the server writes them."""
+        return all_names(self.path)
+
+    def is_called(self, names: tuple[str, ...]) -> bool:
+        """Say whether its path ends with some names."""
+        return names[-1] in self.path[-1] and ends_with(self.names, names)  # the first is quick, and mostly enough
+
 
 def kind_of(number: int | None) -> str:
     """Return the word for a SymbolKind; ``unknown`` for a number that is none."""
@@ -82,21 +92,22 @@ def word_at(lines: list[str], line: int, column: int) -> str | None:
 
 
 def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
-    """Return the symbol whose path is, or else ends with, the wanted one (``Class/method``).
+    """Return the symbol whose path is, or else ends with, the wanted one (``Class/method``; see `names_in`).
 
     Raises:
         ToolError: ``no_such_symbol`` or ``ambiguous_symbol``, with the candidates.
     """
-    parts = tuple(part for part in wanted.split("/") if part)
-    ending = [symbol for symbol in symbols if ends_with(symbol.path, parts)]
-    exact = [symbol for symbol in ending if len(symbol.path) == len(parts)]
-    found = exact or ending
+    parts = names_in(wanted.strip("/"))
+    written = [symbol for symbol in symbols if "/".join(symbol.path) == wanted]
+    ending = [symbol for symbol in symbols if symbol.is_called(parts)]
+    exact = [symbol for symbol in ending if len(symbol.names) == len(parts)]
+    found = written or exact or ending
     if len({(symbol.line, symbol.column) for symbol in found}) == 1:
         return found[0]
     if found:
         message = f"{wanted!r} is more than one symbol; give line and column, or one of: {_listed(found)}."
         raise ToolError("ambiguous_symbol", message, path)
-    near = [symbol for symbol in symbols if parts and parts[-1].lower() in symbol.path[-1].lower()]
+    near = [symbol for symbol in symbols if parts[-1].lower() in symbol.path[-1].lower()]
     raise ToolError("no_such_symbol", f"There is no symbol {wanted!r}; there are: {_listed(near or symbols)}.", path)
 
 
@@ -162,20 +173,6 @@ def name_at(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
             if match := word.search(lines[index], full.column - 1 if index == full.line - 1 else 0):
                 return index + 1, match.start() + 1
     return full.line, full.column
-
-
-def ends_with(path: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """Say whether a symbol's path ends with some names, however the server shows them."""
-    if not parts or len(parts) > len(path):
-        return False
-    return all(part in _names(name) for part, name in zip(reversed(parts), reversed(path), strict=False))
-
-
-def _names(shown: str) -> set[str]:
-    """Return what a symbol may be called: servers show ``impl Trait for Type<T>`` and ``method(int)``."""
-    bare = re.sub(r"[<(].*", "", shown).strip()
-    of_impl = re.sub(r"^impl(<.*?>)?\s+", "", shown).rpartition(" for ")[2]
-    return {shown, bare, re.sub(r"[<(].*", "", of_impl).strip()}
 
 
 def _listed(symbols: list[Symbol]) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from codebuddy.agent.code.asking import (
 from codebuddy.agent.code.coverage import REFERENCES, Uses, all_uses
 from codebuddy.agent.code.decoding import location, sorted_unique
 from codebuddy.agent.code.places import Symbol, word_at
+from codebuddy.agent.code.shorthand import shorthands
 from codebuddy.agent.code.workspace_edits import (
     EditBasis,
     EditContext,
@@ -53,7 +55,7 @@ _IMPLEMENTATION: Final = "textDocument/implementation"
 _RENAME: Final = "textDocument/rename"
 
 _SCRIPTS: Final = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
-_MARKUP: Final = (".tsx", ".jsx")
+_MARKUP: Final = (".tsx", ".jsx", ".js")
 
 # ECMAScript 2025, "Keywords and Reserved Words", in strict mode, as modules are.
 _RESERVED: Final = frozenset([
@@ -64,17 +66,10 @@ _RESERVED: Final = frozenset([
     "eval",
 ])  # fmt: skip
 
-# Before the brace of a list of names, or of members, none of which is a property with a value of the same name.
-_NO_OBJECT: Final = re.compile(
-    r"(\b(import|export)\b[^;{}]*|\benum\s+[\w$]+\s*|\b(class|interface|namespace|module)\b[^;{}]*|\$)$"
-)
-_LOOK_BACK: Final = 500
-
 _MAX_LEFT_OUT: Final = 200
 
 # Reasons why uses are not known which may be over soon.
 _NOT_NOW: Final = ("indexing", "timed_out", "server_crashed")
-_COMMENT: Final = re.compile(r"(?<!:)//.*")
 
 
 def require_not_reserved(path: str, new_name: str) -> None:
@@ -102,43 +97,18 @@ def require_no_shorthand(path: str, lines: list[str], edits: Iterable[RangeEdit]
     """
     if not path.endswith(_SCRIPTS):
         return
-    for edit in edits:
-        if edit.new_text == new_name and edit.line == edit.end_line and _is_shorthand(path, lines, edit):
-            old = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]
-            raise ToolError(
-                "cannot_rename",
-                f"{path}:{edit.line}:{edit.column} has the shorthand property {old!r}, of which only one half is to be "
-                f"renamed; write it as '{old}: {old}' first.",
-                path,
-            )
-
-
-def _is_shorthand(path: str, lines: list[str], edit: RangeEdit) -> bool:
-    line = lines[edit.line - 1]
-    above = [_COMMENT.sub("", one) for one in lines[max(0, edit.line - 100) : edit.line - 1]]
-    before = "\n".join([*above, line[: edit.column - 1]])
-    after = "\n".join([line[edit.end_column - 1 :], *lines[edit.line : edit.line + 20]]).lstrip()
-    if not before.rstrip().endswith(("{", ",")) or not re.match(r"[,}]|=(?![=>])", after):
-        return False
-    opening = _opening(before)
-    if opening is None:
-        return False
-    if path.endswith(_MARKUP) and before.endswith("{") and after.startswith("}"):
-        return False  # an expression in markup: <b>{name}</b>
-    return not _NO_OBJECT.search(before[max(0, opening - _LOOK_BACK) : opening].rstrip(" \t\n"))
-
-
-def _opening(before: str) -> int | None:
-    """Return where the brace is that is open at the end of a text; None when it is another bracket, or none."""
-    depth = 0
-    for at in range(len(before) - 1, -1, -1):
-        if before[at] in ")]}":
-            depth += 1
-        elif before[at] in "([{":
-            if depth == 0:
-                return at if before[at] == "{" else None
-            depth -= 1
-    return None
+    text, starts = "\n".join(lines), [0, *accumulate(len(line) + 1 for line in lines)]
+    plain = [edit for edit in edits if edit.new_text == new_name and edit.line == edit.end_line]
+    offsets = {starts[edit.line - 1] + edit.column - 1: edit for edit in plain}
+    for offset in sorted(shorthands(text, offsets, jsx=path.endswith(_MARKUP))):
+        edit = offsets[offset]
+        old = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]
+        raise ToolError(
+            "cannot_rename",
+            f"{path}:{edit.line}:{edit.column} has the shorthand property {old!r}, of which only one half is to be "
+            f"renamed; write it as '{old}: {old}' first.",
+            path,
+        )
 
 
 # Errors that are no judgement on the rename: ParseError, InvalidRequest, InternalError, ServerNotInitialized,

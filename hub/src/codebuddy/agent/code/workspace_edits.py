@@ -23,6 +23,8 @@ from urllib.parse import unquote
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Malformed, NoAnswer, validated
 from codebuddy.agent.code.asking import ServerQuestion
+from codebuddy.agent.code.notebooks import UnknownCell, cell_of, escaped
+from codebuddy.agent.code.places import Span
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
@@ -58,6 +60,7 @@ class TextEdits:
     origin: Path | None  # where it is on the disk; None for a file that an earlier step makes
     versions: list[int]  # those of the document that the server says they are for
     edits: list[answers.TextEdit]  # in the server's order
+    cell: int | None = None  # of a notebook, if the edits are of one
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,11 @@ def read_steps(result: Any, tree: Tree) -> list[Step]:
     steps: list[Step] = []
     if edit.document_changes is None:
         for uri, edits in (edit.changes or {}).items():
-            _add_edits(steps, tree, _path_of(uri, tree), None, edits)
+            _add_edits(steps, tree, uri, None, edits)
     for change in edit.document_changes or []:
         if isinstance(change, answers.TextDocumentEdit):
             document = change.text_document
-            _add_edits(steps, tree, _path_of(document.uri, tree), document.version, change.edits)
+            _add_edits(steps, tree, document.uri, document.version, change.edits)
         else:
             steps.append(_operation(change, tree))
     return steps
@@ -117,19 +120,22 @@ def origin_of(path: Path, before: Sequence[Step], tree: Tree) -> Path | None:
     return path
 
 
-def _add_edits(steps: list[Step], tree: Tree, path: Path, version: int | None, edits: list[answers.TextEdit]) -> None:
-    """Add the edits of a file; to those that it has already, for all are for one version of it."""
+def _add_edits(steps: list[Step], tree: Tree, uri: str, version: int | None, edits: list[answers.TextEdit]) -> None:
+    """Add the edits of a file or cell; to those that it has already, for all are for one version of it."""
+    path, cell = tree.cell_of(uri) or (_path_of(uri, tree), None)
     origin = origin_of(path, steps, tree)
     versions = [] if version is None else [version]
     for step in steps:
-        if isinstance(step, TextEdits) and step.origin == origin and (origin is not None or step.path == path):
+        if not isinstance(step, TextEdits) or step.cell != cell:
+            continue
+        if step.origin == origin and (origin is not None or step.path == path):
             if step.path != path:
                 message = "The language server edits this file both before and after it moves it."
                 raise ToolError("bad_answer", message, tree.show(path))
             step.edits.extend(edits)
             step.versions.extend(versions)
             return
-    steps.append(TextEdits(path, origin, versions, edits))
+    steps.append(TextEdits(path, origin, versions, edits, cell))
 
 
 def _operation(change: answers.FileOperation | answers.RenameFile, tree: Tree) -> Operation:
@@ -314,6 +320,7 @@ def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: E
     """
     changes: list[FileChange] = []
     edited: set[Path | None] = set()
+    cells: dict[Path, int] = {}  # the notebooks whose cells are edited: which change is theirs
     for index, step in enumerate(steps):
         if isinstance(step, Operation):
             origin = None if step.kind == "create" else origin_of(step.path, steps[:index], context.tree)
@@ -322,7 +329,13 @@ def changes_of(steps: Sequence[Step], sources: Mapping[Path, Source], context: E
         edited.add(step.origin)
         source = Source([""], None, None) if step.origin is None else sources[step.origin]
         if edits := range_edits(step, source, context):
-            changes.append(_change(step.path, context.tree, expected_hash=source.hash, edits=edits))
+            change = _change(step.path, context.tree, expected_hash=source.hash, edits=edits)
+            if step.cell is not None and step.path in cells:
+                changes[cells[step.path]] = _both(change, [changes[cells[step.path]]])
+                continue
+            if step.cell is not None:
+                cells[step.path] = len(changes)
+            changes.append(change)
     return changes
 
 
@@ -357,6 +370,8 @@ def covers(changes: Iterable[FileChange], path: str, line: int, column: int) -> 
 def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[RangeEdit]:
     """Return the edits of one file, without what they do not change."""
     lines, shown = source.lines, context.tree.show(step.path)
+    if step.cell is not None:
+        return _cell_edits(step.edits, lines, step.cell, context, shown)
     edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
     if is_whole and (len(lines) > 1 or context.whole_texts):
@@ -382,6 +397,23 @@ def _converted(edit: answers.TextEdit, lines: list[str], context: EditContext) -
     if (line, column) > (end_line, end_column):
         raise Malformed("an edit that ends before it begins")
     return RangeEdit(line=line, column=column, end_line=end_line, end_column=end_column, new_text=text)
+
+
+def _cell_edits(
+    edits: list[answers.TextEdit], lines: list[str], number: int, context: EditContext, path: str
+) -> list[RangeEdit]:
+    """Return the edits of a notebook's cell as edits of the notebook's JSON."""
+    try:
+        cell, found = cell_of(lines, number), list[RangeEdit]()
+        for edit in _apart([_converted(edit, cell.lines, context) for edit in edits], path):
+            old_text = cell.lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]
+            if context.old_name and (edit.line != edit.end_line or old_text != context.old_name):
+                raise StaleText(path)
+            at = cell.in_notebook(Span(*_span(edit)), to_edit=True)
+            found.append(RangeEdit(**at._asdict(), new_text=escaped(edit.new_text)))
+    except UnknownCell as error:
+        raise ToolError("unsupported", f"{error} Change the notebook by hand first.", path) from None
+    return found
 
 
 def _apart(edits: Iterable[RangeEdit], path: str) -> list[RangeEdit]:

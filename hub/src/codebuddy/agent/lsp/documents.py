@@ -290,6 +290,11 @@ class Refresher:
     def note(self, changes: Mapping[Path, int]) -> None:
         """Note changes that were announced to the server."""
         served = {path: kind for path, kind in changes.items() if self._documents.serves(path)}
+        notebooks = {path: kind for path, kind in changes.items() if path.suffix == ".ipynb"}
+        if self._refresh == "search":
+            # A notebook's cells are read when it is found, and never again.
+            self._new |= {path for path, kind in notebooks.items() if kind == CREATED}
+            self.outdated |= CHANGED in notebooks.values()
         few = len(served) + len(self._unsent) <= _KEPT_OPEN
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import math
 import os
+import re
 import stat
 import time
 from collections import OrderedDict
@@ -28,6 +29,10 @@ MAX_ENTRIES: Final = 200_000
 # The same few files are named in question after question; a very long name is not remembered.
 _REMEMBERED: Final = 512
 _LONGEST_REMEMBERED: Final = 1024
+
+# With "?" or "#", even if nothing follows it, a URI names no file; what Python removes from URIs, no server writes.
+_PLAIN_URI: Final = re.compile(r"[^?#\t\r\n]+")
+_CELL: Final = re.compile(r"[0-9]{1,6}")
 
 #: Directories that version control, package managers and build tools fill, by name, at any depth.
 TOOL_DIRECTORIES: Final = frozenset(
@@ -123,8 +128,21 @@ class Tree:
         return self.project if path == self.root else f"{self.project}/{to_wire(self.relative(path))}"
 
     def path_of(self, uri: str) -> Path | None:
-        """Return the path in the project that a URI names; None for anything outside it or not a file."""
+        """Return the path in the project that a URI names; None for anything outside it or not a file.
+
+        With a fragment or query, a URI names something in a file, and so no file.
+        """
         return (self._remembered_path_of if len(uri) <= _LONGEST_REMEMBERED else self._path_of)(uri)
+
+    def cell_of(self, uri: str) -> tuple[Path, int] | None:
+        """Return the notebook in the project and the number of the cell that a URI names; None if it names no cell."""
+        name, _, number = uri.partition("#")
+        path = self.path_of(name) if name.endswith(".ipynb") and _CELL.fullmatch(number) else None
+        return None if path is None else (path, int(number))
+
+    def has(self, uri: str) -> bool:
+        """Say whether a URI names a file in the project, or a cell of a notebook in it."""
+        return self.path_of(uri) is not None or self.cell_of(uri) is not None
 
     def _path_of(self, uri: str) -> Path | None:
         try:
@@ -133,6 +151,8 @@ class Tree:
         except ValueError:  # also a lone surrogate
             return None
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+            return None
+        if not _PLAIN_URI.fullmatch(uri):
             return None
         if not raw.startswith(b"/") or b"\0" in raw:
             return None
