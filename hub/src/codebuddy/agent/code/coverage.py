@@ -72,7 +72,7 @@ _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typ
 _LOCAL_TO: Final = ("function", "method", "constructor")
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
-_PYTHON_IMPORT: Final = re.compile(r"\s*from\s+(\w+)[\w.]*\s+import\b")
+_PYTHON_IMPORT: Final = re.compile(r"\s*(?:from|import)\s+(\w+)")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
