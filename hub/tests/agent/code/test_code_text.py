@@ -17,14 +17,14 @@ code()
 x = "no" + 'no' + code
 \"\"\"no
 no\"\"\"
-f"{code}"
+f"no {code} no" + rf'''no {code!r} no'''
 r'no' + 'no\\'no' + code
 """,
     "a.ts": """\
 code(); // no
 /* no
 no */ code
-const a = "no" + 'no' + `no` + `${code}`;
+const a = "no" + 'no' + `no` + `no ${code} no ${code()}`;
 const b = it's code;
 """,
     "a.vue": "<!-- no -->\n<b>code</b>\n",

@@ -49,9 +49,20 @@ async def test_a_place_that_leads_elsewhere_is_another_thing(
         assert (answer.complete, shown(answer), told(answer)) == (True, LOADED, [])
 
 
+async def test_an_import_of_a_package_that_is_not_installed_is_another_thing(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "more.py").write_text("from foreign.parts import open_shop\nopen_shop()\n")
+    leads = [[{"reply": None}], [{"reply": wire.place("more.py", 0, 26, 35)}]]
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:
+        answer = await fake.references()
+        assert (answer.complete, shown(answer), told(answer)) == (True, LOADED, [])
+
+
 async def test_a_use_of_an_import_that_leads_nowhere_is_told(
     start: Any, root: Path, wire: Any, found: list[Any]
 ) -> None:
+    (root / "lost").mkdir()
     (root / "more.py").write_text("from lost import open_shop\nopen_shop()\n")
     leads = [[{"reply": None}], [{"reply": wire.place("more.py", 0, 17, 26)}]]
     async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:

@@ -18,14 +18,13 @@ from codebuddy.tool import ToolError
 _COMMENT: Final = r"//[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
 _DOUBLE: Final = r'"(?:\\.|[^"\\\n])*"'
 _SINGLE: Final = r"'(?:\\.|[^'\\\n])*'"
-_SCRIPT: Final = re.compile(rf"{_COMMENT}|{_DOUBLE}|{_SINGLE}|`(?:\\(?s:.)|\$(?!\{{)|[^`\\$])*`|<!--(?s:.*?)(?:-->|\Z)")
+_TRIPLE: Final = r'"""(?s:\\.|.)*?(?:"""|\Z)|' + r"'''(?s:\\.|.)*?(?:'''|\Z)"
+_SCRIPT: Final = re.compile(rf"{_COMMENT}|{_DOUBLE}|{_SINGLE}|(?P<mixed>`(?:\\(?s:.)|[^`\\])*`)|<!--(?s:.*?)(?:-->|\Z)")
+_EXPRESSION: Final = re.compile(r"\{[^{}]*\}")
 _PATTERNS: Final = {
-    # A string with expressions in it is code, as far as can be told without parsing it.
     ".py": re.compile(
-        r"#[^\n]*"
-        r'|(?<![fFtT])"""(?s:.*?)(?:"""|\Z)'
-        r"|(?<![fFtT])'''(?s:.*?)(?:'''|\Z)"
-        rf"|(?<![fFtT]){_DOUBLE}|(?<![fFtT]){_SINGLE}"
+        rf"(?P<mixed>(?:[fFtT][rR]?|[rR][fFtT])(?:{_TRIPLE}|{_DOUBLE}|{_SINGLE}))"
+        rf"|#[^\n]*|{_TRIPLE}|{_DOUBLE}|{_SINGLE}"
     ),
     ".go": re.compile(rf"{_COMMENT}|{_DOUBLE}|'(?:\\.|[^'\\\n])+'|`[^`]*`"),
     ".rs": re.compile(
@@ -68,5 +67,12 @@ def code_places(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[Wor
 @lru_cache(maxsize=32)
 def _spans(pattern: re.Pattern[str], text: str) -> tuple[list[int], list[int]]:
     """Return where the comments and strings of a text begin and end."""
-    spans = [match.span() for match in pattern.finditer(text)]
+    spans: list[tuple[int, int]] = []
+    for match in pattern.finditer(text):
+        start, end = match.span()
+        if match.groupdict().get("mixed") is not None:  # a string with expressions in it, which are code
+            for expression in _EXPRESSION.finditer(text, start, end):
+                spans.append((start, expression.start()))
+                start = expression.end()
+        spans.append((start, end))
     return [begin for begin, _ in spans], [end for _, end in spans]

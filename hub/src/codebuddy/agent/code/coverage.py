@@ -72,6 +72,7 @@ _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typ
 _LOCAL_TO: Final = ("function", "method", "constructor")
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
+_PYTHON_IMPORT: Final = re.compile(r"\s*(?:from|import)\s+(\w+)")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
@@ -414,7 +415,10 @@ class _Verdicts:
         todo, seen, verdict = [at], {at}, None
         while todo:
             here = todo.pop()
-            for target in self._memory.targets.get(here, ()):
+            targets = self._memory.targets.get(here, ())
+            if not targets and _is_foreign_import(self._server, here):
+                verdict = False
+            for target in targets:
                 start = (target.path, target.line, target.column)
                 if start in self._starts:
                     return True
@@ -435,6 +439,20 @@ class _Verdicts:
             message = f"{not_compared} more places have the name {self._word!r} and were not compared."
             answer = answer.but("truncated", message)
         return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened)
+
+
+def _is_foreign_import(server: LanguageServer, at: _At) -> bool:
+    """Say whether a place is in a Python import of a package that is not in the project, and not installed."""
+    file, line, _ = at
+    try:
+        imported = _PYTHON_IMPORT.match(server.tree.lines(file)[line - 1]) if file.suffix in (".py", ".pyi") else None
+    except (ToolError, IndexError):
+        return False
+    if imported is None:
+        return False
+    above = [directory for directory in file.parents if directory.is_relative_to(server.tree.root)]
+    names = imported[1], f"{imported[1]}.py", f"src/{imported[1]}", f"src/{imported[1]}.py"
+    return not any((directory / name).exists() for directory in above for name in names)
 
 
 def _is_member(place: WordPlace, length: int) -> bool:
