@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from codebuddy.agent.reports.collector import (
+    SHOWN_LINE,
     Finding,
     Location,
     Reader,
@@ -67,6 +68,7 @@ class RuffReader(Reader):
     """Reads ``ruff check`` and ``ruff format --check``; it counts columns in code points."""
 
     source = "ruff"
+    quote = SHOWN_LINE
 
     _RULE = re.compile(r"(?:([A-Z]{1,10}[0-9]{1,6})|([a-z][a-z-]{1,60}):) (?:\[\*\] )?(?=\S)")
     # The number in the middle is that of a notebook's cell.

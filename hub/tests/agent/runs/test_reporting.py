@@ -1,0 +1,116 @@
+"""Diagnostics of runs stand at the right file of the project, or at none.
+
+``located.json`` has what real tools printed for small projects in ``/workspace``, line by line as it arrived: make 4.4,
+GCC 14.2, CMake 3.31 and Ninja 1.12; cargo 1.85; Go 1.24; TypeScript 7.0.2 under npm 11, pnpm 12.4.2 and Yarn 4.18.1.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from codebuddy.agent.lsp.tree import Tree
+from codebuddy.agent.runs.reporting import ReportReader, is_quoted
+from codebuddy.schemas.runs import Reported
+
+LOCATED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "located.json").read_text(encoding="utf-8"))
+
+Read = Callable[..., Reported]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Return a function that reads output in a format, in a project with some files."""
+    root = tmp_path.resolve()
+
+    def _read(
+        format_name: str, files: dict[str, str], output: Sequence[tuple[str, str]], argv: Sequence[str] = ()
+    ) -> Reported:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        reader = ReportReader([format_name], None, Tree("p", root), root, argv)
+        for stream, line in output:
+            reader.add(stream, line.replace("/workspace", str(root)).encode() + b"\n")  # type: ignore[arg-type]
+        return reader.finish()
+
+    return _read
+
+
+def places(reported: Reported) -> list[str]:
+    return [f"{one.path.removeprefix('p/')}:{one.line}:{one.column}" for one in reported.diagnostics or []]
+
+
+@pytest.mark.parametrize("name", LOCATED)
+def test_diagnostics_stand_at_the_file_that_the_tool_meant(name: str, read: Read) -> None:
+    case = LOCATED[name]
+    reported = read(case["format"], case["files"], case["output"], case["argv"])
+    assert places(reported) == case["diagnostics"]
+    assert (reported.unlocated or []) == case["unlocated"]
+    assert reported.more_diagnostics is None
+    failures = [f"{str(one.path).removeprefix('p/')}:{one.line}" for one in reported.failures or []]
+    assert failures == case.get("failures", [])
+
+
+def gcc(path: str, shown: str, number: int = 1) -> list[tuple[str, str]]:
+    return [("stderr", f"{path}:1:1: error: no"), ("stderr", f"    {number} | {shown}"), ("stderr", "      | ^")]
+
+
+def test_a_file_without_the_shown_line_is_not_the_one_that_is_meant(read: Read) -> None:
+    reported = read("gcc", {"a.c": "int a;\n"}, gcc("a.c", "int b;"))
+    assert (places(reported), reported.unlocated) == ([], ["a.c:1:1: error: no"])
+    assert reported.report_problem is None
+
+
+@pytest.mark.parametrize("path", ["/usr/include/stdio.h", "../outside.c", "sub/../../outside.c", "nowhere.c", "a\0.c"])
+def test_a_file_outside_the_project_is_none_of_it(path: str, read: Read, tmp_path: Path) -> None:
+    (tmp_path.parent / "outside.c").write_text("int a;\n")
+    reported = read("gcc", {"a.c": "int a;\n", "sub/a.c": ""}, gcc(path, "int a;"))
+    assert places(reported) == []
+    assert reported.unlocated == [f"{path}:1:1: error: no"]
+
+
+def test_make_that_leaves_the_project_leads_nowhere(read: Read) -> None:
+    entered = [("stdout", "make: Entering directory '/usr/include'"), ("stdout", "make: Entering directory '/'")]
+    reported = read("gcc", {"a.c": "int a;\n"}, [*entered, *gcc("stdio.h", "int a;")], ["make", "-C", "/usr/include"])
+    assert (places(reported), reported.unlocated) == ([], ["stdio.h:1:1: error: no"])
+
+
+def test_the_shown_line_of_a_note_is_not_that_of_the_error(read: Read) -> None:
+    noted = [("stderr", "a.c:1:1: error: no"), ("stderr", "b.h:1:1: note: here"), ("stderr", "    1 | int b;")]
+    assert places(read("gcc", {"a.c": "int a;\n", "b.h": "int b;\n"}, noted)) == ["a.c:1:1"]
+
+
+def test_colours_and_line_ends_of_windows_do_not_hide_a_directory(read: Read) -> None:
+    entered = "\x1b[1mmake[1]: Entering directory '/workspace/lib'\x1b[0m\r"
+    reported = read("gcc", {"lib/a.c": "int a;\n"}, [("stdout", entered), *gcc("a.c", "int a;\r")])
+    assert places(reported) == ["lib/a.c:1:1"]
+
+
+def test_many_directories_take_linear_time(read: Read) -> None:
+    output = [("stdout", f"make[1]: Entering directory '/workspace/{number}'") for number in range(5000)]
+    output += [("stdout", f"{line}\n> a@1 b\n> {'npm ' * 9000}") for line in range(50)]
+    output += [("stdout", "x" * 70_000), ("stdout", "[" * 70_000), ("stdout", "\0$ \0: ")]
+    assert places(read("gcc", {"7/a.c": "int a;\n"}, [*output, *gcc("a.c", "int a;")])) == ["7/a.c:1:1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "quote", "same"),
+    [
+        ("\tint a;  // b", "        int a;  // b", True),
+        ("int a;", "int b;", False),
+        ("", "", True),
+        ("x" * 400, "x" * 300, True),
+        ("a" * 100 + " = find(one, two)", "...aaa = find(one, ...", True),
+        ("a" * 100 + " = find(one, two)", "...aaa = find(two, ...", False),
+        ("s = '\u202e'; t = 1", "s = '\ufffd'; t = 1", True),
+        ("s = '\u202e'; t = 1", "s = '\ufffd'; t = 2", False),
+    ],
+)
+def test_a_line_is_recognized_as_tools_show_it(line: str, quote: str, same: bool) -> None:
+    assert is_quoted(line, quote) is same
