@@ -21,6 +21,8 @@ Unit = Literal["codepoint", "utf16", "byte", "display"]
 MAX_FAILURES = 200
 MAX_FINDINGS = 500
 MAX_LINE = 65536  # characters of a line that are read
+MAX_JSON = 8 * 2**20  # characters of a report in JSON
+_JSON_LINE = 60  # what a line counts for beside its text
 MAX_QUOTE = 300  # characters of the line that a tool shows
 
 _MAX_PATH = 4096  # characters
@@ -233,6 +235,7 @@ class Reader:
     source: ClassVar[str] = ""
     unit: ClassVar[Unit] = "codepoint"
     quote: ClassVar[re.Pattern[str] | None] = None  # of a line that it shows, with the line's number and its text
+    longest_line: ClassVar[int] = MAX_LINE  # characters of a line that are read
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = None if root is None else str(root)
@@ -245,7 +248,7 @@ class Reader:
             bases: what paths in it may be relative to, where the output says so.
         """
         self._collector.bases = bases
-        line = strip_escapes(line)
+        line = strip_escapes(line, self.longest_line)
         self._read(line)
         if self.quote is not None and (shown := self.quote.match(line)) is not None:
             self._collector.quote(shown[1], line[shown.end() :])
@@ -258,14 +261,57 @@ class Reader:
         raise NotImplementedError
 
 
+class JsonReader(Reader):
+    """Reads text, or documents of JSON: a line that is one, or the lines from an opening brace to the closing one."""
+
+    longest_line = MAX_JSON
+
+    def __init__(self, root: Path | None = None) -> None:
+        super().__init__(root)
+        self._documents: list[tuple[tuple[Base, ...] | None, list[str]]] = []  # and what their paths are relative to
+        self._room = MAX_JSON
+        self._in_document = False
+
+    def finish(self) -> Report:
+        for bases, lines in self._documents:
+            self._collector.bases = bases
+            try:
+                self._read_json(json.loads("\n".join(lines)))
+            except (ValueError, RecursionError):
+                self._collector.set_problem("The JSON was cut, or is none.")
+        return super().finish()
+
+    def _read(self, line: str) -> None:
+        if not self._in_document:
+            if line not in {"{", "["} and not line.startswith(('{"', '[{"')):
+                self._read_text(line[:MAX_LINE])
+                return
+            if self._room > 0:
+                self._documents.append((self._collector.bases, []))
+        self._in_document = line in {"{", "["} if not self._in_document else line not in {"}", "]"}
+        self._room -= len(line) + _JSON_LINE
+        if self._room > 0:
+            self._documents[-1][1].append(line)
+        else:
+            self._documents[-1] = (None, [])
+
+    def _read_text(self, line: str) -> None:
+        """Take a line that is not of a document."""
+        raise NotImplementedError
+
+    def _read_json(self, value: object) -> None:
+        """Take a document, after all lines."""
+        raise NotImplementedError
+
+
 # ECMA-48 5.4 (control sequences) and 5.6 (control strings, which are looked for in one line only), and other escapes.
 # The bound keeps an escape that does not end from being looked through again and again.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[ -/]{0,8}[0-Z\\^-~])")
 
 
-def strip_escapes(line: str) -> str:
-    """Return the first `MAX_LINE` characters of a line without terminal escape sequences."""
-    line = line[:MAX_LINE]
+def strip_escapes(line: str, longest: int = MAX_LINE) -> str:
+    """Return the first characters of a line without terminal escape sequences."""
+    line = line[:longest]
     return _ESCAPE.sub("", line) if "\x1b" in line else line
 
 
@@ -317,6 +363,22 @@ def parse_json_object(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def objects(value: object, most: int = 100) -> list[dict[str, Any]]:
+    """Return the first objects in a list of JSON; nothing of any other value."""
+    return [item for item in value[:most] if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def json_number(value: object, first: int = 1) -> int | None:
+    """Return a line or column of JSON, counted from 1; None for any other value.
+
+    Args:
+        first: what the first one is in the JSON.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value + 1 - first if 0 < value + 1 - first < 10**_MAX_DIGITS else None
 
 
 _LIBRARY_PARTS = frozenset({"site-packages", "dist-packages", "node_modules", ".venv", ".cargo", "rustlib"})

@@ -41,6 +41,7 @@ _RUNNING_OTHERS = frozenset({"exec", "x", "dlx"})  # what these run is no script
 _WORD = re.compile(r"[^\s'\"`;|&()=<>]{1,4096}")
 _COMMAND_END = re.compile(r"[;&|]{1,2}")
 _MAX_BASES = 1000
+_MAX_LINE = 5000
 _MAX_MANIFEST = 2**20  # bytes
 _MAX_OUTER = 20
 
@@ -102,7 +103,7 @@ class Directories:
             return line[prefixed[0] :], (prefixed[1],)
         state = self._streams.setdefault(stream, _StreamState())
         script = _announced_script(*state.lines, line)
-        state.lines = state.lines[1], "" if script else line
+        state.lines = state.lines[1], "" if script else line[:_MAX_LINE]
         if script is not None:
             self._begin_script(state, *script)
         if not state.scripts:

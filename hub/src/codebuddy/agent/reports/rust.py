@@ -19,8 +19,10 @@ from codebuddy.agent.reports.collector import (
     Report,
     Severity,
     in_project,
+    json_number,
     make_location,
     match_message,
+    objects,
     parse_json_object,
     parse_number,
     split_location,
@@ -175,12 +177,16 @@ class CargoReader(Reader):
 
     def _read_json(self, message: dict[str, Any]) -> None:
         """Take a diagnostic (rustc book, "JSON Output", Diagnostics)."""
-        spans = [span for span in _objects(message.get("spans")) if span.get("is_primary") is True]
+        spans = [span for span in objects(message.get("spans")) if span.get("is_primary") is True]
         level, text = message.get("level"), message.get("message")
         if not spans or level not in {"error", "warning"} or not isinstance(text, str):
             return
         span = _project_span(spans[0])
-        path, line, column = span.get("file_name"), _position(span, "line_start"), _position(span, "column_start")
+        path, line, column = (
+            span.get("file_name"),
+            json_number(span.get("line_start")),
+            json_number(span.get("column_start")),
+        )
         if not isinstance(path, str) or line is None:
             return
         code = message.get("code")
@@ -188,14 +194,14 @@ class CargoReader(Reader):
         text = "\n".join(text.split("\n")[:20])
         finding = self._collector.begin(Location(path, line), column, _severity(level), text)
         finding.code = name if isinstance(name, str) else None
-        end_line, end_column = _position(span, "line_end"), _position(span, "column_end")
+        end_line, end_column = json_number(span.get("line_end")), json_number(span.get("column_end"))
         if end_line and end_column:
             finding.end_line, finding.end_column = end_line, end_column
-        if isinstance(shown := next(iter(_objects(span.get("text"))), {}).get("text"), str):
+        if isinstance(shown := next(iter(objects(span.get("text"))), {}).get("text"), str):
             self._collector.quote(str(line), shown)
         if isinstance(label := span.get("label"), str):
             self._collector.note(label)
-        for child in _objects(message.get("children")):
+        for child in objects(message.get("children")):
             note = child.get("message")
             if isinstance(note, str) and not _LINT.search(note) and not _CLIPPY_PAGE.search(note):
                 self._collector.note(f"{child.get('level')}: {note}")
@@ -231,15 +237,6 @@ def _project_span(span: dict[str, Any]) -> dict[str, Any]:
             break
         span = outer
     return span
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value[:100] if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _position(span: dict[str, Any], name: str) -> int | None:
-    value = span.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9 else None
 
 
 _PANIC = re.compile(r"\"?thread '([^']{1,1000})' (?:\([0-9]{1,20}\) )?panicked at ")

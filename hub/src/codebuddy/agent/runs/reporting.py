@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.reports.collector import (
+    MAX_LINE,
     MAX_QUOTE,
     Failure,
     Finding,
@@ -34,7 +35,6 @@ from codebuddy.tool import ToolError
 _MAX_FAILURES: Final = 100
 _MAX_DIAGNOSTICS: Final = 200
 _MAX_REPORT: Final = 150_000  # characters of all failures and diagnostics in an answer
-_MAX_LINE: Final = 64 * 1024
 _MAX_LINE_TEXT: Final = 500
 _MAX_UNLOCATED: Final = 100
 _MAX_PACKAGES: Final = 2000
@@ -62,16 +62,19 @@ class ReportReader:
         self._cwd = cwd
         self._directories = Directories(argv, cwd)
         self._readers = [reader_for(name, cwd) for name in formats if name not in FILE_FORMATS]
-        self._partial_lines: dict[Stream, bytes] = {}
+        self._longest_line = max((reader.longest_line for reader in self._readers), default=MAX_LINE)
+        self._partial_lines: dict[Stream, bytearray] = {}
 
     def add(self, stream: Stream, data: bytes) -> None:
         """Take the next output."""
         if not self._readers:
             return
-        *lines, rest = (self._partial_lines.get(stream, b"") + data).split(b"\n")
-        for line in lines:
-            self._feed(stream, line)
-        self._partial_lines[stream] = rest[: 2 * _MAX_LINE]
+        partial = self._partial_lines.setdefault(stream, bytearray())
+        for number, part in enumerate(data.split(b"\n")):
+            if number:
+                self._feed(stream, partial)
+                partial.clear()
+            partial += part[: max(0, self._longest_line - len(partial))]
 
     def finish(self, exit_code: int | None = 0) -> Reported:
         """Return the report, which says so if it does not account for a failure; None: the run did not exit.
@@ -92,8 +95,8 @@ class ReportReader:
             )
         return reported
 
-    def _feed(self, stream: Stream, line: bytes) -> None:
-        text = strip_escapes(line[:_MAX_LINE].decode("utf-8", "replace").rstrip("\r"))
+    def _feed(self, stream: Stream, line: bytearray) -> None:
+        text = strip_escapes(line.decode("utf-8", "replace").rstrip("\r"), self._longest_line)
         text, bases = self._directories.read(stream, text)
         for reader in self._readers:
             reader.feed(text, bases)
