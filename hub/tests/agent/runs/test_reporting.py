@@ -1,7 +1,8 @@
 """Diagnostics of runs stand at the right file of the project, or at none.
 
 ``located.json`` has what real tools printed for small projects in ``/workspace``, line by line as it arrived: make 4.4,
-GCC 14.2, CMake 3.31 and Ninja 1.12; cargo 1.85; Go 1.24; TypeScript 7.0.2 under npm 11, pnpm 12.4.2 and Yarn 4.18.1.
+GCC 14.2, CMake 3.31 and Ninja 1.12; cargo 1.85; Go 1.24; TypeScript 7.0.2 under npm 11, pnpm 12.4.2 and Yarn
+4.18.1 and 1.22.22.
 """
 
 from __future__ import annotations
@@ -90,6 +91,35 @@ def test_colours_and_line_ends_of_windows_do_not_hide_a_directory(read: Read) ->
     entered = "\x1b[1mmake[1]: Entering directory '/workspace/lib'\x1b[0m\r"
     reported = read("gcc", {"lib/a.c": "int a;\n"}, [("stdout", entered), *gcc("a.c", "int a;\r")])
     assert places(reported) == ["lib/a.c:1:1"]
+
+
+def test_paths_of_windows_lead_nowhere(read: Read) -> None:
+    output = [("stdout", "make: Entering directory 'C:\\\\work'"), ("stdout", "C:\\\\work\\\\a.c:1:1: error: no")]
+    assert read("gcc", {"a.c": "int a;\n"}, output).unlocated == ["C:\\\\work\\\\a.c:1:1: error: no"]
+
+
+def test_a_report_of_eslint_in_one_long_line_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.js").write_text("one();\n")
+    message = {"ruleId": "no-undef", "severity": 2, "message": "no", "line": 1, "column": 1}
+    results = [{"filePath": str(tmp_path.resolve() / "a.js"), "messages": [message], "source": "x" * 300_000}]
+    reader = ReportReader(["eslint"], None, Tree("p", tmp_path), tmp_path)
+    data = json.dumps(results).encode() + b"\n"
+    for start in range(0, len(data), 65536):
+        reader.add("stdout", data[start : start + 65536])
+    assert places(reader.finish(1)) == ["a.js:1:1"]
+
+
+def test_linters_in_the_form_of_junit_name_diagnostics_and_no_tests(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('a = "😀"; b\n')
+    case = (
+        '<testcase name="org.ty.no" line="1" column="10"><failure message="no">line 1, col 10, no</failure></testcase>'
+    )
+    file = tmp_path / "report.xml"
+    file.write_text(
+        f'<testsuites name="ty"><testsuite name="{tmp_path}/a.py" package="org.ty">{case}</testsuite></testsuites>'
+    )
+    reported = ReportReader(["junit"], file, Tree("p", tmp_path), tmp_path).finish(1)
+    assert (reported.counts, reported.failures, places(reported)) == (None, None, ["a.py:1:10"])
 
 
 def test_many_directories_take_linear_time(read: Read) -> None:

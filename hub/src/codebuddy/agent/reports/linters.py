@@ -24,9 +24,14 @@ from codebuddy.agent.reports.collector import (
 
 
 class MypyReader(Reader):
-    """Reads ``mypy``, with and without columns, ends and ``--pretty``; it counts columns in code points."""
+    """Reads ``mypy``, with and without columns, ends and ``--pretty``.
+
+    It counts columns in bytes of UTF-8, as Python's syntax tree does. With its own parser, the default since 2.4, it
+    converts them to code points twice, so that they are wrong behind a character that has several bytes.
+    """
 
     source = "mypy"
+    unit = "byte"
 
     _MESSAGE = re.compile(
         r":([0-9]{1,9})(?::([0-9]{1,9}))?(?::([0-9]{1,9}):([0-9]{1,9}))?: (error|warning|note): ",
