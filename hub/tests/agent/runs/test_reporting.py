@@ -93,6 +93,28 @@ def test_colours_and_line_ends_of_windows_do_not_hide_a_directory(read: Read) ->
     assert places(reported) == ["lib/a.c:1:1"]
 
 
+def test_a_recipe_of_make_that_calls_another_program_may_still_print_from_the_top(read: Read) -> None:
+    files = {"a.c": "int a;\n", "sub/b.c": "int b;\n"}
+    entered = [("stdout", "ninja: Entering directory `sub'")]
+    assert places(read("gcc", files, [*entered, *gcc("a.c", "int a;")], ["make", "all"])) == ["a.c:1:1"]
+
+
+def test_many_files_that_may_be_meant_are_compared_up_to_a_limit(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Path] = []
+    lines = Tree.lines
+
+    def _lines(tree: Tree, path: Path) -> list[str]:
+        reads.append(path)
+        return lines(tree, path)
+
+    monkeypatch.setattr(Tree, "lines", _lines)
+    files = {f"{number}/a.c": f"int a{number};\n" for number in range(100)} | {"b.c": "int b;\n"}
+    entered = [("stdout", f"make[1]: Entering directory '/workspace/{number}'") for number in range(100)]
+    wrong = [line for number in range(100) for line in gcc("a.c", f"int none{number};")]
+    assert places(read("gcc", files, [*entered, *wrong, *gcc("b.c", "int b;"), *gcc("b.c", "int c;")])) == ["b.c:1:1"]
+    assert len(reads) < 3000
+
+
 def test_paths_of_windows_lead_nowhere(read: Read) -> None:
     output = [("stdout", "make: Entering directory 'C:\\\\work'"), ("stdout", "C:\\\\work\\\\a.c:1:1: error: no")]
     assert read("gcc", {"a.c": "int a;\n"}, output).unlocated == ["C:\\\\work\\\\a.c:1:1: error: no"]

@@ -25,15 +25,14 @@ Base = str | Package
 ANY_PACKAGE: Final = Package("*")
 """Any package of the project: pnpm and Yarn may run scripts of several without saying where."""
 
-# GNU Make manual, "The -w Option". Only the outermost make has no number.
-_ENTERED = re.compile(r"(?:[\w./-]{0,200}make(\[[0-9]{1,4}\])?|ninja): Entering directory [`'](.{1,4096})'\Z")
+# GNU Make manual, "The -w Option". All but the outermost make have a number.
+_ENTERED = re.compile(r"([\w./-]{0,200}make(?:\[[0-9]{1,4}\])?|ninja): Entering directory [`'](.{1,4096})'\Z")
 _SCRIPT = re.compile(r"> (?:(\S{1,500}) )?(\S{1,500})(?: (/.{1,4096}))?\Z")  # pnpm adds the directory
 _PNPM_SCRIPT = re.compile(r"(\S{1,200}) \S{1,200}\$ ")
 _PNPM_LINE = re.compile(r"\S{1,200} \S{1,200}: ?")
 _YARN_LINE = re.compile(r"\[(@?[\w.~/-]{1,200})\]: ")
 
 _SCRIPT_RUNNERS = frozenset({"npm", "pnpm", "yarn", "bun", "lerna", "nx", "turbo"})
-_MAKERS = frozenset({"make", "gmake", "ninja"})
 _SILENT = frozenset({"lerna", "nx", "turbo"})
 _SILENT_IF_SELECTING = frozenset({"pnpm", "yarn", "bun"})
 _SELECTING = frozenset({"foreach", "workspace", "workspaces", "--recursive", "-r", "--filter", "-F", "--dir", "-C"})
@@ -97,7 +96,7 @@ class Directories:
         Returns: the line without a prefix that names a package, and its candidates; None: see `bases`.
         """
         if (entered := _ENTERED.match(line)) is not None:
-            self._left_root = self._left_root or (self._program in _MAKERS and entered[1] is None)
+            self._left_root = self._left_root or entered[1] == self._program
             _add(self._entered, entered[2])
         if prefixed := self._read_prefix(line):
             return line[prefixed[0] :], (prefixed[1],)

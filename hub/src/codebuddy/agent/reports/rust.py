@@ -339,6 +339,7 @@ class CargoTestReader(Reader):
         return super().finish()
 
     def _read(self, line: str) -> None:
+        self._collector.bases = self._workspaces.bases or self._collector.bases
         if found := _RESULT.match(line):
             self._end_block()
             self._collector.count(passed=int(found[1]), failed=int(found[2]), skipped=int(found[3]))

@@ -37,6 +37,7 @@ _MAX_DIAGNOSTICS: Final = 200
 _MAX_REPORT: Final = 150_000  # characters of all failures and diagnostics in an answer
 _MAX_LINE_TEXT: Final = 500
 _MAX_UNLOCATED: Final = 100
+_MAX_COMPARED: Final = 2000  # files
 _MAX_PACKAGES: Final = 2000
 _MAX_MANIFEST: Final = 2**20  # bytes
 _MAX_COMMAND: Final = 4000  # characters
@@ -193,6 +194,7 @@ class _Files:
         self._tree = tree
         self._cwd = cwd
         self._bases = bases
+        self._compared = 0  # files beside those that are meant
         self._found: dict[tuple[str, tuple[Base, ...] | None], list[Path]] = {}
 
     def find(self, named: Finding | Failure) -> Path | None:
@@ -205,7 +207,9 @@ class _Files:
             joined = dict.fromkeys(os.path.normpath(os.path.join(base, named.path)) for base in self._resolved(bases))
             self._found[key] = [Path(path) for path in joined if self._is_own_file(path)]
         paths = self._found[key]
-        if isinstance(named, Finding) and named.quote is not None:
+        others = max(0, len(paths) - 1)
+        if isinstance(named, Finding) and named.quote is not None and self._compared + others <= _MAX_COMPARED:
+            self._compared += others
             paths = [path for path in paths if self._has_line(path, named.line, named.quote)]
         return paths[0] if len(paths) == 1 else None
 
