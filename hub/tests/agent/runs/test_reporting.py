@@ -8,6 +8,7 @@ GCC 14.2, CMake 3.31 and Ninja 1.12; cargo 1.85; Go 1.24; TypeScript 7.0.2 under
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,19 @@ from typing import Any
 import pytest
 
 from codebuddy.agent.lsp.tree import Tree
+from codebuddy.agent.reports.formats import FORMATS
 from codebuddy.agent.runs.reporting import ReportReader, is_quoted
 from codebuddy.schemas.runs import Reported
 
 LOCATED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "located.json").read_text(encoding="utf-8"))
+
+RECORDED = Path(__file__).parents[1] / "reports/recorded"
+ARGUMENTS = [
+    [],
+    ["-C", "lib", "\0", "x" * 10_000],
+    ["yarn", "workspaces", "packages/a/package.json"],
+    ["--filter=pnpm"],
+]
 
 Read = Callable[..., Reported]
 
@@ -82,6 +92,15 @@ def test_make_that_leaves_the_project_leads_nowhere(read: Read) -> None:
     assert (places(reported), reported.unlocated) == ([], ["stdio.h:1:1: error: no"])
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [["cmake", "--build", "out"], ["sh", "-c", "cd 'out' && ninja"], ["make", "--directory=out/"], ["cc", "out/x.c"]],
+)
+def test_a_directory_that_the_command_line_names_is_looked_into(argv: list[str], read: Read) -> None:
+    files = {"src/a.c": "int a;\n", "out/x.c": ""}
+    assert places(read("gcc", files, gcc("../src/a.c", "int a;"), argv)) == ["src/a.c:1:1"]
+
+
 def test_the_shown_line_of_a_note_is_not_that_of_the_error(read: Read) -> None:
     noted = [("stderr", "a.c:1:1: error: no"), ("stderr", "b.h:1:1: note: here"), ("stderr", "    1 | int b;")]
     assert places(read("gcc", {"a.c": "int a;\n", "b.h": "int b;\n"}, noted)) == ["a.c:1:1"]
@@ -113,6 +132,29 @@ def test_many_files_that_may_be_meant_are_compared_up_to_a_limit(read: Read, mon
     wrong = [line for number in range(100) for line in gcc("a.c", f"int none{number};")]
     assert places(read("gcc", files, [*entered, *wrong, *gcc("b.c", "int b;"), *gcc("b.c", "int c;")])) == ["b.c:1:1"]
     assert len(reads) < 3000
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_output_in_any_order_and_with_any_bytes_gives_a_report(seed: int, tmp_path: Path) -> None:
+    source = random.Random(seed)
+    recorded = [line.encode() for case in LOCATED.values() for _, line in case["output"]]
+    recorded += [line for path in RECORDED.glob("*/*.txt") for line in path.read_bytes().split(b"\n")]
+    for case in LOCATED.values():
+        for path, text in case["files"].items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+        reader = ReportReader(
+            [*FORMATS], None, Tree("p", tmp_path), tmp_path, [*case["argv"], *source.choice(ARGUMENTS)]
+        )
+        for line in source.sample(recorded, 400):
+            changed = bytearray(line)
+            at = source.randrange(len(changed) + 1)
+            changed[at : at + source.randrange(3)] = source.randbytes(source.randrange(3))
+            reader.add(
+                source.choice(["stdout", "stderr"]), source.choice([line, changed]) + source.choice([b"\n", b"\r\n"])
+            )
+        for one in reader.finish(1).diagnostics or []:
+            assert (tmp_path / one.path.removeprefix("p/")).is_file()
 
 
 def test_paths_of_windows_lead_nowhere(read: Read) -> None:

@@ -27,8 +27,8 @@ from codebuddy.agent.reports.collector import (
 _MODULE = re.compile(r'module[ \t]{1,20}"?([^\s"]{1,1000})"?')  # Go Modules Reference, "go.mod files"
 _MAX_GO_MOD = 65536  # bytes
 _NO_MODULES = frozenset({"vendor", "testdata", "node_modules"})
-_MAX_DIRECTORIES = 1000
-_MAX_ENTRIES = 2000  # of a directory
+_MAX_DIRECTORIES = 500
+_MAX_ENTRIES = 1000  # of a directory
 _MESSAGE = re.compile(r"(\.(?:go|mod|work|s|c|h|cc|cpp)):([0-9]{1,9})(?::([0-9]{1,9}))?: (?=\S)")
 
 # testing.common.decorate: four spaces, the file's name, the line; further lines are four further in.
