@@ -204,6 +204,9 @@ def test_many_directories_take_linear_time(read: Read) -> None:
         ("a" * 100 + " = find(one, two)", "...aaa = find(two, ...", False),
         ("s = '\u202e'; t = 1", "s = '\ufffd'; t = 1", True),
         ("s = '\u202e'; t = 1", "s = '\ufffd'; t = 2", False),
+        ("s = '\ufffd'; t = 1", "s = '<e9>'; t = 1", True),
+        ("s = '\x1b\u202e'; t = 1", "s = '<1b><U+202E>'; t = 1", True),
+        ("a; b;", "b;", False),
     ],
 )
 def test_a_line_is_recognized_as_tools_show_it(line: str, quote: str, same: bool) -> None:

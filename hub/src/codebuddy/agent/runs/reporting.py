@@ -41,7 +41,8 @@ _MAX_COMPARED: Final = 2000  # files
 _MAX_PACKAGES: Final = 2000
 _MAX_MANIFEST: Final = 2**20  # bytes
 _MAX_COMMAND: Final = 4000  # characters
-_NOT_SHOWN: Final = re.compile(r"\.\.\.|[^\x21-\x7e]+")
+# What was cut, a byte or character as GCC shows it when a terminal could not, and what others show in its place.
+_NOT_SHOWN: Final = re.compile(r"\.\.\.|<(?:[0-9a-f]{2}|U\+[0-9A-F]{4,8})>|[^\x21-\x7e]+")
 _ENCODINGS: Final[dict[str, Encoding]] = {"utf16": "utf-16", "byte": "utf-8"}  # all others are code points by then
 
 
@@ -278,15 +279,13 @@ def is_quoted(line: str, quote: str) -> bool:
     whole, shown = "".join(line.split()), "".join(quote.split())
     if whole == shown or (len(quote) == MAX_QUOTE and whole.startswith(shown)):
         return True
-    if shown.isascii() and whole.isascii() and "..." not in shown:
-        return False
-    at = 0
-    for part in _NOT_SHOWN.split(shown):
+    parts, at = _NOT_SHOWN.split(shown), 0
+    for part in parts:
         found = whole.find(part, at)
         if found < 0:
             return False
         at = found + len(part)
-    return True
+    return len(parts) > 1
 
 
 def _as_printed(finding: Finding) -> str:
