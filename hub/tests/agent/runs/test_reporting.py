@@ -186,6 +186,22 @@ def test_linters_in_the_form_of_junit_name_diagnostics_and_no_tests(tmp_path: Pa
     assert (reported.counts, reported.failures, places(reported)) == (None, None, ["a.py:1:10"])
 
 
+def test_a_report_in_a_file_is_of_the_package_whose_script_wrote_it(tmp_path: Path) -> None:
+    for name in ("packages/a", "packages/b"):
+        (tmp_path / name / "test").mkdir(parents=True)
+        manifest = {"name": name, "version": "1.0.0", "scripts": {"test": "vitest"}}
+        (tmp_path / name / "package.json").write_text(json.dumps(manifest))
+    (tmp_path / "packages/b/test/b.test.ts").write_text("one();\n")
+    file = tmp_path / "report.xml"
+    case = '<testcase name="b"><failure message="no">at test/b.test.ts:1:1</failure></testcase>'
+    file.write_text(f"<testsuites><testsuite>{case}</testsuite></testsuites>")
+    reader = ReportReader(["junit"], file, Tree("p", tmp_path), tmp_path, ["npm", "test", "--workspaces"])
+    for name in ("packages/a", "packages/b"):
+        reader.add("stdout", f"\n> {name}@1.0.0 test\n> vitest\n\n".encode())
+    (failure,) = reader.finish(1).failures or []
+    assert (failure.path, failure.line) == ("p/packages/b/test/b.test.ts", 1)
+
+
 def test_many_directories_take_linear_time(read: Read) -> None:
     output = [("stdout", f"make[1]: Entering directory '/workspace/{number}'") for number in range(5000)]
     output += [("stdout", f"{line}\n> a@1 b\n> {'npm ' * 9000}") for line in range(50)]

@@ -95,14 +95,17 @@ class Directories:
 
         Returns: the line without a prefix that names a package, and its candidates; None: see `bases`.
         """
-        if (entered := _ENTERED.match(line)) is not None:
+        if ": Entering directory" in line and (entered := _ENTERED.match(line)) is not None:
             self._left_root = self._left_root or entered[1] == self._program
             _add(self._entered, entered[2])
-        if prefixed := self._read_prefix(line):
+        if (self._pnpm or self._runs_yarn or "$ " in line) and (prefixed := self._read_prefix(line)):
             return line[prefixed[0] :], (prefixed[1],)
-        state = self._streams.setdefault(stream, _StreamState())
-        script = _announced_script(*state.lines, line)
-        state.lines = state.lines[1], "" if script else line[:_MAX_LINE]
+        state = self._streams.get(stream)
+        if state is None:
+            state = self._streams[stream] = _StreamState()
+        before, name = state.lines
+        script = _announced_script(name, line) if name.startswith("> ") and not before.strip() else None
+        state.lines = name, "" if script else line[:_MAX_LINE]
         if script is not None:
             self._begin_script(state, *script)
         if not state.scripts:
@@ -169,10 +172,10 @@ def _scripts_of(root: Path) -> list[str]:
     return [word for script in scripts if isinstance(script, str) for word in _WORD.findall(script)]
 
 
-def _announced_script(before: str, name: str, command: str) -> tuple[Base, str] | None:
-    """Return the package and the command of a script that these three lines announce."""
+def _announced_script(name: str, command: str) -> tuple[Base, str] | None:
+    """Return the package and the command of a script that these two lines announce."""
     found = _SCRIPT.match(name)
-    if found is None or before.strip():
+    if found is None:
         return None
     if command.startswith("> "):
         return found[3] or Package(found[1] or "", found[2], command[2:4096]), command[2:4096]

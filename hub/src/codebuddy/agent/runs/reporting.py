@@ -68,9 +68,7 @@ class ReportReader:
         self._partial_lines: dict[Stream, bytearray] = {}
 
     def add(self, stream: Stream, data: bytes) -> None:
-        """Take the next output."""
-        if not self._readers:
-            return
+        """Take the next output; what it says of directories counts for a file that the task writes, too."""
         partial = self._partial_lines.setdefault(stream, bytearray())
         for number, part in enumerate(data.split(b"\n")):
             if number:
