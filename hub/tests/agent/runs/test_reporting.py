@@ -101,6 +101,15 @@ def test_a_directory_that_the_command_line_names_is_looked_into(argv: list[str],
     assert places(read("gcc", files, gcc("../src/a.c", "int a;"), argv)) == ["src/a.c:1:1"]
 
 
+def test_cargo_that_names_no_package_may_run_in_a_directory_that_the_command_line_names(read: Read) -> None:
+    manifest = '[package]\nname = "a"\nversion = "0.1.0"\n'
+    files = {"Cargo.toml": manifest, "src/lib.rs": "\n", "tool/Cargo.toml": manifest, "tool/src/lib.rs": "\n"}
+    files["tool/src/own.rs"] = "\n"
+    output = [("stderr", f"src/{name}.rs:1:1: warning: odd") for name in ("lib", "own")]
+    reported = read("cargo", files, output, ["sh", "-c", "cd tool && cargo check --message-format short"])
+    assert (places(reported), reported.unlocated) == (["tool/src/own.rs:1:1"], ["src/lib.rs:1:1: warning: odd"])
+
+
 def test_the_shown_line_of_a_note_is_not_that_of_the_error(read: Read) -> None:
     noted = [("stderr", "a.c:1:1: error: no"), ("stderr", "b.h:1:1: note: here"), ("stderr", "    1 | int b;")]
     assert places(read("gcc", {"a.c": "int a;\n", "b.h": "int b;\n"}, noted)) == ["a.c:1:1"]

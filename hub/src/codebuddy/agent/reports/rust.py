@@ -57,9 +57,8 @@ class _Workspaces:
 
     def __init__(self, root: Path | None) -> None:
         self._roots: dict[str, str] = {}  # by package
-        self.bases: tuple[Base, ...] | None = None
-        if root is not None and (root / "Cargo.toml").is_file():
-            self._add(str(root))
+        self._here = (".",) if root is not None and (root / "Cargo.toml").is_file() else ()
+        self.bases: tuple[Base, ...] | None = None  # of a message, as far as packages were named
 
     def feed(self, line: str) -> None:
         """Take a line, which may name the directory of a package."""
@@ -74,7 +73,7 @@ class _Workspaces:
     def _add(self, package: str) -> None:
         if package not in self._roots and len(self._roots) < _MAX_PACKAGES:
             self._roots[package] = self._find_root(package)
-            self.bases = tuple(dict.fromkeys(self._roots.values()))
+            self.bases = (*self._here, *dict.fromkeys(self._roots.values()))
 
     @staticmethod
     def _find_root(package: str) -> str:
