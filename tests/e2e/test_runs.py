@@ -153,6 +153,30 @@ async def test_a_compile_error_is_a_diagnostic_whose_column_counts_code_points(c
     assert found["source"] == "tsc"
 
 
+async def test_check_checks_the_projects_that_a_configuration_refers_to(client: Client) -> None:
+    before = await call(client, "read_file", path="project-a/tsconfig.json")
+    options = '"compilerOptions": {"composite": true, "types": [], "outDir": "../out"}'
+    files = {
+        "project-a/tsconfig.json": '{"files": [], "references": [{"path": "parts/core"}, {"path": "parts/app"}]}',
+        "project-a/parts/core/tsconfig.json": f"{{{options}}}",
+        "project-a/parts/core/core.ts": "export const size: number = 3;\n",
+        "project-a/parts/app/tsconfig.json": f'{{{options}, "references": [{{"path": "../core"}}]}}',
+        "project-a/parts/app/app.ts": 'import { size } from "../core/core.js";\nexport const text: string = size;\n',
+    }
+    try:
+        for path, content in files.items():
+            await call(client, "write_file", path=path, content=content)
+        for _ in range(2):  # the second time, of what the first one built
+            done = await call(client, "run_task", task="check", projects=["project-a"], wait_seconds=300)
+            found = done["results"][0]["diagnostics"]
+            assert [(one["path"], one["line"], one["code"]) for one in found] == [
+                ("project-a/parts/app/app.ts", 2, "TS2322")
+            ]
+    finally:
+        await call(client, "write_file", path="project-a/tsconfig.json", content=before["content"])
+        await call(client, "delete_path", path="project-a/parts", recursive=True)
+
+
 async def test_the_output_says_which_part_is_stdout_and_which_is_stderr(client: Client) -> None:
     script = "echo one; sleep 0.2; echo two >&2; sleep 0.2; echo three"
     result = await run(client, "sh", "-c", script)

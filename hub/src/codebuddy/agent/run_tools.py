@@ -191,7 +191,7 @@ class RunTools:
                 return await self.attach_run(call, again)
         reader = None
         if task is not None and task.formats:
-            reader = ReportReader(task.formats, report_path, self._tree, request.program.cwd)
+            reader = ReportReader(task.formats, report_path, self._tree, request.program.cwd, request.program.argv)
         collector = _Collector(arguments.output_limit, reader, report_path, self._forget_later)
         run = collector.run = self.runs.start(request, collector.observer(), job_id)
         if job_id is not None:

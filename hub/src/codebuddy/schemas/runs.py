@@ -164,19 +164,23 @@ class Reported(Result):
     counts: TestCounts | None = None
     failures: list[TestFailure] | None = Field(default=None, description="The tests that failed.")
     diagnostics: list[Diagnostic] | None = Field(default=None, description="What compilers and linters found.")
+    unlocated: list[str] | None = Field(
+        default=None, description="What else they found, as printed: in no file of the project, or not certain which."
+    )
     more_failures: Count | None = Field(default=None, description="How many more failed; see the output.")
     more_diagnostics: Count | None = Field(default=None, description="How many more were found; see the output.")
     report_problem: str | None = Field(default=None, description="Why failures or diagnostics are missing.")
 
     def lean(self) -> dict[str, Any]:
         """Return the first failures and findings, and how many more there are."""
-        failures, found = self.failures or [], self.diagnostics or []
+        failures, found, unlocated = self.failures or [], self.diagnostics or [], self.unlocated or []
         return filled(
             counts=self.counts and self.counts.lean(),
             failures=[one.lean() for one in failures[:_SHOWN]],
             diagnostics=by_file(found[:_SHOWN]),
+            unlocated=unlocated[:_SHOWN],
             more_failures=(self.more_failures or 0) + len(failures[_SHOWN:]),
-            more_diagnostics=(self.more_diagnostics or 0) + len(found[_SHOWN:]),
+            more_diagnostics=(self.more_diagnostics or 0) + len(found[_SHOWN:]) + len(unlocated[_SHOWN:]),
             report_problem=self.report_problem,
         )
 

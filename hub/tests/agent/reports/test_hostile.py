@@ -45,6 +45,11 @@ ITEM = {
     "cargo": ["error: no", " --> a.rs:%d:1"],
     "go": ["a.go:%d:1: no"],
     "gcc": ["a.c:%d:1: error: no"],
+    "ty": ["a.py:%d:1: error[no] no"],
+    "pyright": ["  a.py:%d:1 - error: no"],
+    "basedpyright": ["  a.py:%d:1 - error: no"],
+    "eslint": ["/a.js", "  %d:1  error  no"],
+    "biome": ["! a.js:%d:1: lint/no: no"],
 }
 
 
@@ -291,6 +296,35 @@ def test_a_name_with_a_lone_surrogate_is_made_encodable() -> None:
 def test_json_that_is_no_event_is_ignored(line: str) -> None:
     for name in ("go-test", "cargo"):
         assert _fed(name, [line]).failures == []
+
+
+@pytest.mark.parametrize("format_name", ["pyright", "eslint", "biome"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["{", '  "generalDiagnostics": ['],
+        ['[{"filePath": "a.js", "messages": ['],
+        ['{"' + "x" * 9_000_000],
+        ["{", *[" 1," * 100] * 40_000, "}"],
+        ["[" * 60_000],
+        ['{"":' + "[" * 60_000],
+        ['{"diagnostics": '] * 100_000,
+    ],
+)
+def test_json_that_is_cut_or_none_is_a_problem(format_name: str, lines: list[str]) -> None:
+    report = _fed(format_name, lines)
+    assert report.findings == []
+    assert report.problem == (None if lines[0].startswith("[[") else "The JSON was cut, or is none.")
+
+
+@pytest.mark.parametrize("format_name", ["pyright", "eslint", "biome"])
+def test_json_of_other_types_has_no_findings(format_name: str) -> None:
+    values = ["null", "1", "[]", "{}", "[{}]", '{"line": -1, "column": 1e99}', '{"path": 1, "start": []}']
+    for name in ("generalDiagnostics", "results", "messages", "diagnostics"):
+        for value in values:
+            inner = f'"file": {value}, "filePath": {value}, "message": {value}, "location": {value}, "range": {value}'
+            document = f'{{"{name}": [{{{inner}, "messages": [{{{inner}}}]}}]}}'
+            assert _fed(format_name, [document, f'[{{"messages": {value}}}]']).findings == []
 
 
 def test_the_readers_import_the_standard_library_only() -> None:

@@ -49,6 +49,11 @@ def test_a_recording_gives_its_expected_report(file: str, recorded: Callable[[st
         ("go/build.txt", ("byte", 23), '\tsmile := "😀"; var late int = "text"', "late"),
         ("pyflakes/findings.txt", ("byte", 17), 'smile = "😀"; import sys', "import"),
         ("cargo/broken.txt", ("codepoint", 38), '    let smile = "😀"; let late: i32 = "text";', '"text"'),
+        ("mypy/column.txt", ("byte", 38), '    smile: str = "😀"; late: int = "text"', '"text"'),
+        ("ty/full.txt", ("codepoint", 26), 'smile = "😀"; late: int = "text"', '"text"'),
+        ("pyright/text.txt", ("utf16", 27), 'smile = "😀"; late: int = "text"', '"text"'),
+        ("eslint/stylish.txt", ("utf16", 21), 'const smile = "😀"; missing( );', "missing"),
+        ("biome/text.txt", ("codepoint", 20), 'const smile = "😀"; missing( );', "missing"),
         ("ruff/full.txt", ("codepoint", 21), 'smile = "😀"; import sys', "sys"),
     ],
 )

@@ -115,6 +115,11 @@ def test_of_several_successes_each_shows_its_output_unless_its_report_says_all()
     }
 
 
+def test_what_is_in_no_file_of_the_project_is_shown_as_printed() -> None:
+    answer = good("a", exit_code=1, diagnostics=[], unlocated=[f"a.c:{number}:1: error: no" for number in range(60)])
+    assert (answer.lean()["unlocated"][0], answer.lean()["more_diagnostics"]) == ("a.c:0:1: error: no", 10)
+
+
 def test_of_many_failures_the_first_are_shown_and_the_rest_counted() -> None:
     failures = [TestFailure(name=f"t{number}", message="x" * 5000) for number in range(60)]
     answer = good("a", exit_code=1, failures=failures, more_failures=5).lean()

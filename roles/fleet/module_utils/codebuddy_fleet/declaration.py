@@ -21,6 +21,7 @@ RESERVED_IDS = frozenset({"hub"})
 REPORT = "{report}"  # in an argument of a task: the file that the task writes its report to
 REPORT_FORMATS = (
     "junit", "go-test", "cargo-test", "tap", "pytest", "tsc", "mypy", "ruff", "cargo", "go", "gcc", "pyflakes", "black",
+    "ty", "pyright", "basedpyright", "eslint", "biome",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import unquote
 
+from codebuddy.agent.reports.directories import Base
+
 Severity = Literal["error", "warning", "information", "hint"]
 Unit = Literal["codepoint", "utf16", "byte", "display"]
 """What a tool counts columns in; ``display`` means cells of a terminal, see `column_at_cell`."""
@@ -19,6 +21,9 @@ Unit = Literal["codepoint", "utf16", "byte", "display"]
 MAX_FAILURES = 200
 MAX_FINDINGS = 500
 MAX_LINE = 65536  # characters of a line that are read
+MAX_JSON = 8 * 2**20  # characters of a report in JSON
+_JSON_LINE = 60  # what a line counts for beside its text
+MAX_QUOTE = 300  # characters of the line that a tool shows
 
 _MAX_PATH = 4096  # characters
 _MAX_NAME = 2000
@@ -50,6 +55,7 @@ class Failure:
     path: str | None  # as the tool gives it: relative to the working directory, or absolute
     line: int | None  # where the assertion failed if that is known and in the project, else where the test is
     duration_seconds: float | None
+    bases: tuple[Base, ...] | None = field(default=None, compare=False)  # as of a finding
 
 
 @dataclass(slots=True, unsafe_hash=True)  # it does not change once it is in a report
@@ -66,6 +72,9 @@ class Finding:
     code: str | None = None  # the rule, or the number of the error
     end_line: int | None = None
     end_column: int | None = None  # the column after its last character
+    # What the path may be relative to; None: nothing around it says so.
+    bases: tuple[Base, ...] | None = field(default=None, compare=False)
+    quote: str | None = field(default=None, compare=False)  # the line's text as the tool shows it, at most `MAX_QUOTE`
 
 
 @dataclass(slots=True)
@@ -110,10 +119,12 @@ class Collector:
 
     def __init__(self, source: str = "", unit: Unit = "codepoint") -> None:
         self.pending: Finding | None = None  # the last finding, which may still change
+        self.bases: tuple[Base, ...] | None = None  # of what is added next
         self._source = source
         self._unit = unit
         self._report = Report()
-        self._seen: set[Finding] = set()
+        self._seen: set[tuple[Finding, tuple[Base, ...] | None, str | None]] = set()
+        self._may_quote = False  # whether a line that is shown may be the pending finding's
 
     @property
     def counts(self) -> Counts | None:
@@ -146,7 +157,9 @@ class Collector:
         text = encodable(trim_message(message.split("\n") if isinstance(message, str) else message), _MAX_PATH)
         path, line = (location.path, location.line) if isinstance(location, Location) else (location, None)
         self._report.failures.append(
-            Failure(encodable(name, _MAX_NAME), text or "It failed.", path and _clean_path(path), line, duration)
+            Failure(
+                encodable(name, _MAX_NAME), text or "It failed.", path and _clean_path(path), line, duration, self.bases
+            )
         )
 
     def begin(
@@ -154,12 +167,22 @@ class Collector:
     ) -> Finding:
         """Begin a finding; it may change until the next one begins."""
         self.close()
-        self.pending = Finding(*location, column, severity, message, self._source, self._unit, code)
+        self.pending = Finding(*location, column, severity, message, self._source, self._unit, code, bases=self.bases)
+        self._may_quote = True
         return self.pending
 
+    def quote(self, line: str | None, text: str) -> None:
+        """Take a line of a file that the tool shows: the first one that has the pending finding's number is its own."""
+        if self._may_quote and self.pending is not None and parse_number(line) == self.pending.line:
+            self.pending.quote, self._may_quote = text[:MAX_QUOTE], False
+
+    def end_quote(self) -> None:
+        """Take no more shown lines: they are of another place than the pending finding."""
+        self._may_quote = False
+
     def note(self, line: str) -> None:
-        """Add a line to the message of the pending finding, if there is one."""
-        finding = self.pending
+        """Add a line to the message of the pending finding, if there is one; lines shown after it may be elsewhere."""
+        finding, self._may_quote = self.pending, False
         if finding is not None and len(finding.message) <= _MAX_MESSAGE and finding.message.count("\n") < _MAX_NOTES:
             finding.message = f"{finding.message}\n{line}"
 
@@ -174,8 +197,8 @@ class Collector:
         finding.path = path
         finding.message = encodable(trim_message(finding.message.split("\n")), _MAX_PATH)
         finding.code = None if finding.code is None else encodable(finding.code, _MAX_CODE)
-        if finding not in self._seen:
-            self._seen.add(finding)
+        if (key := (finding, finding.bases, finding.quote)) not in self._seen:
+            self._seen.add(key)
             self._report.findings.append(finding)
 
     def change_source(self, source: str, unit: Unit) -> None:
@@ -185,7 +208,7 @@ class Collector:
             replace(finding, source=source, unit=unit) if finding.source == self._source else finding
             for finding in self._report.findings
         ]
-        self._seen = set(self._report.findings)
+        self._seen = {(finding, finding.bases, finding.quote) for finding in self._report.findings}
         self._source, self._unit = source, unit
 
     def set_problem(self, sentence: str) -> None:
@@ -199,6 +222,10 @@ class Collector:
         return self._report
 
 
+SHOWN_LINE = re.compile(r" {0,12}([0-9]{1,9}) \|(?: (?:[/|] ){0,4})?")
+"""Begins a line of a file as GCC, Clang, rustc, ruff and ty show it, perhaps with marks of a range of lines."""
+
+
 class Reader:
     """Reads what a program prints, line by line. It raises nothing, whatever that is, and keeps a bounded part of it.
 
@@ -207,14 +234,24 @@ class Reader:
 
     source: ClassVar[str] = ""
     unit: ClassVar[Unit] = "codepoint"
+    quote: ClassVar[re.Pattern[str] | None] = None  # of a line that it shows, with the line's number and its text
+    longest_line: ClassVar[int] = MAX_LINE  # characters of a line that are read
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = None if root is None else str(root)
         self._collector = Collector(self.source, self.unit)
 
-    def feed(self, line: str) -> None:
-        """Take a line without its end, of standard output or standard error, in order of arrival."""
-        self._read(strip_escapes(line))
+    def feed(self, line: str, bases: tuple[Base, ...] | None = None) -> None:
+        """Take a line without its end, of standard output or standard error, in order of arrival.
+
+        Args:
+            bases: what paths in it may be relative to, where the output says so.
+        """
+        self._collector.bases = bases
+        line = strip_escapes(line, self.longest_line)
+        self._read(line)
+        if self.quote is not None and (shown := self.quote.match(line)) is not None:
+            self._collector.quote(shown[1], line[shown.end() :])
 
     def finish(self) -> Report:
         """Return the report; once, after the last line."""
@@ -224,14 +261,57 @@ class Reader:
         raise NotImplementedError
 
 
+class JsonReader(Reader):
+    """Reads text, or documents of JSON: a line that is one, or the lines from an opening brace to the closing one."""
+
+    longest_line = MAX_JSON
+
+    def __init__(self, root: Path | None = None) -> None:
+        super().__init__(root)
+        self._documents: list[tuple[tuple[Base, ...] | None, list[str]]] = []  # and what their paths are relative to
+        self._room = MAX_JSON
+        self._in_document = False
+
+    def finish(self) -> Report:
+        for bases, lines in self._documents:
+            self._collector.bases = bases
+            try:
+                self._read_json(json.loads("\n".join(lines)))
+            except (ValueError, RecursionError):
+                self._collector.set_problem("The JSON was cut, or is none.")
+        return super().finish()
+
+    def _read(self, line: str) -> None:
+        if not self._in_document:
+            if line not in {"{", "["} and not line.startswith(('{"', '[{"')):
+                self._read_text(line[:MAX_LINE])
+                return
+            if self._room > 0:
+                self._documents.append((self._collector.bases, []))
+        self._in_document = line in {"{", "["} if not self._in_document else line not in {"}", "]"}
+        self._room -= len(line) + _JSON_LINE
+        if self._room > 0:
+            self._documents[-1][1].append(line)
+        else:
+            self._documents[-1] = (None, [])
+
+    def _read_text(self, line: str) -> None:
+        """Take a line that is not of a document."""
+        raise NotImplementedError
+
+    def _read_json(self, value: object) -> None:
+        """Take a document, after all lines."""
+        raise NotImplementedError
+
+
 # ECMA-48 5.4 (control sequences) and 5.6 (control strings, which are looked for in one line only), and other escapes.
 # The bound keeps an escape that does not end from being looked through again and again.
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|[ -/]{0,8}[0-Z\\^-~])")
 
 
-def strip_escapes(line: str) -> str:
-    """Return the first `MAX_LINE` characters of a line without terminal escape sequences."""
-    line = line[:MAX_LINE]
+def strip_escapes(line: str, longest: int = MAX_LINE) -> str:
+    """Return the first characters of a line without terminal escape sequences."""
+    line = line[:longest]
     return _ESCAPE.sub("", line) if "\x1b" in line else line
 
 
@@ -283,6 +363,22 @@ def parse_json_object(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def objects(value: object, most: int = 100) -> list[dict[str, Any]]:
+    """Return the first objects in a list of JSON; nothing of any other value."""
+    return [item for item in value[:most] if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def json_number(value: object, first: int = 1) -> int | None:
+    """Return a line or column of JSON, counted from 1; None for any other value.
+
+    Args:
+        first: what the first one is in the JSON.
+    """
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value + 1 - first if 0 < value + 1 - first < 10**_MAX_DIGITS else None
 
 
 _LIBRARY_PARTS = frozenset({"site-packages", "dist-packages", "node_modules", ".venv", ".cargo", "rustlib"})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from codebuddy.agent.reports.collector import (
+    SHOWN_LINE,
     Location,
     Reader,
     Severity,
@@ -21,7 +22,8 @@ _OPTION = re.compile(r"-[Wf][A-Za-z0-9=+,_-]{0,100}\Z")
 _CONTEXT = re.compile(r"(?:In file included from| {10,20}from) (?=\S)")
 _REQUIRED = re.compile(r":[0-9]{1,9}:[0-9]{1,9}: {1,4}(?:required|recursively required|in) ")
 _UNDEFINED = re.compile(
-    r":(?:([0-9]{1,9})|\(\.[A-Za-z0-9_.+]{1,80}\)): (undefined reference to |multiple definition of )"
+    r":(?:([0-9]{1,9})(?::\(\.[A-Za-z0-9_.+]{1,80}\))?|\(\.[A-Za-z0-9_.+]{1,80}\)): "
+    r"(undefined reference to |multiple definition of )"
 )
 _CMAKE = re.compile(r"CMake (Error|[A-Za-z ]{0,20}Warning)(?: \(dev\))? at ")
 _CMAKE_LOCATION = re.compile(r":([0-9]{1,9}) \([^()]{1,100}\):\Z")
@@ -39,6 +41,7 @@ class GccReader(Reader):
 
     source = "gcc"
     unit = "display"
+    quote = SHOWN_LINE
 
     def __init__(self, root: Path | None = None) -> None:
         super().__init__(root)
@@ -123,6 +126,7 @@ _CATEGORY = r"(error|warning|message|suggestion)"
 _PLAIN = re.compile(rf"\(([0-9]{{1,9}}),([0-9]{{1,9}})\): {_CATEGORY} (TS[0-9]{{1,6}}): ")
 _PRETTY = re.compile(rf":([0-9]{{1,9}}):([0-9]{{1,9}}) - {_CATEGORY} (TS[0-9]{{1,6}}): ")
 _RELATED = re.compile(r"  (?=\S)(?:[^:]{1,1000}):([0-9]{1,9}):[0-9]{1,9} - ")
+_SHOWN = re.compile(r" {0,10}([0-9]{1,9}) ")
 _GLOBAL = re.compile(r"error TS[0-9]{1,6}: ")
 _TSC_SEVERITIES: Final[dict[str, Severity]] = {"warning": "warning", "message": "information", "suggestion": "hint"}
 
@@ -134,13 +138,16 @@ class TscReader(Reader):
     unit = "utf16"
 
     _in_source = False  # in the lines that --pretty shows of a file, or in other output
+    _is_pretty = False
 
     def _read(self, line: str) -> None:
+        if self._in_source and self._is_pretty and (shown := _SHOWN.match(line)):
+            self._collector.quote(shown[1], line[shown.end() :])
         if match := match_message(_PLAIN, line) or match_message(_PRETTY, line):
             found, location = match
             severity = _TSC_SEVERITIES.get(found[3], "error")
             self._collector.begin(location, parse_number(found[2]), severity, line[found.end() :], found[4])
-            self._in_source = False
+            self._in_source, self._is_pretty = False, found.re is _PRETTY
         elif _RELATED.match(line):
             self._collector.note(f"note: {line.strip()}")
         elif not line.strip():

@@ -9,8 +9,17 @@ from typing import BinaryIO, Final
 from codebuddy.agent.reports.collector import Reader, Report
 from codebuddy.agent.reports.compilers import GccReader, TscReader
 from codebuddy.agent.reports.go import GoReader, GoTestReader
+from codebuddy.agent.reports.javascript import BiomeReader, EslintReader
 from codebuddy.agent.reports.junit import read_junit
-from codebuddy.agent.reports.linters import BlackReader, MypyReader, PyflakesReader, RuffReader
+from codebuddy.agent.reports.linters import (
+    BasedpyrightReader,
+    BlackReader,
+    MypyReader,
+    PyflakesReader,
+    PyrightReader,
+    RuffReader,
+    TyReader,
+)
 from codebuddy.agent.reports.pytest import PytestReader
 from codebuddy.agent.reports.rust import CargoReader, CargoTestReader
 from codebuddy.agent.reports.tap import TapReader
@@ -23,9 +32,14 @@ FORMATS: Final[Mapping[str, type[Reader]]] = {
     "cargo-test": CargoTestReader,
     "tsc": TscReader,
     "mypy": MypyReader,
+    "ty": TyReader,
+    "pyright": PyrightReader,
+    "basedpyright": BasedpyrightReader,
     "ruff": RuffReader,
     "pyflakes": PyflakesReader,
     "black": BlackReader,
+    "eslint": EslintReader,
+    "biome": BiomeReader,
     "cargo": CargoReader,
     "go": GoReader,
     "gcc": GccReader,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from codebuddy.agent.reports.collector import (
 
 _MODULE = re.compile(r'module[ \t]{1,20}"?([^\s"]{1,1000})"?')  # Go Modules Reference, "go.mod files"
 _MAX_GO_MOD = 65536  # bytes
+_NO_MODULES = frozenset({"vendor", "testdata", "node_modules"})
+_MAX_DIRECTORIES = 500
+_MAX_ENTRIES = 1000  # of a directory
 _MESSAGE = re.compile(r"(\.(?:go|mod|work|s|c|h|cc|cpp)):([0-9]{1,9})(?::([0-9]{1,9}))?: (?=\S)")
 
 # testing.common.decorate: four spaces, the file's name, the line; further lines are four further in.
@@ -43,14 +47,17 @@ _OVERHEAD = 200  # characters that a test counts for beside its name and output
 class _GoMessages:
     """Reads messages of the go command and its compiler."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, modules: _Modules) -> None:
         self._collector = collector
+        self._modules = modules
         self._in_vet = False
+        self._directory: str | None = None  # of the package that the messages are about
 
     def feed(self, line: str) -> bool:
         """Take a line, and say whether it belongs to a message."""
         if line.startswith("# "):
             self._in_vet = line.startswith("# [")
+            self._directory = self._modules.directory_of(line[2:2000].strip("[]").split(" ")[0])
             self._collector.close()
             return True
         found = _MESSAGE.search(line)
@@ -61,11 +68,18 @@ class _GoMessages:
         location = make_location(checked, found[2])
         if location is None:
             return False
+        if self._directory is not None and not checked.startswith("/"):
+            location = self._in_package(self._directory, location)
         by_vet = self._in_vet and checked == path
         severity: Severity = "warning" if by_vet else "error"
         finding = self._collector.begin(location, parse_number(found[3]), severity, line[found.end() :])
         finding.source = "vet" if by_vet else "go"
         return True
+
+    def _in_package(self, directory: str, location: Location) -> Location:
+        """Return the location in the package, wherever go was called; as it is if the package has no such file."""
+        path = self._modules.join(os.path.join(directory, os.path.basename(location.path)))
+        return Location(path, location.line) if os.path.isfile(path) else location
 
     def _continue(self, line: str) -> bool:
         if line.startswith("\t") and self._collector.pending is not None:
@@ -83,7 +97,7 @@ class GoReader(Reader):
 
     def __init__(self, root: Path | None = None) -> None:
         super().__init__(root)
-        self._messages = _GoMessages(self._collector)
+        self._messages = _GoMessages(self._collector, _Modules(root))
         self._error = ""  # the first one without a location
 
     def finish(self) -> Report:
@@ -122,8 +136,8 @@ class GoTestReader(Reader):
 
     def __init__(self, root: Path | None = None) -> None:
         super().__init__(root)
-        self._messages = _GoMessages(self._collector)
-        self._module = _module_of(root)
+        self._modules = _Modules(root)
+        self._messages = _GoMessages(self._collector, self._modules)
         self._packages: dict[str, _OpenPackage] = {}
         self._kept = 0
         self._unread = ""
@@ -234,7 +248,7 @@ class GoTestReader(Reader):
         """
         for index, line in enumerate(lines):
             if _PANIC.match(line):
-                return _panic(lines[index:], self._module or package)
+                return _panic(lines[index:], self._modules.module_of(package) or package)
         logged = self._logged(package, lines)
         if logged:
             last = logged[-1][0]
@@ -253,18 +267,67 @@ class GoTestReader(Reader):
         return logged
 
     def _path_in_module(self, package: str, file: str) -> str:
-        module, package = self._module, package.removesuffix("_test")
-        if module is not None and (package == module or package.startswith(f"{module}/")):
-            package = package[len(module) :].strip("/")
-        return f"{package}/{file}" if package else file
+        package = package.removesuffix("_test")
+        directory = self._modules.directory_of(package)
+        return os.path.normpath(os.path.join(package if directory is None else directory, file))
 
 
-def _module_of(root: Path | None) -> str | None:
-    """Return the path of the module whose go.mod is in a directory; None when that cannot be read."""
-    if root is None:
-        return None
+class _Modules:
+    """The modules at and below a directory, as go.work and a change of directory can bring them into one run."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._root = root
+        self._directories: dict[str, str] | None = None  # by path of the module
+
+    def join(self, path: str) -> str:
+        """Return the path on the disk."""
+        return path if self._root is None else os.path.join(self._root, path)
+
+    def module_of(self, package: str) -> str | None:
+        """Return the path of the module that a package belongs to: the longest one that its own begins with."""
+        if self._directories is None:
+            self._directories = {} if self._root is None else _find_modules(self._root)
+        while package not in self._directories:
+            package, slash, _ = package.rpartition("/")
+            if not slash:
+                return None
+        return package
+
+    def directory_of(self, package: str) -> str | None:
+        """Return the directory of a package, relative to the root; None when its module is not here."""
+        module = self.module_of(package)
+        if module is None or self._directories is None:
+            return None
+        return os.path.join(self._directories[module], package[len(module) :].strip("/"))
+
+
+def _find_modules(root: Path) -> dict[str, str]:
+    """Return the directories of the modules below a directory, by the module's path; of two, the one less deep."""
+    found: dict[str, str] = {}
+    directories = deque([""])
+    for _ in range(_MAX_DIRECTORIES):
+        if not directories:
+            break
+        inside = directories.popleft()
+        if (module := _module_in(root / inside / "go.mod")) is not None:
+            found.setdefault(module, inside)
+        try:
+            with os.scandir(root / inside) as entries:
+                below = [entry.name for entry in islice(entries, _MAX_ENTRIES) if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        directories += [
+            os.path.join(inside, name)
+            for name in sorted(below)
+            if name not in _NO_MODULES and not name.startswith((".", "_"))
+        ]
+    return found
+
+
+def _module_in(path: Path) -> str | None:
+    """Return the path of the module of a go.mod; None when that cannot be read."""
     try:
-        descriptor = os.open(root / "go.mod", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             text = file.read(_MAX_GO_MOD).decode("utf-8", "replace")
     except (OSError, ValueError):

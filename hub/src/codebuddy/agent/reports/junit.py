@@ -1,19 +1,23 @@
-"""Reader of JUnit's XML, as pytest, node, CTest, Gradle and Surefire write it."""
+"""Reader of JUnit's XML, as pytest, node, CTest, Gradle and Surefire write it, and as linters do."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 from xml.parsers import expat
 
 from codebuddy.agent.reports.collector import (
     Collector,
     Location,
     Report,
+    Severity,
+    Unit,
     in_project,
     locations_in,
     make_location,
+    parse_number,
     parse_seconds,
     stack_location,
     strip_escapes,
@@ -26,6 +30,11 @@ _MAX_DEPTH = 64
 _CHUNK = 65536
 _OUTCOMES = frozenset({"failure", "error", "skipped"})
 _TEXTS = _OUTCOMES | {"system-out", "system-err"}
+
+# What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
+_LINTERS: Final[dict[str, Unit]] = {"ruff": "codepoint", "ty": "codepoint", "biome": "codepoint", "eslint": "utf16"}
+_PLACE = re.compile(r"line ([0-9]{1,9}), col ([0-9]{1,9}), (?:(Error|Warning) - )?")  # begins the text
+_SEVERITIES: Final[dict[str, Severity]] = {"warning": "warning", "info": "information"}
 
 _COLLECTION_FAILURE = "collection failure"  # what pytest calls a file that it cannot read
 _PRINTED_ESCAPE = "[NON-XML-CHAR-0x1B]"  # CTest's cmXMLSafe
@@ -53,11 +62,11 @@ def read_junit(file: BinaryIO, root: Path | None = None) -> Report:
     except OSError as error:
         problem = f"The report cannot be read: {error.strerror or type(error).__name__}."
     except expat.ExpatError as error:
-        problem = _syntax_problem(error, is_empty=document.collector.counts is None)
+        problem = _syntax_problem(error, is_empty=not document.started)
     except (ValueError, LookupError):
         problem = "The XML is in an encoding that is not known."
     document.collector.set_problem(problem)
-    return document.collector.report()
+    return document.report()
 
 
 class _Refused(Exception):
@@ -91,6 +100,9 @@ class _Document:
         self._root = root
         self._depth = 0
         self._suites: list[str] = []
+        self.started = False
+        self._of_linter = False
+        self._linter = ""  # that wrote the suite
         self._case: _TestCase | None = None
         self._element = ""
         self._text: list[str] = []
@@ -100,15 +112,21 @@ class _Document:
         self._depth += 1
         if self._depth > _MAX_DEPTH:
             raise _Refused(f"The XML is nested more than {_MAX_DEPTH} deep.")
-        if self.collector.counts is None:
+        if not self.started:
             if name not in {"testsuites", "testsuite"}:
                 raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
-            self.collector.count()
+            self.started = True
+            self._of_linter = attributes.get("name", "").lower() in _LINTERS
         if name == "testsuite":
-            self._suites.append(attributes.get("name", "")[:500])
+            self._suites.append(attributes.get("name", "")[:4096])
+            package = attributes.get("package", "")
+            self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
+            self._of_linter = self._of_linter or self._linter in _LINTERS
         elif name == "testcase":
             cut = {key: value[:_MAX_TEXT] for key, value in attributes.items()}
             self._case = _TestCase(cut, tuple(self._suites), self._root)
+        elif name == "property" and self._case is not None and attributes.get("name") == "severity":
+            self._case.severity = attributes.get("value", "")
         elif name in _TEXTS and self._case is not None:
             self._element, self._text, self._room = name, [], _MAX_TEXT
             self._case.begin_element(name, attributes.get("message", "")[:_MAX_TEXT])
@@ -134,7 +152,10 @@ class _Document:
 
     def _end_case(self) -> None:
         case, self._case = self._case, None
-        if case is None or self.collector.counts is None:
+        if case is None:
+            return
+        if self._linter in _LINTERS:
+            self._add_diagnostic(case)
             return
         case.apply_ctest_status()
         if case.failed:
@@ -147,6 +168,28 @@ class _Document:
             self.collector.count(skipped=1)
         else:
             self.collector.count(passed=1)
+
+    def _add_diagnostic(self, case: _TestCase) -> None:
+        if not case.failed or not self._suites:
+            return
+        found = _PLACE.match(case.text)
+        line, column = case.attributes.get("line"), case.attributes.get("column")
+        if found is not None:
+            line, column = line or found[1], column or found[2]
+        code = case.attributes.get("name", "").removeprefix(f"org.{self._linter}.")
+        word = (case.severity or (found and found[3]) or "error").lower()
+        location = Location(self._suites[-1], parse_number(line) or 1)
+        finding = self.collector.begin(
+            location, parse_number(column), _SEVERITIES.get(word, "error"), case.message or case.text
+        )
+        finding.code = code.replace(".", "/") if self._linter == "biome" else None if code == "unknown" else code
+        finding.source, finding.unit = self._linter, _LINTERS[self._linter]
+
+    def report(self) -> Report:
+        """Return what was read: the reports of linters name no tests."""
+        if self.started and not self._of_linter:
+            self.collector.count()
+        return self.collector.report()
 
 
 _Described = tuple[str, list[str], Location | str | None]
@@ -162,6 +205,7 @@ class _TestCase:
     root: str | None  # the directory that the tests ran in
     failed: bool = False
     skipped: bool = False
+    severity: str = ""  # in a linter's words
     message: str = ""  # the attribute of the element that says that it failed or was skipped
     text: str = ""  # the text of that element
     output: str = ""  # what the test printed

@@ -1,25 +1,37 @@
-"""Readers of what mypy, ruff, pyflakes and black print."""
+"""Readers of what Python's type checkers and linters print: mypy, ty, pyright, ruff, pyflakes and black."""
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from codebuddy.agent.reports.collector import (
+    MAX_FINDINGS,
+    MAX_LINE,
+    SHOWN_LINE,
     Finding,
+    JsonReader,
     Location,
     Reader,
     Severity,
+    json_number,
     make_location,
     match_message,
+    objects,
     parse_number,
     split_location,
 )
 
 
 class MypyReader(Reader):
-    """Reads ``mypy``, with and without columns, ends and ``--pretty``; it counts columns in code points."""
+    """Reads ``mypy``, with and without columns, ends and ``--pretty``.
+
+    It counts columns in bytes of UTF-8, as Python's syntax tree does. With its own parser, the default since 2.4, it
+    converts them to code points twice, so that they are wrong behind a character that has several bytes.
+    """
 
     source = "mypy"
+    unit = "byte"
 
     _MESSAGE = re.compile(
         r":([0-9]{1,9})(?::([0-9]{1,9}))?(?::([0-9]{1,9}):([0-9]{1,9}))?: (error|warning|note): ",
@@ -63,10 +75,119 @@ class MypyReader(Reader):
             finding.message, finding.code = message[:start].rstrip(), message[start + 2 : -1]
 
 
+_SEVERITIES: Final[dict[object, Severity]] = {
+    "error": "error",
+    "warning": "warning",
+    "info": "information",
+    "information": "information",
+    "note": "information",
+    "hint": "hint",
+}
+
+
+class TyReader(Reader):
+    """Reads ``ty check``, full and concise; it counts columns in code points."""
+
+    source = "ty"
+    quote = SHOWN_LINE
+
+    _HEAD = re.compile(r"(error|warning|info)\[([a-z][a-z0-9-]{0,100})\]: ")
+    _CONCISE = re.compile(r":([0-9]{1,9}):([0-9]{1,9}): (error|warning|info)\[([a-z][a-z0-9-]{0,100})\] ")
+    _ARROW = re.compile(r" {1,12}--> ")
+    _ELSEWHERE = re.compile(r" {1,12}::: ")
+    _NOTE = re.compile(r"(?:info|help): ")
+    _LABEL = re.compile(r" {2,13}\| [ |-]*\^[\^ -]*")
+    _FAILED = re.compile(r"ty failed|error: |error\[io\]: ")
+
+    _head: re.Match[str] | None = None
+
+    def _read(self, line: str) -> None:
+        if self._FAILED.match(line):
+            self._collector.set_problem(line)
+        elif head := self._HEAD.match(line):
+            self._collector.close()
+            self._head = head
+        elif arrow := self._ARROW.match(line):
+            self._locate(line[arrow.end() :])
+        elif match := match_message(self._CONCISE, line):
+            found, location = match
+            severity = _SEVERITIES[found[3]]
+            self._collector.begin(location, parse_number(found[2]), severity, line[found.end() :], found[4])
+        elif self._NOTE.match(line):
+            self._collector.note(line)
+        elif self._ELSEWHERE.match(line):
+            self._collector.end_quote()
+        elif (label := self._LABEL.match(line)) and line[label.end() :]:
+            self._collector.note(line[label.end() :])
+
+    def _locate(self, text: str) -> None:
+        head, self._head = self._head, None
+        split = split_location(text)
+        if head is None or split is None:
+            self._collector.end_quote()
+            return
+        location, column = split
+        message = head.string[head.end() :]
+        self._collector.begin(location, parse_number(column), _SEVERITIES[head[1]], message, head[2])
+
+
+class PyrightReader(JsonReader):
+    """Reads ``pyright``, as text and as JSON; it counts columns in UTF-16 code units."""
+
+    source = "pyright"
+    unit = "utf16"
+    _MESSAGE = re.compile(r":([0-9]{1,9}):([0-9]{1,9}) - (error|warning|information|note|hint): ")
+    _RULE = re.compile(r" \((report[A-Za-z]{1,100})\)\Z")
+    _FAILED = re.compile(r"File or directory \"|No source files found|Config file \"|error: ")
+
+    def _read_text(self, line: str) -> None:
+        finding = self._collector.pending
+        if (match := match_message(self._MESSAGE, line.removeprefix("  "))) is not None:
+            found, location = match
+            severity = _SEVERITIES[found[3]]
+            finding = self._collector.begin(location, parse_number(found[2]), severity, found.string[found.end() :])
+        elif finding is not None and line.startswith("  ") and finding.code is None:
+            self._collector.note(line.strip())
+        else:
+            self._collector.close()
+            if self._FAILED.match(line):
+                self._collector.set_problem(line)
+            return
+        if rule := self._RULE.search(finding.message):
+            finding.message, finding.code = finding.message[: rule.start()], rule[1]
+
+    def _read_json(self, value: object) -> None:
+        """Take the findings (pyright's documentation, "JSON Output"), which count lines and characters from 0."""
+        for found in objects(value.get("generalDiagnostics") if isinstance(value, dict) else None, 10 * MAX_FINDINGS):
+            path, message, rule, span = (found.get(key) for key in ("file", "message", "rule", "range"))
+            start, end = (span.get(key) if isinstance(span, dict) else None for key in ("start", "end"))
+            line, column = _place(start)
+            if not isinstance(path, str) or not isinstance(message, str):
+                continue
+            severity = _SEVERITIES.get(found.get("severity"), "error")
+            lines = [text.strip() for text in message[:MAX_LINE].split("\n")]  # indented with spaces that do not break
+            finding = self._collector.begin(Location(path, line or 1), column, severity, "\n".join(lines))
+            finding.code = rule if isinstance(rule, str) else None
+            finding.end_line, finding.end_column = _place(end)
+
+
+class BasedpyrightReader(PyrightReader):
+    """Reads ``basedpyright``, which prints what pyright does."""
+
+    source = "basedpyright"
+
+
+def _place(value: object) -> tuple[int | None, int | None]:
+    if not isinstance(value, dict):
+        return None, None
+    return json_number(value.get("line"), 0), json_number(value.get("character"), 0)
+
+
 class RuffReader(Reader):
     """Reads ``ruff check`` and ``ruff format --check``; it counts columns in code points."""
 
     source = "ruff"
+    quote = SHOWN_LINE
 
     _RULE = re.compile(r"(?:([A-Z]{1,10}[0-9]{1,6})|([a-z][a-z-]{1,60}):) (?:\[\*\] )?(?=\S)")
     # The number in the middle is that of a notebook's cell.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tomllib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from codebuddy.agent.reports.collector import (
     MAX_FAILURES,
+    SHOWN_LINE,
     Collector,
     Finding,
     Location,
@@ -16,12 +19,15 @@ from codebuddy.agent.reports.collector import (
     Report,
     Severity,
     in_project,
+    json_number,
     make_location,
     match_message,
+    objects,
     parse_json_object,
     parse_number,
     split_location,
 )
+from codebuddy.agent.reports.directories import Base
 
 _HEAD = re.compile(r"(error|warning)(?:\[([A-Za-z0-9_:]{1,100})\])?: ")
 _SHORT = re.compile(r":([0-9]{1,9}):([0-9]{1,9}): (error|warning)(?:\[([A-Za-z0-9_:]{1,100})\])?: ")
@@ -39,15 +45,70 @@ _SUMMARY = re.compile(
 _MAX_EXPANSIONS = 10
 
 
+_BUILDING = re.compile(
+    r" {0,12}(?:Checking|Compiling|Documenting|Fresh|Dirty) \S{1,200} v\S{1,200} \((/[^()]{1,4096})\)"
+)
+_MAX_PACKAGES = 1000
+_MAX_MANIFEST = 2**18  # bytes
+
+
+class _Workspaces:
+    """The workspaces of a run: cargo runs rustc in the root of a package's workspace, so paths are relative to it."""
+
+    def __init__(self, root: Path | None) -> None:
+        self._roots: dict[str, str] = {}  # by package
+        self._here = (".",) if root is not None and (root / "Cargo.toml").is_file() else ()
+        self.bases: tuple[Base, ...] | None = None  # of a message, as far as packages were named
+
+    def feed(self, line: str) -> None:
+        """Take a line, which may name the directory of a package."""
+        if found := _BUILDING.match(line):
+            self._add(found[1])
+
+    def bases_of(self, package: str) -> tuple[Base, ...] | None:
+        """Return the directory of the workspace that the package in a directory belongs to."""
+        self._add(package)
+        return (self._roots[package],) if package in self._roots else self.bases
+
+    def _add(self, package: str) -> None:
+        if package not in self._roots and len(self._roots) < _MAX_PACKAGES:
+            self._roots[package] = self._find_root(package)
+            self.bases = (*self._here, *dict.fromkeys(self._roots.values()))
+
+    @staticmethod
+    def _find_root(package: str) -> str:
+        """Find the root of a package's workspace (Cargo book, "Workspaces")."""
+        for directory in (PurePosixPath(package), *PurePosixPath(package).parents):
+            workspace = _manifest(f"{directory}/Cargo.toml").get("workspace")
+            if isinstance(workspace, dict):
+                excluded = workspace.get("exclude")
+                names = excluded if isinstance(excluded, list) else []
+                below = [directory / name for name in names if isinstance(name, str)]
+                return package if any(PurePosixPath(package).is_relative_to(one) for one in below) else str(directory)
+        return package
+
+
+def _manifest(path: str) -> dict[str, Any]:
+    """Return what a manifest says; nothing when it cannot be read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            return tomllib.loads(file.read(_MAX_MANIFEST).decode("utf-8", "replace"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
 class _RustcMessages:
     """Reads the text messages of rustc and cargo."""
 
-    def __init__(self, collector: Collector) -> None:
+    def __init__(self, collector: Collector, workspaces: _Workspaces) -> None:
         self._collector = collector
+        self._workspaces = workspaces
         self._head = ""
         self.error = ""  # the last one without a location
 
     def feed(self, line: str) -> None:
+        self._workspaces.feed(line)
+        self._collector.bases = self._workspaces.bases or self._collector.bases
         if _HEAD.match(line):
             self._collector.close()
             self._head = "" if _SUMMARY.match(line) else line
@@ -69,6 +130,8 @@ class _RustcMessages:
         if head and split:
             self._begin(*split, head[1], self._head[head.end() :], head[2])
             self.error = ""
+        else:
+            self._collector.end_quote()
         self._head = ""
 
     def _add_detail(self, finding: Finding, line: str) -> None:
@@ -89,10 +152,12 @@ class CargoReader(Reader):
     """Reads ``cargo build``, ``check`` and ``clippy``, as text and as JSON; they count columns in code points."""
 
     source = "rustc"
+    quote = SHOWN_LINE
 
     def __init__(self, root: Path | None = None) -> None:
         super().__init__(root)
-        self._messages = _RustcMessages(self._collector)
+        self._workspaces = _Workspaces(root)
+        self._messages = _RustcMessages(self._collector, self._workspaces)
 
     def finish(self) -> Report:
         if self._collector.is_empty:
@@ -105,16 +170,22 @@ class CargoReader(Reader):
         elif (event := parse_json_object(line)) is None:
             self._collector.set_problem("A line of JSON was cut or is none.")
         elif isinstance(message := event.get("message"), dict):
+            if isinstance(manifest := event.get("manifest_path"), str):
+                self._collector.bases = self._workspaces.bases_of(os.path.dirname(manifest[:4096]))
             self._read_json(message)
 
     def _read_json(self, message: dict[str, Any]) -> None:
         """Take a diagnostic (rustc book, "JSON Output", Diagnostics)."""
-        spans = [span for span in _objects(message.get("spans")) if span.get("is_primary") is True]
+        spans = [span for span in objects(message.get("spans")) if span.get("is_primary") is True]
         level, text = message.get("level"), message.get("message")
         if not spans or level not in {"error", "warning"} or not isinstance(text, str):
             return
         span = _project_span(spans[0])
-        path, line, column = span.get("file_name"), _position(span, "line_start"), _position(span, "column_start")
+        path, line, column = (
+            span.get("file_name"),
+            json_number(span.get("line_start")),
+            json_number(span.get("column_start")),
+        )
         if not isinstance(path, str) or line is None:
             return
         code = message.get("code")
@@ -122,12 +193,14 @@ class CargoReader(Reader):
         text = "\n".join(text.split("\n")[:20])
         finding = self._collector.begin(Location(path, line), column, _severity(level), text)
         finding.code = name if isinstance(name, str) else None
-        end_line, end_column = _position(span, "line_end"), _position(span, "column_end")
+        end_line, end_column = json_number(span.get("line_end")), json_number(span.get("column_end"))
         if end_line and end_column:
             finding.end_line, finding.end_column = end_line, end_column
+        if isinstance(shown := next(iter(objects(span.get("text"))), {}).get("text"), str):
+            self._collector.quote(str(line), shown)
         if isinstance(label := span.get("label"), str):
             self._collector.note(label)
-        for child in _objects(message.get("children")):
+        for child in objects(message.get("children")):
             note = child.get("message")
             if isinstance(note, str) and not _LINT.search(note) and not _CLIPPY_PAGE.search(note):
                 self._collector.note(f"{child.get('level')}: {note}")
@@ -163,15 +236,6 @@ def _project_span(span: dict[str, Any]) -> dict[str, Any]:
             break
         span = outer
     return span
-
-
-def _objects(value: object) -> list[dict[str, Any]]:
-    return [item for item in value[:100] if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _position(span: dict[str, Any], name: str) -> int | None:
-    value = span.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**9 else None
 
 
 _PANIC = re.compile(r"\"?thread '([^']{1,1000})' (?:\([0-9]{1,20}\) )?panicked at ")
@@ -249,10 +313,12 @@ class CargoTestReader(Reader):
     """Reads ``cargo test``: every target's tests, and doc-tests."""
 
     source = "rustc"
+    quote = SHOWN_LINE
 
     def __init__(self, root: Path | None = None) -> None:
         super().__init__(root)
-        self._messages = _RustcMessages(self._collector)
+        self._workspaces = _Workspaces(root)
+        self._messages = _RustcMessages(self._collector, self._workspaces)
         self._target = "a test binary"
         self._running = False  # between a binary's first line and its result
         self._test_failed = False
@@ -272,6 +338,7 @@ class CargoTestReader(Reader):
         return super().finish()
 
     def _read(self, line: str) -> None:
+        self._collector.bases = self._workspaces.bases or self._collector.bases
         if found := _RESULT.match(line):
             self._end_block()
             self._collector.count(passed=int(found[1]), failed=int(found[2]), skipped=int(found[3]))
