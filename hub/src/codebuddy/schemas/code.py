@@ -550,6 +550,22 @@ class PlannedRename(Plan):
     declarations: list[Location] = Field(description="Where the renamed symbols are declared.")
 
 
+class PlanMoveArguments(Arguments):
+    """A file or directory, and its new path."""
+
+    source: str
+    target: str
+    timeout_seconds: Timeout = 30.0
+
+
+class PlannedMove(Plan):
+    """How imports change with a move; if that is not complete, the message says what nobody looked at."""
+
+    names_only: bool | None = Field(
+        default=None, description="True: the language server is known to leave out some imports."
+    )
+
+
 class PlanFormatArguments(Arguments):
     """A file to format."""
 

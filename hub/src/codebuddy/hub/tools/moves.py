@@ -1,0 +1,175 @@
+"""The hub's tool that moves files: a project's spoke says how imports change, and both are one edit."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from pydantic import Field
+
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import find_word
+from codebuddy.files.text import LINE_BREAK, decode
+from codebuddy.files.walking import Bounds
+from codebuddy.hub.edits.disk_view import DiskView
+from codebuddy.hub.edits.draft import Draft, draft_change, paths_of
+from codebuddy.hub.edits.editor import ATTEMPTS, Editor, answer_of
+from codebuddy.hub.edits.text_matches import without_renamed
+from codebuddy.hub.spokes import Links, ask_spoke
+from codebuddy.hub.tools.edits import require_below_root
+from codebuddy.schemas.code import Location, PlannedMove, by_file
+from codebuddy.schemas.edits import EditResult, MoveArguments
+from codebuddy.schemas.files import FileChange
+from codebuddy.tool import Call, Tool, ToolError, filled, tool_of
+
+_PLAN_SECONDS = 30.0
+_SEARCH_SECONDS = 5.0
+_MAX_LINE = 300  # characters shown of a line
+_SHOWN = 50  # lines that may import what moved
+
+# Files that are imported by the name of their directory.
+_NAMELESS = ("__init__", "index", "mod")
+
+# A line that may import something, in any of the profiles' languages; in a list of Go's imports it is only a string.
+_IMPORT = re.compile(
+    r"^\s*(#\s*include|import|from|package|export\b.*\bfrom|(pub(\([\w\s:]+\))?\s+)?(use|mod|extern))\b"
+    r"|\b(require|import)\s*\(|\bfrom\s+['\"]|^\s*([\w.]+\s+)?\"[^\"]+\"\s*;?\s*$"
+)
+
+# A line that imports something by its place relative to the file.
+_RELATIVE = re.compile(r"^\s*from\s+\.|^\s*#\s*include\s*\"|\b(from|import|require)\b[\s(]*['\"]\.\.?/|\bsuper::")
+
+
+class MoveResult(EditResult):
+    """The edit, and what was not done about imports."""
+
+    imports: str | None = Field(default=None, description="Which imports nobody looked at, and why.")
+    may_import: list[Location] | None = Field(
+        default=None, description="Lines that stay as they are and may import what moved, or be relative to its place."
+    )
+
+    def lean(self) -> dict[str, Any]:
+        return filled(imports=self.imports, may_import=by_file(self.may_import or [])) | super().lean()
+
+
+class _Moves:
+    def __init__(self, links: Links, editor: Editor) -> None:
+        self._links, self._editor = links, editor
+        self._workspaces = editor.engine.workspaces
+
+    async def move_path(self, call: Call, arguments: MoveArguments) -> MoveResult:
+        """Move or rename a file or directory, also to another project, and mend imports of it."""
+        source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
+        require_below_root(source, target)
+
+        def fill(draft: Draft) -> None:
+            # First, because their paths are those before the move.
+            for change in plan.changes:
+                draft_change(draft, change)
+            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=arguments.expected_hash)
+
+        plan, lines = PlannedMove(complete=True, changes=[]), list[str]()
+        if arguments.update_imports:
+            # A move that is refused need not wait for language servers.
+            draft = Draft(self._workspaces, self._editor.engine.max_file_bytes)
+            await run_sync(fill, draft)
+            lines = await run_sync(_lines, draft, target)
+            plan = await self._plan(call, source, target)
+            self._editor.require(call, paths_of(plan.changes))
+        made = await self._editor.draft(
+            call,
+            "move_path",
+            fill,
+            preview=arguments.preview,
+            # What the spoke saw, and what the caller saw, does not come back by itself.
+            attempts=1 if plan.changes or arguments.expected_hash else ATTEMPTS,
+            formats=bool(plan.changes),
+        )
+        edit = await answer_of(made, preview=arguments.preview)
+        if plan.complete and not plan.names_only:
+            return MoveResult(**dict(edit))
+        left = await run_sync(partial(self._left, source, target, lines, plan.changes), abandon_on_cancel=True)
+        return MoveResult(**dict(edit), imports=_sentence(plan), may_import=left or None)
+
+    async def _plan(self, call: Call, source: WorkspacePath, target: WorkspacePath) -> PlannedMove:
+        """Ask the spoke how imports change; whatever it says, the move itself goes ahead."""
+        try:
+            # Language servers know a file by its path without links.
+            view = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
+            old, new = [str(await run_sync(view.entry, path)) for path in (source, target)]
+            return await ask_spoke(
+                self._links,
+                source.project,
+                "plan_move",
+                {"source": old, "target": new, "timeout_seconds": _PLAN_SECONDS},
+                PlannedMove,
+                seconds=_PLAN_SECONDS,
+                paths=lambda plan: map(str, paths_of(plan.changes)),
+                report=call.progress,
+            )
+        except ToolError as error:
+            return PlannedMove(complete=False, message=error.message, changes=[])
+
+    def _left(
+        self, source: WorkspacePath, target: WorkspacePath, lines: list[str], changes: list[FileChange]
+    ) -> list[Location]:
+        """Return the lines that may import what moved, as far as no edit changes them.
+
+        Args:
+            lines: those of the file that moved; none for a directory.
+        """
+        name = source.parts[-1].partition(".")[0]
+        name = source.parts[-2] if name in _NAMELESS and len(source.parts) > 1 else name
+        try:
+            root, bounds = self._workspaces.root(source.project), Bounds(time.monotonic() + _SEARCH_SECONDS)
+            words = without_renamed(find_word(root, name, bounds), changes)
+        except ToolError:  # there are too many
+            words = []
+        found = [
+            _location(_moved(file.path, source, target), at.line, at.column, at.column + len(name), at.line_text)
+            for file in words
+            for at in file.places
+            if _IMPORT.search(at.line_text)
+        ]
+        if (source.project, source.parts[:-1]) != (target.project, target.parts[:-1]):
+            known = {(one.path, one.line) for one in found}
+            found += [
+                _location(target, number, 1, len(text) + 1, text)
+                for number, text in enumerate(lines, 1)
+                if _RELATIVE.search(text) and (str(target), number) not in known
+            ]
+        return found[:_SHOWN]
+
+
+def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
+    """Return the lines that a draft has at a path; none of what is no text."""
+    try:
+        node = draft.find(path)
+        return [] if node is None or not node.content else LINE_BREAK.split(decode(node.content).content)
+    except ToolError:
+        return []
+
+
+def _moved(path: WorkspacePath, source: WorkspacePath, target: WorkspacePath) -> WorkspacePath:
+    inside = path == source or path.is_below(source)
+    return target.child(*path.parts[len(source.parts) :]) if inside else path
+
+
+def _location(path: WorkspacePath, line: int, column: int, end_column: int, text: str) -> Location:
+    return Location(
+        path=str(path), line=line, column=column, end_line=line, end_column=end_column, line_text=text[:_MAX_LINE]
+    )
+
+
+def _sentence(plan: PlannedMove) -> str | None:
+    if plan.complete:
+        return None
+    return f"{'Not all imports' if plan.changes else 'Imports'} were mended: {plan.message or plan.reason}"
+
+
+def move_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
+    """Make ``move_path``."""
+    return [tool_of(_Moves(links, editor).move_path, "write")]
