@@ -561,8 +561,9 @@ class PlanMoveArguments(Arguments):
 class PlannedMove(Plan):
     """How imports change with a move; if that is not complete, the message says what nobody looked at."""
 
-    names_only: bool | None = Field(
-        default=None, description="True: the language server is known to leave out some imports."
+    served: bool = Field(default=True, description="Whether any language server serves what moves.")
+    covered: list[str] = Field(
+        default_factory=list, max_length=200, description="Globs of file names: in such files every import is right."
     )
 
 

@@ -7,6 +7,7 @@ then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import keyword
 import os
 from collections.abc import Sequence
@@ -34,12 +35,14 @@ from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import MEND_NAMES_ONLY
 from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
+from codebuddy.agent.lsp.transport import ServerError
 from codebuddy.agent.lsp.tree import uri_of
 from codebuddy.schemas.code import PlanMoveArguments, PlannedMove
-from codebuddy.schemas.files import FileChange
+from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.tool import ToolError
 
 _METHOD: Final = "workspace/willRenameFiles"
+_SYMBOLS: Final = "textDocument/documentSymbol"
 
 # Files that a server is shown before it is asked, and how many are looked at to choose them.
 _MAX_RELATED: Final = 60
@@ -60,26 +63,26 @@ async def plan_move(servers: LanguageServers, arguments: PlanMoveArguments, repo
     source = tree.locate(arguments.source)
     asked = await asyncio.to_thread(_servers_of, servers, source)
     if not asked:
-        return PlannedMove(complete=True, changes=[])
+        return PlannedMove(complete=True, changes=[], served=False)
     try:
         target = tree.locate(arguments.target)
     except ToolError:
         return _lacking([Answer.lacking("unsupported", "No language server sees two projects.")])
     if source.is_symlink():
         return _lacking([Answer.lacking("unsupported", "It is a symbolic link.")])
-    changes, lacking, names_only = list[FileChange](), list[Answer](), False
+    changes, covered, lacking = list[FileChange](), list[str](), list[Answer]()
     for server, file in asked:
         move = _Move(question, server, file, source, target)
         try:
             changes = merged(changes, await question.persist(move.plan))
+            covered += [] if move.names_only else server.config.languages
         except NoAnswer as none:
             lacking.append(none.answer)
         except StaleText as stale:
             lacking.append(Answer.lacking("indexing", f"{stale.path} changed meanwhile."))
         except ToolError as error:
             lacking.append(Answer.lacking("server_error", error.message))
-        names_only = names_only or move.names_only
-    return _lacking(lacking).model_copy(update={"changes": changes, "names_only": names_only or None})
+    return _lacking(lacking).model_copy(update={"changes": changes, "covered": covered})
 
 
 def _lacking(answers: Sequence[Answer]) -> PlannedMove:
@@ -214,11 +217,25 @@ class _Move:
     ) -> _Response:
         self._require_wanted(connection)
         show_files(asked, connection, files)
+        await self._bring_up_to_date(connection, files)
         basis = EditBasis.now(connection, files)
         moved = {"oldUri": uri_of(self.source), "newUri": uri_of(self.target)}
         edit = await request(connection, _METHOD, {"files": [moved]}, asked.deadline)
         basis.answered(connection)
         return _Response(edit, basis, EditContext(self.server.tree, connection.encoding))
+
+    async def _bring_up_to_date(self, connection: Connection, files: Sequence[Path]) -> None:
+        """Ask for the symbols of a file of each directory: of the projects that it knows, tsc looks only into those
+        for which it was asked something after the last change.
+        """
+        if not connection.capabilities.covers(_SYMBOLS):
+            return
+        documents = connection.documents.copies()
+        opened = {path.parent: documents[path] for path in files if path in documents}
+        for document in opened.values():
+            params = {"textDocument": {"uri": document.uri}}
+            with contextlib.suppress(ServerError):
+                await request(connection, _SYMBOLS, params, self.question.deadline)
 
     def _require_wanted(self, connection: Connection) -> None:
         """Refuse what no filter of the server fits.
@@ -232,11 +249,35 @@ class _Move:
             raise NoAnswer.because("unsupported", message)
 
     def _read(self, response: _Response) -> list[FileChange]:
-        """Turn what the server said into changes, but for those of a file that the move replaces."""
-        tree, context = self.server.tree, response.context
+        """Turn what the server said into changes."""
+        tree = self.server.tree
         steps = read_steps(response.edit, tree)
-        if not all(isinstance(step, TextEdits) for step in steps):
+        texts = [step for step in steps if isinstance(step, TextEdits)]
+        if len(texts) < len(steps):
             raise ToolError("bad_answer", "The language server would create, move or delete further files.")
-        # basedpyright lists every file of the project, most without edits.
-        texts = [step for step in steps if isinstance(step, TextEdits) and step.edits and step.path != self.target]
-        return changes_of(texts, sources_of(texts, tree, response.basis), context)
+        texts = [step for step in texts if self._is_meant(step)]
+        sources = sources_of(texts, tree, response.basis)
+        changes = changes_of(texts, sources, response.context)
+        return [_keeping_dot(change, sources[tree.locate(change.path)].lines) for change in changes]
+
+    def _is_meant(self, step: TextEdits) -> bool:
+        """Say whether the edits of a file are to be made.
+
+        basedpyright lists every file of the project, most without edits. The move may replace a file. TypeScript's
+        servers change the configuration that moves along as if it stayed.
+        """
+        moves_along = step.path != self.source and step.path.is_relative_to(self.source)
+        return bool(step.edits) and step.path != self.target and not (moves_along and step.path.suffix == ".json")
+
+
+def _keeping_dot(change: FileChange, lines: list[str]) -> FileChange:
+    """Keep the ``./`` before a path in a configuration, which TypeScript's servers drop though ``paths`` want it."""
+
+    def kept(edit: RangeEdit) -> RangeEdit:
+        old = lines[edit.line - 1][edit.column - 1 :]
+        drops = old.startswith("./") and not edit.new_text.startswith((".", "/"))
+        return edit.model_copy(update={"new_text": f"./{edit.new_text}"}) if drops else edit
+
+    if not change.path.endswith(".json"):
+        return change
+    return change.model_copy(update={"edits": [kept(edit) for edit in change.edits or ()]})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,9 @@ from codebuddy.hub.spokes import Links, ask_spoke
 from codebuddy.hub.tools.edits import require_below_root
 from codebuddy.schemas.code import Location, PlannedMove, by_file
 from codebuddy.schemas.edits import EditResult, MoveArguments
-from codebuddy.schemas.files import FileChange
 from codebuddy.tool import Call, Tool, ToolError, filled, tool_of
 
-_PLAN_SECONDS = 30.0
+_PLAN_SECONDS = 60.0
 _SEARCH_SECONDS = 5.0
 _MAX_LINE = 300  # characters shown of a line
 _SHOWN = 50  # lines that may import what moved
@@ -89,9 +89,9 @@ class _Moves:
             formats=bool(plan.changes),
         )
         edit = await answer_of(made, preview=arguments.preview)
-        if plan.complete and not plan.names_only:
+        if not arguments.update_imports:
             return MoveResult(**dict(edit))
-        left = await run_sync(partial(self._left, source, target, lines, plan.changes), abandon_on_cancel=True)
+        left = await run_sync(partial(self._left, source, target, lines, plan), abandon_on_cancel=True)
         return MoveResult(**dict(edit), imports=_sentence(plan), may_import=left or None)
 
     async def _plan(self, call: Call, source: WorkspacePath, target: WorkspacePath) -> PlannedMove:
@@ -114,27 +114,33 @@ class _Moves:
             return PlannedMove(complete=False, message=error.message, changes=[])
 
     def _left(
-        self, source: WorkspacePath, target: WorkspacePath, lines: list[str], changes: list[FileChange]
+        self, source: WorkspacePath, target: WorkspacePath, lines: list[str], plan: PlannedMove
     ) -> list[Location]:
         """Return the lines that may import what moved, as far as no edit changes them.
 
         Args:
             lines: those of the file that moved; none for a directory.
         """
-        name = source.parts[-1].partition(".")[0]
-        name = source.parts[-2] if name in _NAMELESS and len(source.parts) > 1 else name
+        name = source.parts[-1]
+        if plan.served:
+            name = name.partition(".")[0] or name
+            name = source.parts[-2] if name in _NAMELESS and len(source.parts) > 1 else name
+        elif not lines:
+            return []
         try:
             root, bounds = self._workspaces.root(source.project), Bounds(time.monotonic() + _SEARCH_SECONDS)
-            words = without_renamed(find_word(root, name, bounds), changes)
+            words = without_renamed(find_word(root, name, bounds), plan.changes)
         except ToolError:  # there are too many
             words = []
         found = [
             _location(_moved(file.path, source, target), at.line, at.column, at.column + len(name), at.line_text)
             for file in words
+            if not _fits(file.path, plan.covered)
             for at in file.places
             if _IMPORT.search(at.line_text)
         ]
-        if (source.project, source.parts[:-1]) != (target.project, target.parts[:-1]):
+        has_moved = (source.project, source.parts[:-1]) != (target.project, target.parts[:-1])
+        if plan.served and has_moved and not _fits(source, plan.covered):
             known = {(one.path, one.line) for one in found}
             found += [
                 _location(target, number, 1, len(text) + 1, text)
@@ -151,6 +157,10 @@ def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
         return [] if node is None or not node.content else LINE_BREAK.split(decode(node.content).content)
     except ToolError:
         return []
+
+
+def _fits(path: WorkspacePath, globs: list[str]) -> bool:
+    return any(fnmatchcase(path.parts[-1], glob) for glob in globs)
 
 
 def _moved(path: WorkspacePath, source: WorkspacePath, target: WorkspacePath) -> WorkspacePath:
