@@ -177,7 +177,8 @@ def _location(path: WorkspacePath, line: int, column: int, end_column: int, text
 def _sentence(plan: PlannedMove) -> str | None:
     if plan.complete:
         return None
-    return f"{'Not all imports' if plan.changes else 'Imports'} were mended: {plan.message or plan.reason}"
+    what = "Not all imports were mended" if plan.changes else "Imports were not mended"
+    return f"{what}: {plan.message or plan.reason}"
 
 
 def move_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
