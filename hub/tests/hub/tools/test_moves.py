@@ -86,7 +86,7 @@ async def test_imports_and_the_move_are_one_edit_with_one_undo(client: ToolClien
     ]
     assert [file.get("diff") for file in preview["files"]] == [file.get("diff") for file in made["files"]]
     assert "imports" not in made
-    assert "may_import" not in made
+    assert "lines_to_check" not in made
     await client("undo_edit", edit_id=made["edit_id"])
     assert snapshot(p) == before
 
@@ -95,7 +95,7 @@ async def test_imports_are_left_alone_if_the_caller_says_so(client: ToolClient, 
     spoke.answer = mended()
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts", update_imports=False)
     assert (spoke.asked, (p / "user.ts").read_text()) == ([], USER)
-    assert {"imports", "may_import"} & set(made) == set()
+    assert {"imports", "lines_to_check"} & set(made) == set()
 
 
 async def test_a_move_that_is_refused_asks_no_language_server(client: ToolClient, spoke: Spoke, p: Path) -> None:
@@ -115,7 +115,7 @@ async def test_a_move_that_is_refused_asks_no_language_server(client: ToolClient
         {"complete": True, "changes": [edit("p/../q/user.ts", 1, 1, 1, "x")]},
     ],
 )
-async def test_a_move_goes_ahead_if_nobody_can_say_and_names_what_may_import_it(
+async def test_a_move_goes_ahead_if_nobody_can_say_and_names_what_lines_to_check_it(
     answer: Any, client: ToolClient, spoke: Spoke, p: Path
 ) -> None:
     (p / "a.ts").write_text("import { g } from '../g';\nexport const a = 1;\n")
@@ -123,7 +123,7 @@ async def test_a_move_goes_ahead_if_nobody_can_say_and_names_what_may_import_it(
     spoke.answer = answer
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
     assert made["imports"].startswith("Imports were not mended: ")
-    assert [(one["path"], one["line"]) for one in made["may_import"]] == [("p/user.ts", 1), ("p/lib/b.ts", 1)]
+    assert [(one["path"], one["line"]) for one in made["lines_to_check"]] == [("p/user.ts", 1), ("p/lib/b.ts", 1)]
     assert (p / "lib" / "b.ts").exists()
     assert (p / "user.ts").read_text() == USER
 
@@ -143,7 +143,7 @@ async def test_lines_of_files_that_no_server_covers_are_named(client: ToolClient
     (p / "more.ts").write_text("import { f } from './a';\n")  # the server knows better
     spoke.answer = mended()
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
-    assert [(one["path"], one["line"], one["column"]) for one in made["may_import"]] == [("p/App.vue", 2, 22)]
+    assert [(one["path"], one["line"], one["column"]) for one in made["lines_to_check"]] == [("p/App.vue", 2, 22)]
     assert "imports" not in made
 
 
@@ -151,7 +151,7 @@ async def test_a_line_that_was_mended_is_not_named(client: ToolClient, spoke: Sp
     (p / "more.ts").write_text("import { f } from './a';\n")
     spoke.answer = {**mended(), "covered": []}
     made = await client("move_path", source="p/a.ts", target="p/b.ts")
-    assert [one["path"] for one in made["may_import"]] == ["p/more.ts"]
+    assert [one["path"] for one in made["lines_to_check"]] == ["p/more.ts"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,25 @@ async def test_a_line_is_named_only_if_it_looks_like_an_import(
     (p / "line.x").write_text(f"{line}\n")
     spoke.answer = ToolError("spoke_offline", "away")
     made = await client("move_path", source="p/util.x", target="p/tool.x")
-    assert [one["path"] for one in made.get("may_import", [])] == (["p/line.x"] if imports else [])
+    assert [one["path"] for one in made.get("lines_to_check", [])] == (["p/line.x"] if imports else [])
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "named"),
+    [
+        ("tsconfig.json", '{"references": [{"path": "./packages/util"}]}', True),
+        ("CMakeLists.txt", "add_library(x src/util.x)", True),
+        ("package.json", '{"util": "^1.0"}', False),
+        ("notes.md", "see ./packages/util", False),
+    ],
+)
+async def test_a_path_in_a_configuration_is_named(
+    file: str, line: str, named: bool, client: ToolClient, p: Path
+) -> None:
+    (p / "util.x").write_text("x\n")
+    (p / file).write_text(f"{line}\n")
+    made = await client("move_path", source="p/util.x", target="p/tool.x")
+    assert [one["path"] for one in made.get("lines_to_check", [])] == ([f"p/{file}"] if named else [])
 
 
 async def test_what_no_server_serves_is_looked_for_by_its_full_name(client: ToolClient, spoke: Spoke, p: Path) -> None:
@@ -188,10 +206,10 @@ async def test_what_no_server_serves_is_looked_for_by_its_full_name(client: Tool
     (p / "user.ts").write_text("import data from './data.json';\nimport x from 'data';\n")
     spoke.answer = {"complete": True, "changes": [], "served": False}
     made = await client("move_path", source="p/data.json", target="p/res/data.json")
-    assert [(one["path"], one["line"]) for one in made["may_import"]] == [("p/user.ts", 1)]
+    assert [(one["path"], one["line"]) for one in made["lines_to_check"]] == [("p/user.ts", 1)]
     (p / "notes.md").write_text("see data\n")
     made = await client("move_path", source="p/notes.md", target="p/docs/notes.md")
-    assert {"imports", "may_import"} & set(made) == set()
+    assert {"imports", "lines_to_check"} & set(made) == set()
 
 
 async def test_a_file_that_is_imported_by_its_directory_is_looked_for_by_that(
@@ -202,7 +220,7 @@ async def test_a_file_that_is_imported_by_its_directory_is_looked_for_by_that(
     (p / "main.py").write_text("import pkg\n")
     spoke.answer = {"complete": False, "reason": "unsupported", "message": "No.", "changes": []}
     made = await client("move_path", source="p/pkg/__init__.py", target="p/pkg/init.py")
-    assert (made["imports"], [one["path"] for one in made["may_import"]]) == (
+    assert (made["imports"], [one["path"] for one in made["lines_to_check"]]) == (
         "Imports were not mended: No.",
         ["p/main.py"],
     )
@@ -269,10 +287,10 @@ async def test_between_projects_the_spoke_of_the_first_says_what_it_cannot(
     made = await client("move_path", source="p/a.ts", target="q/a.ts")
     assert spoke.asked[0]["target"] == "q/a.ts"
     assert made["imports"] == "Imports were not mended: No server sees two projects."
-    assert [one["path"] for one in made["may_import"]] == ["p/user.ts"]
+    assert [one["path"] for one in made["lines_to_check"]] == ["p/user.ts"]
 
 
 async def test_a_lean_answer_says_first_what_was_not_done(client: ToolClient, spoke: Spoke, p: Path) -> None:
     spoke.answer = {"complete": False, "reason": "unsupported", "message": "No.", "changes": []}
     text = await client.text("move_path", source="p/a.ts", target="p/b.ts")
-    assert text.startswith("imports: Imports were not mended: No.\nmay_import:\n  p/user.ts:\n    1:22 import")
+    assert text.startswith("imports: Imports were not mended: No.\nlines_to_check:\n  p/user.ts:\n    1:22 import")

@@ -12,7 +12,7 @@ from anyio.to_thread import run_sync
 from pydantic import Field
 
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.search import find_word
+from codebuddy.files.search import WordPlace, find_word
 from codebuddy.files.text import LINE_BREAK, decode
 from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.disk_view import DiskView
@@ -28,7 +28,7 @@ from codebuddy.tool import Call, Tool, ToolError, filled, tool_of
 _PLAN_SECONDS = 60.0
 _SEARCH_SECONDS = 5.0
 _MAX_LINE = 300  # characters shown of a line
-_SHOWN = 50  # lines that may import what moved
+_SHOWN = 50  # lines to check
 
 # Files that are imported by the name of their directory.
 _NAMELESS = ("__init__", "index", "mod")
@@ -43,16 +43,20 @@ _IMPORT = re.compile(
 _RELATIVE = re.compile(r"^\s*from\s+\.|^\s*#\s*include\s*\"|\b(from|import|require)\b[\s(]*['\"]\.\.?/|\bsuper::")
 
 
+# Files that name others by their paths, which no language server changes.
+_CONFIGURATIONS = re.compile(r"\.(json|toml|ya?ml|cfg|ini|cmake)$|^(CMakeLists\.txt|Makefile)$")
+
+
 class MoveResult(EditResult):
     """The edit, and what was not done about imports."""
 
     imports: str | None = Field(default=None, description="Which imports nobody looked at, and why.")
-    may_import: list[Location] | None = Field(
-        default=None, description="Lines that stay as they are and may import what moved, or be relative to its place."
+    lines_to_check: list[Location] | None = Field(
+        default=None, description="Lines that were not changed and may name what moved, or be relative to its place."
     )
 
     def lean(self) -> dict[str, Any]:
-        return filled(imports=self.imports, may_import=by_file(self.may_import or [])) | super().lean()
+        return filled(imports=self.imports, lines_to_check=by_file(self.lines_to_check or [])) | super().lean()
 
 
 class _Moves:
@@ -92,7 +96,7 @@ class _Moves:
         if not arguments.update_imports:
             return MoveResult(**dict(edit))
         left = await run_sync(partial(self._left, source, target, lines, plan), abandon_on_cancel=True)
-        return MoveResult(**dict(edit), imports=_sentence(plan), may_import=left or None)
+        return MoveResult(**dict(edit), imports=_sentence(plan), lines_to_check=left or None)
 
     async def _plan(self, call: Call, source: WorkspacePath, target: WorkspacePath) -> PlannedMove:
         """Ask the spoke how imports change; whatever it says, the move itself goes ahead."""
@@ -116,7 +120,7 @@ class _Moves:
     def _left(
         self, source: WorkspacePath, target: WorkspacePath, lines: list[str], plan: PlannedMove
     ) -> list[Location]:
-        """Return the lines that may import what moved, as far as no edit changes them.
+        """Return the lines that may name what moved, as far as no edit changes them.
 
         Args:
             lines: those of the file that moved; none for a directory.
@@ -137,7 +141,7 @@ class _Moves:
             for file in words
             if not _fits(file.path, plan.covered)
             for at in file.places
-            if _IMPORT.search(at.line_text)
+            if _names(file.path.parts[-1], at)
         ]
         has_moved = (source.project, source.parts[:-1]) != (target.project, target.parts[:-1])
         if plan.served and has_moved and not _fits(source, plan.covered):
@@ -148,6 +152,12 @@ class _Moves:
                 if _RELATIVE.search(text) and (str(target), number) not in known
             ]
         return found[:_SHOWN]
+
+
+def _names(file: str, at: WordPlace) -> bool:
+    """Say whether a word may name a file: in an import, or after a slash in a configuration."""
+    in_path = at.line_text[: at.column - 1].endswith("/") and _CONFIGURATIONS.search(file)
+    return bool(in_path or _IMPORT.search(at.line_text))
 
 
 def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
