@@ -140,11 +140,44 @@ async def test_what_a_stale_plan_would_overwrite_is_a_conflict_and_nothing_moves
 
 async def test_lines_of_files_that_no_server_covers_are_named(client: ToolClient, spoke: Spoke, p: Path) -> None:
     (p / "App.vue").write_text("<script>\nimport { f } from './a';\n</script>\n")
-    (p / "more.ts").write_text("import { f } from './a';\n")  # the server knows better
+    (p / "more.ts").write_text("import { f } from 'a';\nexport const a = './b';\n")  # the server knows better
     spoke.answer = mended()
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
     assert [(one["path"], one["line"], one["column"]) for one in made["lines_to_check"]] == [("p/App.vue", 2, 22)]
     assert "imports" not in made
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("tests/a.test.ts", "jest.mock('../src/a');", True),
+        ("tests/a.test.ts", "vi.mock(`../src/a.js`);", True),
+        ("tests/a.test.ts", "jest.mock('../other/a');", False),
+        ("src/b.ts", "load('./a', 1);", True),
+        ("b.ts", "load('./a');", False),
+    ],
+)
+async def test_a_string_that_leads_to_what_moves_is_named_even_where_a_server_mends_imports(
+    case: tuple[str, str, bool], client: ToolClient, spoke: Spoke, p: Path
+) -> None:
+    file, text, named = case
+    for path, content in {"src/a.ts": "export {};\n", file: f"{text}\n"}.items():
+        (p / path).parent.mkdir(exist_ok=True)
+        (p / path).write_text(content)
+    spoke.answer = {"complete": True, "changes": [], "covered": ["*.ts"]}
+    for source, target in (("p/src/a.ts", "p/src/b/c.ts"), ("p/src", "p/lib")):
+        made = await client("move_path", source=source, target=target)
+        found = [one["path"] for one in made.get("lines_to_check", [])]
+        # Within a directory that moves, relative paths stay right.
+        assert found == ([f"p/{file}"] if named and not f"p/{file}".startswith(f"{source}/") else [])
+        await client("undo_edit", edit_id=made["edit_id"])
+
+
+async def test_a_relative_string_of_a_file_that_moves_is_named(client: ToolClient, spoke: Spoke, p: Path) -> None:
+    (p / "a.ts").write_text("import { g } from './g';\njest.mock('./g');\n")
+    spoke.answer = {**mended(), "changes": [edit("p/a.ts", 1, 19, 24, "'../g'")]}
+    made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
+    assert [(one["path"], one["line"]) for one in made["lines_to_check"]] == [("p/lib/b.ts", 2)]
 
 
 async def test_a_line_that_was_mended_is_not_named(client: ToolClient, spoke: Spoke, p: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import time
 from fnmatch import fnmatchcase
@@ -42,6 +43,8 @@ _IMPORT = re.compile(
 # A line that imports something by its place relative to the file.
 _RELATIVE = re.compile(r"^\s*from\s+\.|^\s*#\s*include\s*\"|\b(from|import|require)\b[\s(]*['\"]\.\.?/|\bsuper::")
 
+
+_RELATIVE_PATH = re.compile(r"['\"`](\.\.?/[^'\"`]+)['\"`]")
 
 # Files that name others by their paths, which no language server changes.
 _CONFIGURATIONS = re.compile(r"\.(json|toml|ya?ml|cfg|ini|cmake)$|^(CMakeLists\.txt|Makefile)$")
@@ -139,25 +142,41 @@ class _Moves:
         found = [
             _location(_moved(file.path, source, target), at.line, at.column, at.column + len(name), at.line_text)
             for file in words
-            if not _fits(file.path, plan.covered)
             for at in file.places
-            if _names(file.path.parts[-1], at)
+            if (_leads_to(source, file.path, at) if _fits(file.path, plan.covered) else _names(file.path, at))
         ]
-        has_moved = (source.project, source.parts[:-1]) != (target.project, target.parts[:-1])
-        if plan.served and has_moved and not _fits(source, plan.covered):
+        if plan.served and (source.project, source.parts[:-1]) != (target.project, target.parts[:-1]):
+            is_relative = _is_relative_string if _fits(source, plan.covered) else _RELATIVE.search
             known = {(one.path, one.line) for one in found}
             found += [
                 _location(target, number, 1, len(text) + 1, text)
                 for number, text in enumerate(lines, 1)
-                if _RELATIVE.search(text) and (str(target), number) not in known
+                if is_relative(text) and (str(target), number) not in known
             ]
         return found[:_SHOWN]
 
 
-def _names(file: str, at: WordPlace) -> bool:
+def _names(path: WorkspacePath, at: WordPlace) -> bool:
     """Say whether a word may name a file: in an import, or after a slash in a configuration."""
-    in_path = at.line_text[: at.column - 1].endswith("/") and _CONFIGURATIONS.search(file)
+    in_path = at.line_text[: at.column - 1].endswith("/") and _CONFIGURATIONS.search(path.parts[-1])
     return bool(in_path or _IMPORT.search(at.line_text))
+
+
+def _is_relative_string(line: str) -> bool:
+    return bool(_RELATIVE_PATH.search(line)) and not _IMPORT.search(line)
+
+
+def _leads_to(source: WorkspacePath, path: WorkspacePath, at: WordPlace) -> bool:
+    """Say whether a string on a line is a relative path to what moves, or to something in it, like ``jest.mock``'s.
+
+    A language server that mends every import leaves such strings.
+    """
+    whole = "/".join(source.parts)
+    for text in _RELATIVE_PATH.findall(at.line_text):
+        found = posixpath.normpath(posixpath.join(*path.parts[:-1], text))
+        if f"{found}/".startswith(f"{whole}/") or posixpath.splitext(whole)[0] in (found, posixpath.splitext(found)[0]):
+            return True
+    return False
 
 
 def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
