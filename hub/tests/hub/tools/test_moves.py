@@ -175,7 +175,7 @@ async def test_a_string_that_leads_to_what_moves_is_named_even_where_a_server_me
 
 async def test_a_relative_string_of_a_file_that_moves_is_named(client: ToolClient, spoke: Spoke, p: Path) -> None:
     (p / "a.ts").write_text("import { g } from './g';\njest.mock('./g');\n")
-    spoke.answer = {**mended(), "changes": [edit("p/a.ts", 1, 19, 24, "'../g'")]}
+    spoke.answer = {**mended(), "changes": [edit("p/a.ts", 1, 19, 24, "'../g'"), *mended()["changes"]]}
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
     assert [(one["path"], one["line"]) for one in made["lines_to_check"]] == [("p/lib/b.ts", 2)]
 
@@ -214,6 +214,38 @@ async def test_a_line_is_named_only_if_it_looks_like_an_import(
     spoke.answer = ToolError("spoke_offline", "away")
     made = await client("move_path", source="p/util.x", target="p/tool.x")
     assert [one["path"] for one in made.get("lines_to_check", [])] == (["p/line.x"] if imports else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("from pkg.util import x", True),
+        ("from src.pkg.util.deep import x", True),
+        ("from pkg import other, util as u  # both", True),
+        ("from pkg import (util, other)", True),
+        ("from . import util", True),
+        ("from .util import x", True),
+        ("from ..pkg import util", True),
+        ("import os, pkg.util as u", True),
+        ("import util", True),
+        ("    util,", True),
+        ("from other.util import x", False),
+        ("from .. import util", False),
+        ("from .deep import util", False),
+        ("import other.util", False),
+        ("from json import util", False),
+        ("util.run()", False),
+        ("x = util, 1", False),
+    ],
+)
+async def test_a_line_of_python_is_named_if_its_names_lead_to_the_module(
+    line: str, named: bool, client: ToolClient, p: Path
+) -> None:
+    for path, text in {"src/pkg/util.py": "x = 1\n", "src/pkg/user.py": f"{line}\n"}.items():
+        (p / path).parent.mkdir(parents=True, exist_ok=True)
+        (p / path).write_text(text)
+    made = await client("move_path", source="p/src/pkg/util.py", target="p/src/tools.py")
+    assert [one["path"] for one in made.get("lines_to_check", [])] == (["p/src/pkg/user.py"] if named else [])
 
 
 @pytest.mark.parametrize(

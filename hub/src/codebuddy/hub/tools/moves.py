@@ -40,6 +40,9 @@ _IMPORT = re.compile(
     r"|\b(require|import)\s*\(|\bfrom\s+['\"]|^\s*([\w.]+\s+)?\"[^\"]+\"\s*;?\s*$"
 )
 
+_PYTHON_IMPORT = re.compile(r"^\s*(?:from\s+(\.*)\s*([\w.]*)\s+import\s*(.+)|import\s+([^#]+))")
+_PYTHON_LIST = re.compile(r"^\s*\w+(\s+as\s+\w+)?\s*,?\s*(#.*)?$")  # in a list of imports over several lines
+
 # A line that imports something by its place relative to the file.
 _RELATIVE = re.compile(r"^\s*from\s+\.|^\s*#\s*include\s*\"|\b(from|import|require)\b[\s(]*['\"]\.\.?/|\bsuper::")
 
@@ -143,7 +146,7 @@ class _Moves:
             _location(_moved(file.path, source, target), at.line, at.column, at.column + len(name), at.line_text)
             for file in words
             for at in file.places
-            if (_leads_to(source, file.path, at) if _fits(file.path, plan.covered) else _names(file.path, at))
+            if (_leads_to(source, file.path, at) if _fits(file.path, plan.covered) else _names(source, file.path, at))
         ]
         if plan.served and (source.project, source.parts[:-1]) != (target.project, target.parts[:-1]):
             is_relative = _is_relative_string if _fits(source, plan.covered) else _RELATIVE.search
@@ -156,10 +159,34 @@ class _Moves:
         return found[:_SHOWN]
 
 
-def _names(path: WorkspacePath, at: WordPlace) -> bool:
-    """Say whether a word may name a file: in an import, or after a slash in a configuration."""
+def _names(source: WorkspacePath, path: WorkspacePath, at: WordPlace) -> bool:
+    """Say whether a word may name what moves: in an import, or after a slash in a configuration."""
+    if path.parts[-1].endswith((".py", ".pyi")):
+        return _is_imported(source, path, at.line_text)
     in_path = at.line_text[: at.column - 1].endswith("/") and _CONFIGURATIONS.search(path.parts[-1])
     return bool(in_path or _IMPORT.search(at.line_text))
+
+
+def _is_imported(source: WorkspacePath, path: WorkspacePath, line: str) -> bool:
+    """Say whether a line of Python may import what moves, as far as its dotted names say where that is."""
+    found = _PYTHON_IMPORT.match(line)
+    if found is None:
+        return bool(_PYTHON_LIST.match(line))
+    dots, module, names, modules = found.groups()
+    whole = [*source.parts[:-1], source.parts[-1].partition(".")[0]]
+    whole = whole[:-1] if whole[-1] == "__init__" else whole
+    base = module.split(".") if module else []
+    if dots:  # from there on the path is whole
+        base = [*path.parts[: len(path.parts) - len(dots)], *base]
+    if modules is None:
+        named = [[*base, *name.split()[:1]] for name in names.strip("() ").split(",")]
+    else:
+        named = [name.split()[0].split(".") for name in modules.split(",") if name.strip()]
+    return any(
+        parts[:count] == whole[-count:]
+        for parts in named
+        for count in ([len(whole)] if dots else range(1, len(parts) + 1))
+    )
 
 
 def _is_relative_string(line: str) -> bool:
