@@ -15,6 +15,7 @@ import pytest
 
 from codebuddy.agent.code.diagnostics import diagnose
 from codebuddy.agent.code.hover import completions, hover, signature_help
+from codebuddy.agent.code.moves import plan_move
 from codebuddy.agent.code.navigation import (
     call_hierarchy,
     document_symbols,
@@ -43,6 +44,8 @@ from codebuddy.schemas.code import (
     HoverResult,
     LocationsResult,
     PlaceArguments,
+    PlanMoveArguments,
+    PlannedMove,
     PlannedRename,
     ReferencesArguments,
     ReferencesResult,
@@ -132,6 +135,10 @@ class Fake:
         place = {} if {"path", "name"} & set(given) else {"path": "p/main.py", "line": 2, "column": 1}
         arguments = RenameArguments(**{"new_name": "enter", "timeout_seconds": 10.0, **place, **given})
         return await plan_rename(self.servers, arguments, self.report)
+
+    async def move(self, source: str, target: str, **given: Any) -> PlannedMove:
+        arguments = PlanMoveArguments(source=source, target=target, **_in_time(given))
+        return await plan_move(self.servers, arguments, self.report)
 
     @property
     def server(self) -> LanguageServer:

@@ -85,6 +85,7 @@ def test_the_instructions_fit_into_what_clients_show_of_them() -> None:
 def test_every_argument_that_is_not_explained_with_its_tool_is_explained_in_the_instructions(hub: Hub) -> None:
     plain = {"content", "new_name", "new_text", "start_line", "end_line", "direction", "position", "depth", "edit_id"}
     plain |= {"job_id", "regex", "case_sensitive", "context_lines", "pattern", "task", "stdin", "source", "edits"}
+    plain |= {"update_imports"}
     unexplained = {
         argument
         for entry in hub.server.offers.tool_list(ANYONE)

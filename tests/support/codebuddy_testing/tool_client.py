@@ -16,8 +16,10 @@ from codebuddy.files.paths import WorkspacePath
 from codebuddy.hub.edits.editor import Editor, WriteFormatter
 from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
+from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools.edits import edit_tools
 from codebuddy.hub.tools.files import file_tools
+from codebuddy.hub.tools.moves import move_tools
 from codebuddy.schemas.code import DiagnosticsResult, FormattedText
 from codebuddy.tool import ALL_SCOPES, Call, Detail, Principal, Tool, ToolError, parse_arguments
 from codebuddy.wire.calls import output_schema
@@ -47,7 +49,7 @@ class ToolClient:
         self.tools: dict[str, Tool[Any]] = {}
         self.schemas: dict[str, dict[str, Any]] = {}
         self.listed: dict[str, dict[str, Any]] = {}
-        self.add([*file_tools(workspaces), *edit_tools(editor)])
+        self.add([*file_tools(workspaces), *edit_tools(editor), *move_tools(Links(), editor)])
         self.principal = Principal("tester", None, ALL_SCOPES)
 
     def add(self, tools: Iterable[Tool[Any]]) -> None:

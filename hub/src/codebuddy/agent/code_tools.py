@@ -9,6 +9,7 @@ from codebuddy.agent.code.actions import list_actions, plan_action
 from codebuddy.agent.code.diagnostics import diagnose
 from codebuddy.agent.code.formatting import format_text, plan_format
 from codebuddy.agent.code.hover import completions, hover, signature_help
+from codebuddy.agent.code.moves import plan_move
 from codebuddy.agent.code.navigation import (
     call_hierarchy,
     document_symbols,
@@ -42,6 +43,7 @@ _ASK: Final[dict[str, _Ask]] = {
     "diagnostics": diagnose,
     "code_actions": list_actions,
     "plan_rename": plan_rename,
+    "plan_move": plan_move,
     "plan_format": plan_format,
     "format_text": format_text,
     "plan_action": plan_action,

@@ -31,6 +31,7 @@ from codebuddy.hub.tools.code import code_tools
 from codebuddy.hub.tools.code_edits import action_tools, code_edit_tools, rename_tools
 from codebuddy.hub.tools.edits import edit_tools
 from codebuddy.hub.tools.files import file_tools
+from codebuddy.hub.tools.moves import move_tools
 from codebuddy.hub.tools.projects import project_tools, server_tools
 from codebuddy.hub.tools.runs import job_tools, run_tools
 from codebuddy.hub.websocket import link_app
@@ -83,6 +84,7 @@ class Hub:
                 *project_tools(self.fleet),
                 *file_tools(self.workspaces),
                 *edit_tools(editor, configuration.journal),
+                *move_tools(self.links, editor),
                 *rename_tools(self.links, editor),
                 *code_edit_tools(self.links, editor),
                 *action_tools(self.links, editor),

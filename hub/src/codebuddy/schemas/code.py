@@ -566,6 +566,23 @@ class PlannedRename(Plan):
     why_left_out: _Sentence | None = Field(default=None, description="Why there are, or may be, such places.")
 
 
+class PlanMoveArguments(Arguments):
+    """A file or directory, and its new path."""
+
+    source: str
+    target: str
+    timeout_seconds: Timeout = 30.0
+
+
+class PlannedMove(Plan):
+    """How imports change with a move; if that is not complete, the message says what nobody looked at."""
+
+    served: bool = Field(default=True, description="Whether any language server serves what moves.")
+    covered: list[str] = Field(
+        default_factory=list, max_length=200, description="Globs of file names: in such files every import is right."
+    )
+
+
 class PlanFormatArguments(Arguments):
     """A file to format."""
 

@@ -73,6 +73,7 @@ class MoveArguments(_PreviewOption):
     source: str
     target: str = Field(description="The whole new path.")
     overwrite: bool = Field(default=False, description="Replace a file there.")
+    update_imports: bool = True
     expected_hash: ExpectedHash = None
 
 

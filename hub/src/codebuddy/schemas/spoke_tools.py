@@ -115,6 +115,14 @@ _SPECS: Final[list[ToolSpec[Any]]] = [
         hub_only=True,
     ),
     ToolSpec(
+        "plan_move",
+        "write",
+        "Compute how imports change when a file or directory moves; nothing is written.",
+        code.PlanMoveArguments,
+        code.PlannedMove,
+        hub_only=True,
+    ),
+    ToolSpec(
         "plan_format",
         "write",
         "Compute the changes that format a file; nothing is written.",

@@ -34,6 +34,7 @@ def test_the_tools_of_a_spoke_and_what_they_ask_of_a_token(tools: dict[str, Tool
         "type_hierarchy": "read",
         "diagnostics": "read",
         "plan_rename": "write",
+        "plan_move": "write",
         "plan_format": "write",
         "format_text": "write",
         "code_actions": "read",

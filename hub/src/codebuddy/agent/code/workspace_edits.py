@@ -150,7 +150,7 @@ def _path_of(uri: str, tree: Tree) -> Path:
     path = tree.path_of(uri)
     if path is None or path == tree.root:
         shown = printable(unquote(uri.removeprefix("file://")[:_MAX_SHOWN]))
-        message = f"The edit reaches {shown}, which is no file of the project {tree.project}; nothing is changed."
+        message = f"The edit reaches {shown}, which is no file of the project {tree.project}."
         raise ToolError("outside_project", message)
     return path
 

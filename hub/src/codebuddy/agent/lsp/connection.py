@@ -20,7 +20,9 @@ from codebuddy.agent.lsp.positions import OFFERED_ENCODINGS, Encoding, agreed_en
 from codebuddy.agent.lsp.readiness import Condition, Readiness, remaining
 from codebuddy.agent.lsp.transport import MethodNotFound, RequestTimedOut, ServerError, Session, SessionClosed
 from codebuddy.agent.lsp.tree import Tree, uri_of
+from codebuddy.files.search import compile_glob
 from codebuddy.schemas.server_description import Feature
+from codebuddy.tool import ToolError
 
 NOT_ANNOUNCED: Final = (None, False)  # values of an absent capability; an empty object means that it is present
 _MAX_REGISTERED: Final = 500
@@ -44,6 +46,7 @@ _METHODS: Final[tuple[tuple[str, str, Feature], ...]] = (
     ("textDocument/formatting", "documentFormattingProvider", "format"),
     ("textDocument/rangeFormatting", "documentRangeFormattingProvider", "format"),
     ("textDocument/codeAction", "codeActionProvider", "actions"),
+    ("workspace/willRenameFiles", "workspace.fileOperations.willRename", "rename"),
 )
 
 CAPABILITY: Final[Mapping[str, str]] = MappingProxyType({method: name for method, name, _ in _METHODS})
@@ -88,16 +91,30 @@ class Capabilities:
 
     def covers(self, method: str) -> bool:
         """Say whether the server supports a request of `CAPABILITY`."""
-        if self.announced.get(CAPABILITY[method]) not in NOT_ANNOUNCED:
+        if self._announced(method) not in NOT_ANNOUNCED:
             return True
         return any(name == method for name, _ in self._registered.values())
 
     def options(self, method: str) -> Mapping[str, Any]:
         """Return the announced options of a request; empty when there are none."""
-        announced = self.announced.get(CAPABILITY[method])
+        announced = self._announced(method)
         if isinstance(announced, dict):
             return announced
         return next((options for name, options in self._registered.values() if name == method), {})
+
+    def _announced(self, method: str) -> Any:
+        found: Any = self.announced
+        for key in CAPABILITY[method].split("."):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        return found
+
+    def wants_move(self, path: str, *, is_directory: bool) -> bool:
+        """Say whether the server wants to be asked about the move of a path (LSP 3.17, "FileOperationFilter").
+
+        It need not serve such files: TypeScript's servers also mend the imports of a JSON file.
+        """
+        filters = self.options("workspace/willRenameFiles").get("filters")
+        return any(_fits(path, one, is_directory) for one in filters) if isinstance(filters, list) else False
 
     def runs(self, command: str) -> bool:
         """Say whether the server announced a command."""
@@ -116,6 +133,21 @@ class Capabilities:
         for item in _items(params, "unregisterations"):  # spelt so in the protocol
             if isinstance(ident := item.get("id"), str):
                 self._registered.pop(ident[:_MAX_ID], None)
+
+
+def _fits(path: str, operation_filter: Any, is_directory: bool) -> bool:
+    """Say whether a path fits a filter of file operations; one that makes no sense fits nothing."""
+    pattern = mapping_at(operation_filter, "pattern")
+    glob, scheme = pattern.get("glob"), operation_filter.get("scheme") if pattern else None
+    if not isinstance(glob, str) or scheme not in (None, "file"):
+        return False
+    if pattern.get("matches") not in (None, "folder" if is_directory else "file"):
+        return False
+    if mapping_at(pattern, "options").get("ignoreCase") is True:
+        glob, path = glob.lower(), path.lower()
+    with contextlib.suppress(ToolError):
+        return compile_glob(glob).matches("", path)
+    return False
 
 
 def mapping_at(value: Any, key: str) -> dict[str, Any]:
@@ -162,6 +194,7 @@ def _capabilities() -> dict[str, Any]:
             # Registered watchers are accepted and ignored: every change is announced. A server that cannot register
             # would watch files itself and could notice a change only after the next question.
             "didChangeWatchedFiles": {"dynamicRegistration": True, "relativePatternSupport": True},
+            "fileOperations": {"dynamicRegistration": True, "willRename": True},
             "symbol": {"symbolKind": _SYMBOL_KINDS, "resolveSupport": {"properties": ["location.range"]}},
         },
         "textDocument": _document_capabilities(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -47,7 +47,6 @@ from codebuddy.schemas.edits import (
     FileEditArguments,
     ListedEdit,
     ListEditsArguments,
-    MoveArguments,
     TouchedFile,
     UndoArguments,
     WorkspaceEditArguments,
@@ -66,7 +65,6 @@ def edit_tools(editor: Editor, kept: JournalLimits | None = None) -> list[Tool[A
     return [
         tool_of(tools.write_file, "write", idempotent=True),
         tool_of(tools.edit_file, "write"),
-        tool_of(tools.move_path, "write"),
         tool_of(tools.delete_path, "write", idempotent=True),
         tool_of(tools.create_directory, "write", idempotent=True),
         tool_of(tools.apply_workspace_edit, "write"),
@@ -115,31 +113,16 @@ class _EditTools:
         )
         return await run_sync(answer, path, drafted, made.outcome)
 
-    async def move_path(self, call: Call, arguments: MoveArguments) -> EditResult:
-        """Move or rename a file or directory, also to another project. References in code do not change."""
-        source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
-        _require_below_root(source, target)
-
-        def fill(draft: Draft) -> None:
-            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=arguments.expected_hash)
-
-        return await self._change(call, "move_path", arguments, fill)
-
     async def delete_path(self, call: Call, arguments: DeleteArguments) -> EditResult:
         """Delete (remove) a file or directory; undo_edit restores it."""
         path = self._editor.path(call, arguments.path)
-        _require_below_root(path)
+        require_below_root(path)
 
         def fill(draft: Draft) -> None:
             draft.delete(path, recursive=arguments.recursive, expected_hash=arguments.expected_hash)
 
-        return await self._change(call, "delete_path", arguments, fill)
-
-    async def _change(
-        self, call: Call, tool: str, arguments: MoveArguments | DeleteArguments, fill: Callable[[Draft], None]
-    ) -> EditResult:
         preview, attempts = arguments.preview, _attempts(arguments.expected_hash)
-        made = await self._editor.draft(call, tool, fill, preview=preview, attempts=attempts)
+        made = await self._editor.draft(call, "delete_path", fill, preview=preview, attempts=attempts)
         return await answer_of(made, preview=preview)
 
     async def create_directory(self, call: Call, arguments: CreateDirectoryArguments) -> CreateDirectoryResult:
@@ -197,7 +180,8 @@ def _attempts(expected_hash: str | None) -> int:
     return ATTEMPTS if expected_hash is None else 1
 
 
-def _require_below_root(*paths: WorkspacePath) -> None:
+def require_below_root(*paths: WorkspacePath) -> None:
+    """Refuse a project as a whole."""
     for path in paths:
         if not path.parts:
             raise ToolError(

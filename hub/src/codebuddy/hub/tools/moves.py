@@ -1,0 +1,242 @@
+"""The hub's tool that moves files: a project's spoke says how imports change, and both are one edit."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import time
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+from anyio.to_thread import run_sync
+from pydantic import Field
+
+from codebuddy.files.paths import WorkspacePath
+from codebuddy.files.search import WordPlace, find_word
+from codebuddy.files.text import LINE_BREAK, decode
+from codebuddy.files.walking import Bounds
+from codebuddy.hub.edits.disk_view import DiskView
+from codebuddy.hub.edits.draft import Draft, draft_change, paths_of
+from codebuddy.hub.edits.editor import ATTEMPTS, Editor, answer_of
+from codebuddy.hub.edits.text_matches import without_renamed
+from codebuddy.hub.spokes import Links, ask_spoke
+from codebuddy.hub.tools.edits import require_below_root
+from codebuddy.schemas.code import Location, PlannedMove, by_file
+from codebuddy.schemas.edits import EditResult, MoveArguments
+from codebuddy.tool import Call, Tool, ToolError, filled, tool_of
+
+_PLAN_SECONDS = 60.0
+_SEARCH_SECONDS = 5.0
+_MAX_LINE = 300  # characters shown of a line
+_SHOWN = 50  # lines to check
+
+# Files that are imported by the name of their directory.
+_NAMELESS = ("__init__", "index", "mod")
+
+# A line that may import something, in any of the profiles' languages; in a list of Go's imports it is only a string.
+_IMPORT = re.compile(
+    r"^\s*(#\s*include|import|from|package|export\b.*\bfrom|(pub(\([\w\s:]+\))?\s+)?(use|mod|extern))\b"
+    r"|\b(require|import)\s*\(|\bfrom\s+['\"]|^\s*([\w.]+\s+)?\"[^\"]+\"\s*;?\s*$"
+)
+
+_PYTHON_IMPORT = re.compile(r"^\s*(?:from\s+(\.*)\s*([\w.]*)\s+import\s*(.+)|import\s+([^#]+))")
+_PYTHON_LIST = re.compile(r"^\s*\w+(\s+as\s+\w+)?\s*,?\s*(#.*)?$")  # in a list of imports over several lines
+
+# A line that imports something by its place relative to the file.
+_RELATIVE = re.compile(r"^\s*from\s+\.|^\s*#\s*include\s*\"|\b(from|import|require)\b[\s(]*['\"]\.\.?/|\bsuper::")
+
+
+_RELATIVE_PATH = re.compile(r"['\"`](\.\.?/[^'\"`]+)['\"`]")
+
+# Files that name others by their paths, which no language server changes.
+_CONFIGURATIONS = re.compile(r"\.(json|toml|ya?ml|cfg|ini|cmake)$|^(CMakeLists\.txt|Makefile)$")
+
+
+class MoveResult(EditResult):
+    """The edit, and what was not done about imports."""
+
+    imports: str | None = Field(default=None, description="Which imports nobody looked at, and why.")
+    lines_to_check: list[Location] | None = Field(
+        default=None, description="Lines that were not changed and may name what moved, or be relative to its place."
+    )
+
+    def lean(self) -> dict[str, Any]:
+        return filled(imports=self.imports, lines_to_check=by_file(self.lines_to_check or [])) | super().lean()
+
+
+class _Moves:
+    def __init__(self, links: Links, editor: Editor) -> None:
+        self._links, self._editor = links, editor
+        self._workspaces = editor.engine.workspaces
+
+    async def move_path(self, call: Call, arguments: MoveArguments) -> MoveResult:
+        """Move or rename a file or directory, also to another project, and mend imports of it."""
+        source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
+        require_below_root(source, target)
+
+        def fill(draft: Draft) -> None:
+            # First, because their paths are those before the move.
+            for change in plan.changes:
+                draft_change(draft, change)
+            draft.move(source, target, overwrite=arguments.overwrite, expected_hash=arguments.expected_hash)
+
+        plan, lines = PlannedMove(complete=True, changes=[]), list[str]()
+        if arguments.update_imports:
+            # A move that is refused need not wait for language servers.
+            draft = Draft(self._workspaces, self._editor.engine.max_file_bytes)
+            await run_sync(fill, draft)
+            lines = await run_sync(_lines, draft, target)
+            plan = await self._plan(call, source, target)
+            self._editor.require(call, paths_of(plan.changes))
+        made = await self._editor.draft(
+            call,
+            "move_path",
+            fill,
+            preview=arguments.preview,
+            # What the spoke saw, and what the caller saw, does not come back by itself.
+            attempts=1 if plan.changes or arguments.expected_hash else ATTEMPTS,
+            formats=bool(plan.changes),
+        )
+        edit = await answer_of(made, preview=arguments.preview)
+        if not arguments.update_imports:
+            return MoveResult(**dict(edit))
+        left = await run_sync(partial(self._left, source, target, lines, plan), abandon_on_cancel=True)
+        return MoveResult(**dict(edit), imports=_sentence(plan), lines_to_check=left or None)
+
+    async def _plan(self, call: Call, source: WorkspacePath, target: WorkspacePath) -> PlannedMove:
+        """Ask the spoke how imports change; whatever it says, the move itself goes ahead."""
+        try:
+            # Language servers know a file by its path without links.
+            view = DiskView(self._workspaces, self._editor.engine.max_file_bytes)
+            old, new = [str(await run_sync(view.entry, path)) for path in (source, target)]
+            return await ask_spoke(
+                self._links,
+                source.project,
+                "plan_move",
+                {"source": old, "target": new, "timeout_seconds": _PLAN_SECONDS},
+                PlannedMove,
+                seconds=_PLAN_SECONDS,
+                paths=lambda plan: map(str, paths_of(plan.changes)),
+                report=call.progress,
+            )
+        except ToolError as error:
+            return PlannedMove(complete=False, message=error.message, changes=[])
+
+    def _left(
+        self, source: WorkspacePath, target: WorkspacePath, lines: list[str], plan: PlannedMove
+    ) -> list[Location]:
+        """Return the lines that may name what moved, as far as no edit changes them.
+
+        Args:
+            lines: those of the file that moved; none for a directory.
+        """
+        name = source.parts[-1]
+        if plan.served:
+            name = name.partition(".")[0] or name
+            name = source.parts[-2] if name in _NAMELESS and len(source.parts) > 1 else name
+        elif not lines:
+            return []
+        try:
+            root, bounds = self._workspaces.root(source.project), Bounds(time.monotonic() + _SEARCH_SECONDS)
+            words = without_renamed(find_word(root, name, bounds), plan.changes)
+        except ToolError:  # there are too many
+            words = []
+        found = [
+            _location(_moved(file.path, source, target), at.line, at.column, at.column + len(name), at.line_text)
+            for file in words
+            for at in file.places
+            if (_leads_to(source, file.path, at) if _fits(file.path, plan.covered) else _names(source, file.path, at))
+        ]
+        if plan.served and (source.project, source.parts[:-1]) != (target.project, target.parts[:-1]):
+            is_relative = _is_relative_string if _fits(source, plan.covered) else _RELATIVE.search
+            known = {(one.path, one.line) for one in found}
+            found += [
+                _location(target, number, 1, len(text) + 1, text)
+                for number, text in enumerate(lines, 1)
+                if is_relative(text) and (str(target), number) not in known
+            ]
+        return found[:_SHOWN]
+
+
+def _names(source: WorkspacePath, path: WorkspacePath, at: WordPlace) -> bool:
+    """Say whether a word may name what moves: in an import, or after a slash in a configuration."""
+    if path.parts[-1].endswith((".py", ".pyi")):
+        return _is_imported(source, path, at.line_text)
+    in_path = at.line_text[: at.column - 1].endswith("/") and _CONFIGURATIONS.search(path.parts[-1])
+    return bool(in_path or _IMPORT.search(at.line_text))
+
+
+def _is_imported(source: WorkspacePath, path: WorkspacePath, line: str) -> bool:
+    """Say whether a line of Python may import what moves, as far as its dotted names say where that is."""
+    found = _PYTHON_IMPORT.match(line)
+    if found is None:
+        return bool(_PYTHON_LIST.match(line))
+    dots, module, names, modules = found.groups()
+    whole = [*source.parts[:-1], source.parts[-1].partition(".")[0]]
+    whole = whole[:-1] if whole[-1] == "__init__" else whole
+    base = module.split(".") if module else []
+    if dots:  # from there on the path is whole
+        base = [*path.parts[: len(path.parts) - len(dots)], *base]
+    if modules is None:
+        named = [[*base, *name.split()[:1]] for name in names.strip("() ").split(",")]
+    else:
+        named = [name.split()[0].split(".") for name in modules.split(",") if name.strip()]
+    return any(
+        parts[:count] == whole[-count:]
+        for parts in named
+        for count in ([len(whole)] if dots else range(1, len(parts) + 1))
+    )
+
+
+def _is_relative_string(line: str) -> bool:
+    return bool(_RELATIVE_PATH.search(line)) and not _IMPORT.search(line)
+
+
+def _leads_to(source: WorkspacePath, path: WorkspacePath, at: WordPlace) -> bool:
+    """Say whether a string on a line is a relative path to what moves, or to something in it, like ``jest.mock``'s.
+
+    A language server that mends every import leaves such strings.
+    """
+    whole = "/".join(source.parts)
+    for text in _RELATIVE_PATH.findall(at.line_text):
+        found = posixpath.normpath(posixpath.join(*path.parts[:-1], text))
+        if f"{found}/".startswith(f"{whole}/") or posixpath.splitext(whole)[0] in (found, posixpath.splitext(found)[0]):
+            return True
+    return False
+
+
+def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
+    """Return the lines that a draft has at a path; none of what is no text."""
+    try:
+        node = draft.find(path)
+        return [] if node is None or not node.content else LINE_BREAK.split(decode(node.content).content)
+    except ToolError:
+        return []
+
+
+def _fits(path: WorkspacePath, globs: list[str]) -> bool:
+    return any(fnmatchcase(path.parts[-1], glob) for glob in globs)
+
+
+def _moved(path: WorkspacePath, source: WorkspacePath, target: WorkspacePath) -> WorkspacePath:
+    inside = path == source or path.is_below(source)
+    return target.child(*path.parts[len(source.parts) :]) if inside else path
+
+
+def _location(path: WorkspacePath, line: int, column: int, end_column: int, text: str) -> Location:
+    return Location(
+        path=str(path), line=line, column=column, end_line=line, end_column=end_column, line_text=text[:_MAX_LINE]
+    )
+
+
+def _sentence(plan: PlannedMove) -> str | None:
+    if plan.complete:
+        return None
+    what = "Not all imports were mended" if plan.changes else "Imports were not mended"
+    return f"{what}: {plan.message or plan.reason}"
+
+
+def move_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
+    """Make ``move_path``."""
+    return [tool_of(_Moves(links, editor).move_path, "write")]
