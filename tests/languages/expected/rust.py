@@ -23,7 +23,6 @@ BY_ALIAS = [
     "tests/app.rs | BUILT_SHAPES, ⟦rendered⟧,",
     "tests/app.rs | assert_eq!(⟦rendered⟧(square.area(), 0)",
 ]
-NO_ALIAS = "rust-analyzer does not follow `use … as`: it looks for a text that is the item's own name"
 AREAS = [
     "src/shapes.rs | fn ⟦area⟧(&self) -> f64;",
     "src/shapes.rs | render(self.⟦area⟧(), 0)",

@@ -1,6 +1,6 @@
 """What is right in cases/typescript. A re-exported alias is the same function: TypeScript resolves it to one symbol."""
 
-from codebuddy_testing.language_cases import Case, CaseFile, Limited, method_cases
+from codebuddy_testing.language_cases import Case, CaseFile, method_cases
 
 SAME_FUNCTION = "the overloads, their implementation and the alias are one function"
 OVERLOADS = [
@@ -233,12 +233,6 @@ CASES = [
         ["src/app.ts | export function ⟦report⟧"],
         calls=["src/app.ts | return ⟦shout⟧(largest"],
         arguments={"direction": "incoming"},
-        limited={
-            "ts-tls": Limited(
-                "tsserver looks for callers in the file's own project only, not in those that refer to it",
-                missing=["src/app.ts | export function ⟦report⟧"],
-            )
-        },
     ),
     Case(
         "call_hierarchy",

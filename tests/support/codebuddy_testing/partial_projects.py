@@ -274,7 +274,7 @@ _OTHERS = [
             "src/lone.rs": "pub fn lone() -> i32 {\n    crate::thing()\n}\n",
         },
         "src/lib.rs | pub fn ⟦thing⟧()",
-        ["src/lib.rs | pub fn ⟦thing⟧()", "src/lib.rs | twice!() + ⟦thing⟧()"],
+        ["src/lib.rs | pub fn ⟦thing⟧()", "src/lib.rs | 3 + ⟦thing⟧()", "src/lib.rs | twice!() + ⟦thing⟧()"],
         told=["src/lib.rs | $crate::⟦thing⟧()", "src/lone.rs | crate::⟦thing⟧()"],
     ),
     PartialProject(

@@ -61,7 +61,8 @@ def _caller(path: str, symbols: Sequence[Symbol], at: Location, lines: list[str]
         end_column = column + len(name)
     else:
         name, kind, line, column, end_column = PurePath(path).name, "module", 1, 1, 1
-        full = Span(1, 1, len(lines), len(lines[-1]) + 1)
+        last = max((number for number, line in enumerate(lines, 1) if line), default=1)
+        full = Span(1, 1, last, len(lines[last - 1]) + 1)
     return HierarchyItem(
         path=path,
         line=line,

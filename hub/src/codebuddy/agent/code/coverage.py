@@ -57,6 +57,8 @@ MAX_ROUNDS: Final = 3
 _MAX_FILES: Final = 100
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
+_MAX_ALIASES: Final = 5
+_MAX_STEPS: Final = 8  # from one place to another
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
 _LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
 _SHOWN: Final = 3
@@ -139,7 +141,21 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         opened |= rest.opened
         if not (rest.uses and rest.opened):
             break
+    for alias in _aliases(asked.server, word or "", found):
+        found = [*found, *(await compare(question, asked, path, alias, found)).uses]
     return Uses(sorted_unique([*found, *rest.uses]), rest.unknown, opened=opened), rest.answer
+
+
+def _aliases(server: LanguageServer, word: str, found: Sequence[Location]) -> list[str]:
+    """Return the other names that imports give to a thing: in Rust, unlike in Python, these are the same thing.
+
+    rust-analyzer looks only for the name of the thing itself; TypeScript's servers follow aliases.
+    """
+    if not word or "rust" not in server.config.languages.values():
+        return []
+    alias = re.compile(rf"\b{re.escape(word)}\s+as\s+(\w+)")
+    names = [match[1] for at in found for match in alias.finditer(at.line_text or "") if match[1] != "_"]
+    return list(dict.fromkeys(names))[:_MAX_ALIASES]
 
 
 @dataclass
@@ -184,6 +200,11 @@ async def show_configurations(question: Question, asked: ServerQuestion, word: s
     missing = set(memory.shown[key]) - set(connection.documents.paths())
     server.open([path for path in memory.shown[key] if path in missing])
     return bool(missing)
+
+
+def loads_by_configuration(server: LanguageServer) -> bool:
+    """Say whether a server knows a project only while a file of its configuration is open."""
+    return bool(_configuration_names(server))
 
 
 def _configuration_names(server: LanguageServer) -> tuple[str, ...]:
@@ -407,28 +428,29 @@ class _Verdicts:
             self._uses.append(told)
             return
         self._unknown.append(told)
-        if language not in _DYNAMIC or not _is_member(place, length):
+        is_doubtful = self._memory.targets.get(at) or (language in _DYNAMIC and _is_member(place, length))
+        if not is_doubtful:
             self._left_out.setdefault(file, told)
 
-    def _leads_there(self, at: _At) -> bool | None:
-        """Say whether a place leads to one of the answer's, perhaps by others; None if it leads nowhere."""
-        todo, seen, verdict = [at], {at}, None
-        while todo:
-            here = todo.pop()
-            targets = self._memory.targets.get(here, ())
-            if not targets and _is_foreign_import(self._server, here):
-                verdict = False
-            for target in targets:
-                start = (target.path, target.line, target.column)
-                if start in self._starts:
-                    return True
-                following = self._at.get(start)
-                if following is None or following in seen:
-                    verdict = False  # clangd leads from a declaration to the definition, and back
-                else:
-                    seen.add(following)
-                    todo.append(following)
-        return verdict
+    def _leads_there(self, at: _At, seen: frozenset[_At] = frozenset()) -> bool | None:
+        """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
+
+        clangd gives everything of a name where it does not know which one is meant, as in a template.
+        """
+        targets = self._memory.targets.get(at, ())
+        if not targets:
+            return False if _is_foreign_import(self._server, at) else None
+        leads = set[bool | None]()
+        for target in targets:
+            start = (target.path, target.line, target.column)
+            following = self._at.get(start)
+            if start in self._starts:
+                leads.add(True)
+            elif following is None or following == at or following in seen or len(seen) == _MAX_STEPS:
+                leads.add(False)  # clangd leads from a declaration to the definition, and back
+            else:
+                leads.add(self._leads_there(following, seen | {at}))
+        return leads.pop() if len(leads) == 1 else None
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
         """Return the result, with why there may be more."""

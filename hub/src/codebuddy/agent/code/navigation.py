@@ -28,7 +28,15 @@ from codebuddy.agent.code.asking import (
     run_exchange,
 )
 from codebuddy.agent.code.callers import with_all_callers
-from codebuddy.agent.code.coverage import MAX_ROUNDS, REFERENCES, Uses, all_uses, compare, show_configurations
+from codebuddy.agent.code.coverage import (
+    MAX_ROUNDS,
+    REFERENCES,
+    Uses,
+    all_uses,
+    compare,
+    loads_by_configuration,
+    show_configurations,
+)
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
 from codebuddy.agent.code.places import Symbol, kind_of
 from codebuddy.agent.lsp.connection import Connection
@@ -404,7 +412,34 @@ async def _ask_symbols(
         answer = rest.answer
         if not rest.opened:
             break
+    if loads_by_configuration(asked.server) and _WORD.fullmatch(word):
+        symbols = await _with_symbols_of_files(question, asked, word, symbols)
     return symbols, answer
+
+
+async def _with_symbols_of_files(
+    question: Question, asked: ServerQuestion, word: str, symbols: list[SymbolLocation]
+) -> list[SymbolLocation]:
+    """Add the symbols of files in which a whole name stands.
+
+    typescript-language-server searches the project of the file that was opened last, and not the others.
+    """
+    tree, config, found = question.servers.tree, asked.server.config, {(at.path, at.line): at for at in symbols}
+    places = (await question.servers.words.find(word)).places
+    served = [path for path in places if config.language_of(tree.relative(path)) is not None]
+    for path in served[:_MAX_FILES]:
+        with contextlib.suppress(NoAnswer, ToolError):
+            own, answer = await file_symbols(question, path)
+            shown, lines = tree.show(path), answer.lines.get(path, [""])
+            for symbol in own:
+                if symbol.name == word and not _is_in_function(symbol, own):
+                    found[shown, symbol.line] = _symbol_location(shown, symbol, lines)
+    return list(found.values())
+
+
+def _is_in_function(symbol: Symbol, symbols: Sequence[Symbol]) -> bool:
+    above = {one.path for one in symbols if one.kind in ("function", "method", "constructor")}
+    return any(symbol.path[:depth] in above for depth in range(1, len(symbol.path)))
 
 
 async def _ask_for_symbols(
