@@ -11,7 +11,6 @@ import pytest
 
 from codebuddy.agent.lsp import documents
 from codebuddy.agent.lsp.config import read_server_configs
-from codebuddy.agent.lsp.tree import uri_of
 
 pytestmark = pytest.mark.anyio
 DEFINITION = "textDocument/definition"
@@ -183,6 +182,7 @@ def found(count: int) -> dict[str, Any]:
 
 SEARCHES = {"refresh": "search", "ready": "log", "ready_log": "^Found"}
 SEARCH = "$/codebuddy/search"
+SETTINGS = "workspace/didChangeConfiguration"
 HOVER = "textDocument/hover"
 SYMBOLS = "textDocument/documentSymbol"
 AT = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 4}}
@@ -191,16 +191,34 @@ ANSWER = {"reply": None}
 
 
 async def test_search_finds_new_files_before_the_request(start: Any, root: Path) -> None:
-    async with start({"initialized": [[found(1)]], WATCHED: [[found(300)]]}, **SEARCHES) as fake:
+    async with start({SETTINGS: [[found(1)], [found(300)]]}, **SEARCHES) as fake:
         await fake.definition()
         write(root, 300, "x = 1\n")
         answer = await fake.definition()
         assert (answer.complete, answer.message) == (True, None)
         methods = [json.loads(line)["message"].get("method") for line in fake._lines()]
         asked = methods.index(SEARCH)
-        assert methods[asked + 1 : asked + 5] == ["textDocument/didOpen", WATCHED, "textDocument/didClose", DEFINITION]
-        *told, again = [len(message["params"]["changes"]) for message in fake.sent(WATCHED)]
-        assert (sum(told), again) == (300, 1)
+        assert methods[asked + 1 : asked + 3] == [SETTINGS, DEFINITION]
+        assert sum(len(message["params"]["changes"]) for message in fake.sent(WATCHED)) == 300
+
+
+@pytest.mark.parametrize("what", ["new", "gone"])
+async def test_a_few_new_or_removed_files_make_it_resolve_imports_anew_without_a_wait(
+    start: Any, root: Path, what: str
+) -> None:
+    write(root, 3 if what == "gone" else 0, "x = 1\n")
+    async with start({"initialized": [[found(1)]]}, **SEARCHES) as fake:
+        await fake.definition()
+        if what == "new":
+            write(root, 3, "x = 1\n")
+        else:
+            (root / "f1.py").unlink()
+        assert (await fake.definition()).complete
+        methods = [json.loads(line)["message"].get("method") for line in fake._lines()]
+        assert [method for method in methods if method != "$/codebuddy/probe"][-2:] == [SETTINGS, DEFINITION]
+        assert not fake.sent(SEARCH)
+        assert (await fake.definition()).complete
+        assert len(fake.sent(SETTINGS)) == 2
 
 
 @pytest.mark.parametrize("too_soon", [{WATCHED: [[found(9)], []]}, {SEARCH: [[found(9), ANSWER]]}])
@@ -250,16 +268,6 @@ async def test_a_file_that_is_created_again_during_a_search_needs_another(
         await first
         await fake.definition()
         assert len(fake.sent(SEARCH)) == 2
-
-
-async def test_one_file_of_each_directory_and_the_asked_file_are_announced_again(start: Any, root: Path) -> None:
-    (root / "outside").mkdir()
-    async with start({"initialized": [[found(1)]], WATCHED: [[found(40)]]}, **SEARCHES) as fake:
-        await fake.definition()
-        write(root / "outside", 40, "x = 1\n")
-        assert (await fake.definition()).complete
-        told = [change["uri"] for one in fake.sent(WATCHED)[-2:] for change in one["params"]["changes"]]
-        assert [uri.removeprefix(uri_of(root) + "/").partition("/")[0] for uri in told] == ["outside", "main.py"]
 
 
 async def test_a_local_request_does_not_wait_for_a_search(start: Any, root: Path) -> None:

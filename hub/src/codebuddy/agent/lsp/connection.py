@@ -525,8 +525,10 @@ class Connection:
         self.readiness = readiness
         self.session = Session(reader, writer, self._on_request, self._on_notification)
         self.documents = Documents(tree, config.language_of, self.session.notify)
-        self._search_barrier = SearchBarrier(config.name, readiness.matches_log, tree, self.session, self.documents)
-        self.refresher = Refresher(config.refresh, self.documents, self.session, self._search_barrier)
+        self._search_barrier = SearchBarrier(config.name, readiness.matches_log, self.session)
+        self.refresher = Refresher(
+            config.refresh, self.documents, self.session, self._search_barrier, self._send_settings
+        )
         self.published = Published()
         #: Requests hold it for reading; an overlay, which no request may see, for writing.
         self.read_write_lock = ReadWriteLock()
@@ -566,8 +568,11 @@ class Connection:
         self.encoding = agreed_encoding(announced.get("positionEncoding"), name)
         self.session.notify("initialized", {})
         # Even if empty: servers of the pyright family answer nothing before it.
-        self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
+        self._send_settings()
         await self.session.flush()
+
+    def _send_settings(self) -> None:
+        self.session.notify("workspace/didChangeConfiguration", {"settings": self._config.settings})
 
     async def probe(self, seconds: float) -> None:
         """Check that the server answers: an unknown request ``$/…`` must get an error (LSP 3.17).

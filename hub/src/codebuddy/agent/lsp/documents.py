@@ -7,7 +7,7 @@ import contextlib
 import glob
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -32,7 +32,6 @@ _KEPT_OPEN: Final = 32
 _FLUSH_BYTES: Final = 256 * 1024
 
 _LONGEST_SEARCH: Final = 10.0
-_MAX_ANNOUNCED: Final = 50
 
 
 class StaleText(Exception):
@@ -145,13 +144,6 @@ class Documents:
             text = ""
         with self._open_briefly(path, text):
             return len(text)
-
-    def announce(self, path: Path) -> None:
-        """Announce a file as if it were new, while it is open: the server knows it by then."""
-        with contextlib.ExitStack() as stack:
-            if self._known(path) is None:
-                stack.enter_context(self._open_briefly(path, decode_text(self._tree.read(path)[0])))
-            self.tell_changed([(uri_of(path), CREATED)])
 
     def tell_changed(self, events: list[tuple[str, int]]) -> None:
         """Announce changes on disk, of files that are open or not: URI and FileChangeType."""
@@ -276,13 +268,22 @@ def _may_hide_write(stamp: Stamp) -> bool:
 class Refresher:
     """Does what the setting ``refresh`` says: sends the texts of changed files before the server is asked."""
 
-    def __init__(self, refresh: Refresh, documents: Documents, session: Session, search_barrier: SearchBarrier) -> None:
+    def __init__(
+        self,
+        refresh: Refresh,
+        documents: Documents,
+        session: Session,
+        search_barrier: SearchBarrier,
+        send_settings: Callable[[], None],
+    ) -> None:
         self._refresh = refresh
         self._documents = documents
         self._session = session
         self._search_barrier = search_barrier
+        self._send_settings = send_settings
         self._unsent: dict[Path, bool] = {}  # file to whether it stays open
         self._new: set[Path] = set()
+        self._rearranged = False  # whether a search is due, since files are new or gone
         self._lock = asyncio.Lock()
         #: Whether only a new process of the server can know the files as they are.
         self.outdated = False
@@ -309,13 +310,15 @@ class Refresher:
                 self._new.add(path)
             elif kind == DELETED:
                 self._new.discard(path)
+            self._rearranged |= kind != CHANGED and self._refresh == "search"
 
     async def catch_up(self, asked: Path | None = None) -> str | None:
         """Send everything noted, and return when it is written; say in a sentence what the server may still miss.
 
         ``asked`` is the file of the next request; without it no search for files is waited for.
         """
-        if not self._unsent and not self._new and not self._search_barrier.awaited and not self._lock.locked():
+        due = self._unsent or self._rearranged or self._search_barrier.awaited
+        if not due and not self._lock.locked():
             return None
         async with self._lock:
             unflushed = 0
@@ -329,8 +332,12 @@ class Refresher:
                     await self._session.flush()
                     await asyncio.sleep(0)
                     unflushed = 0
-            created, self._new = self._new, set()
-            self._search_barrier.begin(created, asked)
+            if self._rearranged:
+                if self._new:
+                    self._search_barrier.begin()
+                self._rearranged = False
+                self._new.clear()
+                self._send_settings()
             await self._session.flush()
         return None if asked is None else await self._search_barrier.end()
 
@@ -346,19 +353,16 @@ class Refresher:
 class SearchBarrier:
     """Waits until a server with ``refresh: search`` has looked for new files, which it logs (``ends_search``).
 
-    A search whose end is logged before the answer to a marker request may have begun before the files were announced.
+    It searches when it gets its settings, and resolves imports anew; of files outside of what it was configured to look
+    at it would otherwise not know that they are new. A search whose end is logged before the answer to a marker request
+    may have begun before the files were announced.
     """
 
-    def __init__(
-        self, name: str, ends_search: Callable[[str], bool], tree: Tree, session: Session, documents: Documents
-    ) -> None:
+    def __init__(self, name: str, ends_search: Callable[[str], bool], session: Session) -> None:
         self._name = name
         self._ends_search = ends_search
-        self._tree = tree
         self._session = session
-        self._documents = documents
         self._marker: asyncio.Future[Any] | None = None
-        self._announced: set[str] = set()
         self._deadline = 0.0
         self._condition = Condition()
 
@@ -377,19 +381,11 @@ class SearchBarrier:
         self._marker = None
         self._condition.notify_all()
 
-    def begin(self, created: Collection[Path], asked: Path | None) -> None:
-        """Make the server search: announce a file of each directory that was not announced since the last new file."""
-        if not created and not self.awaited:
-            return
-        if created:
-            self._marker = self._session.send_request("$/codebuddy/search", None)
-            self._marker.add_done_callback(asyncio.Future.exception)  # an error is expected: the request is unknown
-            self._deadline = asyncio.get_running_loop().time() + _LONGEST_SEARCH
-            self._announced.clear()
-        # A server ignores files outside of what it was configured to look at, which only it knows.
-        self._announce([*created, *([] if asked is None else [asked]), *reversed(self._documents.paths())])
-        if not self._announced:
-            self._marker = None  # all new files are gone again, and there is nothing else to announce
+    def begin(self) -> None:
+        """Wait for the search that the caller causes next."""
+        self._marker = self._session.send_request("$/codebuddy/search", None)
+        self._marker.add_done_callback(asyncio.Future.exception)  # an error is expected: the request is unknown
+        self._deadline = asyncio.get_running_loop().time() + _LONGEST_SEARCH
 
     async def end(self) -> str | None:
         """Wait until the search has ended; say in a sentence if that is unknown."""
@@ -399,14 +395,3 @@ class SearchBarrier:
             await self._condition.wait(left)
         self._session.require_open()
         return None
-
-    def _announce(self, paths: Iterable[Path]) -> None:
-        """Announce one file of each directory at the top of the project."""
-        for path in paths:
-            inside = self._tree.relative(path)
-            directory = inside.partition("/")[0] if "/" in inside else ""
-            if directory in self._announced or len(self._announced) == _MAX_ANNOUNCED:
-                continue
-            with contextlib.suppress(ToolError, ValueError):  # it is gone, or the server does not serve it
-                self._documents.announce(path)
-                self._announced.add(directory)
