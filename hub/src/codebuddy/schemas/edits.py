@@ -14,7 +14,7 @@ from codebuddy.tool import LONG_ANSWER, Arguments, Projects, Result, counted, fi
 EDIT_ID = r"^[0-9]{8}T[0-9]{6}-[0-9a-f]{8}$"
 
 Extent = Literal["files", "projects"]
-"""Where to compare diagnostics: in the edited files, or in all of their projects."""
+"""Where to compare diagnostics: in the edited files and those that may use them, or in all of their projects."""
 
 
 def _edit_id(given: str) -> str:

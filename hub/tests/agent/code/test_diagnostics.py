@@ -53,6 +53,17 @@ async def test_without_a_version_what_comes_after_the_text_counts(start: Any, ro
         assert (answer.complete, answer.diagnostics) == (True, [])
 
 
+async def test_what_was_published_before_another_file_changed_is_no_answer(start: Any, root: Path) -> None:
+    on = {OPENED: [[published(version="@version")]], CHANGED: [[published("now wrong", version="@version")]]}
+    async with start(on) as fake:
+        for _ in range(2):
+            assert (await fake.diagnostics(path="p/main.py")).diagnostics == []
+            assert fake.sent(CHANGED) == []  # nothing changed, and nothing is sent again
+        (root / "shop.py").write_text("def other(): ...\n")
+        answer = await fake.diagnostics(path="p/main.py")
+        assert (answer.complete, [one.message for one in answer.diagnostics]) == (True, ["now wrong"])
+
+
 REGISTERED = {"registrations": [{"id": "d", "method": DIAGNOSTIC, "registerOptions": {"identifier": "x"}}]}
 REGISTER = {"ask": [1, "client/registerCapability", REGISTERED]}
 

@@ -90,6 +90,89 @@ async def test_diagnostics_are_requested_before_the_commit_and_after_the_notific
     assert events == ["checked old", "told new", "checked new"]
 
 
+class Importer:
+    """Finds every import, and every use of a name in a call, that no file of the project defines any more."""
+
+    def __init__(self, fleet: Path) -> None:
+        self.fleet = fleet
+
+    async def __call__(self, project: str, paths: list[str] | None) -> DiagnosticsResult:
+        defined = "".join(file.read_text() for file in (self.fleet / project).rglob("*.py"))
+        return result(
+            *(
+                found(path, 1, text)
+                for path in paths or []
+                for text in (self.fleet / path).read_text().splitlines()
+                if "(" in text and not text.startswith("def") and f"def {text}" not in defined
+            )
+        )
+
+
+async def test_what_an_edit_breaks_in_the_files_that_import_what_it_changes_is_introduced(
+    p: Path, client: ToolClient
+) -> None:
+    client.answer_check = Importer(p.parent)
+    (p / "shop").mkdir()
+    (p / "shop/__init__.py").write_text("from .prices import price_of\n")
+    (p / "shop/prices.py").write_text("def price_of()\n")
+    (p / "direct.py").write_text("from shop import prices\nprice_of()\n")
+    (p / "indirect.py").write_text("import shop\nprice_of()\n")
+    (p / "other.py").write_text("nothing = 1\n")
+    (p / "prices.md").write_text("prices()\n")
+    edits = [{"old_text": "price_of", "new_text": "cost_of"}]
+    answer = await client("edit_file", path="p/shop/prices.py", edits=edits, diagnostics="files")
+    assert client.checked == 2 * [("p", ["p/shop/prices.py", "p/direct.py", "p/shop/__init__.py", "p/indirect.py"])]
+    assert [path for path, _, _ in lines(answer["diagnostics"]["introduced"])] == ["p/direct.py", "p/indirect.py"]
+    assert answer["diagnostics"]["complete"]
+    await client("undo_edit", edit_id=answer["edit_id"], diagnostics="files")
+    assert client.checked[-1] == client.checked[0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "texts", "names"),
+    [
+        (".ts", ("export const aaa = 1; const b = ccc;", "export const bbb = 1;\n  const ddd = 2;"), "aaa bbb"),
+        (".ts", ("class X { one(a: A): B { if (x) {} two(); } }", "class X { }\nif (three(x)) {}"), "one"),
+        (".py", ("AAA: int = 1\ndef one(self): two()\n", "def one(self): ten()\n    bbb = 1\n"), "AAA"),
+        (".rs", ("pub fn one<T>() {}\npub struct Two;", "pub trait Three {}"), "one Two Three"),
+        (".go", ("func (b *Box) Open() {}\ntype Lid int", "func Shut() {}"), "Open Lid Shut"),
+        (".cpp", ("int Box::open(int x) const {\n}\n#define MAX 1", "int Box::shut() {\n}"), "open MAX shut"),
+    ],
+)
+async def test_the_names_whose_definitions_come_or_go_are_looked_for(
+    p: Path, client: ToolClient, suffix: str, texts: tuple[str, str], names: str
+) -> None:
+    (p / f"edited{suffix}").write_text(texts[0])
+    for name in ["ccc", "ddd", "two", "ten", "bbb", "three", *names.split(), "if", "int"]:
+        (p / f"uses_{name}{suffix}").write_text(f"{name}\n")
+    await client("write_file", path=f"p/edited{suffix}", content=texts[1], diagnostics="files")
+    checked = {path.removeprefix("p/uses_").removesuffix(suffix) for path in client.checked[0][1] or []}
+    assert checked == {"p/edited", *names.split()}
+
+
+async def test_files_that_import_what_moves_are_checked_where_they_are_then(p: Path, client: ToolClient) -> None:
+    (p / "d").mkdir()
+    for name, text in {"d/a.ts": "x", "d/b.ts": "import './a'", "c.ts": "import './d/a'", "index.ts": "a"}.items():
+        (p / name).write_text(text)
+    changes = [{"path": "p/d/a.ts", "delete": True}, {"path": "p/c.ts", "move_to": "p/e.ts"}]
+    await client("apply_workspace_edit", changes=changes, diagnostics="files")
+    (_, before), (_, after) = client.checked
+    assert sorted(before or []) == ["p/c.ts", "p/d/a.ts", "p/d/b.ts", "p/index.ts"]
+    assert sorted(after or []) == ["p/d/b.ts", "p/e.ts", "p/index.ts"]
+
+
+async def test_more_files_that_import_it_than_are_checked_are_told(p: Path, client: ToolClient) -> None:
+    (p / "a.py").write_text("x = 1\n")
+    for number in range(60):
+        (p / f"b{number}.py").write_text("a = 1\n" if number < 20 else "import a\n")
+    answer = await client("write_file", path="p/a.py", content="x = 2\n", diagnostics="files")
+    assert [len(paths or []) for _, paths in client.checked] == [51, 51]
+    importing = {f"p/b{number}.py" for number in range(20, 60)}
+    assert importing < set(client.checked[0][1] or [])
+    assert (answer["diagnostics"]["complete"], answer["diagnostics"]["reason"]) == (False, "truncated")
+    assert "60 files of p may use what was edited; 50 were checked." in answer["diagnostics"]["message"]
+
+
 async def test_only_existing_files_are_checked(p: Path, client: ToolClient) -> None:
     (p / "old").write_text("bad\n")
     (p / "gone").write_text("bad gone\n")

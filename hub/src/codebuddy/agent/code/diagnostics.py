@@ -116,6 +116,7 @@ async def ask_diagnostics(asked: ServerQuestion, path: Path) -> Answer:
         if forwards_to_tsserver(connection):
             return await ask_tsserver(asked, connection, document)
         if not connection.pulls_diagnostics:
+            connection.documents.send_again(path)
             published = published_for(connection, document, asked.deadline, asked.deadline)
             items = await wait_unlocked(connection, document, published)
         if connection.pulls_diagnostics:

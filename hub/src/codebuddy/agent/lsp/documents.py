@@ -56,6 +56,7 @@ class Document:
     recheck: bool  # whether the file was read so soon after it was written that the stamp may hide another write
     since: int  # the first version with this text
     overlays: set[int] = field(default_factory=set)  # later versions whose text was not that of the disk
+    changes: int = 0  # of files, that were announced before this version
 
     def has_text_of(self, version: int | None) -> bool:
         """Say whether a version had the document's present text."""
@@ -78,6 +79,7 @@ class Documents:
         self._open: OrderedDict[Path, Document] = OrderedDict()
         self._overlay: Document | None = None
         self._version = 0
+        self._changes = 0  # how often files were announced as changed
 
     def serves(self, path: Path) -> bool:
         """Say whether the server serves a file."""
@@ -145,9 +147,19 @@ class Documents:
         with self._open_briefly(path, text):
             return len(text)
 
+    def send_again(self, path: Path) -> None:
+        """Send an open document as if it had changed, if other files have since: it may have other errors now."""
+        document = self._open.get(path)
+        if document is not None and document.changes != self._changes and self._overlay_of(path) is None:
+            self._version += 1
+            document.version = document.since = self._version
+            document.overlays, document.changes = set(), self._changes
+            self._send_change(document)
+
     def tell_changed(self, events: list[tuple[str, int]]) -> None:
         """Announce changes on disk, of files that are open or not: URI and FileChangeType."""
         if events:
+            self._changes += 1
             changes = [{"uri": uri, "type": kind} for uri, kind in events]
             self._notify("workspace/didChangeWatchedFiles", {"changes": changes})
 
@@ -217,6 +229,7 @@ class Documents:
         version = self._version = self._version + 1
         lines, digest, recheck = split_lines(text), content_hash(data), _may_hide_write(stamp)
         document = Document(path, uri_of(path), version, text, lines, digest, stamp, recheck, since=version)
+        document.changes = self._changes
         self._send_open(document)
         self._open[path] = document
         if len(self._open) > _MAX_OPEN:
@@ -240,6 +253,7 @@ class Documents:
         document.text, document.lines, document.overlays = text, split_lines(text), set()
         self._send_change(document)
         self.tell_changed([(document.uri, CHANGED)])
+        document.changes = self._changes
 
     def _close(self, path: Path) -> None:
         self._send_close(path, self._open.pop(path).uri)

@@ -17,6 +17,7 @@ from anyio.to_thread import run_sync
 
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import Text, content_hash, decode, encode, unified_diff
+from codebuddy.hub.edits.dependents import Dependents, find_dependents
 from codebuddy.hub.edits.disk_view import Node
 from codebuddy.hub.edits.draft import Change, Draft, Drafted, Plan
 from codebuddy.hub.edits.engine import EditEngine, Outcome
@@ -362,18 +363,21 @@ class Editor:
         Raises:
             ToolError: ``conflict``, ``changed_meanwhile``, and others; then nothing has changed.
         """
-        diagnostics, before = options.get("diagnostics"), None
+        diagnostics, before, dependents = options.get("diagnostics"), None, Dependents()
         if diagnostics is not None:
             planned, _ = await run_sync(plan, limiter=self._writers)
-            before = await _check_affected(self._check, _affected_files(planned.changes, diagnostics, after=False))
+            if diagnostics == "files":
+                dependents = await run_sync(partial(find_dependents, self.engine.workspaces, planned.changes))
+            affected = _affected_files(planned.changes, diagnostics, dependents, after=False)
+            before = await _check_affected(self._check, affected)
         async with self._turn(options.get("turn")):
             made = await self._attempt(plan, options)
         if diagnostics is None or before is None:
             return made
         changes, after = made.outcome.changes, before
         if changes:
-            after = await _check_affected(self._check, _affected_files(changes, diagnostics, after=True))
-        return replace(made, diagnostics=_compare(before, after, changes))
+            after = await _check_affected(self._check, _affected_files(changes, diagnostics, dependents, after=True))
+        return replace(made, diagnostics=_compare(before, after, changes, dependents.cut))
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
@@ -626,7 +630,9 @@ async def _ask(links: Links, project: str, deadline: float, **about: str) -> Dia
         return _incomplete(reason_of(error), error.message)
 
 
-def _affected_files(changes: Iterable[Change], extent: Extent, *, after: bool) -> dict[str, list[str] | None]:
+def _affected_files(
+    changes: Sequence[Change], extent: Extent, dependents: Dependents, *, after: bool
+) -> dict[str, list[str] | None]:
     """Return what to check before or after an edit: project → its files, or None for the whole project."""
     affected: dict[str, list[str] | None] = {}
     for change in changes:
@@ -638,6 +644,11 @@ def _affected_files(changes: Iterable[Change], extent: Extent, *, after: bool) -
             files = affected.setdefault(path.project, [])
             if files is not None:
                 files.append(str(path))
+    moved = {str(change.source): str(change.target) for change in changes if change.moves} if after else {}
+    gone = tuple(f"{change.source}/" for change in changes if after and change.target is None)
+    for project, others in dependents.files.items():
+        there = [_moved_path(path, moved) for path in others if not f"{path}/".startswith(gone)]
+        affected[project] = [*(affected.get(project) or []), *there]
     return affected
 
 
@@ -668,7 +679,9 @@ def _incomplete(reason: Reason, message: str) -> DiagnosticsResult:
     return DiagnosticsResult(complete=False, reason=reason, message=message, diagnostics=[], checked_files=0)
 
 
-def _compare(before: DiagnosticsResult, after: DiagnosticsResult, changes: Sequence[Change]) -> DiagnosticsChange:
+def _compare(
+    before: DiagnosticsResult, after: DiagnosticsResult, changes: Sequence[Change], cut: str | None
+) -> DiagnosticsChange:
     """Return the diagnostics that an edit introduced and cured, whatever their line numbers and however files moved."""
     moved = {str(change.source): str(change.target) for change in changes if change.moves}
     was = [(_key(item, _moved_path(item.path, moved)), item) for item in before.diagnostics]
@@ -680,6 +693,9 @@ def _compare(before: DiagnosticsResult, after: DiagnosticsResult, changes: Seque
     reasons: list[Reason | None] = [side.reason for _, side in lacking]
     if not before.complete and introduced:
         notes.append("What is listed as introduced may have been there before.")
+    if cut is not None:
+        reasons.append("truncated")
+        notes.append(f'{cut} diagnostics: "projects" compares all.')
     if max(len(introduced), len(cured)) > _MAX_SHOWN:
         reasons.append("truncated")
         notes.append(f"Of {len(introduced)} introduced and {len(cured)} cured, at most {_MAX_SHOWN} each are listed.")
