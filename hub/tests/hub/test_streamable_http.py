@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from starlette.types import Message
 
 from codebuddy.hub import http, streamable_http
-from codebuddy.hub.streamable_http import open_session, session_version
+from codebuddy.hub.streamable_http import Handshake, handshake_of, open_session
 from codebuddy.tool import LOCAL
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.mcp_server import PRINCIPAL_KEY
@@ -85,13 +85,17 @@ async def test_a_session_lives_on_in_a_restarted_hub() -> None:
     assert [tool["name"] for tool in listed.json()["result"]["tools"]] == ["echo"]
 
 
-def test_an_id_says_its_version_only_with_the_token_that_it_was_made_with() -> None:
-    session = open_session(b"Bearer a", "2025-06-18")
-    assert session_version(b"Bearer a", session) == "2025-06-18"
-    assert session_version(b"Bearer b", session) is None
-    assert session_version(b"Bearer a", session.replace("2025-06-18", "2025-11-25")) is None
-    assert session_version(b"Bearer a", "") is None
-    assert open_session(b"Bearer a", "2025-06-18") != session
+def test_an_id_says_what_was_agreed_on_only_with_the_token_that_it_was_made_with() -> None:
+    asked = {"elicitation": {"form": {}, "other": {}}, "sampling": {}, "roots": None, "experimental": {"x": {}}}
+    session = open_session(b"Bearer a", Handshake("2025-06-18", asked))
+    agreed = Handshake("2025-06-18", {"elicitation": {"form": {}}, "sampling": {}})
+    assert handshake_of(b"Bearer a", session) == agreed
+    assert handshake_of(b"Bearer b", session) is None
+    assert handshake_of(b"Bearer a", session.replace("2025-06-18", "2025-11-25")) is None
+    assert handshake_of(b"Bearer a", session.replace(".efs.", ".efus.")) is None
+    assert handshake_of(b"Bearer a", "") is None
+    assert open_session(b"Bearer a", agreed) != session
+    assert handshake_of(b"Bearer a", open_session(b"Bearer a", Handshake("2025-06-18", {}))) == ("2025-06-18", {})
     assert all(0x21 <= ord(character) <= 0x7E for character in session)
 
 
@@ -282,7 +286,7 @@ async def test_a_call_that_is_cancelled_before_its_first_event_was_sent_has_an_e
     async def receive() -> Message:
         raise AssertionError
 
-    exchange = streamable_http._Exchange({"type": "http", "headers": [], PRINCIPAL_KEY: LOCAL}, receive, send)
+    exchange = streamable_http._Exchange({"type": "http", "headers": [], PRINCIPAL_KEY: LOCAL}, receive, send, {})
     with anyio.move_on_after(0):
         await exchange.notify("notifications/progress")
     may_send.set()

@@ -2,7 +2,7 @@
 
 What clients send all the time, tool calls and the list of the tools, is answered here; the rest by the SDK. An answer
 is JSON, which costs least and has no limit of its length. It becomes a stream of events when there is something to say
-before the result: progress, if the client asked for it, or that the call is still going on.
+before the result: progress, if the client asked for it, a request to the client, or that the call is still going on.
 
 A session of the handshake era is nothing but its id, so that a restarted hub goes on with it, and any number of idle
 ones cost nothing. An id is signed with the client's own token: whoever has the token may do all that the session may,
@@ -18,7 +18,7 @@ from base64 import urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Coroutine
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import anyio
 from mcp.server._streamable_http_modern import handle_modern_request
@@ -29,6 +29,7 @@ from starlette.types import Message, Receive, Scope, Send
 from codebuddy.tool import Principal, ToolError
 from codebuddy.wire.calls import failure
 from codebuddy.wire.jsonrpc import (
+    CANCEL_SECONDS,
     CLIENT_BYTES,
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -36,11 +37,16 @@ from codebuddy.wire.jsonrpc import (
     PARSE_ERROR,
     Encoded,
     Incoming,
+    PendingRequest,
     RequestQuota,
+    Response,
     encode_error,
+    encode_message,
+    id_key,
     incoming_of,
     is_id,
     is_response,
+    new_request_id,
     response_to,
 )
 from codebuddy.wire.mcp_server import (
@@ -66,6 +72,17 @@ MAX_ENDED_SESSIONS: Final = 10_000
 SESSION_NOT_FOUND: Final = -32001
 """The code with which the TypeScript SDK's servers refuse an id; some clients begin a new session only for it."""
 
+# The letter in a session's id, for each capability of a client to answer requests, and for each mode of it.
+_CAPABILITIES: Final = {
+    "e": ("elicitation", ""),
+    "f": ("elicitation", "form"),
+    "u": ("elicitation", "url"),
+    "s": ("sampling", ""),
+    "t": ("sampling", "tools"),
+    "c": ("sampling", "context"),
+    "r": ("roots", ""),
+}
+
 _HANDSHAKE_VERSIONS: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
 _STATELESS_VERSION: Final = LATEST_MODERN_VERSION.encode()
 _JSON_HEADERS: Final = [(b"content-type", b"application/json")]
@@ -79,22 +96,38 @@ _EVENT_HEADERS: Final = [
 _LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
-def open_session(authorization: bytes, version: str) -> str:
+class Handshake(NamedTuple):
+    """What a session agreed on: the version of the protocol, and which requests its client answers."""
+
+    version: str
+    capabilities: dict[str, dict[str, Any]]
+
+
+def open_session(authorization: bytes, handshake: Handshake) -> str:
     """Return the id of a new session, which can be used with the same ``Authorization`` only."""
-    claims = f"{version}.{secrets.token_urlsafe(12)}"
+    able = (
+        letter
+        for letter, (name, mode) in _CAPABILITIES.items()
+        if isinstance(modes := handshake.capabilities.get(name), dict) and (not mode or mode in modes)
+    )
+    claims = f"{handshake.version}.{''.join(able)}.{secrets.token_urlsafe(12)}"
     return f"{claims}.{_signature(authorization, claims)}"
 
 
-def session_version(authorization: bytes, session: str) -> str | None:
-    """Return the protocol version that a session agreed on, or None for an id that is not ours."""
+def handshake_of(authorization: bytes, session: str) -> Handshake | None:
+    """Return what a session agreed on, or None for an id that is not ours."""
     claims, _, signature = session.rpartition(".")
     if not hmac.compare_digest(_signature(authorization, claims).encode(), signature.encode()):
         return None
-    return claims.partition(".")[0]
+    version, able, _ = claims.split(".")
+    capabilities: dict[str, dict[str, Any]] = {}
+    for name, mode in (_CAPABILITIES[letter] for letter in able):
+        capabilities.setdefault(name, {}).update({mode: {}} if mode else {})
+    return Handshake(version, capabilities)
 
 
 def _signature(authorization: bytes, claims: str) -> str:
-    mac = hmac.digest(authorization, b"codebuddy session " + claims.encode(), "sha256")
+    mac = hmac.digest(authorization, b"codebuddy session 2 " + claims.encode(), "sha256")
     return urlsafe_b64encode(mac).decode().rstrip("=")
 
 
@@ -107,10 +140,16 @@ class _Refused(Exception):
         self.body = encode_error(request_id, code, message)
 
 
+Asked = dict[tuple[str, int | str], PendingRequest]
+"""Requests that clients have not answered yet, by session and id."""
+
+
 class _Exchange:
     """One HTTP request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        self.session = ""  # set once it is known to be one
+        self._asked = asked
         self.scope = scope
         self.bytes_read = 0
         self.principal: Principal = scope[PRINCIPAL_KEY]
@@ -160,7 +199,28 @@ class _Exchange:
 
     async def notify(self, method: str, params: dict[str, Any] | None = None) -> None:
         """Send a notification as an event, if the client takes events."""
-        await self._stream(_event(to_json({"jsonrpc": "2.0", "method": method, "params": params or {}}).decode()))
+        await self._stream(_event(encode_message(method=method, params=params or {})))
+
+    @property
+    def takes_requests(self) -> bool:
+        return self.accepts_events and self.session != "" and not self._ended
+
+    async def request(self, method: str, params: dict[str, Any] | None) -> Response:
+        """Send a request as an event, and wait for the response, which the client posts in the same session.
+
+        How many wait is bounded by the connections: each call that asks holds one. It ends when the client leaves.
+        """
+        request_id = new_request_id()
+        pending = self._asked[self.session, request_id] = PendingRequest(None)
+        try:
+            await self._stream(_event(encode_message(id=request_id, method=method, params=params)))
+            return await pending.response
+        except asyncio.CancelledError:
+            with anyio.move_on_after(CANCEL_SECONDS, shield=True):
+                await self.notify("notifications/cancelled", {"requestId": request_id})
+            raise
+        finally:
+            del self._asked[self.session, request_id]
 
     async def watch(self, call: anyio.CancelScope) -> None:
         """Cancel the call when the client leaves, and tell the client from time to time that the call goes on."""
@@ -190,6 +250,7 @@ class StreamableHttp:
     def __init__(self, server: McpServer) -> None:
         self._server = server
         self._calls: dict[object, anyio.CancelScope] = {}  # by session and request id, if there is a session
+        self._asked: Asked = {}
         self._ended_sessions: OrderedDict[str, None] = OrderedDict()
         self._quotas: dict[str, RequestQuota] = {}
         self._stopped = False
@@ -205,7 +266,7 @@ class StreamableHttp:
             call.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send)
+        exchange = _Exchange(scope, receive, send, self._asked)
         try:
             version = exchange.headers.get(b"mcp-protocol-version")
             if scope["method"] == "POST":
@@ -270,7 +331,7 @@ class StreamableHttp:
         if call is not None and call.stateless and headers.get(b"mcp-name") == call.tool.name.encode():
             return self._server.run_plain(call, exchange.principal, incoming.progress)
         if incoming.method == "tools/list" and is_plain_and_stateless(incoming.params):
-            return answer_alone(self._server, exchange.principal, LATEST_MODERN_VERSION, incoming)
+            return answer_alone(self._server, exchange.principal, incoming, LATEST_MODERN_VERSION)
         return None
 
     async def _answer_by_sdk(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
@@ -286,9 +347,12 @@ class StreamableHttp:
         if incoming.method == "initialize" and incoming.request_id is not None:
             await self._open(exchange, incoming)
             return
-        session, version = self._session(exchange)
+        session, handshake = self._session(exchange)
+        exchange.session = session
         if incoming.request_id is None:
-            if incoming.method == "notifications/cancelled":
+            if is_response(message):
+                self._take_response(session, message, exchange.bytes_read)
+            elif incoming.method == "notifications/cancelled":
                 self._cancel(session, incoming)
             await exchange.respond(202)
             return
@@ -296,29 +360,34 @@ class StreamableHttp:
         if key in self._calls:
             sentence = "A request with this id is still being answered; give each its own."
             raise _Refused(400, sentence, request_id=incoming.request_id)
-        await self._answer(exchange, incoming, answer_alone(self._server, exchange.principal, version, incoming), key)
+        await self._answer(
+            exchange, incoming, answer_alone(self._server, exchange.principal, incoming, *handshake), key
+        )
 
     async def _open(self, exchange: _Exchange, incoming: Incoming) -> None:
         headers = []
 
         async def opened() -> dict[str, Any] | Encoded:
-            result = await answer_alone(self._server, exchange.principal, LATEST_HANDSHAKE_VERSION, incoming)
+            result = await answer_alone(self._server, exchange.principal, incoming, LATEST_HANDSHAKE_VERSION)
             assert not isinstance(result, Encoded)
-            session = open_session(exchange.headers[b"authorization"], result["protocolVersion"])
+            capabilities = (incoming.params or {})["capabilities"]
+            session = open_session(
+                exchange.headers[b"authorization"], Handshake(result["protocolVersion"], capabilities)
+            )
             headers.append((b"mcp-session-id", session.encode()))
             return result
 
         await exchange.respond(200, await response_to(incoming, opened()), headers)
 
-    def _session(self, exchange: _Exchange) -> tuple[str, str]:
-        """Return the id of the request's session and the version of the protocol that it agreed on."""
+    def _session(self, exchange: _Exchange) -> tuple[str, Handshake]:
+        """Return the id of the request's session and what was agreed on in it."""
         session = exchange.headers.get(b"mcp-session-id", b"").decode("latin-1")
         if not session:
             raise _Refused(400, "Send initialize first, and with all that follows the Mcp-Session-Id of its answer.")
-        version = session_version(exchange.headers[b"authorization"], session)
-        if version is None or session in self._ended_sessions:
+        handshake = handshake_of(exchange.headers[b"authorization"], session)
+        if handshake is None or session in self._ended_sessions:
             raise _Refused(404, "Session not found; begin a new one with initialize.", SESSION_NOT_FOUND)
-        return session, version
+        return session, handshake
 
     def _end(self, session: str) -> None:
         self._ended_sessions[session] = None
@@ -332,6 +401,12 @@ class StreamableHttp:
         request_id = (incoming.params or {}).get("requestId")
         if is_id(request_id) and (call := self._calls.get((session, request_id))) is not None:
             call.cancel()
+
+    def _take_response(self, session: str, message: dict[str, Any], size: int) -> None:
+        """Give a response to whoever waits for it; one that comes too late, or was not asked for, has no effect."""
+        response_id = message.get("id")
+        if is_id(response_id) and (pending := self._asked.get((session, id_key(response_id)))) is not None:
+            pending.resolve(message, size)
 
     async def _answer(
         self,
@@ -377,7 +452,7 @@ def _accepted(accept: bytes) -> tuple[bool, bool]:
 
 
 def _incoming(exchange: _Exchange, message: Any) -> Incoming | None:
-    """Return the request or notification that a message is; a response counts as a notification without effect."""
+    """Return the request or notification that a message is; a response counts as a notification."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return None
     return Incoming(exchange, "", None, None) if is_response(message) else incoming_of(exchange, message)
