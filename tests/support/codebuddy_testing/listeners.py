@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import bind, make_client_listener
+from codebuddy.hub.http import Listener, bind, make_client_listener
 from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import InFlight, McpServer
@@ -85,6 +85,7 @@ class RunningListener:
     stopping: anyio.Event
     in_flight: InFlight
     streamable_http: StreamableHttp
+    server: Listener
 
 
 @asynccontextmanager
@@ -105,7 +106,7 @@ async def open_listener(server: McpServer | None = None) -> AsyncIterator[Runnin
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [bound])
         try:
-            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http)
+            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http, listener)
         finally:
             stopping.set()
             listener.should_exit = True
