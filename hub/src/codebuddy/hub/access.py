@@ -41,7 +41,7 @@ class AccessDenied(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.body = to_json({"error": message})
+        self.body = to_json({"error": message}).decode()
         self.headers = {"www-authenticate": "Bearer"} if status == 401 else {}
 
 

@@ -255,20 +255,20 @@ class Exchange:
             self.bytes_read = 0
         self._cycle.body = bytearray()  # the connection keeps the rest until its next request
 
-    def respond(self, status: int, body: str | bytes = b"", headers: Fields = ()) -> None:
-        """Send the whole answer, or the end of it when events were sent already."""
-        self.close()
+    def respond(self, status: int, body: str = "", headers: Fields = ()) -> None:
+        """Send the whole answer, or the end of it when events were sent already; nothing when it is over."""
         if self.is_over:
             return
-        encoded = body.encode() if isinstance(body, str) else body
         if self.streaming:
-            self._write(_chunk(_event(encoded.decode())) + _LAST_CHUNK if encoded else _LAST_CHUNK)
+            self._write(_chunk(_event(body)) + _LAST_CHUNK if body else _LAST_CHUNK)
         else:
+            encoded = body.encode()
             length = (b"content-length", b"%d" % len(encoded))
-            head = self._head(status, [*(_JSON_HEADERS if encoded else ()), length, *headers])
+            head = self._head(status, [*(_JSON_HEADERS if body else ()), length, *headers])
             self._write(head if self.method == "HEAD" else head + encoded)
         cycle = self._cycle
         cycle.response_complete = True
+        self.close()
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
@@ -496,17 +496,18 @@ class StreamableHttp:
             return _fit_event(result) if exchange.streaming else result
 
         async def answer() -> None:
-            body = ""
             try:
                 with call:
                     body = await response_to(incoming, fitted())
+                    exchange.respond(200, body, headers)
             finally:
                 del self._calls[key]
                 exchange.close()
-            if not body and self._stopped:
+            if self._stopped:
                 sentence = "The hub was stopped before the call was over; look whether it did its work."
-                body = encode_error(incoming.request_id, INTERNAL_ERROR, sentence)
-            exchange.respond(200 if body else 202, body, headers)
+                exchange.respond(200, encode_error(incoming.request_id, INTERNAL_ERROR, sentence))
+            else:
+                exchange.respond(202)
 
         exchange.run(answer(), call)
 
