@@ -441,6 +441,7 @@ async def test_the_list_of_the_tools_is_as_the_sdk_makes_it() -> None:
         by_sdk = await client.post("/mcp", json=request(3, "tools/list", {"_meta": traced}))
     assert [answer.json()["id"] for answer in answers] == [1, 2]
     assert answers[0].json()["result"] == answers[1].json()["result"] == by_sdk.json()["result"]
+    assert (by_sdk.json()["result"]["ttlMs"], by_sdk.json()["result"]["cacheScope"]) == (60_000, "private")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import anyio
 import mcp_types as types
 from mcp.server import Server
+from mcp.server.caching import CacheHint
 from mcp.server.connection import Connection, NotifyOnlyOutbound
 from mcp.server.context import ServerRequestContext
 from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
@@ -49,6 +50,10 @@ PRINCIPAL_KEY = "codebuddy.principal"
 
 _ENVELOPE = frozenset({types.PROTOCOL_VERSION_META_KEY, types.CLIENT_INFO_META_KEY, types.CLIENT_CAPABILITIES_META_KEY})
 _MAX_ENVELOPE_BYTES = 4096
+
+_TOOL_LIST_MILLISECONDS = 60_000
+"""How long a client of the era without a handshake may keep the list of the tools. Nothing but an upgrade changes it,
+and whoever calls a tool that is gone is told which there are."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -112,6 +117,7 @@ class McpServer(Server[Any]):
             instructions=instructions,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            cache_hints={"tools/list": CacheHint(ttl_ms=_TOOL_LIST_MILLISECONDS)},
             get_tool_input_schema={tool.name: input_schema(tool.arguments) for tool in self.tools.values()}.get,
         )
         self.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
