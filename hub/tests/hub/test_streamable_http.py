@@ -6,21 +6,22 @@ import asyncio
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import httpx2
 import pytest
 from mcp.shared.exceptions import MCPError
-from starlette.types import Message
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from codebuddy.hub import http, streamable_http
-from codebuddy.hub.streamable_http import open_session, session_version
-from codebuddy.tool import LOCAL
+from codebuddy.hub import access, http, streamable_http
+from codebuddy.hub.streamable_http import Exchange, Handshake, handshake_of, open_session
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 from codebuddy_testing.clients import connected
 from codebuddy_testing.listeners import RunningListener, open_listener, token
 
@@ -85,13 +86,17 @@ async def test_a_session_lives_on_in_a_restarted_hub() -> None:
     assert [tool["name"] for tool in listed.json()["result"]["tools"]] == ["echo"]
 
 
-def test_an_id_says_its_version_only_with_the_token_that_it_was_made_with() -> None:
-    session = open_session(b"Bearer a", "2025-06-18")
-    assert session_version(b"Bearer a", session) == "2025-06-18"
-    assert session_version(b"Bearer b", session) is None
-    assert session_version(b"Bearer a", session.replace("2025-06-18", "2025-11-25")) is None
-    assert session_version(b"Bearer a", "") is None
-    assert open_session(b"Bearer a", "2025-06-18") != session
+def test_an_id_says_what_was_agreed_on_only_with_the_token_that_it_was_made_with() -> None:
+    asked = {"elicitation": {"form": {}, "other": {}}, "sampling": {}, "roots": None, "experimental": {"x": {}}}
+    session = open_session(b"Bearer a", Handshake("2025-06-18", asked))
+    agreed = Handshake("2025-06-18", {"elicitation": {"form": {}}, "sampling": {}})
+    assert handshake_of(b"Bearer a", session) == agreed
+    assert handshake_of(b"Bearer b", session) is None
+    assert handshake_of(b"Bearer a", session.replace("2025-06-18", "2025-11-25")) is None
+    assert handshake_of(b"Bearer a", session.replace(".efs.", ".efus.")) is None
+    assert handshake_of(b"Bearer a", "") is None
+    assert open_session(b"Bearer a", agreed) != session
+    assert handshake_of(b"Bearer a", open_session(b"Bearer a", Handshake("2025-06-18", {}))) == ("2025-06-18", {})
     assert all(0x21 <= ord(character) <= 0x7E for character in session)
 
 
@@ -272,22 +277,25 @@ async def test_a_cancelled_call_is_not_answered() -> None:
 
 
 async def test_a_call_that_is_cancelled_before_its_first_event_was_sent_has_an_end() -> None:
-    sent: list[Message] = []
-    may_send = anyio.Event()
-
-    async def send(message: Message) -> None:
-        await may_send.wait()
-        sent.append(message)
-
-    async def receive() -> Message:
-        raise AssertionError
-
-    exchange = streamable_http._Exchange({"type": "http", "headers": [], PRINCIPAL_KEY: LOCAL}, receive, send)
+    written: list[bytes] = []
+    flow = FlowControl(cast(asyncio.Transport, SimpleNamespace(write_at_once=written.append, close=lambda: None)))
+    scope = {"method": "POST", "query_string": b"", "http_version": "1.1", "headers": []}
+    cycle = SimpleNamespace(
+        scope=scope,
+        transport=flow._transport,
+        flow=flow,
+        default_headers=[],
+        keep_alive=True,
+        response_complete=False,
+        disconnected=False,
+        on_response=lambda: None,
+    )
+    exchange = Exchange(cast(RequestResponseCycle, cycle), set(), lambda _app: None)
+    flow.pause_writing()
     with anyio.move_on_after(0):
         await exchange.notify("notifications/progress")
-    may_send.set()
-    await exchange.respond(202)
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    exchange.respond(202)
+    assert written == [b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"]
 
 
 async def test_a_call_is_cancelled_in_its_own_session_only() -> None:
@@ -433,6 +441,7 @@ async def test_the_list_of_the_tools_is_as_the_sdk_makes_it() -> None:
         by_sdk = await client.post("/mcp", json=request(3, "tools/list", {"_meta": traced}))
     assert [answer.json()["id"] for answer in answers] == [1, 2]
     assert answers[0].json()["result"] == answers[1].json()["result"] == by_sdk.json()["result"]
+    assert (by_sdk.json()["result"]["ttlMs"], by_sdk.json()["result"]["cacheScope"]) == (60_000, "private")
 
 
 @pytest.mark.parametrize(
@@ -482,18 +491,16 @@ async def test_large_answers_reach_the_python_sdk(mode: str) -> None:
     assert refused.content[0].text.startswith("too_large: ")
 
 
-async def test_a_token_that_expires_ends_its_session() -> None:
+async def test_a_token_that_expires_ends_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature is checked once; the end of its time again with each request."""
+    monkeypatch.setattr(access, "LEEWAY_SECONDS", 600)
     async with open_listener() as listener, client_of(listener) as client:
+        client.headers["Authorization"] = f"Bearer {token(exp=int(time.time()) - 60)}"
         await begin(client)
-        verifier = listener.verifier
-        (key,) = verifier._known
-        known = verifier._known[key]
-        verifier._known[key] = type(known)(known.subject, known.projects, known.scopes, expires_at=1.0)
-        answer = await client.post("/mcp", json=call(1))
-        again = await client.post("/mcp", json=call(1))
-    assert (answer.status_code, answer.json()["error"][:21]) == (401, "The token has expired")
-    assert again.status_code == 200  # what is forgotten is looked at anew
+        assert (await client.post("/mcp", json=call(1))).status_code == 200
+        monkeypatch.setattr(access, "LEEWAY_SECONDS", 5)
+        answers = [await client.post("/mcp", json=call(1)) for _ in range(2)]
+    assert [(one.status_code, one.json()["error"][:21]) for one in answers] == [(401, "The token has expired")] * 2
 
 
 async def test_a_method_that_is_not_served_is_an_error_of_the_protocol() -> None:

@@ -270,7 +270,7 @@ async def test_work_that_is_detached_goes_on_and_work_that_is_cancelled_does_not
 
 
 async def test_a_cancellation_reaches_a_peer_that_reads_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonrpc, "_CANCEL_SECONDS", 0.01)
+    monkeypatch.setattr(jsonrpc, "CANCEL_SECONDS", 0.01)
     sent: list[str] = []
     may_send = asyncio.Event()
     may_send.set()
@@ -300,3 +300,27 @@ async def test_a_cancellation_reaches_a_peer_that_reads_nothing_for_a_while(monk
 def test_the_length_of_an_id_is_bounded() -> None:
     assert is_id("x" * MAX_ID_CHARACTERS)
     assert not is_id("x" * (MAX_ID_CHARACTERS + 1))
+
+
+async def test_requests_with_the_ids_1_and_one_as_a_string_are_two_requests() -> None:
+    cancelled = list[Any]()
+
+    async def serve(incoming: Incoming) -> Any:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cancelled.append(incoming.request_id)
+
+    sent, answered = asyncio.Queue[str](), asyncio.Queue[str]()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(RpcConnection(Pair(sent, answered), serve).run)
+        for request_id in (1, "1"):
+            await sent.put(json.dumps({"jsonrpc": "2.0", "id": request_id, "method": "wait"}))
+        await anyio.wait_all_tasks_blocked()
+        for request_id in ("1", 1):
+            params = {"requestId": request_id}
+            await sent.put(json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}))
+        await anyio.wait_all_tasks_blocked()
+        assert cancelled == ["1", 1]
+        assert answered.empty()
+        tasks.cancel_scope.cancel()

@@ -69,19 +69,22 @@ async def http_transport(url: str, token: str) -> AsyncIterator[Any]:
 
 
 @asynccontextmanager
-async def connected(transport: str, port: int, token: str, mode: str, query: str = "") -> AsyncIterator[Client]:
+async def connected(
+    transport: str, port: int, token: str, mode: str, query: str = "", **options: Any
+) -> AsyncIterator[Client]:
     """A client connected to a port of loopback.
 
     Args:
         transport: ``websocket`` or ``http``.
         mode: the protocol era: ``legacy``, ``2026-07-28`` or ``auto``.
         query: what the address ends in, like ``?tools=lean``.
+        options: of the client, like ``elicitation_callback``.
     """
     if transport == "websocket":
         streams = websocket_transport(f"ws://127.0.0.1:{port}/{query}", token)
     else:
         streams = http_transport(f"http://127.0.0.1:{port}/mcp{query}", token)
-    async with Client(streams, mode=mode) as client:
+    async with Client(streams, mode=mode, **options) as client:
         yield client
 
 

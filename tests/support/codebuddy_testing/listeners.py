@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from codebuddy.hub.access import CLIENT_AUDIENCE, AccessPolicy, TokenVerifier
-from codebuddy.hub.http import bind, client_app, make_listener
+from codebuddy.hub.http import Listener, bind, make_client_listener
 from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 from codebuddy.wire.mcp_server import InFlight, McpServer
@@ -85,7 +85,7 @@ class RunningListener:
     stopping: anyio.Event
     in_flight: InFlight
     streamable_http: StreamableHttp
-    verifier: TokenVerifier
+    server: Listener
 
 
 @asynccontextmanager
@@ -99,14 +99,14 @@ async def open_listener(server: McpServer | None = None) -> AsyncIterator[Runnin
     async def health(principal: Principal | None) -> dict[str, Any]:
         return {"status": "ok"} if principal is None else {"status": "degraded", "hub": "ok"}
 
-    verifier = TokenVerifier(PUBLIC, "test")
-    policy = AccessPolicy(verifier, CLIENT_AUDIENCE, [f"{name}:{port}" for name in ("127.0.0.1", "localhost")])
+    hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost")]
+    policy = AccessPolicy(TokenVerifier(PUBLIC, "test"), CLIENT_AUDIENCE, hosts)
     streamable_http = StreamableHttp(server)
-    listener = make_listener(client_app(server, streamable_http, health, policy, stopping))
+    listener = make_client_listener(server, streamable_http, health, policy, stopping)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, [bound])
         try:
-            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http, verifier)
+            yield RunningListener(port, probe, stopping, server.in_flight, streamable_http, listener)
         finally:
             stopping.set()
             listener.should_exit = True

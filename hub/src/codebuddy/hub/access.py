@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import jwt
+from pydantic_core import to_json
 from starlette.datastructures import QueryParams
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -22,7 +23,7 @@ from codebuddy.wire.mcp_server import PRINCIPAL_KEY
 CLIENT_AUDIENCE = "codebuddy:client"
 LINK_AUDIENCE = "codebuddy:link"
 MAX_TOKEN_BYTES = 4096
-MAX_KNOWN_TOKENS = 256
+MAX_ADMITTED = 256
 LEEWAY_SECONDS = 5
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,8 @@ class AccessDenied(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.body = to_json({"error": message}).decode()
+        self.headers = {"www-authenticate": "Bearer"} if status == 401 else {}
 
 
 class TokenVerifier:
@@ -52,7 +54,6 @@ class TokenVerifier:
     def __init__(self, public_key: bytes, fleet: str) -> None:
         self._key = public_key
         self._issuer = f"codebuddy:{fleet}"
-        self._known: OrderedDict[bytes, Principal] = OrderedDict()
 
     @classmethod
     def load(cls, path: Path, fleet: str) -> TokenVerifier:
@@ -62,24 +63,10 @@ class TokenVerifier:
     def verify(self, token: str, audience: str) -> Principal:
         """Check signature, algorithm, issuer, audience and times (RFC 7519, section 7.2; leeway 5 s).
 
-        The signature of a token is checked once, its end each time.
-
         Raises:
             AccessDenied: 401, with a reason that contains nothing of the token.
         """
         remedy = "run: make up" if audience == LINK_AUDIENCE else "make a new one with: make token"
-        key = hashlib.sha256(f"{audience} {token}".encode()).digest()
-        principal = self._known.get(key)
-        if principal is None:
-            principal = self._known[key] = self._decode(token, audience, remedy)
-            if len(self._known) > MAX_KNOWN_TOKENS:
-                self._known.popitem(last=False)
-        if principal.expires_at is not None and principal.expires_at <= time.time() - LEEWAY_SECONDS:
-            del self._known[key]
-            raise AccessDenied(401, f"The token has expired; {remedy}.")
-        return principal
-
-    def _decode(self, token: str, audience: str, remedy: str) -> Principal:
         if len(token) > MAX_TOKEN_BYTES:
             raise AccessDenied(401, f"The token is too long to be one of ours; {remedy}.")
         try:
@@ -122,36 +109,48 @@ class AccessPolicy:
         hosts: accepted values of Host, with the port; any other is a rebound DNS name (CVE-2025-66414).
     """
 
-    def __init__(self, verifier: TokenVerifier, audience: str, hosts: Iterable[str]) -> None:
+    def __init__(self, verifier: TokenVerifier, audience: str, hosts: Collection[str]) -> None:
         self._verifier = verifier
         self._audience = audience
-        self._hosts = frozenset(hosts)
-        self._origins = frozenset(f"http://{host}" for host in self._hosts)
+        self._names = ", ".join(sorted(hosts))
+        self._hosts = frozenset(host.encode() for host in hosts)
+        self._origins = frozenset(b"http://" + host for host in self._hosts)
+        self._admitted: OrderedDict[tuple[bytes | None, ...], Principal] = OrderedDict()
 
-    def check_source(self, headers: Mapping[str, str]) -> None:
+    def admit(self, headers: Mapping[bytes, bytes], query: bytes) -> Principal:
+        """Return the principal of a request, with the profile of tools that its address asks for; or AccessDenied.
+
+        The same three headers are checked once, but the end of the token each time.
+        """
+        key = headers.get(b"host"), headers.get(b"origin"), headers.get(b"authorization")
+        principal = self._admitted.pop(key, None)
+        if principal is None or (principal.expires_at or math.inf) <= time.time() - LEEWAY_SECONDS:
+            self.check_source(headers)
+            principal = self._authenticate(headers)
+        self._admitted[key] = principal
+        if len(self._admitted) > MAX_ADMITTED:
+            self._admitted.popitem(last=False)
+        return _with_profile(principal, query) if query else principal
+
+    def check_source(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise AccessDenied (403) when the request was not sent to one of our names, or was sent by a web page."""
-        host = headers.get("host", "").lower()
-        if host not in self._hosts:
-            names = ", ".join(sorted(self._hosts))
-            raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {names}.")
+        if headers.get(b"host", b"").lower() not in self._hosts:
+            raise AccessDenied(403, f"This hub does not answer to that Host; use one of: {self._names}.")
         # Web pages always send an Origin, and none of them is ours; a few programs send the hub's own address.
-        origin = headers.get("origin")
+        origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in self._origins:
             raise AccessDenied(403, "Requests from web pages are refused; connect with a program that sends no Origin.")
 
-    def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        """Return the principal of the request's token; raise AccessDenied (401) without a valid one."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
+    def _authenticate(self, headers: Mapping[bytes, bytes]) -> Principal:
+        scheme, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise AccessDenied(401, "Send a token: Authorization: Bearer <token>; make one with: make token.")
         return self._verifier.verify(token.strip(), self._audience)
 
 
-def _with_profile(scope: Scope, principal: Principal) -> Principal:
+def _with_profile(principal: Principal, query: bytes) -> Principal:
     """Return the principal with the profile of tools that the address asks for, like ``/mcp?tools=lean``, if any."""
-    if not scope.get("query_string"):
-        return principal
-    wanted = QueryParams(scope["query_string"]).get("tools", principal.tools)
+    wanted = QueryParams(query).get("tools", principal.tools)
     if wanted not in PROFILES:
         raise AccessDenied(400, "The address asks for tools that are neither all nor lean: write /mcp?tools=lean.")
     return replace(principal, tools=wanted)
@@ -185,8 +184,7 @@ class AccessGuard:
             try:
                 self._admit(scope)
             except AccessDenied as denied:
-                headers = {"WWW-Authenticate": "Bearer"} if denied.status == 401 else {}
-                response = JSONResponse({"error": denied.message}, denied.status, headers)
+                response = Response(denied.body, denied.status, denied.headers, "application/json")
                 if scope["type"] == "websocket":
                     # ASGI's denial response extension: an HTTP answer in place of the upgrade
                     await WebSocket(scope, receive, send).send_denial_response(response)
@@ -200,10 +198,10 @@ class AccessGuard:
 
     def _admit(self, scope: Scope) -> None:
         # Of a name that is repeated, the first one counts.
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
-        self._policy.check_source(headers)
-        if "authorization" not in headers and self._is_open(scope["path"]):
+        headers = dict(reversed(scope["headers"]))
+        if b"authorization" not in headers and self._is_open(scope["path"]):
+            self._policy.check_source(headers)
             scope[PRINCIPAL_KEY] = None
             return
-        principal = scope[PRINCIPAL_KEY] = _with_profile(scope, self._policy.authenticate(headers))
+        principal = scope[PRINCIPAL_KEY] = self._policy.admit(headers, scope.get("query_string", b""))
         self._check(scope, principal)

@@ -24,7 +24,7 @@ from codebuddy.hub.edits.engine import EditEngine
 from codebuddy.hub.edits.journal import Journal
 from codebuddy.hub.edits.recovery import recover
 from codebuddy.hub.health import FleetHealth
-from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, client_app, make_listener
+from codebuddy.hub.http import DRAIN_SECONDS, Listener, bind, make_client_listener, make_listener
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.streamable_http import StreamableHttp
 from codebuddy.hub.tools.code import code_tools
@@ -190,7 +190,7 @@ async def _serve(hub: Hub, configuration: HubConfiguration, verifier: TokenVerif
     client_hosts = [f"{name}:{published}" for name in ("127.0.0.1", "localhost", "[::1]")]
     client_policy = AccessPolicy(verifier, CLIENT_AUDIENCE, client_hosts)
     link_policy = AccessPolicy(verifier, LINK_AUDIENCE, [f"codebuddy:{LINK_PORT}"])
-    clients = make_listener(client_app(hub.server, hub.streamable_http, hub.fleet.health, client_policy, hub.stopping))
+    clients = make_client_listener(hub.server, hub.streamable_http, hub.fleet.health, client_policy, hub.stopping)
     addresses = {project.listen: name for name, project in configuration.projects.items()}
     spokes = make_listener(link_app(hub.server, hub.links, link_policy, addresses, hub.stopping), for_spokes=True)
 

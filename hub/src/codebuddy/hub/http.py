@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import anyio
@@ -14,13 +15,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from codebuddy.hub.access import AccessGuard, AccessPolicy
-from codebuddy.hub.streamable_http import StreamableHttp
+from codebuddy.hub.access import AccessDenied, AccessGuard, AccessPolicy
+from codebuddy.hub.streamable_http import Exchange, StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -78,6 +79,11 @@ class _GatheringTransport:
         if not self._written:
             self._loop.call_soon(self._flush)
         self._written.append(data)
+
+    def write_at_once(self, data: bytes) -> None:
+        """Send what is written now, and before it what waits."""
+        self._written.append(data)
+        self._flush()
 
     def pause_reading(self) -> None:
         self._pausing = self._loop.call_soon(self._pause)
@@ -151,16 +157,19 @@ class _LimitedConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if (self.cycle is not None and not self.cycle.response_complete) or self.flow.write_paused:
             # uvicorn would queue any number of requests, and not notice that the client of the first one leaves. No
-            # client of MCP sends a request before the last one on the connection was answered.
+            # client of MCP sends a request before it has the answer to the last one on the connection.
             self.transport.abort()
             raise ValueError("a request before the answer to the last one")  # ends the parsing of what was received
         self._in_head, self._request_began = True, self.loop.time()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value.strip(b" \t"))  # httptools leaves the white space behind it (RFC 9110, 5.5)
+        name, value = name.lower(), value.strip(b" \t")  # httptools leaves the white space behind it (RFC 9110, 5.5)
+        self.headers.append((name, value))
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -174,6 +183,51 @@ class _LimitedConnection(HttpToolsProtocol):
         # After an upgrade another protocol owns the transport, and a whole request was received.
         if self.cycle is None and self.transport.get_protocol() is self:
             cast(asyncio.Transport, self.transport).abort()
+
+
+class _ClientConnection(_LimitedConnection):
+    """A connection on which requests for ``/mcp`` are answered without ASGI."""
+
+    _exchange: Exchange | None = None
+
+    def __init__(self, streamable_http: StreamableHttp, policy: AccessPolicy, **others: Any) -> None:
+        super().__init__(**others)
+        self._streamable_http = streamable_http
+        self._policy = policy
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._exchange is not None:
+            self._exchange.leave()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._exchange = None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        answer_by = partial(super()._start_asgi_task, cycle)
+        if cycle.scope["path"] != "/mcp":
+            answer_by(app)
+            return
+        self._exchange = exchange = Exchange(cycle, self.tasks, answer_by)
+        try:
+            principal = self._policy.admit(exchange.headers, exchange.query)
+        except AccessDenied as denied:
+            fields = [(name.encode(), value.encode()) for name, value in denied.headers.items()]
+            exchange.respond(denied.status, denied.body, fields)
+        else:
+            exchange.admit(principal, self._streamable_http.quota_of(principal))
+
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        if self._exchange is not None:
+            self.flow.resume_reading()  # uvicorn stops when an application does not take it; here it is limited
+            self._exchange.count(len(body))
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if self._exchange is not None and not self._exchange.is_over:
+            self._streamable_http.serve(self._exchange)
 
 
 class _SpokeConnection(_LimitedConnection):
@@ -201,13 +255,18 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):  # those that wait for the rest of a request
+            connection.transport.abort()
 
-def make_listener(app: ASGIApp, for_spokes: bool = False) -> Listener:
+
+def make_listener(app: ASGIApp, for_spokes: bool = False, connection: Any = _LimitedConnection) -> Listener:
     """Create the server of an application; ``serve(sockets)`` runs it. Spokes may be hostile and get lower limits."""
     return Listener(
         uvicorn.Config(
             app,
-            http=_SpokeConnection if for_spokes else _LimitedConnection,
+            http=_SpokeConnection if for_spokes else connection,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -233,14 +292,14 @@ def bind(address: str, port: int) -> socket.socket:
     return listener
 
 
-def client_app(
+def make_client_listener(
     server: McpServer,
     streamable_http: StreamableHttp,
     health: HealthReport,
     policy: AccessPolicy,
     stopping: anyio.Event,
-) -> ASGIApp:
-    """Create the application for clients: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
+) -> Listener:
+    """Create the server for clients: ``/`` and ``/mcp`` (WebSocket), ``/mcp`` (HTTP), ``/health``."""
 
     async def websocket(socket: WebSocket) -> None:
         quota = streamable_http.quota_of(socket.scope[PRINCIPAL_KEY])
@@ -258,10 +317,6 @@ def client_app(
         ]
     )
 
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        # Not by a route of Starlette, which takes as long as the rest of the way to a tool.
-        is_message = scope["type"] == "http" and scope["path"] == "/mcp"
-        await (streamable_http if is_message else app)(scope, receive, send)
-
     # Where clients look for an authorization server; on a 401 there they would ask the user to log in, on a 404 not.
-    return AccessGuard(route, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))
+    guarded = AccessGuard(app, policy, open_paths=frozenset({"/health", "/.well-known/", "/register"}))
+    return make_listener(guarded, connection=partial(_ClientConnection, streamable_http, policy))

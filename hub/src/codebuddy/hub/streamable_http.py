@@ -2,7 +2,7 @@
 
 What clients send all the time, tool calls and the list of the tools, is answered here; the rest by the SDK. An answer
 is JSON, which costs least and has no limit of its length. It becomes a stream of events when there is something to say
-before the result: progress, if the client asked for it, or that the call is still going on.
+before the result: progress, if the client asked for it, a request to the client, or that the call is still going on.
 
 A session of the handshake era is nothing but its id, so that a restarted hub goes on with it, and any number of idle
 ones cost nothing. An id is signed with the client's own token: whoever has the token may do all that the session may,
@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Coroutine
-from functools import lru_cache
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import lru_cache, partial
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import anyio
 from mcp.server._streamable_http_modern import handle_modern_request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic_core import from_json, to_json
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from codebuddy.tool import Principal, ToolError
 from codebuddy.wire.calls import failure
@@ -36,23 +38,24 @@ from codebuddy.wire.jsonrpc import (
     PARSE_ERROR,
     Encoded,
     Incoming,
+    PendingRequest,
     RequestQuota,
+    Response,
     encode_error,
+    encode_message,
+    id_key,
     incoming_of,
     is_id,
     is_response,
+    new_request_id,
     response_to,
 )
 from codebuddy.wire.mcp_server import (
-    PRINCIPAL_KEY,
     McpServer,
     answer_alone,
     is_plain_and_stateless,
     is_stateless,
 )
-
-WATCH_SECONDS: Final = 0.05
-"""A call that takes longer is cancelled when its client closes the connection. Few do, and watching is not free."""
 
 SILENCE_SECONDS: Final = 15.0
 """After this long without an answer a client is told that the call goes on: many give up after 30 to 300 s."""
@@ -66,35 +69,69 @@ MAX_ENDED_SESSIONS: Final = 10_000
 SESSION_NOT_FOUND: Final = -32001
 """The code with which the TypeScript SDK's servers refuse an id; some clients begin a new session only for it."""
 
+# The letter in a session's id, for each capability of a client to answer requests, and for each mode of it.
+_CAPABILITIES: Final = {
+    "e": ("elicitation", ""),
+    "f": ("elicitation", "form"),
+    "u": ("elicitation", "url"),
+    "s": ("sampling", ""),
+    "t": ("sampling", "tools"),
+    "c": ("sampling", "context"),
+    "r": ("roots", ""),
+}
+
 _HANDSHAKE_VERSIONS: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
+_TOO_LONG: Final = f"A message may have {MAX_MESSAGE_BYTES} bytes; send less at once."
 _STATELESS_VERSION: Final = LATEST_MODERN_VERSION.encode()
 _JSON_HEADERS: Final = [(b"content-type", b"application/json")]
 _EVENT_HEADERS: Final = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
+    (b"transfer-encoding", b"chunked"),
 ]
+
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+log = logging.getLogger(__name__)
 
 # JSON may contain them as they are, but some readers of events take them for the end of a line.
 _LINE_ENDS: Final = (("\u0085", "\\u0085"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029"))
 
 
-def open_session(authorization: bytes, version: str) -> str:
+class Handshake(NamedTuple):
+    """What a session agreed on: the version of the protocol, and which requests its client answers."""
+
+    version: str
+    capabilities: dict[str, dict[str, Any]]
+
+
+def open_session(authorization: bytes, handshake: Handshake) -> str:
     """Return the id of a new session, which can be used with the same ``Authorization`` only."""
-    claims = f"{version}.{secrets.token_urlsafe(12)}"
+    able = (
+        letter
+        for letter, (name, mode) in _CAPABILITIES.items()
+        if isinstance(modes := handshake.capabilities.get(name), dict) and (not mode or mode in modes)
+    )
+    claims = f"{handshake.version}.{''.join(able)}.{secrets.token_urlsafe(12)}"
     return f"{claims}.{_signature(authorization, claims)}"
 
 
-def session_version(authorization: bytes, session: str) -> str | None:
-    """Return the protocol version that a session agreed on, or None for an id that is not ours."""
+@lru_cache(maxsize=64)
+def handshake_of(authorization: bytes, session: str) -> Handshake | None:
+    """Return what a session agreed on, or None for an id that is not ours."""
     claims, _, signature = session.rpartition(".")
     if not hmac.compare_digest(_signature(authorization, claims).encode(), signature.encode()):
         return None
-    return claims.partition(".")[0]
+    version, able, _ = claims.split(".")
+    capabilities: dict[str, dict[str, Any]] = {}
+    for name, mode in (_CAPABILITIES[letter] for letter in able):
+        capabilities.setdefault(name, {}).update({mode: {}} if mode else {})
+    return Handshake(version, capabilities)
 
 
 def _signature(authorization: bytes, claims: str) -> str:
-    mac = hmac.digest(authorization, b"codebuddy session " + claims.encode(), "sha256")
+    mac = hmac.digest(authorization, b"codebuddy session 2 " + claims.encode(), "sha256")
     return urlsafe_b64encode(mac).decode().rstrip("=")
 
 
@@ -107,96 +144,207 @@ class _Refused(Exception):
         self.body = encode_error(request_id, code, message)
 
 
-class _Exchange:
-    """One HTTP request and its answer."""
+Fields = Sequence[tuple[bytes, bytes]]
+"""Header fields."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.bytes_read = 0
-        self.principal: Principal = scope[PRINCIPAL_KEY]
+Work = Callable[[], Awaitable[dict[str, Any] | Encoded]]
+"""Returns the result of a request."""
+
+Asked = dict[tuple[str, int | str], PendingRequest]
+"""Requests that clients have not answered yet, by session and id."""
+
+
+class GatheringTransport(Protocol):
+    """A connection's transport, which may send later what is written, together with more."""
+
+    def write_at_once(self, data: bytes) -> None:
+        """Send what is written now, and before it what waits."""
+
+
+class Exchange:
+    """One HTTP request and its answer, without ASGI, which would take longer than the rest of the way to a tool.
+
+    Args:
+        cycle: what uvicorn's connection knows of the request, and asks about its answer.
+        tasks: those for which a stopping server waits.
+        to_asgi: has an ASGI application give the answer.
+    """
+
+    principal: Principal  # both are set before the body is read
+    quota: RequestQuota
+
+    def __init__(
+        self, cycle: RequestResponseCycle, tasks: set[asyncio.Task[None]], to_asgi: Callable[[ASGIApp], None]
+    ) -> None:
+        self.to_asgi = to_asgi
+        self.session = ""  # set once it is known to be one
+        self.asked: Asked = {}
+        self.method: str = cycle.scope["method"]
+        self.query: bytes = cycle.scope["query_string"]
         self.headers: dict[bytes, bytes] = {}
         self.repeats_headers = False
-        for name, value in scope["headers"]:
+        for name, value in cycle.scope["headers"]:
             self.repeats_headers |= name in self.headers
             self.headers[name] = self.headers[name] + b", " + value if name in self.headers else value
         self.accepts_json, self.accepts_events = _accepted(self.headers.get(b"accept", b"*/*"))
+        if cycle.scope["http_version"] == "1.0":
+            self.accepts_events = False  # their length is not known before, and HTTP/1.0 has no chunks
         self.streaming = False
-        self._ended = False
-        self._writing = asyncio.Lock()
-        self._receive = receive
-        self._send = send
+        self.bytes_read = 0
+        self._cycle = cycle
+        self._tasks = tasks
+        self._call: anyio.CancelScope | None = None
+        self._silence: asyncio.TimerHandle | None = None
 
-    async def read_body(self, quota: RequestQuota) -> bytes | None:
-        """Read the body, and count it as ``bytes_read``; None when the client left before its end."""
+    @property
+    def body(self) -> bytearray:
+        """What has arrived of the body."""
+        return self._cycle.body
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is sent: the request was answered, or the client has left."""
+        return self._cycle.response_complete or self._cycle.disconnected
+
+    def admit(self, principal: Principal, quota: RequestQuota) -> None:
+        """Let the client send the body, whose bytes are counted."""
+        self.principal, self.quota = principal, quota
         length = self.headers.get(b"content-length", b"")
-        body = bytearray()
-        more = True
-        while more:
-            if (length.isdigit() and int(length) > MAX_MESSAGE_BYTES) or len(body) > MAX_MESSAGE_BYTES:
-                raise _Refused(413, f"A message may have {MAX_MESSAGE_BYTES} bytes; send less at once.")
-            message = await self._receive()
-            if message["type"] != "http.request":
-                return None
-            part = message.get("body", b"")
-            if not quota.acquire(len(part)):
-                raise _Refused(503, quota.refusal)
-            self.bytes_read += len(part)
-            body += part
-            more = message.get("more_body", False)
-        return bytes(body)
+        if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
+            self._refuse(413, _TOO_LONG)
+        elif self._cycle.waiting_for_100_continue:
+            self._cycle.waiting_for_100_continue = False
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    async def respond(self, status: int, body: str = "", headers: list[tuple[bytes, bytes]] | None = None) -> None:
-        """Send the whole answer, or the end of it when events were sent already."""
-        async with self._writing:
-            self._ended = True
-            if self.streaming:
-                await self._send({"type": "http.response.body", "body": _event(body) if body else b""})
-                return
+    def count(self, size: int) -> None:
+        """Count a part of the body that has arrived."""
+        if self.is_over:
+            return
+        if len(self.body) > MAX_MESSAGE_BYTES:
+            self._refuse(413, _TOO_LONG)
+        elif not self.quota.acquire(size):
+            self._refuse(503, self.quota.refusal)
+        else:
+            self.bytes_read += size
+
+    def run(self, work: Coroutine[Any, Any, None], call: anyio.CancelScope) -> None:
+        """Run what will answer, until the client leaves.
+
+        Tell the client from time to time that it goes on.
+        """
+        loop = asyncio.get_running_loop()
+        self._call = call
+        self._silence = loop.call_later(SILENCE_SECONDS, self._break_silence)
+        task = loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def leave(self) -> None:
+        """Take notice that the client has left."""
+        if self._call is not None:
+            self._call.cancel()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Give back what the request holds, because nothing is done for it any more."""
+        if self._silence is not None:
+            self._silence.cancel()
+        if self.bytes_read:
+            self.quota.release(self.bytes_read)
+            self.bytes_read = 0
+        self._cycle.body = bytearray()  # the connection keeps the rest until its next request
+
+    def respond(self, status: int, body: str = "", headers: Fields = ()) -> None:
+        """Send the whole answer, or the end of it when events were sent already; nothing when it is over."""
+        if self.is_over:
+            return
+        if self.streaming:
+            self._write(_chunk(_event(body)) + _LAST_CHUNK if body else _LAST_CHUNK)
+        else:
             encoded = body.encode()
-            length = [(b"content-length", str(len(encoded)).encode())]
-            fields = [*(_JSON_HEADERS if body else []), *length, *(headers or [])]
-            await self._send({"type": "http.response.start", "status": status, "headers": fields})
-            await self._send({"type": "http.response.body", "body": encoded})
+            length = (b"content-length", b"%d" % len(encoded))
+            head = self._head(status, [*(_JSON_HEADERS if body else ()), length, *headers])
+            self._write(head if self.method == "HEAD" else head + encoded)
+        cycle = self._cycle
+        cycle.response_complete = True
+        self.close()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
 
     async def notify(self, method: str, params: dict[str, Any] | None = None) -> None:
         """Send a notification as an event, if the client takes events."""
-        await self._stream(_event(to_json({"jsonrpc": "2.0", "method": method, "params": params or {}}).decode()))
+        await self._stream(_event(encode_message(method=method, params=params or {})))
 
-    async def watch(self, call: anyio.CancelScope) -> None:
-        """Cancel the call when the client leaves, and tell the client from time to time that the call goes on."""
-        while not call.cancel_called:
-            try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    # The body has been read, so only the disconnect is still to come.
-                    while (await self._receive())["type"] != "http.disconnect":
-                        pass
-                call.cancel()
-            except TimeoutError:
-                await self._stream(b": the call goes on\r\n\r\n")
+    @property
+    def takes_requests(self) -> bool:
+        return self.accepts_events and self.session != "" and not self.is_over
 
-    async def _stream(self, chunk: bytes) -> None:
-        async with self._writing:
-            if self._ended or not self.accepts_events:
-                return
-            if not self.streaming:
-                await self._send({"type": "http.response.start", "status": 200, "headers": _EVENT_HEADERS})
-                self.streaming = True  # not before: a client that does not read may cancel the call meanwhile
-            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+    async def request(self, method: str, params: dict[str, Any] | None) -> Response:
+        """Send a request as an event, and wait for the response, which the client posts in the same session.
+
+        How many wait is bounded by the connections: each call that asks holds one. It ends when the client leaves.
+        """
+        request_id = new_request_id()
+        pending = self.asked[self.session, request_id] = PendingRequest(None)
+        try:
+            await self._stream(_event(encode_message(id=request_id, method=method, params=params)))
+            return await pending.response
+        except asyncio.CancelledError:
+            withdrawn = encode_message(method="notifications/cancelled", params={"requestId": request_id})
+            self._send_event(_event(withdrawn))
+            raise
+        finally:
+            del self.asked[self.session, request_id]
+
+    async def _stream(self, event: bytes) -> None:
+        await self._cycle.flow.drain()
+        self._send_event(event)
+
+    def _break_silence(self) -> None:
+        if not self._cycle.flow.write_paused:
+            self._send_event(b": the call goes on\r\n\r\n")
+        self._silence = asyncio.get_running_loop().call_later(SILENCE_SECONDS, self._break_silence)
+
+    def _send_event(self, event: bytes) -> None:
+        if self.is_over or not self.accepts_events:
+            return
+        head = b"" if self.streaming else self._head(200, _EVENT_HEADERS)
+        self.streaming = True
+        self._write(head + _chunk(event))
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.respond(status, encode_error(None, INVALID_REQUEST, message))
+
+    def _head(self, status: int, headers: Fields) -> bytes:
+        cycle = self._cycle
+        fields = [*cycle.default_headers, *headers]
+        if not cycle.keep_alive:
+            fields.append((b"connection", b"close"))
+        return b"".join([STATUS_LINE[status], *(b"%b: %b\r\n" % field for field in fields), b"\r\n"])
+
+    def _write(self, data: bytes) -> None:
+        cast(GatheringTransport, self._cycle.transport).write_at_once(data)
 
 
 class StreamableHttp:
-    """The ASGI application at ``/mcp``; the access guard stands before it."""
+    """Answers what is sent to ``/mcp``, see `Exchange`."""
 
     def __init__(self, server: McpServer) -> None:
         self._server = server
         self._calls: dict[object, anyio.CancelScope] = {}  # by session and request id, if there is a session
+        self._asked: Asked = {}
         self._ended_sessions: OrderedDict[str, None] = OrderedDict()
         self._quotas: dict[str, RequestQuota] = {}
         self._stopped = False
 
     def quota_of(self, principal: Principal) -> RequestQuota:
         """Return the quota that all requests of a client share, on however many connections."""
-        return self._quotas.setdefault(principal.subject, RequestQuota(CLIENT_BYTES))
+        quota = self._quotas.get(principal.subject)
+        if quota is None:
+            quota = self._quotas[principal.subject] = RequestQuota(CLIENT_BYTES)
+        return quota
 
     def stop(self) -> None:
         """Cancel what is still being answered, because the hub shuts down; the clients are told so."""
@@ -204,62 +352,51 @@ class StreamableHttp:
         for call in list(self._calls.values()):
             call.cancel()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = _Exchange(scope, receive, send)
+    def serve(self, exchange: Exchange) -> None:
+        """Answer a request that has arrived whole."""
         try:
             version = exchange.headers.get(b"mcp-protocol-version")
-            if scope["method"] == "POST":
-                await self._post(exchange, receive, send)
+            if exchange.method == "POST":
+                self._post(exchange, version)
             elif version is not None and version not in _HANDSHAKE_VERSIONS:
-                await self._answer_by_sdk(exchange, receive, send)
-            elif scope["method"] == "DELETE":
+                self._answer_by_sdk(exchange)
+            elif exchange.method == "DELETE":
                 session, _ = self._session(exchange)
                 self._end(session)
-                await exchange.respond(200)
+                exchange.respond(200)
             else:
                 # A GET asks for a stream of what the server sends unasked. It sends nothing, and a connection that
                 # stays open for it would count against those that do something.
                 body = encode_error(None, INVALID_REQUEST, "Send messages by POST; nothing is sent unasked.")
-                await exchange.respond(405, body, [(b"allow", b"POST, DELETE")])
+                exchange.respond(405, body, [(b"allow", b"POST, DELETE")])
         except _Refused as refused:
-            await exchange.respond(refused.status, refused.body)
+            exchange.respond(refused.status, refused.body)
+        except Exception:
+            log.exception("a request to /mcp could not be served")
+            exchange.respond(500, encode_error(None, INTERNAL_ERROR, "Internal server error"))
 
-    async def _post(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
+    def _post(self, exchange: Exchange, version: bytes | None) -> None:
         if not exchange.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise _Refused(415, "Send JSON: Content-Type: application/json.")
-        quota = self.quota_of(exchange.principal)
         try:
-            body = await exchange.read_body(quota)
-            if body is not None:
-                await self._serve(exchange, body, receive, send)
-        finally:
-            quota.release(exchange.bytes_read)
-
-    async def _serve(self, exchange: _Exchange, body: bytes, receive: Receive, send: Send) -> None:
-        try:
-            message = from_json(body, allow_inf_nan=False)
+            message = from_json(exchange.body, allow_inf_nan=False)
         except ValueError:
             message = None
         incoming = _incoming(exchange, message)
-        version = exchange.headers.get(b"mcp-protocol-version")
         if version in _HANDSHAKE_VERSIONS or (
             version is None and (incoming is None or not is_stateless(incoming.params))
         ):
-            await self._post_in_session(exchange, message, incoming)
-        elif (work := self._stateless_work(exchange, incoming)) is not None:
-            assert incoming is not None
-            await self._answer(exchange, incoming, work, key=incoming)
+            self._post_in_session(exchange, message, incoming)
+        elif incoming is not None and (work := self._stateless_work(exchange, incoming)) is not None:
+            self._answer(exchange, incoming, work, key=incoming)
         else:
-            await self._answer_by_sdk(exchange, _replay(body, receive), send)
+            self._answer_by_sdk(exchange)
 
-    def _stateless_work(
-        self, exchange: _Exchange, incoming: Incoming | None
-    ) -> Coroutine[Any, Any, dict[str, Any] | Encoded] | None:
+    def _stateless_work(self, exchange: Exchange, incoming: Incoming) -> Work | None:
         """Return what answers a request whose headers and envelope are good; None for what the SDK must look at."""
         headers = exchange.headers
         if (
-            incoming is None
-            or incoming.request_id is None
+            incoming.request_id is None
             or exchange.repeats_headers
             or not (exchange.accepts_json and exchange.accepts_events)
             or headers.get(b"mcp-protocol-version") != _STATELESS_VERSION
@@ -268,15 +405,21 @@ class StreamableHttp:
             return None
         call = self._server.plain_call(incoming.method, incoming.params)
         if call is not None and call.stateless and headers.get(b"mcp-name") == call.tool.name.encode():
-            return self._server.run_plain(call, exchange.principal, incoming.progress)
+            return partial(self._server.run_plain, call, exchange.principal, incoming.progress)
         if incoming.method == "tools/list" and is_plain_and_stateless(incoming.params):
-            return answer_alone(self._server, exchange.principal, LATEST_MODERN_VERSION, incoming)
+            return partial(answer_alone, self._server, exchange.principal, incoming, LATEST_MODERN_VERSION)
         return None
 
-    async def _answer_by_sdk(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
-        await handle_modern_request(self._server, None, False, exchange.principal, exchange.scope, receive, send)
+    def _answer_by_sdk(self, exchange: Exchange) -> None:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await handle_modern_request(self._server, None, False, exchange.principal, scope, receive, send)
+            finally:
+                exchange.close()
 
-    async def _post_in_session(self, exchange: _Exchange, message: Any, incoming: Incoming | None) -> None:
+        exchange.to_asgi(answer)
+
+    def _post_in_session(self, exchange: Exchange, message: Any, incoming: Incoming | None) -> None:
         if not exchange.accepts_json:
             raise _Refused(406, "Accept application/json, and text/event-stream for progress.")
         if message is None:
@@ -284,41 +427,46 @@ class StreamableHttp:
         if incoming is None:
             raise _Refused(400, "Send one JSON-RPC 2.0 message at a time.")
         if incoming.method == "initialize" and incoming.request_id is not None:
-            await self._open(exchange, incoming)
+            self._open(exchange, incoming)
             return
-        session, version = self._session(exchange)
+        session, handshake = self._session(exchange)
         if incoming.request_id is None:
-            if incoming.method == "notifications/cancelled":
+            if is_response(message):
+                self._take_response(session, message, exchange.bytes_read)
+            elif incoming.method == "notifications/cancelled":
                 self._cancel(session, incoming)
-            await exchange.respond(202)
+            exchange.respond(202)
             return
         key = (session, incoming.request_id)
         if key in self._calls:
             sentence = "A request with this id is still being answered; give each its own."
             raise _Refused(400, sentence, request_id=incoming.request_id)
-        await self._answer(exchange, incoming, answer_alone(self._server, exchange.principal, version, incoming), key)
+        exchange.session, exchange.asked = session, self._asked
+        work = partial(answer_alone, self._server, exchange.principal, incoming, *handshake)
+        self._answer(exchange, incoming, work, key)
 
-    async def _open(self, exchange: _Exchange, incoming: Incoming) -> None:
-        headers = []
+    def _open(self, exchange: Exchange, incoming: Incoming) -> None:
+        headers = list[tuple[bytes, bytes]]()
 
         async def opened() -> dict[str, Any] | Encoded:
-            result = await answer_alone(self._server, exchange.principal, LATEST_HANDSHAKE_VERSION, incoming)
+            result = await answer_alone(self._server, exchange.principal, incoming, LATEST_HANDSHAKE_VERSION)
             assert not isinstance(result, Encoded)
-            session = open_session(exchange.headers[b"authorization"], result["protocolVersion"])
-            headers.append((b"mcp-session-id", session.encode()))
+            capabilities = (incoming.params or {})["capabilities"]
+            handshake = Handshake(result["protocolVersion"], capabilities)
+            headers.append((b"mcp-session-id", open_session(exchange.headers[b"authorization"], handshake).encode()))
             return result
 
-        await exchange.respond(200, await response_to(incoming, opened()), headers)
+        self._answer(exchange, incoming, opened, incoming, headers)
 
-    def _session(self, exchange: _Exchange) -> tuple[str, str]:
-        """Return the id of the request's session and the version of the protocol that it agreed on."""
+    def _session(self, exchange: Exchange) -> tuple[str, Handshake]:
+        """Return the id of the request's session and what was agreed on in it."""
         session = exchange.headers.get(b"mcp-session-id", b"").decode("latin-1")
         if not session:
             raise _Refused(400, "Send initialize first, and with all that follows the Mcp-Session-Id of its answer.")
-        version = session_version(exchange.headers[b"authorization"], session)
-        if version is None or session in self._ended_sessions:
+        handshake = handshake_of(exchange.headers[b"authorization"], session)
+        if handshake is None or session in self._ended_sessions:
             raise _Refused(404, "Session not found; begin a new one with initialize.", SESSION_NOT_FOUND)
-        return session, version
+        return session, handshake
 
     def _end(self, session: str) -> None:
         self._ended_sessions[session] = None
@@ -333,37 +481,35 @@ class StreamableHttp:
         if is_id(request_id) and (call := self._calls.get((session, request_id))) is not None:
             call.cancel()
 
-    async def _answer(
-        self,
-        exchange: _Exchange,
-        incoming: Incoming,
-        work: Coroutine[Any, Any, dict[str, Any] | Encoded],
-        key: object,
-    ) -> None:
+    def _take_response(self, session: str, message: dict[str, Any], size: int) -> None:
+        """Give a response to whoever waits for it; one that is late, or was not asked for, has no effect."""
+        response_id = message.get("id")
+        if is_id(response_id) and (pending := self._asked.get((session, id_key(response_id)))) is not None:
+            pending.resolve(message, size)
+
+    def _answer(self, exchange: Exchange, incoming: Incoming, work: Work, key: object, headers: Fields = ()) -> None:
         """Answer a request with the result of the work; with nothing when the client cancels it or leaves."""
-        body = ""
-        call, watching = anyio.CancelScope(), list[asyncio.Task[None]]()
-        watch = asyncio.get_running_loop().call_later(
-            WATCH_SECONDS, lambda: watching.append(asyncio.create_task(exchange.watch(call)))
-        )
+        call = self._calls[key] = anyio.CancelScope()
 
         async def fitted() -> dict[str, Any] | Encoded:
-            result = await work
+            result = await work()
             return _fit_event(result) if exchange.streaming else result
 
-        self._calls[key] = call
-        try:
-            with call:
-                body = await response_to(incoming, fitted())
-        finally:
-            del self._calls[key]
-            watch.cancel()
-            for task in watching:
-                task.cancel()
-        if not body and self._stopped:
-            sentence = "The hub was stopped before the call was over; look whether it did its work."
-            body = encode_error(incoming.request_id, INTERNAL_ERROR, sentence)
-        await exchange.respond(200 if body else 202, body)
+        async def answer() -> None:
+            try:
+                with call:
+                    body = await response_to(incoming, fitted())
+                    exchange.respond(200, body, headers)
+            finally:
+                del self._calls[key]
+                exchange.close()
+            if self._stopped:
+                sentence = "The hub was stopped before the call was over; look whether it did its work."
+                exchange.respond(200, encode_error(incoming.request_id, INTERNAL_ERROR, sentence))
+            else:
+                exchange.respond(202)
+
+        exchange.run(answer(), call)
 
 
 @lru_cache(maxsize=64)  # a client sends the same with every request
@@ -376,21 +522,16 @@ def _accepted(accept: bytes) -> tuple[bool, bool]:
     )
 
 
-def _incoming(exchange: _Exchange, message: Any) -> Incoming | None:
-    """Return the request or notification that a message is; a response counts as a notification without effect."""
+def _incoming(exchange: Exchange, message: Any) -> Incoming | None:
+    """Return the request or notification that a message is; a response counts as a notification."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         return None
     return Incoming(exchange, "", None, None) if is_response(message) else incoming_of(exchange, message)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a receiver that gives a body that was read already, and then what is still to come."""
-    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return replay
+def _chunk(data: bytes) -> bytes:
+    """Return a chunk of a body whose length is not known before; RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _event(body: str) -> bytes:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -55,7 +57,9 @@ PING_TICKS: Final = 30
 DETACHED: Final = "detached"
 """The reason of a cancellation that ends the waiting for an answer, and not the work that it would tell of."""
 
-_CANCEL_SECONDS: Final = 2.0
+CANCEL_SECONDS: Final = 2.0
+"""How long a caller that gives up waits for the other side to be told."""
+
 _MAX_ID: Final = 2**63
 _MAX_NUMBER: Final = 2**53
 
@@ -147,22 +151,18 @@ def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= _MAX_NUMBER
 
 
-def _id_key(value: int | str) -> int | str:
-    """Return the key of an id in our tables: some clients return a number as a string."""
+def id_key(value: int | str) -> int | str:
+    """Return the key of a request of ours: some clients return its number as a string."""
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
 
 
-def _message(**members: Any) -> Params:
-    """Build a message; ``params`` of None are left out."""
+def encode_message(**members: Any) -> str:
+    """Return a message with these members; ``params`` of None are left out."""
     if members.get("params", ...) is None:
         del members["params"]
-    return {"jsonrpc": "2.0", **members}
-
-
-def _encode(message: Params) -> str:
     # NaN and infinity become null, which no model accepts as a number: otherwise the caller would wait for an answer
     # that it cannot parse.
-    return to_json(message, inf_nan_mode="null").decode()
+    return to_json({"jsonrpc": "2.0", **members}, inf_nan_mode="null").decode()
 
 
 class Encoded(str):
@@ -178,7 +178,7 @@ def encode_result(request_id: int | str | None, result: Any) -> str:
 def encode_error(request_id: int | str | None, code: int, message: str, data: Any = None) -> str:
     """Return the response with an error."""
     error = {"code": code, "message": message} | ({} if data is None else {"data": data})
-    return _encode(_message(id=request_id, error=error))
+    return encode_message(id=request_id, error=error)
 
 
 _NOT_A_MESSAGE: Final = encode_error(None, PARSE_ERROR, "This is not a JSON-RPC 2.0 message.")
@@ -204,18 +204,37 @@ class RequestQuota:
         self._used -= size
 
 
-class Notifier(Protocol):
-    """Takes notifications for the other side."""
-
-    async def notify(self, method: str, params: Params | None = None) -> None:
-        """Send a notification; it is dropped when the other side is gone."""
-
-
 class Response(NamedTuple):
     """A result, and the length of the message that carried it, in characters."""
 
     result: Any
     characters: int
+
+
+class OtherSide(Protocol):
+    """Takes messages for the other side."""
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether a request can reach it, and its answer us."""
+
+    async def notify(self, method: str, params: Params | None = None) -> None:
+        """Send a notification; it is dropped when the other side is gone."""
+
+    async def request(self, method: str, params: Params | None) -> Response:
+        """Send a request and wait for its response, see `RpcConnection.request`."""
+
+
+_request_ids: Final = itertools.count(secrets.randbelow(2**40))
+
+
+def new_request_id() -> int:
+    """Return an id for a request of ours.
+
+    It differs from all others of this process, and most likely from those of the last one, to which a client that did
+    not notice a restart may still answer.
+    """
+    return next(_request_ids)
 
 
 class PendingRequest:
@@ -281,7 +300,7 @@ class Incoming:
     ``departure`` says why the task that serves it is cancelled.
     """
 
-    connection: Notifier
+    connection: OtherSide
     method: str
     params: Params | None
     request_id: int | str | None
@@ -302,7 +321,7 @@ class Incoming:
         return report
 
 
-def incoming_of(connection: Notifier, message: Params) -> Incoming | None:
+def incoming_of(connection: OtherSide, message: Params) -> Incoming | None:
     """Return the request or notification that a message is; None if it is neither, or a wrong one."""
     method, params, request_id = message.get("method"), message.get("params"), message.get("id")
     if not isinstance(method, str) or not (params is None or isinstance(params, dict)):
@@ -366,7 +385,6 @@ class RpcConnection:
         self._max_requests = max_requests
         self._quota = quota or RequestQuota(CLIENT_BYTES)
         self._pending: dict[int | str, PendingRequest] = {}
-        self._last_id = 0
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._closed = False
         self._sending: set[asyncio.Task[None]] = set()  # cancellations that the other side has not taken yet
@@ -393,6 +411,10 @@ class RpcConnection:
         finally:
             await self._close()
 
+    @property
+    def takes_requests(self) -> bool:
+        return not self._closed
+
     async def request(
         self,
         method: str,
@@ -414,8 +436,7 @@ class RpcConnection:
         """
         if self._closed:
             raise ConnectionLost("the other side is gone")
-        self._last_id += 1
-        request_id = self._last_id
+        request_id = new_request_id()
         if on_progress is not None:
             params = {**(params or {}), "_meta": {"progressToken": request_id}}
         pending = PendingRequest(on_progress)
@@ -423,7 +444,7 @@ class RpcConnection:
         self._pending[request_id] = pending
         try:
             async with asyncio.timeout(detach_after):
-                await self._send(_message(id=request_id, method=method, params=params))
+                await self._send(id=request_id, method=method, params=params)
                 response = await pending.response
             if pending.reporting is not None:
                 await pending.reporting
@@ -443,7 +464,7 @@ class RpcConnection:
     async def notify(self, method: str, params: Params | None = None) -> None:
         """Send a notification; it is dropped when the other side is gone."""
         with contextlib.suppress(ChannelClosed):
-            await self._send(_message(method=method, params=params))
+            await self._send(method=method, params=params)
 
     async def _tell_cancelled(self, params: Params) -> None:
         """Send a cancellation, and do not wait long for it: a slow peer may take it later."""
@@ -451,7 +472,7 @@ class RpcConnection:
         self._sending.add(sending)
         sending.add_done_callback(self._sending.discard)
         with anyio.CancelScope(shield=True):
-            await asyncio.wait([sending], timeout=_CANCEL_SECONDS)
+            await asyncio.wait([sending], timeout=CANCEL_SECONDS)
 
     async def wait_until_unresponsive(self) -> None:
         """Return when the other side is gone, or hangs: during a request nothing arrives, not even after a ping.
@@ -465,10 +486,9 @@ class RpcConnection:
             before, received = received, self._received()
             silent = silent + 1 if received == before and self._busy.is_set() else 0
             if silent == SILENCE_TICKS:
-                self._last_id += 1
                 # A peer that has hung may not read either. Nobody waits for the answer: it counts because it arrives.
                 with anyio.move_on_after(TICK_SECONDS), contextlib.suppress(ChannelClosed):
-                    await self._send(_message(id=self._last_id, method="ping", params=None))
+                    await self._send(id=new_request_id(), method="ping", params=None)
 
     def _received(self) -> int:
         return self._messages_received if self._peer is None else self._peer.bytes_received()
@@ -487,8 +507,8 @@ class RpcConnection:
             await self._channel.send(encode_error(error.request_id, INVALID_REQUEST, str(error)))
             return None
 
-    async def _send(self, message: Params) -> None:
-        await self._channel.send(_encode(message))
+    async def _send(self, **members: Any) -> None:
+        await self._channel.send(encode_message(**members))
 
     async def _dispatch(self, text: str) -> None:
         try:
@@ -506,10 +526,10 @@ class RpcConnection:
         elif incoming.request_id is None:
             await self._on_notification(incoming)
         else:
-            await self._on_request(incoming, _id_key(incoming.request_id), len(text))
+            await self._on_request(incoming, incoming.request_id, len(text))
 
     def _pending_of(self, request_id: object) -> PendingRequest | None:
-        return self._pending.get(_id_key(request_id)) if is_id(request_id) else None
+        return self._pending.get(id_key(request_id)) if is_id(request_id) else None
 
     async def _on_notification(self, notification: Incoming) -> None:
         members = notification.params or {}
@@ -518,7 +538,7 @@ class RpcConnection:
                 pending.add_progress(members)
         elif notification.method == "notifications/cancelled":
             request_id = members.get("requestId")
-            if is_id(request_id) and (found := self._serving.get(_id_key(request_id))) is not None:
+            if is_id(request_id) and (found := self._serving.get(request_id)) is not None:
                 incoming, task = found
                 incoming.departure = "detached" if members.get("reason") == DETACHED else "cancelled"
                 task.cancel()

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import anyio
 import mcp_types as types
 from mcp.server import Server
+from mcp.server.caching import CacheHint
 from mcp.server.connection import Connection, NotifyOnlyOutbound
 from mcp.server.context import ServerRequestContext
 from mcp.server.runner import ServerRunner, aclose_shielded, serve_one
@@ -33,9 +34,10 @@ from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import (
     INVALID_PARAMS,
     Channel,
+    ConnectionLost,
     Encoded,
     Incoming,
-    Notifier,
+    OtherSide,
     RemoteError,
     RequestQuota,
     RpcConnection,
@@ -48,6 +50,10 @@ PRINCIPAL_KEY = "codebuddy.principal"
 
 _ENVELOPE = frozenset({types.PROTOCOL_VERSION_META_KEY, types.CLIENT_INFO_META_KEY, types.CLIENT_CAPABILITIES_META_KEY})
 _MAX_ENVELOPE_BYTES = 4096
+
+_TOOL_LIST_MILLISECONDS = 60_000
+"""How long a client of the era without a handshake may keep the list of the tools. Nothing but an upgrade changes it,
+and whoever calls a tool that is gone is told which there are."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -111,6 +117,7 @@ class McpServer(Server[Any]):
             instructions=instructions,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
+            cache_hints={"tools/list": CacheHint(ttl_ms=_TOOL_LIST_MILLISECONDS)},
             get_tool_input_schema={tool.name: input_schema(tool.arguments) for tool in self.tools.values()}.get,
         )
         self.middleware.clear()  # OpenTelemetry is on by default and costs 13 to 38 µs a message
@@ -175,7 +182,8 @@ async def serve_channel(
 
     async def serve(incoming: Incoming) -> dict[str, Any] | Encoded:
         if incoming.request_id is None:
-            await runner.on_notify(_DispatchContext(incoming), incoming.method, incoming.params)
+            # A handler that asked the client would wait for an answer that is read only after it.
+            await runner.on_notify(_DispatchContext(incoming, may_ask=False), incoming.method, incoming.params)
             return {}
         return await _answer(server, runner, outbound, incoming)
 
@@ -191,9 +199,15 @@ async def serve_channel(
 
 
 async def answer_alone(
-    server: McpServer, principal: Principal, version: str, incoming: Incoming
+    server: McpServer,
+    principal: Principal,
+    incoming: Incoming,
+    version: str,
+    capabilities: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any] | Encoded:
-    """Answer a request that comes without a connection; ``version`` was agreed on in its handshake, if it had one.
+    """Answer a request that comes without a connection.
+
+    ``version`` and the client's ``capabilities`` were agreed on in its handshake, if it had one.
 
     Raises:
         RemoteError: what to answer in place of a result.
@@ -201,7 +215,7 @@ async def answer_alone(
     if (call := server.plain_call(incoming.method, incoming.params)) is not None:
         return await server.run_plain(call, principal, incoming.progress)  # a connection takes 30 µs
     back_channel = _BackChannel(incoming.connection)
-    connection = Connection.from_envelope(version, None, None, outbound=back_channel)
+    connection = Connection.from_envelope(version, None, capabilities, outbound=back_channel)
     try:
         runner = ServerRunner(server, connection, principal)
         return await _answer(server, runner, NotifyOnlyOutbound(back_channel), incoming)
@@ -237,15 +251,15 @@ async def _answer_by_sdk(
     server: McpServer, runner: ServerRunner[Any], outbound: NotifyOnlyOutbound, incoming: Incoming
 ) -> dict[str, Any]:
     method, params = incoming.method, incoming.params
-    context = _DispatchContext(incoming)
     if method == "initialize" or not is_stateless(params):
-        return await runner.on_request(context, method, params)
+        return await runner.on_request(_DispatchContext(incoming), method, params)
     route = classify_inbound_request({"method": method, "params": params})
     if isinstance(route, InboundLadderRejection):
         raise MCPError(code=route.code, message=route.message, data=route.data)
     connection = Connection.from_envelope(
         route.protocol_version, route.client_info, route.client_capabilities, outbound=outbound
     )
+    context = _DispatchContext(incoming, may_ask=False)  # this era asks by its answers
     return await serve_one(server, context, method, params, connection=connection, lifespan_state=runner.lifespan_state)
 
 
@@ -284,15 +298,33 @@ def _is_valid_envelope(encoded: bytes) -> bool:
 
 
 class _BackChannel:
-    """The way back to the client, as the SDK expects it. Our tools send a client no requests, only notifications."""
+    """The way back to the client, as the SDK expects it."""
 
-    def __init__(self, client: Notifier) -> None:
+    def __init__(self, client: OtherSide, may_ask: bool = True) -> None:
         self._client = client
+        self._may_ask = may_ask
+
+    @property
+    def can_send_request(self) -> bool:
+        return self._may_ask and self._client.takes_requests
 
     async def send_raw_request(
         self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None
     ) -> dict[str, Any]:
-        raise NoBackChannelError(method)
+        if not self.can_send_request:
+            raise NoBackChannelError(method)
+        seconds = (opts or {}).get("timeout")
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._client.request(method, None if params is None else dict(params))
+        except RemoteError as error:
+            raise MCPError(error.code, error.message, error.data) from None
+        except ConnectionLost as error:
+            raise MCPError(types.CONNECTION_CLOSED, str(error)) from None
+        except TimeoutError:
+            raise MCPError(types.REQUEST_TIMEOUT, f"The client did not answer {method} within {seconds} s.") from None
+        result: dict[str, Any] = response.result  # the SDK validates it
+        return result
 
     async def notify(self, method: str, params: Mapping[str, Any] | None, opts: CallOptions | None = None) -> None:
         await self._client.notify(method, None if params is None else dict(params))
@@ -301,14 +333,16 @@ class _BackChannel:
 class _DispatchContext(_BackChannel):
     """A message from the client, as the SDK expects it."""
 
-    transport = TransportContext(kind="channel", can_send_request=False)
-    can_send_request = False
     message_metadata = None
 
-    def __init__(self, incoming: Incoming) -> None:
-        super().__init__(incoming.connection)
+    def __init__(self, incoming: Incoming, may_ask: bool = True) -> None:
+        super().__init__(incoming.connection, may_ask)
         self.request_id = incoming.request_id
         self.progress = incoming.progress
+
+    @property
+    def transport(self) -> TransportContext:
+        return TransportContext(kind="channel", can_send_request=self.can_send_request)
 
     @property
     def cancel_requested(self) -> anyio.Event:
