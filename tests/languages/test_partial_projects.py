@@ -124,7 +124,7 @@ async def test_answers_do_not_depend_on_what_was_asked_before(
             content = await asked(client, tool, **arguments)
             content.pop("edit_id", None)
             for item in content.get("items", []):
-                # The server's own words are not there where it left out the caller; tsserver ends a file here and there.
+                # The server's own words, which are not there where it left out the caller.
                 item.pop("detail", None)
                 item.pop("full_range", None)
             answers[name].append(content)

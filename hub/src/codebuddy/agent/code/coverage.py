@@ -36,7 +36,7 @@ from codebuddy.agent.code.decoding import Reader, location, sorted_unique
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
-from codebuddy.agent.lsp.positions import to_lsp
+from codebuddy.agent.lsp.positions import INDEX_LATE, to_lsp
 from codebuddy.agent.lsp.readiness import remaining
 from codebuddy.agent.lsp.servers import LanguageServer
 from codebuddy.agent.lsp.transport import ServerError
@@ -55,6 +55,7 @@ MAX_ROUNDS: Final = 3
 
 # Fewer than the documents that are open at one time.
 _MAX_FILES: Final = 100
+_MAX_COMPILED: Final = 20  # of a server that compiles each file that is opened
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
@@ -264,7 +265,7 @@ async def compare(
         return Coverage()
     served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
     mentioned = {file for file in served if any(at.path == server.tree.show(file) for at in found)}
-    chosen = _chosen(served, mentioned)
+    chosen = _chosen(served, mentioned, _MAX_COMPILED if connection.server_name in INDEX_LATE else _MAX_FILES)
     new = [at for at in chosen if at not in memory.targets]
     opened = not {at[0] for at in new} <= set(connection.documents.paths())
     answer = await _look_up(asked, path, new, memory) if new else COMPLETE
@@ -301,9 +302,9 @@ def _left_over(
     return left
 
 
-def _chosen(served: dict[Path, list[WordPlace]], here: set[Path]) -> list[_At]:
+def _chosen(served: dict[Path, list[WordPlace]], here: set[Path], most: int) -> list[_At]:
     """Return the places to look up: the first one of each file before the second, unmentioned files first."""
-    files = sorted(served, key=lambda file: (file in here, file))[:_MAX_FILES]
+    files = sorted(served, key=lambda file: (file in here, file))[:most]
     rows = zip_longest(*([(file, at.line, at.column) for at in served[file]] for file in files))
     return list(islice((at for at in chain.from_iterable(rows) if at is not None), _MAX_LOOKED_UP))
 
