@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Answer, Malformed, validated
-from codebuddy.agent.code.notebooks import Cell, UnknownCell, cell_of
+from codebuddy.agent.code.notebooks import Cell, UnknownCell, cells_of
 from codebuddy.agent.code.places import Span, name_at
 from codebuddy.agent.lsp.positions import Encoding, clean, from_lsp
 from codebuddy.agent.lsp.tree import Tree
@@ -70,6 +70,7 @@ class Reader:
         self._marked: dict[Path, bool] = {}
         self._lines = dict(known)
         self._texts: dict[str, _Text | None] = {}
+        self._cells: dict[Path, list[Cell]] = {}
         self._shown: dict[Path, str] = {}
 
     def locations(self, result: Any) -> list[Location]:
@@ -160,15 +161,18 @@ class Reader:
             return _Text(path, self._lines_of(path))
         if named is None:
             return None
+        path, number = named
         try:
-            cell = cell_of(self._tree.lines(named[0]), named[1])
-        except UnknownCell:
+            if path not in self._cells:
+                self._cells[path] = cells_of(self._tree.lines(path))
+            cell = self._cells[path][number]
+        except (IndexError, UnknownCell):
             return None
         except ToolError as error:
             if error.code == "not_found":
-                raise StaleLocation(named[0]) from None
+                raise StaleLocation(path) from None
             return None  # a notebook may well be too large
-        return _Text(named[0], cell.lines, cell)
+        return _Text(path, cell.lines, cell)
 
     def _in_project(self, path: Path, span: answers.Range) -> Location:
         text = _Text(path, self._lines_of(path))

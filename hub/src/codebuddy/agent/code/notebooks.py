@@ -54,32 +54,38 @@ class Cell:
         return line, offset - self._json_starts[line - 1] + 1
 
 
-def cell_of(lines: list[str], index: int) -> Cell:
-    """Return a cell of a notebook.
+def cells_of(lines: list[str]) -> list[Cell]:
+    """Return the Python cells of a notebook, in their order; basedpyright names each by its number, from 0.
 
     Args:
         lines: those of its file.
-        index: the cell's number among those that hold Python, from 0; basedpyright names cells so.
 
     Raises:
-        UnknownCell: there is none, or the file is no notebook.
+        UnknownCell: the file is no notebook.
     """
-    text = "\n".join(lines)
+    text, json_starts = "\n".join(lines), [0, *accumulate(len(line) + 1 for line in lines)]
     try:
         json.loads(text)  # that it is valid is assumed from here on
         cells = _value(text, _skip(text, 0), "cells")
-        found = [at for _, cell, at, _ in _parts(text, cells) if _is_python(cell)]
-        source = _value(text, found[index], "source")
-        parts = [(at, end) for _, _, at, end in _parts(text, source)] if text[source] == "[" else []
-        strings = parts or ([] if text[source] == "[" else [(source, _DECODE(text, source)[1])])
-        content = "".join(_DECODE(text, start)[0] for start, _ in strings)
+        if text[cells] != "[":
+            raise TypeError("cells are a list")
+        return [_cell(text, at, json_starts) for _, cell, at, _ in _parts(text, cells) if _is_python(cell)]
     except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError):
-        raise UnknownCell(f"This is no notebook whose cell {index} can be read.") from None
+        raise UnknownCell("This file is no notebook whose cells can be read.") from None
+
+
+def _cell(text: str, at: int, json_starts: list[int]) -> Cell:
+    source = _value(text, at, "source")
+    if text[source] == "[":
+        strings = [(start, end) for _, _, start, end in _parts(text, source)]
+    else:
+        strings = [(source, _DECODE(text, source)[1])]
+    content = "".join(_DECODE(text, start)[0] for start, _ in strings)
     characters = [
         match.span() for start, end in strings for match in _CHARACTER.finditer(text, start + 1, end - 1)
     ]  # without the quotes
     starts = [0, *(match.end() for match in LINE_BREAK.finditer(content))]
-    return Cell(split_lines(content), starts, characters, [0, *accumulate(len(line) + 1 for line in lines)])
+    return Cell(split_lines(content), starts, characters, json_starts)
 
 
 def escaped(text: str) -> str:

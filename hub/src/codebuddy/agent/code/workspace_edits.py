@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -23,7 +24,7 @@ from urllib.parse import unquote
 from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Malformed, NoAnswer, validated
 from codebuddy.agent.code.asking import ServerQuestion
-from codebuddy.agent.code.notebooks import UnknownCell, cell_of, escaped
+from codebuddy.agent.code.notebooks import Cell, UnknownCell, cells_of, escaped
 from codebuddy.agent.code.places import Span
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
@@ -267,6 +268,11 @@ class Source:
     hash: str | None  # that of its bytes; None while it is not on the disk
     ending: str | None  # the line break for new lines; None in a file without any
 
+    @cached_property
+    def cells(self) -> list[Cell]:
+        """Those of a notebook; raises `UnknownCell` if it is none."""
+        return cells_of(self.lines)
+
 
 @dataclass(frozen=True)
 class EditContext:
@@ -371,7 +377,7 @@ def range_edits(step: TextEdits, source: Source, context: EditContext) -> list[R
     """Return the edits of one file, without what they do not change."""
     lines, shown = source.lines, context.tree.show(step.path)
     if step.cell is not None:
-        return _cell_edits(step.edits, lines, step.cell, context, shown)
+        return _cell_edits(step.edits, source, step.cell, context, shown)
     edits = _apart([_converted(edit, lines, context) for edit in step.edits], shown)
     is_whole = [_span(edit) for edit in edits] == [(1, 1, len(lines), len(lines[-1]) + 1)]
     if is_whole and (len(lines) > 1 or context.whole_texts):
@@ -400,17 +406,19 @@ def _converted(edit: answers.TextEdit, lines: list[str], context: EditContext) -
 
 
 def _cell_edits(
-    edits: list[answers.TextEdit], lines: list[str], number: int, context: EditContext, path: str
+    edits: list[answers.TextEdit], source: Source, number: int, context: EditContext, path: str
 ) -> list[RangeEdit]:
     """Return the edits of a notebook's cell as edits of the notebook's JSON."""
     try:
-        cell, found = cell_of(lines, number), list[RangeEdit]()
+        cell, found = source.cells[number], list[RangeEdit]()
         for edit in _apart([_converted(edit, cell.lines, context) for edit in edits], path):
             old_text = cell.lines[edit.line - 1][edit.column - 1 : edit.end_column - 1]
             if context.old_name and (edit.line != edit.end_line or old_text != context.old_name):
                 raise StaleText(path)
             at = cell.in_notebook(Span(*_span(edit)), to_edit=True)
             found.append(RangeEdit(**at._asdict(), new_text=escaped(edit.new_text)))
+    except IndexError:
+        raise StaleText(path) from None
     except UnknownCell as error:
         raise ToolError("unsupported", f"{error} Change the notebook by hand first.", path) from None
     return found
