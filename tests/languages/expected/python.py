@@ -186,7 +186,7 @@ CASES = [
             *IN_NOTEBOOK,
         ],
         file=CaseFile("tour.ipynb", NOTEBOOK),
-        limited=dict.fromkeys(("py-pylsp", "py-ty"), Limited("they read no notebooks", missing=IN_NOTEBOOK)),
+        told=dict.fromkeys(("py-pylsp", "py-ty", "py-mixed"), IN_NOTEBOOK),
     ),
     Case(
         "find_implementations",

@@ -67,6 +67,7 @@ class Case:
         forbidden: names that the answer must not hold.
         arguments: further arguments of the tool.
         limited: by project, the known wrong answer of its server.
+        told: by project, the part of the answer of which its server knows nothing: it must be told as ``text_matches``.
         refused: by project, a part of the message where its server cannot do this, or would do it wrongly.
     """
 
@@ -82,6 +83,7 @@ class Case:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     file: CaseFile | None = None
     limited: Mapping[str, Limited] = field(default_factory=dict)
+    told: Mapping[str, Sequence[str]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -49,6 +49,9 @@ def judge(case: Case, project: str, texts: Mapping[str, str], answer: Answer) ->
         return Verdict("WRONG", f"expected a refusal with {expected_refusal!r}; the answer was {dict(content)}")
     if answer.failed:
         return Verdict("WRONG", f"refused: {content.get('code')}: {message}")
+    told = case.told.get(project)
+    if told is not None:
+        return _judge_told(replace(case, told={}), told, project, texts, content)
     if content.get("complete") is False:
         return Verdict("WRONG", f"not complete: {content.get('reason')}: {message}")
     compare = _COMPARE[case.tool]
@@ -66,6 +69,18 @@ def judge(case: Case, project: str, texts: Mapping[str, str], answer: Answer) ->
         if differs
         else Verdict("limited", limited.reason)
     )
+
+
+def _judge_told(
+    case: Case, told: Sequence[str], project: str, texts: Mapping[str, str], content: Mapping[str, Any]
+) -> Verdict:
+    """Compare an answer that must say which places the server knows nothing of."""
+    places = Counter(_location(project, item) for item in content.get("text_matches") or ())
+    differs = _differs(places, _all(texts, told), set())
+    if content.get("reason") != "not_covered" or differs:
+        return Verdict("WRONG", f"expected to be told of {list(told)}; {differs}; {content.get('reason')}")
+    found = _COMPARE[case.tool](case, Limited("", missing=told), project, texts, content)
+    return Verdict("WRONG", found) if found else Verdict("ok")
 
 
 def _expected(case: Case, limited: Limited | None, texts: Mapping[str, str]) -> tuple[set[Location], set[Location]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,20 @@ def test_a_file_that_is_gone_is_all_code(tmp_path: Path) -> None:
 def test_hostile_text_takes_linear_time(name: str, text: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text)
     assert len(code_places(Tree("p", tmp_path), tmp_path / name, [WordPlace(1, 1, "x")])) <= 1
+
+
+def test_of_a_notebook_only_cells_of_code_are_code(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["no\n"]},
+        {"cell_type": "code", "metadata": {}, "outputs": ["no"], "source": ["code()\n", "code\n"]},
+    ]
+    text = json.dumps({"cells": cells, "metadata": {"no": 1}}, indent=1)
+    (tmp_path / "a.ipynb").write_text(text)
+    places = [
+        WordPlace(number, line.index(word) + 1, line)
+        for number, line in enumerate(text.split("\n"), 1)
+        for word in ("code()", '"code\\n', '"no')
+        if word in line
+    ]
+    found = code_places(Tree("p", tmp_path), tmp_path / "a.ipynb", [replace(at, column=at.column + 1) for at in places])
+    assert [at.line_text.strip() for at in found] == ['"code()\\n",', '"code\\n"']

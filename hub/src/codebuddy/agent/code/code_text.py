@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
+from codebuddy.agent.code.notebooks import UnknownCell, cells_of
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.search import WordPlace
 from codebuddy.tool import ToolError
@@ -44,6 +45,8 @@ _SCRIPTS: Final = (".ts", ".mts", ".cts", ".tsx", ".js", ".mjs", ".cjs", ".jsx",
 
 def code_places(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[WordPlace]:
     """Return those of some places of a file that are code; all of them if its language is not known here."""
+    if file.suffix == ".ipynb":
+        return _in_cells(tree, file, places)
     pattern = _SCRIPT if file.suffix in _SCRIPTS else _PATTERNS.get(_SAME_AS.get(file.suffix, file.suffix))
     if pattern is None:
         return list(places)
@@ -62,6 +65,14 @@ def code_places(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[Wor
         return number == 0 or ends[number - 1] <= offset
 
     return [at for at in places if is_code(at)]
+
+
+def _in_cells(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[WordPlace]:
+    try:
+        cells = cells_of(tree.lines(file))
+    except (ToolError, UnknownCell):
+        return list(places)
+    return [at for at in places if any(cell.contains(at.line, at.column) for cell in cells)]
 
 
 @lru_cache(maxsize=32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,6 +49,12 @@ class Cell:
             raise UnknownCell("An edit of several lines of a notebook's cell cannot be made.")
         first = written[0][0] if start < len(self._characters) else written[0][1]
         return Span(*self._place(first), *self._place(written[-1][1] if end > start else first))
+
+    def contains(self, line: int, column: int) -> bool:
+        """Say whether a place in the JSON is one of the cell's characters."""
+        offset = self._json_starts[line - 1] + column - 1
+        number = bisect_right(self._characters, (offset, sys.maxsize))
+        return number > 0 and offset < self._characters[number - 1][1]
 
     def _place(self, offset: int) -> tuple[int, int]:
         line = bisect_right(self._json_starts, offset)
