@@ -32,6 +32,8 @@ OVERRIDES = [
     "include/shapes.hpp | Square(int side) : side_(side) {}\n  int ⟦area⟧() const override;",
 ]
 BODIES = ["src/shapes.cpp | Circle::⟦area⟧()", "src/shapes.cpp | Square::⟦area⟧()"]
+IN_MACRO = "include/format.hpp | + shop::⟦render⟧(value)"
+WRITTEN = "it is written in the macro, and compiled where that is used"
 VIRTUAL = "a call of the virtual function may run them"
 SHOUT = [
     "words/loud.hpp | std::string ⟦shout⟧",
@@ -80,7 +82,7 @@ CASES = [
             "no final newline": "src/marked.cpp | shop::⟦render⟧(4)",
         }.items()
     ),
-    Case("find_references", "used everywhere", NUMBER, NUMBERS),
+    Case("find_references", "used everywhere", NUMBER, NUMBERS, [IN_MACRO], WRITTEN),
     Case("find_references", "overload", TEXT, TEXTS),
     Case(
         "find_references",
@@ -88,7 +90,14 @@ CASES = [
         "src/marked.cpp | int ⟦three⟧()",
         ["src/marked.cpp | int ⟦three⟧()", "src/marked.cpp | render(⟦three⟧())"],
     ),
-    Case("find_references", "asked after wide characters", "src/wide.cpp | shop::⟦render⟧(tabbed)", NUMBERS),
+    Case(
+        "find_references",
+        "asked after wide characters",
+        "src/wide.cpp | shop::⟦render⟧(tabbed)",
+        NUMBERS,
+        [IN_MACRO],
+        WRITTEN,
+    ),
     Case(
         "find_references",
         "interface method",

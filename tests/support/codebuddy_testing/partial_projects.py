@@ -202,7 +202,7 @@ _PYTHON_PROJECTS = [
         },
         f"parts.py | {_PY_DECLARED}",
         [f"parts.py | {_PY_DECLARED}", *_py_used("main.py"), *_py_used("made.py"), *_py_used("dist/more.py")],
-        rename={"py-basedpyright": True},
+        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
     ),
     PartialProject(
         "a stub beside a module",

@@ -36,7 +36,7 @@ from codebuddy.agent.code.decoding import Reader, location, sorted_unique
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
-from codebuddy.agent.lsp.positions import INDEX_LATE, to_lsp
+from codebuddy.agent.lsp.positions import GUESS_DEFINITIONS, INDEX_LATE, to_lsp
 from codebuddy.agent.lsp.readiness import remaining
 from codebuddy.agent.lsp.servers import LanguageServer
 from codebuddy.agent.lsp.transport import ServerError
@@ -269,7 +269,8 @@ async def compare(
     new = [at for at in chosen if at not in memory.targets]
     opened = not {at[0] for at in new} <= set(connection.documents.paths())
     answer = await _look_up(asked, path, new, memory) if new else COMPLETE
-    verdicts = _Verdicts(server, word, memory, mentioned, {(at.path, at.line, at.column) for at in found})
+    starts, guesses = {(at.path, at.line, at.column) for at in found}, connection.server_name in GUESS_DEFINITIONS
+    verdicts = _Verdicts(server, word, memory, mentioned, starts, guesses=guesses)
     verdicts.read(left, set(chosen))
     return verdicts.coverage(answer if answer.reason is not None else _cut(occurrences), opened)
 
@@ -389,13 +390,21 @@ class _Verdicts:
     Args:
         mentioned: files of which the server's answer named places: it has loaded them.
         starts: where the places of the server's answer begin.
+        guesses: whether the server is one of `GUESS_DEFINITIONS`.
     """
 
     def __init__(
-        self, server: LanguageServer, word: str, memory: _Memory, mentioned: set[Path], starts: set[_Start]
+        self,
+        server: LanguageServer,
+        word: str,
+        memory: _Memory,
+        mentioned: set[Path],
+        starts: set[_Start],
+        *,
+        guesses: bool,
     ) -> None:
         self._server, self._word, self._memory = server, word, memory
-        self._loaded, self._starts = mentioned, starts
+        self._loaded, self._starts, self._guesses = mentioned, starts, guesses
         self._at = {(server.tree.show(at[0]), at[1], at[2]): at for at in memory.targets}
         self._uses: list[Location] = []
         self._unknown: list[Location] = []
@@ -434,9 +443,9 @@ class _Verdicts:
             self._left_out.setdefault(file, told)
 
     def _leads_there(self, at: _At, seen: frozenset[_At] = frozenset()) -> bool | None:
-        """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
+        """Say whether a place leads to those of the answer, perhaps by others; None if it leads nowhere.
 
-        clangd gives everything of a name where it does not know which one is meant, as in a template.
+        None, too, if it also leads elsewhere by a guess of the server.
         """
         targets = self._memory.targets.get(at, ())
         if not targets:
@@ -451,7 +460,9 @@ class _Verdicts:
                 leads.add(False)  # clangd leads from a declaration to the definition, and back
             else:
                 leads.add(self._leads_there(following, seen | {at}))
-        return leads.pop() if len(leads) == 1 else None
+        if len(leads) > 1 and self._guesses:
+            return None
+        return True if True in leads else None if None in leads else False
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
         """Return the result, with why there may be more."""

@@ -727,8 +727,8 @@ def _call_places(
         place = reader.place(uri, span)
         (sure if place.external or reader.words_in(uri, span, name) else unsure).append(place)
     unsure = sorted_unique(unsure)
-    if not unsure:
-        return sorted_unique(sure), True
+    if not unsure or kind_of(callee.kind) == "constructor":  # which may be called without being named
+        return sorted_unique([*sure, *unsure]), True
     own = reader.place(caller.uri, caller.selection_range)
     body = reader.words_in(caller.uri, caller.range, name)
     named = [word for word in body if _start(word) != _start(own) and not any(_is_in(word, place) for place in sure)]

@@ -32,6 +32,9 @@ INDEX_LATE: Final = ("clangd",)
 """Servers that answer from the index of the previous text until a document is compiled, and complete with any name
 of the project. Only the symbols of a document wait for the compilation."""
 
+GUESS_DEFINITIONS: Final = ("clangd",)
+"""Servers that give everything of a name where they do not know which one is meant, as in a template."""
+
 
 class Position(TypedDict):
     """A place as the protocol writes it: both numbers count from 0."""
