@@ -331,7 +331,7 @@ async def _look_up(asked: ServerQuestion, path: Path, places: list[_At], memory:
         return raw, connection.documents.texts()
 
     answer = await run_exchange(asked, path, exchange)
-    if answer.result is None:
+    if answer.reason is not None:  # a later answer may say more, so this one is not remembered
         return answer
     found, texts = answer.result
     reader = Reader(asked.server.tree, answer.encoding, texts)
