@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import socket
 import statistics
@@ -165,10 +166,13 @@ class Stdio:
 
 
 def in_turn(rounds: int, *works: Callable[[], object]) -> list[float]:
-    """Do each work so many times, in turn, and return their medians in seconds."""
+    """Do each work so many times, and return their medians in seconds.
+
+    Each round does them in another order: what comes after a certain one is slower by that.
+    """
     taken: list[list[float]] = [[] for _ in works]
     for number in range(rounds + rounds // 10):
-        for work, seconds in zip(works, taken, strict=True):
+        for work, seconds in random.sample(list(zip(works, taken, strict=True)), len(works)):
             begun = time.perf_counter()
             work()
             if number >= rounds // 10:  # before that, both warm up
@@ -180,7 +184,7 @@ async def in_turn_async(rounds: int, *works: Callable[[], Awaitable[object]]) ->
     """Do the same with works that are awaited."""
     taken: list[list[float]] = [[] for _ in works]
     for number in range(rounds + rounds // 10):
-        for work, seconds in zip(works, taken, strict=True):
+        for work, seconds in random.sample(list(zip(works, taken, strict=True)), len(works)):
             begun = time.perf_counter()
             await work()
             if number >= rounds // 10:
