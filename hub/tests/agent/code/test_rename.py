@@ -118,11 +118,11 @@ async def test_an_answer_that_came_after_the_server_was_sent_another_text_does_n
     edits = wire.edit(1, 17, 26), wire.edit(2, 0, 9)
     shifted = {"documentChanges": [wire.document("main.py", None, *edits)]}
     wrong, right = (shifted, wire.renamed()) if goes else (wire.renamed(), shifted)
-    on = {RENAME: [[], [{"reply": right}]], "textDocument/didChange": [[late(6, wrong)], []]}
+    on = {RENAME: [[], [{"reply": right}]], "textDocument/didChange": [[late(8, wrong)], []]}
     async with start(on, RENAMES) as fake:
         planning = asyncio.create_task(fake.rename())
         await fake.until(lambda: bool(fake.sent(RENAME)))
-        assert fake.sent(RENAME)[0]["id"] == 6
+        assert fake.sent(RENAME)[0]["id"] == 8
         text = (root / "main.py").read_text()
         (root / "main.py").write_text("# came\n" + text)
         await fake.servers.files_changed([fake.servers.tree.root / "main.py"])

@@ -310,6 +310,7 @@ class Refresher:
             # A notebook's cells are read when it is found, and never again.
             self._new |= {path for path, kind in notebooks.items() if kind == CREATED}
             self.outdated |= CHANGED in notebooks.values()
+            self._rearranged |= bool(self._new)
         few = len(served) + len(self._unsent) <= _KEPT_OPEN
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):
