@@ -301,7 +301,7 @@ async def test_no_search_for_files_that_are_open_or_known_or_gone(start: Any, ro
 
 
 async def test_search_finds_a_new_notebook_and_a_new_process_reads_one_that_changed(start: Any, root: Path) -> None:
-    async with start({"initialized": [[found(1)]], WATCHED: [[found(2)]]}, **SEARCHES) as fake:
+    async with start({"initialized": [[found(1)]], SETTINGS: [[], [found(2)]]}, **SEARCHES) as fake:
         await fake.definition()
         (root / "new.ipynb").write_text("{}")
         assert (await fake.definition()).complete
