@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# TypeScript 5.9.3 and 7.0.2: no command was found that checks such projects and writes nothing. In a root
-# whose tsconfig.json has "files": [] and "references", `tsc --noEmit` exits 0 and looks at nothing. `tsc -b --noEmit`
-# refuses every project that refers to another one (TS6310, "may not disable emit") and does not check its code, so that
-# an error in it is not printed; `tsc -p DEPENDENT --noEmit` wants the output of the others to be there (TS6305). What
-# to do: `tsc --build`, which writes declarations and tsconfig.tsbuildinfo, with an outDir that is ignored.
+# TypeScript 5.9.3 and 7.0.2: projects with references are not checked by the commands that are to write nothing. In a
+# root whose tsconfig.json has "files": [] and "references", `tsc --noEmit` exits 0 and looks at nothing. `tsc -b
+# --noEmit` refuses every project that refers to another one (TS6310, "may not disable emit") and does not check its
+# code, so that an error in it is not printed; `tsc -p DEPENDENT --noEmit` wants the output of the others to be there
+# (TS6305). What to do: `tsc --build`, which writes declarations and tsconfig.tsbuildinfo, with an outDir that is
+# ignored.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
