@@ -17,7 +17,7 @@ from codebuddy_testing.deployment import Deployment
 
 pytestmark = pytest.mark.anyio
 
-# The servers that mend imports also when the directory is another one.
+# The servers that update imports also when the directory is another one.
 TYPESCRIPT = ("ts-tsc", "ts-tls")
 # Those that mend them if only the name is.
 PYTHON = ("py-basedpyright", "py-ty", "py-mixed")
@@ -30,7 +30,7 @@ class Move:
     Args:
         projects: where to make it.
         mended: file → pairs of a text and the one that takes its place.
-        left: the lines that the answer says are to be looked at, when no server mends imports.
+        left: the lines that the answer says are to be looked at, when no server updates imports.
     """
 
     projects: tuple[str, ...]
@@ -168,7 +168,7 @@ async def test_imports_are_right_after_a_move_or_named(
         if move.mended:
             assert "imports" not in made, made
         else:
-            assert made["imports"].startswith("Imports were not mended: "), made
+            assert made["imports"].startswith("Imports were not updated: "), made
         assert named >= {f"{project}/{line}" for line in move.left}, made
     finally:
         await call(client, "undo_edit", edit_id=made["edit_id"])

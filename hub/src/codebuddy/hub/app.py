@@ -59,8 +59,8 @@ that undo_edit can undo.
 - projects: ids of projects; left out: all.
 - preview: only show what would change. expected_hash: from read_file; refused if the file changed since; "absent":
   only create.
-- diagnostics: also report the errors and warnings that the edit introduced or fixed, in the edited "files" or in all of
-  their "projects"."""
+- diagnostics: also report the errors and warnings that the edit introduced or fixed, in the edited "files" and those
+  that may use them, or in all of their "projects"."""
 )
 
 log = logging.getLogger(__name__)

@@ -177,7 +177,7 @@ class Exchange:
         self, cycle: RequestResponseCycle, tasks: set[asyncio.Task[None]], to_asgi: Callable[[ASGIApp], None]
     ) -> None:
         self.to_asgi = to_asgi
-        self.session = ""  # set once it is known to be one
+        self.session = ""  # empty outside a session
         self.asked: Asked = {}
         self.method: str = cycle.scope["method"]
         self.query: bytes = cycle.scope["query_string"]
@@ -500,6 +500,7 @@ class StreamableHttp:
                 with call:
                     body = await response_to(incoming, fitted())
                     exchange.respond(200, body, headers)
+                    return
             finally:
                 del self._calls[key]
                 exchange.close()

@@ -159,7 +159,7 @@ async def test_a_server_that_mends_names_only_is_asked_about_no_other_move(
     async with start({**named(name), MOVE: [[{"reply": edits}]]}) as fake:
         planned = await fake.move("p/shop.py", target)
         assert (planned.complete, planned.reason, planned.changes) == (False, "unsupported", [])
-        assert "fake mends imports" in planned.message
+        assert "fake updates imports" in planned.message
         assert fake.sent(MOVE) == []
         planned = await fake.move("p/shop.py", "p/store.py")
         assert (planned.complete, list(texts(planned)), planned.covered) == (True, ["p/main.py"], [])

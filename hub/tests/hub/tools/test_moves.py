@@ -67,7 +67,7 @@ def edit(path: str, line: int, column: int, end_column: int, text: str, **more: 
 
 
 def mended(path: str = "p/user.ts", **more: Any) -> dict[str, Any]:
-    """Return a spoke's answer that mends the import in a file."""
+    """Return a spoke's answer that updates the import in a file."""
     return {"complete": True, "changes": [edit(path, 1, 19, 24, "'./lib/b'", **more)], "covered": ["*.ts"]}
 
 
@@ -122,7 +122,7 @@ async def test_a_move_goes_ahead_if_nobody_can_say_and_names_what_lines_to_check
     (p / "notes.md").write_text("a word, and a list of items\n")
     spoke.answer = answer
     made = await client("move_path", source="p/a.ts", target="p/lib/b.ts")
-    assert made["imports"].startswith("Imports were not mended: ")
+    assert made["imports"].startswith("Imports were not updated: ")
     assert [(one["path"], one["line"]) for one in made["lines_to_check"]] == [("p/user.ts", 1), ("p/lib/b.ts", 1)]
     assert (p / "lib" / "b.ts").exists()
     assert (p / "user.ts").read_text() == USER
@@ -286,7 +286,7 @@ async def test_a_file_that_is_imported_by_its_directory_is_looked_for_by_that(
     spoke.answer = {"complete": False, "reason": "unsupported", "message": "No.", "changes": []}
     made = await client("move_path", source="p/pkg/__init__.py", target="p/pkg/init.py")
     assert (made["imports"], [one["path"] for one in made["lines_to_check"]]) == (
-        "Imports were not mended: No.",
+        "Imports were not updated: No.",
         ["p/main.py"],
     )
 
@@ -351,11 +351,11 @@ async def test_between_projects_the_spoke_of_the_first_says_what_it_cannot(
     }
     made = await client("move_path", source="p/a.ts", target="q/a.ts")
     assert spoke.asked[0]["target"] == "q/a.ts"
-    assert made["imports"] == "Imports were not mended: No server sees two projects."
+    assert made["imports"] == "Imports were not updated: No server sees two projects."
     assert [one["path"] for one in made["lines_to_check"]] == ["p/user.ts"]
 
 
 async def test_a_lean_answer_says_first_what_was_not_done(client: ToolClient, spoke: Spoke, p: Path) -> None:
     spoke.answer = {"complete": False, "reason": "unsupported", "message": "No.", "changes": []}
     text = await client.text("move_path", source="p/a.ts", target="p/b.ts")
-    assert text.startswith("imports: Imports were not mended: No.\nlines_to_check:\n  p/user.ts:\n    1:22 import")
+    assert text.startswith("imports: Imports were not updated: No.\nlines_to_check:\n  p/user.ts:\n    1:22 import")

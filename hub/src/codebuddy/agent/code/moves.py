@@ -32,7 +32,7 @@ from codebuddy.agent.code.workspace_edits import (
 )
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document, StaleText
-from codebuddy.agent.lsp.positions import MEND_NAMES_ONLY
+from codebuddy.agent.lsp.positions import UPDATE_NAMES_ONLY
 from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.transport import ServerError
@@ -144,9 +144,9 @@ class _Move:
 
     @property
     def names_only(self) -> bool:
-        """Whether the server is one that mends names only."""
+        """Whether the server is one that updates names only."""
         connection = self.server.connection
-        return connection is not None and connection.server_name in MEND_NAMES_ONLY
+        return connection is not None and connection.server_name in UPDATE_NAMES_ONLY
 
     async def plan(self) -> list[FileChange]:
         """Plan once."""
@@ -184,10 +184,12 @@ class _Move:
         if not self.names_only:
             return
         if self.source.parent != self.target.parent:
-            raise NoAnswer.because("unsupported", f"{config.name} mends imports of a new name, not of a new directory.")
+            raise NoAnswer.because(
+                "unsupported", f"{config.name} updates imports of a new name, not of a new directory."
+            )
         if not name.isidentifier() or keyword.iskeyword(name) or {name, self.source.stem} & set(_NAMELESS):
             raise NoAnswer.because(
-                "unsupported", f"{config.name} mends imports from one name of a module to another only."
+                "unsupported", f"{config.name} updates imports from one name of a module to another only."
             )
 
     async def _related(self) -> list[Path]:
@@ -241,7 +243,7 @@ class _Move:
         """Refuse what no filter of the server fits.
 
         A directory is asked about for the sake of a file in it too: the filter of TypeScript's own server has files
-        only, though it mends the imports of directories, and of no list of files.
+        only, though it updates the imports of directories, and of no list of files.
         """
         wants, is_directory = connection.capabilities.wants_move, os.path.isdir(self.source)
         if not wants(str(self.source), is_directory=is_directory) and not wants(str(self.file), is_directory=False):

@@ -111,7 +111,7 @@ class Capabilities:
     def wants_move(self, path: str, *, is_directory: bool) -> bool:
         """Say whether the server wants to be asked about the move of a path (LSP 3.17, "FileOperationFilter").
 
-        It need not serve such files: TypeScript's servers also mend the imports of a JSON file.
+        It need not serve such files: TypeScript's servers also update the imports of a JSON file.
         """
         filters = self.options("workspace/willRenameFiles").get("filters")
         return any(_fits(path, one, is_directory) for one in filters) if isinstance(filters, list) else False

@@ -297,7 +297,7 @@ class Refresher:
         self._send_settings = send_settings
         self._unsent: dict[Path, bool] = {}  # file to whether it stays open
         self._new: set[Path] = set()
-        self._rearranged = False  # whether a search is due, since files are new or gone
+        self._settings_due = False  # whether the settings must be sent again, since files are new or gone
         self._lock = asyncio.Lock()
         #: Whether only a new process of the server can know the files as they are.
         self.outdated = False
@@ -310,7 +310,7 @@ class Refresher:
             # A notebook's cells are read when it is found, and never again.
             self._new |= {path for path, kind in notebooks.items() if kind == CREATED}
             self.outdated |= CHANGED in notebooks.values()
-            self._rearranged |= bool(self._new)
+            self._settings_due |= bool(self._new)
         few = len(served) + len(self._unsent) <= _KEPT_OPEN
         gone = any(kind == DELETED for kind in served.values())
         if self._refresh == "restart" and served and (gone or not few):
@@ -325,14 +325,14 @@ class Refresher:
                 self._new.add(path)
             elif kind == DELETED:
                 self._new.discard(path)
-            self._rearranged |= kind != CHANGED and self._refresh == "search"
+            self._settings_due |= kind != CHANGED and self._refresh == "search"
 
     async def catch_up(self, asked: Path | None = None) -> str | None:
         """Send everything noted, and return when it is written; say in a sentence what the server may still miss.
 
         ``asked`` is the file of the next request; without it no search for files is waited for.
         """
-        due = self._unsent or self._rearranged or self._search_barrier.awaited
+        due = self._unsent or self._settings_due or self._search_barrier.awaited
         if not due and not self._lock.locked():
             return None
         async with self._lock:
@@ -347,10 +347,10 @@ class Refresher:
                     await self._session.flush()
                     await asyncio.sleep(0)
                     unflushed = 0
-            if self._rearranged:
+            if self._settings_due:
                 if self._new:
                     self._search_barrier.begin()
-                self._rearranged = False
+                self._settings_due = False
                 self._new.clear()
                 self._send_settings()
             await self._session.flush()
@@ -368,9 +368,9 @@ class Refresher:
 class SearchBarrier:
     """Waits until a server with ``refresh: search`` has looked for new files, which it logs (``ends_search``).
 
-    It searches when it gets its settings, and resolves imports anew; of files outside of what it was configured to look
-    at it would otherwise not know that they are new. A search whose end is logged before the answer to a marker request
-    may have begun before the files were announced.
+    It searches, and resolves imports anew, when it gets its settings. It ignores a notification about a new file that is
+    outside of what it was configured to look at. A search whose end is logged before the answer to a marker request may
+    have begun before the settings were sent.
     """
 
     def __init__(self, name: str, ends_search: Callable[[str], bool], session: Session) -> None:
@@ -397,7 +397,7 @@ class SearchBarrier:
         self._condition.notify_all()
 
     def begin(self) -> None:
-        """Wait for the search that the caller causes next."""
+        """Send the marker: from now on a search is awaited, which the caller causes next."""
         self._marker = self._session.send_request("$/codebuddy/search", None)
         self._marker.add_done_callback(asyncio.Future.exception)  # an error is expected: the request is unknown
         self._deadline = asyncio.get_running_loop().time() + _LONGEST_SEARCH

@@ -24,8 +24,8 @@ GIVE_WHOLE_TEXTS: Final = ("pylsp",)
 CHANGE_TEXT_ONLY: Final = ("pylsp",)
 """Servers that rename a module without its file and, when started at an alias, a symbol without its imports."""
 
-MEND_NAMES_ONLY: Final = ("ty", "basedpyright", "rust-analyzer")
-"""Servers that mend imports of what gets another name, and nothing, or the wrong thing, when it gets to another
+UPDATE_NAMES_ONLY: Final = ("ty", "basedpyright", "rust-analyzer")
+"""Servers that update imports of what gets another name, and nothing, or the wrong thing, when it gets to another
 directory."""
 
 INDEX_LATE: Final = ("clangd",)

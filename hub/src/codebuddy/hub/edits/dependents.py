@@ -1,4 +1,4 @@
-"""Files that may use what an edit changes, by the names of modules and of what is gone: errors may appear there too."""
+"""Files that may use what an edit changes, by the names of modules and definitions: errors may appear there too."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def find_dependents(workspaces: Workspaces, changes: Sequence[Change]) -> Depend
                         lines = [line for line in decode(entry.read()).content.splitlines() if pattern.search(line)]
                         found += [(not any(map(_IMPORTS.search, lines)), str(path))] if lines else []
         if walk.reason is not None:
-            result.cut = f"Not all files of {project} that may use what was edited were found: it has too many."
+            result.cut = f"Not all files of {project} that may use what was edited were looked for: it has too many."
         if len(found) > MAX_DEPENDENTS:
             result.cut = f"{len(found)} files of {project} may use what was edited; {MAX_DEPENDENTS} were checked."
         result.files.setdefault(project, []).extend(path for _, path in sorted(found)[:MAX_DEPENDENTS])

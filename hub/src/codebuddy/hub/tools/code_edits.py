@@ -327,7 +327,7 @@ class _Rename:
             raise ToolError(
                 "not_complete",
                 f"{sentence} Nothing was changed. See left_out of a preview; rename those places by hand in the same "
-                "apply_workspace_edit, or give accept_partial: true and mend them afterwards.",
+                "apply_workspace_edit, or give accept_partial: true and change them afterwards.",
                 own,
             )
 

@@ -71,7 +71,7 @@ class _Moves:
         self._workspaces = editor.engine.workspaces
 
     async def move_path(self, call: Call, arguments: MoveArguments) -> MoveResult:
-        """Move or rename a file or directory, also to another project, and mend imports of it."""
+        """Move or rename a file or directory, also to another project. Within a project, imports of it are updated."""
         source, target = (self._editor.path(call, text) for text in (arguments.source, arguments.target))
         require_below_root(source, target)
 
@@ -196,7 +196,7 @@ def _is_relative_string(line: str) -> bool:
 def _leads_to(source: WorkspacePath, path: WorkspacePath, at: WordPlace) -> bool:
     """Say whether a string on a line is a relative path to what moves, or to something in it, like ``jest.mock``'s.
 
-    A language server that mends every import leaves such strings.
+    A language server that updates every import leaves such strings.
     """
     whole = "/".join(source.parts)
     for text in _RELATIVE_PATH.findall(at.line_text):
@@ -233,7 +233,7 @@ def _location(path: WorkspacePath, line: int, column: int, end_column: int, text
 def _sentence(plan: PlannedMove) -> str | None:
     if plan.complete:
         return None
-    what = "Not all imports were mended" if plan.changes else "Imports were not mended"
+    what = "Not all imports were updated" if plan.changes else "Imports were not updated"
     return f"{what}: {plan.message or plan.reason}"
 
 
