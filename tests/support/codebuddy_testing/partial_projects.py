@@ -162,6 +162,20 @@ _TYPESCRIPT_PROJECTS = [
         rename={"ts-tsc": True, "ts-tls": True},
     ),
     PartialProject(
+        "imports that nothing resolves",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(compilerOptions={"paths": {"@/*": ["./src/*"]}}, include=["src"]),
+            "src/thing.ts": _THING,
+            "src/main.ts": _using("@/thing"),
+            "test/thing.test.ts": _using("@/thing"),
+            "test/other.test.ts": _using("not-installed"),
+        },
+        f"src/thing.ts | {_DECLARED}",
+        [f"src/thing.ts | {_DECLARED}", *_used("src/main.ts")],
+        told=_used("test/thing.test.ts"),
+    ),
+    PartialProject(
         "a component in another language",
         _TYPESCRIPT,
         {
@@ -203,6 +217,18 @@ _PYTHON_PROJECTS = [
         f"parts.py | {_PY_DECLARED}",
         [f"parts.py | {_PY_DECLARED}", *_py_used("main.py"), *_py_used("made.py"), *_py_used("dist/more.py")],
         rename={"py-basedpyright": True},
+    ),
+    PartialProject(
+        "members of a workspace of which none is installed",
+        _PYTHON,
+        {
+            "core/src/shop_core/__init__.py": _FUNCTION,
+            "app/src/shop_app/__init__.py": _py_using("shop_core"),
+            "app/src/shop_app/other.py": _py_using("not_installed"),
+        },
+        f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
+        [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
+        told=_py_used("app/src/shop_app/__init__.py"),
     ),
     PartialProject(
         "a stub beside a module",

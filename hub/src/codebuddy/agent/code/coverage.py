@@ -33,6 +33,7 @@ from codebuddy.agent.code.asking import (
 )
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
+from codebuddy.agent.code.imports import imported_from, is_elsewhere
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
@@ -75,7 +76,6 @@ _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typ
 _LOCAL_TO: Final = ("function", "method", "constructor")
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
-_PYTHON_IMPORT: Final = re.compile(r"\s*(?:from|import)\s+(\w+)")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
@@ -429,9 +429,13 @@ class _Verdicts:
             self._uses.append(told)
             return
         self._unknown.append(told)
-        is_doubtful = self._memory.targets.get(at) or (language in _DYNAMIC and _is_member(place, length))
-        if not is_doubtful:
+        is_doubtful = not self._is_unresolved(at) or (language in _DYNAMIC and _is_member(place, length))
+        if not is_doubtful or imported_from(self._server.tree, file, place.line) is not None:
             self._left_out.setdefault(file, told)
+
+    def _is_unresolved(self, at: _At) -> bool:
+        """Say whether a place leads nowhere, or, like an import that TypeScript cannot resolve, to itself."""
+        return all(self._at.get((to.path, to.line, to.column)) == at for to in self._memory.targets.get(at, ()))
 
     def _leads_there(self, at: _At, seen: frozenset[_At] = frozenset()) -> bool | None:
         """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
@@ -439,8 +443,12 @@ class _Verdicts:
         clangd gives everything of a name where it does not know which one is meant, as in a template.
         """
         targets = self._memory.targets.get(at, ())
-        if not targets:
-            return False if _is_foreign_import(self._server, at) else None
+        if self._is_unresolved(at):
+            module = imported_from(self._server.tree, at[0], at[1])
+            if module is None:
+                return False if targets else None
+            known = {path for path, _, _ in self._starts}
+            return False if is_elsewhere(self._server.tree, at[0], module, known) else None
         leads = set[bool | None]()
         for target in targets:
             start = (target.path, target.line, target.column)
@@ -462,20 +470,6 @@ class _Verdicts:
             message = f"{not_compared} more places have the name {self._word!r} and were not compared."
             answer = answer.but("truncated", message)
         return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened)
-
-
-def _is_foreign_import(server: LanguageServer, at: _At) -> bool:
-    """Say whether a place is in a Python import of a package that is not in the project, and not installed."""
-    file, line, _ = at
-    try:
-        imported = _PYTHON_IMPORT.match(server.tree.lines(file)[line - 1]) if file.suffix in (".py", ".pyi") else None
-    except (ToolError, IndexError):
-        return False
-    if imported is None:
-        return False
-    above = [directory for directory in file.parents if directory.is_relative_to(server.tree.root)]
-    names = imported[1], f"{imported[1]}.py", f"src/{imported[1]}", f"src/{imported[1]}.py"
-    return not any((directory / name).exists() for directory in above for name in names)
 
 
 def _is_member(place: WordPlace, length: int) -> bool:
