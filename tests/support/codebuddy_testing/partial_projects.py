@@ -176,6 +176,22 @@ _TYPESCRIPT_PROJECTS = [
         told=_used("test/thing.test.ts"),
     ),
     PartialProject(
+        "code within strings and a property of a parameter in files of no configuration",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(files=["thing.ts"]),
+            "thing.ts": "export function take({ thing }: { thing: number }) {\n  return thing;\n}\n",
+            "main.ts": "import { take } from './thing';\nconsole.log(`${take({ thing: 1 })}`);\n",
+        },
+        "thing.ts | take({ ⟦thing⟧",
+        [
+            "thing.ts | take({ ⟦thing⟧",
+            "thing.ts | : { ⟦thing⟧: number",
+            "thing.ts | return ⟦thing⟧",
+            "main.ts | take({ ⟦thing⟧: 1",
+        ],
+    ),
+    PartialProject(
         "a component in another language",
         _TYPESCRIPT,
         {
@@ -229,6 +245,19 @@ _PYTHON_PROJECTS = [
         f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
         [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
         told=_py_used("app/src/shop_app/__init__.py"),
+    ),
+    PartialProject(
+        "a parameter that a call elsewhere names",
+        _PYTHON,
+        {
+            "pyproject.toml": '[tool.pyright]\ninclude = ["inside"]\n',
+            "inside/__init__.py": "",
+            "inside/parts.py": "def take(thing: int) -> int:\n    return thing\n",
+            "main.py": "from inside.parts import take\n\nprint(take(thing=1))\n",
+        },
+        "inside/parts.py | take(⟦thing⟧",
+        ["inside/parts.py | take(⟦thing⟧", "inside/parts.py | return ⟦thing⟧", "main.py | take(⟦thing⟧=1"],
+        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
     ),
     PartialProject(
         "a stub beside a module",

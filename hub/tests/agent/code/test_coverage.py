@@ -195,3 +195,44 @@ async def test_a_file_of_each_configuration_is_shown_before_the_question(start: 
         opened = {one["params"]["textDocument"]["uri"] for one in fake.sent("textDocument/didOpen")}
         shown = [f"{where}/b.ts" for where in ("one", "two", "two/inner", "three")]
         assert opened == {wire.uri(name) for name in ["one/c.ts", *shown]}
+
+
+async def test_the_server_is_asked_again_though_the_first_places_of_files_lead_elsewhere(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    for number in range(4):
+        (root / f"more{number}.py").write_text("open_shop()\n" * 100)
+    late = wire.place("more0.py", 99, 0, 9)
+    lead = [[{"reply": wire.place("more1.py", 0, 0, 9)}]]
+    async with start({REFERENCES: [[{"reply": found}], [{"reply": [*found, late]}]], DEFINITION: lead}) as fake:
+        answer = await fake.references()
+        assert ("more0.py", 100) in shown(answer)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("more.py", "def run(a, item):\n    item\n", False),
+        ("more.py", "def run(\n    a=(), *,\n    item: int = 1,\n): item\n", False),
+        ("more.py", "def run(a):\n    item = a\n    return f(item)\n", True),
+    ],
+)
+async def test_a_parameter_that_calls_name_is_looked_for_elsewhere(
+    case: tuple[str, str, bool], start: Any, root: Path, wire: Any
+) -> None:
+    name, text, is_local = case
+    (root / name).write_text(text)
+    (root / "other.py").write_text("run(item=2)\n")
+    lines = text.splitlines()
+    symbol = {
+        "name": "run",
+        "kind": 12,
+        "range": {"start": {"line": 0, "character": 0}, "end": {"line": len(lines), "character": 0}},
+        "selectionRange": wire.span(0, lines[0].index("run"), lines[0].index("run") + 3),
+    }
+    starts = [(row, line.index("item")) for row, line in enumerate(lines) if "item" in line]
+    places = [wire.place(name, row, column, column + 4) for row, column in starts]
+    at = {"path": f"p/{name}", "line": starts[0][0] + 1, "column": starts[0][1] + 1}
+    async with start({REFERENCES: [[{"reply": places}]], SYMBOLS: [[{"reply": [symbol]}]]}) as fake:
+        await fake.references(**at)
+        assert (fake.sent(DEFINITION) == []) is is_local

@@ -157,6 +157,7 @@ async def test_the_uses_of_a_symbol_are_asked_for_where_it_is_now(start: Any, ro
         SYMBOLS: [[], [{"reply": [wire.symbol("open_shop", 2, 4)]}]],
         "textDocument/didChange": [[late(3, [wire.symbol("open_shop", 0, 4)])], []],
         "textDocument/references": [[{"reply": [wire.place("shop.py", 2, 4, 13)]}]],
+        "textDocument/definition": [[{"reply": wire.place("shop.py", 2, 4, 13)}]],
     }
     async with start(on) as fake:
         asking = asyncio.create_task(fake.references(path="p/shop.py", line=None, column=None, symbol="open_shop"))

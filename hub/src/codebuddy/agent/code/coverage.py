@@ -41,6 +41,7 @@ from codebuddy.agent.lsp.positions import INDEX_LATE, to_lsp
 from codebuddy.agent.lsp.readiness import remaining
 from codebuddy.agent.lsp.servers import LanguageServer
 from codebuddy.agent.lsp.transport import ServerError
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.words import RELATIVES, Occurrences
 from codebuddy.files.search import WordPlace
 from codebuddy.schemas.code import Location, SymbolLocation
@@ -73,7 +74,17 @@ _CONFIGURATIONS: Final = {
 # Where a name can stand for something that no server can know without running the program.
 _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typescriptreact")
 
+# Where a place leads to all declarations of one thing, as to a class and its constructor.
+_MERGING: Final = ("javascript", "javascriptreact", "typescript", "typescriptreact")
+
 _LOCAL_TO: Final = ("function", "method", "constructor")
+# What is open before a parameter that a call can name.
+_CALLS_NAME: Final = {
+    **dict.fromkeys((".py", ".pyi"), "("),
+    **dict.fromkeys((".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"), "{"),
+}
+_CLOSES: Final = {"(": ")", "{": "}"}
+_MAX_HEADER: Final = 100  # lines
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
@@ -95,12 +106,14 @@ class Coverage(NamedTuple):
         unknown: places of which it does not know what stands there.
         answer: says why there may be more, if so.
         opened: whether files were shown for the first time, so that the server may say more now.
+        all_compared: whether each place was looked up.
     """
 
     uses: Sequence[Location] = ()
     unknown: Sequence[Location] = ()
     answer: Answer = COMPLETE
     opened: bool = False
+    all_compared: bool = True
 
 
 class Uses(NamedTuple):
@@ -140,7 +153,7 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
             return Uses(found, opened=opened), answer
         rest = await compare(question, asked, path, word, found)
         opened |= rest.opened
-        if not (rest.uses and rest.opened):
+        if not rest.opened or (rest.all_compared and not rest.uses):
             break
     for alias in _aliases(asked.server, word or "", found):
         found = [*found, *(await compare(question, asked, path, alias, found)).uses]
@@ -370,12 +383,33 @@ async def _is_in_function(question: Question, found: Sequence[Location]) -> bool
     places = {(at.line, at.column) for at in found}
     if any(symbol.kind in _MEMBERS and (symbol.line, symbol.column) in places for symbol in symbols):
         return False
-    return any(
-        symbol.kind in _LOCAL_TO
+    around = [
+        symbol
+        for symbol in symbols
+        if symbol.kind in _LOCAL_TO
         and (symbol.line, symbol.column) not in places
         and all(_encloses(symbol, line, column) for line, column in places)
-        for symbol in symbols
-    )
+    ]
+    file = question.servers.tree.locate(found[0].path)
+    return bool(around) and not any(_is_named_by_callers(question.servers.tree, file, one, places) for one in around)
+
+
+def _is_named_by_callers(tree: Tree, file: Path, function: Symbol, places: set[tuple[int, int]]) -> bool:
+    """Say whether a place is a parameter that a call can name: one of Python, a property of one of TypeScript."""
+    named = _CALLS_NAME.get(file.suffix)
+    line, column = min(places)
+    try:
+        header = tree.lines(file)[function.line - 1 : line]
+    except ToolError:
+        return True
+    if named is None or not header or len(header) > _MAX_HEADER:
+        return False
+    header[-1] = header[-1][: column - 1]
+    header[0] = header[0][function.column - 1 :]
+    text = "\n".join(header)
+    opened = text.find("(")
+    inside = text[opened:] if opened >= 0 else ""
+    return inside.count("(") > inside.count(")") and inside.count(named) > inside.count(_CLOSES[named])
 
 
 def _encloses(symbol: Symbol, line: int, column: int) -> bool:
@@ -429,8 +463,10 @@ class _Verdicts:
             self._uses.append(told)
             return
         self._unknown.append(told)
-        is_doubtful = not self._is_unresolved(at) or (language in _DYNAMIC and _is_member(place, length))
-        if not is_doubtful or imported_from(self._server.tree, file, place.line) is not None:
+        if not self._is_unresolved(at):
+            return
+        is_import = imported_from(self._server.tree, file, place.line) is not None
+        if is_import or language not in _DYNAMIC or not _is_member(place, length):
             self._left_out.setdefault(file, told)
 
     def _is_unresolved(self, at: _At) -> bool:
@@ -459,6 +495,8 @@ class _Verdicts:
                 leads.add(False)  # clangd leads from a declaration to the definition, and back
             else:
                 leads.add(self._leads_there(following, seen | {at}))
+        if True in leads and self._server.config.language_of(self._server.tree.relative(at[0])) in _MERGING:
+            return True
         return leads.pop() if len(leads) == 1 else None
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
@@ -469,7 +507,8 @@ class _Verdicts:
         if not_compared:
             message = f"{not_compared} more places have the name {self._word!r} and were not compared."
             answer = answer.but("truncated", message)
-        return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened)
+        all_compared = not self._not_compared
+        return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened, all_compared)
 
 
 def _is_member(place: WordPlace, length: int) -> bool:
