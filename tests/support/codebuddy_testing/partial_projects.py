@@ -192,6 +192,29 @@ _TYPESCRIPT_PROJECTS = [
         ],
     ),
     PartialProject(
+        "other names in files of no configuration",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(files=["thing.ts"]),
+            "thing.ts": _THING + "export default thing;\n",
+            "again.ts": "export { thing as other } from './thing';\n",
+            "one.ts": "import { other } from './again';\nother();\n",
+            "two.ts": "import some from './thing';\nsome();\n",
+        },
+        f"thing.ts | {_DECLARED}",
+        [
+            f"thing.ts | {_DECLARED}",
+            "thing.ts | default ⟦thing⟧",
+            "again.ts | { ⟦thing⟧ as",
+            "again.ts | as ⟦other⟧ }",
+            "one.ts | { ⟦other⟧ }",
+            "one.ts | ⟦other⟧();",
+            "two.ts | import ⟦some⟧",
+            "two.ts | ⟦some⟧();",
+        ],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
         "a component in another language",
         _TYPESCRIPT,
         {

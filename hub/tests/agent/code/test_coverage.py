@@ -236,3 +236,23 @@ async def test_a_parameter_that_calls_name_is_looked_for_elsewhere(
     async with start({REFERENCES: [[{"reply": places}]], SYMBOLS: [[{"reply": [symbol]}]]}) as fake:
         await fake.references(**at)
         assert (fake.sent(DEFINITION) == []) is is_local
+
+
+async def test_overloads_that_lead_to_each_other_are_followed_once(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "more.py").write_text("open_shop()\n" * 40)
+    leads = [[{"reply": [wire.place("more.py", row, 0, 9) for row in range(40)]}]]
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:
+        answer = await fake.references()
+        assert (answer.complete, shown(answer), told(answer)) == (True, LOADED, [])
+
+
+async def test_a_name_in_all_is_a_use_where_the_module_binds_the_thing(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "main.py").write_text('from shop import open_shop\nopen_shop()\n__all__ = [\n    "open_shop",\n]\n')
+    (root / "more.py").write_text('__all__ = ["open_shop"]\n')
+    async with start({REFERENCES: [[{"reply": found}]]}) as fake:
+        answer = await fake.references()
+        assert shown(answer) == [*LOADED[:2], ("main.py", 4), LOADED[2]]

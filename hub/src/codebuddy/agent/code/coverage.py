@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, zip_longest
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
@@ -33,7 +33,7 @@ from codebuddy.agent.code.asking import (
 )
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
-from codebuddy.agent.code.imports import imported_from, is_elsewhere
+from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
@@ -61,7 +61,7 @@ _MAX_COMPILED: Final = 20  # of a server that compiles each file that is opened
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
-_MAX_STEPS: Final = 8  # from one place to another
+_MAX_STEPS: Final = 30  # from one place to others
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
 _LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
 _SHOWN: Final = 3
@@ -87,6 +87,7 @@ _CLOSES: Final = {"(": ")", "{": "}"}
 _MAX_HEADER: Final = 100  # lines
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
+_DEFAULT: Final = re.compile(r"\bexport\s+default\b|\bas\s+default\b|\bexport\s*=|\bmodule\.exports\s*=")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
@@ -152,12 +153,57 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         if answer.reason is not None or word is None:
             return Uses(found, opened=opened), answer
         rest = await compare(question, asked, path, word, found)
-        opened |= rest.opened
-        if not rest.opened or (rest.all_compared and not rest.uses):
+        shown = await _show_importers(question, asked, word, found)
+        opened |= rest.opened or shown
+        if not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
             break
     for alias in _aliases(asked.server, word or "", found):
         found = [*found, *(await compare(question, asked, path, alias, found)).uses]
+    found = [*found, *await _exported(question, word or "", found)]
     return Uses(sorted_unique([*found, *rest.uses]), rest.unknown, opened=opened), rest.answer
+
+
+async def _show_importers(question: Question, asked: ServerQuestion, word: str, found: Sequence[Location]) -> bool:
+    """Open files that may import a thing by another name, of a server that does not know them otherwise.
+
+    Returns:
+        Whether a file was opened.
+    """
+    server, connection = asked.server, asked.server.connection
+    if connection is None or not loads_by_configuration(server):
+        return False
+    alias, names = re.compile(rf"\b{re.escape(word)}\s+as\s+(\w+)"), list[str]()
+    for at in found:
+        text, path = at.line_text or "", PurePath(at.path)
+        names += [name for name in alias.findall(text) if name != "default"]
+        if _DEFAULT.search(text) and not at.external:
+            names.append(path.parent.name if path.stem == "index" else path.stem)
+    paths = list[Path]()
+    for name in list(dict.fromkeys(names))[:_MAX_ALIASES]:
+        paths += (await question.servers.words.find(name)).places
+    is_open = set(connection.documents.paths())
+    served = (path for path in dict.fromkeys(paths) if server.config.language_of(server.tree.relative(path)))
+    missing = [path for path in islice(served, _MAX_FILES) if path not in is_open]
+    server.open(missing)
+    return bool(missing)
+
+
+async def _exported(question: Question, word: str, found: Sequence[Location]) -> list[Location]:
+    """Return where Python modules name a thing in ``__all__``: not every server knows that for a use."""
+    if not any(at.path.endswith((".py", ".pyi")) for at in found):
+        return []
+    tree, bound = question.servers.tree, dict[str, list[int]]()
+    for at in found:
+        if not at.external:
+            bound.setdefault(at.path, []).append(at.line)
+    places = list[Location]()
+    for file in (await question.servers.words.find("__all__")).places:
+        if (shown := tree.show(file)) in bound:
+            with contextlib.suppress(ToolError):
+                lines = tree.lines(file)
+                for line, column in exported(lines, word, bound[shown]):
+                    places.append(location(shown, line, column, column + len(word), lines[line - 1]))
+    return places
 
 
 def _aliases(server: LanguageServer, word: str, found: Sequence[Location]) -> list[str]:
@@ -429,7 +475,7 @@ class _Verdicts:
         self, server: LanguageServer, word: str, memory: _Memory, mentioned: set[Path], starts: set[_Start]
     ) -> None:
         self._server, self._word, self._memory = server, word, memory
-        self._loaded, self._starts = mentioned, starts
+        self._loaded, self._starts, self._known = mentioned, starts, {path for path, _, _ in starts}
         self._at = {(server.tree.show(at[0]), at[1], at[2]): at for at in memory.targets}
         self._uses: list[Location] = []
         self._unknown: list[Location] = []
@@ -473,31 +519,38 @@ class _Verdicts:
         """Say whether a place leads nowhere, or, like an import that TypeScript cannot resolve, to itself."""
         return all(self._at.get((to.path, to.line, to.column)) == at for to in self._memory.targets.get(at, ()))
 
-    def _leads_there(self, at: _At, seen: frozenset[_At] = frozenset()) -> bool | None:
+    def _leads_there(self, at: _At) -> bool | None:
         """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
 
-        clangd gives everything of a name where it does not know which one is meant, as in a template.
+        clangd gives everything of a name where it does not know which one is meant, as in a template. Each place is
+        followed once: each of the overloads of a function may lead to all of them.
         """
-        targets = self._memory.targets.get(at, ())
-        if self._is_unresolved(at):
-            module = imported_from(self._server.tree, at[0], at[1])
-            if module is None:
-                return False if targets else None
-            known = {path for path, _, _ in self._starts}
-            return False if is_elsewhere(self._server.tree, at[0], module, known) else None
-        leads = set[bool | None]()
-        for target in targets:
-            start = (target.path, target.line, target.column)
-            following = self._at.get(start)
-            if start in self._starts:
-                leads.add(True)
-            elif following is None or following == at or following in seen or len(seen) == _MAX_STEPS:
-                leads.add(False)  # clangd leads from a declaration to the definition, and back
-            else:
-                leads.add(self._leads_there(following, seen | {at}))
+        leads, seen, left = set[bool | None](), {at}, [at]
+        while left:
+            here = left.pop()
+            if self._is_unresolved(here):
+                leads.add(self._names_other_module(here))
+                continue
+            for target in self._memory.targets[here]:
+                start = (target.path, target.line, target.column)
+                following = self._at.get(start)
+                if start in self._starts:
+                    leads.add(True)
+                elif following is None or following in (here, at) or len(seen) == _MAX_STEPS:
+                    leads.add(False)  # clangd leads from a declaration to the definition, and back
+                elif following not in seen:
+                    seen.add(following)
+                    left.append(following)
         if True in leads and self._server.config.language_of(self._server.tree.relative(at[0])) in _MERGING:
             return True
-        return leads.pop() if len(leads) == 1 else None
+        return leads.pop() if len(leads) == 1 else None if leads else False
+
+    def _names_other_module(self, at: _At) -> bool | None:
+        """Return False if what stands at an unresolved place is surely another thing, None if nobody knows."""
+        module = imported_from(self._server.tree, at[0], at[1])
+        if module is None:
+            return False if self._memory.targets.get(at) else None
+        return False if is_elsewhere(self._server.tree, at[0], module, self._known) else None
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
         """Return the result, with why there may be more."""
