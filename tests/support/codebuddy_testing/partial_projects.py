@@ -356,6 +356,20 @@ _OTHERS = [
         told=["src/lib.rs | $crate::⟦thing⟧()", "src/lone.rs | crate::⟦thing⟧()"],
     ),
     PartialProject(
+        "the body of a macro",
+        ("cpp",),
+        {
+            "thing.cpp": "struct A {\n  int thing();\n};\nint thing();\n#define CALL(x) \\\n  x.thing()\n"
+            "int run(A a) { return CALL(a) + a.thing() + thing(); }\n",
+            "compile_commands.json": json.dumps(
+                [{"directory": "/workspace", "command": "c++ -std=c++20 -c thing.cpp", "file": "thing.cpp"}]
+            ),
+        },
+        "thing.cpp |   int ⟦thing⟧()",
+        ["thing.cpp |   int ⟦thing⟧()", "thing.cpp | + a.⟦thing⟧()", "thing.cpp | ⟦CALL⟧(a)"],
+        told=["thing.cpp | x.⟦thing⟧()"],
+    ),
+    PartialProject(
         "a database that lists a part of the sources",
         ("cpp",),
         {

@@ -30,7 +30,7 @@ no */ code
 const a = "no" + 'no' + `no` + `no ${code} no ${code()}`;
 const b = it's code;
 `${code({ a: 1 })} no ${x ? `no` : code} no` + code;
-x.replace(/[`/]/g, ""); code; /"/.test(code) || "no" || code / 2 / code;
+x.replace(/[`/]no/g, ""); code; /"/.test(code) || "no" || code / 2 / code;
 case'no': return'no';
 const c = <p>it's {code} isn't http://x {code}</p>;
 """,

@@ -256,3 +256,12 @@ async def test_a_name_in_all_is_a_use_where_the_module_binds_the_thing(
     async with start({REFERENCES: [[{"reply": found}]]}) as fake:
         answer = await fake.references()
         assert shown(answer) == [*LOADED[:2], ("main.py", 4), LOADED[2]]
+
+
+async def test_a_word_of_the_language_is_no_use(start: Any, root: Path, wire: Any) -> None:
+    (root / "main.py").write_text("def match(): ...\n")
+    (root / "more.py").write_text("match 1:\n    case 1: x.match()\n")
+    on = {REFERENCES: [[{"reply": [wire.place("main.py", 0, 4, 9)]}]], DEFINITION: [[{"reply": None}]]}
+    async with start(on) as fake:
+        answer = await fake.references(path="p/main.py", line=1, column=5)
+        assert (answer.complete, told(answer)) == (True, [("more.py", 2)])

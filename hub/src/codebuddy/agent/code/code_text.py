@@ -138,9 +138,10 @@ class _Scanner:
         if found == "/":
             if not _BEFORE_EXPRESSION.search(before.rstrip(" ")):
                 return end
-            expression = _REGULAR_EXPRESSION.match(self._text, begin)
-            return expression.end() if expression else end
-        if found[0] == "'" and (before[-1:].isalnum() and not _BEFORE_STRING.search(before)):
+            if not (expression := _REGULAR_EXPRESSION.match(self._text, begin)):
+                return end
+            end = expression.end()
+        elif found[0] == "'" and (before[-1:].isalnum() and not _BEFORE_STRING.search(before)):
             return begin + 1
         if not (self._kind == ".vue" and found[0] in "\"'" and before.endswith("=")):  # an attribute has code
             self._found.append((begin, end))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import keyword
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -63,6 +64,7 @@ _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
 _MAX_STEPS: Final = 30  # from one place to others
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
+_INLINE_FILES: Final = 50
 _LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
 _SHOWN: Final = 3
 
@@ -76,6 +78,17 @@ _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typ
 
 # Where a place leads to all declarations of one thing, as to a class and its constructor.
 _MERGING: Final = ("javascript", "javascriptreact", "typescript", "typescriptreact")
+
+# Words of a language that may also be the name of a member or a function.
+_SCRIPT_KEYWORDS: Final = frozenset([
+    "abstract", "as", "assert", "async", "await", "case", "catch", "class", "const", "continue", "debugger",
+    "declare", "default", "delete", "do", "else", "enum", "export", "extends", "finally", "for", "from",
+    "function", "get", "global", "if", "implements", "import", "in", "infer", "instanceof", "interface", "is",
+    "keyof", "let", "namespace", "new", "null", "of", "out", "override", "package", "private", "protected",
+    "public", "readonly", "return", "satisfies", "set", "static", "super", "switch", "this", "throw", "try",
+    "type", "typeof", "unique", "using", "var", "void", "while", "with", "yield",
+])  # fmt: skip
+_KEYWORDS: Final = {"python": frozenset(keyword.softkwlist), **dict.fromkeys(_MERGING, _SCRIPT_KEYWORDS)}
 
 _LOCAL_TO: Final = ("function", "method", "constructor")
 # What is open before a parameter that a call can name.
@@ -312,7 +325,7 @@ async def compare(
     """
     server = asked.server
     occurrences = await question.servers.words.find(word)
-    if occurrences.total <= _INLINE:
+    if occurrences.total <= _INLINE and len(occurrences.places) <= _INLINE_FILES:
         left = _left_over(server, occurrences, found, len(word))
     else:
         left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
@@ -498,10 +511,11 @@ class _Verdicts:
 
     def _sort(self, at: _At, place: WordPlace, language: str | None) -> None:
         file, length = at[0], len(self._word)
-        verdict = self._leads_there(at) if language is not None else None
+        is_guess = language in ("c", "cpp") and _is_in_macro(self._server, at)  # clangd goes by the name alone there
+        verdict = self._leads_there(at) if language is not None and not is_guess else None
         if verdict is not None:
             self._loaded.add(file)
-        if verdict is False:
+        if verdict is False or (not self._memory.targets.get(at) and _is_keyword(self._word, place, language)):
             return
         end = place.column + length
         told = location(self._server.tree.show(file), place.line, place.column, end, place.line_text)
@@ -509,7 +523,7 @@ class _Verdicts:
             self._uses.append(told)
             return
         self._unknown.append(told)
-        if not self._is_unresolved(at):
+        if not self._is_unresolved(at) and not is_guess:
             return
         is_import = imported_from(self._server.tree, file, place.line) is not None
         if is_import or language not in _DYNAMIC or not _is_member(place, length):
@@ -569,6 +583,23 @@ def _is_member(place: WordPlace, length: int) -> bool:
     before = place.line_text[: place.column - 1].rstrip()
     after = place.line_text[place.column - 1 + length :].lstrip()
     return before.endswith(".") or after.startswith(":") or (after.startswith("=") and not after.startswith("=="))
+
+
+def _is_in_macro(server: LanguageServer, at: _At) -> bool:
+    """Say whether a place is in the body of a macro of C or C++."""
+    file, line, _ = at
+    try:
+        lines = server.tree.lines(file)[:line]
+    except ToolError:
+        return False
+    while len(lines) > 1 and lines[-2].endswith("\\"):
+        lines.pop()
+    return bool(lines) and re.match(r"\s*#\s*define\b", lines[-1]) is not None
+
+
+def _is_keyword(word: str, place: WordPlace, language: str | None) -> bool:
+    """Say whether a word of which a server knows nothing is one of the language, which may be a name elsewhere."""
+    return word in _KEYWORDS.get(language or "", ()) and not place.line_text[: place.column - 1].rstrip().endswith(".")
 
 
 def _may_use(server: LanguageServer, file: Path) -> bool:
