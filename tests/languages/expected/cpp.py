@@ -33,7 +33,6 @@ OVERRIDES = [
 ]
 BODIES = ["src/shapes.cpp | Circle::⟦area⟧()", "src/shapes.cpp | Square::⟦area⟧()"]
 IN_MACRO = "include/format.hpp | + shop::⟦render⟧(value)"
-WRITTEN = "it is written in the macro, and compiled where that is used"
 VIRTUAL = "a call of the virtual function may run them"
 SHOUT = [
     "words/loud.hpp | std::string ⟦shout⟧",
@@ -82,8 +81,9 @@ CASES = [
             "no final newline": "src/marked.cpp | shop::⟦render⟧(4)",
         }.items()
     ),
-    Case("find_references", "used everywhere", NUMBER, NUMBERS, [IN_MACRO], WRITTEN),
-    Case("find_references", "overload", TEXT, TEXTS),
+    # What is meant in a macro's body is known only where the macro is used.
+    Case("find_references", "used everywhere", NUMBER, [*NUMBERS, IN_MACRO], told={"cpp": [IN_MACRO]}),
+    Case("find_references", "overload", TEXT, [*TEXTS, IN_MACRO], told={"cpp": [IN_MACRO]}),
     Case(
         "find_references",
         "byte order mark",
@@ -94,9 +94,8 @@ CASES = [
         "find_references",
         "asked after wide characters",
         "src/wide.cpp | shop::⟦render⟧(tabbed)",
-        NUMBERS,
-        [IN_MACRO],
-        WRITTEN,
+        [*NUMBERS, IN_MACRO],
+        told={"cpp": [IN_MACRO]},
     ),
     Case(
         "find_references",

@@ -162,6 +162,59 @@ _TYPESCRIPT_PROJECTS = [
         rename={"ts-tsc": True, "ts-tls": True},
     ),
     PartialProject(
+        "imports that nothing resolves",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(compilerOptions={"paths": {"@/*": ["./src/*"]}}, include=["src"]),
+            "src/thing.ts": _THING,
+            "src/main.ts": _using("@/thing"),
+            "test/thing.test.ts": _using("@/thing"),
+            "test/other.test.ts": _using("not-installed"),
+        },
+        f"src/thing.ts | {_DECLARED}",
+        [f"src/thing.ts | {_DECLARED}", *_used("src/main.ts")],
+        told=_used("test/thing.test.ts"),
+    ),
+    PartialProject(
+        "code within strings and a property of a parameter in files of no configuration",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(files=["thing.ts"]),
+            "thing.ts": "export function take({ thing }: { thing: number }) {\n  return thing;\n}\n",
+            "main.ts": "import { take } from './thing';\nconsole.log(`${take({ thing: 1 })}`);\n",
+        },
+        "thing.ts | take({ ⟦thing⟧",
+        [
+            "thing.ts | take({ ⟦thing⟧",
+            "thing.ts | : { ⟦thing⟧: number",
+            "thing.ts | return ⟦thing⟧",
+            "main.ts | take({ ⟦thing⟧: 1",
+        ],
+    ),
+    PartialProject(
+        "other names in files of no configuration",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": _config(files=["thing.ts"]),
+            "thing.ts": _THING + "export default thing;\n",
+            "again.ts": "export { thing as other } from './thing';\n",
+            "one.ts": "import { other } from './again';\nother();\n",
+            "two.ts": "import some from './thing';\nsome();\n",
+        },
+        f"thing.ts | {_DECLARED}",
+        [
+            f"thing.ts | {_DECLARED}",
+            "thing.ts | default ⟦thing⟧",
+            "again.ts | { ⟦thing⟧ as",
+            "again.ts | as ⟦other⟧ }",
+            "one.ts | { ⟦other⟧ }",
+            "one.ts | ⟦other⟧();",
+            "two.ts | import ⟦some⟧",
+            "two.ts | ⟦some⟧();",
+        ],
+        rename={"ts-tsc": True, "ts-tls": True},
+    ),
+    PartialProject(
         "a component in another language",
         _TYPESCRIPT,
         {
@@ -203,6 +256,31 @@ _PYTHON_PROJECTS = [
         f"parts.py | {_PY_DECLARED}",
         [f"parts.py | {_PY_DECLARED}", *_py_used("main.py"), *_py_used("made.py"), *_py_used("dist/more.py")],
         rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+    ),
+    PartialProject(
+        "members of a workspace of which none is installed",
+        _PYTHON,
+        {
+            "core/src/shop_core/__init__.py": _FUNCTION,
+            "app/src/shop_app/__init__.py": _py_using("shop_core"),
+            "app/src/shop_app/other.py": _py_using("not_installed"),
+        },
+        f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
+        [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
+        told=_py_used("app/src/shop_app/__init__.py"),
+    ),
+    PartialProject(
+        "a parameter that a call elsewhere names",
+        _PYTHON,
+        {
+            "pyproject.toml": '[tool.pyright]\ninclude = ["inside"]\n',
+            "inside/__init__.py": "",
+            "inside/parts.py": "def take(thing: int) -> int:\n    return thing\n",
+            "main.py": "from inside.parts import take\n\nprint(take(thing=1))\n",
+        },
+        "inside/parts.py | take(⟦thing⟧",
+        ["inside/parts.py | take(⟦thing⟧", "inside/parts.py | return ⟦thing⟧", "main.py | take(⟦thing⟧=1"],
+        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
     ),
     PartialProject(
         "a stub beside a module",
@@ -276,6 +354,20 @@ _OTHERS = [
         "src/lib.rs | pub fn ⟦thing⟧()",
         ["src/lib.rs | pub fn ⟦thing⟧()", "src/lib.rs | 3 + ⟦thing⟧()", "src/lib.rs | twice!() + ⟦thing⟧()"],
         told=["src/lib.rs | $crate::⟦thing⟧()", "src/lone.rs | crate::⟦thing⟧()"],
+    ),
+    PartialProject(
+        "the body of a macro",
+        ("cpp",),
+        {
+            "thing.cpp": "struct A {\n  int thing();\n};\nint thing();\n#define CALL(x) \\\n  x.thing()\n"
+            "int run(A a) { return CALL(a) + a.thing() + thing(); }\n",
+            "compile_commands.json": json.dumps(
+                [{"directory": "/workspace", "command": "c++ -std=c++20 -c thing.cpp", "file": "thing.cpp"}]
+            ),
+        },
+        "thing.cpp |   int ⟦thing⟧()",
+        ["thing.cpp |   int ⟦thing⟧()", "thing.cpp | + a.⟦thing⟧()", "thing.cpp | ⟦CALL⟧(a)"],
+        told=["thing.cpp | x.⟦thing⟧()"],
     ),
     PartialProject(
         "a database that lists a part of the sources",

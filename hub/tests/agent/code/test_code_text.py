@@ -21,6 +21,9 @@ x = "no" + 'no' + code
 no\"\"\"
 f"no {code} no" + rf'''no {code!r} no'''
 r'no' + 'no\\'no' + code
+f"{x["no"]} no {code}" + f"{code({1: code})} {{no}} no" + code
+f'''no {code(
+code)} no''' + code
 """,
     "a.ts": """\
 code(); // no
@@ -28,8 +31,12 @@ code(); // no
 no */ code
 const a = "no" + 'no' + `no` + `no ${code} no ${code()}`;
 const b = it's code;
+`${code({ a: 1 })} no ${x ? `no` : code} no` + code;
+x.replace(/[`/]no/g, ""); code; /"/.test(code) || "no" || code / 2 / code;
+case'no': return'no';
+const c = <p>it's {code} isn't http://x {code}</p>;
 """,
-    "a.vue": "<!-- no -->\n<b>code</b>\n",
+    "a.vue": "<!-- no -->\n<b>code</b>\n<b @click=\"code()\">{{ code }}</b>\n'no'\n",
     "a.go": "code() // no\n/* no */ code\nx := `no\nno` + \"no\" + 'c' + code\n",
     "a.rs": """\
 code(); // no

@@ -69,9 +69,17 @@ async def test_a_use_of_an_import_that_leads_nowhere_is_told(
         answer = await fake.references()
         assert (answer.reason, shown(answer)) == ("not_covered", LOADED)
         assert told(answer) == [("more.py", 1), ("more.py", 2)]
-        assert answer.message == (
-            "fake does not know what 'open_shop' is at p/more.py:1 (fake finds nothing there); see text_matches."
-        )
+        assert answer.message == ("fake does not know what 'open_shop' is at p/more.py:1 (fake finds nothing there).")
+
+
+async def test_an_import_that_leads_to_itself_is_told_if_it_may_be_one_of_the_project(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "more.py").write_text("from x.shop import open_shop\nfrom shop import (\n    open_shop,\n)\n")
+    leads = [[{"reply": wire.place("more.py", 0, 19, 28)}], [{"reply": wire.place("more.py", 2, 4, 13)}]]
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:
+        answer = await fake.references()
+        assert (answer.reason, shown(answer), told(answer)) == ("not_covered", LOADED, [("more.py", 3)])
 
 
 async def test_a_member_of_what_nobody_knows_is_told_and_the_answer_is_complete(
@@ -185,3 +193,73 @@ async def test_a_file_of_each_configuration_is_shown_before_the_question(start: 
         opened = {one["params"]["textDocument"]["uri"] for one in fake.sent("textDocument/didOpen")}
         shown = [f"{where}/b.ts" for where in ("one", "two", "two/inner", "three")]
         assert opened == {wire.uri(name) for name in ["one/c.ts", *shown]}
+
+
+async def test_the_server_is_asked_again_though_the_first_places_of_files_lead_elsewhere(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    for number in range(4):
+        (root / f"more{number}.py").write_text("open_shop()\n" * 100)
+    late = wire.place("more0.py", 99, 0, 9)
+    lead = [[{"reply": wire.place("more1.py", 0, 0, 9)}]]
+    async with start({REFERENCES: [[{"reply": found}], [{"reply": [*found, late]}]], DEFINITION: lead}) as fake:
+        answer = await fake.references()
+        assert ("more0.py", 100) in shown(answer)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("more.py", "def run(a, item):\n    item\n", False),
+        ("more.py", "def run(\n    a=(), *,\n    item: int = 1,\n): item\n", False),
+        ("more.py", "def run(a):\n    item = a\n    return f(item)\n", True),
+    ],
+)
+async def test_a_parameter_that_calls_name_is_looked_for_elsewhere(
+    case: tuple[str, str, bool], start: Any, root: Path, wire: Any
+) -> None:
+    name, text, is_local = case
+    (root / name).write_text(text)
+    (root / "other.py").write_text("run(item=2)\n")
+    lines = text.splitlines()
+    symbol = {
+        "name": "run",
+        "kind": 12,
+        "range": {"start": {"line": 0, "character": 0}, "end": {"line": len(lines), "character": 0}},
+        "selectionRange": wire.span(0, lines[0].index("run"), lines[0].index("run") + 3),
+    }
+    starts = [(row, line.index("item")) for row, line in enumerate(lines) if "item" in line]
+    places = [wire.place(name, row, column, column + 4) for row, column in starts]
+    at = {"path": f"p/{name}", "line": starts[0][0] + 1, "column": starts[0][1] + 1}
+    async with start({REFERENCES: [[{"reply": places}]], SYMBOLS: [[{"reply": [symbol]}]]}) as fake:
+        await fake.references(**at)
+        assert (fake.sent(DEFINITION) == []) is is_local
+
+
+async def test_overloads_that_lead_to_each_other_are_followed_once(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "more.py").write_text("open_shop()\n" * 40)
+    leads = [[{"reply": [wire.place("more.py", row, 0, 9) for row in range(40)]}]]
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:
+        answer = await fake.references()
+        assert (answer.complete, shown(answer), told(answer)) == (True, LOADED, [])
+
+
+async def test_a_name_in_all_is_a_use_where_the_module_binds_the_thing(
+    start: Any, root: Path, wire: Any, found: list[Any]
+) -> None:
+    (root / "main.py").write_text('from shop import open_shop\nopen_shop()\n__all__ = [\n    "open_shop",\n]\n')
+    (root / "more.py").write_text('__all__ = ["open_shop"]\n')
+    async with start({REFERENCES: [[{"reply": found}]]}) as fake:
+        answer = await fake.references()
+        assert shown(answer) == [*LOADED[:2], ("main.py", 4), LOADED[2]]
+
+
+async def test_a_word_of_the_language_is_no_use(start: Any, root: Path, wire: Any) -> None:
+    (root / "main.py").write_text("def match(): ...\n")
+    (root / "more.py").write_text("match 1:\n    case 1: x.match()\n")
+    on = {REFERENCES: [[{"reply": [wire.place("main.py", 0, 4, 9)]}]], DEFINITION: [[{"reply": None}]]}
+    async with start(on) as fake:
+        answer = await fake.references(path="p/main.py", line=1, column=5)
+        assert (answer.complete, told(answer)) == (True, [("more.py", 2)])

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import keyword
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, zip_longest
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, NamedTuple
 
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
@@ -33,13 +34,15 @@ from codebuddy.agent.code.asking import (
 )
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
+from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
 from codebuddy.agent.code.places import Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
-from codebuddy.agent.lsp.positions import GUESS_DEFINITIONS, INDEX_LATE, to_lsp
+from codebuddy.agent.lsp.positions import INDEX_LATE, READ_NOTEBOOKS, to_lsp
 from codebuddy.agent.lsp.readiness import remaining
 from codebuddy.agent.lsp.servers import LanguageServer
 from codebuddy.agent.lsp.transport import ServerError
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.agent.lsp.words import RELATIVES, Occurrences
 from codebuddy.files.search import WordPlace
 from codebuddy.schemas.code import Location, SymbolLocation
@@ -59,8 +62,9 @@ _MAX_COMPILED: Final = 20  # of a server that compiles each file that is opened
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
-_MAX_STEPS: Final = 8  # from one place to another
+_MAX_STEPS: Final = 30  # from one place to others
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
+_INLINE_FILES: Final = 50
 _LEAST_SECONDS: Final = 1.0  # with less time left, nothing more is looked up
 _SHOWN: Final = 3
 
@@ -72,10 +76,31 @@ _CONFIGURATIONS: Final = {
 # Where a name can stand for something that no server can know without running the program.
 _DYNAMIC: Final = ("python", "javascript", "javascriptreact", "typescript", "typescriptreact")
 
+# Where a place leads to all declarations of one thing, as to a class and its constructor.
+_MERGING: Final = ("javascript", "javascriptreact", "typescript", "typescriptreact")
+
+# Words of a language that may also be the name of a member or a function.
+_SCRIPT_KEYWORDS: Final = frozenset([
+    "abstract", "as", "assert", "async", "await", "case", "catch", "class", "const", "continue", "debugger",
+    "declare", "default", "delete", "do", "else", "enum", "export", "extends", "finally", "for", "from",
+    "function", "get", "global", "if", "implements", "import", "in", "infer", "instanceof", "interface", "is",
+    "keyof", "let", "namespace", "new", "null", "of", "out", "override", "package", "private", "protected",
+    "public", "readonly", "return", "satisfies", "set", "static", "super", "switch", "this", "throw", "try",
+    "type", "typeof", "unique", "using", "var", "void", "while", "with", "yield",
+])  # fmt: skip
+_KEYWORDS: Final = {"python": frozenset(keyword.softkwlist), **dict.fromkeys(_MERGING, _SCRIPT_KEYWORDS)}
+
 _LOCAL_TO: Final = ("function", "method", "constructor")
+# What is open before a parameter that a call can name.
+_CALLS_NAME: Final = {
+    **dict.fromkeys((".py", ".pyi"), "("),
+    **dict.fromkeys((".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs"), "{"),
+}
+_CLOSES: Final = {"(": ")", "{": "}"}
+_MAX_HEADER: Final = 100  # lines
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
-_PYTHON_IMPORT: Final = re.compile(r"\s*(?:from|import)\s+(\w+)")
+_DEFAULT: Final = re.compile(r"\bexport\s+default\b|\bas\s+default\b|\bexport\s*=|\bmodule\.exports\s*=")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
@@ -95,12 +120,14 @@ class Coverage(NamedTuple):
         unknown: places of which it does not know what stands there.
         answer: says why there may be more, if so.
         opened: whether files were shown for the first time, so that the server may say more now.
+        all_compared: whether each place was looked up.
     """
 
     uses: Sequence[Location] = ()
     unknown: Sequence[Location] = ()
     answer: Answer = COMPLETE
     opened: bool = False
+    all_compared: bool = True
 
 
 class Uses(NamedTuple):
@@ -127,24 +154,71 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
     lines = question.servers.tree.lines(path)
-    word = word_at(lines, pointer.line, pointer.column_in(lines))
-    opened = await show_configurations(question, asked, word)
+    word = word_at(lines, pointer.line, pointer.column_in(lines)) or ""
+    opened = await show_configurations(question, asked, word or None)
     for _ in range(MAX_ROUNDS):
         found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
         if not found:
             # Which does not mean that there is none: rust-analyzer knows none in the body of a ``macro_rules!``.
             answer = answer.but("unsupported", _NO_SYMBOL)
         if answer.reason is None and asked.server.config.limits:
-            answer = await search_limit_exceeded(asked, word) or answer
-        if answer.reason is not None or word is None:
+            answer = await search_limit_exceeded(asked, word or None) or answer
+        if answer.reason is not None or not word:
             return Uses(found, opened=opened), answer
         rest = await compare(question, asked, path, word, found)
-        opened |= rest.opened
-        if not (rest.uses and rest.opened):
+        shown = await _show_importers(question, asked, word, found)
+        opened |= rest.opened or shown
+        if not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
             break
-    for alias in _aliases(asked.server, word or "", found):
-        found = [*found, *(await compare(question, asked, path, alias, found)).uses]
-    return Uses(sorted_unique([*found, *rest.uses]), rest.unknown, opened=opened), rest.answer
+    unknown, answer = [*rest.unknown], rest.answer
+    for alias in _aliases(asked.server, word, found):
+        more = await compare(question, asked, path, alias, found)
+        found, unknown, answer = [*found, *more.uses], [*unknown, *more.unknown], answer.also(more.answer)
+    found = [*found, *rest.uses, *await _exported(question, word, found)]
+    return Uses(sorted_unique(found), sorted_unique(unknown), opened=opened), answer
+
+
+async def _show_importers(question: Question, asked: ServerQuestion, word: str, found: Sequence[Location]) -> bool:
+    """Open files that may import a thing by another name, of a server that does not know them otherwise.
+
+    Returns:
+        Whether a file was opened.
+    """
+    server, connection = asked.server, asked.server.connection
+    if connection is None or not loads_by_configuration(server):
+        return False
+    alias, names = re.compile(rf"\b{re.escape(word)}\s+as\s+(\w+)"), list[str]()
+    for at in found:
+        text, path = at.line_text or "", PurePath(at.path)
+        names += [name for name in alias.findall(text) if name != "default"]
+        if _DEFAULT.search(text) and not at.external:
+            names.append(path.parent.name if path.stem == "index" else path.stem)
+    paths = list[Path]()
+    for name in list(dict.fromkeys(names))[:_MAX_ALIASES]:
+        paths += (await question.servers.words.find(name)).places
+    is_open = set(connection.documents.paths())
+    served = (path for path in dict.fromkeys(paths) if server.config.language_of(server.tree.relative(path)))
+    missing = [path for path in islice(served, _MAX_FILES) if path not in is_open]
+    server.open(missing)
+    return bool(missing)
+
+
+async def _exported(question: Question, word: str, found: Sequence[Location]) -> list[Location]:
+    """Return where Python modules name a thing in ``__all__``: not every server knows that for a use."""
+    if not any(at.path.endswith((".py", ".pyi")) for at in found):
+        return []
+    tree, bound = question.servers.tree, dict[str, list[int]]()
+    for at in found:
+        if not at.external:
+            bound.setdefault(at.path, []).append(at.line)
+    places = list[Location]()
+    for file in (await question.servers.words.find("__all__")).places:
+        if (shown := tree.show(file)) in bound:
+            with contextlib.suppress(ToolError):
+                lines = tree.lines(file)
+                for line, column in exported(lines, word, bound[shown]):
+                    places.append(location(shown, line, column, column + len(word), lines[line - 1]))
+    return places
 
 
 def _aliases(server: LanguageServer, word: str, found: Sequence[Location]) -> list[str]:
@@ -152,7 +226,7 @@ def _aliases(server: LanguageServer, word: str, found: Sequence[Location]) -> li
 
     rust-analyzer looks only for the name of the thing itself; TypeScript's servers follow aliases.
     """
-    if not word or "rust" not in server.config.languages.values():
+    if "rust" not in server.config.languages.values():
         return []
     alias = re.compile(rf"\b{re.escape(word)}\s+as\s+(\w+)")
     names = [match[1] for at in found for match in alias.finditer(at.line_text or "") if match[1] != "_"]
@@ -165,7 +239,7 @@ class _Memory:
 
     generation: int
     targets: dict[_At, list[Location]] = field(default_factory=dict)
-    local: dict[tuple[str, int, int], bool] = field(default_factory=dict)
+    local: dict[tuple[_Start, ...], bool] = field(default_factory=dict)
     shown: dict[str, list[Path]] = field(default_factory=dict)
 
 
@@ -240,20 +314,21 @@ def _representatives(
 
 
 async def compare(
-    question: Question, asked: ServerQuestion, path: Path, word: str, found: Sequence[Location]
+    question: Question, asked: ServerQuestion, path: Path, word: str, found: Sequence[Location], *, local: bool = True
 ) -> Coverage:
     """Look up the places of a word that a server's answer lacks.
 
     Args:
         path: the file that the question is about.
         found: the places in the server's answer, the declarations among them.
+        local: whether the answer is about one thing, which nothing else can use if it is within one function.
 
     Raises:
         StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
     server = asked.server
     occurrences = await question.servers.words.find(word)
-    if occurrences.total <= _INLINE:
+    if occurrences.total <= _INLINE and len(occurrences.places) <= _INLINE_FILES:
         left = _left_over(server, occurrences, found, len(word))
     else:
         left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
@@ -261,7 +336,7 @@ async def compare(
     if not left or connection is None or not connection.capabilities.covers(_DEFINITION):
         return Coverage(answer=_cut(occurrences))
     memory = _memory(question, connection)
-    if found and await _is_local(question, memory, found):
+    if local and found and await _is_local(question, memory, found):
         return Coverage()
     served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
     mentioned = {file for file in served if any(at.path == server.tree.show(file) for at in found)}
@@ -269,8 +344,8 @@ async def compare(
     new = [at for at in chosen if at not in memory.targets]
     opened = not {at[0] for at in new} <= set(connection.documents.paths())
     answer = await _look_up(asked, path, new, memory) if new else COMPLETE
-    starts, guesses = {(at.path, at.line, at.column) for at in found}, connection.server_name in GUESS_DEFINITIONS
-    verdicts = _Verdicts(server, word, memory, mentioned, starts, guesses=guesses)
+    starts = {(at.path, at.line, at.column) for at in found}
+    verdicts = _Verdicts(server, word, memory, mentioned, starts)
     verdicts.read(left, set(chosen))
     return verdicts.coverage(answer if answer.reason is not None else _cut(occurrences), opened)
 
@@ -354,7 +429,7 @@ async def _definition(asked: ServerQuestion, connection: Connection, document: D
 async def _is_local(question: Question, memory: _Memory, found: Sequence[Location]) -> bool:
     """Say whether everything found is within one function, so that nothing else can use it."""
     first = found[0]
-    key = first.path, first.line, first.column
+    key = tuple((at.path, at.line, at.column) for at in found)
     if key not in memory.local:
         one_file = all(at.path == first.path and not at.external for at in found)
         memory.local[key] = one_file and await _is_in_function(question, found)
@@ -371,12 +446,33 @@ async def _is_in_function(question: Question, found: Sequence[Location]) -> bool
     places = {(at.line, at.column) for at in found}
     if any(symbol.kind in _MEMBERS and (symbol.line, symbol.column) in places for symbol in symbols):
         return False
-    return any(
-        symbol.kind in _LOCAL_TO
+    around = [
+        symbol
+        for symbol in symbols
+        if symbol.kind in _LOCAL_TO
         and (symbol.line, symbol.column) not in places
         and all(_encloses(symbol, line, column) for line, column in places)
-        for symbol in symbols
-    )
+    ]
+    file = question.servers.tree.locate(found[0].path)
+    return bool(around) and not any(_is_named_by_callers(question.servers.tree, file, one, places) for one in around)
+
+
+def _is_named_by_callers(tree: Tree, file: Path, function: Symbol, places: set[tuple[int, int]]) -> bool:
+    """Say whether a place is a parameter that a call can name: one of Python, a property of one of TypeScript."""
+    named = _CALLS_NAME.get(file.suffix)
+    line, column = min(places)
+    try:
+        header = tree.lines(file)[function.line - 1 : line]
+    except ToolError:
+        return True
+    if named is None or not header or len(header) > _MAX_HEADER:
+        return False
+    header[-1] = header[-1][: column - 1]
+    header[0] = header[0][function.column - 1 :]
+    text = "\n".join(header)
+    opened = text.find("(")
+    inside = text[opened:] if opened >= 0 else ""
+    return inside.count("(") > inside.count(")") and inside.count(named) > inside.count(_CLOSES[named])
 
 
 def _encloses(symbol: Symbol, line: int, column: int) -> bool:
@@ -390,7 +486,6 @@ class _Verdicts:
     Args:
         mentioned: files of which the server's answer named places: it has loaded them.
         starts: where the places of the server's answer begin.
-        guesses: whether the server is one of `GUESS_DEFINITIONS`.
     """
 
     def __init__(
@@ -400,11 +495,9 @@ class _Verdicts:
         memory: _Memory,
         mentioned: set[Path],
         starts: set[_Start],
-        *,
-        guesses: bool,
     ) -> None:
         self._server, self._word, self._memory = server, word, memory
-        self._loaded, self._starts, self._guesses = mentioned, starts, guesses
+        self._loaded, self._starts, self._known = mentioned, starts, {path for path, _, _ in starts}
         self._at = {(server.tree.show(at[0]), at[1], at[2]): at for at in memory.targets}
         self._uses: list[Location] = []
         self._unknown: list[Location] = []
@@ -427,10 +520,11 @@ class _Verdicts:
 
     def _sort(self, at: _At, place: WordPlace, language: str | None) -> None:
         file, length = at[0], len(self._word)
-        verdict = self._leads_there(at) if language is not None else None
+        is_guess = language in ("c", "cpp") and _is_in_macro(self._server, at)  # clangd goes by the name alone there
+        verdict = self._leads_there(at) if language is not None and not is_guess else None
         if verdict is not None:
             self._loaded.add(file)
-        if verdict is False:
+        if verdict is False or (not self._memory.targets.get(at) and _is_keyword(self._word, place, language)):
             return
         end = place.column + length
         told = location(self._server.tree.show(file), place.line, place.column, end, place.line_text)
@@ -438,31 +532,48 @@ class _Verdicts:
             self._uses.append(told)
             return
         self._unknown.append(told)
-        is_doubtful = self._memory.targets.get(at) or (language in _DYNAMIC and _is_member(place, length))
-        if not is_doubtful:
+        if not self._is_unresolved(at) and not is_guess:
+            return
+        is_import = imported_from(self._server.tree, file, place.line) is not None
+        if is_import or language not in _DYNAMIC or not _is_member(place, length):
             self._left_out.setdefault(file, told)
 
-    def _leads_there(self, at: _At, seen: frozenset[_At] = frozenset()) -> bool | None:
-        """Say whether a place leads to those of the answer, perhaps by others; None if it leads nowhere.
+    def _is_unresolved(self, at: _At) -> bool:
+        """Say whether a place leads nowhere, or, like an import that TypeScript cannot resolve, to itself."""
+        return all(self._at.get((to.path, to.line, to.column)) == at for to in self._memory.targets.get(at, ()))
 
-        None, too, if it also leads elsewhere by a guess of the server.
+    def _leads_there(self, at: _At) -> bool | None:
+        """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
+
+        clangd gives everything of a name where it does not know which one is meant, as in a template. Each place is
+        followed once: each of the overloads of a function may lead to all of them.
         """
-        targets = self._memory.targets.get(at, ())
-        if not targets:
-            return False if _is_foreign_import(self._server, at) else None
-        leads = set[bool | None]()
-        for target in targets:
-            start = (target.path, target.line, target.column)
-            following = self._at.get(start)
-            if start in self._starts:
-                leads.add(True)
-            elif following is None or following == at or following in seen or len(seen) == _MAX_STEPS:
-                leads.add(False)  # clangd leads from a declaration to the definition, and back
-            else:
-                leads.add(self._leads_there(following, seen | {at}))
-        if len(leads) > 1 and self._guesses:
-            return None
-        return True if True in leads else None if None in leads else False
+        leads, seen, left = set[bool | None](), {at}, [at]
+        while left:
+            here = left.pop()
+            if self._is_unresolved(here):
+                leads.add(self._names_other_module(here))
+                continue
+            for target in self._memory.targets[here]:
+                start = (target.path, target.line, target.column)
+                following = self._at.get(start)
+                if start in self._starts:
+                    leads.add(True)
+                elif following is None or following in (here, at) or len(seen) == _MAX_STEPS:
+                    leads.add(False)  # clangd leads from a declaration to the definition, and back
+                elif following not in seen:
+                    seen.add(following)
+                    left.append(following)
+        if True in leads and self._server.config.language_of(self._server.tree.relative(at[0])) in _DYNAMIC:
+            return True  # a value may be one of several things there, and a thing may have several declarations
+        return leads.pop() if len(leads) == 1 else None if leads else False
+
+    def _names_other_module(self, at: _At) -> bool | None:
+        """Return False if what stands at an unresolved place is surely another thing, None if nobody knows."""
+        module = imported_from(self._server.tree, at[0], at[1])
+        if module is None:
+            return False if self._memory.targets.get(at) else None
+        return False if is_elsewhere(self._server.tree, at[0], module, self._known) else None
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
         """Return the result, with why there may be more."""
@@ -472,21 +583,8 @@ class _Verdicts:
         if not_compared:
             message = f"{not_compared} more places have the name {self._word!r} and were not compared."
             answer = answer.but("truncated", message)
-        return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened)
-
-
-def _is_foreign_import(server: LanguageServer, at: _At) -> bool:
-    """Say whether a place is in a Python import of a package that is not in the project, and not installed."""
-    file, line, _ = at
-    try:
-        imported = _PYTHON_IMPORT.match(server.tree.lines(file)[line - 1]) if file.suffix in (".py", ".pyi") else None
-    except (ToolError, IndexError):
-        return False
-    if imported is None:
-        return False
-    above = [directory for directory in file.parents if directory.is_relative_to(server.tree.root)]
-    names = imported[1], f"{imported[1]}.py", f"src/{imported[1]}", f"src/{imported[1]}.py"
-    return not any((directory / name).exists() for directory in above for name in names)
+        all_compared = not self._not_compared
+        return Coverage(sorted_unique(self._uses), sorted_unique(self._unknown), answer, opened, all_compared)
 
 
 def _is_member(place: WordPlace, length: int) -> bool:
@@ -496,7 +594,26 @@ def _is_member(place: WordPlace, length: int) -> bool:
     return before.endswith(".") or after.startswith(":") or (after.startswith("=") and not after.startswith("=="))
 
 
+def _is_in_macro(server: LanguageServer, at: _At) -> bool:
+    """Say whether a place is in the body of a macro of C or C++."""
+    file, line, _ = at
+    try:
+        lines = server.tree.lines(file)[:line]
+    except ToolError:
+        return False
+    while len(lines) > 1 and lines[-2].endswith("\\"):
+        lines.pop()
+    return bool(lines) and re.match(r"\s*#\s*define\b", lines[-1]) is not None
+
+
+def _is_keyword(word: str, place: WordPlace, language: str | None) -> bool:
+    """Say whether a word of which a server knows nothing is one of the language, which may be a name elsewhere."""
+    return word in _KEYWORDS.get(language or "", ()) and not place.line_text[: place.column - 1].rstrip().endswith(".")
+
+
 def _may_use(server: LanguageServer, file: Path) -> bool:
+    if file.suffix == ".ipynb" and server.connection is not None and server.connection.server_name in READ_NOTEBOOKS:
+        return False  # its answers have all uses in them
     languages = set(server.config.languages.values())
     return any(file.name.endswith(ends) for language, ends in RELATIVES.items() if language in languages)
 
@@ -505,7 +622,7 @@ def _sentence(server: LanguageServer, word: str, doubtful: dict[Path, Location])
     name = server.config.name
     shown = [f"{at.path}:{at.line} ({_why(server, file)})" for file, at in islice(doubtful.items(), _SHOWN)]
     more = f" and in {len(doubtful) - _SHOWN} more files" if len(doubtful) > _SHOWN else ""
-    return f"{name} does not know what {word!r} is at {', '.join(shown)}{more}; see text_matches."
+    return f"{name} does not know what {word!r} is at {', '.join(shown)}{more}."
 
 
 def _why(server: LanguageServer, file: Path) -> str:

@@ -408,7 +408,7 @@ async def _ask_symbols(
         symbols, answer = await _ask_for_symbols(question, asked, path, arguments)
         if answer.reason is not None or not _WORD.fullmatch(word):
             break
-        rest = await compare(question, asked, path, word, [one for one in symbols if one.name == word])
+        rest = await compare(question, asked, path, word, [one for one in symbols if one.name == word], local=False)
         answer = rest.answer
         if not rest.opened:
             break

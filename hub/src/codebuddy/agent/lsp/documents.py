@@ -368,9 +368,9 @@ class Refresher:
 class SearchBarrier:
     """Waits until a server with ``refresh: search`` has looked for new files, which it logs (``ends_search``).
 
-    It searches, and resolves imports anew, when it gets its settings. It ignores a notification about a new file that is
-    outside of what it was configured to look at. A search whose end is logged before the answer to a marker request may
-    have begun before the settings were sent.
+    It searches, and resolves imports anew, when it gets its settings. A notification about a new file has no effect if
+    the file is outside of what it was configured to look at. A search whose end is logged before the answer to a marker
+    request may have begun before the settings were sent.
     """
 
     def __init__(self, name: str, ends_search: Callable[[str], bool], session: Session) -> None:

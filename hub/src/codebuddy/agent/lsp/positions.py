@@ -32,8 +32,8 @@ INDEX_LATE: Final = ("clangd",)
 """Servers that answer from the index of the previous text until a document is compiled, and complete with any name
 of the project. Only the symbols of a document wait for the compilation."""
 
-GUESS_DEFINITIONS: Final = ("clangd",)
-"""Servers that give everything of a name where they do not know which one is meant, as in a template."""
+READ_NOTEBOOKS: Final = ("basedpyright",)
+"""Servers whose answers include the cells of notebooks."""
 
 
 class Position(TypedDict):
