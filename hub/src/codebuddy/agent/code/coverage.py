@@ -545,28 +545,36 @@ class _Verdicts:
     def _leads_there(self, at: _At) -> bool | None:
         """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
 
-        clangd gives everything of a name where it does not know which one is meant, as in a template. Each place is
-        followed once: each of the overloads of a function may lead to all of them.
+        clangd gives everything of a name where it does not know which one is meant, as in a template.
         """
-        leads, seen, left = set[bool | None](), {at}, [at]
-        while left:
-            here = left.pop()
-            if self._is_unresolved(here):
-                leads.add(self._names_other_module(here))
-                continue
-            for target in self._memory.targets[here]:
-                start = (target.path, target.line, target.column)
-                following = self._at.get(start)
-                if start in self._starts:
-                    leads.add(True)
-                elif following is None or following in (here, at) or len(seen) == _MAX_STEPS:
-                    leads.add(False)  # clangd leads from a declaration to the definition, and back
-                elif following not in seen:
-                    seen.add(following)
-                    left.append(following)
+        if self._is_unresolved(at):
+            return self._names_other_module(at)
+        leads = {self._end_of(at, target) for target in self._memory.targets[at]}
         if True in leads and self._server.config.language_of(self._server.tree.relative(at[0])) in _DYNAMIC:
             return True  # a value may be one of several things there, and a thing may have several declarations
-        return leads.pop() if len(leads) == 1 else None if leads else False
+        return leads.pop() if len(leads) == 1 else None
+
+    def _end_of(self, at: _At, target: Location) -> bool | None:
+        """Say whether one target of a place is a place of the answer, or leads to one.
+
+        Each place is followed once: overloads may lead to all of them, clangd's declarations to definitions and back.
+        """
+        end: bool | None = False
+        seen, left = {at}, [target]
+        while left:
+            here = left.pop()
+            start = (here.path, here.line, here.column)
+            if start in self._starts:
+                return True
+            following = self._at.get(start)
+            if following is None or following in seen or len(seen) == _MAX_STEPS:
+                continue
+            seen.add(following)
+            if not self._is_unresolved(following):
+                left += self._memory.targets[following]
+            elif self._names_other_module(following) is None:
+                end = None
+        return end
 
     def _names_other_module(self, at: _At) -> bool | None:
         """Return False if what stands at an unresolved place is surely another thing, None if nobody knows."""
