@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 SCRIPT: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
 LOG = Path(sys.argv[2])
@@ -72,6 +73,14 @@ def calls_before(method: str) -> int:
                 CALLS[json.loads(line)["message"].get("method")] += 1
             LOG_END = log.tell()
     return CALLS[method]
+
+
+def definition_of(uri: str, position: dict[str, int]) -> dict[str, Any]:
+    """Return the place itself; for an import, one outside the project: a server finds no import in itself."""
+    path = os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+    lines = Path(path).read_text(errors="replace").splitlines()
+    imported = lines[position["line"]].startswith(("from ", "import "))
+    return {"uri": "file:///elsewhere.py" if imported else uri, "range": {"start": position, "end": position}}
 
 
 def write(text: str) -> None:
@@ -149,9 +158,7 @@ def main() -> None:
         elif method and method.startswith("$/") and ident is not None:
             send({"id": ident, "error": {"code": -32601, "message": "unknown"}})
         elif method == "textDocument/definition" and ident is not None:
-            position = message["params"]["position"]
-            place = {"uri": document["uri"], "range": {"start": position, "end": position}}
-            send({"id": ident, "result": place})
+            send({"id": ident, "result": definition_of(document["uri"], message["params"]["position"])})
         elif method and ident is not None:
             send({"id": ident, "result": None})
         if method == "exit":
