@@ -100,7 +100,7 @@ async def test_references_are_all_or_the_answer_says_what_it_lacks(
 ) -> None:
     await restart(client, project)
     wanted = questions(project, case)
-    for name in ("references", "by name"):
+    for name in ("references", "by name") if case.named else ("references",):
         tool, arguments = wanted[name]
         content = await asked(client, tool, **arguments)
         assert places(content, "locations", project) == marked(case, case.uses), (name, content)
@@ -137,6 +137,8 @@ async def test_a_rename_is_whole_or_refused(project: str, case: PartialProject, 
     await restart(client, project)
     tool, arguments = questions(project, case)["rename"]
     preview = await asked(client, tool, **arguments)
+    if not case.rename.get(project) and preview.get("code") == "cannot_rename":
+        return
     assert preview["succeeded"], preview
     arguments = {**arguments, "preview": False}
     if not case.rename.get(project):
@@ -147,7 +149,9 @@ async def test_a_rename_is_whole_or_refused(project: str, case: PartialProject, 
         return
     assert not preview.get("left_out"), preview
     edit = await call(client, tool, **arguments)
+    # Other names of the same thing stay.
     uses = marked(case, case.uses)
+    uses = [at for at in uses if case.files[at.path].split("\n")[at.line - 1].startswith("thing", at.column - 1)]
     for path, text in case.files.items():
         lines = text.split("\n")
         for at in sorted((one for one in uses if one.path == path), reverse=True):

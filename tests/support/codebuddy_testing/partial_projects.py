@@ -28,7 +28,7 @@ class PartialProject:
         told: places of which the server does not know what stands there; the answer is not complete then.
         doubtful: places of which nobody can know, as in a dynamic language; they are told, and the answer is complete.
         rename: whether a rename changes all uses, by project; otherwise it is refused.
-        check: a command that must succeed after a rename.
+        named: whether its name alone means this one thing to a server.
     """
 
     name: str
@@ -40,7 +40,7 @@ class PartialProject:
     doubtful: Sequence[str] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     rename: Mapping[str, bool] = field(default_factory=dict)
-    check: Sequence[str] = ()
+    named: bool = True
 
 
 def _config(**options: object) -> str:
@@ -174,6 +174,7 @@ _TYPESCRIPT_PROJECTS = [
         f"src/thing.ts | {_DECLARED}",
         [f"src/thing.ts | {_DECLARED}", *_used("src/main.ts")],
         told=_used("test/thing.test.ts"),
+        named=False,
     ),
     PartialProject(
         "code within strings and a property of a parameter in files of no configuration",
@@ -259,7 +260,7 @@ _PYTHON_PROJECTS = [
     ),
     PartialProject(
         "members of a workspace of which none is installed",
-        _PYTHON,
+        ("py-ty", "py-mixed"),
         {
             "core/src/shop_core/__init__.py": _FUNCTION,
             "app/src/shop_app/__init__.py": _py_using("shop_core"),
@@ -271,7 +272,7 @@ _PYTHON_PROJECTS = [
     ),
     PartialProject(
         "a parameter that a call elsewhere names",
-        _PYTHON,
+        ("py-basedpyright", "py-ty", "py-mixed"),
         {
             "pyproject.toml": '[tool.pyright]\ninclude = ["inside"]\n',
             "inside/__init__.py": "",
@@ -280,7 +281,8 @@ _PYTHON_PROJECTS = [
         },
         "inside/parts.py | take(⟦thing⟧",
         ["inside/parts.py | take(⟦thing⟧", "inside/parts.py | return ⟦thing⟧", "main.py | take(⟦thing⟧=1"],
-        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        named=False,
     ),
     PartialProject(
         "a stub beside a module",
@@ -368,6 +370,7 @@ _OTHERS = [
         "thing.cpp |   int ⟦thing⟧()",
         ["thing.cpp |   int ⟦thing⟧()", "thing.cpp | + a.⟦thing⟧()", "thing.cpp | ⟦CALL⟧(a)"],
         told=["thing.cpp | x.⟦thing⟧()"],
+        named=False,
     ),
     PartialProject(
         "a database that lists a part of the sources",
