@@ -72,6 +72,14 @@ async def asked(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     return {"succeeded": succeeded, **content}
 
 
+async def problems(client: Client, project: str) -> list[tuple[str, int, str]]:
+    """Return the errors that the language server finds in the project's files."""
+    content = await asked(client, "diagnostics", projects=[project])
+    assert content["complete"], content
+    found = [one for one in content["diagnostics"] if one["severity"] == "error"]
+    return sorted((one["path"], one["line"], one["message"].replace(NEW_NAME, "thing")) for one in found)
+
+
 async def restart(client: Client, project: str) -> None:
     await call(client, "restart_language_server", projects=[project])
 
@@ -148,6 +156,7 @@ async def test_a_rename_is_whole_or_refused(project: str, case: PartialProject, 
         assert {path: (filled / path).read_text() for path in case.files} == case.files
         return
     assert not preview.get("left_out"), preview
+    before = await problems(client, project)
     edit = await call(client, tool, **arguments)
     # Other names of the same thing stay.
     uses = marked(case, case.uses)
@@ -158,4 +167,5 @@ async def test_a_rename_is_whole_or_refused(project: str, case: PartialProject, 
             line = lines[at.line - 1]
             lines[at.line - 1] = line[: at.column - 1] + NEW_NAME + line[at.end_column - 1 :]
         assert (filled / path).read_text() == "\n".join(lines)
+    assert await problems(client, project) == before
     await call(client, "undo_edit", edit_id=edit["edit_id"])
