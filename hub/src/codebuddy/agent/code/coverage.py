@@ -531,7 +531,10 @@ class _Verdicts:
 
     def _is_unresolved(self, at: _At) -> bool:
         """Say whether a place leads nowhere, or, like an import that TypeScript cannot resolve, to itself."""
-        return all(self._at.get((to.path, to.line, to.column)) == at for to in self._memory.targets.get(at, ()))
+        targets = self._memory.targets.get(at, ())
+        if not targets or self._server.config.language_of(self._server.tree.relative(at[0])) not in _MERGING:
+            return not targets
+        return all(self._at.get((to.path, to.line, to.column)) == at for to in targets)
 
     def _leads_there(self, at: _At) -> bool | None:
         """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
