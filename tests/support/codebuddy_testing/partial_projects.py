@@ -259,15 +259,15 @@ _PYTHON_PROJECTS = [
     ),
     PartialProject(
         "members of a workspace of which none is installed",
-        _PYTHON,
+        ("py-basedpyright", "py-ty"),  # pylsp finds the member by itself
         {
             "core/src/shop_core/__init__.py": _FUNCTION,
-            "app/src/shop_app/__init__.py": _py_using("shop_core"),
-            "app/src/shop_app/other.py": _py_using("not_installed"),
+            "app/src/shop_app/__init__.py": "from shop_core import thing\n\nthing()\n",
+            "app/src/shop_app/other.py": "from not_installed import thing\n\nthing()\n",
         },
         f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
         [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
-        told=_py_used("app/src/shop_app/__init__.py"),
+        told=["app/src/shop_app/__init__.py | import ⟦thing⟧", "app/src/shop_app/__init__.py | \n⟦thing⟧()"],
     ),
     PartialProject(
         "a parameter that a call elsewhere names",
@@ -280,7 +280,7 @@ _PYTHON_PROJECTS = [
         },
         "inside/parts.py | take(⟦thing⟧",
         ["inside/parts.py | take(⟦thing⟧", "inside/parts.py | return ⟦thing⟧", "main.py | take(⟦thing⟧=1"],
-        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
     ),
     PartialProject(
         "a stub beside a module",
