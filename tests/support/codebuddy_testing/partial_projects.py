@@ -263,7 +263,6 @@ _PYTHON_PROJECTS = [
         {
             "core/src/shop_core/__init__.py": _FUNCTION,
             "app/src/shop_app/__init__.py": "from shop_core import thing\n\nthing()\n",
-            "app/src/shop_app/other.py": "from not_installed import thing\n\nthing()\n",
         },
         f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
         [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
