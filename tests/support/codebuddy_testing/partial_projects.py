@@ -260,15 +260,14 @@ _PYTHON_PROJECTS = [
     ),
     PartialProject(
         "members of a workspace of which none is installed",
-        ("py-ty", "py-mixed"),
+        ("py-basedpyright", "py-ty"),  # pylsp finds the member by itself
         {
             "core/src/shop_core/__init__.py": _FUNCTION,
-            "app/src/shop_app/__init__.py": _py_using("shop_core"),
-            "app/src/shop_app/other.py": _py_using("not_installed"),
+            "app/src/shop_app/__init__.py": "from shop_core import thing\n\nthing()\n",
         },
         f"core/src/shop_core/__init__.py | {_PY_DECLARED}",
         [f"core/src/shop_core/__init__.py | {_PY_DECLARED}"],
-        told=_py_used("app/src/shop_app/__init__.py"),
+        told=["app/src/shop_app/__init__.py | import ⟦thing⟧", "app/src/shop_app/__init__.py | \n⟦thing⟧()"],
     ),
     PartialProject(
         "a parameter that a call elsewhere names",

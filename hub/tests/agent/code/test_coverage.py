@@ -72,14 +72,13 @@ async def test_a_use_of_an_import_that_leads_nowhere_is_told(
         assert answer.message == ("fake does not know what 'open_shop' is at p/more.py:1 (fake finds nothing there).")
 
 
-async def test_an_import_that_leads_to_itself_is_told_if_it_may_be_one_of_the_project(
-    start: Any, root: Path, wire: Any, found: list[Any]
+async def test_an_import_over_several_lines_is_told_if_it_may_be_one_of_the_project(
+    start: Any, root: Path, found: list[Any]
 ) -> None:
-    (root / "more.py").write_text("from x.shop import open_shop\nfrom shop import (\n    open_shop,\n)\n")
-    leads = [[{"reply": wire.place("more.py", 0, 19, 28)}], [{"reply": wire.place("more.py", 2, 4, 13)}]]
-    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: leads}) as fake:
+    (root / "more.py").write_text("from x import (\n    open_shop,\n)\nfrom shop import (\n    open_shop,\n)\n")
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: [[{"reply": None}]]}) as fake:
         answer = await fake.references()
-        assert (answer.reason, shown(answer), told(answer)) == ("not_covered", LOADED, [("more.py", 3)])
+        assert (answer.reason, shown(answer), told(answer)) == ("not_covered", LOADED, [("more.py", 5)])
 
 
 async def test_a_member_of_what_nobody_knows_is_told_and_the_answer_is_complete(
@@ -160,13 +159,22 @@ async def test_of_more_places_than_are_looked_up_the_answer_says_so(start: Any, 
         assert answer.message == "30 more places have the name 'open_shop' and were not compared."
 
 
-async def test_further_places_of_a_file_that_the_server_knows_need_not_be_looked_up(
+async def test_further_places_of_a_file_that_the_server_named_need_not_be_looked_up(
+    start: Any, root: Path, found: list[Any]
+) -> None:
+    (root / "main.py").write_text("from shop import open_shop\nopen_shop()\n" + "open_shop()\n" * 400)
+    async with start({REFERENCES: [[{"reply": found}]]}) as fake:
+        assert (await fake.references()).complete
+        assert len(fake.sent(DEFINITION)) == 300
+
+
+async def test_further_places_of_a_file_that_the_server_did_not_name_are_told(
     start: Any, root: Path, found: list[Any]
 ) -> None:
     (root / "more.py").write_text("open_shop()\n" * 400)
     async with start({REFERENCES: [[{"reply": found}]]}) as fake:
-        assert (await fake.references()).complete
-        assert len(fake.sent(DEFINITION)) == 300
+        answer = await fake.references()
+        assert (answer.reason, len(fake.sent(DEFINITION))) == ("truncated", 300)
 
 
 async def test_a_server_without_definitions_is_not_asked_for_them(start: Any, root: Path, found: list[Any]) -> None:

@@ -187,7 +187,7 @@ async def test_a_timeout_ends_a_run_whose_output_is_not_consumed(run: Run) -> No
             while not gone(int(data)):
                 await anyio.sleep(0.05)
 
-    program = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    program = "import os, time; os.write(1, str(os.getpid()).encode()); time.sleep(600)"  # in one piece
     ran = await run(*python(program), timeout_seconds=0.5, on_output=take)
     assert ran.ended.stop_reason == "timeout"
 

@@ -522,8 +522,6 @@ class _Verdicts:
         file, length = at[0], len(self._word)
         is_guess = language in ("c", "cpp") and _is_in_macro(self._server, at)  # clangd goes by the name alone there
         verdict = self._leads_there(at) if language is not None and not is_guess else None
-        if verdict is not None:
-            self._loaded.add(file)
         if verdict is False or (not self._memory.targets.get(at) and _is_keyword(self._word, place, language)):
             return
         end = place.column + length
@@ -540,7 +538,10 @@ class _Verdicts:
 
     def _is_unresolved(self, at: _At) -> bool:
         """Say whether a place leads nowhere, or, like an import that TypeScript cannot resolve, to itself."""
-        return all(self._at.get((to.path, to.line, to.column)) == at for to in self._memory.targets.get(at, ()))
+        targets = self._memory.targets.get(at, ())
+        if not targets or self._server.config.language_of(self._server.tree.relative(at[0])) not in _MERGING:
+            return not targets
+        return all(self._at.get((to.path, to.line, to.column)) == at for to in targets)
 
     def _leads_there(self, at: _At) -> bool | None:
         """Say whether a place leads to those of the answer, perhaps by others; None: nowhere, or elsewhere too.
