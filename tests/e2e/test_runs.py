@@ -155,7 +155,7 @@ async def test_a_compile_error_is_a_diagnostic_whose_column_counts_code_points(c
 
 async def test_check_checks_the_projects_that_a_configuration_refers_to(client: Client) -> None:
     before = await call(client, "read_file", path="project-a/tsconfig.json")
-    options = '"compilerOptions": {"composite": true, "types": [], "outDir": "../out"}'
+    options = '"compilerOptions": {"composite": true, "types": [], "outDir": "out"}'
     files = {
         "project-a/tsconfig.json": '{"files": [], "references": [{"path": "parts/core"}, {"path": "parts/app"}]}',
         "project-a/parts/core/tsconfig.json": f"{{{options}}}",
