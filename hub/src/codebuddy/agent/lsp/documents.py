@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from codebuddy.agent.lsp.positions import decode_text, split_lines
@@ -154,7 +155,8 @@ class Documents:
             self._version += 1
             document.version = document.since = self._version
             document.overlays, document.changes = set(), self._changes
-            self._send_change(document)
+            # Without them, clangd publishes nothing for a text that is the same, unless what it includes has changed.
+            self._send_change(document, {"forceRebuild": True, "wantDiagnostics": True})
 
     def tell_changed(self, events: list[tuple[str, int]]) -> None:
         """Announce changes on disk, of files that are open or not: URI and FileChangeType."""
@@ -265,9 +267,10 @@ class Documents:
         item = {"uri": document.uri, "languageId": language, "version": document.version, "text": document.text}
         self._notify("textDocument/didOpen", {"textDocument": item})
 
-    def _send_change(self, document: Document) -> None:
+    def _send_change(self, document: Document, more: Mapping[str, Any] = MappingProxyType({})) -> None:
         item = {"uri": document.uri, "version": document.version}
-        self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": [{"text": document.text}]})
+        changes = [{"text": document.text}]
+        self._notify("textDocument/didChange", {"textDocument": item, "contentChanges": changes, **more})
 
     def _send_close(self, path: Path, uri: str) -> None:
         self._notify("textDocument/didClose", {"textDocument": {"uri": uri}})
