@@ -339,7 +339,8 @@ async def compare(
     if local and found and await _is_local(question, memory, found):
         return Coverage()
     served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
-    mentioned = {file for file in served if any(at.path == server.tree.show(file) for at in found)}
+    paths = {at.path for at in found}
+    mentioned = {file for file in served if server.tree.show(file) in paths}
     chosen = _chosen(served, mentioned, _MAX_COMPILED if connection.server_name in INDEX_LATE else _MAX_FILES)
     new = [at for at in chosen if at not in memory.targets]
     opened = not {at[0] for at in new} <= set(connection.documents.paths())
@@ -373,7 +374,11 @@ def _left_over(
             return number > 0 and (known[number - 1][0] == start or known[number - 1][1] >= end)  # noqa: B023
 
         missing = [place for place in places if not is_found(place)]
-        if missing and (in_code := code_places(server.tree, file, missing)):
+        if not missing:
+            continue
+        if (code := occurrences.code.get(file)) is None:
+            code = occurrences.code[file] = frozenset(code_places(server.tree, file, places))
+        if in_code := [place for place in missing if place in code]:
             left[file] = in_code
     return left
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -36,11 +36,13 @@ class Occurrences:
         places: by file, in the order of the walk: what ignore rules hide is among them, `TOOL_DIRECTORIES` are not.
         total: how many places.
         gap: why there may be more, in a sentence; None if there are not.
+        code: those of a file that are code, as far as that was looked up.
     """
 
     places: dict[Path, tuple[WordPlace, ...]]
     total: int
     gap: str | None
+    code: dict[Path, frozenset[WordPlace]] = field(default_factory=dict)
 
 
 class Words:
