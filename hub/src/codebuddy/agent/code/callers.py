@@ -10,11 +10,9 @@ from typing import Final
 from codebuddy.agent.code.answers import NoAnswer
 from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, sorted_unique
-from codebuddy.agent.code.places import Span, Symbol
+from codebuddy.agent.code.places import FUNCTIONS, Span, Symbol
 from codebuddy.schemas.code import HierarchyItem, Location, TextRange
 from codebuddy.tool import ToolError
-
-_CALLERS: Final = ("function", "method", "constructor")
 
 # After a name, perhaps with arguments of types: the brackets of a call, or the text that a template function is given.
 _CALL: Final = re.compile(r"\s*(::)?(<[^<>()]*>|\[[^\[\]()]*\])?\s*!?\s*(\?\.)?[(`]")
@@ -36,11 +34,12 @@ async def with_all_callers(
             missing.setdefault(at.path, []).append(at)
     whole = list(items)
     for path, places in missing.items():
+        file = question.servers.tree.locate(path)
         try:
-            symbols, answer = await file_symbols(question, question.servers.tree.locate(path))
+            symbols, answer = await file_symbols(question, file)
         except (NoAnswer, ToolError):
             continue
-        lines = answer.lines.get(question.servers.tree.locate(path), [""])
+        lines = answer.lines.get(file, [""])
         declared = {(symbol.line, symbol.column) for symbol in symbols}
         for at in places:
             if (at.line, at.column) not in declared:
@@ -54,7 +53,7 @@ def _is_call(at: Location) -> bool:
 
 def _caller(path: str, symbols: Sequence[Symbol], at: Location, lines: list[str]) -> HierarchyItem:
     """Return the innermost function around a place; the file, if there is none."""
-    around = [one for one in symbols if one.kind in _CALLERS and _is_in(one, at)]
+    around = [one for one in symbols if one.kind in FUNCTIONS and one.encloses(at.line, at.column)]
     if around:
         symbol = max(around, key=lambda one: (one.full.line, one.full.column))
         name, kind, line, column, full = symbol.name, symbol.kind, symbol.line, symbol.column, symbol.full
@@ -77,11 +76,6 @@ def _caller(path: str, symbols: Sequence[Symbol], at: Location, lines: list[str]
         parent=0,
         depth=1,
     )
-
-
-def _is_in(symbol: Symbol, at: Location) -> bool:
-    full = symbol.full
-    return (full.line, full.column) <= (at.line, at.column) < (full.end_line, full.end_column)
 
 
 def _add(items: list[HierarchyItem], caller: HierarchyItem, call: Location) -> None:

@@ -35,7 +35,7 @@ from codebuddy.agent.code.asking import (
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
 from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
-from codebuddy.agent.code.places import Symbol, word_at
+from codebuddy.agent.code.places import FUNCTIONS, Symbol, word_at
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import INDEX_LATE, READ_NOTEBOOKS, to_lsp
@@ -90,7 +90,6 @@ _SCRIPT_KEYWORDS: Final = frozenset([
 ])  # fmt: skip
 _KEYWORDS: Final = {"python": frozenset(keyword.softkwlist), **dict.fromkeys(_MERGING, _SCRIPT_KEYWORDS)}
 
-_LOCAL_TO: Final = ("function", "method", "constructor")
 # What is open before a parameter that a call can name.
 _CALLS_NAME: Final = {
     **dict.fromkeys((".py", ".pyi"), "("),
@@ -444,8 +443,10 @@ async def _is_local(question: Question, memory: _Memory, found: Sequence[Locatio
 async def _is_in_function(question: Question, found: Sequence[Location]) -> bool:
     if any((at.line_text or "")[: at.column - 1].rstrip().endswith(".") for at in found):
         return False  # a member, which others can reach
+    tree = question.servers.tree
+    file = tree.locate(found[0].path)
     try:
-        symbols, _ = await file_symbols(question, question.servers.tree.locate(found[0].path))
+        symbols, _ = await file_symbols(question, file)
     except (NoAnswer, ToolError):
         return False
     places = {(at.line, at.column) for at in found}
@@ -454,12 +455,11 @@ async def _is_in_function(question: Question, found: Sequence[Location]) -> bool
     around = [
         symbol
         for symbol in symbols
-        if symbol.kind in _LOCAL_TO
+        if symbol.kind in FUNCTIONS
         and (symbol.line, symbol.column) not in places
-        and all(_encloses(symbol, line, column) for line, column in places)
+        and all(symbol.encloses(line, column) for line, column in places)
     ]
-    file = question.servers.tree.locate(found[0].path)
-    return bool(around) and not any(_is_named_by_callers(question.servers.tree, file, one, places) for one in around)
+    return bool(around) and not any(_is_named_by_callers(tree, file, one, places) for one in around)
 
 
 def _is_named_by_callers(tree: Tree, file: Path, function: Symbol, places: set[tuple[int, int]]) -> bool:
@@ -480,11 +480,6 @@ def _is_named_by_callers(tree: Tree, file: Path, function: Symbol, places: set[t
     return inside.count("(") > inside.count(")") and inside.count(named) > inside.count(_CLOSES[named])
 
 
-def _encloses(symbol: Symbol, line: int, column: int) -> bool:
-    full = symbol.full
-    return (full.line, full.column) <= (line, column) < (full.end_line, full.end_column)
-
-
 class _Verdicts:
     """Sorts places into uses, other things of the same name, and those of which nothing is known.
 
@@ -502,7 +497,7 @@ class _Verdicts:
         starts: set[_Start],
     ) -> None:
         self._server, self._word, self._memory = server, word, memory
-        self._loaded, self._starts, self._known = mentioned, starts, {path for path, _, _ in starts}
+        self._mentioned, self._starts, self._known = mentioned, starts, {path for path, _, _ in starts}
         self._at = {(server.tree.show(at[0]), at[1], at[2]): at for at in memory.targets}
         self._uses: list[Location] = []
         self._unknown: list[Location] = []
@@ -591,7 +586,7 @@ class _Verdicts:
 
     def coverage(self, answer: Answer, opened: bool) -> Coverage:
         """Return the result, with why there may be more."""
-        not_compared = sum(count for file, count in self._not_compared.items() if file not in self._loaded)
+        not_compared = sum(count for file, count in self._not_compared.items() if file not in self._mentioned)
         if self._left_out:
             answer = answer.but("not_covered", _sentence(self._server, self._word, self._left_out))
         if not_compared:

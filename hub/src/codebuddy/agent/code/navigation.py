@@ -38,7 +38,7 @@ from codebuddy.agent.code.coverage import (
     show_configurations,
 )
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
-from codebuddy.agent.code.places import Symbol, kind_of
+from codebuddy.agent.code.places import FUNCTIONS, Symbol, kind_of
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
@@ -438,7 +438,7 @@ async def _with_symbols_of_files(
 
 
 def _is_in_function(symbol: Symbol, symbols: Sequence[Symbol]) -> bool:
-    above = {one.path for one in symbols if one.kind in ("function", "method", "constructor")}
+    above = {one.path for one in symbols if one.kind in FUNCTIONS}
     return any(symbol.path[:depth] in above for depth in range(1, len(symbol.path)))
 
 

@@ -13,6 +13,9 @@ from codebuddy.schemas.code import SymbolKind
 from codebuddy.symbol_names import all_names, ends_with, names_in
 from codebuddy.tool import ToolError
 
+FUNCTIONS: Final[tuple[SymbolKind, ...]] = ("function", "method", "constructor")
+"""The kinds of symbols that have code of their own, with parameters and variables that nothing else can use."""
+
 _KINDS: Final[tuple[SymbolKind, ...]] = get_args(SymbolKind)
 
 _MAX_SHOWN: Final = 20
@@ -49,6 +52,11 @@ class Symbol(NamedTuple):
     def name(self) -> str:
         """Its own name."""
         return self.path[-1]
+
+    def encloses(self, line: int, column: int) -> bool:
+        """Say whether a place is in it."""
+        full = self.full
+        return (full.line, full.column) <= (line, column) < (full.end_line, full.end_column)
 
     @property
     def names(self) -> tuple[str, ...]:
