@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 
 _TSC = ("ts-tsc",)
 _TYPESCRIPT = ("ts-tsc", "ts-tls")
@@ -118,6 +119,19 @@ _TYPESCRIPT_PROJECTS = [
             "plain.js | const { ⟦thing⟧ }",
             "plain.js | log(⟦thing⟧())",
         ],
+    ),
+    PartialProject(
+        "types declared in a file beside",
+        _TYPESCRIPT,
+        {
+            "tsconfig.json": "{}",
+            "thing.js": _THING,
+            "thing.d.ts": "export declare function thing(): number;\n",
+            "other.ts": _using("./thing"),
+        },
+        f"thing.js | {_DECLARED}",
+        [f"thing.js | {_DECLARED}", "thing.d.ts | function ⟦thing⟧()", *_used("other.ts")],
+        rename={"ts-tsc": True, "ts-tls": True},
     ),
     PartialProject(
         "no configuration",
@@ -232,6 +246,7 @@ _TYPESCRIPT_PROJECTS = [
 
 _FUNCTION = "def thing() -> int:\n    return 1\n"
 _PY_DECLARED = "def ⟦thing⟧()"
+_INDENT = " " * 4
 
 
 def _py_using(module: str) -> str:
@@ -290,6 +305,33 @@ _PYTHON_PROJECTS = [
         f"parts.py | {_PY_DECLARED}",
         [f"parts.py | {_PY_DECLARED}", f"parts.pyi | {_PY_DECLARED}", *_py_used("main.py")],
         rename={"py-pylsp": True},
+    ),
+    PartialProject(
+        "a function defined in branches",
+        ("py-basedpyright", "py-ty", "py-mixed"),
+        {
+            "parts.py": f"import os\n\nif os.environ:\n{indent(_FUNCTION, _INDENT)}else:\n\n"
+            f"{indent(_FUNCTION.replace('1', '2'), _INDENT)}",
+            "main.py": _py_using("parts"),
+            "other.py": _FUNCTION,
+        },
+        f"parts.py | environ:\n    {_PY_DECLARED}",
+        [f"parts.py | environ:\n    {_PY_DECLARED}", f"parts.py | else:\n\n    {_PY_DECLARED}", *_py_used("main.py")],
+        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        named=False,
+    ),
+    PartialProject(
+        "a function for want of an import",
+        ("py-basedpyright", "py-ty", "py-mixed"),
+        {
+            "fast.py": _FUNCTION,
+            "parts.py": f"try:\n    from fast import thing\nexcept ImportError:\n\n{indent(_FUNCTION, _INDENT)}",
+            "main.py": _py_using("parts"),
+        },
+        f"parts.py | {_PY_DECLARED}",
+        [f"fast.py | {_PY_DECLARED}", "parts.py | import ⟦thing⟧", f"parts.py | {_PY_DECLARED}", *_py_used("main.py")],
+        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        named=False,
     ),
     PartialProject(
         "a call of what nobody knows",

@@ -13,11 +13,12 @@ import contextlib
 import keyword
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice, zip_longest
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
@@ -36,6 +37,7 @@ from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
 from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
 from codebuddy.agent.code.places import FUNCTIONS, Symbol, word_at
+from codebuddy.agent.code.redeclared import other_declarations
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import INDEX_LATE, READ_NOTEBOOKS, to_lsp
@@ -62,6 +64,7 @@ _MAX_COMPILED: Final = 20  # of a server that compiles each file that is opened
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
+_MAX_DECLARATIONS: Final = 20  # of one thing, that a server takes for several
 _MAX_STEPS: Final = 30  # from one place to others
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
 _INLINE_FILES: Final = 50
@@ -120,6 +123,7 @@ class Coverage(NamedTuple):
         answer: says why there may be more, if so.
         opened: whether files were shown for the first time, so that the server may say more now.
         all_compared: whether each place was looked up.
+        left: all places of the word in code that were not found, by file.
     """
 
     uses: Sequence[Location] = ()
@@ -127,6 +131,7 @@ class Coverage(NamedTuple):
     answer: Answer = COMPLETE
     opened: bool = False
     all_compared: bool = True
+    left: Mapping[Path, list[WordPlace]] = MappingProxyType({})
 
 
 class Uses(NamedTuple):
@@ -136,12 +141,14 @@ class Uses(NamedTuple):
         unknown: places of the name of which the server does not know what stands there.
         symbols: those that have the name, if one was asked for.
         opened: whether files were shown to the server for the first time.
+        others: declarations of it that the server takes for those of something else.
     """
 
     found: Sequence[Location] = ()
     unknown: Sequence[Location] = ()
     symbols: list[SymbolLocation] | None = None
     opened: bool = False
+    others: Sequence[Location] = ()
 
 
 async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[Uses, Answer]:
@@ -155,8 +162,12 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
     lines = question.servers.tree.lines(path)
     word = word_at(lines, pointer.line, pointer.column_in(lines)) or ""
     opened = await show_configurations(question, asked, word or None)
+    others = list[Location]()
     for _ in range(MAX_ROUNDS):
         found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
+        for at in others:
+            also_used, its_answer = await _used_at(question, asked, at)
+            found, answer = sorted_unique([*found, *also_used]), answer.also(its_answer)
         if not found:
             # Which does not mean that there is none: rust-analyzer knows none in the body of a ``macro_rules!``.
             answer = answer.but("unsupported", _NO_SYMBOL)
@@ -167,14 +178,23 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         rest = await compare(question, asked, path, word, found)
         shown = await _show_importers(question, asked, word, found)
         opened |= rest.opened or shown
-        if not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
+        again = await other_declarations(question, word, found, rest.left)
+        others += again[: _MAX_DECLARATIONS - len(others)]
+        if not again and not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
             break
     unknown, answer = [*rest.unknown], rest.answer
     for alias in _aliases(asked.server, word, found):
         more = await compare(question, asked, path, alias, found)
         found, unknown, answer = [*found, *more.uses], [*unknown, *more.unknown], answer.also(more.answer)
     found = [*found, *rest.uses, *await _exported(question, word, found)]
-    return Uses(sorted_unique(found), sorted_unique(unknown), opened=opened), answer
+    return Uses(sorted_unique(found), sorted_unique(unknown), opened=opened, others=others), answer
+
+
+async def _used_at(question: Question, asked: ServerQuestion, at: Location) -> tuple[list[Location], Answer]:
+    """Ask where what is declared at a place is used; the place is one of those."""
+    pointer = Pointer(at.path, at.line, at.column)
+    found, answer = await ask_at(asked, question.servers.tree.locate(at.path), pointer, REFERENCES, _WITH_DECLARATION)
+    return [at, *found], answer
 
 
 async def _show_importers(question: Question, asked: ServerQuestion, word: str, found: Sequence[Location]) -> bool:
@@ -333,10 +353,10 @@ async def compare(
         left = await asyncio.to_thread(_left_over, server, occurrences, found, len(word))
     connection = server.connection
     if not left or connection is None or not connection.capabilities.covers(_DEFINITION):
-        return Coverage(answer=_cut(occurrences))
+        return Coverage(answer=_cut(occurrences), left=left)
     memory = _memory(question, connection)
     if local and found and await _is_local(question, memory, found):
-        return Coverage()
+        return Coverage(left=left)
     served = {file: places for file, places in left.items() if server.config.language_of(server.tree.relative(file))}
     paths = {at.path for at in found}
     mentioned = {file for file in served if server.tree.show(file) in paths}
@@ -347,7 +367,8 @@ async def compare(
     starts = {(at.path, at.line, at.column) for at in found}
     verdicts = _Verdicts(server, word, memory, mentioned, starts)
     verdicts.read(left, set(chosen))
-    return verdicts.coverage(answer if answer.reason is not None else _cut(occurrences), opened)
+    covered = verdicts.coverage(answer if answer.reason is not None else _cut(occurrences), opened)
+    return covered._replace(left=left)
 
 
 def _cut(occurrences: Occurrences) -> Answer:

@@ -364,8 +364,24 @@ class _Renaming:
         if renamed.server_name in CHANGE_TEXT_ONLY:  # one that was not there yet before
             _require_plain(target)
         if renamed.changes:
-            renamed = replace(renamed, **_left_out(target, uses, known, renamed.changes))
+            changes = await self._with_others(target, uses.others, renamed.changes)
+            renamed = replace(renamed, changes=changes, **_left_out(target, uses, known, changes))
         return renamed
+
+    async def _with_others(
+        self, target: _Target, others: Sequence[Location], changes: list[FileChange]
+    ) -> list[FileChange]:
+        """Return changes with those that rename what the server takes for something else of the same name."""
+        for at in others:
+            if not covers(changes, at.path, at.line, at.column):
+                path, pointer = self.servers.tree.locate(at.path), Pointer(at.path, at.line, at.column)
+                try:
+                    more = await _RenameQuestion(target.asked, path, pointer, self.arguments.new_name).ask()
+                except ToolError as error:
+                    message = f"{target.name!r} is declared at {at.path}:{at.line} too. {error.message}"
+                    raise ToolError(error.code, message, at.path) from None
+                changes = merged(changes, more.changes)
+        return changes
 
     async def _uses(self, target: _Target) -> tuple[Uses, Answer]:
         """Return what is known of the uses of a thing; the server has loaded the files of all of them then."""
