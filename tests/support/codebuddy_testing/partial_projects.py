@@ -247,6 +247,7 @@ _TYPESCRIPT_PROJECTS = [
 _FUNCTION = "def thing() -> int:\n    return 1\n"
 _PY_DECLARED = "def ⟦thing⟧()"
 _INDENT = " " * 4
+_ALL_PYTHON = dict.fromkeys(_PYTHON, True)
 
 
 def _py_using(module: str) -> str:
@@ -304,11 +305,11 @@ _PYTHON_PROJECTS = [
         {"parts.py": _FUNCTION, "parts.pyi": "def thing() -> int: ...\n", "main.py": _py_using("parts")},
         f"parts.py | {_PY_DECLARED}",
         [f"parts.py | {_PY_DECLARED}", f"parts.pyi | {_PY_DECLARED}", *_py_used("main.py")],
-        rename={"py-pylsp": True},
+        rename=_ALL_PYTHON,
     ),
     PartialProject(
         "a function defined in branches",
-        ("py-basedpyright", "py-ty", "py-mixed"),
+        _PYTHON,
         {
             "parts.py": f"import os\n\nif os.environ:\n{indent(_FUNCTION, _INDENT)}else:\n\n"
             f"{indent(_FUNCTION.replace('1', '2'), _INDENT)}",
@@ -317,12 +318,12 @@ _PYTHON_PROJECTS = [
         },
         f"parts.py | environ:\n    {_PY_DECLARED}",
         [f"parts.py | environ:\n    {_PY_DECLARED}", f"parts.py | else:\n\n    {_PY_DECLARED}", *_py_used("main.py")],
-        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename=_ALL_PYTHON,
         named=False,
     ),
     PartialProject(
         "a function for want of an import",
-        ("py-basedpyright", "py-ty", "py-mixed"),
+        _PYTHON,
         {
             "fast.py": _FUNCTION,
             "parts.py": f"try:\n    from fast import thing\nexcept ImportError:\n\n{indent(_FUNCTION, _INDENT)}",
@@ -330,7 +331,7 @@ _PYTHON_PROJECTS = [
         },
         f"parts.py | {_PY_DECLARED}",
         [f"fast.py | {_PY_DECLARED}", "parts.py | import ⟦thing⟧", f"parts.py | {_PY_DECLARED}", *_py_used("main.py")],
-        rename={"py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename=_ALL_PYTHON,
         named=False,
     ),
     PartialProject(
@@ -344,7 +345,7 @@ _PYTHON_PROJECTS = [
         "parts.py | def ⟦thing⟧(self)",
         ["parts.py | def ⟦thing⟧(self)", "main.py | Part().⟦thing⟧()"],
         doubtful=["main.py | return part.⟦thing⟧()"],
-        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename=_ALL_PYTHON,
     ),
     PartialProject(
         "modules outside of what the checker includes",
@@ -359,7 +360,7 @@ _PYTHON_PROJECTS = [
         },
         f"inside/parts.py | {_PY_DECLARED}",
         [f"inside/parts.py | {_PY_DECLARED}", *_py_used("inside/main.py"), *_py_used("outside/more.py")],
-        rename={"py-pylsp": True, "py-basedpyright": True, "py-ty": True, "py-mixed": True},
+        rename=_ALL_PYTHON,
     ),
 ]
 
