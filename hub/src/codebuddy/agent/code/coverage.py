@@ -37,7 +37,7 @@ from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
 from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
 from codebuddy.agent.code.places import FUNCTIONS, Symbol, word_at
-from codebuddy.agent.code.redeclared import other_declarations
+from codebuddy.agent.code.redeclared import Bindings, other_declarations
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import INDEX_LATE, READ_NOTEBOOKS, to_lsp
@@ -178,7 +178,7 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         rest = await compare(question, asked, path, word, found)
         shown = await _show_importers(question, asked, word, found)
         opened |= rest.opened or shown
-        again = await other_declarations(question, word, found, rest.left)
+        again = await other_declarations(question, word, found, rest.left, _bindings(question, asked))
         others += again[: _MAX_DECLARATIONS - len(others)]
         if not again and not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
             break
@@ -260,6 +260,7 @@ class _Memory:
     targets: dict[_At, list[Location]] = field(default_factory=dict)
     local: dict[tuple[_Start, ...], bool] = field(default_factory=dict)
     shown: dict[str, list[Path]] = field(default_factory=dict)
+    bindings: Bindings = field(default_factory=dict)
 
 
 def _memory(question: Question, connection: Connection) -> _Memory:
@@ -268,6 +269,11 @@ def _memory(question: Question, connection: Connection) -> _Memory:
     if not isinstance(memory, _Memory) or memory.generation != generation:
         memory = connection.memory = _Memory(generation)
     return memory
+
+
+def _bindings(question: Question, asked: ServerQuestion) -> Bindings:
+    connection = asked.server.connection
+    return {} if connection is None else _memory(question, connection).bindings
 
 
 async def show_configurations(question: Question, asked: ServerQuestion, word: str | None) -> bool:

@@ -25,34 +25,45 @@ from codebuddy.tool import ToolError
 _PYTHON: Final = (".py", ".pyi")
 _BINDS: Final = re.compile(r"\b(?:def|class|import|as|for|with|global|nonlocal|case)\b|=")
 _DECLARED_BY: Final = {".js": ".d.ts", ".jsx": ".d.ts", ".mjs": ".d.mts", ".cjs": ".d.cts", ".py": ".pyi"}
+_TYPES: Final = tuple(set(_DECLARED_BY.values()))
 
 _Place = tuple[int, int]
 """A 1-based line and column."""
 
 
+Bindings = dict[tuple[Path, str], list[frozenset[_Place]]]
+"""What `bindings` returned for a file and a name."""
+
+
 async def other_declarations(
-    question: Question, word: str, found: Sequence[Location], left: Mapping[Path, list[WordPlace]]
+    question: Question,
+    word: str,
+    found: Sequence[Location],
+    left: Mapping[Path, list[WordPlace]],
+    remembered: Bindings,
 ) -> list[Location]:
     """Return places that declare the same thing as some that were found.
 
     Args:
         word: its name.
         left: the places of the name in code that were not found, by file.
+        remembered: what is known already of files that did not change; what is looked up is added.
 
     Raises:
         StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
     tree, known = question.servers.tree, dict[str, set[_Place]]()
     for at in found:
-        if not at.external:
+        if not at.external and (not at.path.endswith(_PYTHON) or _BINDS.search(at.line_text or "")):
             known.setdefault(at.path, set()).add((at.line, at.column))
+    has_types = any(str(path).endswith(_TYPES) for path in chain(known, left))
     others = list[Location]()
     for file, places in left.items():
         same = set[_Place]()
         if file.suffix in _PYTHON and any(_BINDS.search(at.line_text) for at in places):
             own = known.get(tree.show(file))
-            same |= _bound_with(tree, file, word, own) if own else set()
-        for twin in twins(file):
+            same |= _bound_with(tree, file, word, own, remembered) if own else set()
+        for twin in twins(file) if has_types else ():
             own = known.get(tree.show(twin))
             same |= await _declared_with(question, file, twin, own) if own else set()
         for place in places:
@@ -62,13 +73,14 @@ async def other_declarations(
     return others
 
 
-def _bound_with(tree: Tree, file: Path, name: str, places: set[_Place]) -> set[_Place]:
+def _bound_with(tree: Tree, file: Path, name: str, places: set[_Place], remembered: Bindings) -> set[_Place]:
     """Return where a Python file binds a name in a scope in which some places bind it too."""
-    try:
-        lines = tree.lines(file)
-    except ToolError:  # it is gone, or cannot be read
-        return set()
-    return set(chain.from_iterable(group for group in bindings(lines, name) if group & places))
+    if (file, name) not in remembered:
+        try:
+            remembered[file, name] = bindings(tree.lines(file), name)
+        except ToolError:  # it is gone, or cannot be read
+            return set()
+    return set(chain.from_iterable(group for group in remembered[file, name] if group & places))
 
 
 def twins(file: Path) -> list[Path]:
