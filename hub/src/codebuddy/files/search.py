@@ -492,6 +492,10 @@ class WordPlace:
     line_text: str
 
 
+WITHOUT_TEXT = ("not_found", "binary_file", "unsupported_encoding")
+"""Codes of files that are gone, or have no text in which a word could be a name."""
+
+
 @dataclass(frozen=True)
 class WordFile:
     """A file that was searched for a word.
@@ -558,7 +562,8 @@ def _search_file(entry: Entry, path: WorkspacePath, pattern: re.Pattern[str], en
         with about(path):
             data = entry.read()
     except ToolError as error:
-        return replace(nothing, problem=error)
+        is_without = error.code == "too_large" and entry.lacks(encoded)
+        return nothing if is_without else replace(nothing, problem=error)
     if encoded not in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return nothing  # nearly every file, found without decoding it
     problem = None

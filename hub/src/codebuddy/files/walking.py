@@ -25,6 +25,7 @@ from codebuddy.files.text import MAX_FILE_BYTES, read_limited
 _MAX_RULES_BYTES = 64 * 1024
 _MAX_RULES = 1000
 _MAX_RULE_CHARS = 256
+_BLOCK = 1 << 20
 _COMPILE_ERRORS = (GitIgnorePatternError, re.error, re2.error, UnicodeEncodeError)
 
 
@@ -128,6 +129,23 @@ class Entry:
             return read_limited(fd, limit)
         finally:
             os.close(fd)
+
+    def lacks(self, part: bytes) -> bool:
+        """Say whether some bytes are surely not in a regular file, of any size; it is read bit by bit."""
+        try:
+            with open(self.name, "rb", buffering=0, opener=self._open) as file:
+                kept = b""
+                while block := file.read(_BLOCK):
+                    kept += block
+                    if part in kept:
+                        return False
+                    kept = kept[-len(part) :]
+        except OSError:
+            return False
+        return True
+
+    def _open(self, name: str, _flags: int) -> int:
+        return os.open(name, READ_FLAGS | os.O_NOFOLLOW, dir_fd=self.parent)
 
 
 @dataclass

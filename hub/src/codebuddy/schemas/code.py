@@ -294,9 +294,11 @@ class ReferencesResult(LocationsResult):
     text_matches: list[Location] | None = Field(
         default=None, description="Places of the name in code of which no language server knows what stands there."
     )
+    text_matches_cut: int | None = Field(default=None, description="How many more such places there are.")
 
     def lean(self) -> dict[str, Any]:
         answer = super().lean() | filled(text_matches=by_file(self.text_matches or ()))
+        answer |= filled(text_matches_cut=self.text_matches_cut)
         if self.symbols:
             return {"complete": self.complete, "symbols": by_file(self.symbols), **answer}
         nothing = self.symbols is not None and self.complete

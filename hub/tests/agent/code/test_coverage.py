@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from codebuddy.files.text import MAX_FILE_BYTES
+
 pytestmark = pytest.mark.anyio
 
 REFERENCES, DEFINITION, SYMBOLS = "textDocument/references", "textDocument/definition", "textDocument/documentSymbol"
@@ -70,6 +72,26 @@ async def test_a_use_of_an_import_that_leads_nowhere_is_told(
         assert (answer.reason, shown(answer)) == ("not_covered", LOADED)
         assert told(answer) == [("more.py", 1), ("more.py", 2)]
         assert answer.message == ("fake does not know what 'open_shop' is at p/more.py:1 (fake finds nothing there).")
+
+
+async def test_a_file_too_large_to_be_searched_is_told_if_the_word_is_in_it(
+    start: Any, root: Path, found: list[Any]
+) -> None:
+    (root / "large.py").write_text("#" * (MAX_FILE_BYTES + 1))
+    async with start({REFERENCES: [[{"reply": found}]]}) as fake:
+        assert (await fake.references()).complete
+        (root / "large.py").write_text("#" * MAX_FILE_BYTES + "\nopen_shop()\n")
+        await fake.servers.files_changed([root / "large.py"])
+        answer = await fake.references()
+        assert (answer.complete, answer.reason, shown(answer)) == (False, "truncated", LOADED)
+        assert answer.message.startswith("p/large.py was not searched for 'open_shop': The file has ")
+
+
+async def test_more_places_than_are_shown_are_counted(start: Any, root: Path, found: list[Any]) -> None:
+    (root / "more.py").write_text("open_shop()\n" * 60)
+    async with start({REFERENCES: [[{"reply": found}]], DEFINITION: [[{"reply": None}]]}) as fake:
+        answer = await fake.references()
+        assert (answer.reason, len(answer.text_matches), answer.text_matches_cut) == ("not_covered", 50, 10)
 
 
 async def test_an_import_over_several_lines_is_told_if_it_may_be_one_of_the_project(

@@ -205,6 +205,7 @@ async def test_places_that_no_server_knows_are_in_the_answer() -> None:
                 "symbols": [],
                 "locations": [],
                 "text_matches": [{"path": f"{name}/x.vue", **PLACE}],
+                "text_matches_cut": 2,
             }
             for name in "ab"
         }
@@ -212,6 +213,7 @@ async def test_places_that_no_server_knows_are_in_the_answer() -> None:
     found = await ask("find_references", spokes, {"symbol": "x"})
     assert (found.reason, [at.path for at in found.text_matches]) == ("not_covered", ["a/x.vue", "b/x.vue"])
     assert list(found.lean()["text_matches"]) == ["a/x.vue", "b/x.vue"]
+    assert found.lean()["text_matches_cut"] == 4
 
 
 async def test_an_unknown_name_is_reported_with_the_projects_that_were_searched() -> None:

@@ -22,7 +22,7 @@ from codebuddy.agent.lsp.readiness import Report, remaining
 from codebuddy.agent.lsp.servers import LanguageServer, LanguageServers
 from codebuddy.agent.lsp.transport import METHOD_NOT_FOUND, RequestTimedOut, ServerError, SessionClosed
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.files.search import search_word
+from codebuddy.files.search import WITHOUT_TEXT, search_word
 from codebuddy.schemas.code import Location, Place
 from codebuddy.tool import ToolError
 
@@ -45,7 +45,6 @@ _WAITING_SHARE: Final = 0.9
 _MAX_SHOWN: Final = 100
 _READ_AT_ONCE: Final = 50
 # Problems of a file that is gone, or that was searched though it is not text in a known encoding.
-_HARMLESS: Final = ("not_found", "binary_file", "unsupported_encoding")
 
 
 class Backoff:
@@ -510,7 +509,7 @@ async def files_with_word(
             path = tree.root.joinpath(*file.path.parts)
             if file.places:
                 found.append(path)
-            elif file.problem is not None and file.problem.code not in _HARMLESS:
+            elif file.problem is not None and file.problem.code not in WITHOUT_TEXT:
                 refused.append((path, file.problem))
         yield WordBatch(len(some), found, refused)
     if cut:

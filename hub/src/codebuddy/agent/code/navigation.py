@@ -135,6 +135,7 @@ async def find_references(servers: LanguageServers, arguments: ReferencesArgumen
         locations=page.items,
         symbols=uses.symbols,
         text_matches=list(uses.unknown[:_MAX_TEXT_MATCHES]) or None,
+        text_matches_cut=max(0, len(uses.unknown) - _MAX_TEXT_MATCHES) or None,
         **page.rest,
     )
 

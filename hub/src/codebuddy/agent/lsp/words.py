@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from codebuddy.agent.lsp.tree import Tree
-from codebuddy.files.search import WordPlace, search_word
+from codebuddy.files.search import WITHOUT_TEXT, WordPlace, search_word
 
 _MAX_WORDS: Final = 32
 _MAX_PLACES: Final = 20_000
@@ -78,7 +78,10 @@ class Words:
         cut, total = list[str](), 0
         entries = self._tree.entries(self._wanted, cut=cut.append, include_ignored=True)
         for file in search_word(self._tree.project, entries, word, letters=r"\w$", most=_MAX_PLACES_OF_FILE):
-            if file.places and file.problem is None:
+            if file.problem is not None:
+                if file.places or file.problem.code not in WITHOUT_TEXT:
+                    cut.append(f"{file.path} was not searched for {word!r}: {file.problem.message}")
+            elif file.places:
                 places[self._tree.root.joinpath(*file.path.parts)] = file.places
                 total += len(file.places)
             if total > _MAX_PLACES:

@@ -130,7 +130,10 @@ class _CodeTools:
         meant = None if arguments.path is not None else [one for answer in answers for one in answer.symbols or []]
         locations = [one for answer in answers for one in answer.locations]
         matches = [one for answer in answers for one in answer.text_matches or []]
-        return ReferencesInProjects(locations=locations, symbols=meant, text_matches=matches or None, **combined)
+        cut = sum(answer.text_matches_cut or 0 for answer in answers) or None
+        return ReferencesInProjects(
+            locations=locations, symbols=meant, text_matches=matches or None, text_matches_cut=cut, **combined
+        )
 
     async def _ask(self, call: Call, tool: str, arguments: Any, result: type[C]) -> tuple[list[C], dict[str, Any]]:
         """Ask the projects that a call is about.
