@@ -269,6 +269,29 @@ async def test_work_that_is_detached_goes_on_and_work_that_is_cancelled_does_not
     assert isinstance(calling.exception(), ConnectionLost)
 
 
+@pytest.mark.parametrize("leaves", [False, True], ids=["cancelled", "gone"])
+async def test_work_that_is_shielded_is_completed_when_nobody_waits_any_more(leaves: bool) -> None:
+    done, begun, may_end = list[str](), asyncio.Event(), asyncio.Event()
+
+    async def serve(_incoming: Incoming) -> Any:
+        with anyio.CancelScope(shield=True):
+            begun.set()
+            await may_end.wait()
+            done.append("shielded")
+        await anyio.lowlevel.checkpoint()
+        done.append("the rest")
+
+    async with joined(serve) as wire:
+        calling = asyncio.create_task(wire.request("any", None))
+        await begun.wait()
+        if not leaves:
+            calling.cancel()
+            await asyncio.wait([calling])
+        asyncio.get_running_loop().call_later(0.01, may_end.set)
+    await asyncio.gather(calling, return_exceptions=True)
+    assert done == ["shielded"]
+
+
 async def test_a_cancellation_reaches_a_peer_that_reads_nothing_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsonrpc, "CANCEL_SECONDS", 0.01)
     sent: list[str] = []

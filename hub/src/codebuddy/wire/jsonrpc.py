@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol, TypeGuard
 
 import anyio
@@ -297,7 +297,8 @@ class PendingRequest:
 class Incoming:
     """A request or notification from the other side; ``request_id`` is None for a notification.
 
-    ``departure`` says why the task that serves it is cancelled.
+    ``departure`` says why serving it is cancelled, by its ``scope``: what is shielded is completed, which would not be
+    so if the task were cancelled.
     """
 
     connection: OtherSide
@@ -305,6 +306,7 @@ class Incoming:
     params: Params | None
     request_id: int | str | None
     departure: Departure = "lost"
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     @property
     def progress(self) -> Progress:
@@ -539,9 +541,9 @@ class RpcConnection:
         elif notification.method == "notifications/cancelled":
             request_id = members.get("requestId")
             if is_id(request_id) and (found := self._serving.get(request_id)) is not None:
-                incoming, task = found
+                incoming, _ = found
                 incoming.departure = "detached" if members.get("reason") == DETACHED else "cancelled"
-                task.cancel()
+                incoming.scope.cancel()
         else:
             try:
                 await self._handler(notification)
@@ -581,6 +583,10 @@ class RpcConnection:
             log.error("answering failed", exc_info=error)
 
     async def _serve(self, incoming: Incoming) -> None:
+        with incoming.scope:
+            await self._respond(incoming)
+
+    async def _respond(self, incoming: Incoming) -> None:
         text = await response_to(incoming, self._handler(incoming))
         if incoming.departure != "lost":
             return  # nobody waits for the answer
@@ -595,10 +601,10 @@ class RpcConnection:
         self._closed = True
         for sending in self._sending:
             sending.cancel()
+        for incoming, _ in self._serving.values():  # first: they might take the failure of their requests for an answer
+            incoming.scope.cancel()
         for pending in self._pending.values():
             pending.fail()
         if tasks := self._tasks():
-            for task in tasks:
-                task.cancel()
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks)

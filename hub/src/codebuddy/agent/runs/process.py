@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+import anyio
+
 import codebuddy
 from codebuddy.agent.runs.supervisor import GRACE_SECONDS, TERMINATE, pack_request
 from codebuddy.process_tree import MARK_VARIABLE, MarkedProcesses
@@ -60,9 +62,10 @@ class ProcessEnd:
 async def finish_despite_cancellation(work: Awaitable[Any]) -> None:
     """Await work to its end, however often this task is cancelled meanwhile."""
     task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(task)
+    with anyio.CancelScope(shield=True):  # against a scope that is cancelled; the rest is against a task that is
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(task)
 
 
 class ForkServer:
