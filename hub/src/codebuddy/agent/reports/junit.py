@@ -19,6 +19,7 @@ from codebuddy.agent.reports.collector import (
     parse_number,
     parse_seconds,
 )
+from codebuddy.agent.reports.go import GoTestReader
 from codebuddy.agent.reports.junit_cases import COLLECTION_FAILURE, SUITE_FAILURE, Described, Suite, TestCase
 
 _MAX_SIZE = 32 * 2**20  # bytes of the file
@@ -36,7 +37,7 @@ _RUNNERS: Final[dict[tuple[str, ...], str]] = {
     ("name", "errors", "failures", "skipped", "tests", "time"): "pytest",
     ("name", "errors", "failures", "skipped", "timestamp", "time"): "jest",
 }
-_ROOTS: Final = {"pytest tests": "pytest", "bun test": "bun"}  # and the name of the root
+_ROOTS: Final = {"pytest tests": "pytest", "bun test": "bun", "Mocha Tests": "mocha"}  # and the name of the root
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -112,6 +113,7 @@ class _Document:
         self._of_linter = False
         self._linter = ""  # that wrote the suite
         self._runner = ""
+        self._go: GoTestReader | None = None
         self._case: TestCase | None = None
         self._is_alone = False  # whether the failure is directly in a suite
         self._element = ""
@@ -182,7 +184,9 @@ class _Document:
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
         cut = {key: value[:_MAX_TEXT] for key, value in attributes.items()}
-        self._case = TestCase(cut, tuple(self._suites), self._root, self._runner)
+        if self._runner == "go" and self._go is None:
+            self._go = GoTestReader(None if self._root is None else Path(self._root))
+        self._case = TestCase(cut, tuple(self._suites), self._root, self._runner, self._go)
 
     def _read_property(self, attributes: dict[str, str]) -> None:
         if attributes.get("name") == "go.version":
@@ -221,7 +225,7 @@ class _Document:
         key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
         result = _Result((key, case.name), outcome)
         if outcome == "failed" and self._described < _MAX_DESCRIBED:
-            self._described += len(self._held) > 0
+            self._described += 1
             result.failure = case.failure()
             result.duration = parse_seconds(case.attributes.get("time"))
             result.is_collection = case.message == COLLECTION_FAILURE
@@ -260,11 +264,14 @@ class _Document:
         if self.started and not self._of_linter:
             self.collector.count()
             counts = self.collector.counts
-            if todos := self._evidence.passed_todos(counts.passed if counts else 0):
-                self.collector.count(passed=-todos, skipped=todos)
+            if counts is not None:
+                todos = self._evidence.passed_todos(counts.passed)
+                pending = self._evidence.pending(self._runner, counts.skipped)
+                self.collector.count(passed=-todos, skipped=todos + pending)
             self.collector.set_problem(self._evidence.problem(self._runner, self._exit_code))
         report = self.collector.report()
         report.failed_elements, report.error_elements = self._evidence.failed, self._evidence.errors
+        report.names_broken_files = self._evidence.broken_files
         return report
 
 
@@ -344,6 +351,7 @@ class _Evidence:
         self.suites = 0
         self.of_node: dict[str, int] = {}  # counts by name
         self._declared = 0
+        self._declared_skipped = 0
         self._by_suites = True  # the root says nothing
         self._tests = 0  # that the open suite says it has passed; those that did
         self._passed = 0
@@ -354,6 +362,7 @@ class _Evidence:
         self._previous: tuple[object, ...] = ()
         self._whole_files: list[str] = []
         self._unnamed = 0
+        self.broken_files = False
 
     def declare(self, attributes: dict[str, str], depth: int) -> None:
         """Take the counts of the root, or of an outermost suite."""
@@ -362,12 +371,15 @@ class _Evidence:
             self._by_suites = "failures" not in attributes and "errors" not in attributes
         if depth == 1 or (depth == 2 and self._by_suites):
             self._declared += counts["failures"] + counts["errors"]
+        if depth == 1:
+            self._declared_skipped = counts["skipped"]
         self._tests = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
         self._passed = 0
 
     def is_repeated(self, case: TestCase) -> bool:
         """Say whether this is the second element of a file that Jest could not run."""
         key = (case.name, len(case.suites), case.runner)
+        self.broken_files = self.broken_files or case.class_name == SUITE_FAILURE
         is_second = case.class_name == SUITE_FAILURE and key == self._previous and case.runner == "jest"
         self._previous = key
         return is_second
@@ -394,6 +406,10 @@ class _Evidence:
     def passed_todos(self, passed: int) -> int:
         """Return how many of the tests that passed are still to be done."""
         return min(self._todos, passed)
+
+    def pending(self, runner: str, skipped: int) -> int:
+        """Return how many skipped tests are only counted: mocha-junit-reporter leaves pending ones out."""
+        return max(0, self._declared_skipped - skipped) if runner == "mocha" else 0
 
     def problem(self, runner: str, exit_code: int | None) -> str:
         """Return what the report says of failures that it does not name; empty if it names all."""

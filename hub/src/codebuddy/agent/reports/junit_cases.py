@@ -20,17 +20,18 @@ from codebuddy.agent.reports.pytest import FailureText
 
 COLLECTION_FAILURE = "collection failure"  # what pytest calls a file that it cannot read
 SUITE_FAILURE = "Test suite failed to run"  # what Jest calls a file that it cannot run
-_HOOK_FAILURE = "Test execution failure: could be caused by test hooks like 'afterAll'."  # Jest's, and it looks passed
 _PRINTED_ESCAPE = "[NON-XML-CHAR-0x1B]"  # CTest's cmXMLSafe
 _VAGUE = frozenset({"", "Failed", "None", "Unable to find executable", COLLECTION_FAILURE})
 _MAX_FAILURES = 20  # of one test
 _MAX_TEXT = 65536  # characters of all texts of a test
 _MAX_LINES = 2000  # of a text that are looked through for places
 
-# Where the message begins with a file: Bash; Bats; Babel.
+# Places that are written in other ways than ``path:line``: by Bats, Bash, Babel, .NET and Perl.
 _PLACES = (
     re.compile(r"in (?:test )?file ([^\n,]{1,300}), line ([0-9]{1,9})"),
     re.compile(r"(?m)^([^\s:][^\n:]{0,300}\.\w{1,8}): line ([0-9]{1,9}): "),
+    re.compile(r" in ([^\n:]{1,300}\.\w{1,8}):line ([0-9]{1,9})"),
+    re.compile(r"\bat ([^\s:]{1,300}\.(?:t|pl|pm)) line ([0-9]{1,9})"),
     re.compile(r"(?m)^\w{0,40}Error: ([^\s:][^\n:]{0,300}\.\w{1,8}): [^\n]{0,300} \(([0-9]{1,9}):[0-9]{1,9}\)$"),
 )
 _NATIVE = re.compile(r' {2,12}File "([^"]{1,4096})", line ([0-9]{1,9})')  # of Python's tracebacks
@@ -40,10 +41,11 @@ _FRAME = re.compile(  # of the JVM: the loader and the module may stand before t
 )
 _MARKED_LINE = re.compile(r"\s{0,20}> {0,8}([0-9]{1,9}) \|")  # of the lines of a file that Jest shows
 _CRASHED = re.compile(r"crashed while running '([^':]{1,4096})::")  # a worker of pytest-xdist
-_TEST_FILE = re.compile(
-    r"[^\s:][^\n:]{0,300}\.(?:[cm]?[jt]sx?|vue|svelte|py|rb|bats|sh|php|go|rs|java|kt|scala|feature|cc|cpp|cxx|c|swift"
-    r"|lua|dart|exs?|t)"
+_SOURCE = re.compile(  # a path of a file of a language
+    r"[^\s:][^\n:]{0,300}\.(?:[cm]?[jt]sx?|vue|svelte|py|rb|bats|bash|sh|php|go|rs|java|kts?|scala|groovy|feature|swift"
+    r"|c|cc|cpp|cxx|h|hh|hpp|hxx|mm?|cs|fs|vb|lua|dart|exs?|erl|t|pl|pm|hs|mli?|clj|zig|nim|jl|R)"
 )
+_STACK = re.compile(r"\s{2,20}at \S.{0,1000}(?::[0-9]{1,9}:[0-9]{1,9}|<anonymous>)\)?\Z")  # a line of JavaScript's
 
 Described = tuple[str, list[str], Location | str | None]
 """Name, message and location of a failure."""
@@ -66,12 +68,14 @@ class TestCase:
         suites: those that it is in, from the outermost.
         root: the directory that the tests ran in.
         runner: that wrote the report; empty if that is not known.
+        go: reads what a test of Go printed.
     """
 
     attributes: dict[str, str]
     suites: tuple[Suite, ...]
     root: str | None
     runner: str
+    go: GoTestReader | None = None
     failed: bool = False
     skipped: bool = False
     severity: str = ""  # in a linter's words
@@ -126,17 +130,16 @@ class TestCase:
             return "skipped" if self.is_todo else "passed" if self.kind.endswith("RiskyTestError") else "failed"
         if status == "notrun" and self.skipped and not self.message.startswith("SKIP_"):
             return "failed"  # CTest: what it needs is not there, or has failed
-        if self.skipped or status in {"disabled", "notrun"}:
-            return "skipped"
-        return "failed" if self.name.endswith(_HOOK_FAILURE) else "passed"
+        return "skipped" if self.skipped or status in {"disabled", "notrun"} else "passed"
 
     def failure(self) -> Described:
         """Describe the failure, by the habits of the runner."""
         self.text, self.output = _clean_text(self.text), _clean_text(self.output)
         name, class_name = self.name, self.class_name
         file = self.attributes.get("file")
-        if self.runner == "go":
-            return self._go_failure(name, class_name or (self.suites[-1].name if self.suites else ""))
+        if self.go is not None:
+            package = class_name or (self.suites[-1].name if self.suites else "")
+            return f"{package}.{name}", *self.go.describe(package, self.text.split("\n"))
         if file is not None and class_name in {"test", "suite"}:
             return self._node_failure(name, file)
         marked = any(line.startswith("E  ") for line in self.text.split("\n"))
@@ -150,19 +153,22 @@ class TestCase:
             return " > ".join([*(each.name for each in self.suites), name])
         if not name or (not class_name and "::" in suite):  # of the suite itself; of PHPUnit's data provider
             return class_name or suite
-        if not class_name or name == class_name or name.startswith(f"{class_name} "):
+        if not class_name or name == class_name or name.startswith(f"{class_name} ") or name.endswith(f" {class_name}"):
             return name.strip()
         if class_name == SUITE_FAILURE:
             return name
         path = class_name.removeprefix("./")
-        return f"{path} > {name}" if _TEST_FILE.fullmatch(path) else f"{path}.{name}"
+        return f"{path} > {name}" if _SOURCE.fullmatch(path) else f"{path}.{name}"
 
     def _message_lines(self) -> list[str]:
         message = [] if self.message in _VAGUE else self.message.split("\n")
         if message and self.text.strip():
             return message
         output = self.text.strip() or self.output.strip()
-        return [*message, *output.split("\n")] if output else message or [self.message]
+        lines = [line for line in output.split("\n") if not _STACK.match(line)] if output else []
+        if lines and lines[0] == f"{self.class_name}::{self.name}":  # PHPUnit
+            del lines[0]
+        return [*message, *lines] if lines else message or [self.message]
 
     def _location(self) -> Location | str | None:
         texts = (self.text, self.message) if self.text.strip() else (self.message, self.output)
@@ -183,8 +189,10 @@ class TestCase:
                 return frame
             special = (make_location(found[1], found[2]) for one in _PLACES if (found := one.search(part)))
             for place in (*filter(None, special), *locations_in(part)):
-                is_bare = "/" not in place.path and place.path.endswith((".java", ".kt"))
-                if in_project(place.path, self.root) and not is_bare:
+                is_path = "/" in place.path or (
+                    _SOURCE.fullmatch(place.path) and not place.path.endswith((".java", ".kt"))
+                )
+                if is_path and in_project(place.path, self.root):
                     return place
         native = (make_location(found[1], found[2]) for line in _lines(text) if (found := _NATIVE.match(line)))
         calls = [call for call in native if call is not None and in_project(call.path, self.root)]
@@ -202,17 +210,12 @@ class TestCase:
 
     def _file(self) -> str | None:
         """Return the file that the test is in, if the report names it anywhere."""
-        if file := self.attributes.get("file"):
+        if file := self.attributes.get("file", "").partition("::")[0]:  # Pest adds the test
             return file
-        if file := next((suite.file for suite in reversed(self.suites) if suite.file), None):
-            return file
+        if of_suite := next((suite.file for suite in reversed(self.suites) if suite.file), None):
+            return of_suite
         names = (self.name, self.class_name, *(suite.name for suite in reversed(self.suites)))
-        return next((name for name in names if _TEST_FILE.fullmatch(name)), None)
-
-    def _go_failure(self, name: str, package: str) -> Described:
-        reader = GoTestReader(None if self.root is None else Path(self.root))
-        message, location = reader.describe(package, self.text.split("\n"))
-        return f"{package}.{name}", message, location
+        return next((name for name in names if _SOURCE.fullmatch(name)), None)
 
     def _node_failure(self, name: str, file: str) -> Described:
         title = " ".join((*(suite.name for suite in self.suites), name))
