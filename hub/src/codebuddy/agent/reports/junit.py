@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 from xml.parsers import expat
 
 from codebuddy.agent.reports.collector import (
+    MAX_FAILURES,
     Collector,
     Location,
     Report,
@@ -18,6 +19,7 @@ from codebuddy.agent.reports.collector import (
     Unit,
     parse_number,
     parse_seconds,
+    trim_message,
 )
 from codebuddy.agent.reports.go import GoTestReader
 from codebuddy.agent.reports.junit_cases import COLLECTION_FAILURE, SUITE_FAILURE, Described, Suite, TestCase
@@ -30,7 +32,10 @@ _FAILED = frozenset({"failure", "error"})
 _TEXTS = _FAILED | {"skipped", "system-out", "system-err"}
 _TRIES = frozenset({"rerunFailure", "rerunError", "flakyFailure", "flakyError"})  # of Surefire, that do not decide
 _MAX_HELD = 50_000  # tests whose names are remembered until it is known which try decides
-_MAX_DESCRIBED = 1000  # failures of those
+_MAX_FILES = 5  # that a problem names
+_MAX_DESCRIBED = 2 * MAX_FAILURES  # with the tries that do not count
+_MAX_NAME = 2000  # characters
+_MAX_NESTED = 20  # subtests of Go
 
 # What tells which runner wrote the report: the attributes of a suite, in their order.
 _RUNNERS: Final[dict[tuple[str, ...], str]] = {
@@ -215,18 +220,23 @@ class _Document:
         if self._evidence.is_repeated(case):
             return
         self._evidence.add(case, outcome)
-        self._held.append(self._result(case, outcome))
-        may_be_a_try = self._runner in {"pytest", "go"} or self._exit_code == 0
-        if not may_be_a_try or len(self._held) > _MAX_HELD:
-            self._add_results(self._held)
-            self._held = []
+        if self._runner in {"pytest", "go"} or self._exit_code == 0:  # it may be a try
+            self._held.append(self._result(case, outcome))
+            if len(self._held) > _MAX_HELD:
+                self._add_results(self._held)
+                self._held = []
+        elif outcome == "failed":
+            self._add_results([self._result(case, outcome)])
+        else:
+            self.collector.count(**{outcome: 1})
 
     def _result(self, case: TestCase, outcome: str) -> _Result:
         key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
-        result = _Result((key, case.name), outcome)
+        result = _Result((key, case.name[:_MAX_NAME]), outcome)
         if outcome == "failed" and self._described < _MAX_DESCRIBED:
             self._described += 1
-            result.failure = case.failure()
+            name, message, location = case.failure()
+            result.failure = name, [trim_message(message)], location
             result.duration = parse_seconds(case.attributes.get("time"))
             result.is_collection = case.message == COLLECTION_FAILURE
         result.is_teardown = case.message.startswith("failed on teardown")
@@ -325,21 +335,16 @@ def _by_name(results: list[_Result], exit_code: int | None) -> list[_Result]:
         before = found.get(result.key)
         if before is None or not repeated or before.outcome != "failed":
             found[result.key] = result
-    parents, failed = set[tuple[int, str]](), set[tuple[int, str]]()
+    parents: dict[tuple[int, str], bool] = {}  # and whether a subtest failed
     for (package, name), result in found.items():
-        for end in _slashes(name):
-            parents.add((package, name[:end]))
-            if result.outcome == "failed":
-                failed.add((package, name[:end]))
+        for end in [index for index, character in enumerate(name) if character == "/"][:_MAX_NESTED]:
+            if (parent := (package, name[:end])) in found:
+                parents[parent] = parents.get(parent, False) or result.outcome == "failed"
     return [
         result
         for key, result in found.items()
-        if key not in parents or (result.outcome == "failed" and key not in failed)
+        if key not in parents or (result.outcome == "failed" and not parents[key])
     ]
-
-
-def _slashes(name: str) -> list[int]:
-    return [index for index, character in enumerate(name[:2000]) if character == "/"]
 
 
 class _Evidence:
@@ -357,7 +362,7 @@ class _Evidence:
         self._passed = 0
         self._todos = 0
         self._failing = 0
-        self._failing_suites: set[int] = set()
+        self._failing_suites = 0
         self._skipped = 0
         self._previous: tuple[object, ...] = ()
         self._whole_files: list[str] = []
@@ -389,14 +394,14 @@ class _Evidence:
         self._passed += outcome == "passed"
         self._failing += outcome == "failed"
         # What a mark skips takes no time.
-        took_time = (parse_seconds(case.attributes.get("time")) or 0) > 0
-        self._skipped += outcome == "skipped" and case.kind == "pytest.skip" and took_time
+        if outcome == "skipped" and case.kind == "pytest.skip" and parse_seconds(case.attributes.get("time")):
+            self._skipped += 1
         self._unnamed += outcome == "failed" and not case.name
-        file = case.attributes.get("file", "")
-        if outcome == "failed" and case.suites:
-            self._failing_suites.update(id(suite) for suite in case.suites)
-        if outcome == "passed" and case.class_name == "test" and file.endswith(f"/{case.name}"):
-            self._whole_files.append(case.name[:200])
+        for suite in case.suites if outcome == "failed" else ():
+            self._failing_suites += not suite.has_failures
+            suite.has_failures = True
+        if outcome == "passed" and case.is_node_file and len(self._whole_files) < _MAX_FILES:
+            self._whole_files.append(case.name.rpartition("/")[2][:200])
 
     def end_suite(self, runner: str) -> None:
         """Take the end of an outermost suite: what Jest calls passed beyond its count is still to be done."""
@@ -423,7 +428,7 @@ class _Evidence:
         if self.of_node:
             in_all = self.of_node.get("fail", 0) + self.of_node.get("cancelled", 0)
             # A test with subtests is a suite here, and fails with them.
-            parents = min(max(0, self.suites - self.of_node.get("suites", 0)), len(self._failing_suites))
+            parents = min(max(0, self.suites - self.of_node.get("suites", 0)), self._failing_suites)
             if in_all - parents > self._failing:
                 problems.append(
                     f"node counts {in_all} failures and names only {self._failing}: a test that has subtests may have "
@@ -431,7 +436,7 @@ class _Evidence:
                 )
         if self._whole_files:
             problems.append(
-                f"{', '.join(self._whole_files[:5])} passed as a whole and names no test: either it has none, or it "
+                f"{', '.join(self._whole_files)} passed as a whole and names no test: either it has none, or it "
                 "ended before node heard of them, as by process.exit()."
             )
         if runner == "pytest" and self._skipped and self._tests > self._passed:

@@ -24,14 +24,15 @@ _PRINTED_ESCAPE = "[NON-XML-CHAR-0x1B]"  # CTest's cmXMLSafe
 _VAGUE = frozenset({"", "Failed", "None", "Unable to find executable", COLLECTION_FAILURE})
 _MAX_FAILURES = 20  # of one test
 _MAX_TEXT = 65536  # characters of all texts of a test
+_MAX_SEARCHED = 8192  # characters of a text
 _MAX_LINES = 2000  # of a text that are looked through for places
 
 # Places that are written in other ways than ``path:line``: by Bats, Bash, Babel, .NET and Perl.
 _PLACES = (
-    re.compile(r"in (?:test )?file ([^\n,]{1,300}), line ([0-9]{1,9})"),
+    re.compile(r"in (?:test )?file ([^\n,]{1,100}), line ([0-9]{1,9})"),
     re.compile(r"(?m)^([^\s:][^\n:]{0,300}\.\w{1,8}): line ([0-9]{1,9}): "),
-    re.compile(r" in ([^\n:]{1,300}\.\w{1,8}):line ([0-9]{1,9})"),
-    re.compile(r"\bat ([^\s:]{1,300}\.(?:t|pl|pm)) line ([0-9]{1,9})"),
+    re.compile(r" in ([^\n:]{1,100}\.\w{1,8}):line ([0-9]{1,9})"),
+    re.compile(r"\bat ([^\s:]{1,100}\.(?:t|pl|pm)) line ([0-9]{1,9})"),
     re.compile(r"(?m)^\w{0,40}Error: ([^\s:][^\n:]{0,300}\.\w{1,8}): [^\n]{0,300} \(([0-9]{1,9}):[0-9]{1,9}\)$"),
 )
 _NATIVE = re.compile(r' {2,12}File "([^"]{1,4096})", line ([0-9]{1,9})')  # of Python's tracebacks
@@ -57,6 +58,7 @@ class Suite:
 
     name: str
     file: str
+    has_failures: bool = False
 
 
 @dataclass(slots=True)
@@ -94,6 +96,13 @@ class TestCase:
     @property
     def class_name(self) -> str:
         return self.attributes.get("classname", "")
+
+    @property
+    def is_node_file(self) -> bool:
+        """Whether this is a file that node ran, of which it knows no tests."""
+        path = self.attributes.get("file", "/" if self.name.startswith("/") else "")
+        is_path = path == "/" or path.endswith(f"/{self.name}")
+        return self.class_name == "test" and is_path and _SOURCE.fullmatch(self.name) is not None
 
     def begin_element(self, name: str, attributes: dict[str, str]) -> None:
         """Take an element that says how the test went, or what it printed."""
@@ -140,7 +149,7 @@ class TestCase:
         if self.go is not None:
             package = class_name or (self.suites[-1].name if self.suites else "")
             return f"{package}.{name}", *self.go.describe(package, self.text.split("\n"))
-        if file is not None and class_name in {"test", "suite"}:
+        if class_name in {"test", "suite"} and (file is not None or "failure" in self.attributes):
             return self._node_failure(name, file)
         marked = any(line.startswith("E  ") for line in self.text.split("\n"))
         if marked or self.runner == "pytest" or (file or "").endswith(".py"):
@@ -187,7 +196,9 @@ class TestCase:
         for part in (below, text):
             if frame := self._frame_in(part):
                 return frame
-            special = (make_location(found[1], found[2]) for one in _PLACES if (found := one.search(part)))
+            special = (
+                make_location(found[1], found[2]) for one in _PLACES if (found := one.search(part[:_MAX_SEARCHED]))
+            )
             for place in (*filter(None, special), *locations_in(part)):
                 is_path = "/" in place.path or (
                     _SOURCE.fullmatch(place.path) and not place.path.endswith((".java", ".kt"))
@@ -217,13 +228,17 @@ class TestCase:
         names = (self.name, self.class_name, *(suite.name for suite in reversed(self.suites)))
         return next((name for name in names if _SOURCE.fullmatch(name)), None)
 
-    def _node_failure(self, name: str, file: str) -> Described:
-        title = " ".join((*(suite.name for suite in self.suites), name))
-        stack = (line for line in self.text.split("\n") if line.lstrip().startswith("at "))
-        calls = (found for line in stack if (found := stack_location(line)))
-        location = next((found for found in calls if in_project(found.path, self.root)), file)
+    def _node_failure(self, name: str, file: str | None) -> Described:
+        # Where the subtest was called stands before the cause; node 20 names no file.
+        _, _, cause = self.text.partition("\n  cause: ")
+        calls = (found for part in (cause, self.text) for line in _lines(part) if (found := _call_in(line)))
+        called = next((found for found in calls if in_project(found.path, self.root)), None)
         message = self.message.split("\n") if self.message else self._message_lines()
-        return (name if file.endswith(name) and name else f"{self._relative(file)} > {title}"), message, location
+        if self.is_node_file:
+            return self._relative(name), message, called or file or name
+        title = " ".join((*(suite.name for suite in self.suites), name))
+        known = file or (called.path if called is not None else None)
+        return f"{self._relative(known)} > {title}" if known else title, message, called or file
 
     def _pytest_failure(self, name: str, class_name: str, file: str | None) -> Described:
         located: tuple[FailureText, list[Location]] | None = None
@@ -265,6 +280,10 @@ class TestCase:
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self.root}/") if self.root else path
+
+
+def _call_in(line: str) -> Location | None:
+    return stack_location(line) if line.lstrip().startswith("at ") else None
 
 
 def _lines(text: str) -> Iterator[str]:
