@@ -103,6 +103,14 @@ def test_a_parent_of_node_that_failed_by_itself_is_only_in_the_counts() -> None:
     assert report.problem.startswith("node counts 1 failures and names only 0")
 
 
+def test_an_error_that_jest_wrote_as_json_is_a_message() -> None:
+    report = read(
+        '<testsuite name="s"><testcase name="hooks"><failure>{"message":"","stack":"Error: no\\n    at a (a.js:1:2)"}'
+        "</failure></testcase></testsuite>"
+    )
+    assert told(report) == [("hooks", "Error: no", "a.js", 1)]
+
+
 def test_a_run_of_pytest_that_was_stopped_misses_tests() -> None:
     document = (
         '<testsuite name="pytest" errors="0" failures="1" skipped="0" tests="1" time="0">'
@@ -153,7 +161,7 @@ def test_what_only_the_counts_say_is_told_beside_a_compiler_without_errors(run: 
 
 
 def test_the_file_of_a_java_class_is_found_unless_two_have_its_name(run: Run, tmp_path: Path) -> None:
-    frame = "AssertionError\n\tat org.junit.Assert.fail(Assert.java:9)\n\tat ex.ATest.bad(ATest.java:2)\n"
+    frame = "AssertionError\n\tat org.junit.Assert.fail(Assert.java:9)\n\tat ex.ATest.is bad(ATest.java:2)\n"
     case = f'<testcase name="bad" classname="ex.ATest"><failure message="no">{frame}</failure></testcase>'
     document = f'<testsuite name="ex.ATest">{case}</testsuite>'
     for module, expected in (("one", ("p/one/src/test/java/ex/ATest.java", 2)), ("two", (None, None))):

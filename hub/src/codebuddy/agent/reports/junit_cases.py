@@ -12,6 +12,7 @@ from codebuddy.agent.reports.collector import (
     in_project,
     locations_in,
     make_location,
+    parse_json_object,
     stack_location,
     strip_escapes,
 )
@@ -37,7 +38,7 @@ _PLACES = (
 )
 _NATIVE = re.compile(r' {2,12}File "([^"]{1,4096})", line ([0-9]{1,9})')  # of Python's tracebacks
 _FRAME = re.compile(  # of the JVM: the loader and the module may stand before the class
-    r"\s*at (?:[^\s(/]{0,200}/){0,3}([\w.$]{1,1000})\.[^\s.(]{1,300}"
+    r"\s*at (?:[^\s(/]{0,200}/){0,3}([\w.$]{1,1000})\.[^.(]{1,300}"
     r"\(([\w$]{1,200}\.(?:java|kt|groovy|scala)):([0-9]{1,9})\)"
 )
 _MARKED_LINE = re.compile(r"\s{0,20}> {0,8}([0-9]{1,9}) \|")  # of the lines of a file that Jest shows
@@ -173,7 +174,7 @@ class TestCase:
         message = [] if self.message in _VAGUE else self.message.split("\n")
         if message and self.text.strip():
             return message
-        output = self.text.strip() or self.output.strip()
+        output = _unwrapped(self.text).strip() or self.output.strip()
         lines = [line for line in output.split("\n") if not _STACK.match(line)] if output else []
         if lines and lines[0] == f"{self.class_name}::{self.name}":  # PHPUnit
             del lines[0]
@@ -280,6 +281,13 @@ class TestCase:
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self.root}/") if self.root else path
+
+
+def _unwrapped(text: str) -> str:
+    """Return the message of an error that jest-junit wrote as JSON."""
+    value = parse_json_object(text.strip()) or {}
+    shown = value.get("message") or value.get("stack")
+    return shown if isinstance(shown, str) else text
 
 
 def _call_in(line: str) -> Location | None:
