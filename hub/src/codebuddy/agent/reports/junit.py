@@ -37,12 +37,12 @@ _MAX_DESCRIBED = 2 * MAX_FAILURES  # with the tries that do not count
 _MAX_NAME = 2000  # characters
 _MAX_NESTED = 20  # subtests of Go
 
-# What tells which runner wrote the report: the attributes of a suite, in their order.
-_RUNNERS: Final[dict[tuple[str, ...], str]] = {
-    ("name", "errors", "failures", "skipped", "tests", "time"): "pytest",
-    ("name", "errors", "failures", "skipped", "timestamp", "time"): "jest",
+# What tells which runner wrote the report: the name of the root or a suite, or the first attributes of a suite.
+_NAMES: Final = {"pytest": "pytest", "pytest tests": "pytest", "bun test": "bun", "Mocha Tests": "mocha"}
+_ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
+    ("name", "errors", "failures", "skipped", "tests", "time", "timestamp"): "pytest",
+    ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
-_ROOTS: Final = {"pytest tests": "pytest", "bun test": "bun", "Mocha Tests": "mocha"}  # and the name of the root
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -137,7 +137,7 @@ class _Document:
                 raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
             self.started = True
             self._of_linter = attributes.get("name", "").lower() in _LINTERS
-            self._runner = _ROOTS.get(attributes.get("name", ""), "")
+            self._runner = _NAMES.get(attributes.get("name", ""), "")
         if name in {"testsuites", "testsuite"}:
             self._evidence.declare(attributes, self._depth)
         if name == "testsuite":
@@ -184,7 +184,8 @@ class _Document:
         package = attributes.get("package", "")
         self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
         self._of_linter = self._of_linter or self._linter in _LINTERS
-        self._runner = self._runner or _RUNNERS.get(tuple(attributes)[:6], "")
+        named = _NAMES.get(attributes.get("name", ""))
+        self._runner = self._runner or named or _ATTRIBUTES.get(tuple(attributes)[:7], "")
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from codebuddy.agent.reports.collector import (
     Location,
@@ -226,8 +226,9 @@ class TestCase:
             return file
         if of_suite := next((suite.file for suite in reversed(self.suites) if suite.file), None):
             return of_suite
-        names = (self.name, self.class_name, *(suite.name for suite in reversed(self.suites)))
-        return next((name for name in names if _SOURCE.fullmatch(name)), None)
+        names = (self.class_name, *(suite.name for suite in reversed(self.suites)), self.name)
+        paths = [name for name in names if _SOURCE.fullmatch(name)]
+        return next((path for path in paths if " " not in path or self._is_file(path)), None)
 
     def _node_failure(self, name: str, file: str | None) -> Described:
         # Where the subtest was called stands before the cause; node 20 names no file.
@@ -277,7 +278,10 @@ class TestCase:
             return crashed[1]
         parts = dotted.split(".")[:40]
         paths = ("/".join(parts[:count]) + ".py" for count in range(len(parts), 0, -1))
-        return next((path for path in paths if "\0" not in path and Path(self.root or ".", path).is_file()), None)
+        return next((path for path in paths if self._is_file(path)), None)
+
+    def _is_file(self, path: str) -> bool:
+        return "\0" not in path and os.path.isfile(os.path.join(self.root or "", path))
 
     def _relative(self, path: str) -> str:
         return path.removeprefix(f"{self.root}/") if self.root else path
