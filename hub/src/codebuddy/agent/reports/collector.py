@@ -87,6 +87,10 @@ class Report:
     more_failures: int = 0  # how many were left out
     more_findings: int = 0
     problem: str | None = None  # one sentence, when the output or a part of it could not be read as the format
+    # Of a file: how many of its elements say that something failed, each try and those that are no tests too.
+    failed_elements: int = field(default=0, compare=False)
+    error_elements: int = field(default=0, compare=False)
+    names_broken_files: bool = field(default=False, compare=False)  # those that Jest could not run
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
@@ -94,16 +98,19 @@ def merge_reports(reports: Sequence[Report]) -> Report:
 
     The problem of one reader is dropped when another one shows how the run went.
     """
-    errors = any(finding.severity == "error" for report in reports for finding in report.findings)
-    conclusive = errors or any(report.counts is not None for report in reports)
-    hide_problem = conclusive and len(reports) > 1
+    conclusive = [
+        report
+        for report in reports
+        if report.counts is not None or any(finding.severity == "error" for finding in report.findings)
+    ]
+    problems = (report.problem for report in reports if all(other is report for other in conclusive))
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],
         findings=[finding for report in reports for finding in report.findings],
         more_failures=sum(report.more_failures for report in reports),
         more_findings=sum(report.more_findings for report in reports),
-        problem=None if hide_problem else next((report.problem for report in reports if report.problem), None),
+        problem=next(filter(None, problems), None),
     )
 
 
