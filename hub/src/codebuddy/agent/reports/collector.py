@@ -92,18 +92,20 @@ class Report:
 def merge_reports(reports: Sequence[Report]) -> Report:
     """Merge what several readers found in one run: a test run that did not compile has findings only.
 
-    The problem of one reader is dropped when another one shows how the run went.
+    The problem of a reader that read nothing is dropped when another one shows how the run went.
     """
-    errors = any(finding.severity == "error" for report in reports for finding in report.findings)
-    conclusive = errors or any(report.counts is not None for report in reports)
-    hide_problem = conclusive and len(reports) > 1
+    conclusive = [
+        report.counts is not None or any(finding.severity == "error" for finding in report.findings)
+        for report in reports
+    ]
+    problems = [report.problem for report, told in zip(reports, conclusive, strict=True) if told or not any(conclusive)]
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],
         findings=[finding for report in reports for finding in report.findings],
         more_failures=sum(report.more_failures for report in reports),
         more_findings=sum(report.more_findings for report in reports),
-        problem=None if hide_problem else next((report.problem for report in reports if report.problem), None),
+        problem=next(filter(None, problems), None),
     )
 
 
