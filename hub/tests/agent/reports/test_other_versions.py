@@ -145,8 +145,8 @@ def test_a_file_of_gradle_or_surefire_is_read(read: Read) -> None:
     report = read_file_report("junit", io.BytesIO(document.encode()))
     assert report.counts == Counts(passed=1, failed=2)
     assert [(each.name, each.message.split("\n")[0], each.path, each.duration_seconds) for each in report.failures] == [
-        ("com.x.FooTest.fails()", "expected: <1> but was: <2>", None, 0.01),
-        ("com.x.FooTest.stops()", "NullPointerException", None, 1234.5),
+        ("com.x.FooTest.fails()", "expected: <1> but was: <2>", "com/x/FooTest.java", 0.01),
+        ("com.x.FooTest.stops()", "NullPointerException", "com/x/Foo.java", 1234.5),
     ]
 
 

@@ -87,6 +87,9 @@ class Report:
     more_failures: int = 0  # how many were left out
     more_findings: int = 0
     problem: str | None = None  # one sentence, when the output or a part of it could not be read as the format
+    # Of a file: how many of its elements say that something failed, each try and those that are no tests too.
+    failed_elements: int = field(default=0, compare=False)
+    error_elements: int = field(default=0, compare=False)
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:
@@ -95,10 +98,18 @@ def merge_reports(reports: Sequence[Report]) -> Report:
     The problem of a reader that read nothing is dropped when another one shows how the run went.
     """
     conclusive = [
+<<<<<<< HEAD
         report.counts is not None or any(finding.severity == "error" for finding in report.findings)
         for report in reports
     ]
     problems = [report.problem for report, told in zip(reports, conclusive, strict=True) if told or not any(conclusive)]
+=======
+        report
+        for report in reports
+        if report.counts is not None or any(finding.severity == "error" for finding in report.findings)
+    ]
+    problems = (report.problem for report in reports if all(other is report for other in conclusive))
+>>>>>>> xml
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],

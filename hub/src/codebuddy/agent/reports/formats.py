@@ -46,7 +46,7 @@ FORMATS: Final[Mapping[str, type[Reader]]] = {
 }
 
 # Formats that a program writes to a file.
-FILE_FORMATS: Final[Mapping[str, Callable[[BinaryIO, Path | None], Report]]] = {"junit": read_junit}
+FILE_FORMATS: Final[Mapping[str, Callable[[BinaryIO, Path | None, int | None], Report]]] = {"junit": read_junit}
 
 KNOWN_FORMATS: Final[tuple[str, ...]] = (*FILE_FORMATS, *FORMATS)
 
@@ -62,12 +62,14 @@ def reader_for(format_name: str, root: Path | None = None) -> Reader:
     return FORMATS[format_name](root)
 
 
-def read_file_report(format_name: str, file: BinaryIO, root: Path | None = None) -> Report:
-    """Read the report that a program, run in the working directory `root`, wrote to a file.
+def read_file_report(
+    format_name: str, file: BinaryIO, root: Path | None = None, exit_code: int | None = None
+) -> Report:
+    """Read the report that a program, run in the working directory `root`, wrote to a file before it exited.
 
     Raises:
         ValueError: there is no such file format.
     """
     if format_name not in FILE_FORMATS:
         raise ValueError(f"{format_name!r} is no format of a file; those are {', '.join(FILE_FORMATS)}")
-    return FILE_FORMATS[format_name](file, root)
+    return FILE_FORMATS[format_name](file, root, exit_code)

@@ -241,6 +241,10 @@ class GoTestReader(Reader):
         message, location = self._message(package, lines)
         self._collector.add_failure(f"{package}.{test}" if test else package, message, location, duration)
 
+    def describe(self, package: str, lines: list[str]) -> tuple[list[str], Location | None]:
+        """Return message and location of a failure, from what a test printed; reports of other formats have that."""
+        return self._message(package, [strip_escapes(line) for line in lines])
+
     def _message(self, package: str, lines: list[str]) -> tuple[list[str], Location | None]:
         """Return the message of a failure and its location: of the panic, or else of what was logged last.
 

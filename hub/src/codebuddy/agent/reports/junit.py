@@ -1,8 +1,10 @@
-"""Reader of JUnit's XML, as pytest, node, CTest, Gradle and Surefire write it, and as linters do."""
+"""Reader of JUnit's XML, as runners of tests write it, each in its own way, and as linters do."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -14,46 +16,51 @@ from codebuddy.agent.reports.collector import (
     Report,
     Severity,
     Unit,
-    in_project,
-    locations_in,
-    make_location,
     parse_number,
     parse_seconds,
-    stack_location,
-    strip_escapes,
 )
-from codebuddy.agent.reports.pytest import FailureText
+from codebuddy.agent.reports.junit_cases import COLLECTION_FAILURE, SUITE_FAILURE, Described, Suite, TestCase
 
 _MAX_SIZE = 32 * 2**20  # bytes of the file
 _MAX_TEXT = 65536  # characters of an element
 _MAX_DEPTH = 64
 _CHUNK = 65536
-_OUTCOMES = frozenset({"failure", "error", "skipped"})
-_TEXTS = _OUTCOMES | {"system-out", "system-err"}
+_FAILED = frozenset({"failure", "error"})
+_TEXTS = _FAILED | {"skipped", "system-out", "system-err"}
+_TRIES = frozenset({"rerunFailure", "rerunError", "flakyFailure", "flakyError"})  # of Surefire, that do not decide
+_MAX_HELD = 50_000  # tests whose names are remembered until it is known which try decides
+_MAX_DESCRIBED = 1000  # failures of those
+
+# What tells which runner wrote the report: the attributes of a suite, in their order.
+_RUNNERS: Final[dict[tuple[str, ...], str]] = {
+    ("name", "errors", "failures", "skipped", "tests", "time"): "pytest",
+    ("name", "errors", "failures", "skipped", "timestamp", "time"): "jest",
+}
+_ROOTS: Final = {"pytest tests": "pytest", "bun test": "bun"}  # and the name of the root
+_NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
 _LINTERS: Final[dict[str, Unit]] = {"ruff": "codepoint", "ty": "codepoint", "biome": "codepoint", "eslint": "utf16"}
 _PLACE = re.compile(r"line ([0-9]{1,9}), col ([0-9]{1,9}), (?:(Error|Warning) - )?")  # begins the text
 _SEVERITIES: Final[dict[str, Severity]] = {"warning": "warning", "info": "information"}
 
-_COLLECTION_FAILURE = "collection failure"  # what pytest calls a file that it cannot read
-_PRINTED_ESCAPE = "[NON-XML-CHAR-0x1B]"  # CTest's cmXMLSafe
-_NOT_FOUND = "Unable to find executable"
-_VAGUE = frozenset({"", "Failed", _COLLECTION_FAILURE, _NOT_FOUND})
 
-
-def read_junit(file: BinaryIO, root: Path | None = None) -> Report:
+def read_junit(file: BinaryIO, root: Path | None = None, exit_code: int | None = None) -> Report:
     """Read a report of tests that ran in the directory `root`; of one that is cut or wrong, what comes before that.
 
     No more than 32 MiB of the file are read.
+
+    Args:
+        exit_code: of the runner, where it is known.
     """
-    document = _Document(None if root is None else str(root))
+    document = _Document(None if root is None else str(root), exit_code)
     parser = expat.ParserCreate()
     parser.buffer_text = True
     parser.StartElementHandler = document.start
     parser.EndElementHandler = document.end
     parser.CharacterDataHandler = document.text
     parser.StartDoctypeDeclHandler = document.doctype
+    parser.CommentHandler = document.comment
     problem = ""
     try:
         _parse(parser, file)
@@ -95,18 +102,24 @@ def _syntax_problem(error: expat.ExpatError, *, is_empty: bool) -> str:
 class _Document:
     """Handles the parser's events."""
 
-    def __init__(self, root: str | None) -> None:
+    def __init__(self, root: str | None, exit_code: int | None) -> None:
         self.collector = Collector()
         self._root = root
+        self._exit_code = exit_code
         self._depth = 0
-        self._suites: list[str] = []
+        self._suites: list[Suite] = []
         self.started = False
         self._of_linter = False
         self._linter = ""  # that wrote the suite
-        self._case: _TestCase | None = None
+        self._runner = ""
+        self._case: TestCase | None = None
+        self._is_alone = False  # whether the failure is directly in a suite
         self._element = ""
         self._text: list[str] = []
         self._room = 0
+        self._held: list[_Result] = []
+        self._described = 0
+        self._evidence = _Evidence()
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -117,38 +130,75 @@ class _Document:
                 raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
             self.started = True
             self._of_linter = attributes.get("name", "").lower() in _LINTERS
+            self._runner = _ROOTS.get(attributes.get("name", ""), "")
+        if name in {"testsuites", "testsuite"}:
+            self._evidence.declare(attributes, self._depth)
         if name == "testsuite":
-            self._suites.append(attributes.get("name", "")[:4096])
-            package = attributes.get("package", "")
-            self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
-            self._of_linter = self._of_linter or self._linter in _LINTERS
+            self._begin_suite(attributes)
         elif name == "testcase":
-            cut = {key: value[:_MAX_TEXT] for key, value in attributes.items()}
-            self._case = _TestCase(cut, tuple(self._suites), self._root)
-        elif name == "property" and self._case is not None and attributes.get("name") == "severity":
-            self._case.severity = attributes.get("value", "")
-        elif name in _TEXTS and self._case is not None:
-            self._element, self._text, self._room = name, [], _MAX_TEXT
-            self._case.begin_element(name, attributes.get("message", "")[:_MAX_TEXT])
+            self._begin_case(attributes)
+        elif name == "property":
+            self._read_property(attributes)
+        elif name in _TRIES:
+            self._evidence.failed += 1
+        elif name in _TEXTS:
+            self._begin_text(name, attributes)
 
     def end(self, name: str) -> None:
         self._depth -= 1
         if name == "testsuite" and self._suites:
             self._suites.pop()
+            if not self._suites:
+                self._evidence.end_suite(self._runner)
         elif name == "testcase":
             self._end_case()
         elif name == self._element:
             if self._case is not None:
                 self._case.end_element(name, "".join(self._text))
             self._element, self._room = "", 0
+            if self._is_alone:
+                self._is_alone = False
+                self._end_case()
 
     def text(self, data: str) -> None:
         if self._room > 0:
             self._text.append(data[: self._room])
             self._room -= len(data)
 
+    def comment(self, data: str) -> None:
+        if found := _NODE_COUNT.fullmatch(data[:100]):
+            self._evidence.of_node[found[1]] = int(found[2])
+
     def doctype(self, *_: object) -> None:
         raise _Refused("The XML has a document type; no JUnit report has one.")
+
+    def _begin_suite(self, attributes: dict[str, str]) -> None:
+        self._suites.append(Suite(attributes.get("name", "")[:4096], attributes.get("file", "")[:4096]))
+        package = attributes.get("package", "")
+        self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
+        self._of_linter = self._of_linter or self._linter in _LINTERS
+        self._runner = self._runner or _RUNNERS.get(tuple(attributes)[:6], "")
+        self._evidence.suites += 1
+
+    def _begin_case(self, attributes: dict[str, str]) -> None:
+        cut = {key: value[:_MAX_TEXT] for key, value in attributes.items()}
+        self._case = TestCase(cut, tuple(self._suites), self._root, self._runner)
+
+    def _read_property(self, attributes: dict[str, str]) -> None:
+        if attributes.get("name") == "go.version":
+            self._runner = "go"
+        elif self._case is not None and attributes.get("name") == "severity":
+            self._case.severity = attributes.get("value", "")
+
+    def _begin_text(self, name: str, attributes: dict[str, str]) -> None:
+        if self._case is None and name in _FAILED and self._suites:
+            self._begin_case({})
+            self._is_alone = True
+        if self._case is not None:
+            self._element, self._text, self._room = name, [], _MAX_TEXT
+            self._case.begin_element(name, attributes)
+            self._evidence.failed += name in _FAILED
+            self._evidence.errors += name == "error"
 
     def _end_case(self) -> None:
         case, self._case = self._case, None
@@ -157,19 +207,37 @@ class _Document:
         if self._linter in _LINTERS:
             self._add_diagnostic(case)
             return
-        case.apply_ctest_status()
-        if case.failed:
-            self.collector.count(failed=1)
-            name, message, location = case.failure()
-            self.collector.add_failure(name, message, location, parse_seconds(case.attributes.get("time")))
-            if case.message == _COLLECTION_FAILURE and isinstance(location, Location):
-                self.collector.begin(location, None, "error", "\n".join(message)).source = "pytest"
-        elif case.skipped:
-            self.collector.count(skipped=1)
-        else:
-            self.collector.count(passed=1)
+        outcome = case.outcome()
+        if self._evidence.is_repeated(case):
+            return
+        self._evidence.add(case, outcome)
+        self._held.append(self._result(case, outcome))
+        may_be_a_try = self._runner in {"pytest", "go"} or self._exit_code == 0
+        if not may_be_a_try or len(self._held) > _MAX_HELD:
+            self._add_results(self._held)
+            self._held = []
 
-    def _add_diagnostic(self, case: _TestCase) -> None:
+    def _result(self, case: TestCase, outcome: str) -> _Result:
+        key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
+        result = _Result((key, case.name), outcome)
+        if outcome == "failed" and self._described < _MAX_DESCRIBED:
+            self._described += len(self._held) > 0
+            result.failure = case.failure()
+            result.duration = parse_seconds(case.attributes.get("time"))
+            result.is_collection = case.message == COLLECTION_FAILURE
+        result.is_teardown = case.message.startswith("failed on teardown")
+        return result
+
+    def _add_results(self, results: Iterable[_Result]) -> None:
+        for result in results:
+            self.collector.count(**{result.outcome: 1})
+            if result.outcome == "failed":
+                name, message, location = result.failure or (result.key[1], [], None)
+                self.collector.add_failure(name, message, location, result.duration)
+                if result.is_collection and isinstance(location, Location):
+                    self.collector.begin(location, None, "error", "\n".join(message)).source = "pytest"
+
+    def _add_diagnostic(self, case: TestCase) -> None:
         if not case.failed or not self._suites:
             return
         found = _PLACE.match(case.text)
@@ -178,7 +246,7 @@ class _Document:
             line, column = line or found[1], column or found[2]
         code = case.attributes.get("name", "").removeprefix(f"org.{self._linter}.")
         word = (case.severity or (found and found[3]) or "error").lower()
-        location = Location(self._suites[-1], parse_number(line) or 1)
+        location = Location(self._suites[-1].name, parse_number(line) or 1)
         finding = self.collector.begin(
             location, parse_number(column), _SEVERITIES.get(word, "error"), case.message or case.text
         )
@@ -187,111 +255,176 @@ class _Document:
 
     def report(self) -> Report:
         """Return what was read: the reports of linters name no tests."""
+        deciding = {"pytest": _last_tries, "go": _by_name}.get(self._runner, _last_passes)
+        self._add_results(deciding(self._held, self._exit_code))
         if self.started and not self._of_linter:
             self.collector.count()
-        return self.collector.report()
-
-
-_Described = tuple[str, list[str], Location | str | None]
-"""Name, message and location of a failure."""
+            counts = self.collector.counts
+            if todos := self._evidence.passed_todos(counts.passed if counts else 0):
+                self.collector.count(passed=-todos, skipped=todos)
+            self.collector.set_problem(self._evidence.problem(self._runner, self._exit_code))
+        report = self.collector.report()
+        report.failed_elements, report.error_elements = self._evidence.failed, self._evidence.errors
+        return report
 
 
 @dataclass(slots=True)
-class _TestCase:
-    """A test."""
+class _Result:
+    """How a test went, or a try of it."""
 
-    attributes: dict[str, str]  # of its element
-    suites: tuple[str, ...]  # the names of the suites it is in, from the outermost
-    root: str | None  # the directory that the tests ran in
-    failed: bool = False
-    skipped: bool = False
-    severity: str = ""  # in a linter's words
-    message: str = ""  # the attribute of the element that says that it failed or was skipped
-    text: str = ""  # the text of that element
-    output: str = ""  # what the test printed
-
-    def begin_element(self, name: str, message: str) -> None:
-        if name in {"failure", "error"}:
-            if not self.failed:
-                self.message = message
-            self.failed = True
-        elif name == "skipped":
-            self.skipped = True
-            self.message = self.message or message
-
-    def end_element(self, name: str, text: str) -> None:
-        if name in {"failure", "error"}:
-            self.text = self.text or text
-        elif name not in _OUTCOMES:
-            self.output = self.output or text
-
-    def apply_ctest_status(self) -> None:
-        """Read what CTest says in an attribute: its elements do not say what was disabled or could not be run."""
-        status = self.attributes.get("status")
-        if status == "notrun" and self.message == _NOT_FOUND:
-            self.failed, self.skipped = True, False
-        elif status in {"disabled", "notrun"} and not self.failed:
-            self.skipped = True
-
-    def failure(self) -> _Described:
-        """Describe the failure, by the habits of the tool that wrote it."""
-        self.text, self.output = _clean_text(self.text), _clean_text(self.output)
-        name, class_name = self.attributes.get("name", ""), self.attributes.get("classname", "")
-        file = self.attributes.get("file")
-        if file is not None and class_name in {"test", "suite"}:
-            return self._node_failure(name, file)
-        marked = any(line.startswith("E  ") for line in self.text.split("\n"))
-        if marked or "pytest" in self.suites or (file or "").endswith(".py"):
-            return self._pytest_failure(name, class_name, file)
-        full_name = name if name == class_name or not class_name else f"{class_name}.{name}"
-        return full_name, self._message_lines(), self._location()
-
-    def _message_lines(self) -> list[str]:
-        message = [] if self.message in _VAGUE else self.message.split("\n")
-        if message and self.text.strip():
-            return message
-        output = self.text.strip() or self.output.strip()
-        return [*message, *output.split("\n")] if output else message or [self.message]
-
-    def _location(self) -> Location | str | None:
-        file, line = self.attributes.get("file"), self.attributes.get("line")
-        for text in (self.text, self.message, self.output):
-            for found in locations_in(text):
-                if in_project(found.path, self.root) and (
-                    "/" in found.path or not found.path.endswith((".java", ".kt"))
-                ):
-                    return found
-        return (make_location(file, line) or file) if file else None
-
-    def _node_failure(self, name: str, file: str) -> _Described:
-        title = " ".join((*self.suites, name))
-        stack = (line for line in self.text.split("\n") if line.lstrip().startswith("at "))
-        calls = (found for line in stack if (found := stack_location(line)))
-        location = next((found for found in calls if in_project(found.path, self.root)), file)
-        message = self.message.split("\n") if self.message else self._message_lines()
-        return (name if file.endswith(name) and name else f"{self._relative(file)} > {title}"), message, location
-
-    def _pytest_failure(self, name: str, class_name: str, file: str | None) -> _Described:
-        text = FailureText(self.root)
-        for line in self.text.split("\n"):
-            text.feed(line)
-        locations = text.locations()
-        location: Location | str | None = locations[-1] if locations else None
-        if location is None and file is not None:
-            line = self.attributes.get("line", "")  # counted from 0
-            location = make_location(file, str(int(line) + 1) if line.isdecimal() and len(line) < 9 else None) or file
-        dotted = class_name or name
-        for path in map(self._relative, [file or "", *(found.path for found in locations)]):
-            module = path.removesuffix(".py").replace("/", ".")
-            if path and (dotted == module or dotted.startswith(f"{module}.")):
-                below = dotted[len(module) + 1 :].replace(".", "::")
-                parts = [path, below, name if class_name else ""]
-                return "::".join(part for part in parts if part), text.message(), location
-        return (f"{class_name}.{name}" if class_name else name), text.message(), location
-
-    def _relative(self, path: str) -> str:
-        return path.removeprefix(f"{self.root}/") if self.root else path
+    key: tuple[int, str]  # of its suites, class and file; its name
+    outcome: str
+    failure: Described | None = None
+    duration: float | None = None
+    is_collection: bool = False
+    is_teardown: bool = False
 
 
-def _clean_text(text: str) -> str:
-    return "\n".join(strip_escapes(line) for line in text.replace(_PRINTED_ESCAPE, "\x1b").split("\n"))
+def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]:
+    """Leave out failures of tests that passed later, where the runner says that nothing failed in the end."""
+    if exit_code != 0:
+        return results
+    kept, passed = list[_Result](), set[tuple[int, str]]()
+    for result in reversed(results):
+        if result.outcome == "failed" and result.key in passed:
+            continue
+        if result.outcome == "passed":
+            passed.add(result.key)
+        kept.append(result)
+    return kept[::-1]
+
+
+def _last_tries(results: list[_Result], _: int | None) -> list[_Result]:
+    """Return the last try of each test of pytest: a failure and one of its teardown belong to the same try."""
+    kept, after = list[_Result](), dict[tuple[int, str], _Result]()
+    for result in reversed(results):
+        later = after.get(result.key)
+        if later is None or (later.is_teardown and not result.is_teardown and result.outcome != "passed"):
+            kept.append(result)
+            after[result.key] = result
+    return kept[::-1]
+
+
+def _by_name(results: list[_Result], exit_code: int | None) -> list[_Result]:
+    """Return one result for each test of Go; failures come before passes, and each try and repetition is there.
+
+    A test that is tried again is so until it passes. When all ran equally often, all were repeated (``-count``), and
+    one failure is enough. A test with subtests counts only if it failed and none of them did.
+    """
+    runs = Counter(result.key for result in results)
+    repeated = len(set(runs.values())) == 1 and exit_code != 0
+    found: dict[tuple[int, str], _Result] = {}
+    for result in results:
+        before = found.get(result.key)
+        if before is None or not repeated or before.outcome != "failed":
+            found[result.key] = result
+    parents, failed = set[tuple[int, str]](), set[tuple[int, str]]()
+    for (package, name), result in found.items():
+        for end in _slashes(name):
+            parents.add((package, name[:end]))
+            if result.outcome == "failed":
+                failed.add((package, name[:end]))
+    return [
+        result
+        for key, result in found.items()
+        if key not in parents or (result.outcome == "failed" and key not in failed)
+    ]
+
+
+def _slashes(name: str) -> list[int]:
+    return [index for index, character in enumerate(name[:2000]) if character == "/"]
+
+
+class _Evidence:
+    """What else a report says of failures than by its tests: a runner may know of more than it wrote down."""
+
+    def __init__(self) -> None:
+        self.failed = 0  # elements, of every try and of tests that have subtests too
+        self.errors = 0
+        self.suites = 0
+        self.of_node: dict[str, int] = {}  # counts by name
+        self._declared = 0
+        self._by_suites = True  # the root says nothing
+        self._tests = 0  # that the open suite says it has passed; those that did
+        self._passed = 0
+        self._todos = 0
+        self._failing = 0
+        self._failing_suites: set[int] = set()
+        self._skipped = 0
+        self._previous: tuple[object, ...] = ()
+        self._whole_files: list[str] = []
+        self._unnamed = 0
+
+    def declare(self, attributes: dict[str, str], depth: int) -> None:
+        """Take the counts of the root, or of an outermost suite."""
+        counts = {name: parse_number(attributes.get(name)) or 0 for name in ("tests", "failures", "errors", "skipped")}
+        if depth == 1:
+            self._by_suites = "failures" not in attributes and "errors" not in attributes
+        if depth == 1 or (depth == 2 and self._by_suites):
+            self._declared += counts["failures"] + counts["errors"]
+        self._tests = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
+        self._passed = 0
+
+    def is_repeated(self, case: TestCase) -> bool:
+        """Say whether this is the second element of a file that Jest could not run."""
+        key = (case.name, len(case.suites), case.runner)
+        is_second = case.class_name == SUITE_FAILURE and key == self._previous and case.runner == "jest"
+        self._previous = key
+        return is_second
+
+    def add(self, case: TestCase, outcome: str) -> None:
+        """Take a test."""
+        self._passed += outcome == "passed"
+        self._failing += outcome == "failed"
+        # What a mark skips takes no time.
+        took_time = (parse_seconds(case.attributes.get("time")) or 0) > 0
+        self._skipped += outcome == "skipped" and case.kind == "pytest.skip" and took_time
+        self._unnamed += outcome == "failed" and not case.name
+        file = case.attributes.get("file", "")
+        if outcome == "failed" and case.suites:
+            self._failing_suites.update(id(suite) for suite in case.suites)
+        if outcome == "passed" and case.class_name == "test" and file.endswith(f"/{case.name}"):
+            self._whole_files.append(case.name[:200])
+
+    def end_suite(self, runner: str) -> None:
+        """Take the end of an outermost suite: what Jest calls passed beyond its count is still to be done."""
+        if runner == "jest" and self._tests >= 0:
+            self._todos += max(0, self._passed - self._tests)
+
+    def passed_todos(self, passed: int) -> int:
+        """Return how many of the tests that passed are still to be done."""
+        return min(self._todos, passed)
+
+    def problem(self, runner: str, exit_code: int | None) -> str:
+        """Return what the report says of failures that it does not name; empty if it names all."""
+        problems = []
+        named = max(self.failed, self._failing)
+        declared = self._declared - self._unnamed  # Bats counts the set-up of a file twice
+        if declared > named:
+            problems.append(
+                f"The report counts {declared} failures and names only {named}: something else failed; see the output."
+            )
+        if self.of_node:
+            in_all = self.of_node.get("fail", 0) + self.of_node.get("cancelled", 0)
+            # A test with subtests is a suite here, and fails with them.
+            parents = min(max(0, self.suites - self.of_node.get("suites", 0)), len(self._failing_suites))
+            if in_all - parents > self._failing:
+                problems.append(
+                    f"node counts {in_all} failures and names only {self._failing}: a test that has subtests may have "
+                    "failed by itself; its spec reporter tells which."
+                )
+        if self._whole_files:
+            problems.append(
+                f"{', '.join(self._whole_files[:5])} passed as a whole and names no test: either it has none, or it "
+                "ended before node heard of them, as by process.exit()."
+            )
+        if runner == "pytest" and self._skipped and self._tests > self._passed:
+            problems.append(
+                "There are subtests, and the report does not tell a test that was skipped from one of which only a "
+                "subtest was: of those counted as skipped, some may have passed."
+            )
+        if runner == "pytest" and exit_code in {2, 3} and self._failing:
+            problems.append(
+                f"pytest stopped before the end (exit code {exit_code}): tests that were to come are missing."
+            )
+        return " ".join(problems)

@@ -22,6 +22,11 @@ _MARKED = re.compile(r"E(?: {3}|\Z)")
 _INDENT = re.compile(r"E( +)")
 _RAISED = re.compile(r"[A-Za-z_][\w.]{0,200}(?:\Z|: )")
 _CAPTURED = re.compile(r"-{3,80} Captured .{1,40} -{3,80}\Z")
+# traceback.TracebackException.format of a group: how it begins, the margin, and rules between the exceptions in it.
+_GROUP = re.compile(r" {0,200}[+] Exception Group Traceback \(most recent call last\):\Z")
+_MARGIN = re.compile(r" {0,200}(?:[+]-[+]|[|+]) ?")
+_GROUP_RULE = re.compile(r"-{3,80} (?:[0-9]{1,5}|[.]{3}) -{3,80}\Z")
+_NO_MESSAGE = re.compile(r"-{3,200}\Z|(?:Exception Group )?Traceback \(most |The above exception |During handling ")
 _MAX_LINES = 60
 _MAX_TEXT = 20_000  # characters of all lines that are kept
 _MAX_LOCATIONS = 20
@@ -61,6 +66,10 @@ class FailureText:
         self._locations: list[Location] = []
         self._syntax: Location | None = None
         self._over = False
+        self._in_group = False
+        self._group: list[str] = []  # the messages of an exception group and of those in it
+        self._rules = 0  # between the exceptions in it
+        self._is_located = False  # whether a place of the first exception in the group is known
         self._room = _MAX_TEXT
 
     def feed(self, line: str) -> None:
@@ -69,6 +78,10 @@ class FailureText:
         if self._over:
             return
         self._keep(self._first, line)
+        self._in_group = self._in_group or _GROUP.match(line) is not None
+        if self._in_group and (margin := _MARGIN.match(line)) is not None:
+            self._read_group(line[margin.end() :])
+            return
         if not _MARKED.match(line):
             self._after_mark = False
             self._read_location(line)
@@ -83,6 +96,8 @@ class FailureText:
 
     def message(self) -> list[str]:
         """Return the last exception's text, or what there is in its place."""
+        if self._group:
+            return self._group
         if self._marked:
             indents = [len(found[1]) for line in self._marked if (found := _INDENT.match(line))]
             lines = [line[1 + min(indents, default=0) :] for line in self._marked]
@@ -96,6 +111,20 @@ class FailureText:
         """Return the locations in the project, from the test to where it failed."""
         every = [*self._locations, *([self._syntax] if self._syntax else [])]
         return [location for location in every if in_project(location.path, self._root)]
+
+    def _read_group(self, line: str) -> None:
+        """Take a line of an exception group; the place is where the first exception in it was raised, if that is told.
+
+        Raised without a traceback, those in the group have no place, and the group's own is the last one before them.
+        """
+        if _GROUP_RULE.match(line):
+            self._is_located = self._rules > 0 and bool(self.locations())
+            self._rules += 1
+        elif line.startswith("  "):
+            if not self._is_located:
+                self._read_location(line)
+        elif line and not _NO_MESSAGE.match(line):
+            self._keep(self._group, line)
 
     def _keep(self, lines: list[str], line: str) -> None:
         if len(lines) < _MAX_LINES and self._room > 0:

@@ -39,6 +39,7 @@ _MAX_LINE_TEXT: Final = 500
 _MAX_UNLOCATED: Final = 100
 _MAX_COMPARED: Final = 2000  # files
 _MAX_PACKAGES: Final = 2000
+_MAX_NAMED: Final = 10_000  # files
 _MAX_MANIFEST: Final = 2**20  # bytes
 _MAX_COMMAND: Final = 4000  # characters
 # What was cut, a byte or character as GCC shows it when a terminal could not, and what others show in its place.
@@ -84,7 +85,7 @@ class ReportReader:
         for stream, rest in self._partial_lines.items():
             if rest:
                 self._feed(stream, rest)
-        files = [self._read_file(name) for name in self._formats if name in FILE_FORMATS]
+        files = [self._read_file(name, exit_code) for name in self._formats if name in FILE_FORMATS]
         reported = self._reported(merge_reports([*files, *(reader.finish() for reader in self._readers)]))
         found = reported.failures or reported.diagnostics or reported.unlocated
         if exit_code and reported.report_problem is None and not found:
@@ -101,7 +102,7 @@ class ReportReader:
         for reader in self._readers:
             reader.feed(text, bases)
 
-    def _read_file(self, format_name: str) -> Report:
+    def _read_file(self, format_name: str, exit_code: int | None) -> Report:
         assert self._file is not None
         try:
             file = open_file(self._file)
@@ -110,10 +111,11 @@ class ReportReader:
         except OSError as error:
             return Report(problem=f"The task's report cannot be read: {error.strerror}.")
         with file:
-            return read_file_report(format_name, file, self._cwd)
+            return read_file_report(format_name, file, self._cwd, exit_code)
 
     def _reported(self, report: Report) -> Reported:
-        files = _Files(self._tree, self._cwd, self._directories.bases)
+        names = {os.path.basename(failure.path) for failure in report.failures if failure.path is not None}
+        files = _Files(self._tree, self._cwd, self._directories.bases, names)
         located = [(finding, files.find(finding)) for finding in report.findings]
         found = [(finding, path) for finding, path in located if path is not None]
         elsewhere = [_as_printed(finding) for finding, path in located if path is None]
@@ -187,12 +189,14 @@ class _Files:
 
     Args:
         bases: what a path may be relative to when nothing around it says so.
+        names: those of the files that failures name.
     """
 
-    def __init__(self, tree: Tree, cwd: Path, bases: tuple[Base, ...]) -> None:
+    def __init__(self, tree: Tree, cwd: Path, bases: tuple[Base, ...], names: set[str]) -> None:
         self._tree = tree
         self._cwd = cwd
         self._bases = bases
+        self._names = names
         self._compared = 0  # files beside those that are meant
         self._found: dict[tuple[str, tuple[Base, ...] | None], list[Path]] = {}
 
@@ -206,6 +210,9 @@ class _Files:
             joined = dict.fromkeys(os.path.normpath(os.path.join(base, named.path)) for base in self._resolved(bases))
             self._found[key] = [Path(path) for path in joined if self._is_own_file(path)]
         paths = self._found[key]
+        if not paths and isinstance(named, Failure) and not named.path.startswith("/"):
+            # A stack of the JVM names packages and no roots of sources, and runners have roots of their own.
+            paths = [path for path in self._named if str(path).endswith(f"/{named.path}")]
         others = max(0, len(paths) - 1)
         if isinstance(named, Finding) and named.quote is not None and self._compared + others <= _MAX_COMPARED:
             self._compared += others
@@ -229,6 +236,12 @@ class _Files:
                 yield os.path.join(self._cwd, base)
             else:
                 yield from (package.directory for package in self._packages if package.matches(base))
+
+    @cached_property
+    def _named(self) -> list[Path]:
+        """The files of the project that have one of the names."""
+        paths = self._tree.files(lambda name: name.rpartition("/")[2] in self._names)
+        return list(islice(paths, _MAX_NAMED))
 
     @cached_property
     def _packages(self) -> list[_Manifest]:
