@@ -2,7 +2,8 @@
 
 ``runners/table.json`` has, for each report in ``runners/``, what is right, as it follows from the source of the tests:
 counts, and the failures, each with a part of its name, its file and its line (null: not known). All ran in
-``/workspace``. ``told`` is a part of the problem that has to be told.
+``/workspace``. ``told`` is a part of the problem that has to be told; ``sources`` has the text of files that is read
+for a place.
 """
 
 from __future__ import annotations
@@ -28,8 +29,6 @@ WRONG: frozenset[str] = frozenset(
         "py-crash.out",
         "node24-whole.tap",
         "vitest-flat.tap",
-        "go-all.json",
-        "go-slash.json",
         "perl-a.tap",
     }
 )
@@ -45,7 +44,8 @@ def report_of(row: dict[str, Any], root: Path) -> Reported:
     for file, count in lines.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text("\n" * count)
-    (root / "go.mod").write_text("module example.com/real/mod\n")
+    for file, text in {"go.mod": "module example.com/real/mod\n", **row.get("sources", {})}.items():
+        (root / file).write_text(text)
     recorded = (RUNNERS / row["file"]).read_bytes().replace(b"/workspace", str(root).encode())
     written = root / ".report" if row["format"] in FILE_FORMATS else None
     reader = ReportReader([row["format"]], written, Tree("p", root), root)

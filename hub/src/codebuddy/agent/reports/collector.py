@@ -95,21 +95,14 @@ class Report:
 def merge_reports(reports: Sequence[Report]) -> Report:
     """Merge what several readers found in one run: a test run that did not compile has findings only.
 
-    The problem of a reader that read nothing is dropped when another one shows how the run went.
+    The problem of one reader is dropped when another one shows how the run went.
     """
     conclusive = [
-<<<<<<< HEAD
-        report.counts is not None or any(finding.severity == "error" for finding in report.findings)
-        for report in reports
-    ]
-    problems = [report.problem for report, told in zip(reports, conclusive, strict=True) if told or not any(conclusive)]
-=======
         report
         for report in reports
         if report.counts is not None or any(finding.severity == "error" for finding in report.findings)
     ]
     problems = (report.problem for report in reports if all(other is report for other in conclusive))
->>>>>>> xml
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],
