@@ -192,5 +192,5 @@ def test_packages_that_are_tested_concurrently_are_distinguished(read: Read) -> 
     report = read("go-test", "\n".join(events))
     assert [(each.name, each.message) for each in report.failures] == [
         ("a.TestA", "It failed."),
-        ("b", "the process was killed"),
+        ("b", "the process was killed\nIt ended while TestB ran."),
     ]
