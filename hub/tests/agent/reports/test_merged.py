@@ -31,6 +31,12 @@ def test_a_problem_is_kept_unless_another_report_is_conclusive(other: Report, pr
     assert (report.counts, report.findings) == (other.counts, other.findings)
 
 
+def test_a_problem_of_a_report_that_counts_tests_is_kept() -> None:
+    cut = Report(counts=Counts(passed=1), problem="cut")
+    assert merge_reports([cut, Report(findings=[finding("error")])]).problem == "cut"
+    assert merge_reports([Report(problem="no report"), cut]).problem == "cut"
+
+
 def test_a_single_report_is_unchanged() -> None:
     report = Report(counts=Counts(1, 2, 3), findings=[finding("error")], more_findings=4, problem="cut")
     assert merge_reports([report]) == report

@@ -45,7 +45,7 @@ def test_a_panic_inside_a_library_is_located_where_the_project_called_it(read: R
         Path("/workspace"),
     )
     assert [(each.path, each.line) for each in report.failures] == [("src/mine.rs", 7)]
-    assert report.problem == "The output ends before the result of a test binary."
+    assert str(report.problem).startswith("There is no result of a test binary: ")
 
 
 def test_a_crashed_test_binary_is_a_failure_in_either_order_of_its_lines(read: Read) -> None:
@@ -192,5 +192,5 @@ def test_packages_that_are_tested_concurrently_are_distinguished(read: Read) -> 
     report = read("go-test", "\n".join(events))
     assert [(each.name, each.message) for each in report.failures] == [
         ("a.TestA", "It failed."),
-        ("b", "the process was killed"),
+        ("b", "the process was killed\nIt ended while TestB ran."),
     ]

@@ -99,11 +99,10 @@ def merge_reports(reports: Sequence[Report]) -> Report:
     The problem of one reader is dropped when another one shows how the run went.
     """
     conclusive = [
-        report
+        report.counts is not None or any(finding.severity == "error" for finding in report.findings)
         for report in reports
-        if report.counts is not None or any(finding.severity == "error" for finding in report.findings)
     ]
-    problems = (report.problem for report in reports if all(other is report for other in conclusive))
+    problems = [report.problem for report, told in zip(reports, conclusive, strict=True) if told or not any(conclusive)]
     return Report(
         counts=next((report.counts for report in reports if report.counts is not None), None),
         failures=[failure for report in reports for failure in report.failures],
@@ -424,7 +423,7 @@ def in_project(path: str, root: str | None) -> bool:
 
     Without a root, absolute paths are judged by where libraries usually are.
     """
-    if path.startswith(("<", "node:", "../")) or not _LIBRARY_PARTS.isdisjoint(path.split("/")):
+    if path.startswith(("<", "node:", "ext:", "bun:", "../")) or not _LIBRARY_PARTS.isdisjoint(path.split("/")):
         return False
     if not path.startswith("/"):
         return bool(path)

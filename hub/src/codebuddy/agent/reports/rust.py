@@ -20,7 +20,6 @@ from codebuddy.agent.reports.collector import (
     Severity,
     in_project,
     json_number,
-    make_location,
     match_message,
     objects,
     parse_json_object,
@@ -239,11 +238,12 @@ def _project_span(span: dict[str, Any]) -> dict[str, Any]:
 
 
 _PANIC = re.compile(r"\"?thread '([^']{1,1000})' (?:\([0-9]{1,20}\) )?panicked at ")
-_PANIC_END = re.compile(r"stack backtrace:|note: |(?:FAILED|ok)\Z|test \S")
+_PANIC_END = re.compile(r"stack backtrace:|note: |(?:FAILED|ok)\Z|test \S|---- .{1,2100} ----\Z")
 _FRAME = re.compile(r" {2,40}at ")
 _MAX_LINES = 60
 _MAX_LINE = 500  # characters
 _MAX_FRAMES = 20
+_MAX_SOURCE = 2**22  # bytes of a file with examples
 _MAX_THREADS = 200
 
 
@@ -295,22 +295,39 @@ class _Panics:
             self.by_thread[thread] = self.last
 
 
-_RUNNING = re.compile(r"running [0-9]{1,9} tests?\Z")
+# library/test/src/formatters of Rust: the number of tests, how each ended, their output, and the names of the failed.
+_RUNNING = re.compile(r"running ([0-9]{1,9}) tests?\Z")
 _TARGET = re.compile(r" {1,8}(?:Running (?:unittests )?|Doc-tests )([^(]{1,1000})")
+_ENDED = re.compile(r"test (\S.{0,2000}?)(?: - (?:should panic|compile fail|compile))? \.\.\. FAILED\Z")
 _RESULT = re.compile(
-    r"test result: \S{1,20} ([0-9]{1,9}) passed; ([0-9]{1,9}) failed; ([0-9]{1,9}) ignored; [0-9]{1,9} measured;"
+    r"test result: (\S{1,20}) ([0-9]{1,9}) passed; ([0-9]{1,9}) failed; ([0-9]{1,9}) ignored; ([0-9]{1,9}) measured;"
 )
 _BLOCK = re.compile(r"---- (\S.*) (?:stdout|stderr) ----\Z")
-_DOC_TEST = re.compile(r" - (?:[^()]{0,60} )?\(line ([0-9]{1,9})\)\Z")
-_TEST_FAILED = ("error: test failed", "error: doctest failed")
+_DOC_TEST = re.compile(r"(?:[^()]{0,2000})? - (?:[^()]{0,200} )?\(line ([0-9]{1,9})\)\Z")
+_NOT_PANICKED = "note: test did not panic as expected at "
+_TEST_FAILED = re.compile(r"error: (?:doc)?test failed(?:, to rerun pass `([^`]{1,200})`)?")
 _CRASH = "process didn't exit successfully: "
 _MAX_BLOCK = 500  # lines
 _MAX_TEXT = 2**20  # characters of a block
 _MAX_NAME = 2000  # characters
+_MAX_OPEN = 1000
+
+
+@dataclass(slots=True)
+class _Binary:
+    """A test binary whose result is still to come."""
+
+    target: str
+    tests: int
+    failed: dict[str, None]  # those that are known to have failed
 
 
 class CargoTestReader(Reader):
-    """Reads ``cargo test``: every target's tests, and doc-tests."""
+    """Reads ``cargo test``: every target's tests, and doc-tests.
+
+    A test may print whatever the harness prints. So a result counts only for a binary that has as many tests, and a
+    block of output only if its name stands in the last list before the result.
+    """
 
     source = "rustc"
     quote = SHOWN_LINE
@@ -319,96 +336,229 @@ class CargoTestReader(Reader):
         super().__init__(root)
         self._workspaces = _Workspaces(root)
         self._messages = _RustcMessages(self._collector, self._workspaces)
-        self._target = "a test binary"
-        self._running = False  # between a binary's first line and its result
+        self._target = ""  # the one that cargo named last
+        self._crate = ""  # whose doc-tests run
+        self._open: list[_Binary] = []
         self._test_failed = False
-        self._in_failed_names = False
+        self._failed_targets: list[str] = []  # those that a result or a crash tells of
+        self._to_rerun: list[str] = []  # those of which cargo says that they failed
+        self._names: dict[str, None] | None = None  # in the list of failed tests, while it is read
+        self._blocks: dict[str, list[str]] = {}
         self._block: str | None = None
-        self._lines: list[str] = []
+        self._in_successes = False
         self._room = 0
-        self._names_with_block: set[str] = set()
         self._panics = _Panics()  # what --nocapture prints outside of blocks
 
     def finish(self) -> Report:
-        if self._running:
-            self._end_block()
-            self._collector.set_problem(f"The output ends before the result of {self._target}.")
+        unfinished = self._open[:]
+        if self._open:
+            self._end_binary(cut=True)
+        self._add_unexplained(unfinished)
+        if unfinished:
+            targets = list(dict.fromkeys(binary.target for binary in unfinished))
+            more = f" and {len(targets) - 3} more" if len(targets) > 3 else ""
+            self._collector.set_problem(
+                f"There is no result of {', '.join(targets[:3])}{more}: a test ended the program, or the output was "
+                "cut; what other tests there did is not known."
+            )
         if self._collector.is_empty and self._collector.counts is None:
             self._collector.set_problem(self._messages.error or "The output has no result of a test binary.")
         return super().finish()
 
     def _read(self, line: str) -> None:
         self._collector.bases = self._workspaces.bases or self._collector.bases
-        if found := _RESULT.match(line):
-            self._end_block()
-            self._collector.count(passed=int(found[1]), failed=int(found[2]), skipped=int(found[3]))
-            self._end_binary()
-        elif block := _BLOCK.match(line):
-            self._end_block()
-            self._block, self._in_failed_names, self._room = block[1][:_MAX_NAME], False, _MAX_TEXT
-        elif line == "failures:" and self._running:
-            self._end_block()
-            self._in_failed_names = True
-        elif self._block is not None:
-            if len(self._lines) < _MAX_BLOCK and self._room > 0:
-                self._lines.append(line)
-                self._room -= len(line)
-        elif self._running:
-            self._read_outside_block(line)
-        elif _RUNNING.match(line):
-            self._running = True
+        if self._open and (found := _RESULT.match(line)) and self._read_result(found):
+            return
+        if self._block is None and self._names is None and (running := _RUNNING.match(line)):
+            self._begin_binary(int(running[1]))
+        elif self._open:
+            self._read_in_binary(line)
         else:
             self._read_between_binaries(line)
 
+    def _read_in_binary(self, line: str) -> None:
+        self._panics.feed(line)
+        if block := _BLOCK.match(line):
+            self._begin_block(block[1][:_MAX_NAME])
+        elif line in {"failures:", "successes:"}:
+            self._block, self._names = None, {} if line == "failures:" else None
+            self._in_successes = line == "successes:"
+        elif self._names is not None and line.startswith("    "):
+            if len(self._names) < 2 * MAX_FAILURES:
+                self._names[line[4:][:_MAX_NAME]] = None
+        elif self._block is not None:
+            lines = self._blocks[self._block]
+            if len(lines) < _MAX_BLOCK and self._room > 0:
+                lines.append(line)
+                self._room -= len(line)
+        else:
+            self._names = None if line else self._names
+            self._read_outside_block(line)
+
     def _read_between_binaries(self, line: str) -> None:
-        if target := _TARGET.match(line):
-            self._target = target[1].strip()[:_MAX_NAME]
-        elif line.startswith(_TEST_FAILED):
-            self._test_failed = True
+        if self._read_target(line):
+            pass
         elif self._test_failed and line.lstrip().startswith(_CRASH):
             self._add_crash(line)  # standard error came before standard output
         else:
             self._messages.feed(line)
 
+    def _read_target(self, line: str) -> bool:
+        """Take what cargo prints around a binary, on standard error and so perhaps behind the start of a line."""
+        if target := _TARGET.match(line, line.find(" ... ") + 5 if line.startswith("test ") else 0):
+            self._target = target[1].strip()[:_MAX_NAME]
+            self._crate = self._target if "Doc-tests " in target[0] else self._crate
+            return True
+        if failed := _TEST_FAILED.search(line, 0, _MAX_NAME) if "test failed" in line else None:
+            self._test_failed = True
+            if len(self._to_rerun) < _MAX_OPEN:
+                self._to_rerun.append(failed[1] or "a test target")
+            return True
+        return False
+
     def _read_outside_block(self, line: str) -> None:
         """Take a line of a running binary that belongs to no block."""
-        if self._in_failed_names and line.startswith("    "):
-            name = line.strip()[:_MAX_NAME]
-            if name not in self._names_with_block:
-                self._add_failure(name, self._panics.by_thread.get(name), ["It failed."])
-        elif line.lstrip().startswith(_CRASH):
+        if self._read_target(line):
+            return
+        if line.lstrip().startswith(_CRASH):
             self._add_crash(line)
-        else:
-            self._panics.feed(line)
+        elif (failed := _ENDED.match(line)) and len(self._open[-1].failed) < MAX_FAILURES:
+            self._open[-1].failed[failed[1]] = None
 
-    def _end_binary(self) -> None:
-        self._running = self._in_failed_names = self._test_failed = False
-        self._names_with_block.clear()
+    def _begin_binary(self, tests: int) -> None:
+        if self._open:  # the one before ended without its result
+            self._panics = _Panics()
+        self._blocks.clear()
+        if len(self._open) < _MAX_OPEN:
+            self._open.append(_Binary(self._target or "a test binary", tests, {}))
+
+    def _begin_block(self, name: str) -> None:
+        self._block, self._names, self._room = None, None, _MAX_TEXT
+        if not self._in_successes and (name in self._blocks or len(self._blocks) < 2 * MAX_FAILURES):
+            self._block = name
+            self._blocks[name] = []
+
+    def _read_result(self, found: re.Match[str]) -> bool:
+        """Take a result, and say whether it is one of a binary that runs."""
+        passed, failed, ignored, measured = (int(found[group]) for group in (2, 3, 4, 5))
+        total = passed + failed + ignored + measured
+        index = next((at for at in reversed(range(len(self._open))) if self._open[at].tests == total), None)
+        if index is None:
+            return False
+        del self._open[index + 1 :]  # what the tests of this one ran
+        self._collector.count(passed=passed, failed=failed, skipped=ignored)
+        if found[1].startswith("FAILED"):
+            self._failed_targets.append(self._open[-1].target)
+        self._end_binary()
+        return True
+
+    def _end_binary(self, *, cut: bool = False) -> None:
+        """Add the failures of the last binary; of one that is cut, those that are known."""
+        binary = self._open.pop()
+        names = self._names or {}
+        if cut:
+            names = dict.fromkeys((*binary.failed, *self._blocks, *names))
+            self._collector.count(failed=len(names))
+        in_order = [name for name in self._blocks if name in names]
+        for name in (*in_order, *(name for name in names if name not in self._blocks)):
+            lines = _lines_of(self._blocks.get(name, ["It failed."]))
+            panics = _Panics()
+            for line in lines:
+                panics.feed(line)
+            panic = panics.by_thread.get(name) or self._panics.by_thread.get(name) or panics.last
+            self._add_failure(name, panic, lines)
+        self._names = self._block = None
+        self._in_successes = self._test_failed = False
+        self._blocks.clear()
         self._panics = _Panics()
 
     def _add_crash(self, line: str) -> None:
         """Take what cargo says of a binary that ended without a result: how many tests it had run is not known."""
+        target = self._open[-1].target if self._open else self._target or "a test binary"
+        self._failed_targets.append(target)
         self._collector.count(failed=1)
-        self._collector.add_failure(self._target, line.strip())
-        self._end_binary()
+        self._collector.add_failure(target, line.strip())
+        if self._open:
+            self._end_binary(cut=True)
+        self._test_failed = False
 
-    def _end_block(self) -> None:
-        name, lines = self._block, self._lines
-        self._block, self._lines = None, []
-        if name is None:
-            return
-        if len(self._names_with_block) < MAX_FAILURES:
-            self._names_with_block.add(name)
-        if any("\\n" in line and " panicked at " in line for line in lines):
-            lines = [part for line in lines for part in line.split("\\n")][:_MAX_BLOCK]  # a doc-test of edition 2024
-        panics = _Panics()
-        for line in lines:
-            panics.feed(line)
-        self._add_failure(name, panics.by_thread.get(name) or panics.last, lines)
+    def _add_unexplained(self, unfinished: list[_Binary]) -> None:
+        """Add the targets of which cargo says that they failed, and nothing else does."""
+        for binary in unfinished[:-1]:  # the last one's are added
+            self._collector.count(failed=len(binary.failed))
+            for name in binary.failed:
+                self._add_failure(name, None, ["It failed."])
+        stems = {PurePosixPath(target).stem for target in self._failed_targets}
+        count = max(0, len(self._to_rerun) - len(self._failed_targets))
+        unknown = [target for target in self._to_rerun if target.split(" ")[-1].lstrip("-") not in stems]
+        for target in unknown[:count]:
+            name = f"cargo test {target}" if self._target else "a test target"  # --quiet names none
+            self._collector.count(failed=1)
+            self._collector.add_failure(name, "It failed without a result of its tests.")
 
     def _add_failure(self, name: str, panic: _Panic | None, lines: list[str]) -> None:
         location = panic.project_location(self._root) if panic else None
-        if location is None and (found := _DOC_TEST.search(name)):
-            location = make_location(name[: found.start()], found[1])
+        if found := _DOC_TEST.match(name):
+            path = name[: name.rindex(" - ", 0, found.start(1))]
+            location = self._doc_test_location(path, int(found[1]), lines, location)
+        elif location is None and lines[:1] and lines[0].startswith(_NOT_PANICKED):
+            split = split_location(lines[0].removeprefix(_NOT_PANICKED))
+            location = split[0] if split else None
         message = panic.message if panic else [line.removeprefix("note: ") for line in lines]
         self._collector.add_failure(name, message, location)
+
+    def _doc_test_location(self, path: str, start: int, lines: list[str], panic: Location | None) -> Location:
+        """Return where an example failed.
+
+        A compiler's message has the file's own lines, a panic those of the program that rustdoc made of the example.
+
+        Args:
+            start: the line before the example's first.
+        """
+        for line in lines:
+            split = split_location(line[arrow.end() :]) if (arrow := _ARROW.match(line)) else None
+            if split is not None and split[0].path == path:
+                return split[0]
+        if panic is None or panic.path != path:
+            return Location(path, start)
+        example = self._example(path, start)
+        package = _manifest(os.path.join(self._root or ".", "Cargo.toml")).get("package")
+        name = package.get("name") if isinstance(package, dict) else None
+        before = _lines_before(example, self._crate or (name if isinstance(name, str) else ""))
+        failed = start + panic.line - before
+        inside = before and start < failed and (not example or failed <= start + len(example))
+        return Location(path, failed if inside else start)
+
+    def _example(self, path: str, start: int) -> list[str]:
+        """Return the lines of an example up to the fence that ends it; none when they cannot be read."""
+        for base in self._workspaces.bases or (".",):
+            try:
+                descriptor = os.open(os.path.join(self._root or ".", str(base), path), os.O_RDONLY | os.O_NONBLOCK)
+                with open(descriptor, "rb") as file:
+                    text = file.read(_MAX_SOURCE).decode("utf-8", "replace")
+            except (OSError, ValueError):
+                continue
+            lines = [line.strip().removeprefix("///").removeprefix("//!").strip() for line in text.split("\n")[start:]]
+            ends = (at for at, line in enumerate(lines) if line.startswith(("```", "~~~")))
+            return lines[: next(ends, 0)]
+        return []
+
+
+def _lines_of(block: list[str]) -> list[str]:
+    """Return the lines of a block of output: a doc-test of edition 2024 may have them all in one."""
+    if any("\\n" in line and " panicked at " in line for line in block):
+        return [part for line in block for part in line.split("\\n")][:_MAX_BLOCK]
+    return block
+
+
+def _lines_before(example: list[str], crate: str) -> int:
+    """Return how many lines rustdoc puts before an example (rustdoc book, "Documentation tests"); 0: not known.
+
+    They are an attribute, the crate with another one if the example names it, and the start of a main function if it
+    has none. Of an example that cannot be read it is taken that it names the crate.
+    """
+    if any(line.startswith("#![") for line in example) or (example and not crate):
+        return 0  # where such lines go differs between versions
+    text = "\n".join(example)
+    names_crate = not text or crate.replace("-", "_") in text
+    return 1 + 2 * names_crate + ("fn main(" not in text)
