@@ -22,6 +22,10 @@ def program(directory: Path, text: str) -> Path:
     return path
 
 
+def files(directory: Path) -> list[Path]:
+    return sorted(directory.rglob("*"))
+
+
 def status(repository: Path) -> str:
     command = ["git", "status", "--short", "--untracked-files=all"]
     return subprocess.run(command, cwd=repository, check=True, capture_output=True, text=True).stdout
@@ -94,7 +98,7 @@ async def test_what_is_no_repository_or_an_odd_one_is_left_alone(tmp_path: Path,
         (project / ".git/info/exclude").symlink_to(elsewhere / "file")
     elif kind == "directory":
         (project / ".git/info/exclude").mkdir()
-    before = sorted(tmp_path.rglob("*"))
+    before = files(tmp_path)
     await prepare(project, NOTHING)
-    assert sorted(tmp_path.rglob("*")) == before
+    assert files(tmp_path) == before
     assert (elsewhere / "file").read_text() == "kept"

@@ -23,18 +23,18 @@ log = logging.getLogger(__name__)
 
 
 async def prepare(workspace: Path, program: Path = PREPARE_HOME) -> None:
-    """Do it. What fails is logged, because an agent can do without."""
+    """Prepare both. What fails is logged, because an agent can do without."""
     try:
         exclude_staged_files(workspace)
     except OSError as error:
         log.info("git is not told to leave staged files aside: %s", error)
-    if not program.exists():
-        return
     try:
         with anyio.fail_after(_SECONDS):
             done = await anyio.run_process([program], check=False, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    except FileNotFoundError:  # of this profile there is nothing to prepare
+        return
     except (OSError, TimeoutError) as error:
-        log.warning("the home directory could not be prepared: %s", error or f"it took longer than {_SECONDS:g} s")
+        log.warning("the home directory could not be prepared: %s: %s", type(error).__name__, error)
         return
     if done.returncode != 0:
         log.warning("the home directory could not be prepared: %s", done.stdout.decode(errors="replace")[-2000:])
