@@ -341,5 +341,7 @@ def test_waits_double_from_half_a_second_to_fifteen() -> None:
         assert low == high / 2
         return high
 
-    pauses = reconnect_delays(longest)
+    pauses = reconnect_delays(uniform=longest)
     assert [next(pauses) for _ in range(8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0]
+    pauses = reconnect_delays(1, longest)
+    assert [next(pauses) for _ in range(4)] == [0.5, 1.0, 1.0, 1.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from mcp.shared.message import SessionMessage
 
 import codebuddy
 from codebuddy.tool import LOCAL
+from codebuddy.wire import link as link_module
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
-from codebuddy.wire.link import LinkServer, TcpPeer
+from codebuddy.wire.link import LinkServer, TcpPeer, maintain_link
 from codebuddy.wire.stdio import LineChannel
 from codebuddy_testing.clients import content_of
 from codebuddy_testing.listeners import Probe, echo_tool
@@ -215,3 +217,52 @@ def test_the_agent_loads_neither_the_sdk_nor_a_web_server_nor_cryptography() -> 
     source = {"PYTHONPATH": str(Path(codebuddy.__file__).parents[1])}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=source)
     assert not UNWANTED & set(run.stdout.split())
+
+
+async def dialled(
+    folder: Path, port: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[float], list[tuple[str, str | None]]]:
+    """Dial so often; give the waits between, and the states that were told."""
+    waits: list[float] = []
+    states: list[tuple[str, str | None]] = []
+    token = folder / "token"
+    token.write_text("x")
+    with anyio.CancelScope() as scope:
+
+        async def wait(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == times:
+                scope.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        monkeypatch.setattr(link_module.anyio, "sleep", wait)
+        server = LinkServer("test", [], "its log")
+        await maintain_link(f"ws://127.0.0.1:{port}/link", token, server, "p", lambda *state: states.append(state))
+    return waits, states
+
+
+async def test_while_nobody_listens_an_agent_dials_every_second_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        waits, states = await dialled(tmp_path, silent.getsockname()[1], 12, monkeypatch)
+    assert max(waits) <= 1
+    assert min(waits[2:]) >= 0.5
+    assert {state for state, _ in states} == {"disconnected"}
+    assert all(reason and "ConnectionRefusedError" in reason for _, reason in states)
+    assert len(caplog.records) == 1
+
+
+async def test_after_refusals_an_agent_waits_longer_and_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
+        await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listener:
+        waits, states = await dialled(tmp_path, listener.sockets[0].getsockname()[1], 8, monkeypatch)
+    assert waits[-1] >= 7.5
+    assert states[-1] == ("disconnected", "the hub refused it with 401: no")

@@ -131,10 +131,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 from ansible.module_utils.codebuddy_arguments import argument_spec
-from ansible.module_utils.codebuddy_fleet.declaration import FLEET_OPTIONS, parse_fleet
+from ansible.module_utils.codebuddy_fleet.declaration import FLEET_OPTIONS, parse_fleet, read_fleet
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.host_facts import read_host_facts
 from ansible.module_utils.codebuddy_fleet.planner import render
+from ansible.module_utils.codebuddy_fleet.repositories import repository_warnings
 from ansible.module_utils.codebuddy_fleet.unknown_variables import variable_warnings
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
@@ -150,6 +151,10 @@ def validate(module: AnsibleModule) -> dict[str, Any]:
         # Ansible prints the message of a failure twice and every other value once; and text with line ends as it is.
         sentences = "".join(f"{problem}\n" for problem in problems)
         module.fail_json(msg="The declaration is wrong, and nothing was changed.", problems=sentences)
+    repositories = repository_warnings(read_fleet(parameters["fleet"], parameters["projects"])[0])
+    for doubt in repositories:
+        module.warn(doubt)
+    doubts += repositories
     return {"changed": False, "problems": "", "doubts": doubts}
 
 

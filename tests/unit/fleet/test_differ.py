@@ -69,7 +69,7 @@ def test_a_fleet_as_planned_has_no_difference(plan: Plan, found: dict[str, Any])
 def test_on_an_empty_engine_everything_is_created(plan: Plan) -> None:
     todo = changes(plan, Observed())
     assert {change.action for change in todo} == {"create", "write"}
-    assert len(todo) == 3 + 2 + 4 + 3
+    assert len(todo) == 3 + 2 + 8 + 3
     assert rendered_diff(todo)[0] == {}
 
 
@@ -191,6 +191,7 @@ def test_a_project_that_is_no_longer_declared_is_removed_but_its_volume_is_kept(
         "remove network unitfleet-api",
         "write file /srv/state/config/hub/config.json",
         "remove file /srv/state/config/api/config.json",
+        "remove file /srv/state/config/api/gitconfig",
         "recreate container unitfleet-hub",
         "remove container unitfleet-api",
     ]

@@ -31,6 +31,7 @@ def test_only_a_path_is_required_and_home_is_expanded(filter_plugin: ModuleType)
         "max_output": None,
         "format_on_write": False,
         "egress": "none",
+        "git_author": None,
         "secrets": {},
         "unsupported": [],
         "allow_root_owned": False,

@@ -112,3 +112,14 @@ def test_a_good_declaration_passes_and_changes_nothing(run: Run, nowhere: dict[s
     assert run("codebuddy_fleet", arguments)["problems"] == ""
     assert not (tmp_path / "api").exists()
     assert not (tmp_path / "state").exists()
+
+
+def test_what_does_not_work_of_a_repository_is_a_warning(run: Run, nowhere: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "api").mkdir(mode=0o777)
+    (tmp_path / "api").chmod(0o777)
+    (tmp_path / "api/.git").write_text("gitdir: /elsewhere/.git/worktrees/api\n")
+    project = {"id": "api", "path": str(tmp_path / "api"), "profile": "python", "allow_root_owned": True}
+    result = run("codebuddy_fleet", {**nowhere, "state": "validated", "projects": [project], "profiles": ["python"]})
+    assert result["rc"] == 0
+    assert result["warnings"] == result["doubts"]
+    assert "its .git refers to '/elsewhere/.git/worktrees/api'" in result["doubts"][0]

@@ -18,6 +18,7 @@ import anyio
 from codebuddy.agent.code_tools import code_tools, reporter
 from codebuddy.agent.lsp.config import read_server_configs
 from codebuddy.agent.lsp.servers import LanguageServers
+from codebuddy.agent.preparation import prepare
 from codebuddy.agent.run_tools import RunTools, run_tools
 from codebuddy.agent.runs.process import ForkServer
 from codebuddy.agent.runs.supervisor import stop_and_kill
@@ -182,6 +183,7 @@ async def run_agent(config_path: Path = CONFIG_PATH, secrets: Path = SECRETS) ->
     """Run the agent until SIGTERM or SIGINT; whatever it started ends with it."""
     configuration = SpokeConfiguration.load(config_path)
     agent = Agent(configuration)
+    await prepare(WORKSPACE)
     url = os.environ["CODEBUDDY_URL"].rstrip("/") + LINK_PATH
     gc.freeze()  # what exists now stays; that the collector skips it keeps the slowest answers quick
     async with agent.run_tools.running(), anyio.create_task_group() as tasks:

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from codebuddy.agent.app import WORKSPACE, Agent, local_principal
+from codebuddy.agent.preparation import prepare
 from codebuddy.configuration import CONFIG_PATH, SpokeConfiguration
 from codebuddy.schemas.spoke_tools import CODE_ARGUMENTS
 from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
@@ -56,6 +57,7 @@ async def serve_stdio(
     async with standard_streams(MAX_MESSAGE_BYTES) as (reader, writer):
         channel = LineChannel(reader, writer)
         if wire is None:
+            await prepare(workspace)
             async with agent.run_tools.running(), _background(agent.servers.run()):
                 await _serve(agent.tools, configuration, channel)
             return 0

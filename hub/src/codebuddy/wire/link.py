@@ -41,10 +41,13 @@ from codebuddy.wire.jsonrpc import (
 LINK_PATH: Final = "/link"
 """The path on which an agent connects to *serve* MCP; on ``/`` the same token is a client's."""
 
-HANDSHAKE_SECONDS: Final = 10.0
+HANDSHAKE_SECONDS: Final = 30.0  # a busy machine may take some
 
 _FIRST_DELAY_SECONDS: Final = 0.5
+# After a refusal, which somebody has to mend, and while nobody listens: the hub may come at any time, and to try costs
+# nothing.
 _LONGEST_DELAY_SECONDS: Final = 15.0
+_AWAY_DELAY_SECONDS: Final = 1.0
 
 # The kernel probes a silent peer after this time, at this interval, and ends the connection after so many probes.
 _PROBE_SECONDS: Final = 3
@@ -232,22 +235,24 @@ async def open_channel(url: str, token_path: Path) -> AsyncIterator[ClientChanne
         compression=None,
         ping_interval=None,  # see `TcpPeer`
         proxy=None,
-        open_timeout=10,
+        open_timeout=HANDSHAKE_SECONDS,
         close_timeout=2,
     ) as connection:
         yield ClientChannel(connection)
 
 
-def reconnect_delays(uniform: Callable[[float, float], float] = random.uniform) -> Iterator[float]:
+def reconnect_delays(
+    most: float = _LONGEST_DELAY_SECONDS, uniform: Callable[[float, float], float] = random.uniform
+) -> Iterator[float]:
     """Return the delays between attempts to connect, in seconds.
 
-    They double from 0.5 to 15, and each is drawn from its upper half, so that fifty spokes do not connect to a
+    They double from 0.5 to ``most``, and each is drawn from its upper half, so that fifty spokes do not connect to a
     restarted hub at the same instant.
     """
     longest = _FIRST_DELAY_SECONDS
     while True:
         yield uniform(longest / 2, longest)
-        longest = min(2 * longest, _LONGEST_DELAY_SECONDS)
+        longest = min(2 * longest, most)
 
 
 async def maintain_link(url: str, token_path: Path, server: LinkServer, project: str, on_state: OnState) -> None:
@@ -256,25 +261,30 @@ async def maintain_link(url: str, token_path: Path, server: LinkServer, project:
     The token is read each time, because its file is renewed while the agent runs.
     """
     hub = Principal(subject=HUB, projects=frozenset({project}), scopes=ALL_SCOPES)
-    delays = reconnect_delays()
+    refused, away, said = reconnect_delays(), reconnect_delays(_AWAY_DELAY_SECONDS), ""
     while True:
+        delays = refused
         try:
             async with open_channel(url, token_path) as channel:
                 log.info("link to %s: connected", url)
                 on_state("connected", None)
-                delays = reconnect_delays()
+                delays = refused = reconnect_delays()
+                said = ""
                 await server.serve(channel, hub, channel.peer)
                 why = channel.close_reason or "the hub closed the connection"
         except InvalidStatus as error:
             body = error.response.body or b""
             why = f"the hub refused it with {error.response.status_code}: {body.decode('utf-8', 'replace')[:300]}"
-        except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
+        except OSError as error:  # as is TimeoutError
+            why, delays = f"{type(error).__name__}: {error}", away
+        except (InvalidHandshake, WebSocketException) as error:
             why = f"{type(error).__name__}: {error}"
         except Exception as error:
             # Whatever the hub sends, the agent goes on: everything that runs here would end with it.
             log.exception("link to %s: it failed", url)
             why = f"{type(error).__name__}: {error}"
         on_state("disconnected", why)
-        delay = next(delays)
-        log.info("link to %s: %s; trying again in %.1f s", url, why, delay)
-        await anyio.sleep(delay)
+        if why != said:
+            log.info("link to %s: %s; trying again", url, why)
+            said = why
+        await anyio.sleep(next(delays))

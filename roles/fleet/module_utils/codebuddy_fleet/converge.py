@@ -231,7 +231,10 @@ def _require_health(client: Any, plan: Plan, todo: list[Change], timeout: float)
     hub_touched = any(plan.containers[name].project == "" for name in touched & plan.containers.keys())
     commands = {name: list(container.health_check["command"]) for name, container in plan.containers.items()}
     if unhealthy := wait_for_health(client, commands, timeout, always_ask=commands if hub_touched else touched):
-        raise FleetError("\n".join(str(item) for item in unhealthy), changed=bool(todo))
+        names = ", ".join(item.name for item in unhealthy)
+        others = len(commands) - len(unhealthy)
+        waited = f"Waited for {names}; the other {others} of {len(commands)} containers are healthy."
+        raise FleetError("\n".join([waited, *map(str, unhealthy)]), changed=bool(todo))
 
 
 def _require_own_directory(state_dir: Path, projects: list[Path]) -> None:

@@ -68,6 +68,7 @@ class Project:
     format_on_write: bool
     egress: egress.Egress
     secrets: tuple[str, ...]  # names only
+    git_author: str  # "": the fleet's
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Fleet:
     journal_size: int = setting(parsers.journal_bytes, name="codebuddy_journal_size")
     journal_age: int = setting(duration_seconds, name="codebuddy_journal_age")  # seconds
     run_width: int = setting(parsers.parallel_count, name="codebuddy_run_width")  # projects that one call runs in
+    git_author: str = setting(parsers.git_author, "", name="codebuddy_git_author")
     egress_networks: tuple[str, ...] = setting(egress.read_networks, [], name="codebuddy_egress_networks")
 
 
@@ -148,6 +150,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         format_on_write=collector.parse("format_on_write", parsers.flag, declared.get("format_on_write", False), False),
         egress=collector.parse("egress", egress.read_egress, declared.get("egress", egress.NONE), no_egress),
         secrets=tuple(sorted(read_secrets(collector, declared.get("secrets") or {}))),
+        git_author=collector.parse("git_author", parsers.git_author, declared.get("git_author"), ""),
     )
     return project, collector.problems
 

@@ -1,12 +1,14 @@
-"""Waits until every container is healthy, or the time is over."""
+"""Waits until every container is healthy, or none gets any further."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import docker
 import docker.errors
@@ -17,7 +19,11 @@ from .engine import WORKERS
 LOG_LINES = 20
 _RESTART_LOOP = 5  # restarts during one wait; the engine doubles its pause each time, so this takes some seconds
 _FRAME_HEADER = 8  # bytes
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two checks
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two checks
+_IDLE_SHARE = 4  # a check starts a program, so on a busy machine, where it takes long, the pauses are longer
+_MOST_SHOWN = 500  # characters of what a container says
+# How far a container is: it does not run, runs, answers that something is missing, or is healthy.
+_STOPPED, _RUNS, _ANSWERS, _HEALTHY = range(4)
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,18 @@ class Unhealthy:
         return f"{self.name} is not healthy: {self.reason}. Its last log lines:\n{lines}"
 
 
+@dataclass
+class _Progress:
+    """How far the containers are, and when one of them last got further than it had been: so the wait has an end."""
+
+    last: float
+    stages: dict[str, int] = field(default_factory=dict)
+
+    def note(self, name: str, stage: int, now: float) -> None:
+        if stage > self.stages.get(name, _STOPPED):
+            self.stages[name], self.last = stage, now
+
+
 def wait_for_health(
     client: docker.APIClient,
     commands: dict[str, list[str]],
@@ -40,6 +58,7 @@ def wait_for_health(
     *,
     always_ask: Iterable[str] = (),
     now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] | None = None,
 ) -> list[Unhealthy]:
     """Wait for all containers together; return those that are not healthy in the end, sorted by name.
 
@@ -48,22 +67,32 @@ def wait_for_health(
     Args:
         client: its timeout bounds each single request.
         commands: container name to the command that exits with 0 when it is healthy.
-        timeout: seconds for all together; each container is checked at least once.
+        timeout: seconds without progress of any of them; each container is checked at least once.
         always_ask: containers to check even if the engine reports them as healthy, because something that they depend
             on has just changed.
         now: the clock, in seconds.
+        sleep: waits so many seconds of it.
     """
-    deadline, ask = now() + timeout, set(always_ask)
+    progress, ask = _Progress(now()), set(always_ask)
     stopped = threading.Event()
+    pausing = sleep or stopped.wait
 
     def wait(name: str) -> Unhealthy | None:
         probe = _Probe(client, name, commands[name], always_ask=name in ask)
         pause = _FIRST_PAUSE
-        while not probe.healthy():
-            if probe.failed or now() >= deadline or stopped.wait(min(pause, max(0.0, deadline - now()))):
+        while True:
+            started = now()
+            healthy = probe.healthy()
+            ended = now()
+            progress.note(name, probe.stage, ended)
+            if healthy:
+                return None
+            left = progress.last + timeout - ended
+            pause = min(max(pause, _IDLE_SHARE * (ended - started)), _LONGEST_PAUSE)
+            if probe.failed or left <= 0 or stopped.is_set():
                 return Unhealthy(name, probe.reason, _last_log_lines(client, name))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        return None
+            pausing(min(pause, left))
+            pause *= 2
 
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
@@ -83,6 +112,7 @@ class _Probe:
         self._always_ask = always_ask
         self._restarts: int | None = None
         self.reason = "it was not checked"
+        self.stage = _STOPPED
         self.failed = False  # for good: waiting longer is pointless
 
     def healthy(self) -> bool:
@@ -107,7 +137,9 @@ class _Probe:
             error = f": {state['Error']}" if state.get("Error") else ""
             self.reason = f"it is {state['Status']} (exit code {state.get('ExitCode')}{error})"
             return False
+        self.stage = _RUNS
         if (state.get("Health") or {}).get("Status") == "healthy" and not self._always_ask:
+            self.stage = _HEALTHY
             return True
         return self._ask()
 
@@ -119,7 +151,21 @@ class _Probe:
             return False
         lines = output.decode(errors="replace").strip().splitlines()
         self.reason = lines[-1].rstrip(".") if lines else f"its health check ended with exit code {code}"
+        if code == 0:
+            self.stage = _HEALTHY
+        elif report := _report(lines):
+            self.reason = "".join(letter if letter.isprintable() else " " for letter in report["reason"][:_MOST_SHOWN])
+            self.stage = _RUNS if report.get("status") == "failed" else _ANSWERS
         return bool(code == 0)
+
+
+def _report(lines: list[str]) -> dict[str, Any] | None:
+    """Return what ``codebuddy health`` printed; None if it did not get that far."""
+    try:
+        report = json.loads(lines[-1])
+    except (IndexError, ValueError):
+        return None
+    return report if isinstance(report, dict) and isinstance(report.get("reason"), str) else None
 
 
 def _execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[int, bytes]:

@@ -34,9 +34,9 @@ def config_dir(fleet: Fleet, suffix: str) -> str:
     return f"{fleet.state_dir}/{CONFIG}/{suffix}"
 
 
-def add_file(files: dict[str, File], fleet: Fleet, path: str, content: str) -> None:
+def add_file(files: dict[str, File], fleet: Fleet, path: str, content: str, mode: str = "0640") -> None:
     """Plan a file that the containers' user may read."""
-    files[path] = File(path=path, content=content, mode="0640", uid=fleet.uid, gid=fleet.gid)
+    files[path] = File(path=path, content=content, mode=mode, uid=fleet.uid, gid=fleet.gid)
 
 
 def bind(source: str, *, read_only: bool) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import Any
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_AUTHOR = re.compile(r"[^<>\0\n]*[^<>\0\s] <[^<>\0\n]+>")
 
 
 def _text(pattern: str, requirement: str) -> Callable[[Any], str]:
@@ -68,6 +69,14 @@ parallel_count = _number(1, 1000, "must be a whole number from 1 to 1000")
 memory_bytes = _size("64m", "is too little to run in")
 journal_bytes = _size("1m", "is too little for a journal of edits")
 output_bytes = _size("4m", "is too little to keep of an output")
+
+
+def git_author(value: Any) -> str:
+    """Parse the author of commits, a name and an address; None is "", nobody."""
+    author = "" if value is None else value.strip() if isinstance(value, str) else None
+    if author is None or (author and not _AUTHOR.fullmatch(author)):
+        raise ValueError("is not an author of commits: write it like Ada Lovelace <ada@example.org>")
+    return str(author)
 
 
 def seconds_up_to_a_day(value: Any) -> float:

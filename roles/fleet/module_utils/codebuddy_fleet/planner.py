@@ -27,6 +27,7 @@ from .naming import (
 )
 from .plan import Container, File, Network, Plan, Volume
 from .proxies import add_config, proxied, proxy, proxy_network
+from .system_files import gitconfig, group, passwd
 
 HUB_ID = "hub"  # names the hub's container, network and directories; no project may have this id
 PORT = 3000  # of the hub inside its container, for clients and spokes
@@ -35,6 +36,7 @@ _CREDENTIALS_MOUNT = "/run/secrets/codebuddy"  # in the hub its keys, in a spoke
 _SECRETS_MOUNT = "/run/secrets/project"
 _JOURNAL_MOUNT = "/var/lib/codebuddy/journal"
 _HOME_MOUNT = "/home/codebuddy"
+_USER = "codebuddy"  # what the containers' user and group are called, whatever their numbers
 # Labels with the facts of the host that a container depends on.
 _DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
 _SECRETS_LABEL = "codebuddy.secrets"
@@ -56,7 +58,10 @@ def render(fleet: Fleet, facts: HostFacts | None = None) -> Plan:
     networks = {resource_name(fleet, HUB_ID): _front_network(fleet, front)}
     volumes: dict[str, Volume] = {}
     files: dict[str, File] = {}
-    add_file(files, fleet, _resolver_path(fleet), _RESOLVER)
+    add_file(files, fleet, _system_path(fleet, "resolv.conf"), _RESOLVER)
+    # As in any system, all users may read these two.
+    add_file(files, fleet, _system_path(fleet, "passwd"), passwd(_USER, fleet.uid, fleet.gid, _HOME_MOUNT), "0644")
+    add_file(files, fleet, _system_path(fleet, "group"), group(_USER, fleet.gid), "0644")
     add_file(files, fleet, f"{config_dir(fleet, HUB_ID)}/config.json", _json(_hub_config(fleet, front, subnets)))
     for project in fleet.projects:
         name = resource_name(fleet, project.id)
@@ -65,6 +70,8 @@ def render(fleet: Fleet, facts: HostFacts | None = None) -> Plan:
             name=name, project=project.id, driver="local", options={}, labels=labels(fleet, project.id)
         )
         add_file(files, fleet, f"{config_dir(fleet, project.id)}/config.json", _json(_spoke_config(project)))
+        author = project.git_author or fleet.git_author
+        add_file(files, fleet, f"{config_dir(fleet, project.id)}/gitconfig", gitconfig(author))
     for project in proxied(fleet):
         outside = subnets[proxy_id(project.id)]
         networks[resource_name(fleet, proxy_id(project.id))] = proxy_network(fleet, project, outside)
@@ -95,8 +102,8 @@ def _spoke_fact_labels(facts: HostFacts, project: str) -> dict[str, str]:
     return {label: str(found[project]) for label, found in inodes.items() if project in found}
 
 
-def _resolver_path(fleet: Fleet) -> str:
-    return f"{fleet.state_dir}/{CONFIG}/resolv.conf"
+def _system_path(fleet: Fleet, name: str) -> str:
+    return f"{fleet.state_dir}/{CONFIG}/{name}"
 
 
 def _json(value: Any) -> str:
@@ -187,7 +194,7 @@ def _hub(
         command=["serve"],
         hostname=name,
         working_dir="/workspaces",
-        environment={"HOME": SCRATCH, "USER": "codebuddy"},
+        environment={"HOME": SCRATCH, "USER": _USER},
         mounts={
             CONFIG_MOUNT: bind(config, read_only=True),
             _CREDENTIALS_MOUNT: bind(f"{fleet.state_dir}/{HUB_KEYS}", read_only=True),
@@ -204,7 +211,8 @@ def _hub(
 
 
 def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File], facts: HostFacts) -> Container:
-    config, resolver, name = config_dir(fleet, project.id), _resolver_path(fleet), resource_name(fleet, project.id)
+    config, name = config_dir(fleet, project.id), resource_name(fleet, project.id)
+    system = {f"/etc/{file}": _system_path(fleet, file) for file in ("resolv.conf", "passwd", "group")}
     # The directory, not the files in it: a replaced file is visible at once.
     secrets = bind(f"{fleet.state_dir}/{SECRETS}/{project.id}", read_only=True)
     return Container(
@@ -218,11 +226,11 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
             "CODEBUDDY_URL": f"ws://{_ALIAS}:{PORT}",
             "HOME": _HOME_MOUNT,
             "PROJECT_ID": project.id,
-            "USER": "codebuddy",
+            "USER": _USER,
         },
         mounts={
             CONFIG_MOUNT: bind(config, read_only=True),
-            "/etc/resolv.conf": bind(resolver, read_only=True),
+            **{target: bind(source, read_only=True) for target, source in system.items()},
             _CREDENTIALS_MOUNT: bind(f"{fleet.state_dir}/{TOKENS}/{project.id}", read_only=True),
             **({_SECRETS_MOUNT: secrets} if project.secrets else {}),
             "/workspace": bind(project.path, read_only=False),
@@ -232,6 +240,6 @@ def _spoke(fleet: Fleet, project: Project, subnet: Subnet, files: dict[str, File
         ports={},
         extra_hosts=[f"{_ALIAS}:{subnet.hub}"] + ([] if project.egress == NONE else [f"{PROXY_NAME}:{subnet.proxy}"]),
         labels={**labels(fleet, project.id), **_spoke_fact_labels(facts, project.id)},
-        files=hashes(files, f"{config}/config.json", resolver),
+        files=hashes(files, f"{config}/config.json", *system.values()),  # git reads its own again for each command
         **hardened(fleet, project.limits, scratch="1g"),
     )
