@@ -86,6 +86,13 @@ test-clients: $(READY) ## the agents and SDKs that people use against the deploy
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@CODEBUDDY_TEST_CLIENTS='$(or $(CLIENTS),all)' pytest -q tests/clients
 
+.PHONY: test-real
+# On a fleet of their own, which is deployed if it is not there.
+test-real: $(READY) ## projects that others wrote: their tests through the hub and by hand, as a table; PROJECTS=name[,name]
+	@$(MAKE) up INVENTORY=tests/real/inventory.yml >/dev/null
+	@CODEBUDDY_TEST_FLEET=cbreal CODEBUDDY_TEST_PORT=3910 CODEBUDDY_TEST_DIR=~/.cache/codebuddy-real \
+		CODEBUDDY_TEST_PROJECTS='$(or $(PROJECTS),all)' pytest -q tests/real
+
 # Measure --------------------------------------------------------------------------------------------------------------
 
 .PHONY: bench-edits bench-code bench-run bench-read bench-load bench-tokens

@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).parents[3] / "roles/spokes/files/toolchains/python/python-install"
+FILES = Path(__file__).parents[3] / "roles/spokes/files/toolchains/python"
 
 
-def load() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("python_install", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("python_install", loader)
+def load(name: str) -> ModuleType:
+    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(FILES / name))
+    spec = importlib.util.spec_from_loader(loader.name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["python_install"] = module
+    sys.modules[loader.name] = module
     loader.exec_module(module)
     return module
 
 
-install = load()
+install = load("python-install")
 
 PROJECT = '[project]\nname = "it"\nversion = "1"\n'
 BUILD = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
@@ -348,3 +348,10 @@ def test_a_locked_version_replaces_the_range_of_poetry(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_poetrys_ranges(written: str, means: str) -> None:
     assert install.version_range(written) == means
+
+
+def test_of_the_image_only_what_pytest_needs_is_linked(tmp_path: Path) -> None:
+    load("prepare-home").link_image(tmp_path / "image", ("pytest",))
+    names = {path.name.split("-")[0] for path in (tmp_path / "image").iterdir()}
+    assert {"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"} <= names
+    assert names.isdisjoint({"platformdirs", "ansible", "pip"})  # platformdirs brings a plugin of pytest
