@@ -40,11 +40,11 @@ enum E {
 """
 
 
-def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: str = "p/a.py") -> str:
+def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: str = "p/a.py", name: str = "") -> str:
     lines = text.split("\n")
     found = find_declaration(lines, full, name_line, path)
     if how == "replace":
-        change = replaced(lines, found, content, path)
+        change = replaced(lines, found, content, path, name)
     else:
         change = inserted(lines, found, content, path, below=how == "after")
     return apply_range_edits(text, [change])
@@ -76,14 +76,94 @@ def test_a_body_in_braces_that_was_copied_without_its_first_indentation() -> Non
     assert fitted("def f():\n    '''\n\n    '''", "", "a.py") == ["def f():", "    '''", "", "    '''"]
 
 
-def test_decorators_go_and_the_comment_stays() -> None:
+def test_decorators_and_the_comment_stay() -> None:
     changed = edit(PYTHON, (5, 1, 7, 1), 5, "async def greet():\n    return 2", "replace")
-    assert changed == PYTHON.replace("@cache\ndef greet():\n    return 1", "async def greet():\n    return 2")
+    assert changed == PYTHON.replace("def greet():\n    return 1", "async def greet():\n    return 2")
 
 
 def test_a_comment_in_the_content_replaces_the_comment() -> None:
-    changed = edit(PYTHON, (4, 1, 7, 1), 5, "# New.\n@other\ndef greet(): ...", "replace")
-    assert changed.startswith("import os\n\n# New.\n@other\ndef greet(): ...\n\n\nclass A")
+    changed = edit(PYTHON, (4, 1, 7, 1), 5, "# New.\n@cache\ndef greet(): ...", "replace")
+    assert changed.startswith("import os\n\n# New.\n@cache\ndef greet(): ...\n\n\nclass A")
+
+
+ROUTE = "@app.route(\n    '/a',  # don't\n\n    methods=[')'],\n)\n@login\n"
+KEPT = {  # the code above, its last line, the new code, and the code after
+    "a decorator with another argument": (
+        "@cache(1)\n@x\n",
+        "def f(): 1",
+        "@cache(2)\ndef f(): 2",
+        "@cache(2)\n@x\ndef f(): 2",
+    ),
+    "the same decorator": (ROUTE, "def f(): 1", f"{ROUTE}def f(): 2", f"{ROUTE}def f(): 2"),
+    "one of two": (ROUTE, "def f(): 1", "@login\ndef f(): 2", f"{ROUTE}def f(): 2"),
+    "another one": (ROUTE, "def f(): 1", "@other\ndef f(): 2", f"{ROUTE}@other\ndef f(): 2"),
+    "after a blank line": ("@x\n\n", "def f(): 1", "def f(): 2", "@x\ndef f(): 2"),
+    "any expression": ("@(lambda f: f)\n@a[0].b\n", "def f(): 1", "def f(): 2", "@(lambda f: f)\n@a[0].b\ndef f(): 2"),
+    "a comment behind it": ("@x  # why\n", "def f(): 1", "def f(): 2", "@x  # why\ndef f(): 2"),
+    "two of one name": (
+        "@given('a', 1)\n@given('b', 2)\n",
+        "def f(): 1",
+        "@given('b', 3)\ndef f(): 2",
+        "@given('a', 1)\n@given('b', 3)\ndef f(): 2",
+    ),
+    "a helper first": (
+        "@x\n",
+        "def f(): 1",
+        "def helper(): 0\n\n\n@y\ndef f(): 2",
+        "def helper(): 0\n\n\n@x\n@y\ndef f(): 2",
+    ),
+}
+ATTRIBUTES = {
+    "rs": (
+        "/// Doc.\n#[test]\n#[cfg(\n    unix,\n)] #[allow(x)]\n",
+        "fn f() {}",
+        "#[allow(y)]\nfn f() { 2 }",
+        "/// Doc.\n#[test]\n#[cfg(\n    unix,\n)]\n#[allow(y)]\nfn f() { 2 }",
+    ),
+    "java": (
+        '/** Doc. */\n@Override @Deprecated\n@A({")", "b"})\n',
+        "void f() {}",
+        "/** New. */\n@Override\nvoid f() { }",
+        '/** New. */\n@Override\n@Deprecated\n@A({")", "b"})\nvoid f() { }',
+    ),
+    "ts": (
+        "@Component({\n  template: `it's (`,\n})\n",
+        "export class f {}",
+        "export class f { a = 1; }",
+        "@Component({\n  template: `it's (`,\n})\nexport class f { a = 1; }",
+    ),
+    "field.ts": ("", "@Input() @Old(1) f: string;", "f: number;", "@Input() @Old(1) f: number;"),
+    "row.ts": ("", "@Input() f: string;", "@Input()\nf: number;", "@Input()\nf: number;"),
+    "cc": (
+        "template <\n    typename T>\n  requires A<T>\n[[nodiscard]] [[gnu::hot]]\n__attribute__((cold))\n",
+        "T f();",
+        "[[nodiscard]]\nT f() { }",
+        "template <\n    typename T>\n  requires A<T>\n[[nodiscard]]\n[[gnu::hot]]\n__attribute__((cold))\nT f() { }",
+    ),
+    "plain.cc": ("template <typename T>\n[[x]]\n", "T f();", "int f();", "[[x]]\nint f();"),
+    "type.cc": ("[[x]]\n", "int f();", "unsigned\nf() { }", "[[x]]\nunsigned\nf() { }"),
+    "go": (
+        "// f does.\n//go:noinline\n",
+        "func f() {}",
+        "// f is.\nfunc f() { }",
+        "// f is.\n//go:noinline\nfunc f() { }",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "above", "old", "content", "new"),
+    [
+        *(pytest.param("p/a.py", *case, id=name) for name, case in KEPT.items()),
+        *(pytest.param(f"p/a.{name}", *case, id=name) for name, case in ATTRIBUTES.items()),
+    ],
+)
+def test_what_stands_above_stays_once(path: str, above: str, old: str, content: str, new: str) -> None:
+    line, end = above.count("\n") + 1, len(old) + 1
+    for begin in (1, line):  # as servers count it
+        full = (begin, 1, line, end)
+        assert edit(f"{above}{old}\n", full, line, content, "replace", path=path, name="f") == f"{new}\n"
+        assert edit(f"{above}{old}\n", full, line, "x = 1", "before", path=path).endswith(f"{above}{old}\n")
 
 
 @pytest.mark.parametrize(("content", "new"), [("C", "C,"), ("C,", "C,"), ("C // c", "C, // c"), ("C, // c", "C, // c")])

@@ -198,8 +198,8 @@ class _CodeEdits:
         return await self._make(call, "format_file", arguments, plan, formats=False)
 
     async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
-        """Replace the whole declaration of a function, class, method or constant. Its decorators and attributes are
-        replaced too: repeat them. Comments above stay, unless content begins with one.
+        """Replace the whole declaration of a function, class, method or constant. Decorators, attributes and comments
+        above it stay, unless content has others of the same name.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
         return await self._make(call, "replace_symbol", arguments, plan)
