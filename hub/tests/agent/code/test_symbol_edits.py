@@ -258,6 +258,59 @@ async def test_of_two_symbols_with_one_name_the_line_says_which(start: Any, wire
         assert planned.changes[0].edits[0].line == 3
 
 
+OVERLOADS = """\
+# Why.
+@overload
+def f(x: int) -> int: ...
+
+@overload
+def f(x: str) -> str: ...
+def f(x):
+    return x
+
+def other(): ...
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"symbol": "f[2]", "content": "def f(x: bytes) -> bytes: ..."}, OVERLOADS.replace("str", "bytes")),
+        (
+            {"symbol": "f[*]", "content": "def f(x):\n    return 2"},
+            "# Why.\ndef f(x):\n    return 2\n\ndef other(): ...\n",
+        ),
+        (
+            {"symbol": "f[*]", "content": "# New.\n@overload\ndef f(): ..."},
+            "# New.\n@overload\ndef f(): ...\n\ndef other(): ...\n",
+        ),
+        ({"symbol": "f[*]", "action": "before", "content": "x = 1"}, f"x = 1\n\n\n{OVERLOADS}"),
+        ({"symbol": "f[*]", "action": "after", "content": "x = 1"}, OVERLOADS.replace("x\n\nd", "x\n\n\nx = 1\n\n\nd")),
+    ],
+)
+async def test_overloads_are_edited_one_by_one_or_as_a_group(
+    start: Any, wire: Any, root: Any, given: Any, expected: str
+) -> None:
+    (root / "shop.py").write_text(OVERLOADS)
+    several = [symbol(wire, "f", 2, 2), symbol(wire, "f", 5, 5), symbol(wire, "f", 6, 7), symbol(wire, "other", 9, 9)]
+    async with start({SYMBOLS: [[{"reply": several}]]}, CAN) as fake:
+        planned = await plan(fake, **given)
+        assert apply_range_edits(OVERLOADS, planned.changes[0].edits) == expected
+
+
+@pytest.mark.anyio
+async def test_a_group_with_something_else_in_it_is_refused(start: Any, wire: Any, root: Any) -> None:
+    (root / "shop.py").write_text("def f(): 1\ndef g(): 2\ndef f(): 3\n")
+    several = [symbol(wire, "f", 0, 0), symbol(wire, "g", 1, 1), symbol(wire, "f", 2, 2)]
+    async with start({SYMBOLS: [[{"reply": several}]]}, CAN) as fake:
+        with pytest.raises(ToolError, match=r"g \(line 2\) stands between them"):
+            await plan(fake, symbol="f[*]")
+        with pytest.raises(ToolError) as refused:
+            await plan(fake, symbol="f")
+        assert refused.value.message.endswith("one of: f[1] (line 1), f[2] (line 3). f[*] is all of them.")
+
+
 @pytest.mark.anyio
 async def test_a_symbol_that_is_not_there_is_refused_with_those_that_are(start: Any, wire: Any) -> None:
     async with start({SYMBOLS: [[{"reply": [symbol(wire, "open_shop", 0, 1)]}]]}, CAN) as fake:

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import accumulate
 from operator import itemgetter
 from pathlib import PurePath
@@ -15,7 +16,7 @@ from typing import Final
 from codebuddy.agent.code.answers import COMPLETE, Answer, NoAnswer
 from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.code_text import has_spans, masked
-from codebuddy.agent.code.places import Symbol, find_symbol
+from codebuddy.agent.code.places import Symbol, find_group
 from codebuddy.agent.code.workspace_edits import edit_between, minimal_edits, read_source
 from codebuddy.agent.lsp.documents import StaleText
 from codebuddy.agent.lsp.readiness import Report
@@ -373,7 +374,7 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
         source = read_source(servers.tree.read(path)[0], arguments.path)
         if answer.lines.get(path) != source.lines:
             raise StaleText(arguments.path)
-        edits = _edits(source.lines, _chosen(symbols, answer, arguments), arguments, source.ending)
+        edits = _edits(source.lines, _chosen(symbols, answer, arguments), symbols, arguments, source.ending)
         if not edits:
             return [], COMPLETE
         return [FileChange(path=arguments.path, expected_hash=source.hash, edits=edits)], COMPLETE
@@ -382,25 +383,38 @@ async def plan_symbol_edit(servers: LanguageServers, arguments: SymbolEditArgume
     return PlannedChanges(**answer.completeness(), changes=changes)
 
 
-def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> Symbol:
-    """Return the symbol that is meant."""
+def _chosen(symbols: list[Symbol], answer: Answer, arguments: SymbolEditArguments) -> list[Symbol]:
+    """Return the symbol that is meant, or the group of them."""
     if arguments.line is not None:
         symbols = [one for one in symbols if one.line == arguments.line] or symbols
     try:
-        return find_symbol(symbols, arguments.symbol, arguments.path)
+        return find_group(symbols, arguments.symbol, arguments.path)
     except ToolError as error:
         if answer.reason is not None:
             raise NoAnswer(answer) from None
         if error.code == "ambiguous_symbol":
             error.message = error.message.replace("give line and column, or one of", "give its line, or one of")
+            if not arguments.symbol.endswith((")", "]")):
+                error.message += f" {arguments.symbol}[*] is all of them."
         raise
 
 
-def _edits(lines: list[str], symbol: Symbol, arguments: SymbolEditArguments, ending: str | None) -> list[RangeEdit]:
-    declaration = find_declaration(lines, symbol.full, symbol.line, arguments.path)
+def _edits(
+    lines: list[str],
+    chosen: list[Symbol],
+    symbols: list[Symbol],
+    arguments: SymbolEditArguments,
+    ending: str | None,
+) -> list[RangeEdit]:
+    first, *others = [find_declaration(lines, one.full, one.line, arguments.path) for one in chosen]
+    declaration = first
+    if others:
+        last = others[-1]
+        declaration = Declaration(first.top, first.start, last.end, last.separator, first.comments, first.indent)
+        _require_together(chosen, symbols, declaration, arguments.path)
     if arguments.action == "replace":
-        edit = replaced(lines, declaration, arguments.content, arguments.path, symbol.names[-1])
-        return minimal_edits(lines, edit, ending)
+        make = replaced_group if others else partial(replaced, name=chosen[0].names[-1])
+        return minimal_edits(lines, make(lines, declaration, arguments.content, arguments.path), ending)
     return [inserted(lines, declaration, arguments.content, arguments.path, below=arguments.action == "after")]
 
 
@@ -429,6 +443,31 @@ def replaced(lines: Sequence[str], found: Declaration, content: str, path: str, 
         is_whole = len(texts) == len([leader for leader in old if leader.first == row])
         new[place:place] = lines[row - 1 : last] if is_whole else (found.indent + " ".join(texts)).split("\n")
     return edit_between((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), "\n".join(new))
+
+
+def replaced_group(lines: Sequence[str], found: Declaration, content: str, path: str) -> RangeEdit:
+    """Return the edit that puts new code in the place of several declarations; the comments above the first stay."""
+    new = fitted(_trimmed(content), found.indent, path)
+    code = _Code(lines, path)
+    comments = [one for one in code.leaders(found.top, found.start) if one.is_comment]
+    begin = next((at for at in range(found.top, found.start) if at not in found.comments), found.start)
+    if comments and not is_comment(new[0], path):
+        new = [*lines[found.top - 1 : begin - 1], *new]
+    new[-1] = _separated(new[-1], found.separator)
+    return edit_between((found.top, 1), (found.end, len(lines[found.end - 1]) + 1), "\n".join(new))
+
+
+def _require_together(chosen: list[Symbol], symbols: list[Symbol], group: Declaration, path: str) -> None:
+    """Refuse a group with something else between its members.
+
+    Raises:
+        ToolError: ``shares_line``.
+    """
+    for symbol in symbols:
+        is_between = group.start <= symbol.line <= group.end and symbol not in chosen
+        if is_between and not any(one.encloses(symbol.line, symbol.column) for one in chosen):
+            name = "/".join(symbol.path)
+            raise ToolError("shares_line", f"{name} (line {symbol.line}) stands between them; use edit_file.", path)
 
 
 def _kept(old: list[_Leader], new: list[_Leader], code: list[str]) -> list[tuple[_Leader, int]]:
