@@ -528,13 +528,15 @@ class WordFile:
 def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
     """Find a word in all text files of a project that no ignore rule hides; ``$`` belongs to a word.
 
+    Files whose encoding is not known are among them, with that `problem`: their places are not sure.
+
     Raises:
         ToolError: ``too_many_matches``, ``timed_out``: not all places can be given.
     """
     walk, found, places = Walk(root, WorkspacePath(root.project), bounds), list[WordFile](), 0
     with closing(walk.entries()) as entries:
         for file in search_word(root.project, entries, word, letters=r"\w$"):
-            if file.places and file.problem is None:
+            if file.places and (file.problem is None or file.problem.code == "unsupported_encoding"):
                 found.append(file)
                 places += len(file.places)
             if places > _MAX_PLACES or len(found) > _MAX_FILES:
