@@ -13,6 +13,8 @@ _OPERATOR: Final = re.compile(r"operator\b")
 _SLASH: Final = re.compile("/")
 _SEPARATOR: Final = re.compile(r"::|\.")
 _SPACES: Final = re.compile(r"\s+")
+_NUMBERED: Final = re.compile(r"(.+)\[([1-9]\d{0,3}|\*)\]", re.DOTALL)
+_ALL: Final = "*"
 
 
 def names_in(written: str) -> tuple[str, ...]:
@@ -22,6 +24,24 @@ def names_in(written: str) -> tuple[str, ...]:
     name is the type's. Separators in quotes or brackets are part of a name.
     """
     return all_names(_split(written, _SLASH))
+
+
+def without_number(written: str) -> tuple[str, int | None]:
+    """Split ``Box/open[2]``, the second of several with one path, into path and number; 0 stands for all (``[*]``)."""
+    found = _NUMBERED.fullmatch(written)
+    if found is None:
+        return written, None
+    return found[1], 0 if found[2] == _ALL else int(found[2])
+
+
+def parameters_in(text: str) -> str | None:
+    """Return what stands in the first round brackets of a signature, without spaces; None if there are none."""
+    depth, begin = 0, text.find("(")
+    for at in range(begin, len(text)) if begin >= 0 else ():
+        depth += (text[at] == "(") - (text[at] == ")")
+        if depth == 0:
+            return re.sub(r"\s", "", text[begin + 1 : at])
+    return None
 
 
 def all_names(path: Iterable[str]) -> tuple[str, ...]:

@@ -80,7 +80,38 @@ def test_a_long_file_can_be_read_on_where_the_answer_ended(
 def test_of_a_line_too_long_for_an_answer_the_beginning_is_given(directory: Path, root: ProjectRoot) -> None:
     (directory / "f").write_text("é" * 100)
     excerpt = read_excerpt(root, PATH, answer_bytes=11)
-    assert (excerpt.content, excerpt.truncated) == ("é" * 5, True)
+    assert (excerpt.content, excerpt.truncated, excerpt.next_column) == ("é" * 5, True, 6)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.lists(st.text("aé🦀", max_size=30), min_size=1, max_size=8), st.sampled_from(["\n", "\r\n"]), st.integers(4, 30)
+)
+def test_long_lines_are_read_piece_by_piece_as_each_answer_says(
+    directory: Path, root: ProjectRoot, lines: list[str], ending: str, room: int
+) -> None:
+    text = ending.join(lines)
+    (directory / "f").write_bytes(text.encode())
+    pieces, line, column = [], 1, 1
+    while True:
+        excerpt = read_excerpt(root, PATH, line, start_column=column, answer_bytes=room)
+        assert len(excerpt.content.encode()) <= room
+        pieces.append(excerpt.content)
+        if not excerpt.truncated:
+            break
+        line, column = (
+            (excerpt.end_line + 1, 1) if excerpt.next_column is None else (excerpt.end_line, excerpt.next_column)
+        )
+    assert "".join(pieces) == text
+
+
+def test_a_column_behind_the_line_is_refused(directory: Path, root: ProjectRoot) -> None:
+    (directory / "f").write_text("abc\nd\n")
+    assert read_excerpt(root, PATH, 1, start_column=2).content == "bc\nd\n"
+    assert read_excerpt(root, PATH, 1, 1, start_column=2).content == "bc\n"
+    with pytest.raises(ToolError, match="Line 1 has 4 characters; start_column 5") as refused:
+        read_excerpt(root, PATH, 1, start_column=5)
+    assert refused.value.code == "invalid_range"
 
 
 def test_a_sparse_huge_file_is_refused_without_reading_it(directory: Path, any_root: ProjectRoot) -> None:

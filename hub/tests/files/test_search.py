@@ -95,6 +95,43 @@ def test_globs(directory: Path, root: ProjectRoot, pattern: str, expected: list[
     assert found(root, pattern) == anchored
 
 
+ROUTES = (
+    "app/(shop)/page.tsx",
+    "app/[...slug]/page.tsx",
+    "app/[[...rest]]/page.tsx",
+    "app/[id]/page.tsx",
+    "app/[user-id]/page.tsx",
+    "app/@slot/page.tsx",
+    "app/i/page.tsx",
+    "app/users.$id/page.tsx",
+    "{{cookiecutter.name}}/setup.py",
+)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("app/[id]/*", ["app/[id]/page.tsx", "app/i/page.tsx"]),
+        ("app/[id]/page.tsx", ["app/[id]/page.tsx", "app/i/page.tsx"]),
+        ("p/app/[user-id]/*", ["app/[user-id]/page.tsx"]),
+        ("**/[...slug]/*", ["app/[...slug]/page.tsx"]),
+        ("app/[[...rest]]/**", ["app/[[...rest]]/page.tsx"]),
+        ("app/(shop)/*.{ts,tsx}", ["app/(shop)/page.tsx"]),
+        ("app/@slot/*", ["app/@slot/page.tsx"]),
+        ("app/users.$id/", ["app/users.$id/page.tsx"]),
+        ("{{cookiecutter.name}}/*", ["{{cookiecutter.name}}/setup.py"]),
+        ("app/[!a]/*", ["app/i/page.tsx"]),
+        ("app/[[]id]/*", ["app/[id]/page.tsx"]),
+    ],
+)
+def test_a_glob_finds_the_directory_of_that_very_name(
+    directory: Path, root: ProjectRoot, pattern: str, expected: list[str]
+) -> None:
+    plant(directory, dict.fromkeys(ROUTES, "here"))
+    assert found(root, pattern) == [f"p/{path}" for path in expected]
+    assert [at[0] for at in places(searched(root, "here", include=pattern))] == [f"p/{path}" for path in expected]
+
+
 @pytest.mark.parametrize("pattern", ["[z-a]", "{a,b}" * 9])
 def test_bad_globs_are_refused(pattern: str) -> None:
     with pytest.raises(ToolError) as refused:

@@ -31,6 +31,7 @@ _MAX_PROGRAM = 50_000
 _MAX_WINDOW = 64 * 1024
 _MAX_ALTERNATIVES = 256
 _BRACES = re.compile(r"\{([^{}]*)\}")
+_OPEN, _CLOSE = "\ue000", "\ue001"  # braces that are a part of the name
 _GLOB_WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _GLOB_PIECE = re.compile(r"\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]/]*\]|.", re.DOTALL)
 
@@ -142,7 +143,8 @@ class Glob:
 def compile_glob(pattern: str) -> Glob:
     """Compile a glob: ``*`` and ``?`` stay within a name, ``**`` crosses directories, ``[a-z]``, ``{ts,tsx}``.
 
-    A pattern without a slash is matched against the name alone, at any depth.
+    A pattern without a slash is matched against the name alone, at any depth. ``[id]`` is also a name, as routes of
+    Next.js and SvelteKit have it, and so is ``{name}`` without a comma, as in templates of projects.
 
     Raises:
         ToolError: ``invalid_pattern``.
@@ -167,9 +169,12 @@ def _expand_braces(pattern: str) -> list[str]:
         current = todo.pop()
         found = _BRACES.search(current)
         if found is None:
-            done.append(current)
+            done.append(current.replace(_OPEN, "{").replace(_CLOSE, "}"))
             continue
-        todo += [current[: found.start()] + word + current[found.end() :] for word in found[1].split(",")]
+        words = found[1].split(",")
+        if len(words) == 1:
+            words.append(f"{_OPEN}{found[1]}{_CLOSE}")
+        todo += [current[: found.start()] + word + current[found.end() :] for word in words]
         if len(todo) + len(done) > _MAX_ALTERNATIVES:
             raise ToolError("invalid_pattern", f"The braces stand for more than {_MAX_ALTERNATIVES} globs; use fewer.")
     return done
@@ -182,8 +187,20 @@ def _glob_to_regex(pattern: str) -> str:
 def _piece_to_regex(piece: str) -> str:
     if len(piece) > 2 and piece[0] == "[":
         inside = re.sub(r"([\\\[\]^])", r"\\\1", piece[1:-1].removeprefix("!").removeprefix("^"))
-        return f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]"
+        members = f"[^/{inside}]" if piece[1] in "!^" else f"[{inside}]"
+        name = re2.escape(piece)
+        if len(piece) > 5 and not _is_set(members):
+            return str(name)  # as in [user-id]: letters from r to i there are none
+        return f"(?:{members}|{name})"
     return _GLOB_WILDCARDS.get(piece) or str(re2.escape(piece))
+
+
+def _is_set(members: str) -> bool:
+    try:
+        re2.compile(members, _options())
+    except re2.error:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -515,13 +532,15 @@ class WordFile:
 def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
     """Find a word in all text files of a project that no ignore rule hides; ``$`` belongs to a word.
 
+    Files whose encoding is not known are among them, with that `problem`: their places are not sure.
+
     Raises:
         ToolError: ``too_many_matches``, ``timed_out``: not all places can be given.
     """
     walk, found, places = Walk(root, WorkspacePath(root.project), bounds), list[WordFile](), 0
     with closing(walk.entries()) as entries:
         for file in search_word(root.project, entries, word, letters=r"\w$"):
-            if file.places and file.problem is None:
+            if file.places and (file.problem is None or file.problem.code == "unsupported_encoding"):
                 found.append(file)
                 places += len(file.places)
             if places > _MAX_PLACES or len(found) > _MAX_FILES:

@@ -428,7 +428,8 @@ class Excerpt:
         start_line: first line given, 1-based.
         end_line: last line given, inclusive; start_line - 1 when there is none.
         total_lines: of the whole file; a final line break does not begin another line.
-        truncated: the answer ends before what was asked for; continue at end_line + 1.
+        truncated: the answer ends before what was asked for; continue at end_line + 1, or as ``next_column`` says.
+        next_column: where to continue in end_line, which is not given to its end; None if it is.
     """
 
     content: str
@@ -439,6 +440,7 @@ class Excerpt:
     truncated: bool
     encoding: Encoding
     line_ending: LineEnding
+    next_column: int | None = None
 
 
 def read_limited(fd: int, limit: int) -> bytes:
@@ -480,16 +482,22 @@ def read_excerpt(
     start_line: int | None = None,
     end_line: int | None = None,
     *,
+    start_column: int | None = None,
     limit: int = MAX_FILE_BYTES,
     answer_bytes: int = 256 * 1024,
 ) -> Excerpt:
     """Read a text file, or a range of its lines (1-based, inclusive; the end may lie beyond the last line).
 
+    Args:
+        start_column: where in the first line to begin, in code points from 1.
+
     Raises:
         ToolError: ``invalid_range``, ``too_large``, ``binary_file``, ``unsupported_encoding``, and as
             `ProjectRoot.file`.
     """
-    return excerpt_of(path, read_bytes(root, path, limit), start_line, end_line, answer_bytes)
+    return excerpt_of(
+        path, read_bytes(root, path, limit), start_line, end_line, start_column, answer_bytes=answer_bytes
+    )
 
 
 def excerpt_of(
@@ -497,6 +505,8 @@ def excerpt_of(
     data: bytes,
     start_line: int | None = None,
     end_line: int | None = None,
+    start_column: int | None = None,
+    *,
     answer_bytes: int = 256 * 1024,
 ) -> Excerpt:
     """Make the excerpt of a file's content.
@@ -508,7 +518,7 @@ def excerpt_of(
         text = decode(data)
         lines = split_keeping_breaks(text.content)
         first, last = _range(start_line, end_line, len(lines))
-    chosen = lines[first - 1 : last]
+        chosen = _from_column(lines[first - 1 : last], first, start_column or 1)
     # In UTF-8 a text takes less than twice the bytes of the file, whatever its encoding.
     kept = chosen if 2 * len(data) <= answer_bytes else _fitting(chosen, answer_bytes)
     return Excerpt(
@@ -520,7 +530,19 @@ def excerpt_of(
         truncated=len(kept) < len(chosen) or kept != chosen,
         encoding=text.encoding,
         line_ending=text.line_ending,
+        next_column=(start_column or 1) + len(kept[0]) if kept and kept[0] != chosen[0] else None,
     )
+
+
+def _from_column(lines: list[str], first: int, column: int) -> list[str]:
+    if column == 1:
+        return lines
+    width = len(lines[0]) if lines else 0
+    if column > width:
+        raise ToolError(
+            "invalid_range", f"Line {first} has {width} characters; start_column {column} is after its end."
+        )
+    return [lines[0][column - 1 :], *lines[1:]]
 
 
 def _range(start: int | None, end: int | None, total: int) -> tuple[int, int]:

@@ -22,6 +22,7 @@ class ReadArguments(Arguments):
     path: str
     start_line: int | None = Field(None, ge=1)
     end_line: int | None = Field(None, ge=1, description="Inclusive.")
+    start_column: int | None = Field(None, ge=1, description="In start_line, to go on in a long line.")
 
 
 class ReadResult(Result):
@@ -38,13 +39,16 @@ class ReadResult(Result):
     truncated: bool
     encoding: Encoding
     line_ending: LineEnding
+    next_column: int | None = Field(None, description="Where end_line goes on, if it is cut.")
 
     def lean(self) -> dict[str, Any]:
         answer: dict[str, Any] = {"path": self.path, "hash": self.hash, "total_lines": self.total_lines}
         if self.end_line - self.start_line + 1 < self.total_lines:
             answer |= {"start_line": self.start_line, "end_line": self.end_line}
         if self.truncated:
-            answer |= {"truncated": True, "message": f"Go on with start_line={self.end_line + 1}."}
+            here = f"start_line={self.end_line}, start_column={self.next_column}"
+            following = f"start_line={self.end_line + 1}" if self.next_column is None else here
+            answer |= {"truncated": True, "message": f"Go on with {following}."}
         answer |= {} if self.encoding == "utf-8" else {"encoding": self.encoding}
         answer |= {} if self.line_ending in ("lf", "none") else {"line_ending": self.line_ending}
         return {**answer, "content": self.content}

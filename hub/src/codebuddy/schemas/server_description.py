@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, get_args
 
 ReadyBy = Literal["immediate", "progress", "server_status", "log"]
 Refresh = Literal["notify", "show", "search", "reload", "restart"]
+Modules = Literal["commonjs"]
 Feature = Literal["navigation", "hover", "completion", "diagnostics", "format", "actions", "rename"]
 Limit = Literal["searched_files", "parsed_files", "shortest_name"]
 
@@ -77,6 +78,7 @@ RULES: Final[dict[str, Rule]] = {
         f"must be a list of some of {', '.join(FEATURES)}",
         lambda value: _is_text_list(value) and set(value) <= set(FEATURES),
     ),
+    "modules": _choice(get_args(Modules)),
     "settings": _MAPPING,
     "initialization_options": _MAPPING,
     "environment": ("must map names to strings", _is_text_mapping),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from codebuddy.agent.code.places import Span, Symbol, find_symbol, find_word, read_symbols
+from codebuddy.agent.code.places import Span, Symbol, find_group, find_symbol, find_word, read_symbols
 from codebuddy.agent.lsp.positions import split_lines, to_lsp
 from codebuddy.tool import ToolError
 
@@ -51,6 +51,49 @@ def test_a_symbol_that_is_two_is_refused_with_both() -> None:
     with pytest.raises(ToolError, match=r"A/run \(line 2\), B/run \(line 7\)") as refused:
         find_symbol(symbols, "run", "p/x")
     assert refused.value.code == "ambiguous_symbol"
+
+
+OVERLOADS = [
+    at(("A",), 1, 7)._replace(detail="class"),
+    at(("A", "run"), 2, 5)._replace(detail="int (int, const char *)"),
+    at(("A", "run"), 4, 5)._replace(detail="void (double (*)(int)) const"),
+    at(("A", "run"), 6, 5),
+    at(("B", "run"), 9, 5),
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lines"),
+    [
+        ("A/run[1]", [2]),
+        ("A.run[3]", [6]),
+        ("A/run[*]", [2, 4, 6]),
+        ("A/run(int, const char*)", [2]),
+        ("A::run(double (*)(int))", [4]),
+        ("B/run", [9]),
+        ("A[*]", [1]),
+    ],
+)
+def test_one_of_several_symbols_with_one_path_has_a_name_and_so_have_all(wanted: str, lines: list[int]) -> None:
+    assert [one.line for one in find_group(OVERLOADS, wanted, "p/x")] == lines
+    assert find_symbol(OVERLOADS, wanted, "p/x").line == lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code", "message"),
+    [
+        ("A/run", "ambiguous_symbol", r"one of: A/run\[1\] \(line 2\), A/run\[2\] \(line 4\), A/run\[3\] \(line 6\)\."),
+        ("run[*]", "ambiguous_symbol", r"A/run\[3\] \(line 6\), B/run \(line 9\)\."),
+        ("A/run[4]", "no_such_symbol", r"there are: A/run\[1\] \(line 2\), "),
+        ("A/run(long)", "no_such_symbol", r"there are: A/run\[1\] \(line 2\), "),
+        ("B/run[1]", "no_such_symbol", r"B/run \(line 9\)"),
+        ("A/run[0]", "no_such_symbol", r"A/run"),
+    ],
+)
+def test_the_names_of_several_are_listed(wanted: str, code: str, message: str) -> None:
+    with pytest.raises(ToolError, match=message) as refused:
+        find_group(OVERLOADS, wanted, "p/x")
+    assert refused.value.code == code
 
 
 def test_a_symbol_that_is_not_there_is_refused_with_what_is_like_it() -> None:

@@ -40,11 +40,11 @@ enum E {
 """
 
 
-def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: str = "p/a.py") -> str:
+def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: str = "p/a.py", name: str = "") -> str:
     lines = text.split("\n")
     found = find_declaration(lines, full, name_line, path)
     if how == "replace":
-        change = replaced(lines, found, content, path)
+        change = replaced(lines, found, content, path, name)
     else:
         change = inserted(lines, found, content, path, below=how == "after")
     return apply_range_edits(text, [change])
@@ -76,14 +76,94 @@ def test_a_body_in_braces_that_was_copied_without_its_first_indentation() -> Non
     assert fitted("def f():\n    '''\n\n    '''", "", "a.py") == ["def f():", "    '''", "", "    '''"]
 
 
-def test_decorators_go_and_the_comment_stays() -> None:
+def test_decorators_and_the_comment_stay() -> None:
     changed = edit(PYTHON, (5, 1, 7, 1), 5, "async def greet():\n    return 2", "replace")
-    assert changed == PYTHON.replace("@cache\ndef greet():\n    return 1", "async def greet():\n    return 2")
+    assert changed == PYTHON.replace("def greet():\n    return 1", "async def greet():\n    return 2")
 
 
 def test_a_comment_in_the_content_replaces_the_comment() -> None:
-    changed = edit(PYTHON, (4, 1, 7, 1), 5, "# New.\n@other\ndef greet(): ...", "replace")
-    assert changed.startswith("import os\n\n# New.\n@other\ndef greet(): ...\n\n\nclass A")
+    changed = edit(PYTHON, (4, 1, 7, 1), 5, "# New.\n@cache\ndef greet(): ...", "replace")
+    assert changed.startswith("import os\n\n# New.\n@cache\ndef greet(): ...\n\n\nclass A")
+
+
+ROUTE = "@app.route(\n    '/a',  # don't\n\n    methods=[')'],\n)\n@login\n"
+KEPT = {  # the code above, its last line, the new code, and the code after
+    "a decorator with another argument": (
+        "@cache(1)\n@x\n",
+        "def f(): 1",
+        "@cache(2)\ndef f(): 2",
+        "@cache(2)\n@x\ndef f(): 2",
+    ),
+    "the same decorator": (ROUTE, "def f(): 1", f"{ROUTE}def f(): 2", f"{ROUTE}def f(): 2"),
+    "one of two": (ROUTE, "def f(): 1", "@login\ndef f(): 2", f"{ROUTE}def f(): 2"),
+    "another one": (ROUTE, "def f(): 1", "@other\ndef f(): 2", f"{ROUTE}@other\ndef f(): 2"),
+    "after a blank line": ("@x\n\n", "def f(): 1", "def f(): 2", "@x\ndef f(): 2"),
+    "any expression": ("@(lambda f: f)\n@a[0].b\n", "def f(): 1", "def f(): 2", "@(lambda f: f)\n@a[0].b\ndef f(): 2"),
+    "a comment behind it": ("@x  # why\n", "def f(): 1", "def f(): 2", "@x  # why\ndef f(): 2"),
+    "two of one name": (
+        "@given('a', 1)\n@given('b', 2)\n",
+        "def f(): 1",
+        "@given('b', 3)\ndef f(): 2",
+        "@given('a', 1)\n@given('b', 3)\ndef f(): 2",
+    ),
+    "a helper first": (
+        "@x\n",
+        "def f(): 1",
+        "def helper(): 0\n\n\n@y\ndef f(): 2",
+        "def helper(): 0\n\n\n@x\n@y\ndef f(): 2",
+    ),
+}
+ATTRIBUTES = {
+    "rs": (
+        "/// Doc.\n#[test]\n#[cfg(\n    unix,\n)] #[allow(x)]\n",
+        "fn f() {}",
+        "#[allow(y)]\nfn f() { 2 }",
+        "/// Doc.\n#[test]\n#[cfg(\n    unix,\n)]\n#[allow(y)]\nfn f() { 2 }",
+    ),
+    "java": (
+        '/** Doc. */\n@Override @Deprecated\n@A({")", "b"})\n',
+        "void f() {}",
+        "/** New. */\n@Override\nvoid f() { }",
+        '/** New. */\n@Override\n@Deprecated\n@A({")", "b"})\nvoid f() { }',
+    ),
+    "ts": (
+        "@Component({\n  template: `it's (`,\n})\n",
+        "export class f {}",
+        "export class f { a = 1; }",
+        "@Component({\n  template: `it's (`,\n})\nexport class f { a = 1; }",
+    ),
+    "field.ts": ("", "@Input() @Old(1) f: string;", "f: number;", "@Input() @Old(1) f: number;"),
+    "row.ts": ("", "@Input() f: string;", "@Input()\nf: number;", "@Input()\nf: number;"),
+    "cc": (
+        "template <\n    typename T>\n  requires A<T>\n[[nodiscard]] [[gnu::hot]]\n__attribute__((cold))\n",
+        "T f();",
+        "[[nodiscard]]\nT f() { }",
+        "template <\n    typename T>\n  requires A<T>\n[[nodiscard]]\n[[gnu::hot]]\n__attribute__((cold))\nT f() { }",
+    ),
+    "plain.cc": ("template <typename T>\n[[x]]\n", "T f();", "int f();", "[[x]]\nint f();"),
+    "type.cc": ("[[x]]\n", "int f();", "unsigned\nf() { }", "[[x]]\nunsigned\nf() { }"),
+    "go": (
+        "// f does.\n//go:noinline\n",
+        "func f() {}",
+        "// f is.\nfunc f() { }",
+        "// f is.\n//go:noinline\nfunc f() { }",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "above", "old", "content", "new"),
+    [
+        *(pytest.param("p/a.py", *case, id=name) for name, case in KEPT.items()),
+        *(pytest.param(f"p/a.{name}", *case, id=name) for name, case in ATTRIBUTES.items()),
+    ],
+)
+def test_what_stands_above_stays_once(path: str, above: str, old: str, content: str, new: str) -> None:
+    line, end = above.count("\n") + 1, len(old) + 1
+    for begin in (1, line):  # as servers count it
+        full = (begin, 1, line, end)
+        assert edit(f"{above}{old}\n", full, line, content, "replace", path=path, name="f") == f"{new}\n"
+        assert edit(f"{above}{old}\n", full, line, "x = 1", "before", path=path).endswith(f"{above}{old}\n")
 
 
 @pytest.mark.parametrize(("content", "new"), [("C", "C,"), ("C,", "C,"), ("C // c", "C, // c"), ("C, // c", "C, // c")])
@@ -176,6 +256,59 @@ async def test_of_two_symbols_with_one_name_the_line_says_which(start: Any, wire
         assert error.value.code == "ambiguous_symbol"
         planned = await plan(fake, symbol="twice", line=3, content="def twice(): ...")
         assert planned.changes[0].edits[0].line == 3
+
+
+OVERLOADS = """\
+# Why.
+@overload
+def f(x: int) -> int: ...
+
+@overload
+def f(x: str) -> str: ...
+def f(x):
+    return x
+
+def other(): ...
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"symbol": "f[2]", "content": "def f(x: bytes) -> bytes: ..."}, OVERLOADS.replace("str", "bytes")),
+        (
+            {"symbol": "f[*]", "content": "def f(x):\n    return 2"},
+            "# Why.\ndef f(x):\n    return 2\n\ndef other(): ...\n",
+        ),
+        (
+            {"symbol": "f[*]", "content": "# New.\n@overload\ndef f(): ..."},
+            "# New.\n@overload\ndef f(): ...\n\ndef other(): ...\n",
+        ),
+        ({"symbol": "f[*]", "action": "before", "content": "x = 1"}, f"x = 1\n\n\n{OVERLOADS}"),
+        ({"symbol": "f[*]", "action": "after", "content": "x = 1"}, OVERLOADS.replace("x\n\nd", "x\n\n\nx = 1\n\n\nd")),
+    ],
+)
+async def test_overloads_are_edited_one_by_one_or_as_a_group(
+    start: Any, wire: Any, root: Any, given: Any, expected: str
+) -> None:
+    (root / "shop.py").write_text(OVERLOADS)
+    several = [symbol(wire, "f", 2, 2), symbol(wire, "f", 5, 5), symbol(wire, "f", 6, 7), symbol(wire, "other", 9, 9)]
+    async with start({SYMBOLS: [[{"reply": several}]]}, CAN) as fake:
+        planned = await plan(fake, **given)
+        assert apply_range_edits(OVERLOADS, planned.changes[0].edits) == expected
+
+
+@pytest.mark.anyio
+async def test_a_group_with_something_else_in_it_is_refused(start: Any, wire: Any, root: Any) -> None:
+    (root / "shop.py").write_text("def f(): 1\ndef g(): 2\ndef f(): 3\n")
+    several = [symbol(wire, "f", 0, 0), symbol(wire, "g", 1, 1), symbol(wire, "f", 2, 2)]
+    async with start({SYMBOLS: [[{"reply": several}]]}, CAN) as fake:
+        with pytest.raises(ToolError, match=r"g \(line 2\) stands between them"):
+            await plan(fake, symbol="f[*]")
+        with pytest.raises(ToolError) as refused:
+            await plan(fake, symbol="f")
+        assert refused.value.message.endswith("one of: f[1] (line 1), f[2] (line 3). f[*] is all of them.")
 
 
 @pytest.mark.anyio

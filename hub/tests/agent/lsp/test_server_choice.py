@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,39 @@ async def test_a_server_is_not_asked_for_features_that_it_is_not_declared_for(st
         answer = await fake.definition()
         assert answer.reason == "unsupported"
         assert "declared for navigation" in (answer.message or "")
+
+
+MODULES = {
+    "a.cjs": ("", True),
+    "b.js": ("exports.f = 1;\n", True),
+    "c.js": ("const f = require('./b');\n", True),
+    "d.js": ("import f from './b.js';\nrequire('x');\n", False),
+    "e.js": ("const f = 1;\n", False),
+    "esm/f.js": ("module.exports = 1;\n", False),
+    "esm/old/g.js": ("module.exports = 1;\n", True),
+    "esm/package.json": ('{"type": "module"}', False),
+    "esm/old/package.json": ("{", True),
+}
+
+
+async def test_a_server_of_commonjs_modules_is_started_by_a_question_about_one(start: Any, root: Path) -> None:
+    for path, (text, _) in MODULES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    scripts = {"*.js": "javascript", "*.cjs": "javascript"}
+    async with start(modules="commonjs", languages=scripts) as fake:
+        served = {path: bool(fake.servers.serving(root / path, "navigation")) for path in MODULES if "json" not in path}
+        assert served == {path: yes for path, (_, yes) in MODULES.items() if "json" not in path}
+        assert (await fake.definition(path="p/e.js", line=1, column=1)).reason == "unsupported"
+        assert [state["state"] for state in fake.servers.states()] == ["stopped"]
+        assert await fake.servers.restart(None, 0.0, fake.report) == []
+        assert (await fake.definition(path="p/b.js", line=1, column=1)).complete
+        assert [state["state"] for state in fake.servers.states()] == ["ready"]
+
+
+async def test_a_server_of_commonjs_modules_is_asked_before_the_others(start: Any, root: Path) -> None:
+    async with start({}, second=({}, {})) as fake:
+        first, second = fake.servers._servers
+        second.config = replace(second.config, modules="commonjs", languages={"*.cjs": "javascript"})
+        first.config = replace(first.config, languages={"*.cjs": "javascript"})
+        assert fake.servers.names_for(root / "a.cjs") == ["second", "fake"]

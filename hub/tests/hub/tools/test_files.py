@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import json
 import os
+import re
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ import anyio
 import pytest
 
 from codebuddy.files.confinement import open_without_links, openat2_beneath
+from codebuddy.schemas.files import ReadResult
 from codebuddy.tool import ALL_SCOPES, Principal, ToolError
 from codebuddy_testing.tool_client import ToolClient, snapshot
 
@@ -111,6 +113,20 @@ async def test_write_read_edit_read(p: Path, client: ToolClient) -> None:
     assert (p / "src" / "a.txt").read_text() == "one\n2\n"
     again = await client("read_file", path="p/src/a.txt", start_line=2, end_line=2)
     assert (again["content"], again["hash"]) == ("2\n", edited["hash"])
+
+
+async def test_a_line_longer_than_an_answer_is_read_as_the_answers_say(p: Path, client: ToolClient) -> None:
+    text = "short\n" + "é" * 300_000 + "\nlast\n"
+    (p / "a.min.js").write_text(text)
+    pieces, ask = list[str](), dict[str, int]()
+    while True:
+        answer = ReadResult.model_validate(await client("read_file", path="p/a.min.js", **ask)).lean()
+        pieces.append(answer["content"])
+        if "message" not in answer:
+            break
+        ask = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", answer["message"])}
+    assert "".join(pieces) == text
+    assert len(pieces) == 4
 
 
 async def test_what_was_read_and_written_back_is_the_same_bytes(p: Path, client: ToolClient) -> None:

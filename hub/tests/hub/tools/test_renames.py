@@ -122,3 +122,16 @@ async def test_a_place_that_is_renamed_for_its_text_is_not_left_out(
 async def test_a_spoke_cannot_name_places_of_another_project(client: ToolClient, spoke: Spoke) -> None:
     spoke.left_out = {"left_out": [{**LEFT, "path": "q/a"}], "why_left_out": "It is used there too."}
     assert (await client.refused("rename_symbol", **PLACE, preview=True)).code == "bad_answer"
+
+
+async def test_a_file_that_cannot_be_decoded_is_told_and_blocks_nothing(client: ToolClient, tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet"
+    for path, data in {"p/notes.txt": b"caf\xe9 open_shop\n", "p/image.bin": b"\0\xe9 open_shop\n"}.items():
+        (fleet / path).write_bytes(data)
+    arguments = {"path": "p/a", "line": 1, "column": 1, "new_name": "enter"}
+    for more in (False, True):
+        (fleet / "p" / "a").write_text("open_shop\n")
+        answer = await client("rename_symbol", **arguments, include_text_matches=more)
+        assert answer["undecoded"] == ["p/notes.txt"]
+        assert (fleet / "p/a").read_text() == "enter\n"
+        assert (fleet / "p/notes.txt").read_bytes() == b"caf\xe9 open_shop\n"

@@ -79,6 +79,22 @@ def code_places(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[Wor
     return [at for at in places if is_code(at)]
 
 
+def has_spans(suffix: str) -> bool:
+    """Say whether the comments and strings of such files are known."""
+    return _SAME_AS.get(suffix, suffix) in _PATTERNS.keys() | _SCANNERS.keys()
+
+
+def masked(text: str, suffix: str) -> str:
+    """Return a text, of the same length, with spaces for its comments and underscores for its strings."""
+    kind, parts, at = _SAME_AS.get(suffix, suffix), list[str](), 0
+    for begin, end in zip(*_spans(kind, text), strict=True):
+        found = text[begin:end]
+        is_comment = found.startswith(("#", "//", "/*", "<!--"))
+        parts += [text[at:begin], re.sub(r"[^\n]", " " if is_comment else "_", found)]
+        at = end
+    return "".join([*parts, text[at:]])
+
+
 def _in_cells(tree: Tree, file: Path, places: Sequence[WordPlace]) -> list[WordPlace]:
     try:
         cells = cells_of(tree.lines(file))

@@ -103,6 +103,8 @@ _MAX_HEADER: Final = 100  # lines
 _MEMBERS: Final = ("method", "property", "field", "constructor", "class", "enum_member")
 
 _DEFAULT: Final = re.compile(r"\bexport\s+default\b|\bas\s+default\b|\bexport\s*=|\bmodule\.exports\s*=")
+_COMMONJS: Final = (".js", ".cjs", ".jsx")
+_EXPORTED: Final = re.compile(r"\bexports\.([\w$]+)\s*=\s*(?=\1\s*(?:[;,]|$))")
 _GO_CONSTRAINT: Final = re.compile(r"^//go:build (.+)$")
 _GO_SYSTEMS: Final = "aix android darwin dragonfly freebsd illumos ios js netbsd openbsd plan9 solaris wasip1 windows"
 _GO_SUFFIX: Final = re.compile(rf"_({_GO_SYSTEMS.replace(' ', '|')})(_[a-z0-9]+)?(_test)?\.go$")
@@ -159,6 +161,7 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         NoAnswer: the answer is malformed.
         StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
+    path, pointer = await _exported_value(question, asked, path, pointer)
     lines = question.servers.tree.lines(path)
     word = word_at(lines, pointer.line, pointer.column_in(lines)) or ""
     opened = await show_configurations(question, asked, word or None)
@@ -180,7 +183,9 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         opened |= rest.opened or shown
         again = await other_declarations(question, word, found, rest.left, _bindings(question, asked))
         others += again[: _MAX_DECLARATIONS - len(others)]
-        if not again and not shown and (not rest.opened or (rest.all_compared and not rest.uses)):
+        # What CommonJS exports is often defined elsewhere than where it is declared: another place is no proof.
+        known = rest.all_compared and not rest.uses and path.suffix not in _COMMONJS
+        if not again and not shown and (not rest.opened or known):
             break
     unknown, answer = [*rest.unknown], rest.answer
     for alias in _aliases(asked.server, word, found):
@@ -195,6 +200,32 @@ async def _used_at(question: Question, asked: ServerQuestion, at: Location) -> t
     pointer = Pointer(at.path, at.line, at.column)
     found, answer = await ask_at(asked, question.servers.tree.locate(at.path), pointer, REFERENCES, _WITH_DECLARATION)
     return [at, *found], answer
+
+
+async def _exported_value(
+    question: Question, asked: ServerQuestion, path: Path, pointer: Pointer
+) -> tuple[Path, Pointer]:
+    """Return where ``f`` of ``exports.f = f`` is defined.
+
+    Asked at ``exports.f``, or where another module uses it, servers leave out most uses.
+    """
+    tree = question.servers.tree
+    lines = tree.lines(path)
+    if path.suffix not in _COMMONJS or pointer.line > len(lines):
+        return path, pointer
+    column = pointer.column_in(lines)
+    if not any(one.start(1) < column <= one.end(1) + 1 for one in _EXPORTED.finditer(lines[pointer.line - 1])):
+        uses, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
+        shown = tree.show(path)
+        is_here = any(
+            at.path == shown and at.line == pointer.line and at.column <= column <= at.end_column for at in uses
+        )
+        if is_here or not uses or answer.reason is not None:
+            return path, pointer
+    found, answer = await ask_at(asked, path, pointer, _DEFINITION)
+    if answer.reason is None and len(found) == 1 and not found[0].external:
+        return tree.locate(found[0].path), Pointer(found[0].path, found[0].line, found[0].column)
+    return path, pointer
 
 
 async def _show_importers(question: Question, asked: ServerQuestion, word: str, found: Sequence[Location]) -> bool:

@@ -10,7 +10,7 @@ from codebuddy.agent.code import answers
 from codebuddy.agent.code.answers import Malformed, validated
 from codebuddy.agent.lsp.positions import Encoding, Position, clean, from_lsp, told_lines
 from codebuddy.schemas.code import SymbolKind
-from codebuddy.symbol_names import all_names, ends_with, names_in
+from codebuddy.symbol_names import all_names, bare_name, ends_with, names_in, parameters_in, without_number
 from codebuddy.tool import ToolError
 
 FUNCTIONS: Final[tuple[SymbolKind, ...]] = ("function", "method", "constructor")
@@ -100,23 +100,60 @@ def word_at(lines: list[str], line: int, column: int) -> str | None:
 
 
 def find_symbol(symbols: list[Symbol], wanted: str, path: str) -> Symbol:
+    """Return the symbol that `find_group` finds; of a group the last one, which has the code.
+
+    Raises:
+        ToolError: see there.
+    """
+    return find_group(symbols, wanted, path)[-1]
+
+
+def find_group(symbols: list[Symbol], wanted: str, path: str) -> list[Symbol]:
     """Return the symbol whose path is, or else ends with, the wanted one (``Class/method``; see `names_in`).
+
+    Of several with one path, like overloads, ``name[2]`` is the second, ``name(int)`` that with these parameters, where
+    the server tells them, and ``name[*]`` all.
 
     Raises:
         ToolError: ``no_such_symbol`` or ``ambiguous_symbol``, with the candidates.
     """
+    found = _called(symbols, wanted)
+    plain, number = (wanted, None) if found else without_number(wanted)
+    parts = names_in(plain.strip("/"))
+    if number is not None:
+        found = [one for one in _called(symbols, plain) if number in (0, _number(one, symbols))]
+    elif not found and plain.endswith(")") and (parameters := parameters_in(parts[-1])) is not None:
+        called = _called(symbols, "/".join((*parts[:-1], bare_name(parts[-1]))))
+        found = [one for one in called if parameters_in(one.detail or "") == parameters]
+    if len({(symbol.line, symbol.column) for symbol in found}) == 1:
+        return found[:1]
+    if found and number == 0 and len({symbol.path for symbol in found}) == 1:
+        return sorted(found, key=_place)
+    if found:
+        message = f"{wanted!r} is more than one symbol; give line and column, or one of: {_listed(found, symbols)}."
+        raise ToolError("ambiguous_symbol", message, path)
+    name = bare_name(parts[-1]).lower()
+    near = [symbol for symbol in symbols if name in symbol.path[-1].lower()] or symbols
+    raise ToolError("no_such_symbol", f"There is no symbol {wanted!r}; there are: {_listed(near, symbols)}.", path)
+
+
+def _called(symbols: list[Symbol], wanted: str) -> list[Symbol]:
+    """Return the symbols with a path; or those whose path is the same when written otherwise, or ends with it."""
     parts = names_in(wanted.strip("/"))
     written = [symbol for symbol in symbols if "/".join(symbol.path) == wanted]
     ending = [symbol for symbol in symbols if symbol.is_called(parts)]
     exact = [symbol for symbol in ending if len(symbol.names) == len(parts)]
-    found = written or exact or ending
-    if len({(symbol.line, symbol.column) for symbol in found}) == 1:
-        return found[0]
-    if found:
-        message = f"{wanted!r} is more than one symbol; give line and column, or one of: {_listed(found)}."
-        raise ToolError("ambiguous_symbol", message, path)
-    near = [symbol for symbol in symbols if parts[-1].lower() in symbol.path[-1].lower()]
-    raise ToolError("no_such_symbol", f"There is no symbol {wanted!r}; there are: {_listed(near or symbols)}.", path)
+    return written or exact or ending
+
+
+def _place(symbol: Symbol) -> tuple[int, int]:
+    return symbol.line, symbol.column
+
+
+def _number(symbol: Symbol, symbols: list[Symbol]) -> int | None:
+    """Return which one a symbol is of those with its path, from 1; None if it is the only one."""
+    places = sorted({_place(one) for one in symbols if one.path == symbol.path})
+    return places.index(_place(symbol)) + 1 if len(places) > 1 else None
 
 
 def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symbol]:
@@ -183,7 +220,10 @@ def name_at(name: str, full: Span, lines: list[str]) -> tuple[int, int]:
     return full.line, full.column
 
 
-def _listed(symbols: list[Symbol]) -> str:
-    shown = [f"{'/'.join(symbol.path)} (line {symbol.line})" for symbol in symbols[:_MAX_SHOWN]]
-    more = len(symbols) - len(shown)
+def _listed(found: list[Symbol], symbols: list[Symbol]) -> str:
+    shown = list[str]()
+    for symbol in found[:_MAX_SHOWN]:
+        number = _number(symbol, symbols)
+        shown.append(f"{'/'.join(symbol.path)}{f'[{number}]' if number else ''} (line {symbol.line})")
+    more = len(found) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "") if shown else "none"

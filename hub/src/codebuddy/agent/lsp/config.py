@@ -11,6 +11,7 @@ from codebuddy.schemas.server_description import (
     FEATURES,
     RULES,
     Feature,
+    Modules,
     ReadyBy,
     Refresh,
     combination_problems,
@@ -43,6 +44,8 @@ class ServerConfig:
             logs as ``ready_log`` says), ``reload`` (by notifications; by a new process if more than a few files
             changed or a directory is new), ``restart`` (by a new process if files are gone or more than a few changed).
         features: what the server is used for; default: everything that it supports.
+        modules: ``commonjs``: it is asked about CommonJS modules only, before other servers, and started by the first
+            question about one.
         settings: answers to ``workspace/configuration``, by section.
         initialization_options: sent with ``initialize``.
         environment: variables of the server, over those of the project.
@@ -56,6 +59,7 @@ class ServerConfig:
     languages: dict[str, str]
     ready: ReadyBy = "immediate"
     features: Sequence[Feature] = FEATURES
+    modules: Modules | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     initialization_options: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)

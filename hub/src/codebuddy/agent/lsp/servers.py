@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
+from codebuddy.agent.lsp.commonjs import is_commonjs
 from codebuddy.agent.lsp.config import ServerConfig
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.process import Process, ServerCommandMissing
@@ -151,6 +152,8 @@ class LanguageServer:
         self.config = config
         self.tree = tree
         self.readiness = Readiness(config.name, config.ready, timeouts.grace, config.load_seconds, config.ready_log)
+        if self.is_on_demand:
+            self.readiness.stopped("the first question about a CommonJS module starts it")
         #: Announces all changes on disk so far to every server; gives the reason if some may be missing.
         self.flush_changes = flush_changes
         self._timeouts = timeouts
@@ -170,8 +173,15 @@ class LanguageServer:
         connection = self._connection
         return connection if connection is not None and connection.session.is_open else None
 
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether it is started by the first question, and asked about some files only."""
+        return self.config.modules is not None
+
     async def run(self) -> None:
         """Keep the server running until cancelled; then end it and everything it started."""
+        if self.is_on_demand:
+            await first_of(self._idle_timer.wait_used(), self._wait_replaced())
         while True:
             self._started_at = asyncio.get_running_loop().time()
             self._replacement.clear()
@@ -494,7 +504,11 @@ class LanguageServers:
         Raises:
             ToolError: ``unknown_server``, listing the names.
         """
-        chosen = [server for server in self._servers if name in (None, server.config.name)]
+        chosen = [
+            server
+            for server in self._servers
+            if name == server.config.name or (name is None and (server.connection or not server.is_on_demand))
+        ]
         if name is not None and not chosen:
             names = ", ".join(server.config.name for server in self._servers) or "none"
             raise ToolError("unknown_server", f"{self.tree.project} has no language server {name!r}; it has: {names}.")
@@ -521,7 +535,7 @@ class LanguageServers:
 
     def for_project(self, feature: Feature) -> list[LanguageServer]:
         """Return the servers that are declared for a feature, for any file."""
-        return [server for server in self._servers if feature in server.config.features]
+        return [one for one in self._servers if feature in one.config.features and not one.is_on_demand]
 
     def is_served(self, path: Path) -> bool:
         """Say whether any server is declared for a file."""
@@ -533,7 +547,10 @@ class LanguageServers:
 
     def _serving(self, path: Path) -> list[LanguageServer]:
         inside = self.tree.relative(path)
-        return [server for server in self._servers if server.config.language_of(inside)]
+        serving = [server for server in self._servers if server.config.language_of(inside)]
+        on_demand = [server for server in serving if server.is_on_demand]
+        others = [server for server in serving if not server.is_on_demand]
+        return [*on_demand, *others] if on_demand and is_commonjs(self.tree, path) else others
 
     def served(self) -> str:
         """Say what is served: ``typescript (*.ts, *.tsx)``."""

@@ -10,7 +10,7 @@ from itertools import accumulate
 from codebuddy.files.search import WordFile, WordPlace
 from codebuddy.schemas.code import Place, PlannedRename
 from codebuddy.schemas.files import FileChange, RangeEdit
-from codebuddy.symbol_names import ends_with, names_in
+from codebuddy.symbol_names import ends_with, names_in, without_number
 from codebuddy.tool import ToolError
 
 _MARK = re.compile(r"(?:\br#|[\"'`#@~])$")
@@ -48,7 +48,7 @@ def _begin(at: WordPlace) -> int:
 
 
 def _require_ending(symbol: str, asked: str, path: str) -> None:
-    if symbol != asked and not ends_with(names_in(symbol), names_in(asked.strip("/"))):
+    if symbol != asked and not ends_with(names_in(symbol), names_in(without_number(asked.strip("/"))[0])):
         message = f"The spoke says that {asked!r} is {symbol!r}, so other projects are not searched for it. "
         raise ToolError("bad_answer", f"{message}Give line and column, or rename it in each project.", path)
 

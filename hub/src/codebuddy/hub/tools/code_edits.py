@@ -116,6 +116,7 @@ class RenameResult(EditResult):
     Args:
         text_matches: places that no language server named; renamed only with ``include_text_matches``.
         text_matches_cut: how many more there are.
+        undecoded: files that contain the old name, and whose encoding is not known; nothing is renamed in them.
         left_out: places that use the symbol, or probably do, and are not renamed.
         why_left_out: why there are, or may be, such places, in a sentence.
     """
@@ -125,6 +126,7 @@ class RenameResult(EditResult):
     text_matches: list[Location]
     text_matches_cut: int | None = None
     text_matches_included: bool
+    undecoded: list[str] | None = None
     left_out: list[Location] | None = None
     why_left_out: str | None = None
 
@@ -141,6 +143,11 @@ class RenameResult(EditResult):
         if self.text_matches:
             also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
             answer |= {"found_by_text_alone": also, "text_matches": by_file(self.text_matches)}
+        if self.undecoded:
+            files = ", ".join(self.undecoded)
+            answer["not_decoded"] = (
+                f"{files}: these contain {self.old_name!r}, their encoding is not known; see `encodings`"
+            )
         return answer | filled(text_matches_cut=self.text_matches_cut) | super().lean()
 
 
@@ -198,8 +205,8 @@ class _CodeEdits:
         return await self._make(call, "format_file", arguments, plan, formats=False)
 
     async def replace_symbol(self, call: Call, arguments: ReplaceSymbolArguments) -> EditResult:
-        """Replace the whole declaration of a function, class, method or constant. Its decorators and attributes are
-        replaced too: repeat them. Comments above stay, unless content begins with one.
+        """Replace the whole declaration of a function, class, method or constant. Decorators, attributes and comments
+        above it stay, unless content has others of the same name.
         """
         plan = await self._plan(call, "plan_symbol_edit", arguments, PlannedChanges, action="replace")
         return await self._make(call, "replace_symbol", arguments, plan)
@@ -291,6 +298,7 @@ class _Rename:
         symbols: the path of what is renamed, by project.
         left_out: places that probably use it and that the language servers do not change.
         why: why there are, or may be, such places, a sentence for each project.
+        undecoded: files that contain the old name, and whose encoding is not known.
     """
 
     old_name: str
@@ -300,6 +308,7 @@ class _Rename:
     symbols: dict[str, str | None] = field(default_factory=dict)
     left_out: list[Location] = field(default_factory=list)
     why: list[str] = field(default_factory=list)
+    undecoded: list[str] = field(default_factory=list)
 
     def add(self, project: str, plan: PlannedRename) -> None:
         self.changes[project], self.symbols[project] = plan.changes, plan.symbol
@@ -383,11 +392,11 @@ class _Renames:
             raise ToolError("cannot_rename", "The language server does not say what stands at this place.")
         rename = _Rename(first.old_name, first.symbol or first.old_name)
         rename.add(own, first)
-        rename.words[own] = await self._words(own, first.old_name)
+        rename.words[own] = await self._words(own, rename)
         require_meant(arguments, first, rename.words[own], elsewhere=len(projects) > 1)
         # Only now are the other projects searched, since the answer says where they contain the name.
         for project in projects[1:]:
-            rename.words[project] = await self._words(project, first.old_name)
+            rename.words[project] = await self._words(project, rename)
         common = {"name": rename.symbol, "new_name": arguments.new_name, "timeout_seconds": arguments.timeout_seconds}
         files = {project: [str(file.path) for file in rename.words[project]] for project in projects[1:]}
         answers = await ask_projects(
@@ -408,10 +417,12 @@ class _Renames:
             rename.add(project, plan)
         return rename
 
-    async def _words(self, project: str, word: str) -> list[WordFile]:
+    async def _words(self, project: str, rename: _Rename) -> list[WordFile]:
         root = self._workspaces.root(project)
         bounds = Bounds(time.monotonic() + _SEARCH_SECONDS)
-        return await run_sync(partial(find_word, root, word, bounds), abandon_on_cancel=True)
+        found = await run_sync(partial(find_word, root, rename.old_name, bounds), abandon_on_cancel=True)
+        rename.undecoded += [str(file.path) for file in found if file.problem is not None]
+        return [file for file in found if file.problem is None]
 
 
 def _answer(
@@ -444,6 +455,7 @@ def _answer(
         text_matches=matches[:_SHOWN],
         text_matches_cut=len(matches) - _SHOWN if len(matches) > _SHOWN else None,
         text_matches_included=arguments.include_text_matches,
+        undecoded=rename.undecoded[:_SHOWN] or None,
         left_out=rename.left_out[:_SHOWN] or None,
         why_left_out=" ".join(rename.why) or None,
     )

@@ -67,14 +67,18 @@ class _FileTools:
 
     async def read_file(self, call: Call, arguments: ReadArguments) -> ReadResult:
         """Read a text file, or some of its lines. A write takes the answer's hash as expected_hash."""
-        path, lines = self._path(call, arguments.path), (arguments.start_line, arguments.end_line)
+        path = self._path(call, arguments.path)
+        start, end, column = arguments.start_line, arguments.end_line, arguments.start_column
 
         def read() -> Excerpt:
-            return read_excerpt(self._workspaces.root(path.project), path, *lines, limit=self._max_bytes)
+            root = self._workspaces.root(path.project)
+            return read_excerpt(root, path, start, end, start_column=column, limit=self._max_bytes)
 
         # A thread takes longer than the read of a small file that the kernel has in memory, which never blocks.
         data = self._workspaces.read_cached(path, min(_READ_AT_ONCE, self._max_bytes))
-        excerpt = await run_sync(read, abandon_on_cancel=True) if data is None else excerpt_of(path, data, *lines)
+        excerpt = (
+            await run_sync(read, abandon_on_cancel=True) if data is None else excerpt_of(path, data, start, end, column)
+        )
         return ReadResult(path=str(path), **vars(excerpt))
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:
