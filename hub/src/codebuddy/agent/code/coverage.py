@@ -144,6 +144,7 @@ class Uses(NamedTuple):
         symbols: those that have the name, if one was asked for.
         opened: whether files were shown to the server for the first time.
         others: declarations of it that the server takes for those of something else.
+        exported: strings in ``__all__`` that name it.
     """
 
     found: Sequence[Location] = ()
@@ -151,6 +152,7 @@ class Uses(NamedTuple):
     symbols: list[SymbolLocation] | None = None
     opened: bool = False
     others: Sequence[Location] = ()
+    exported: Sequence[Location] = ()
 
 
 async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointer: Pointer) -> tuple[Uses, Answer]:
@@ -191,8 +193,9 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
     for alias in _aliases(asked.server, word, found):
         more = await compare(question, asked, path, alias, found)
         found, unknown, answer = [*found, *more.uses], [*unknown, *more.unknown], answer.also(more.answer)
-    found = [*found, *rest.uses, *await _exported(question, word, found)]
-    return Uses(sorted_unique(found), sorted_unique(unknown), opened=opened, others=others), answer
+    exported_as = await _exported(question, word, found)
+    found = sorted_unique([*found, *rest.uses, *exported_as])
+    return Uses(found, sorted_unique(unknown), opened=opened, others=others, exported=exported_as), answer
 
 
 async def _used_at(question: Question, asked: ServerQuestion, at: Location) -> tuple[list[Location], Answer]:

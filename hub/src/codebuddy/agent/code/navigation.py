@@ -148,14 +148,18 @@ async def _locations_at(question: Question, place: Place, method: str) -> tuple[
         asked = await question.choose(path, method)  # that may have taken long
     attempt = partial(ask_at, asked, path, pointer, method)
     if method == _IMPLEMENTATION:
-        found, _, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
+        found, uses, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
+        for at in uses.others:
+            there = question.servers.tree.locate(at.path)
+            more, _ = await ask_at(asked, there, Pointer(at.path, at.line, at.column), method)
+            found = sorted_unique([*found, *more])
         return found, answer
     return await attempt()
 
 
 async def _with_all_uses_loaded(
     question: Question, path: Path, pointer: Pointer, attempt: Callable[[], Awaitable[tuple[T, Answer]]]
-) -> tuple[T, Sequence[Location], Answer]:
+) -> tuple[T, Uses, Answer]:
     """Ask, and again if the server had not loaded all files in which the thing is used.
 
     Returns:
@@ -163,14 +167,14 @@ async def _with_all_uses_loaded(
     """
     found, answer = await attempt()
     if answer.reason is not None:
-        return found, (), answer
+        return found, Uses(), answer
     try:
         uses, known = await all_uses(question, await question.choose(path, REFERENCES), path, pointer)
     except NoAnswer:
-        return found, (), answer
+        return found, Uses(), answer
     if uses.opened:
         found, answer = await attempt()
-    return found, uses.found, answer.also(known) if known.reason in _GAPS else answer
+    return found, uses, answer.also(known) if known.reason in _GAPS else answer
 
 
 async def _references_at(question: Question, place: Place) -> tuple[Uses, Answer]:
@@ -608,7 +612,7 @@ async def _walk_hierarchy(
     async def attempt() -> tuple[None, Answer]:
         return None, await run_exchange(asked, path, walk.run)
 
-    uses: Sequence[Location] = ()
+    uses = Uses()
     if arguments.direction in ("incoming", "subtypes"):
         _, uses, answer = await _with_all_uses_loaded(question, path, pointer, attempt)
     else:
@@ -623,7 +627,7 @@ async def _walk_hierarchy(
         message = f"{asked.server.config.name} reports calls at places where nothing is called; these are left out."
         answer = answer.but("server_error", message)
     if arguments.direction == "incoming" and walk.nodes:
-        whole = await with_all_callers(question, items, uses)
+        whole = await with_all_callers(question, items, uses.found)
         if len(whole) > len(items) and arguments.depth > 1:
             name = asked.server.config.name
             answer = answer.but("not_covered", f"What calls the last items was not followed: {name} leaves them out.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -54,7 +55,7 @@ async def other_declarations(
     """
     tree, known = question.servers.tree, dict[str, set[_Place]]()
     for at in found:
-        if not at.external and (not at.path.endswith(_PYTHON) or _BINDS.search(at.line_text or "")):
+        if not at.external:
             known.setdefault(at.path, set()).add((at.line, at.column))
     has_types = any(str(path).endswith(_TYPES) for path in chain(known, left))
     others = list[Location]()
@@ -65,7 +66,7 @@ async def other_declarations(
             same |= _bound_with(tree, file, word, own, remembered) if own else set()
         for twin in twins(file) if has_types else ():
             own = known.get(tree.show(twin))
-            same |= await _declared_with(question, file, twin, own) if own else set()
+            same |= await _declared_with(question, file, twin, word, own) if own else set()
         for place in places:
             if (place.line, place.column) in same:
                 end = place.column + len(word)
@@ -93,17 +94,40 @@ def twins(file: Path) -> list[Path]:
     return found
 
 
-async def _declared_with(question: Question, file: Path, twin: Path, places: set[_Place]) -> set[_Place]:
+async def _declared_with(question: Question, file: Path, twin: Path, word: str, places: set[_Place]) -> set[_Place]:
     """Return where a file declares what its twin declares at some places."""
     try:
-        symbols, _ = await file_symbols(question, twin)
-        paths = {symbol.names for symbol in symbols if (symbol.line, symbol.column) in places}
-        if not paths:
-            return set()
-        symbols, _ = await file_symbols(question, file)
+        there = await _Declarations.of(question, twin, word)
+        paths = {path for path, declared in there.places.items() if declared & places}
+        here = await _Declarations.of(question, file, word) if paths else None
     except (NoAnswer, ToolError):
         return set()
-    return {(symbol.line, symbol.column) for symbol in symbols if symbol.names in paths}
+    return set(chain.from_iterable(here.places.get(path, ()) for path in paths)) if here else set()
+
+
+@dataclass(frozen=True)
+class _Declarations:
+    """Where a file declares a name, by the names of what it is in and its own: symbols, and members of ``this``."""
+
+    places: dict[tuple[str, ...], set[_Place]]
+
+    @classmethod
+    async def of(cls, question: Question, file: Path, word: str) -> _Declarations:
+        """Look them up; raises `NoAnswer` or `ToolError` if they are not known."""
+        symbols, answer = await file_symbols(question, file)
+        places: dict[tuple[str, ...], set[_Place]] = {}
+        for symbol in symbols:
+            if symbol.name == word:
+                places.setdefault(symbol.names, set()).add((symbol.line, symbol.column))
+        classes = [symbol for symbol in symbols if symbol.kind == "class"]
+        member = re.compile(rf"\b(?:this|self)\.({re.escape(word)})(?![\w$])")
+        for number, text in enumerate(answer.lines.get(file, ()) if classes else (), 1):
+            for match in member.finditer(text):
+                at = number, match.start(1) + 1
+                around = [symbol.names for symbol in classes if symbol.encloses(*at)]
+                if around:
+                    places.setdefault((*max(around, key=len), word), set()).add(at)
+        return cls(places)
 
 
 def bindings(lines: Sequence[str], name: str) -> list[frozenset[_Place]]:

@@ -35,6 +35,7 @@ from codebuddy.agent.code.workspace_edits import (
     changes_of,
     covers,
     merged,
+    read_source,
     read_steps,
     show_files,
     sources_of,
@@ -81,6 +82,26 @@ def require_not_reserved(path: str, new_name: str) -> None:
     is_python = path.endswith((".py", ".pyi")) and keyword.iskeyword(new_name)
     if is_python or (path.endswith(_SCRIPTS) and new_name in _RESERVED):
         raise ToolError("cannot_rename", f"{new_name!r} is a reserved word of the language; take another name.", path)
+
+
+def without_aliases(path: str, lines: list[str], edits: Iterable[RangeEdit], context: EditContext) -> list[RangeEdit]:
+    """Leave out the edits of a rename that would replace another name, as behind ``export { old as other }``.
+
+    TypeScript's servers give these too where they are told to write no aliases, as they are, so that a rename reaches
+    through plain imports and exports.
+    """
+    if not path.endswith(_SCRIPTS) or context.old_name is None:
+        return list(edits)
+
+    def is_another(edit: RangeEdit) -> bool:
+        old_text = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1] if edit.line == edit.end_line else ""
+        return (
+            edit.new_text == context.new_name
+            and old_text != context.old_name
+            and _PLAIN_NAME.fullmatch(old_text) is not None
+        )
+
+    return [edit for edit in edits if not is_another(edit)]
 
 
 def require_no_shorthand(path: str, lines: list[str], edits: Iterable[RangeEdit], new_name: str) -> None:
@@ -208,11 +229,14 @@ class _RenameQuestion:
         steps = read_steps(response.edit, context.tree)
         sources = sources_of(steps, context.tree, response.basis)
         _require_name(context, self.pointer)
-        changes = changes_of(steps, sources, context)
-        for change in changes:
+        changes = list[FileChange]()
+        for change in changes_of(steps, sources, context):
             source = sources.get(context.tree.locate(change.path))
-            if source is not None and change.edits is not None:
-                require_no_shorthand(change.path, source.lines, change.edits, context.new_name)
+            if source is None or change.edits is None:
+                changes.append(change)
+            elif edits := without_aliases(change.path, source.lines, change.edits, context):
+                require_no_shorthand(change.path, source.lines, edits, context.new_name)
+                changes.append(change.model_copy(update={"edits": edits}))
         if not changes and context.new_name != context.old_name:
             raise self._refused("finds nothing to rename here.")
         return _Renamed(changes, context.old_name, response.server_name)
@@ -365,6 +389,7 @@ class _Renaming:
             _require_plain(target)
         if renamed.changes:
             changes = await self._with_others(target, uses.others, renamed.changes)
+            changes = self._with_exported(target.name, uses.exported, changes)
             renamed = replace(renamed, changes=changes, **_left_out(target, uses, known, changes))
         return renamed
 
@@ -378,9 +403,32 @@ class _Renaming:
                 try:
                     more = await _RenameQuestion(target.asked, path, pointer, self.arguments.new_name).ask()
                 except ToolError as error:
-                    message = f"{target.name!r} is declared at {at.path}:{at.line} too. {error.message}"
+                    message = (
+                        f"{target.name!r} is declared at {at.path}:{at.line} too. {error.message} Change that line by "
+                        "hand first (of an import: `as` another name), or all of it with apply_workspace_edit."
+                    )
                     raise ToolError(error.code, message, at.path) from None
                 changes = merged(changes, more.changes)
+        return changes
+
+    def _with_exported(
+        self, name: str | None, exported: Sequence[Location], changes: list[FileChange]
+    ) -> list[FileChange]:
+        """Return changes with those of the strings in ``__all__``, which not every server renames."""
+        for at in exported:
+            if covers(changes, at.path, at.line, at.column):
+                continue
+            source = read_source(self.servers.tree.read(self.servers.tree.locate(at.path))[0], at.path)
+            if "".join(source.lines[at.line - 1 : at.line])[at.column - 1 : at.end_column - 1] != name:
+                raise StaleText(at.path)
+            edit = RangeEdit(
+                line=at.line,
+                column=at.column,
+                end_line=at.end_line,
+                end_column=at.end_column,
+                new_text=self.arguments.new_name,
+            )
+            changes = merged(changes, [FileChange(path=at.path, expected_hash=source.hash, edits=[edit])])
         return changes
 
     async def _uses(self, target: _Target) -> tuple[Uses, Answer]:
