@@ -43,6 +43,7 @@ _ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
     ("name", "errors", "failures", "skipped", "tests", "time", "timestamp"): "pytest",
     ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
+_SUREFIRE = "xsi:noNamespaceSchemaLocation"  # an attribute of its suites
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -133,11 +134,7 @@ class _Document:
         if self._depth > _MAX_DEPTH:
             raise _Refused(f"The XML is nested more than {_MAX_DEPTH} deep.")
         if not self.started:
-            if name not in {"testsuites", "testsuite"}:
-                raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
-            self.started = True
-            self._of_linter = attributes.get("name", "").lower() in _LINTERS
-            self._runner = _NAMES.get(attributes.get("name", ""), "")
+            self._begin(name, attributes)
         if name in {"testsuites", "testsuite"}:
             self._evidence.declare(attributes, self._depth)
         if name == "testsuite":
@@ -148,6 +145,8 @@ class _Document:
             self._read_property(attributes)
         elif name in _TRIES:
             self._evidence.failed += 1
+            if self._case is not None:
+                self._case.was_tried_again = True
         elif name in _TEXTS:
             self._begin_text(name, attributes)
 
@@ -179,13 +178,21 @@ class _Document:
     def doctype(self, *_: object) -> None:
         raise _Refused("The XML has a document type; no JUnit report has one.")
 
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        if name not in {"testsuites", "testsuite"}:
+            raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
+        self.started = True
+        self._of_linter = attributes.get("name", "").lower() in _LINTERS
+        self._runner = _NAMES.get(attributes.get("name", ""), "")
+
     def _begin_suite(self, attributes: dict[str, str]) -> None:
         self._suites.append(Suite(attributes.get("name", "")[:4096], attributes.get("file", "")[:4096]))
         package = attributes.get("package", "")
         self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
         self._of_linter = self._of_linter or self._linter in _LINTERS
         named = _NAMES.get(attributes.get("name", ""))
-        self._runner = self._runner or named or _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        of_attributes = "surefire" if _SUREFIRE in attributes else _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        self._runner = self._runner or named or of_attributes
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
@@ -221,7 +228,7 @@ class _Document:
         if self._evidence.is_repeated(case):
             return
         self._evidence.add(case, outcome)
-        if self._runner in {"pytest", "go"} or self._exit_code == 0:  # it may be a try
+        if self._runner in {"pytest", "go", "surefire"} or self._exit_code == 0:  # it may be a try
             self._held.append(self._result(case, outcome))
             if len(self._held) > _MAX_HELD:
                 self._add_results(self._held)
@@ -232,8 +239,10 @@ class _Document:
             self.collector.count(**{outcome: 1})
 
     def _result(self, case: TestCase, outcome: str) -> _Result:
-        key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
-        result = _Result((key, case.name[:_MAX_NAME]), outcome)
+        # Surefire may write another try into the file of another suite.
+        suites = () if self._runner == "surefire" else tuple(suite.name for suite in case.suites)
+        key = hash((suites, case.class_name, case.attributes.get("file")))
+        result = _Result((key, case.name[:_MAX_NAME]), outcome, was_tried_again=case.was_tried_again)
         if outcome == "failed" and self._described < _MAX_DESCRIBED:
             self._described += 1
             name, message, location = case.failure()
@@ -270,7 +279,7 @@ class _Document:
 
     def report(self) -> Report:
         """Return what was read: the reports of linters name no tests."""
-        deciding = {"pytest": _last_tries, "go": _by_name}.get(self._runner, _last_passes)
+        deciding = {"pytest": _last_tries, "go": _by_name, "surefire": _tried_again}.get(self._runner, _last_passes)
         self._add_results(deciding(self._held, self._exit_code))
         if self.started and not self._of_linter:
             self.collector.count()
@@ -296,6 +305,7 @@ class _Result:
     duration: float | None = None
     is_collection: bool = False
     is_teardown: bool = False
+    was_tried_again: bool = False
 
 
 def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]:
@@ -310,6 +320,14 @@ def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]
             passed.add(result.key)
         kept.append(result)
     return kept[::-1]
+
+
+def _tried_again(results: list[_Result], exit_code: int | None) -> list[_Result]:
+    """Leave out failures of Surefire's tests that passed when they were tried again, where any was tried again."""
+    if exit_code == 0 or not any(result.was_tried_again for result in results):
+        return _last_passes(results, exit_code)
+    passed = {result.key for result in results if result.outcome == "passed"}
+    return [each for each in results if each.outcome != "failed" or each.was_tried_again or each.key not in passed]
 
 
 def _last_tries(results: list[_Result], _: int | None) -> list[_Result]:

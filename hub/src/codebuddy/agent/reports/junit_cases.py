@@ -87,6 +87,7 @@ class TestCase:
     output: str = ""  # what the test printed
     kind: str = ""  # the type of that element
     is_todo: bool = False
+    was_tried_again: bool = False  # as Surefire says in it
     _others: list[tuple[str, str]] = field(default_factory=list)  # message and text of its further failures
     _room: int = _MAX_TEXT
 
