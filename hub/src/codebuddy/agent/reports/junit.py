@@ -32,6 +32,7 @@ _FAILED = frozenset({"failure", "error"})
 _TEXTS = _FAILED | {"skipped", "system-out", "system-err"}
 _TRIES = frozenset({"rerunFailure", "rerunError", "flakyFailure", "flakyError"})  # of Surefire, that do not decide
 _MAX_HELD = 50_000  # tests whose names are remembered until it is known which try decides
+_MAX_EXIT_CODE = 100
 _MAX_FILES = 5  # that a problem names
 _MAX_DESCRIBED = 2 * MAX_FAILURES  # with the tries that do not count
 _MAX_NAME = 2000  # characters
@@ -43,7 +44,7 @@ _ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
     ("name", "errors", "failures", "skipped", "tests", "time", "timestamp"): "pytest",
     ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
-_SUREFIRE = "xsi:noNamespaceSchemaLocation"  # an attribute of its suites
+_MARKS: Final = {"xsi:noNamespaceSchemaLocation": "surefire", "assertions": "phpunit"}  # or one attribute of it
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -191,8 +192,8 @@ class _Document:
         self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
         self._of_linter = self._of_linter or self._linter in _LINTERS
         named = _NAMES.get(attributes.get("name", ""))
-        of_attributes = "surefire" if _SUREFIRE in attributes else _ATTRIBUTES.get(tuple(attributes)[:7], "")
-        self._runner = self._runner or named or of_attributes
+        marked = next((runner for mark, runner in _MARKS.items() if mark in attributes), "")
+        self._runner = self._runner or named or marked or _ATTRIBUTES.get(tuple(attributes)[:7], "")
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
@@ -463,8 +464,15 @@ class _Evidence:
                 "There are subtests, and the report does not tell a test that was skipped from one of which only a "
                 "subtest was: of those counted as skipped, some may have passed."
             )
-        if runner == "pytest" and exit_code in {2, 3} and self._failing:
-            problems.append(
-                f"pytest stopped before the end (exit code {exit_code}): tests that were to come are missing."
-            )
+        if said := self._said_by_exit_code(runner, exit_code or 0):
+            problems.append(f"{said} (exit code {exit_code}); see the output.")
         return " ".join(problems)
+
+    def _said_by_exit_code(self, runner: str, exit_code: int) -> str:
+        if runner == "pytest" and exit_code in {2, 3} and self._failing:
+            return "pytest stopped before the end: tests that were to come are missing"
+        if runner == "phpunit" and exit_code == 2 and self._failing and not self.errors:
+            return "PHPUnit says that there were errors, and the report has none, as of a set-up of a class"
+        if runner == "mocha" and self._failing < exit_code <= _MAX_EXIT_CODE:  # what it is beyond has other reasons
+            return f"Mocha says that {exit_code} failed, and the report has {self._failing}"
+        return ""
