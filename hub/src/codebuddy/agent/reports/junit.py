@@ -194,6 +194,8 @@ class _Document:
         named = _NAMES.get(attributes.get("name", ""))
         marked = next((runner for mark, runner in _MARKS.items() if mark in attributes), "")
         self._runner = self._runner or named or marked or _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        if self._runner == "phpunit":
+            self._evidence.add_class(attributes)
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
@@ -388,6 +390,7 @@ class _Evidence:
         self._whole_files: list[str] = []
         self._unnamed = 0
         self.broken_files = False
+        self._empty_classes: list[str] = []  # of PHPUnit, which leaves out the tests below a set-up that failed
 
     def declare(self, attributes: dict[str, str], depth: int) -> None:
         """Take the counts of the root, or of an outermost suite."""
@@ -400,6 +403,11 @@ class _Evidence:
             self._declared_skipped = counts["skipped"]
         self._tests = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
         self._passed = 0
+
+    def add_class(self, attributes: dict[str, str]) -> None:
+        """Take a class of PHPUnit."""
+        if attributes.get("tests") == "0" and "file" in attributes and len(self._empty_classes) < _MAX_FILES:
+            self._empty_classes.append(attributes.get("name", "")[:200])
 
     def is_repeated(self, case: TestCase) -> bool:
         """Say whether this is the second element of a file that Jest could not run."""
@@ -471,8 +479,10 @@ class _Evidence:
     def _said_by_exit_code(self, runner: str, exit_code: int) -> str:
         if runner == "pytest" and exit_code in {2, 3} and self._failing:
             return "pytest stopped before the end: tests that were to come are missing"
+        if runner == "phpunit" and exit_code and self._empty_classes:
+            return f"The report has no test of {', '.join(self._empty_classes)}: a set-up may have failed"
         if runner == "phpunit" and exit_code == 2 and self._failing and not self.errors:
-            return "PHPUnit says that there were errors, and the report has none, as of a set-up of a class"
+            return "PHPUnit says that there were errors, and the report has none, as of a class's tear-down"
         if runner == "mocha" and self._failing < exit_code <= _MAX_EXIT_CODE:  # what it is beyond has other reasons
             return f"Mocha says that {exit_code} failed, and the report has {self._failing}"
         return ""
