@@ -45,6 +45,7 @@ _ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
     ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
 _MARKS: Final = {"xsi:noNamespaceSchemaLocation": "surefire", "assertions": "phpunit"}  # or one attribute of it
+_NOT_BY_ITSELF = frozenset({"cancelledByParent", "hookFailed"})  # kinds of node's failures
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -425,7 +426,7 @@ class _Evidence:
         if outcome == "skipped" and case.kind == "pytest.skip" and parse_seconds(case.attributes.get("time")):
             self._skipped += 1
         self._unnamed += outcome == "failed" and not case.name
-        for suite in case.suites if outcome == "failed" else ():
+        for suite in case.suites if outcome == "failed" and case.kind not in _NOT_BY_ITSELF else ():
             self._failing_suites += not suite.has_failures
             suite.has_failures = True
         if outcome == "passed" and case.is_node_file and len(self._whole_files) < _MAX_FILES:
