@@ -156,6 +156,9 @@ async def test_an_unknown_name_gives_nothing_and_an_answer_without_some_file_say
         assert (answer.complete, answer.symbols, answer.locations) == (True, [], [])
         with (root / "huge.py").open("wb") as file:
             file.truncate(10_000_000)
+        assert (await fake.references(symbol="missing")).complete
+        with (root / "huge.py").open("ab") as file:
+            file.write(b"missing()")
         answer = await fake.references(symbol="missing")
         assert (answer.complete, answer.reason) == (False, "unsupported")
         assert "p/huge.py" in (answer.message or "")

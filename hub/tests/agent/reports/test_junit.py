@@ -111,13 +111,23 @@ def test_an_error_that_jest_wrote_as_json_is_a_message() -> None:
     assert told(report) == [("hooks", "Error: no", "a.js", 1)]
 
 
-def test_a_run_of_pytest_that_was_stopped_misses_tests() -> None:
-    document = (
-        '<testsuite name="pytest" errors="0" failures="1" skipped="0" tests="1" time="0">'
-        f'<testcase classname="a" name="test_a">{FAILED}</testcase></testsuite>'
-    )
-    assert read(document, 1).problem is None
-    assert str(read(document, 2).problem).startswith("pytest stopped before the end (exit code 2)")
+@pytest.mark.parametrize(
+    ("suite", "exit_code", "problem"),
+    [
+        ('name="pytest"', 1, None),
+        ('name="pytest"', 2, "pytest stopped before the end"),
+        ('name="ATest" assertions="1"', 1, None),
+        ('name="ATest" assertions="1"', 2, "PHPUnit says that there were errors"),
+        ('name="Mocha Tests"', 1, None),
+        ('name="Mocha Tests"', 3, "Mocha says that 3 failed, and the report has 1"),
+    ],
+)
+def test_an_exit_code_that_says_more_than_the_report_is_told(suite: str, exit_code: int, problem: str | None) -> None:
+    report = read(f'<testsuite {suite}><testcase classname="a" name="b">{FAILED}</testcase></testsuite>', exit_code)
+    if problem is None:
+        assert report.problem is None
+    else:
+        assert str(report.problem).startswith(problem)
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ _FAILED = frozenset({"failure", "error"})
 _TEXTS = _FAILED | {"skipped", "system-out", "system-err"}
 _TRIES = frozenset({"rerunFailure", "rerunError", "flakyFailure", "flakyError"})  # of Surefire, that do not decide
 _MAX_HELD = 50_000  # tests whose names are remembered until it is known which try decides
+_MAX_EXIT_CODE = 100
 _MAX_FILES = 5  # that a problem names
 _MAX_DESCRIBED = 2 * MAX_FAILURES  # with the tries that do not count
 _MAX_NAME = 2000  # characters
@@ -43,6 +44,8 @@ _ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
     ("name", "errors", "failures", "skipped", "tests", "time", "timestamp"): "pytest",
     ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
+_MARKS: Final = {"xsi:noNamespaceSchemaLocation": "surefire", "assertions": "phpunit"}  # or one attribute of it
+_NOT_BY_ITSELF = frozenset({"cancelledByParent", "hookFailed"})  # kinds of node's failures
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -133,11 +136,7 @@ class _Document:
         if self._depth > _MAX_DEPTH:
             raise _Refused(f"The XML is nested more than {_MAX_DEPTH} deep.")
         if not self.started:
-            if name not in {"testsuites", "testsuite"}:
-                raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
-            self.started = True
-            self._of_linter = attributes.get("name", "").lower() in _LINTERS
-            self._runner = _NAMES.get(attributes.get("name", ""), "")
+            self._begin(name, attributes)
         if name in {"testsuites", "testsuite"}:
             self._evidence.declare(attributes, self._depth)
         if name == "testsuite":
@@ -148,6 +147,8 @@ class _Document:
             self._read_property(attributes)
         elif name in _TRIES:
             self._evidence.failed += 1
+            if self._case is not None:
+                self._case.was_tried_again = True
         elif name in _TEXTS:
             self._begin_text(name, attributes)
 
@@ -179,13 +180,23 @@ class _Document:
     def doctype(self, *_: object) -> None:
         raise _Refused("The XML has a document type; no JUnit report has one.")
 
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        if name not in {"testsuites", "testsuite"}:
+            raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
+        self.started = True
+        self._of_linter = attributes.get("name", "").lower() in _LINTERS
+        self._runner = _NAMES.get(attributes.get("name", ""), "")
+
     def _begin_suite(self, attributes: dict[str, str]) -> None:
         self._suites.append(Suite(attributes.get("name", "")[:4096], attributes.get("file", "")[:4096]))
         package = attributes.get("package", "")
         self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
         self._of_linter = self._of_linter or self._linter in _LINTERS
         named = _NAMES.get(attributes.get("name", ""))
-        self._runner = self._runner or named or _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        marked = next((runner for mark, runner in _MARKS.items() if mark in attributes), "")
+        self._runner = self._runner or named or marked or _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        if self._runner == "phpunit":
+            self._evidence.add_class(attributes)
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
@@ -221,7 +232,7 @@ class _Document:
         if self._evidence.is_repeated(case):
             return
         self._evidence.add(case, outcome)
-        if self._runner in {"pytest", "go"} or self._exit_code == 0:  # it may be a try
+        if self._runner in {"pytest", "go", "surefire"} or self._exit_code == 0:  # it may be a try
             self._held.append(self._result(case, outcome))
             if len(self._held) > _MAX_HELD:
                 self._add_results(self._held)
@@ -232,8 +243,10 @@ class _Document:
             self.collector.count(**{outcome: 1})
 
     def _result(self, case: TestCase, outcome: str) -> _Result:
-        key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
-        result = _Result((key, case.name[:_MAX_NAME]), outcome)
+        # Surefire may write another try into the file of another suite.
+        suites = () if self._runner == "surefire" else tuple(suite.name for suite in case.suites)
+        key = hash((suites, case.class_name, case.attributes.get("file")))
+        result = _Result((key, case.name[:_MAX_NAME]), outcome, was_tried_again=case.was_tried_again)
         if outcome == "failed" and self._described < _MAX_DESCRIBED:
             self._described += 1
             name, message, location = case.failure()
@@ -270,7 +283,7 @@ class _Document:
 
     def report(self) -> Report:
         """Return what was read: the reports of linters name no tests."""
-        deciding = {"pytest": _last_tries, "go": _by_name}.get(self._runner, _last_passes)
+        deciding = {"pytest": _last_tries, "go": _by_name, "surefire": _tried_again}.get(self._runner, _last_passes)
         self._add_results(deciding(self._held, self._exit_code))
         if self.started and not self._of_linter:
             self.collector.count()
@@ -296,6 +309,7 @@ class _Result:
     duration: float | None = None
     is_collection: bool = False
     is_teardown: bool = False
+    was_tried_again: bool = False
 
 
 def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]:
@@ -310,6 +324,14 @@ def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]
             passed.add(result.key)
         kept.append(result)
     return kept[::-1]
+
+
+def _tried_again(results: list[_Result], exit_code: int | None) -> list[_Result]:
+    """Leave out failures of Surefire's tests that passed when they were tried again, where any was tried again."""
+    if exit_code == 0 or not any(result.was_tried_again for result in results):
+        return _last_passes(results, exit_code)
+    passed = {result.key for result in results if result.outcome == "passed"}
+    return [each for each in results if each.outcome != "failed" or each.was_tried_again or each.key not in passed]
 
 
 def _last_tries(results: list[_Result], _: int | None) -> list[_Result]:
@@ -369,6 +391,7 @@ class _Evidence:
         self._whole_files: list[str] = []
         self._unnamed = 0
         self.broken_files = False
+        self._empty_classes: list[str] = []  # of PHPUnit, which leaves out the tests below a set-up that failed
 
     def declare(self, attributes: dict[str, str], depth: int) -> None:
         """Take the counts of the root, or of an outermost suite."""
@@ -381,6 +404,11 @@ class _Evidence:
             self._declared_skipped = counts["skipped"]
         self._tests = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
         self._passed = 0
+
+    def add_class(self, attributes: dict[str, str]) -> None:
+        """Take a class of PHPUnit."""
+        if attributes.get("tests") == "0" and "file" in attributes and len(self._empty_classes) < _MAX_FILES:
+            self._empty_classes.append(attributes.get("name", "")[:200])
 
     def is_repeated(self, case: TestCase) -> bool:
         """Say whether this is the second element of a file that Jest could not run."""
@@ -398,7 +426,7 @@ class _Evidence:
         if outcome == "skipped" and case.kind == "pytest.skip" and parse_seconds(case.attributes.get("time")):
             self._skipped += 1
         self._unnamed += outcome == "failed" and not case.name
-        for suite in case.suites if outcome == "failed" else ():
+        for suite in case.suites if outcome == "failed" and case.kind not in _NOT_BY_ITSELF else ():
             self._failing_suites += not suite.has_failures
             suite.has_failures = True
         if outcome == "passed" and case.is_node_file and len(self._whole_files) < _MAX_FILES:
@@ -445,8 +473,17 @@ class _Evidence:
                 "There are subtests, and the report does not tell a test that was skipped from one of which only a "
                 "subtest was: of those counted as skipped, some may have passed."
             )
-        if runner == "pytest" and exit_code in {2, 3} and self._failing:
-            problems.append(
-                f"pytest stopped before the end (exit code {exit_code}): tests that were to come are missing."
-            )
+        if said := self._said_by_exit_code(runner, exit_code or 0):
+            problems.append(f"{said} (exit code {exit_code}); see the output.")
         return " ".join(problems)
+
+    def _said_by_exit_code(self, runner: str, exit_code: int) -> str:
+        if runner == "pytest" and exit_code in {2, 3} and self._failing:
+            return "pytest stopped before the end: tests that were to come are missing"
+        if runner == "phpunit" and exit_code and self._empty_classes:
+            return f"The report has no test of {', '.join(self._empty_classes)}: a set-up may have failed"
+        if runner == "phpunit" and exit_code == 2 and self._failing and not self.errors:
+            return "PHPUnit says that there were errors, and the report has none, as of a class's tear-down"
+        if runner == "mocha" and self._failing < exit_code <= _MAX_EXIT_CODE:  # what it is beyond has other reasons
+            return f"Mocha says that {exit_code} failed, and the report has {self._failing}"
+        return ""

@@ -87,6 +87,7 @@ class TestCase:
     output: str = ""  # what the test printed
     kind: str = ""  # the type of that element
     is_todo: bool = False
+    was_tried_again: bool = False  # as Surefire says in it
     _others: list[tuple[str, str]] = field(default_factory=list)  # message and text of its further failures
     _room: int = _MAX_TEXT
 
@@ -149,7 +150,8 @@ class TestCase:
         file = self.attributes.get("file")
         if self.go is not None:
             package = class_name or (self.suites[-1].name if self.suites else "")
-            return f"{package}.{name}", *self.go.describe(package, self.text.split("\n"))
+            message, location = self.go.describe(package, self.text.split("\n"))
+            return f"{package}.{name}", message or [self.text], location
         if class_name in {"test", "suite"} and (file is not None or "failure" in self.attributes):
             return self._node_failure(name, file)
         marked = any(line.startswith("E  ") for line in self.text.split("\n"))

@@ -32,7 +32,7 @@ _TOTALS: Final = tuple(
 )
 _WORDS: Final = re.compile(
     r"[0-9]{1,9} errors? (?:occurred outside of examples|(?:was|were) not a part of any test)\b"  # RSpec, Playwright
-    r"|\S{1,300} \(uncaught error\)\Z"  # Deno
+    r"|\A\S{1,300} \(uncaught error\)\Z"  # Deno
     r"|Exception during run: "  # Mocha
     r"|INTERNALERROR> "  # pytest
 )
