@@ -25,8 +25,6 @@ ROWS: dict[str, dict[str, Any]] = {
 }
 WRONG: frozenset[str] = frozenset(
     {
-        "py-tb-line.out",
-        "py-crash.out",
     }
 )
 """Those that are told wrong today."""
