@@ -90,6 +90,7 @@ class Report:
     # Of a file: how many of its elements say that something failed, each try and those that are no tests too.
     failed_elements: int = field(default=0, compare=False)
     error_elements: int = field(default=0, compare=False)
+    names_broken_files: bool = field(default=False, compare=False)  # those that Jest could not run
 
 
 def merge_reports(reports: Sequence[Report]) -> Report:

@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 from xml.parsers import expat
 
 from codebuddy.agent.reports.collector import (
+    MAX_FAILURES,
     Collector,
     Location,
     Report,
@@ -18,7 +19,9 @@ from codebuddy.agent.reports.collector import (
     Unit,
     parse_number,
     parse_seconds,
+    trim_message,
 )
+from codebuddy.agent.reports.go import GoTestReader
 from codebuddy.agent.reports.junit_cases import COLLECTION_FAILURE, SUITE_FAILURE, Described, Suite, TestCase
 
 _MAX_SIZE = 32 * 2**20  # bytes of the file
@@ -29,14 +32,20 @@ _FAILED = frozenset({"failure", "error"})
 _TEXTS = _FAILED | {"skipped", "system-out", "system-err"}
 _TRIES = frozenset({"rerunFailure", "rerunError", "flakyFailure", "flakyError"})  # of Surefire, that do not decide
 _MAX_HELD = 50_000  # tests whose names are remembered until it is known which try decides
-_MAX_DESCRIBED = 1000  # failures of those
+_MAX_EXIT_CODE = 100
+_MAX_FILES = 5  # that a problem names
+_MAX_DESCRIBED = 2 * MAX_FAILURES  # with the tries that do not count
+_MAX_NAME = 2000  # characters
+_MAX_NESTED = 20  # subtests of Go
 
-# What tells which runner wrote the report: the attributes of a suite, in their order.
-_RUNNERS: Final[dict[tuple[str, ...], str]] = {
-    ("name", "errors", "failures", "skipped", "tests", "time"): "pytest",
-    ("name", "errors", "failures", "skipped", "timestamp", "time"): "jest",
+# What tells which runner wrote the report: the name of the root or a suite, or the first attributes of a suite.
+_NAMES: Final = {"pytest": "pytest", "pytest tests": "pytest", "bun test": "bun", "Mocha Tests": "mocha"}
+_ATTRIBUTES: Final[dict[tuple[str, ...], str]] = {
+    ("name", "errors", "failures", "skipped", "tests", "time", "timestamp"): "pytest",
+    ("name", "errors", "failures", "skipped", "timestamp", "time", "tests"): "jest",
 }
-_ROOTS: Final = {"pytest tests": "pytest", "bun test": "bun"}  # and the name of the root
+_MARKS: Final = {"xsi:noNamespaceSchemaLocation": "surefire", "assertions": "phpunit"}  # or one attribute of it
+_NOT_BY_ITSELF = frozenset({"cancelledByParent", "hookFailed"})  # kinds of node's failures
 _NODE_COUNT = re.compile(r" ([a-z_]{1,20}) ([0-9]{1,9}) ")  # in comments at the end
 
 # What linters write: their suites are files, and their test cases diagnostics, with the rule in the name.
@@ -112,6 +121,7 @@ class _Document:
         self._of_linter = False
         self._linter = ""  # that wrote the suite
         self._runner = ""
+        self._go: GoTestReader | None = None
         self._case: TestCase | None = None
         self._is_alone = False  # whether the failure is directly in a suite
         self._element = ""
@@ -126,11 +136,7 @@ class _Document:
         if self._depth > _MAX_DEPTH:
             raise _Refused(f"The XML is nested more than {_MAX_DEPTH} deep.")
         if not self.started:
-            if name not in {"testsuites", "testsuite"}:
-                raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
-            self.started = True
-            self._of_linter = attributes.get("name", "").lower() in _LINTERS
-            self._runner = _ROOTS.get(attributes.get("name", ""), "")
+            self._begin(name, attributes)
         if name in {"testsuites", "testsuite"}:
             self._evidence.declare(attributes, self._depth)
         if name == "testsuite":
@@ -141,6 +147,8 @@ class _Document:
             self._read_property(attributes)
         elif name in _TRIES:
             self._evidence.failed += 1
+            if self._case is not None:
+                self._case.was_tried_again = True
         elif name in _TEXTS:
             self._begin_text(name, attributes)
 
@@ -172,17 +180,30 @@ class _Document:
     def doctype(self, *_: object) -> None:
         raise _Refused("The XML has a document type; no JUnit report has one.")
 
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        if name not in {"testsuites", "testsuite"}:
+            raise _Refused("The XML is no JUnit report: its outermost element is not testsuites or testsuite.")
+        self.started = True
+        self._of_linter = attributes.get("name", "").lower() in _LINTERS
+        self._runner = _NAMES.get(attributes.get("name", ""), "")
+
     def _begin_suite(self, attributes: dict[str, str]) -> None:
         self._suites.append(Suite(attributes.get("name", "")[:4096], attributes.get("file", "")[:4096]))
         package = attributes.get("package", "")
         self._linter = package.removeprefix("org.") if package.startswith("org.") else ""
         self._of_linter = self._of_linter or self._linter in _LINTERS
-        self._runner = self._runner or _RUNNERS.get(tuple(attributes)[:6], "")
+        named = _NAMES.get(attributes.get("name", ""))
+        marked = next((runner for mark, runner in _MARKS.items() if mark in attributes), "")
+        self._runner = self._runner or named or marked or _ATTRIBUTES.get(tuple(attributes)[:7], "")
+        if self._runner == "phpunit":
+            self._evidence.add_class(attributes)
         self._evidence.suites += 1
 
     def _begin_case(self, attributes: dict[str, str]) -> None:
         cut = {key: value[:_MAX_TEXT] for key, value in attributes.items()}
-        self._case = TestCase(cut, tuple(self._suites), self._root, self._runner)
+        if self._runner == "go" and self._go is None:
+            self._go = GoTestReader(None if self._root is None else Path(self._root))
+        self._case = TestCase(cut, tuple(self._suites), self._root, self._runner, self._go)
 
     def _read_property(self, attributes: dict[str, str]) -> None:
         if attributes.get("name") == "go.version":
@@ -211,18 +232,25 @@ class _Document:
         if self._evidence.is_repeated(case):
             return
         self._evidence.add(case, outcome)
-        self._held.append(self._result(case, outcome))
-        may_be_a_try = self._runner in {"pytest", "go"} or self._exit_code == 0
-        if not may_be_a_try or len(self._held) > _MAX_HELD:
-            self._add_results(self._held)
-            self._held = []
+        if self._runner in {"pytest", "go", "surefire"} or self._exit_code == 0:  # it may be a try
+            self._held.append(self._result(case, outcome))
+            if len(self._held) > _MAX_HELD:
+                self._add_results(self._held)
+                self._held = []
+        elif outcome == "failed":
+            self._add_results([self._result(case, outcome)])
+        else:
+            self.collector.count(**{outcome: 1})
 
     def _result(self, case: TestCase, outcome: str) -> _Result:
-        key = hash((tuple(suite.name for suite in case.suites), case.class_name, case.attributes.get("file")))
-        result = _Result((key, case.name), outcome)
+        # Surefire may write another try into the file of another suite.
+        suites = () if self._runner == "surefire" else tuple(suite.name for suite in case.suites)
+        key = hash((suites, case.class_name, case.attributes.get("file")))
+        result = _Result((key, case.name[:_MAX_NAME]), outcome, was_tried_again=case.was_tried_again)
         if outcome == "failed" and self._described < _MAX_DESCRIBED:
-            self._described += len(self._held) > 0
-            result.failure = case.failure()
+            self._described += 1
+            name, message, location = case.failure()
+            result.failure = name, [trim_message(message)], location
             result.duration = parse_seconds(case.attributes.get("time"))
             result.is_collection = case.message == COLLECTION_FAILURE
         result.is_teardown = case.message.startswith("failed on teardown")
@@ -255,16 +283,19 @@ class _Document:
 
     def report(self) -> Report:
         """Return what was read: the reports of linters name no tests."""
-        deciding = {"pytest": _last_tries, "go": _by_name}.get(self._runner, _last_passes)
+        deciding = {"pytest": _last_tries, "go": _by_name, "surefire": _tried_again}.get(self._runner, _last_passes)
         self._add_results(deciding(self._held, self._exit_code))
         if self.started and not self._of_linter:
             self.collector.count()
             counts = self.collector.counts
-            if todos := self._evidence.passed_todos(counts.passed if counts else 0):
-                self.collector.count(passed=-todos, skipped=todos)
+            if counts is not None:
+                todos = self._evidence.passed_todos(counts.passed)
+                pending = self._evidence.pending(self._runner, counts.skipped)
+                self.collector.count(passed=-todos, skipped=todos + pending)
             self.collector.set_problem(self._evidence.problem(self._runner, self._exit_code))
         report = self.collector.report()
         report.failed_elements, report.error_elements = self._evidence.failed, self._evidence.errors
+        report.names_broken_files = self._evidence.broken_files
         return report
 
 
@@ -278,6 +309,7 @@ class _Result:
     duration: float | None = None
     is_collection: bool = False
     is_teardown: bool = False
+    was_tried_again: bool = False
 
 
 def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]:
@@ -292,6 +324,14 @@ def _last_passes(results: list[_Result], exit_code: int | None) -> list[_Result]
             passed.add(result.key)
         kept.append(result)
     return kept[::-1]
+
+
+def _tried_again(results: list[_Result], exit_code: int | None) -> list[_Result]:
+    """Leave out failures of Surefire's tests that passed when they were tried again, where any was tried again."""
+    if exit_code == 0 or not any(result.was_tried_again for result in results):
+        return _last_passes(results, exit_code)
+    passed = {result.key for result in results if result.outcome == "passed"}
+    return [each for each in results if each.outcome != "failed" or each.was_tried_again or each.key not in passed]
 
 
 def _last_tries(results: list[_Result], _: int | None) -> list[_Result]:
@@ -318,21 +358,16 @@ def _by_name(results: list[_Result], exit_code: int | None) -> list[_Result]:
         before = found.get(result.key)
         if before is None or not repeated or before.outcome != "failed":
             found[result.key] = result
-    parents, failed = set[tuple[int, str]](), set[tuple[int, str]]()
+    parents: dict[tuple[int, str], bool] = {}  # and whether a subtest failed
     for (package, name), result in found.items():
-        for end in _slashes(name):
-            parents.add((package, name[:end]))
-            if result.outcome == "failed":
-                failed.add((package, name[:end]))
+        for end in [index for index, character in enumerate(name) if character == "/"][:_MAX_NESTED]:
+            if (parent := (package, name[:end])) in found:
+                parents[parent] = parents.get(parent, False) or result.outcome == "failed"
     return [
         result
         for key, result in found.items()
-        if key not in parents or (result.outcome == "failed" and key not in failed)
+        if key not in parents or (result.outcome == "failed" and not parents[key])
     ]
-
-
-def _slashes(name: str) -> list[int]:
-    return [index for index, character in enumerate(name[:2000]) if character == "/"]
 
 
 class _Evidence:
@@ -344,16 +379,19 @@ class _Evidence:
         self.suites = 0
         self.of_node: dict[str, int] = {}  # counts by name
         self._declared = 0
+        self._declared_skipped = 0
         self._by_suites = True  # the root says nothing
         self._tests = 0  # that the open suite says it has passed; those that did
         self._passed = 0
         self._todos = 0
         self._failing = 0
-        self._failing_suites: set[int] = set()
+        self._failing_suites = 0
         self._skipped = 0
         self._previous: tuple[object, ...] = ()
         self._whole_files: list[str] = []
         self._unnamed = 0
+        self.broken_files = False
+        self._empty_classes: list[str] = []  # of PHPUnit, which leaves out the tests below a set-up that failed
 
     def declare(self, attributes: dict[str, str], depth: int) -> None:
         """Take the counts of the root, or of an outermost suite."""
@@ -362,12 +400,20 @@ class _Evidence:
             self._by_suites = "failures" not in attributes and "errors" not in attributes
         if depth == 1 or (depth == 2 and self._by_suites):
             self._declared += counts["failures"] + counts["errors"]
+        if depth == 1:
+            self._declared_skipped = counts["skipped"]
         self._tests = counts["tests"] - counts["failures"] - counts["errors"] - counts["skipped"]
         self._passed = 0
+
+    def add_class(self, attributes: dict[str, str]) -> None:
+        """Take a class of PHPUnit."""
+        if attributes.get("tests") == "0" and "file" in attributes and len(self._empty_classes) < _MAX_FILES:
+            self._empty_classes.append(attributes.get("name", "")[:200])
 
     def is_repeated(self, case: TestCase) -> bool:
         """Say whether this is the second element of a file that Jest could not run."""
         key = (case.name, len(case.suites), case.runner)
+        self.broken_files = self.broken_files or case.class_name == SUITE_FAILURE
         is_second = case.class_name == SUITE_FAILURE and key == self._previous and case.runner == "jest"
         self._previous = key
         return is_second
@@ -377,14 +423,14 @@ class _Evidence:
         self._passed += outcome == "passed"
         self._failing += outcome == "failed"
         # What a mark skips takes no time.
-        took_time = (parse_seconds(case.attributes.get("time")) or 0) > 0
-        self._skipped += outcome == "skipped" and case.kind == "pytest.skip" and took_time
+        if outcome == "skipped" and case.kind == "pytest.skip" and parse_seconds(case.attributes.get("time")):
+            self._skipped += 1
         self._unnamed += outcome == "failed" and not case.name
-        file = case.attributes.get("file", "")
-        if outcome == "failed" and case.suites:
-            self._failing_suites.update(id(suite) for suite in case.suites)
-        if outcome == "passed" and case.class_name == "test" and file.endswith(f"/{case.name}"):
-            self._whole_files.append(case.name[:200])
+        for suite in case.suites if outcome == "failed" and case.kind not in _NOT_BY_ITSELF else ():
+            self._failing_suites += not suite.has_failures
+            suite.has_failures = True
+        if outcome == "passed" and case.is_node_file and len(self._whole_files) < _MAX_FILES:
+            self._whole_files.append(case.name.rpartition("/")[2][:200])
 
     def end_suite(self, runner: str) -> None:
         """Take the end of an outermost suite: what Jest calls passed beyond its count is still to be done."""
@@ -394,6 +440,10 @@ class _Evidence:
     def passed_todos(self, passed: int) -> int:
         """Return how many of the tests that passed are still to be done."""
         return min(self._todos, passed)
+
+    def pending(self, runner: str, skipped: int) -> int:
+        """Return how many skipped tests are only counted: mocha-junit-reporter leaves pending ones out."""
+        return max(0, self._declared_skipped - skipped) if runner == "mocha" else 0
 
     def problem(self, runner: str, exit_code: int | None) -> str:
         """Return what the report says of failures that it does not name; empty if it names all."""
@@ -407,7 +457,7 @@ class _Evidence:
         if self.of_node:
             in_all = self.of_node.get("fail", 0) + self.of_node.get("cancelled", 0)
             # A test with subtests is a suite here, and fails with them.
-            parents = min(max(0, self.suites - self.of_node.get("suites", 0)), len(self._failing_suites))
+            parents = min(max(0, self.suites - self.of_node.get("suites", 0)), self._failing_suites)
             if in_all - parents > self._failing:
                 problems.append(
                     f"node counts {in_all} failures and names only {self._failing}: a test that has subtests may have "
@@ -415,7 +465,7 @@ class _Evidence:
                 )
         if self._whole_files:
             problems.append(
-                f"{', '.join(self._whole_files[:5])} passed as a whole and names no test: either it has none, or it "
+                f"{', '.join(self._whole_files)} passed as a whole and names no test: either it has none, or it "
                 "ended before node heard of them, as by process.exit()."
             )
         if runner == "pytest" and self._skipped and self._tests > self._passed:
@@ -423,8 +473,17 @@ class _Evidence:
                 "There are subtests, and the report does not tell a test that was skipped from one of which only a "
                 "subtest was: of those counted as skipped, some may have passed."
             )
-        if runner == "pytest" and exit_code in {2, 3} and self._failing:
-            problems.append(
-                f"pytest stopped before the end (exit code {exit_code}): tests that were to come are missing."
-            )
+        if said := self._said_by_exit_code(runner, exit_code or 0):
+            problems.append(f"{said} (exit code {exit_code}); see the output.")
         return " ".join(problems)
+
+    def _said_by_exit_code(self, runner: str, exit_code: int) -> str:
+        if runner == "pytest" and exit_code in {2, 3} and self._failing:
+            return "pytest stopped before the end: tests that were to come are missing"
+        if runner == "phpunit" and exit_code and self._empty_classes:
+            return f"The report has no test of {', '.join(self._empty_classes)}: a set-up may have failed"
+        if runner == "phpunit" and exit_code == 2 and self._failing and not self.errors:
+            return "PHPUnit says that there were errors, and the report has none, as of a class's tear-down"
+        if runner == "mocha" and self._failing < exit_code <= _MAX_EXIT_CODE:  # what it is beyond has other reasons
+            return f"Mocha says that {exit_code} failed, and the report has {self._failing}"
+        return ""

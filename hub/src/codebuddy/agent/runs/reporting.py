@@ -26,6 +26,7 @@ from codebuddy.agent.reports.collector import (
 )
 from codebuddy.agent.reports.directories import ANY_PACKAGE, Base, Directories, Package
 from codebuddy.agent.reports.formats import FILE_FORMATS, read_file_report, reader_for
+from codebuddy.agent.reports.totals import Totals
 from codebuddy.agent.runs.output import open_file
 from codebuddy.agent.runs.process import Stream
 from codebuddy.schemas.code import Diagnostic
@@ -65,6 +66,7 @@ class ReportReader:
         self._cwd = cwd
         self._directories = Directories(argv, cwd)
         self._readers = [reader_for(name, cwd) for name in formats if name not in FILE_FORMATS]
+        self._totals = None if file is None else Totals()
         self._longest_line = max((reader.longest_line for reader in self._readers), default=MAX_LINE)
         self._partial_lines: dict[Stream, bytearray] = {}
 
@@ -87,6 +89,12 @@ class ReportReader:
                 self._feed(stream, rest)
         files = [self._read_file(name, exit_code) for name in self._formats if name in FILE_FORMATS]
         reported = self._reported(merge_reports([*files, *(reader.finish() for reader in self._readers)]))
+        if self._totals is not None and reported.report_problem is None:
+            for report in files:
+                named = max(report.failed_elements, report.counts.failed if report.counts else 0)
+                reported.report_problem = self._totals.problem(
+                    named, report.error_elements, names_files=report.names_broken_files
+                )
         found = reported.failures or reported.diagnostics or reported.unlocated
         if exit_code and reported.report_problem is None and not found:
             formats = " and ".join(self._formats)
@@ -99,6 +107,8 @@ class ReportReader:
     def _feed(self, stream: Stream, line: bytearray) -> None:
         text = strip_escapes(line.decode("utf-8", "replace").rstrip("\r"), self._longest_line)
         text, bases = self._directories.read(stream, text)
+        if self._totals is not None:
+            self._totals.feed(text)
         for reader in self._readers:
             reader.feed(text, bases)
 
