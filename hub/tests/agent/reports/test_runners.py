@@ -23,10 +23,7 @@ RUNNERS = Path(__file__).parent / "runners"
 ROWS: dict[str, dict[str, Any]] = {
     row["file"]: row for row in json.loads((RUNNERS / "table.json").read_text(encoding="utf-8"))
 }
-WRONG: frozenset[str] = frozenset(
-    {
-    }
-)
+WRONG: frozenset[str] = frozenset({})
 """Those that are told wrong today."""
 
 
