@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
 from codebuddy.agent.reports.collector import (
@@ -35,7 +36,12 @@ _MAX_LOCATIONS = 20
 _SECTION = re.compile(r"={2,400} (.{1,300}?) ={2,400}\Z")
 _TITLE = re.compile(r"_{1,400} (.{1,2000}) _{1,400}\Z")
 _ENTRY_SEPARATOR = re.compile(r"(?:_ ){3}")
-_SUMMARY = re.compile(r"(FAILED|ERROR|SUBFAILED(?:\[.{0,300}?\])?(?:\(.{0,300}?\))?) (?=\S)")
+_SUMMARY = re.compile(
+    r"(FAILED|ERROR|SUBFAILED(?:\[.{0,300}?\])? ?(?:\(.{0,300}?\) ?)?(?<= )(?=[^\s(\[][^:]{0,1000}::)) ?(?=\S)"
+)
+_SUBTEST = re.compile(r"([^\[\s]{1,500}(?:\[[^\]]{0,500}\])?)((?: \[.{1,500}\])?(?: \(.{1,500}\))?)\Z")
+_CRASHED = re.compile(r"worker '[^']{1,100}' crashed while running '(.{1,2000})'\Z")  # pytest-xdist
+_LINE = re.compile(r"(\S[^:]{0,4000}):([0-9]{1,9}): (?=\S)")  # of --tb=line, below what was raised
 _TOTAL = re.compile(
     r"=* ?((?:[0-9]{1,9} [a-z]{1,20}(?: [a-z]{1,20})?(?:, |(?= in )))+|no tests ran) in [0-9.]{1,20}s\b"
 )
@@ -52,6 +58,20 @@ _OUTCOMES = {
     "xpassed": "passed",
 }
 _MAX_BLOCKS = 2 * MAX_FAILURES
+_MAX_ENTRIES = 3 * MAX_FAILURES
+_MAX_NAME = 2000  # characters
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A test that failed, or a subtest of it."""
+
+    test: str  # its id
+    subtest: str  # with a space before it; empty: none
+    message: str  # its start, if there is no more
+    text: FailureText | None
+    place: Location | None = None  # in place of what the text has
+    is_error: bool = False
 
 
 class FailureText:
@@ -151,7 +171,7 @@ class FailureText:
 class PytestReader(Reader):
     """Reads pytest's text, in every style of traceback.
 
-    What could not be collected has failed, and is a finding too.
+    What could not be collected has failed, and is a finding too. A test that fails in subtests has failed once.
     """
 
     source = "pytest"
@@ -162,13 +182,23 @@ class PytestReader(Reader):
         self._block: FailureText | None = None
         self._blocks: dict[str, deque[FailureText]] = {}  # by title, in order
         self._block_count = 0
+        self._has_titles = False  # in the section of failures; --tb=line prints none there
+        self._lines: list[_Entry] = []  # of --tb=line, without their tests
+        self._entries: list[_Entry] = []
+        self._left_out = 0
         self._error = ""
 
     def finish(self) -> Report:
         for title, blocks in self._blocks.items():  # the summary did not name them
             for block in blocks:
-                self._add_failure(title, "", block)
+                self._add_block(title, block)
         self._blocks.clear()
+        self._add_entries()
+        errors = (entry.text for entry in self._entries if entry.is_error and entry.text and "::" in entry.test)
+        if not self._has_titles and not all(text.locations() for text in errors):
+            self._collector.set_problem(
+                "With --tb=line, pytest does not tell where set-up and teardown failed; call it with --tb=short."
+            )
         counts = self._collector.counts
         if self._error and not (counts and counts.failed):
             self._collector.set_problem(self._error)
@@ -185,7 +215,7 @@ class PytestReader(Reader):
         elif self._section in {"FAILURES", "ERRORS"}:
             self._read_block(line)
         elif self._section.startswith("short test summary") and (found := _SUMMARY.match(line)):
-            self._read_summary(found[1], line[found.end() :])
+            self._read_summary(found[1].rstrip(), line[found.end() :])
         elif line.startswith(("ERROR: ", "ERROR ", "INTERNALERROR> ")) and len(self._error) < 1000:
             self._error = line if not line.startswith("INTERNALERROR") else f"{self._error} {line[15:]}".strip()
 
@@ -204,11 +234,35 @@ class PytestReader(Reader):
         title = None if _ENTRY_SEPARATOR.match(line) else _TITLE.match(line)
         if title is not None:
             self._block = FailureText(self._root)
+            self._has_titles = self._has_titles or self._section == "FAILURES"
             if self._block_count < _MAX_BLOCKS:
                 self._block_count += 1
                 self._blocks.setdefault(title[1], deque()).append(self._block)
         elif self._block is not None:
             self._block.feed(line)
+            if crashed := _CRASHED.match(line):
+                self._move_block(_titles(crashed[1], "FAILED")[0])
+        elif self._section == "FAILURES":
+            self._read_line_style(line)
+
+    def _move_block(self, title: str) -> None:
+        """File the block under the test that it is about: its title is the file's name."""
+        for blocks in self._blocks.values():
+            if blocks and blocks[-1] is self._block:
+                self._blocks.setdefault(title, deque()).append(blocks.pop())
+                return
+
+    def _read_line_style(self, line: str) -> None:
+        """Take a line of a failure without a title: with --tb=line the last one of each has the place."""
+        if not self._lines or self._lines[-1].place is not None:
+            if len(self._lines) >= MAX_FAILURES:
+                return
+            self._lines.append(_Entry("", "", "", FailureText(self._root)))
+        entry = self._lines[-1]
+        if found := _LINE.match(line):
+            entry.place, entry.message = make_location(found[1], found[2]), line[found.end() :][:_MAX_NAME]
+        elif entry.text is not None:
+            entry.text.feed(line)
 
     def _read_summary(self, kind: str, text: str) -> None:
         """Take a line of the summary: the test's id, and often the start of its message."""
@@ -218,10 +272,19 @@ class PytestReader(Reader):
                 block = blocks.popleft()
                 if not blocks:
                     del self._blocks[title]
-                self._add_failure(title, name + _subtest(kind), block)
+                if _COLLECTING.match(title):
+                    self._add_collection_error(name, block)
+                else:
+                    self._add(_Entry(name, _subtest(kind), message, block, is_error=kind == "ERROR"))
                 return
-        file, separator, _ = name.partition("::")
-        self._collector.add_failure(name + _subtest(kind), message, file if separator else None)
+        start = message.removesuffix("...")
+        entry = next((line for line in self._lines if start and line.place and line.message.startswith(start)), None)
+        if entry is None or kind == "ERROR":
+            self._add(_Entry(name, _subtest(kind), message, None, is_error=kind == "ERROR"))
+        else:
+            self._lines.remove(entry)
+            entry.test, entry.subtest = name, _subtest(kind)
+            self._add(entry)
 
     def _split_summary(self, text: str, kind: str) -> tuple[str, str]:
         """Split a line of the summary into id and message; an id can have the separator in it."""
@@ -236,21 +299,74 @@ class PytestReader(Reader):
         first = text.find("] - ") + 1 if "[" in text.partition(" - ")[0] else text.find(" - ")
         return (text[:first], text[first + 3 :]) if first > 0 else (text, "")
 
-    def _add_failure(self, title: str, name: str, block: FailureText) -> None:
-        locations, message = block.locations(), block.message()
-        location = locations[-1] if locations else None
-        collecting = _COLLECTING.match(title)
-        if collecting:
-            name = name or title[collecting.end() :]
-            if location is not None:
-                self._collector.begin(location, None, "error", "\n".join(message))
-        elif not name:
-            name = _PHASE.sub("", title)
-            if locations:
-                dots = name.partition("[")[0].count(".")
-                name = f"{locations[0].path}::{name.replace('.', '::', dots)}"
-        file, _, test = name.partition("::")
-        self._collector.add_failure(name, message, location or (file if test else None))
+    def _add_block(self, title: str, text: FailureText) -> None:
+        """Add a failure of which the title is known only."""
+        if collecting := _COLLECTING.match(title):
+            self._add_collection_error(title[collecting.end() :], text)
+            return
+        name, locations = _PHASE.sub("", title), text.locations()
+        subtest = _SUBTEST.match(name)
+        name, label = (subtest[1], subtest[2]) if subtest else (name, "")
+        if locations:
+            dots = name.partition("[")[0].count(".")
+            name = f"{locations[0].path}::{name.replace('.', '::', dots)}"
+        self._add(_Entry(name, label, "", text, is_error=_PHASE.match(title) is not None))
+
+    def _add_collection_error(self, name: str, text: FailureText) -> None:
+        locations, message = text.locations(), text.message()
+        if locations:
+            self._collector.begin(locations[-1], None, "error", "\n".join(message))
+        self._add(_Entry(name, "", "", text, is_error=True))
+
+    def _add(self, entry: _Entry) -> None:
+        entry.test, entry.subtest, entry.message = (
+            part[:_MAX_NAME] for part in (entry.test, entry.subtest, entry.message)
+        )
+        if len(self._entries) < _MAX_ENTRIES:
+            self._entries.append(entry)
+        else:
+            self._left_out += 1
+
+    def _add_entries(self) -> None:
+        """Add the failures; subtests, and what says that there are such, are one with their test."""
+        subtests: dict[str, list[_Entry]] = {}
+        for entry in self._entries:
+            if entry.subtest:
+                subtests.setdefault(entry.test, []).append(entry)
+        own = {entry.test for entry in self._entries if not (entry.subtest or entry.is_error)} & set(subtests)
+        counts = self._collector.counts
+        if counts is not None and counts.failed > (told := len(self._entries) + self._left_out):
+            self._collector.set_problem(
+                f"pytest counts {counts.failed} failures, and its output tells of {told}: its options hide the others."
+            )
+        if counts is not None:
+            passed = min(counts.passed, len(subtests) - len(own))  # pytest says of these that they passed
+            failed = sum(map(len, subtests.values())) - passed
+            self._collector.count(passed=-passed, failed=-min(counts.failed, failed))
+        for entry in self._entries:
+            if entry.is_error or entry.test not in subtests:
+                self._add_failure(entry, [])
+            elif not entry.subtest or (entry.test not in own and entry is subtests[entry.test][0]):
+                self._add_failure(entry, subtests[entry.test])
+        for _ in range(self._left_out):
+            self._collector.add_failure("", "")
+
+    def _add_failure(self, entry: _Entry, subtests: list[_Entry]) -> None:
+        message, location = self._described(entry)
+        message = [] if entry.subtest else message
+        if subtests and location is None:  # its own failure is that subtests failed
+            location = self._described(subtests[0])[1]
+        for subtest in subtests:
+            lines = self._described(subtest)[0]
+            message += [f"{subtest.subtest.strip()}: {lines[0] if lines else 'failed'}", *lines[1:]]
+        file, _, test = entry.test.partition("::")
+        self._collector.add_failure(entry.test, message, location or (file if test else None))
+
+    def _described(self, entry: _Entry) -> tuple[list[str], Location | None]:
+        message = entry.text.message() if entry.text else []
+        locations = entry.text.locations() if entry.text else []
+        place = entry.place if entry.place and in_project(entry.place.path, self._root) else None
+        return message or entry.message.split("\n"), place or (locations[-1] if locations else None)
 
 
 def _titles(name: str, kind: str) -> list[str]:
