@@ -565,6 +565,7 @@ async def test_install_fetches_packages_through_the_proxy_and_keeps_them_on_the_
         assert "The proxy of project-b refused what it asked for" in refused["message"]
     finally:
         fleet.run("project-b", *remove)
+        fleet.run("project-b", "/usr/local/lib/codebuddy/prepare-home")
 
 
 async def test_a_program_cannot_forge_the_result_line_of_another_project(client: Client) -> None:

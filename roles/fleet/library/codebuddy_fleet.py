@@ -54,7 +54,7 @@ options:
     type: dict
     default: {}
   health_timeout:
-    description: Seconds to wait until all containers are healthy.
+    description: Seconds to wait for containers that are not healthy while none of them gets any further.
     type: float
     default: 120
   purge:

@@ -78,3 +78,15 @@ def test_the_roles_create_the_directories_that_the_plan_mounts() -> None:
     assert told["hub_journal_dir"] == naming.JOURNAL
     assert told["spokes_tokens_dir"] == naming.TOKENS
     assert told["spokes_secrets_dir"] == naming.SECRETS
+
+
+@pytest.mark.parametrize("profile", ["typescript", "python", "rust", "go", "cpp"])
+def test_a_program_that_is_installed_in_a_spoke_never_takes_the_place_of_a_language_server(profile: str) -> None:
+    servers = yaml.safe_load((ROOT / f"inventory/group_vars/{profile}.yml").read_text())[
+        "profile_known_language_servers"
+    ]
+    commands = [server["command"][0] for server in servers.values()]
+    assert commands
+    assert all(command.startswith(("/usr/", "/opt/")) for command in commands)
+    if profile == "python":  # they look for a project's own environment, unless a variable names another one
+        assert all(servers[name]["environment"] == {"VIRTUAL_ENV": ""} for name in ("ty", "basedpyright", "pylsp"))
