@@ -253,16 +253,6 @@ PROJECTS: Final = {
         _NPM,
         node_totals,
     ),
-    "ws": RealProject(
-        debian(
-            "node-ws",
-            "8.18.1+~cs14.18.2-1",
-            "node-ws_8.18.1+~cs14.18.2.orig.tar.gz",
-            "f80308e18245a666ebfe76c8ce6180485ea608f182af2dfb2c08773b591c7bcb",
-        ),
-        _NPM,
-        node_totals,
-    ),
     "cobra": RealProject(
         debian(
             "golang-github-spf13-cobra",
