@@ -11,9 +11,9 @@ from codebuddy_testing.real_bench import SECONDS, TABLE, Bench
 from codebuddy_testing.real_projects import Totals
 
 
-def run_task(bench: Bench, task: str) -> dict[str, Any]:
-    """Run a task through the hub; wait for it as long as it takes."""
-    arguments: dict[str, Any] = {"task": task, "projects": [bench.name], "detail": "full"}
+def run_task(bench: Bench, task: str, *words: str) -> dict[str, Any]:
+    """Run a task through the hub."""
+    arguments: dict[str, Any] = {"task": task, "arguments": words, "projects": [bench.name], "detail": "full"}
     arguments |= {"timeout_seconds": SECONDS, "wait_seconds": 600, "output_limit": 4000}
     done = bench.fleet.run("hub", "codebuddy", "call", "run_task", json.dumps(arguments))
     (result,) = json.loads(done.output)["results"]
@@ -37,7 +37,7 @@ def test_install_and_test_count_what_a_person_counts(bench: Bench, request: pyte
     if "install" in tasks(bench):
         installed = run_task(bench, "install")
         assert installed["exit_code"] == 0, installed
-    tested = run_task(bench, "test")
+    tested = run_task(bench, "test", *bench.project.arguments)
     assert tested.get("counts"), tested
     through_hub = Totals(**{name: tested["counts"][name] for name in Totals._fields})
     row[0] = ", ".join(map(str, through_hub))

@@ -202,19 +202,24 @@ class RealProject:
         by_hand: a shell command that installs what the tests need and runs them, as its authors say.
         totals: reads what `by_hand` printed.
         prepare: a shell command that completes the sources, as root in the project's image.
+        arguments: of the tests, on both sides.
     """
 
     archive: Archive | None
     by_hand: str
     totals: Callable[[str], Totals]
     prepare: str = ""
+    arguments: tuple[str, ...] = ()
 
 
 PROJECTS: Final = {
     "requests": RealProject(
         sdist("requests", "2.32.5", "dbba0bac56e100853db0ea71b82b4dfd5fe2bf6d3754a8893c3af500cec7d7cf"),
-        f"{_VENV} && $by_hand/pip install -q -e . -r requirements-dev.txt && $by_hand/python -m pytest -q",
+        f"{_VENV} && $by_hand/pip install -q -e . -r requirements-dev.txt && $by_hand/python -m pytest -q"
+        " --deselect tests/test_requests.py::TestTimeout",
         pytest_totals,
+        # Its outcome depends on how a network drops what goes to a private address.
+        arguments=("--deselect", "tests/test_requests.py::TestTimeout"),
     ),
     "flask": RealProject(
         sdist("flask", "3.1.2", "bf656c15c80190ed628ad08cdfd3aaa35beb087855e2f494910aa3774cc4fd87"), _UV, pytest_totals
@@ -244,16 +249,6 @@ PROJECTS: Final = {
             "3.7.0+~3.4.35-1",
             "node-connect_3.7.0+~3.4.35.orig.tar.gz",
             "5cba1b899d8d95fc82e45d7c7abee013a38f560edbb8729b0861148a77bfedfa",
-        ),
-        _NPM,
-        node_totals,
-    ),
-    "ws": RealProject(
-        debian(
-            "node-ws",
-            "8.18.1+~cs14.18.2-1",
-            "node-ws_8.18.1+~cs14.18.2.orig.tar.gz",
-            "f80308e18245a666ebfe76c8ce6180485ea608f182af2dfb2c08773b591c7bcb",
         ),
         _NPM,
         node_totals,

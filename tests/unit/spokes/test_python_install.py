@@ -348,10 +348,3 @@ def test_a_locked_version_replaces_the_range_of_poetry(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_poetrys_ranges(written: str, means: str) -> None:
     assert install.version_range(written) == means
-
-
-def test_of_the_image_only_what_pytest_needs_is_linked(tmp_path: Path) -> None:
-    load("prepare-home").link_image(tmp_path / "image", ("pytest",))
-    names = {path.name.split("-")[0] for path in (tmp_path / "image").iterdir()}
-    assert {"pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments"} <= names
-    assert names.isdisjoint({"platformdirs", "ansible", "pip"})  # platformdirs brings a plugin of pytest
