@@ -42,8 +42,9 @@ _LEADER_NAME: Final = re.compile(
     r"@\s*[\w.$:]+|#\[\s*[\w:]+|\[\[\s*[\w:]+|(?:__attribute__|__declspec)\s*\(+\s*\w+|\w+"
 )
 _DIRECTIVE: Final = re.compile(
-    r"(?://|/\*+|#|--)\s*(go:\w+|nolint|noqa|type:|fmt:|isort:|pylint:|mypy:|ruff:|pragma:?\s*no|@ts-[\w-]+|eslint-[\w-]+|"
-    r"prettier-\w+|biome-ignore|istanbul|c8|v8|NOLINT\w*|clang-format|rubocop:|noinspection|export\b)"
+    r"(?://|/\*+|#|--)\s*(go:\w+|nolint|noqa|type: ignore|fmt:|isort:|pylint:|mypy:|ruff:|pragma: ?no|@ts-[\w-]+|"
+    r"eslint-[\w-]+|prettier-ignore|biome-ignore|(?:istanbul|c8|v8) ignore|NOLINT\w*|clang-format|rubocop:|noinspection)|"
+    r"(//export) "
 )
 _HEAD: Final = re.compile(r"\s*(\w+(\(\w+\))?\s+)*")
 _TYPE: Final = re.compile(r"\s*\w[\w\s:*&<>,]*")  # a line with nothing but what a function gives
@@ -293,7 +294,7 @@ def _name(leader: str) -> str:
 def _name_of_comment(text: str) -> str:
     """Return what a comment tells a tool, like ``go:noinline`` and ``eslint-disable-next-line``; else one name."""
     found = _DIRECTIVE.match(text.strip())
-    return found[1] if found else _COMMENT
+    return (found[1] or found[2]) if found else _COMMENT
 
 
 def _end(lines: Sequence[str], start: int, end: int, column: int) -> tuple[int, int]:
