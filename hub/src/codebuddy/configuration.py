@@ -43,6 +43,7 @@ class HubProject(_Document):
     tasks: list[str] = []
     languages: list[str] = []
     format_on_write: bool = False  # whether a file written through the hub is formatted before the commit
+    encodings: list[tuple[str, str]] = []  # of files that are not UTF-8, by glob; the last that fits counts
     has_egress: bool = False  # whether its programs reach anything outside
 
 
@@ -91,4 +92,5 @@ class SpokeConfiguration(_Document):
     runs: RunLimits = RunLimits()
     egress: Literal["none", "any"] | list[str] = "none"  # or host names, `*.` for all below one
     environment: dict[str, str] = {}
+    encodings: list[tuple[str, str]] = []  # of files that are not UTF-8, by glob; the last that fits counts
     language_servers: list[dict[str, Any]] = []  # validated by codebuddy.agent.lsp.config

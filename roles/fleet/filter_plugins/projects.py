@@ -9,7 +9,17 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 # Settings of which a project's own value replaces the profile's.
-_REPLACED = ("base_image", "memory", "cpus", "pids", "max_run_time", "max_job_time", "max_jobs", "max_output")
+_REPLACED = (
+    "base_image",
+    "memory",
+    "cpus",
+    "pids",
+    "shm_size",
+    "max_run_time",
+    "max_job_time",
+    "max_jobs",
+    "max_output",
+)
 # Reserved for later: a declaration that uses one is refused, so that it is not ignored silently.
 _NOT_SUPPORTED = ("read_only_paths", "cache_paths")
 
@@ -74,6 +84,7 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "known_language_servers": _merged(variables, "profile_known_language_servers", "known_language_servers"),
             "tasks": _merged(variables, "profile_tasks", "project_tasks", "tasks"),
             "environment": _merged(variables, *offline, "profile_environment", "project_environment", "environment"),
+            "encodings": _merged(variables, "profile_encodings", "encodings"),
             "format_on_write": first("format_on_write", "profile_format_on_write", default=False),
             "egress": egress,
             "git_author": first("git_author", "profile_git_author"),

@@ -32,7 +32,8 @@ options:
     description:
       - The settings of the fleet as a whole. Their names, defaults and meanings are those of C(inventory/defaults.yml),
         without the prefix C(codebuddy_) and, for the name, C(codebuddy_fleet_).
-      - C(hub) is a dictionary with the hub's C(image), and its limits C(memory), C(cpus) and C(pids).
+      - C(hub) is a dictionary with the hub's C(image), and its limits C(memory), C(cpus), C(pids) and
+        C(shm_size).
       - C(proxy_image) is the image of the proxies, required if a project has an egress.
       - C(name) and C(state_dir) are enough to read or remove a fleet.
     type: dict

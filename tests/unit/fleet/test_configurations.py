@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import server_description
+from ansible.module_utils.codebuddy_fleet import encodings, server_description
 from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 
@@ -57,6 +57,14 @@ def test_the_hub_reads_what_the_planner_writes(declared: dict[str, Any], plan_of
     }
 
 
+def test_hub_and_agent_read_the_encodings(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    declared["projects"][0]["encodings"] = {"*.txt": "latin-1"}
+    plan = plan_of(declared)
+    hub, spoke = HubConfiguration.model_validate(written(plan, "hub")), written(plan, "api")
+    wanted = [("*.txt", "latin-1")]
+    assert (hub.projects["api"].encodings, SpokeConfiguration.model_validate(spoke).encodings) == (wanted, wanted)
+
+
 def test_the_formats_that_can_be_declared_are_those_that_can_be_read() -> None:
     assert sorted(REPORT_FORMATS) == sorted(KNOWN_FORMATS)
     assert list(FILE_FORMATS) == ["junit"]  # the one for which a declaration needs {report}
@@ -91,7 +99,7 @@ def test_without_limits_of_the_journal_the_hub_has_the_inventorys_defaults(
 def test_the_agent_reads_what_the_planner_writes(declared: dict[str, Any], plan_of: PlanOf) -> None:
     content = written(plan_of(declared), "api")
     read = SpokeConfiguration.model_validate(content)
-    assert read.model_dump() == content
+    assert read.model_dump(exclude_unset=True) == content
     (server,) = read_server_configs(read.language_servers, read.environment)
     assert (server.name, server.command) == ("pylsp", ["pylsp"])
 
@@ -152,6 +160,10 @@ def test_a_declaration_that_the_agent_would_refuse_is_refused_before_it_is_deplo
     assert project_problems([project], ["python"])
     with pytest.raises(ValueError, match="language"):
         read_server_configs(servers)
+
+
+def test_role_and_package_know_the_same_encodings() -> None:
+    assert Path(str(encodings.__file__)).resolve() == ROOT / "hub/src/codebuddy/schemas/encodings.py"
 
 
 def test_role_and_agent_check_server_descriptions_with_the_same_file() -> None:

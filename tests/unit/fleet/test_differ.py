@@ -78,6 +78,7 @@ MANIPULATIONS: list[tuple[str, Callable[[dict[str, Any]], Any], dict[str, Any] |
     ("swap", lambda c: c["HostConfig"].update(MemorySwap=-1), {"memory_swap": -1}),
     ("cpus", lambda c: c["HostConfig"].update(CpuQuota=400_000), {"cpus": 4.0}),
     ("pids", lambda c: c["HostConfig"].update(PidsLimit=None), {"pids": 0}),
+    ("shared memory", lambda c: c["HostConfig"].update(ShmSize=2**30), {"shm_size": 2**30}),
     ("restart policy", lambda c: c["HostConfig"].update(RestartPolicy={"Name": "no"}), {"restart": "no"}),
     ("user", lambda c: c["Config"].update(User="0:0"), {"user": "0:0"}),
     ("capability kept", lambda c: c["HostConfig"].update(CapDrop=None), {"cap_drop": []}),

@@ -22,12 +22,12 @@ PlanOf = Callable[[dict[str, Any]], Plan]
 # The engine's own settings, which affect neither the security nor the limits of a container.
 ENGINES_OWN = {
     "ConsoleSize", "ContainerIDFile", "IOMaximumBandwidth", "IOMaximumIOps", "Isolation", "MaskedPaths", "NetworkMode",
-    "ReadonlyPaths", "Runtime", "ShmSize",
+    "ReadonlyPaths", "Runtime",
 }  # fmt: skip
 PLANNED = {
     "CapDrop", "CgroupnsMode", "CpuPeriod", "CpuQuota", "Dns", "ExtraHosts", "Init", "IpcMode", "LogConfig", "Memory",
-    "MemorySwap", "Mounts", "PidsLimit", "PortBindings", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "Sysctls",
-    "Tmpfs", "Ulimits",
+    "MemorySwap", "Mounts", "PidsLimit", "PortBindings", "ReadonlyRootfs", "RestartPolicy", "SecurityOpt", "ShmSize",
+    "Sysctls", "Tmpfs", "Ulimits",
 }  # fmt: skip
 
 

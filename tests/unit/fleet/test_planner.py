@@ -135,6 +135,21 @@ def test_formatting_on_write_is_configured_in_the_hub_and_in_no_spoke(
     assert changed == {"unitfleet-hub"}
 
 
+def test_encodings_are_configured_in_hub_and_spoke_in_their_order(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    assert "encodings" not in "".join(file.content for file in plan_of(declared).files.values())
+    declared["projects"][0]["encodings"] = {"b/**": "latin-1", "a/**": "cp1252"}
+    files, project = plan_of(declared).files, declared["projects"][0]["id"]
+    hub, spoke = (json.loads(files[f"/srv/state/config/{name}/config.json"].content) for name in ("hub", project))
+    wanted = [["b/**", "latin-1"], ["a/**", "cp1252"]]
+    assert (hub["projects"][project]["encodings"], spoke["encodings"]) == (wanted, wanted)
+
+
+def test_the_size_of_shared_memory_is_that_of_the_project(declared: dict[str, Any], plan_of: PlanOf) -> None:
+    declared["projects"][0]["shm_size"] = "1g"
+    sizes = {name: one.shm_size for name, one in plan_of(declared).containers.items() if one.shm_size != 64 * 2**20}
+    assert sizes == {f"unitfleet-{declared['projects'][0]['id']}": 2**30}
+
+
 def test_the_environment_of_a_project_is_in_no_setting_of_a_container(
     declared: dict[str, Any], plan_of: PlanOf
 ) -> None:
@@ -212,6 +227,8 @@ def test_the_order_of_the_declaration_changes_nothing(declared: dict[str, Any], 
         {"memory": "512m"},
         {"cpus": 2},
         {"pids": 100},
+        {"shm_size": "1g"},
+        {"encodings": {"*.txt": "latin-1"}},
         {"image": "unitfleet:other"},
         {"path": "/srv/projects/moved"},
         {"tasks": {"test": ["pytest", "-q"]}},

@@ -23,6 +23,7 @@ from codebuddy.agent.run_tools import RunTools, run_tools
 from codebuddy.agent.runs.process import ForkServer
 from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
+from codebuddy.files.search import use_encodings
 from codebuddy.health_check import WRITE_SECONDS, write_state
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_marked_root, zombies
 from codebuddy.schemas.code import RestartArguments, ServerStates
@@ -131,6 +132,7 @@ class Agent:
         self._project = configuration.project
         self._workspace = workspace
         self._link, self._link_reason = "disconnected", "not dialled yet"
+        use_encodings(configuration.project, configuration.encodings)
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
         self.run_tools = RunTools(configuration, self.servers.tree)

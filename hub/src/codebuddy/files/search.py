@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import re2
 
 from codebuddy.files.confinement import ProjectRoot, about
+from codebuddy.files.encodings import declare_encodings, declared_encoding
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import LINE_BREAK, MAX_FILE_BYTES, content_hash, decode
 from codebuddy.files.walking import Bounds, Entry, StopReason, Walk
@@ -161,6 +162,16 @@ def compile_glob(pattern: str) -> Glob:
         raise ToolError(
             "invalid_pattern", f"{pattern!r} is not a glob; write one like 'src/**/*.ts' or '*.py'."
         ) from None
+
+
+def use_encodings(project: str, encodings: Iterable[tuple[str, str]]) -> None:
+    """Read and write the files of a project in the encodings that it declares by glob; the last that fits counts.
+
+    Raises:
+        ToolError: ``invalid_pattern``.
+        ValueError: an encoding is not known.
+    """
+    declare_encodings(project, [(compile_glob(pattern), name) for pattern, name in encodings])
 
 
 def _expand_braces(pattern: str) -> list[str]:
@@ -458,7 +469,7 @@ class _TextSearch:
 
     def _file(self, entry: Entry, path: WorkspacePath) -> None:
         try:
-            self._matches(_searchable(entry.read(self._query.file_bytes)), path)
+            self._matches(_searchable(entry.read(self._query.file_bytes), path), path)
         except ToolError as error:
             self._page.skipped[error.code] += 1
         except OSError:
@@ -489,13 +500,13 @@ class _TextSearch:
             self._room -= match.weight
 
 
-def _searchable(data: bytes) -> bytes:
+def _searchable(data: bytes, path: WorkspacePath) -> bytes:
     """Convert a file to UTF-8 with LF breaks, which changes no line or column.
 
     Raises:
         ToolError: as `decode`.
     """
-    text = decode(data)
+    text = decode(data, path)
     data = data if text.encoding == "utf-8" else text.content.encode()
     return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
@@ -583,11 +594,12 @@ def _search_file(entry: Entry, path: WorkspacePath, pattern: re.Pattern[str], en
     except ToolError as error:
         is_without = error.code == "too_large" and entry.lacks(encoded)
         return nothing if is_without else replace(nothing, problem=error)
-    if encoded not in data and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    is_other = not encoded.isascii() and declared_encoding(path.project, path.relative_wire) is not None
+    if encoded not in data and not is_other and not data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return nothing  # nearly every file, found without decoding it
     problem = None
     try:
-        content = decode(data).content
+        content = decode(data, path).content
     except ToolError as error:
         content, problem = data.decode("utf-8", "replace"), error
     places = tuple(islice(_places(content, pattern), most))

@@ -12,15 +12,19 @@ import os
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise, takewhile
+from dataclasses import dataclass, field
+from itertools import accumulate, chain, pairwise, takewhile
 from typing import Literal, Protocol
 
 from codebuddy.files.confinement import ProjectRoot, about
+from codebuddy.files.encodings import declared_encoding
 from codebuddy.files.paths import WorkspacePath
+from codebuddy.schemas.encodings import codec_of
 from codebuddy.tool import ToolError
 
-Encoding = Literal["utf-8", "utf-8-bom", "utf-16-le", "utf-16-be"]
+Encoding = str
+"""``utf-8``, ``utf-8-bom``, ``utf-16-le``, ``utf-16-be``, or what a project declares for the file."""
+
 LineEnding = Literal["lf", "crlf", "cr", "mixed", "none"]
 
 _CODECS: dict[Encoding, tuple[bytes, str]] = {
@@ -49,10 +53,15 @@ _CHUNK = 256 * 1024
 
 @dataclass(frozen=True)
 class Text:
-    """A decoded file: its text with real line endings, without byte order mark, and the encoding to write it back."""
+    """A decoded file: its text with real line endings, without byte order mark, and the encoding to write it back.
+
+    Args:
+        data: its bytes, if its encoding is a declared one, where a character may be written in several ways.
+    """
 
     content: str
     encoding: Encoding
+    data: bytes | None = field(default=None, compare=False, repr=False)
 
     @property
     def line_ending(self) -> LineEnding:
@@ -65,8 +74,8 @@ def content_hash(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def decode(data: bytes) -> Text:
-    """Decode UTF-8, or UTF-16 with a mark; ``encode(text.content, text.encoding)`` gives the same bytes again.
+def decode(data: bytes, path: WorkspacePath | None = None) -> Text:
+    """Decode UTF-8, UTF-16 with a mark, or what is declared for a path; `encode_again` gives the same bytes again.
 
     Raises:
         ToolError: ``binary_file`` or ``unsupported_encoding``.
@@ -75,6 +84,9 @@ def decode(data: bytes) -> Text:
         raise _unsupported("UTF-32")
     encoding = next(name for name, (mark, _) in _CODECS.items() if data.startswith(mark))
     mark, codec = _CODECS[encoding]
+    declared = declared_encoding(path.project, path.relative_wire) if path is not None and not mark else None
+    if declared is not None:
+        return _decode_declared(data, declared)
     try:
         content = data[len(mark) :].decode(codec)
     except UnicodeDecodeError:
@@ -84,18 +96,45 @@ def decode(data: bytes) -> Text:
     return Text(content, encoding)
 
 
+def _decode_declared(data: bytes, declared: str) -> Text:
+    try:
+        content = data.decode(codec_of(declared) or declared)
+    except UnicodeDecodeError as error:
+        line = 1 + data.count(b"\n", 0, error.start)
+        raise (
+            _binary()
+            if b"\0" in data
+            else ToolError(
+                "unsupported_encoding",
+                f"The file is declared as {declared} (the project's setting `encodings`), and line {line} is none; "
+                "declare another encoding for it.",
+            )
+        ) from None
+    if "\0" in content:
+        raise _binary()
+    return Text(content, declared, data)
+
+
 def encode(content: str, encoding: Encoding = "utf-8") -> bytes:
     """Encode text for a file, with the encoding's mark.
 
     Raises:
-        ToolError: ``invalid_text`` for NUL or lone surrogates, which no text file can hold.
+        ToolError: ``invalid_text`` for NUL or lone surrogates, which no text file can hold, and for a character that
+            a declared encoding does not have.
     """
     if "\0" in content:
         raise ToolError("invalid_text", "The text contains NUL, which would make it a binary file; leave it out.")
-    mark, codec = _CODECS[encoding]
+    mark, codec = _CODECS.get(encoding) or (b"", codec_of(encoding) or encoding)
     try:
         return mark + content.encode(codec)
-    except UnicodeEncodeError:
+    except UnicodeEncodeError as error:
+        if encoding not in _CODECS:
+            letter, line = content[error.start], 1 + content.count("\n", 0, error.start)
+            raise ToolError(
+                "invalid_text",
+                f"The file is declared as {encoding}, which has no {letter!r} (U+{ord(letter):04X}, in line {line} of "
+                "the new text); write it otherwise, or declare another encoding and convert the file.",
+            ) from None
         raise ToolError("invalid_text", "The text contains a lone surrogate, which cannot be encoded.") from None
 
 
@@ -112,7 +151,50 @@ def encode_like(content: str, old: Text) -> bytes:
         content = content.removeprefix("\ufeff")  # `encode` writes the mark; there must not be two
     if line_ending_of(content) == "lf" and old.line_ending in ("crlf", "cr"):
         content = content.replace("\n", LINE_ENDINGS[old.line_ending])
-    return encode(content, old.encoding)
+    return encode_again(content, old)
+
+
+def encode_again(content: str, old: Text) -> bytes:
+    """Encode new content for a file that holds old text; the bytes of what stays of it stay as they are.
+
+    Raises:
+        ToolError: ``invalid_text``.
+    """
+    new = encode(content, old.encoding)
+    if old.data is None or encode(old.content, old.encoding) == old.data:
+        return new
+    old_lines, new_lines = _units(old), split_keeping_breaks(content)
+    texts = ["".join(letter for letter, _ in line) for line in old_lines]
+    pieces = list[bytes]()
+    for kind, first, last, begin, end in difflib.SequenceMatcher(None, texts, new_lines, autojunk=False).get_opcodes():
+        units, text = list(chain.from_iterable(old_lines[first:last])), "".join(new_lines[begin:end])
+        if kind == "equal":
+            pieces.append(b"".join(raw for _, raw in units))
+        else:
+            pieces.append(_encode_between(units, text, old.encoding))
+    return b"".join(pieces)
+
+
+def _units(text: Text) -> list[list[tuple[str, bytes]]]:
+    """Return the lines of a text, with the bytes of each character."""
+    decoder = codecs.getincrementaldecoder(codec_of(text.encoding) or text.encoding)()
+    units, raw = list[tuple[str, bytes]](), b""
+    for number in text.data or b"":
+        raw += bytes([number])
+        if letters := decoder.decode(raw[-1:]):
+            units.append((letters, raw))
+            raw = b""
+    ends = accumulate(map(len, split_keeping_breaks(text.content)))
+    return [units[begin:end] for begin, end in pairwise([0, *ends])]
+
+
+def _encode_between(units: list[tuple[str, bytes]], text: str, encoding: Encoding) -> bytes:
+    """Encode what replaces some characters; those that it begins or ends with keep their bytes."""
+    most = min(len(units), len(text))
+    head = next((at for at in range(most) if units[at][0] != text[at]), most)
+    tail = next((at for at in range(most - head) if units[-1 - at][0] != text[-1 - at]), most - head)
+    kept = b"".join(raw for _, raw in units[:head]), b"".join(raw for _, raw in units[len(units) - tail :])
+    return kept[0] + encode(text[head : len(text) - tail], encoding) + kept[1]
 
 
 def line_ending_of(content: str) -> LineEnding:
@@ -162,7 +244,8 @@ def _binary() -> ToolError:
 def _unsupported(what: str) -> ToolError:
     return ToolError(
         "unsupported_encoding",
-        f"The file is {what}; only UTF-8, and UTF-16 with a byte order mark, are read. Convert it first.",
+        f"The file is {what}; only UTF-8, UTF-16 with a byte order mark, and what the project's setting `encodings` "
+        "declares are read. Convert it first, or declare its encoding.",
     )
 
 
@@ -515,11 +598,11 @@ def excerpt_of(
         ToolError: as `read_excerpt`, for the content and the range.
     """
     with about(path):
-        text = decode(data)
+        text = decode(data, path)
         lines = split_keeping_breaks(text.content)
         first, last = _range(start_line, end_line, len(lines))
         chosen = _from_column(lines[first - 1 : last], first, start_column or 1)
-    # In UTF-8 a text takes less than twice the bytes of the file, whatever its encoding.
+    # In UTF-8 a text takes at most twice the bytes of the file, whatever its encoding.
     kept = chosen if 2 * len(data) <= answer_bytes else _fitting(chosen, answer_bytes)
     return Excerpt(
         content="".join(kept),

@@ -18,6 +18,7 @@ from anyio.to_thread import run_sync
 from codebuddy.bridge import HUB_SOCKET, LEAN_SOCKET
 from codebuddy.configuration import CONFIG_PATH, LINK_PORT, SECRETS, HubConfiguration, JournalLimits
 from codebuddy.files.confinement import Workspaces
+from codebuddy.files.search import use_encodings
 from codebuddy.hub.access import CLIENT_AUDIENCE, LINK_AUDIENCE, AccessPolicy, TokenVerifier
 from codebuddy.hub.edits.editor import Editor, WriteFormatter, link_check, link_format
 from codebuddy.hub.edits.engine import EditEngine
@@ -72,6 +73,8 @@ class Hub:
     def __init__(self, configuration: HubConfiguration, journal: Journal, workspaces: Path = WORKSPACES) -> None:
         self.links = Links()
         self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
+        for project, one in configuration.projects.items():
+            use_encodings(project, one.encodings)
         self.fleet = FleetHealth(configuration.projects, self.links, self.workspaces)
         self.engine = EditEngine(self.workspaces, journal)
         formatting = [project for project, one in configuration.projects.items() if one.format_on_write]

@@ -50,6 +50,11 @@ def edit(text: str, full: Any, name_line: int, content: str, how: str, *, path: 
     return apply_range_edits(text, [change])
 
 
+def test_a_statement_above_is_no_attribute() -> None:
+    text = "requires = ['a']\ndef f(): ...\n"
+    assert find_declaration(text.split("\n"), (2, 1, 2, 13), 2, "p/setup.py").top == 2
+
+
 METHOD = "def first(self):\n    return 3"
 
 
@@ -140,6 +145,8 @@ ATTRIBUTES = {
         "[[nodiscard]]\nT f() { }",
         "template <\n    typename T>\n  requires A<T>\n[[nodiscard]]\n[[gnu::hot]]\n__attribute__((cold))\nT f() { }",
     ),
+    "constrained.cc": ("template <class T>\nrequires A<T>\n", "T f();", "int f();", "int f();"),
+    "special.cc": ("template <>\n", "int f<int>();", "int f<int>() { }", "template <>\nint f<int>() { }"),
     "plain.cc": ("template <typename T>\n[[x]]\n", "T f();", "int f();", "[[x]]\nint f();"),
     "type.cc": ("[[x]]\n", "int f();", "unsigned\nf() { }", "[[x]]\nunsigned\nf() { }"),
     "go": (

@@ -117,4 +117,5 @@ async def test_a_server_of_commonjs_modules_is_asked_before_the_others(start: An
         first, second = fake.servers._servers
         second.config = replace(second.config, modules="commonjs", languages={"*.cjs": "javascript"})
         first.config = replace(first.config, languages={"*.cjs": "javascript"})
-        assert fake.servers.names_for(root / "a.cjs") == ["second", "fake"]
+        asked = fake.servers.serving(root / "a.cjs", "navigation")
+        assert [server.config.name for server in asked] == ["second", "fake"]

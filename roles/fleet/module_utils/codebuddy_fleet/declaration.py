@@ -40,6 +40,7 @@ class Limits:
     memory: int = setting(parsers.memory_bytes, "2g")  # bytes, swap included
     cpus: float = setting(parsers.cpu_count, 2)
     pids: int = setting(parsers.process_count, 512)  # processes and threads
+    shm_size: int = setting(parsers.shared_memory_bytes, "64m")  # bytes of /dev/shm, which count as memory
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Project:
     limits: Limits
     run_limits: RunLimits
     format_on_write: bool
+    encodings: tuple[tuple[str, str], ...]  # globs and the encodings of their files
     egress: egress.Egress
     secrets: tuple[str, ...]  # names only
     git_author: str  # "": the fleet's
@@ -148,6 +150,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         limits=Limits(**collector.settings(Limits, declared)),
         run_limits=RunLimits(**collector.settings(RunLimits, declared)),
         format_on_write=collector.parse("format_on_write", parsers.flag, declared.get("format_on_write", False), False),
+        encodings=collector.parse("encodings", parsers.encodings, declared.get("encodings") or {}, ()),
         egress=collector.parse("egress", egress.read_egress, declared.get("egress", egress.NONE), no_egress),
         secrets=tuple(sorted(read_secrets(collector, declared.get("secrets") or {}))),
         git_author=collector.parse("git_author", parsers.git_author, declared.get("git_author"), ""),

@@ -74,6 +74,7 @@ def _host_config(container: Container) -> dict[str, Any]:
         "CpuPeriod": CPU_PERIOD,
         "CpuQuota": round(container.cpus * CPU_PERIOD),
         "PidsLimit": container.pids,
+        "ShmSize": container.shm_size,
         "Ulimits": [
             {"Name": name, "Soft": soft, "Hard": hard} for name, (soft, hard) in sorted(container.ulimits.items())
         ],

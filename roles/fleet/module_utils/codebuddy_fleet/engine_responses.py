@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .engine_requests import CPU_PERIOD, NANOSECONDS
-from .plan import FLEET_LABEL, PROJECT_LABEL, SPEC_LABEL, Container, Network, Volume
+from .plan import ENGINES_SHM_SIZE, FLEET_LABEL, PROJECT_LABEL, SPEC_LABEL, Container, Network, Volume
 
 # All other settings of the engine's HostConfig that could weaken or change a container. A plan contains none of them,
 # so any value is a difference.
@@ -147,6 +147,7 @@ def _container(
         memory_swap=host.get("MemorySwap") or 0,
         cpus=round((host.get("CpuQuota") or 0) / (host.get("CpuPeriod") or CPU_PERIOD), 3),
         pids=host.get("PidsLimit") or 0,
+        shm_size=host.get("ShmSize") or ENGINES_SHM_SIZE,
         ulimits={limit["Name"]: [limit["Soft"], limit["Hard"]] for limit in host.get("Ulimits") or []},
         cap_drop=list(host.get("CapDrop") or []),
         security_options=list(host.get("SecurityOpt") or []),

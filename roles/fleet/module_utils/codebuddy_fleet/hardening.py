@@ -34,6 +34,7 @@ def hardened(fleet: Fleet, limits: Limits, *, scratch: str) -> dict[str, Any]:
         "memory_swap": limits.memory,
         "cpus": limits.cpus,
         "pids": limits.pids,
+        "shm_size": limits.shm_size,
         "ulimits": {"core": [0, 0], "nofile": [16384, 16384]},
         "cap_drop": ["ALL"],
         "security_options": ["no-new-privileges:true"],

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .encodings import EXAMPLES, codec_of
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -67,6 +69,7 @@ port = _number(1, 65535, "must be a port, 1 to 65535")
 process_count = _number(16, 4_194_304, "must be a whole number of processes, at least 16")
 parallel_count = _number(1, 1000, "must be a whole number from 1 to 1000")
 memory_bytes = _size("64m", "is too little to run in")
+shared_memory_bytes = _size("64k", "is too little for /dev/shm")
 journal_bytes = _size("1m", "is too little for a journal of edits")
 output_bytes = _size("4m", "is too little to keep of an output")
 
@@ -122,6 +125,15 @@ def command(value: Any) -> list[str]:
     if not value[0] or value[0].startswith("-"):
         raise ValueError("must begin with a program, not with an option")
     return [str(word) for word in value]
+
+
+def encodings(value: Any) -> tuple[tuple[str, str], ...]:
+    """Parse the encodings of files by glob."""
+    if not isinstance(value, dict) or not all(isinstance(pattern, str) and pattern for pattern in value):
+        raise ValueError("must map globs to encodings, like {'legacy/**': cp1252}")
+    if unknown := [str(name) for name in value.values() if codec_of(name) is None]:
+        raise ValueError(f"has the encoding {unknown[0]!r}, which is not known: write it like {EXAMPLES}")
+    return tuple(value.items())
 
 
 def environment(value: Any) -> dict[str, str]:

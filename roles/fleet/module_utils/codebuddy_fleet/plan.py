@@ -53,6 +53,10 @@ class File:
     gid: int
 
 
+ENGINES_SHM_SIZE = 64 * 2**20
+"""The engine's default for /dev/shm, in bytes."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Container:
     """A container as the engine is asked to create it."""
@@ -77,6 +81,7 @@ class Container:
     memory_swap: int  # bytes, memory and swap together
     cpus: float
     pids: int
+    shm_size: int = ENGINES_SHM_SIZE  # bytes of /dev/shm
     ulimits: dict[str, list[int]]  # name -> [soft, hard]
     cap_drop: list[str]
     security_options: list[str]
@@ -143,5 +148,9 @@ def canonical(value: Any) -> str:
 
 
 def spec_hash(item: Network | Volume | Container) -> str:
-    """Return the SHA-256 (hex) of the canonical specification."""
-    return hashlib.sha256(canonical(vars(item)).encode()).hexdigest()
+    """Return the SHA-256 (hex) of the canonical specification.
+
+    The size of /dev/shm is a part of it only where it is not the engine's own: so no other container is recreated.
+    """
+    values = {name: value for name, value in vars(item).items() if (name, value) != ("shm_size", ENGINES_SHM_SIZE)}
+    return hashlib.sha256(canonical(values).encode()).hexdigest()

@@ -154,6 +154,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet]) -> d
                 "tasks": sorted(project.tasks),
                 "format_on_write": project.format_on_write,
                 **({} if project.egress == NONE else {"has_egress": True}),
+                **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
                 "languages": sorted(
                     {lang for server in project.language_servers for lang in server["languages"].values()}
                 ),
@@ -177,6 +178,7 @@ def _spoke_config(project: Project) -> dict[str, Any]:
         "egress": project.egress,
         "environment": {**proxy_environment(project.egress), **project.environment},
         "language_servers": list(project.language_servers),
+        **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
     }
 
 

@@ -12,7 +12,8 @@ from .hardening import NO_ADDRESS, hardened, health_check
 from .naming import CONFIG_MOUNT, add_file, bind, config_dir, hashes, labels, resource_name
 from .plan import Container, File, Network
 
-_LIMITS = Limits(memory=128 * 2**20, cpus=1.0, pids=64)  # Squid uses 12 MiB
+# Squid uses 12 MiB, and shared memory of its own.
+_LIMITS = Limits(memory=128 * 2**20, cpus=1.0, pids=64, shm_size=64 * 2**20)
 
 # Networks that are not public (IANA's special-purpose registry): the host, its neighbours, metadata services, other
 # containers. No IPv6 network, because IPv6 is disabled in all containers.

@@ -22,9 +22,10 @@ _DERIVED = frozenset(
 )
 _OF_PROFILES = frozenset(
     (
-        "base_image", "cpus", "egress", "environment", "format_on_write", "git_author", "known_language_servers",
+        "base_image", "cpus", "egress", "encodings", "environment", "format_on_write", "git_author",
+        "known_language_servers",
         "language_servers", "max_job_time", "max_jobs", "max_output", "max_run_time", "memory", "packages", "pids",
-        "tasks",
+        "shm_size", "tasks",
     )
 )  # fmt: skip
 PROJECT_VARIABLES = (

@@ -382,8 +382,9 @@ class Question:
         if not more or len(shown) > _MAX_SHOWN:
             some, others = self.servers.tree.show(min(unshown.paths)), len(unshown.paths) - 1
             message = (
-                "The answer is about the first lines of files with a byte order mark, which some language servers "
-                f"count wrongly, and they cannot all be shown to it: {some}{f' and {others} more' if others else ''}."
+                "The answer is about the first lines of files with a byte order mark, or files in a declared encoding, "
+                "which some language servers count wrongly, and they cannot all be shown to it: "
+                f"{some}{f' and {others} more' if others else ''}."
             )
             raise NoAnswer.because("unsupported", message)
         self.servers.show(sorted(more))

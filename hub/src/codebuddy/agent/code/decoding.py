@@ -45,7 +45,8 @@ class StaleLocation(Exception):
 class UnopenedFiles(Exception):
     """The server must first be sent these files as open documents: it may count their byte order marks as columns.
 
-    Some servers do in the first line of a file that they read from the disk; none does in an open document.
+    Some servers do in the first line of a file that they read from the disk; none does in an open document. A file in a
+    declared encoding they read as UTF-8, too.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
@@ -68,6 +69,7 @@ class Reader:
         self._encoding = encoding
         self._known = known
         self._marked: dict[Path, bool] = {}
+        self._recoded: dict[Path, bool] = {}
         self._lines = dict(known)
         self._texts: dict[str, _Text | None] = {}
         self._cells: dict[Path, list[Cell]] = {}
@@ -180,8 +182,11 @@ class Reader:
 
     def _span(self, text: _Text, span: answers.Range) -> Span:
         start, path = span["start"], text.path
-        if start["line"] == 0 and text.cell is None and path not in self._known and path not in self._marked:
-            self._marked[path] = self._tree.begins_with_mark(path)
+        if text.cell is None and path not in self._known:
+            if path not in self._recoded:
+                self._recoded[path] = self._tree.encoding_of(path) is not None
+            if self._recoded[path] or (start["line"] == 0 and path not in self._marked):
+                self._marked[path] = self._recoded[path] or self._tree.begins_with_mark(path)
         return Span(*from_lsp(text.lines, start, self._encoding), *from_lsp(text.lines, span["end"], self._encoding))
 
     def _located(self, text: _Text, at: Span) -> Location:

@@ -213,9 +213,7 @@ async def diagnose(servers: LanguageServers, arguments: DiagnosticsArguments, re
     target = tree.root if arguments.path is None else tree.locate(arguments.path)
     if tree.is_directory(target):
         await checker.prepare(servers.for_project("diagnostics"))
-        served = tree.files(
-            lambda path: servers.server_for(tree.root / path, "diagnostics") is not None, target, page.cut.append
-        )
+        served = tree.files(lambda path: servers.may_serve(tree.root / path, "diagnostics"), target, page.cut.append)
         return await page.run(served)
     try:
         tree.read(target)

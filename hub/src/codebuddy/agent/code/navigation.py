@@ -271,7 +271,7 @@ class _ReferencesByName:
         async for batch in files_with_word(
             servers.tree,
             self._word,
-            lambda path: servers.server_for(root / path) is not None,
+            lambda path: servers.may_serve(root / path),
             include_ignored=include_ignored,
             include_tool_directories=not include_ignored,
         ):

@@ -27,6 +27,10 @@ from codebuddy.tool import ToolError
 
 _MAX_LINES: Final = 100  # of one decorator or comment
 _PYTHON: Final = (".py", ".pyi")
+_C_FAMILY: Final = (
+    *(".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".hxx", ".ipp", ".inl", ".cu", ".cuh", ".cppm", ".ixx"),
+    *(".m", ".mm"),
+)
 _HASH_COMMENTS: Final = (".py", ".pyi", ".rb", ".sh", ".toml", ".yml", ".yaml", ".pl", ".r", ".ex", ".exs")
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}"}
 _COMMENT: Final = "comment"
@@ -42,8 +46,9 @@ _LEADER_NAME: Final = re.compile(
     r"@\s*[\w.$:]+|#\[\s*[\w:]+|\[\[\s*[\w:]+|(?:__attribute__|__declspec)\s*\(+\s*\w+|\w+"
 )
 _DIRECTIVE: Final = re.compile(
-    r"(?://|/\*+|#|--)\s*(go:\w+|nolint|noqa|type:|fmt:|isort:|pylint:|mypy:|ruff:|pragma:?\s*no|@ts-[\w-]+|eslint-[\w-]+|"
-    r"prettier-\w+|biome-ignore|istanbul|c8|v8|NOLINT\w*|clang-format|rubocop:|noinspection|export\b)"
+    r"(?://|/\*+|#|--)\s*(go:\w+|nolint|noqa|type: ignore|fmt:|isort:|pylint:|mypy:|ruff:|pragma: ?no|@ts-[\w-]+|"
+    r"eslint-[\w-]+|prettier-ignore|biome-ignore|(?:istanbul|c8|v8) ignore|NOLINT\w*|clang-format|rubocop:|"
+    r"noinspection)|(//export) "
 )
 _HEAD: Final = re.compile(r"\s*(\w+(\(\w+\))?\s+)*")
 _TYPE: Final = re.compile(r"\s*\w[\w\s:*&<>,]*")  # a line with nothing but what a function gives
@@ -134,7 +139,7 @@ class _Code:
         self._text = "\n".join(lines)
         self._masked = masked(self._text, _kind(path))
         self._starts = [0, *accumulate(len(line) + 1 for line in lines)]
-        self._is_python = path.endswith(_PYTHON)
+        self._is_python, self._is_c = path.endswith(_PYTHON), path.endswith(_C_FAMILY)
 
     def skip_leaders(self, line: int, name_line: int) -> int:
         """Return the first line that is no decorator, attribute, comment or blank; at the latest that of the name."""
@@ -253,6 +258,8 @@ class _Code:
             return self._end_of_line(at) if self._is_python else _end_of_decorator(text, at)
         if text.startswith(("#[", "[["), at):
             return _end_of_bracket(text, text.index("[", at))
+        if not self._is_c:
+            return at
         if found := _C_ATTRIBUTE.match(text, at):
             return max(at, _end_of_bracket(text, found.end() - 1))
         if found := _TEMPLATE.match(text, at):
@@ -293,7 +300,7 @@ def _name(leader: str) -> str:
 def _name_of_comment(text: str) -> str:
     """Return what a comment tells a tool, like ``go:noinline`` and ``eslint-disable-next-line``; else one name."""
     found = _DIRECTIVE.match(text.strip())
-    return found[1] if found else _COMMENT
+    return (found[1] or found[2]) if found else _COMMENT
 
 
 def _end(lines: Sequence[str], start: int, end: int, column: int) -> tuple[int, int]:
@@ -475,12 +482,12 @@ def _kept(old: list[_Leader], new: list[_Leader], code: list[str]) -> list[tuple
     partners = _partners(old, new)
     has_comment, words = any(one.is_comment for one in new), set(re.findall(r"\w+", "\n".join(code)))
     kept, place = list[tuple[_Leader, int]](), 0
+    parameters = [name for leader in old if leader.name == "template" for name in _PARAMETER.findall(leader.text)]
+    is_plain = bool(parameters) and words.isdisjoint(parameters)  # the new code is no template any more
     for leader in old:
         if partner := partners.get(id(leader)):
             place = partner.last + 1 if partner.is_row else partner.first
-        elif leader.name == "template" and words.isdisjoint(_PARAMETER.findall(leader.text)):
-            continue  # the new code is no template any more
-        elif not (leader.is_comment and has_comment):
+        elif not (leader.is_comment and has_comment) and not (is_plain and leader.name in ("template", "requires")):
             kept.append((leader, place))
     return kept
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cached_property
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import unquote
@@ -31,6 +31,7 @@ from codebuddy.agent.lsp.documents import Document, StaleText
 from codebuddy.agent.lsp.positions import Encoding, from_lsp, split_lines
 from codebuddy.agent.lsp.tree import Tree, uri_of
 from codebuddy.agent.lsp.watching import CHANGED
+from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import LINE_BREAK, LINE_ENDINGS, Text, content_hash, decode
 from codebuddy.schemas.files import FileChange, RangeEdit
 from codebuddy.text_safety import printable
@@ -292,11 +293,11 @@ def read_source(data: bytes, path: str) -> Source:
         ToolError: ``binary_file`` or ``unsupported_encoding``: what a server makes of such bytes is not their text.
     """
     try:
-        text = decode(data)
+        text = decode(data, WorkspacePath.parse(path))
     except ToolError as error:
         error.path = path
         raise
-    if text.encoding not in ("utf-8", "utf-8-bom"):
+    if text.encoding.startswith("utf-16"):
         raise ToolError("unsupported_encoding", "This edit reaches a file that is not UTF-8; convert it.", path)
     return Source(split_lines(text.content), content_hash(data), _ending(text))
 
@@ -556,12 +557,13 @@ class EditBasis:
 def show_files(asked: ServerQuestion, connection: Connection, files: Sequence[Path]) -> None:
     """Open files in the server, so that both know their text; if they are too many, only announce them as changed.
 
-    Of too many, those with a byte order mark are opened: see `UnopenedFiles`.
+    Of too many, those with a byte order mark or in a declared encoding are opened: see `UnopenedFiles`.
     """
     config, tree = asked.server.config, asked.server.tree
     opened = [path for path in files if config.language_of(tree.relative(path))]
     if len(files) > _MAX_OPENED:
-        opened = [path for path in opened if tree.begins_with_mark(path)][:_MAX_OPENED]
+        odd = (path for path in opened if tree.begins_with_mark(path) or tree.encoding_of(path))
+        opened = list(islice(odd, _MAX_OPENED))
     for path in opened:
         with contextlib.suppress(ToolError):  # it is read again with the answer, and refused then
             connection.documents.sync(path)
@@ -578,7 +580,8 @@ def sources_of(steps: Sequence[Step], tree: Tree, basis: EditBasis) -> dict[Path
         ToolError: a file cannot be edited.
     """
     origins = _origins(steps, tree, basis)
-    if any(path not in basis.told and path not in basis.documents for path in origins):
+    unknown = [path for path in origins if path not in basis.documents]
+    if any(path not in basis.told or tree.encoding_of(path) is not None for path in unknown):
         raise UnknownTexts(origins)
     sources = {path: _source(path, tree, basis) for path in origins}
     for path in _of_first_lines(steps):

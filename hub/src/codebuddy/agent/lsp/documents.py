@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from codebuddy.agent.lsp.positions import decode_text, split_lines
+from codebuddy.agent.lsp.positions import split_lines
 from codebuddy.agent.lsp.readiness import Condition, remaining
 from codebuddy.agent.lsp.transport import Session, SessionClosed
 from codebuddy.agent.lsp.tree import Stamp, Tree, uri_of
@@ -140,7 +140,7 @@ class Documents:
             document = self._sync_existing(path)
             return 0 if document is None else len(document.text)
         try:
-            text = decode_text(self._tree.read(path)[0])
+            text = self._tree.decode(path, self._tree.read(path)[0])
         except ToolError as error:
             if error.code != "not_found":
                 raise
@@ -227,7 +227,7 @@ class Documents:
 
     def _open_new(self, path: Path) -> Document:
         data, stamp = self._tree.read(path)
-        text = decode_text(data)
+        text = self._tree.decode(path, data)
         version = self._version = self._version + 1
         lines, digest, recheck = split_lines(text), content_hash(data), _may_hide_write(stamp)
         document = Document(path, uri_of(path), version, text, lines, digest, stamp, recheck, since=version)
@@ -247,7 +247,7 @@ class Documents:
             self._close(document.path)
             raise
         document.stamp, document.recheck, document.digest = stamp, _may_hide_write(stamp), content_hash(data)
-        text = decode_text(data)
+        text = self._tree.decode(document.path, data)
         if text == document.text:
             return
         self._version += 1

@@ -526,12 +526,19 @@ class LanguageServers:
         return {"mode": self._watcher.mode, "reason": self._watcher.reason}
 
     def serving(self, path: Path, feature: Feature) -> list[LanguageServer]:
-        """Return the servers that are declared for a file and a feature."""
-        return [server for server in self._serving(path) if feature in server.config.features]
+        """Return the servers that are asked about a file and a feature, those of its kind of module first."""
+        declared = [server for server in self._declared(path) if feature in server.config.features]
+        on_demand = [server for server in declared if server.is_on_demand]
+        others = [server for server in declared if not server.is_on_demand]
+        return [*on_demand, *others] if on_demand and is_commonjs(self.tree, path) else others
 
     def server_for(self, path: Path, feature: Feature = "navigation") -> LanguageServer | None:
-        """Return the first server that is declared for a file and a feature."""
+        """Return the first server that is asked about a file and a feature."""
         return next(iter(self.serving(path, feature)), None)
+
+    def may_serve(self, path: Path, feature: Feature = "navigation") -> bool:
+        """Say whether a server is declared for a file and a feature, without a look into the file."""
+        return any(feature in server.config.features for server in self._declared(path))
 
     def for_project(self, feature: Feature) -> list[LanguageServer]:
         """Return the servers that are declared for a feature, for any file."""
@@ -539,18 +546,15 @@ class LanguageServers:
 
     def is_served(self, path: Path) -> bool:
         """Say whether any server is declared for a file."""
-        return bool(self._serving(path))
+        return bool(self._declared(path))
 
     def names_for(self, path: Path) -> list[str]:
         """Return the names of the servers that are declared for a file, for any feature."""
-        return [server.config.name for server in self._serving(path)]
+        return [server.config.name for server in self._declared(path)]
 
-    def _serving(self, path: Path) -> list[LanguageServer]:
+    def _declared(self, path: Path) -> list[LanguageServer]:
         inside = self.tree.relative(path)
-        serving = [server for server in self._servers if server.config.language_of(inside)]
-        on_demand = [server for server in serving if server.is_on_demand]
-        others = [server for server in serving if not server.is_on_demand]
-        return [*on_demand, *others] if on_demand and is_commonjs(self.tree, path) else others
+        return [server for server in self._servers if server.config.language_of(inside)]
 
     def served(self) -> str:
         """Say what is served: ``typescript (*.ts, *.tsx)``."""

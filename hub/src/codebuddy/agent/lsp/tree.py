@@ -19,9 +19,11 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from codebuddy.agent.lsp.positions import decode_text, split_lines
 from codebuddy.files.confinement import READ_FLAGS, Workspaces, open_resolved
+from codebuddy.files.encodings import declared_encoding
 from codebuddy.files.paths import WorkspacePath, from_wire, to_wire
 from codebuddy.files.text import MAX_FILE_BYTES, read_limited
 from codebuddy.files.walking import Bounds, Entry, Walk
+from codebuddy.schemas.encodings import codec_of
 from codebuddy.tool import ToolError
 
 MAX_ENTRIES: Final = 200_000
@@ -188,6 +190,15 @@ class Tree:
             error.path = self.show(path)
             raise
 
+    def encoding_of(self, path: Path) -> str | None:
+        """Return the encoding that the project declares for a file, if it is not UTF-8."""
+        return declared_encoding(self.project, to_wire(self.relative(path)))
+
+    def decode(self, path: Path, data: bytes) -> str:
+        """Return the text of a file's bytes, without a byte order mark; what cannot be decoded becomes U+FFFD."""
+        declared = None if data.startswith(_MARKS) else self.encoding_of(path)
+        return decode_text(data) if declared is None else data.decode(codec_of(declared) or declared, "replace")
+
     def lines(self, path: Path) -> list[str]:
         """Return the lines that a file has now; do not change the list. Raises as `read`."""
         return self._line_cache.get(path).lines
@@ -297,6 +308,7 @@ _MAX_CACHED_FILES: Final = 32
 _MAX_CACHED_BYTES: Final = 64 * 1024
 
 # Two writes within one tick of the file system's clock leave the same stamp, so a file written just now is not cached.
+_MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _UNSURE_NS: Final = 100_000_000
 
 
@@ -319,7 +331,7 @@ class _LineCache:
             return cached[1]
         self._cached.pop(path, None)
         data, stamp = self._tree.read(path)
-        text = _Lines(split_lines(decode_text(data)), data.startswith(codecs.BOM_UTF8))
+        text = _Lines(split_lines(self._tree.decode(path, data)), data.startswith(codecs.BOM_UTF8))
         if len(data) <= _MAX_CACHED_BYTES and time.time_ns() - stamp.mtime_ns > _UNSURE_NS:
             self._cached[path] = stamp, text
             if len(self._cached) > _MAX_CACHED_FILES:

@@ -61,7 +61,8 @@ def find_dependents(workspaces: Workspaces, changes: Sequence[Change]) -> Depend
                 path = WorkspacePath(project, entry.parts)
                 if entry.kind == "file" and path.relative.endswith(suffixes) and path not in edited:
                     with suppress(OSError, ToolError):  # what cannot be read uses nothing
-                        lines = [line for line in decode(entry.read()).content.splitlines() if pattern.search(line)]
+                        text = decode(entry.read(), path).content
+                        lines = [line for line in text.splitlines() if pattern.search(line)]
                         found += [(not any(map(_IMPORTS.search, lines)), str(path))] if lines else []
         if walk.reason is not None:
             result.cut = f"Not all files of {project} that may use what was edited were looked for: it has too many."
@@ -98,7 +99,8 @@ def _changed_names(workspaces: Workspaces, change: Change) -> list[str]:
         if change.target is not None:
             content = change.after.content if change.after is not None else None
             after = before if content is None else content
-        had, has = (set(_defined(decode(data).content)) for data in (before, after))
+        paths = change.source, change.target
+        had, has = (set(_defined(decode(*one).content)) for one in zip((before, after), paths, strict=True))
     except (OSError, ToolError):
         return []  # it is no text
     return sorted(had ^ has, key=lambda name: (name in has, name))

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from codebuddy.files.confinement import Workspaces, about
+from codebuddy.files.encodings import declared_encoding
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import MAX_FILE_BYTES, apply_range_edits, decode, encode, encode_like
+from codebuddy.files.text import MAX_FILE_BYTES, apply_range_edits, decode, encode, encode_again, encode_like
 from codebuddy.hub.edits.disk_view import ABSENT, DiskView, Node
 from codebuddy.schemas.files import FileChange
 from codebuddy.tool import ToolError
@@ -377,8 +378,8 @@ def check_hash(actual: str | None, expected: str | None) -> None:
 
 # Changes as tools ask for them ----------------------------------------------------------------------------------------
 
-Rewrite = Callable[[bytes | None], bytes]
-"""Computes a file's new bytes from the old ones, which are None if there is no file."""
+Rewrite = Callable[[bytes | None, WorkspacePath], bytes]
+"""Computes a file's new bytes from the old ones, which are None if there is no file, and its path."""
 
 
 @dataclass(frozen=True)
@@ -391,17 +392,23 @@ class Drafted:
 
 def written(content: str) -> Rewrite:
     """Replace the whole text of a file, in its own encoding and with its own line endings."""
-    return lambda before: encode(content) if before is None else encode_like(content, decode(before))
+
+    def rewrite(before: bytes | None, path: WorkspacePath) -> bytes:
+        if before is None:
+            return encode(content, declared_encoding(path.project, path.relative_wire) or "utf-8")
+        return encode_like(content, decode(before, path))
+
+    return rewrite
 
 
 def edited(change: Callable[[str], str]) -> Rewrite:
     """Change the text of an existing file by a function."""
 
-    def rewrite(before: bytes | None) -> bytes:
+    def rewrite(before: bytes | None, path: WorkspacePath) -> bytes:
         if before is None:
             raise ToolError("not_found", "There is no file at this path; use write_file to create it.")
-        text = decode(before)
-        return encode(change(text.content), text.encoding)
+        text = decode(before, path)
+        return encode_again(change(text.content), text)
 
     return rewrite
 
@@ -415,7 +422,7 @@ def draft_rewrite(
         _require_editable(found)
         check_hash(found.hash if found else ABSENT, expected_hash)
         before = found.content if found else None
-        after = rewrite(before)
+        after = rewrite(before, path)
     # The draft reads the file again, and a change since then must not be overwritten: `rewrite` did not see it.
     draft.write(path, after, expected_hash=(found.hash if found else None) or ABSENT, mode=mode)
     return Drafted(before, after)

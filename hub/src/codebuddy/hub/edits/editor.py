@@ -16,7 +16,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import Text, content_hash, decode, encode, unified_diff
+from codebuddy.files.text import Text, content_hash, decode, encode_again, unified_diff
 from codebuddy.hub.edits.dependents import Dependents, find_dependents
 from codebuddy.hub.edits.disk_view import Node
 from codebuddy.hub.edits.draft import Change, Draft, Drafted, Plan
@@ -149,8 +149,8 @@ def summarise_write(
         path: the file, as the caller named it.
         formatted: whether its new text is not the caller's.
     """
-    before = None if drafted.before is None else decode(drafted.before).content
-    diff, is_cut = _bounded_diff(str(path), before, decode(drafted.after).content)
+    before = None if drafted.before is None else decode(drafted.before, path).content
+    diff, is_cut = _bounded_diff(str(path), before, decode(drafted.after, path).content)
     modes = [mode for change in outcome.changes if change.node.kind == "file" and (mode := _mode_change(change))]
     return WriteResult(
         path=str(path),
@@ -242,7 +242,7 @@ def _diff(change: Change, room: int) -> tuple[str | None, bool]:
     if any(node is not None and len(node.content or b"") > _MAX_DIFFED for node in (change.before, change.after)):
         return None, True
     try:
-        before, after = _text(change.before), _text(change.after)
+        before, after = _text(change.before, change.source), _text(change.after, change.target)
     except ToolError:
         return None, False  # binary
     if before is None and after is None:
@@ -254,8 +254,8 @@ def _diff(change: Change, room: int) -> tuple[str | None, bool]:
     return diff or None, is_cut
 
 
-def _text(node: Node | None) -> str | None:
-    return None if node is None or node.kind != "file" or node.content is None else decode(node.content).content
+def _text(node: Node | None, path: WorkspacePath | None) -> str | None:
+    return None if node is None or node.kind != "file" or node.content is None else decode(node.content, path).content
 
 
 def _bounded_diff(
@@ -534,7 +534,7 @@ class WriteFormatter:
         del formatted.failures[path]
 
     def _encoded(self, content: str, text: Text) -> bytes:
-        data = encode(content, text.encoding)
+        data = encode_again(content, text)
         if len(data) > self._max_bytes:
             raise ToolError("too_large", f"formatted it would have more than {self._max_bytes} bytes.")
         if text.content.strip() and not content.strip():
@@ -554,7 +554,7 @@ class WriteFormatter:
             if change.before is not None and change.before.hash == after.hash:
                 continue
             try:
-                found[path] = decode(after.content)
+                found[path] = decode(after.content, path)
             except ToolError:
                 continue  # it is binary
         return found

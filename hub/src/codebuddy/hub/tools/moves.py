@@ -210,7 +210,7 @@ def _lines(draft: Draft, path: WorkspacePath) -> list[str]:
     """Return the lines that a draft has at a path; none of what is no text."""
     try:
         node = draft.find(path)
-        return [] if node is None or not node.content else LINE_BREAK.split(decode(node.content).content)
+        return [] if node is None or not node.content else LINE_BREAK.split(decode(node.content, path).content)
     except ToolError:
         return []
 

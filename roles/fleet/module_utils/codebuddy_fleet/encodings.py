@@ -1,0 +1,1 @@
+../../../../hub/src/codebuddy/schemas/encodings.py
