@@ -540,10 +540,13 @@ class WordFile:
     problem: ToolError | None = None
 
 
-def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
+def find_word(
+    root: ProjectRoot, word: str, bounds: Bounds, undecoded: list[WorkspacePath] | None = None
+) -> list[WordFile]:
     """Find a word in all text files of a project that no ignore rule hides; ``$`` belongs to a word.
 
-    Files whose encoding is not known are among them, with that `problem`: their places are not sure.
+    Args:
+        undecoded: takes the files that contain the word, and whose encoding is not known.
 
     Raises:
         ToolError: ``too_many_matches``, ``timed_out``: not all places can be given.
@@ -551,9 +554,11 @@ def find_word(root: ProjectRoot, word: str, bounds: Bounds) -> list[WordFile]:
     walk, found, places = Walk(root, WorkspacePath(root.project), bounds), list[WordFile](), 0
     with closing(walk.entries()) as entries:
         for file in search_word(root.project, entries, word, letters=r"\w$"):
-            if file.places and (file.problem is None or file.problem.code == "unsupported_encoding"):
-                found.append(file)
+            if file.problem is None:
+                found += [file] if file.places else []
                 places += len(file.places)
+            elif file.places and undecoded is not None and file.problem.code == "unsupported_encoding":
+                undecoded.append(file.path)
             if places > _MAX_PLACES or len(found) > _MAX_FILES:
                 walk.reason = "too_many_entries"
                 break

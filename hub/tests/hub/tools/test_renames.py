@@ -56,9 +56,9 @@ async def test_a_name_that_is_not_at_the_place_is_not_searched_in_other_projects
 ) -> None:
     spoke.name, searched, find_word = "secret", list[str](), renames.find_word
 
-    def find(root: Any, word: str, bounds: Any) -> Any:
+    def find(root: Any, word: str, *more: Any) -> Any:
         searched.append(root.project)
-        return find_word(root, word, bounds)
+        return find_word(root, word, *more)
 
     monkeypatch.setattr(renames, "find_word", find)
     before = snapshot(tmp_path / "fleet")

@@ -12,6 +12,7 @@ from anyio.to_thread import run_sync
 from pydantic import Field, model_validator
 
 from codebuddy.files.confinement import about
+from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.search import WordFile, find_word
 from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
@@ -420,9 +421,10 @@ class _Renames:
     async def _words(self, project: str, rename: _Rename) -> list[WordFile]:
         root = self._workspaces.root(project)
         bounds = Bounds(time.monotonic() + _SEARCH_SECONDS)
-        found = await run_sync(partial(find_word, root, rename.old_name, bounds), abandon_on_cancel=True)
-        rename.undecoded += [str(file.path) for file in found if file.problem is not None]
-        return [file for file in found if file.problem is None]
+        undecoded = list[WorkspacePath]()
+        found = await run_sync(partial(find_word, root, rename.old_name, bounds, undecoded), abandon_on_cancel=True)
+        rename.undecoded += map(str, undecoded)
+        return found
 
 
 def _answer(

@@ -139,7 +139,7 @@ class _Moves:
             return []
         try:
             root, bounds = self._workspaces.root(source.project), Bounds(time.monotonic() + _SEARCH_SECONDS)
-            words = without_renamed([one for one in find_word(root, name, bounds) if one.problem is None], plan.changes)
+            words = without_renamed(find_word(root, name, bounds), plan.changes)
         except ToolError:  # there are too many
             words = []
         found = [
