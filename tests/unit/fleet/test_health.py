@@ -47,7 +47,7 @@ class Engine:
         self.asked += 1
         return {"Id": "x"}
 
-    def post(self, _url: str, **_more: Any) -> requests.Response:
+    def post(self, _url: str, /, **_more: Any) -> requests.Response:
         answer = requests.Response()
         answer.status_code, answer._content = 200, framed(1, self._says)
         return answer
@@ -185,7 +185,7 @@ class Fleet(Engine):
     def exec_create(self, name: str, _command: list[str]) -> dict[str, str]:
         return {"Id": name}
 
-    def post(self, url: str, **_more: Any) -> requests.Response:
+    def post(self, url: str, /, **_more: Any) -> requests.Response:
         name, now = url.split("/")[-2], self._clock()
         failed = {"status": "failed", "reason": "the agent has not written its state for a while"}
         degraded = {"status": "degraded", "reason": "link: nobody\u202e listens", "project": name}
