@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import server_description
+from ansible.module_utils.codebuddy_fleet import server_description, text_safety
 from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 
@@ -156,6 +156,10 @@ def test_a_declaration_that_the_agent_would_refuse_is_refused_before_it_is_deplo
 
 def test_role_and_agent_check_server_descriptions_with_the_same_file() -> None:
     assert Path(str(server_description.__file__)).resolve() == ROOT / "hub/src/codebuddy/schemas/server_description.py"
+
+
+def test_role_and_hub_make_a_spokes_words_safe_with_the_same_file() -> None:
+    assert Path(str(text_safety.__file__)).resolve() == ROOT / "hub/src/codebuddy/text_safety.py"
     assert set(RULES) == {item.name for item in fields(ServerConfig)}
 
 

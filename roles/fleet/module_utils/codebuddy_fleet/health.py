@@ -13,8 +13,10 @@ import docker.errors
 import requests.exceptions
 
 from .engine import WORKERS
+from .text_safety import one_line
 
 LOG_LINES = 20
+_LONGEST_LINE = 1000  # characters of what a container says, which may be a hostile project's words
 _RESTART_LOOP = 5  # restarts during one wait; the engine doubles its pause each time, so this takes some seconds
 _FRAME_HEADER = 8  # bytes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0  # seconds between two checks
@@ -29,7 +31,7 @@ class Unhealthy:
     log: list[str]
 
     def __str__(self) -> str:
-        lines = "\n".join(f"    {line}" for line in self.log) or "    (nothing)"
+        lines = "\n".join(f"    | {line}" for line in self.log) or "    (nothing)"
         return f"{self.name} is not healthy: {self.reason}. Its last log lines:\n{lines}"
 
 
@@ -117,8 +119,8 @@ class _Probe:
         except docker.errors.NotFound:  # the command ended with the container
             self.reason = "it stopped while it was asked"
             return False
-        lines = output.decode(errors="replace").strip().splitlines()
-        self.reason = lines[-1].rstrip(".") if lines else f"its health check ended with exit code {code}"
+        said = one_line("".join(output.decode(errors="replace").strip().splitlines()[-1:]), _LONGEST_LINE)
+        self.reason = said.rstrip(".") or f"its health check ended with exit code {code}"
         return bool(code == 0)
 
 
@@ -155,4 +157,5 @@ def _last_log_lines(client: docker.APIClient, name: str) -> list[str]:
         output = client.logs(name, tail=LOG_LINES)
     except (docker.errors.APIError, requests.exceptions.RequestException) as error:
         return [f"(its log cannot be read: {error})"]
-    return [line.rstrip() for line in output.decode(errors="replace").splitlines()][-LOG_LINES:]
+    lines = output.decode(errors="replace").splitlines()
+    return [one_line(line.rstrip(), _LONGEST_LINE) for line in lines][-LOG_LINES:]
