@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import time
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
@@ -145,8 +146,10 @@ class _Moves:
         for pair in _PAIRS:
             for own, other in (pair, pair[::-1]):
                 beside = WorkspacePath(source.project, (*source.parts[:-1], name.removesuffix(own) + other))
-                if name.endswith(own) and view.find(beside, content=False) is not None:
-                    return f"{beside} stays where it is; it goes with {source}, so move it too."
+                # What cannot be read now is no reason to fail: the move is made.
+                with suppress(OSError, ToolError):
+                    if name.endswith(own) and view.find(beside, content=False) is not None:
+                        return f"{beside} stays where it is; it goes with {source}, so move it too."
         return None
 
     def _binding(self, source: WorkspacePath, target: WorkspacePath) -> set[WorkspacePath]:
