@@ -746,7 +746,7 @@ class _Compared:
         lines = {}
         for change in changes:
             with suppress(ToolError):  # binary
-                before, after = _text(change.before), _text(change.after)
+                before, after = _text(change.before, change.source), _text(change.after, change.target)
                 if before is not None and after is not None:
                     lines[str(change.target)] = (len(LINE_BREAK.split(before)), len(LINE_BREAK.split(after)))
         return cls({str(change.source): str(change.target) for change in changes if change.moves}, lines, renamed)
