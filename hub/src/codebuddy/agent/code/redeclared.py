@@ -75,14 +75,14 @@ async def other_declarations(
         for twin in twins(file) if has_types else ():
             if own := known.get(tree.show(twin)):
                 verdict = verdict.also(await _declared_with(question, file, twin, word, own))
-        for place in places:
-            at = location(tree.show(file), place.line, place.column, place.column + len(word), place.line_text)
-            start = (place.line, place.column)
-            if start in verdict.same:
-                same.append(at)
-            elif verdict.why is not None and start not in verdict.different:
-                unknown.append(at)
-                why = verdict.why
+        if verdict.same or verdict.why is not None:
+            shown = [
+                location(tree.show(file), at.line, at.column, at.column + len(word), at.line_text) for at in places
+            ]
+            same += [at for at in shown if (at.line, at.column) in verdict.same]
+            others = [at for at in shown if (at.line, at.column) not in verdict.same | verdict.different]
+            if verdict.why is not None and others:
+                unknown, why = [*unknown, *others], verdict.why
     return Others(same, unknown, why)
 
 
