@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codebuddy.agent.code.rename import require_no_shorthand, require_not_reserved
+from codebuddy.agent.code.rename import require_no_shorthand, require_not_reserved, without_aliases
 from codebuddy.agent.code.shorthand import shorthands
+from codebuddy.agent.code.workspace_edits import EditContext
+from codebuddy.agent.lsp.tree import Tree
 from codebuddy.schemas.files import RangeEdit
 from codebuddy.tool import ToolError
 
@@ -148,3 +152,21 @@ def test_a_reserved_word_is_refused(path: str, name: str) -> None:
 @pytest.mark.parametrize(("path", "name"), [("a/x.ts", "lambda"), ("a/x.py", "let"), ("a/x.rs", "fn")])
 def test_a_word_that_another_language_reserves_is_not(path: str, name: str) -> None:
     require_not_reserved(path, name)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "old", "is_kept"),
+    [
+        ("a/x.ts", "import { <<other } from './y';", "other", False),
+        ("a/x.ts", "<<other();", "other", False),
+        ("a/x.ts", "import { <<name } from './y';", "name", True),
+        ("a/x.ts", "const x = { <<'name': 1 };", "'name'", True),
+        ("a/x.ts", "const x = { '<<name': 1 };", "name", True),
+        ("a/x.py", "<<other()", "other", True),
+    ],
+)
+def test_another_name_of_the_same_thing_stays(path: str, text: str, old: str, is_kept: bool, tmp_path: Path) -> None:
+    lines, edits = edit(text, old)
+    for asked in ("name", "'name'"):
+        context = EditContext(Tree("a", tmp_path), "utf-16", asked, "label")
+        assert without_aliases(path, lines, edits, context) == (edits if is_kept else [])
