@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+from codebuddy_testing.programs import load_program
+
 FILES = Path(__file__).parents[3] / "roles/spokes/files/toolchains/typescript"
 
 
-def load(name: str) -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader(name.replace("-", "_"), str(FILES / name))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
-
-
-node_test = load("node-test")
-node_install = load("node-install")
+node_test = load_program(FILES / "node-test")
+node_install = load_program(FILES / "node-install")
 
 
 def write(top: Path, files: dict[str, Any]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from codebuddy_testing.programs import load_program
 
 PROGRAM = Path(__file__).parents[3] / "roles/spokes/files/toolchains/python/prepare-home"
 
@@ -18,11 +18,7 @@ pytestmark = pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="t
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The program, for an environment and links in a temporary directory, with a package of this interpreter."""
-    loader = importlib.machinery.SourceFileLoader("prepare_home", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("prepare_home", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
+    module = load_program(PROGRAM)
     monkeypatch.setattr(module, "ENVIRONMENT", tmp_path / "environment")
     monkeypatch.setattr(module, "LINKS", tmp_path / "links")
     monkeypatch.setattr(module, "TOOLS", ("pytest",))

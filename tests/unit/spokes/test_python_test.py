@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from codebuddy_testing.programs import load_program
 
 PROGRAM = Path(__file__).parents[3] / "roles/spokes/files/toolchains/python/python-test"
 CASE = "import unittest\n\n\nclass Case(unittest.TestCase):\n    def test_it(self) -> None:\n        pass\n"
 PYTEST = ["python", "-m", "pytest", "-o", "junit_family=xunit1", "--junitxml=report.xml"]
 
 
-def load() -> ModuleType:
-    loader = importlib.machinery.SourceFileLoader("python_test", str(PROGRAM))
-    spec = importlib.util.spec_from_loader("python_test", loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
-python_test = load()
+python_test = load_program(PROGRAM)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,6 @@ _WAITING_SHARE: Final = 0.9
 # Fewer than the documents that are open at one time.
 _MAX_SHOWN: Final = 100
 _READ_AT_ONCE: Final = 50
-# Problems of a file that is gone, or that was searched though it is not text in a known encoding.
 
 
 class Backoff:

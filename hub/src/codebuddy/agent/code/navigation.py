@@ -38,7 +38,7 @@ from codebuddy.agent.code.coverage import (
     show_configurations,
 )
 from codebuddy.agent.code.decoding import MAX_LINE_TEXT, Reader, paged, sorted_unique, text_range
-from codebuddy.agent.code.places import FUNCTIONS, Symbol, kind_of
+from codebuddy.agent.code.places import Symbol, kind_of, outside_functions
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import clean
@@ -438,15 +438,10 @@ async def _with_symbols_of_files(
             own, answer = await file_symbols(question, path)
             shown, lines = tree.show(path), answer.lines.get(path, [""])
             found = {key: at for key, at in found.items() if key[0] != shown or at.name != word}
-            for symbol in own:
-                if symbol.name == word and not _is_in_function(symbol, own):
+            for symbol in outside_functions(own):
+                if symbol.name == word:
                     found[shown, symbol.line] = _symbol_location(shown, symbol, lines)
     return list(found.values())
-
-
-def _is_in_function(symbol: Symbol, symbols: Sequence[Symbol]) -> bool:
-    above = {one.path for one in symbols if one.kind in FUNCTIONS}
-    return any(symbol.path[:depth] in above for depth in range(1, len(symbol.path)))
 
 
 async def _ask_for_symbols(

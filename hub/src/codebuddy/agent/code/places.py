@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple, get_args
 
 from codebuddy.agent.code import answers
@@ -154,6 +154,12 @@ def _number(symbol: Symbol, symbols: list[Symbol]) -> int | None:
     """Return which one a symbol is of those with its path, from 1; None if it is the only one."""
     places = sorted({_place(one) for one in symbols if one.path == symbol.path})
     return places.index(_place(symbol)) + 1 if len(places) > 1 else None
+
+
+def outside_functions(symbols: Sequence[Symbol]) -> list[Symbol]:
+    """Return the symbols that are not in a function, where nothing else can use them."""
+    functions = {symbol.path for symbol in symbols if symbol.kind in FUNCTIONS}
+    return [one for one in symbols if not any(one.path[:depth] in functions for depth in range(1, len(one.path)))]
 
 
 def read_symbols(result: Any, lines: list[str], encoding: Encoding) -> list[Symbol]:

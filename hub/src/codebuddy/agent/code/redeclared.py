@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from codebuddy.agent.code.answers import NoAnswer
 from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.decoding import location
-from codebuddy.agent.code.places import FUNCTIONS
+from codebuddy.agent.code.places import FUNCTIONS, outside_functions
 from codebuddy.agent.code.python_names import Place, PythonNames, read_names
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.search import WordPlace
@@ -167,9 +167,8 @@ async def _declarations(question: Question, file: Path, word: str) -> dict[_Key,
     symbols, answer = await file_symbols(question, file)
     lines, places = answer.lines.get(file, []), dict[_Key, set[Place]]()
     functions = [symbol for symbol in symbols if symbol.kind in FUNCTIONS]
-    paths = {symbol.path for symbol in functions}
-    for symbol in symbols:
-        if symbol.name == word and not any(symbol.path[:depth] in paths for depth in range(1, len(symbol.path))):
+    for symbol in outside_functions(symbols):
+        if symbol.name == word:
             before = lines[symbol.line - 1][: symbol.column - 1] if symbol.line <= len(lines) else ""
             is_static = re.search(r"\bstatic\b", before) is not None
             places.setdefault((symbol.names, is_static), set()).add((symbol.line, symbol.column))

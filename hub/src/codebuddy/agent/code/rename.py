@@ -93,15 +93,12 @@ def without_aliases(path: str, lines: list[str], edits: Iterable[RangeEdit], con
     """
     if not path.endswith(_SCRIPTS) or context.old_name is None:
         return list(edits)
-
     old_name = context.old_name.strip(_QUOTES)  # a quoted property is one of that name
 
     def is_another(edit: RangeEdit) -> bool:
         old_text = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1] if edit.line == edit.end_line else ""
         return (
-            edit.new_text == context.new_name
-            and old_text.strip(_QUOTES) != old_name
-            and _PLAIN_NAME.fullmatch(old_text) is not None
+            edit.new_text == context.new_name and old_text != old_name and _PLAIN_NAME.fullmatch(old_text) is not None
         )
 
     return [edit for edit in edits if not is_another(edit)]
