@@ -112,6 +112,7 @@ def test_a_good_project_has_no_problem() -> None:
         ({"shm_size": "much"}, "host api: shm_size 'much' is not a size"),
         ({"format_on_write": "no"}, "host api: format_on_write 'no' must be true or false"),
         ({"allow_root_owned": "false"}, "host api: allow_root_owned 'false' must be true or false"),
+        ({"sample": "yes"}, "host api: sample 'yes' must be true or false"),
         ({"environment": {"A": "1", "L": ["a"], "T": True}}, "environment gives T a value that is not a string"),
         ({"format_on_write": None}, "host api: format_on_write must be true or false"),
         ({"unsupported": ["cache_paths"]}, "host api: cache_paths is not supported yet"),

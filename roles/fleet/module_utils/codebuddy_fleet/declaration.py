@@ -132,6 +132,8 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
     for key in declared.get("unsupported") or []:
         collector.add(f"{key} is not supported yet: remove it from the inventory.")
     collector.parse("allow_root_owned", parsers.flag, declared.get("allow_root_owned", False), False)
+    if declared.get("sample") is not None:
+        collector.parse("sample", parsers.flag, declared["sample"], False)
     for item in collector.items("packages", declared.get("packages")):
         collector.parse("packages", parsers.package, item, "")
     if declared.get("base_image") is not None:
