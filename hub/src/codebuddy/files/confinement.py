@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from codebuddy.files.mounts import Expectation
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.tool import ToolError
 
@@ -351,6 +352,10 @@ class ProjectRoot:
         self.identity = (status.st_dev, status.st_ino)
         self.is_local = _file_system(self._fd) in _LOCAL_FILE_SYSTEMS
 
+    def unmet(self, expectation: Expectation) -> str | None:
+        """As `Expectation.unmet`, about this directory."""
+        return expectation.unmet(self._fd)
+
     def open(self, path: str, flags: int) -> int:
         """Open a path relative to the root; the caller closes the descriptor.
 
@@ -471,11 +476,18 @@ class Workspaces:
     Args:
         roots: project id → path of its root directory.
         opener: resolves paths; see `default_opener`.
+        expected: project id → what must be mounted there; a directory that is another one is not opened.
     """
 
-    def __init__(self, roots: Mapping[str, str | Path], opener: Opener | None = None) -> None:
+    def __init__(
+        self,
+        roots: Mapping[str, str | Path],
+        opener: Opener | None = None,
+        expected: Mapping[str, Expectation | None] | None = None,
+    ) -> None:
         self._paths = {project: os.fspath(path) for project, path in roots.items()}
         self._opener = opener
+        self._expected = {project: one for project, one in (expected or {}).items() if one is not None}
         self._open: dict[str, ProjectRoot] = {}
         self._guard = threading.Lock()
 
@@ -493,7 +505,7 @@ class Workspaces:
         """Return a project's root, which any thread may use until the last reference is dropped.
 
         Raises:
-            ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there.
+            ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there, or not as expected.
         """
         path = self._path(project)
         try:
@@ -501,10 +513,24 @@ class Workspaces:
             with self._guard:
                 root = self._open.get(project)
                 if root is None or root.identity != (status.st_dev, status.st_ino):
-                    root = self._open[project] = ProjectRoot(project, path, self._opener)
+                    root = ProjectRoot(project, path, self._opener)
+                    self._require_expected(root)
+                    self._open[project] = root
+                elif project in self._expected and self._expected[project].marker:
+                    self._require_expected(root)  # what is mounted stays, but a marker can go
         except OSError as error:
             raise _unavailable(project, error) from error
         return root
+
+    def _require_expected(self, root: ProjectRoot) -> None:
+        expectation = self._expected.get(root.project)
+        if expectation is not None and (found := root.unmet(expectation)):
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {root.project!r} is not what is expected there: it should be {expectation}, "
+                f"and is {found}; mount it on the host, then run: make up.",
+                root.project,
+            )
 
     def identity(self, project: str) -> str:
         """Return ``st_dev:st_ino`` of the directory mounted now; a spoke that sees another is on a stale mount.

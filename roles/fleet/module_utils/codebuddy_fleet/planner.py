@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from .addresses import Subnet, allocate
@@ -155,6 +156,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet]) -> d
                 "format_on_write": project.format_on_write,
                 **({} if project.egress == NONE else {"has_egress": True}),
                 **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
+                **_expectation(project),
                 "languages": sorted(
                     {lang for server in project.language_servers for lang in server["languages"].values()}
                 ),
@@ -179,7 +181,13 @@ def _spoke_config(project: Project) -> dict[str, Any]:
         "environment": {**proxy_environment(project.egress), **project.environment},
         "language_servers": list(project.language_servers),
         **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
+        **_expectation(project),
     }
+
+
+def _expectation(project: Project) -> dict[str, Any]:
+    given = {} if project.expect is None else {name: value for name, value in asdict(project.expect).items() if value}
+    return {"expect": given} if given else {}
 
 
 def _hub(
