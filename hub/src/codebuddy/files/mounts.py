@@ -80,6 +80,21 @@ def mount_of(descriptor: int) -> Mount | None:
     return next((mount for mount in mounts() if mount.number == number), None)
 
 
+def shared_type(directory: str) -> str | None:
+    """Return the type of a file system, at a directory or mounted below it, that others may change unseen, if any is.
+
+    Raises:
+        OSError: the directory cannot be opened, or /proc not be read.
+    """
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        here = mount_of(descriptor)
+    finally:
+        os.close(descriptor)
+    below = (mount for mount in mounts() if mount.point.startswith(os.path.join(directory, "")))
+    return next((mount.type for mount in (here, *below) if mount is not None and mount.is_shared), None)
+
+
 def mounts() -> Iterator[Mount]:
     """Yield all mounts that this process sees.
 
