@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.mounts import Expectation
-from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath, path_problems
+from ansible.module_utils.codebuddy_fleet import project_paths
+from ansible.module_utils.codebuddy_fleet.mounts import Expectation, Mount
+from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath, mount_warnings, path_problems
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
 
@@ -59,6 +60,16 @@ def test_validation_looks_at_what_is_declared(tmp_path: Path) -> None:
     project = {"id": "api", "path": str(tmp_path), "profile": "python", "expect": "fuse.gocryptfs"}
     found = declaration_problems({"state_dir": "/srv/state"}, [project], ["python"], {})
     assert any("expect: a file system of the type fuse.gocryptfs" in problem for problem in found)
+
+
+def test_of_a_file_system_that_keeps_no_inodes_it_is_warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directories = {"api": str(tmp_path), "new": str(tmp_path / "missing")}
+    assert mount_warnings(directories) == []
+    monkeypatch.setattr(project_paths, "mount_of", lambda _descriptor: Mount("1", "/", "fuse.sshfs"))
+    (warning,) = mount_warnings(directories)
+    assert warning.startswith(
+        f"host api: {tmp_path} is on a file system of the type fuse.sshfs, whose files do not keep"
+    )
 
 
 def test_elsewhere_only_the_last_directory_may_be_missing(tmp_path: Path, home: Path) -> None:

@@ -133,7 +133,35 @@ _FORBIDDEN = (
     "CodeBuddy's user may not do this; check the owner and mode of the path.",
 )
 
+_SILENT = ("io_error", "The machine or program that holds these files does not answer; try again when it does.")
+
+# What can become of a whole mount.
+_LOST_MOUNTS = {
+    errno.ENOKEY: (
+        "project_unavailable",
+        "The directory is encrypted, and its key is not there; unlock it on the host and try again.",
+    ),
+    errno.ENOTCONN: (
+        "project_unavailable",
+        "The program that the files came from has ended (as gocryptfs or sshfs when it is unmounted); "
+        "mount it on the host again, then run: make up.",
+    ),
+    errno.ESTALE: (
+        "io_error",
+        "The machine that holds the files does not know this one any more; try again, and if that does not help, "
+        "mount the share on the host again, then run: make up.",
+    ),
+    errno.EIO: (
+        "io_error",
+        "The disk, or what the files come from, fails to read or write; see the kernel's messages on the host (dmesg).",
+    ),
+    errno.ETIMEDOUT: _SILENT,
+    errno.EHOSTDOWN: _SILENT,
+    errno.EHOSTUNREACH: _SILENT,
+}
+
 _BY_ERRNO = {
+    **_LOST_MOUNTS,
     errno.ENOENT: ("not_found", "There is nothing at this path; list its directory or use find_files."),
     errno.EXDEV: _LINK_OUT,
     errno.ELOOP: ("too_many_links", "The path leads through a link that cannot be followed, or in a circle."),
@@ -550,8 +578,7 @@ class Workspaces:
 
 
 def _unavailable(project: str, error: OSError) -> ToolError:
-    return ToolError(
-        "project_unavailable",
-        f"The directory of project {project!r} cannot be opened ({error.strerror}); check its mount and deploy again.",
-        project,
-    )
+    lost = _LOST_MOUNTS.get(error.errno or 0)
+    advice = f". {lost[1]}" if lost else "; check its mount and deploy again."
+    message = f"The directory of project {project!r} cannot be opened ({error.strerror}){advice}"
+    return ToolError("project_unavailable", message, project)

@@ -22,6 +22,8 @@ _SHARED = frozenset(
     {"9p", "virtiofs", "vboxsf", "prl_fs", "nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "ceph"}
     | {"lustre", "gpfs", "beegfs", "orangefs", "pvfs2", "ocfs2", "gfs2", "vmhgfs", "fuse", "fuseblk"}
 )
+# What numbers its files anew when it forgets or renames them.
+_WITHOUT_INODES = frozenset({"vfat", "msdos", "exfat", "vboxsf", "prl_fs", "vmhgfs", "smbfs", "fuse.sshfs"})
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -36,6 +38,11 @@ class Mount(NamedTuple):
     def is_shared(self) -> bool:
         """Whether others than this kernel may change it, of which inotify says nothing."""
         return self.type in _SHARED or self.type.startswith("fuse.")
+
+    @property
+    def keeps_inodes(self) -> bool:
+        """Whether a file has the same inode for as long as it exists."""
+        return self.type not in _WITHOUT_INODES
 
 
 @dataclass(frozen=True)

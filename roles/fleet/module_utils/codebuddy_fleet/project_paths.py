@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from .mounts import Expectation
+from .mounts import Expectation, Mount, mount_of
 
 # Directories of the system: no project may be one of them; below those of the first kind, no project may lie either.
 _SYSTEM_TREES = tuple(Path(p) for p in ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run"))
@@ -95,6 +95,27 @@ def _own_problems(one: ProjectPath, state_dir: Path, uid: int, home: Path) -> It
         yield f"{subject} is not a directory: give the directory of the project."
     else:
         yield from _creation_problems(subject, one.path, home)
+
+
+def mount_warnings(directories: Mapping[str, str]) -> list[str]:
+    """Return one sentence for each project, by id, whose directory is on a file system that edits are refused on."""
+    return [
+        f"host {project}: {directory} is on a file system of the type {mount.type}, whose files do not keep "
+        "their inodes: edits may be refused there; keep the project on a local disk or on NFS."
+        for project, directory in sorted(directories.items())
+        if (mount := _mount(directory)) is not None and not mount.keeps_inodes
+    ]
+
+
+def _mount(directory: str) -> Mount | None:
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None  # it is not there yet, or that is told elsewhere
+    try:
+        return mount_of(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _instead(path: Path, expect: Expectation) -> str | None:
