@@ -96,6 +96,25 @@ def test_a_marker_is_looked_for_at_each_question(directory: Path) -> None:
     assert (refused.value.code, refused.value.path) == ("project_unavailable", "p")
 
 
+def test_a_directory_that_was_deleted_while_it_was_mounted_is_told(directory: Path) -> None:
+    (directory / "project").mkdir()
+    (directory / "seen").mkdir()
+    program = """
+subprocess.run(['mount', '--bind', here / 'project', here / 'seen'], check=True)
+workspaces = Workspaces({'p': here / 'seen'})
+print(workspaces.root('p').project)
+(here / 'project').rmdir()
+(here / 'project').mkdir()
+try:
+    workspaces.root('p')
+except ToolError as error:
+    print(error.code, error.message)
+"""
+    before, after = in_namespace(directory, program)
+    assert before == "p"
+    assert after.startswith("project_unavailable The directory of project 'p' was deleted on the host, or replaced; ")
+
+
 def test_what_is_mounted_later_or_lost_is_noticed(directory: Path) -> None:
     program = """
 subprocess.run(['mount', '-t', 'ramfs', 'none', here], check=True)

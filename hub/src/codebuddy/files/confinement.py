@@ -548,6 +548,13 @@ class Workspaces:
                     self._require_expected(root)  # what is mounted stays, but a marker can go
         except OSError as error:
             raise _unavailable(project, error) from error
+        if status.st_nlink == 0 and root.is_local:
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {project!r} was deleted on the host, or replaced; restore it if it is not "
+                "there, then run: make up.",
+                project,
+            )
         return root
 
     def _require_expected(self, root: ProjectRoot) -> None:

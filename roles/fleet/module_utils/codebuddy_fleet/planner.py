@@ -39,7 +39,7 @@ _JOURNAL_MOUNT = "/var/lib/codebuddy/journal"
 _HOME_MOUNT = "/home/codebuddy"
 _USER = "codebuddy"  # what the containers' user and group are called, whatever their numbers
 # Labels with the facts of the host that a container depends on.
-_DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
+DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
 _SECRETS_LABEL = "codebuddy.secrets"
 _JOURNAL_LABEL = "codebuddy.journal"
 _KEY_LABEL = "codebuddy.signing-key"
@@ -94,12 +94,12 @@ def render(fleet: Fleet, facts: HostFacts | None = None) -> Plan:
 def _hub_fact_labels(facts: HostFacts) -> dict[str, str]:
     key = {_KEY_LABEL: facts.signing_key} if facts.signing_key else {}
     journal = {_JOURNAL_LABEL: str(facts.journal)} if facts.journal is not None else {}
-    directories = {f"{_DIRECTORY_LABEL}.{project}": str(inode) for project, inode in facts.inodes.items()}
+    directories = {f"{DIRECTORY_LABEL}.{project}": str(inode) for project, inode in facts.inodes.items()}
     return {**directories, **key, **journal}
 
 
 def _spoke_fact_labels(facts: HostFacts, project: str) -> dict[str, str]:
-    inodes = {f"{_DIRECTORY_LABEL}.{project}": facts.inodes, _SECRETS_LABEL: facts.secrets}
+    inodes = {f"{DIRECTORY_LABEL}.{project}": facts.inodes, _SECRETS_LABEL: facts.secrets}
     return {label: str(found[project]) for label, found in inodes.items() if project in found}
 
 
