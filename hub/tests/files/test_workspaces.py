@@ -136,6 +136,7 @@ def test_an_unknown_project_is_refused(directory: Path) -> None:
         (errno.ETIMEDOUT, "io_error"),
         (errno.ENOKEY, "project_unavailable"),
         (errno.ENOTCONN, "project_unavailable"),
+        (errno.ECONNABORTED, "project_unavailable"),
     ],
 )
 def test_every_refusal_of_the_system_becomes_a_sentence_about_the_path(number: int, code: str) -> None:

@@ -135,17 +135,20 @@ _FORBIDDEN = (
 
 _SILENT = ("io_error", "The machine or program that holds these files does not answer; try again when it does.")
 
+_ENDED = (
+    "project_unavailable",
+    "The program that the files came from has ended (as gocryptfs or sshfs when it is unmounted); "
+    "mount it on the host again, then run: make up.",
+)
+
 # What can become of a whole mount.
 _LOST_MOUNTS = {
     errno.ENOKEY: (
         "project_unavailable",
         "The directory is encrypted, and its key is not there; unlock it on the host and try again.",
     ),
-    errno.ENOTCONN: (
-        "project_unavailable",
-        "The program that the files came from has ended (as gocryptfs or sshfs when it is unmounted); "
-        "mount it on the host again, then run: make up.",
-    ),
+    errno.ENOTCONN: _ENDED,
+    errno.ECONNABORTED: _ENDED,  # while it ends
     errno.ESTALE: (
         "io_error",
         "The machine that holds the files does not know this one any more; try again, and if that does not help, "

@@ -130,7 +130,8 @@ _UNSURE: Final = -2
 
 # What says nothing about a file but that it cannot be reached now.
 _LOST: Final = frozenset(
-    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENOKEY, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH}
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED, errno.ENOKEY, errno.ETIMEDOUT, errno.EHOSTDOWN}
+    | {errno.EHOSTUNREACH}
 )
 
 # Two writes within one tick of the file system's clock may leave the same status.
