@@ -74,7 +74,7 @@ def test_the_directories_of_all_containers_are_those_of_the_host(fleet: Deployme
     assert stale_mounts(fleet.engine.api, {f"{fleet.name}-hub": hub, **seen}) == {}
     other = str(fleet.state)
     asked = {f"{fleet.name}-{project}": {"/workspace": other} for project in PROJECTS}
-    assert stale_mounts(fleet.engine.api, asked) == dict.fromkeys(asked, [other])
+    assert stale_mounts(fleet.engine.api, asked) == {name: [other] for name in asked}
 
 
 def test_an_edit_in_place_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:

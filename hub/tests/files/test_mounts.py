@@ -53,12 +53,12 @@ def test_the_mount_of_a_directory_is_found_by_its_number(opened: int, directory:
 def test_optional_fields_and_escapes_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mountinfo").write_text(
         "36 35 98:0 / / rw shared:1 master:2 - ext4 /dev/root rw\n"
-        "40 36 0:45 / /home/me/my\\040disk rw,nosuid - fuse.gocryptfs /a\\040b rw,user_id=1000\n"
+        "40 36 0:45 /in\\040it /home/me/my\\040disk rw,nosuid - fuse.gocryptfs /a\\040b rw,user_id=1000\n"
     )
     monkeypatch.setattr(module, "MOUNTINFO", str(tmp_path / "mountinfo"))
     root, disk = mounts()
-    assert (root, root.is_shared) == (Mount("36", "/", "ext4"), False)
-    assert (disk, disk.is_shared) == (Mount("40", "/home/me/my disk", "fuse.gocryptfs"), True)
+    assert (root, root.is_shared) == (Mount("36", "/", "ext4", "/"), False)
+    assert (disk, disk.is_shared) == (Mount("40", "/home/me/my disk", "fuse.gocryptfs", "/in it"), True)
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "9p", "virtiofs", "vboxsf", "prl_fs", "fuse", "fuse.sshfs"])
@@ -113,6 +113,28 @@ except ToolError as error:
     before, after = in_namespace(directory, program)
     assert before == "p"
     assert after.startswith("project_unavailable The directory of project 'p' was deleted on the host, or replaced; ")
+
+
+def test_a_directory_that_was_moved_while_it_was_mounted_is_told_in_the_health(directory: Path) -> None:
+    (directory / "project").mkdir()
+    (directory / "seen").mkdir()
+    program = """
+subprocess.run(['mount', '--bind', here / 'project', here / 'seen'], check=True)
+workspaces = Workspaces({'p': here / 'seen'})
+print(workspaces.identity('p') == workspaces.identity('p'))
+(here / 'project').rename(here / 'moved')
+try:
+    workspaces.identity('p')
+except ToolError as error:
+    print(error.code, error.message)
+(here / 'moved').rename(here / 'project')
+print(workspaces.identity('p') != '')
+"""
+    before, moved, back = in_namespace(directory, program)
+    assert moved.startswith(
+        "project_unavailable The directory of project 'p' was moved on the host, or replaced, after"
+    )
+    assert (before, back) == ("True", "True")
 
 
 def test_what_is_mounted_later_or_lost_is_noticed(directory: Path) -> None:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from codebuddy.files.mounts import Expectation
+from codebuddy.files.mounts import Expectation, mount_of
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.tool import ToolError
 
@@ -382,6 +382,18 @@ class ProjectRoot:
         status = os.fstat(self._fd)
         self.identity = (status.st_dev, status.st_ino)
         self.is_local = _file_system(self._fd) in _LOCAL_FILE_SYSTEMS
+        self._mounted_from = self._source()
+
+    def _source(self) -> str | None:
+        try:
+            mount = mount_of(self._fd)
+        except OSError:
+            return None
+        return mount.root if mount else None
+
+    def has_moved(self) -> bool:
+        """Say whether the directory that is mounted here was moved on the host since it was opened."""
+        return self._source() != self._mounted_from
 
     def unmet(self, expectation: Expectation) -> str | None:
         """As `Expectation.unmet`, about this directory."""
@@ -574,9 +586,17 @@ class Workspaces:
         """Return ``st_dev:st_ino`` of the directory mounted now; a spoke that sees another is on a stale mount.
 
         Raises:
-            ToolError: as `root`.
+            ToolError: as `root`; also ``project_unavailable`` when the directory was moved on the host since.
         """
-        device, inode = self.root(project).identity
+        root = self.root(project)
+        if root.has_moved():
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {project!r} was moved on the host, or replaced, after it was mounted; "
+                "run: make up.",
+                project,
+            )
+        device, inode = root.identity
         return f"{device}:{inode}"
 
     def _path(self, project: str) -> str:

@@ -33,6 +33,7 @@ class Mount(NamedTuple):
     number: str
     point: str
     type: str
+    root: str = "/"  # which directory of the file system is mounted: its path there now, wherever it was moved
 
     @property
     def is_shared(self) -> bool:
@@ -112,4 +113,8 @@ def mounts() -> Iterator[Mount]:
         for line in lines:
             own, _, rest = line.partition(" - ")
             fields = own.split(" ")
-            yield Mount(fields[0], _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]), rest.split(" ")[0])
+            yield Mount(fields[0], _plain(fields[4]), rest.split(" ")[0], _plain(fields[3]))
+
+
+def _plain(path: str) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 8)), path)
