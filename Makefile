@@ -1,6 +1,7 @@
 # CodeBuddy's commands. Each is a short name for the Ansible or Molecule call that stands in it.
 #
-#   INVENTORY=path   your own inventory instead of inventory/ (file or directory); the defaults below it stay in force
+#   INVENTORY=path   your own inventory instead of inventory/ (file or directory); the defaults below it stay in force;
+#                    with `make -C`, an absolute path
 #   PYTHON=python    the Python (3.11 or newer) that .venv is made with
 #   ARGS=...         more arguments for ansible-playbook, such as -v or --ask-become-pass
 
@@ -144,9 +145,10 @@ $(READY): requirements.txt
 		sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update -qq >&2 && $$sudo apt-get install -qq python3-venv >&2 || { \
 		echo 'Python cannot make a virtual environment here; install its venv module (Debian: apt install python3-venv).' >&2; \
 		exit 1; }; }
-	@echo 'Installing the pinned requirements into $(VENV), once; this takes a minute ...' >&2
+	@echo 'Installing the pinned requirements into $(VENV), once; this takes a minute or more ...' >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt >&2
+	@# Twice quiet: without the warnings about this machine's configuration of pip, one for each package.
+	@$(VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt >&2
 	@# Not the collections, which are many and of which few are used: they are compiled when they are.
 	@$(VENV)/bin/python -m compileall -q -j 0 -x ansible_collections $(VENV)/lib >/dev/null || true
 	@touch $@

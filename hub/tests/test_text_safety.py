@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from codebuddy.text_safety import plain_output, readable
+from codebuddy.text_safety import json_text, plain_output, quoted, readable
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,17 @@ def test_a_file_and_a_diff_come_last_and_as_they_are() -> None:
 def test_what_a_hostile_program_prints_is_read_in_linear_time(part: str) -> None:
     """A megabyte takes no second; a pattern that looks at it again from each place takes many minutes."""
     assert len(plain_output(part * (2**20 // len(part)))) <= 2**20
+
+
+def test_a_quoted_text_is_one_bounded_line_that_cannot_end_its_quotes() -> None:
+    assert quoted('a" ok\nTASK [x]\r\x1b[2J\u202e\u2028\\') == r'"a\" ok\nTASK [x]\r\x1b[2J\u202e\u2028\\"'
+    assert quoted("é 漢", 10) == '"é 漢"'
+    assert quoted("x" * 11, 10) == '"xxxxxxxxxx…"'
+
+
+def test_json_for_a_terminal_has_no_control_characters_and_means_the_same() -> None:
+    value = {"é\x9b2J": ["\u202e", "\x1b[2J\n\x7f", "\u2028漢", "\U000e0041"]}
+    text = json_text(value)
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "漢" in text
+    assert json.loads(text) == value

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
+
+from codebuddy_testing.listeners import open_listener, token
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,3 +39,16 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
         assert found.exists(), f"{target} in {page.name}"
         if anchor and found.suffix == ".md":
             assert anchor in anchors(found), f"{target}#{anchor} in {page.name}"
+
+
+@pytest.mark.anyio
+async def test_the_program_that_the_page_about_clients_shows_runs() -> None:
+    (program,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/clients.md").read_text(), re.MULTILINE | re.DOTALL)
+    async with open_listener() as listener:
+        program = program.replace(":3000/", f":{listener.port}/").replace(
+            '"list_projects", {}', '"echo", {"text": "x1"}'
+        )
+        environment = {**os.environ, "CODEBUDDY_TOKEN": token(), "NO_PROXY": "127.0.0.1"}
+        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"x1" in done.stdout

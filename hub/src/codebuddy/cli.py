@@ -67,6 +67,10 @@ def _run(arguments: argparse.Namespace) -> int:
 def _log_to_stderr() -> None:
     import logging
 
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    from codebuddy.log_format import LogFormatter
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in ("mcp", "uvicorn", "websockets"):
         logging.getLogger(name).setLevel(logging.WARNING)

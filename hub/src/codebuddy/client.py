@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
+from codebuddy.text_safety import json_text
 from codebuddy.wire.calls import error_details
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, Channel, ConnectionLost, RemoteError, RpcConnection
 from codebuddy.wire.link import initialize, open_channel
@@ -48,9 +49,7 @@ async def call(tool: str, raw_arguments: str) -> int:
     except (OSError, InvalidStatus, WebSocketException) as error:
         return _cannot(str(error))
     failed = bool(result.get("isError"))
-    print(
-        json.dumps(error_details(result) if failed else result.get("structuredContent"), ensure_ascii=False, indent=2)
-    )
+    print(json_text(error_details(result) if failed else result.get("structuredContent")))
     return 1 if failed else 0
 
 

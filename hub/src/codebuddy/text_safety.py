@@ -1,10 +1,12 @@
 """Readable text made from untrusted words: a spoke's, a language server's, a file's.
 
 Only the hub's own words begin at the left margin of a readable answer; other words stay in their line or are indented.
+Roles have this file too, so it imports the standard library only.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -36,6 +38,11 @@ def one_line(text: str, longest: int = MAX_LINE) -> str:
     return shown if len(text) <= longest else shown + _CUT
 
 
+def quoted(text: str, longest: int = 500) -> str:
+    """Return text as `one_line` in double quotes, which it cannot end itself."""
+    return '"' + one_line(text.replace("\\", r"\\").replace('"', r"\""), longest) + '"'
+
+
 def paragraph(text: str, longest: int) -> str:
     """Return text of several lines, at most this many of its characters, and indent all lines but the first."""
     first, *rest = _LINE_END.split(text[:longest])
@@ -53,6 +60,12 @@ def label_lines(text: str, label: str) -> str:
 def labelled(text: str, label: str) -> str:
     """Put a label before each line, however it ends, and escape control characters so that no line can be forged."""
     return label_lines("\n".join(map(_escape, _LINE_END.split(text))), label) if text else ""
+
+
+def json_text(value: Any) -> str:
+    """Return JSON for programs and terminals: what moves a cursor or turns the direction of text is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def plain_output(text: str) -> str:

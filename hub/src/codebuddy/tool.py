@@ -243,7 +243,8 @@ def require_scope(principal: Principal, tool: ToolSpec[Any]) -> None:
         ToolError: ``forbidden``.
     """
     if tool.scope not in principal.scopes:
-        sentence = f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token."
+        scopes = ",".join(scope for scope in get_args(Scope) if scope == tool.scope or scope in principal.scopes)
+        sentence = f"{tool.name} needs a token with the scope {tool.scope!r}; make one with: make token SCOPES={scopes}"
         raise ToolError("forbidden", sentence)
 
 

@@ -117,6 +117,7 @@ async def test_a_token_without_the_scope_is_not_offered_the_tool_and_may_not_cal
         assert (await client.list_tools()).tools == []
         result = await client.call_tool("echo", {"text": "x"})
     assert content_of(result)["code"] == "forbidden"
+    assert content_of(result)["message"].endswith("make one with: make token SCOPES=read,write")
 
 
 @EACH

@@ -42,8 +42,12 @@ EXAMPLES = r"""
 RETURN = r"""
 attempts:
   description: The number of attempts.
-  returned: always
+  returned: success
   type: int
+msg:
+  description: The sentences, each in quotes and one line, because programs of the spoke may have forged them.
+  returned: failure
+  type: str
 """
 
 import contextlib
@@ -90,7 +94,7 @@ def main() -> None:
     results = list(attempts(module.params))
     breaches = [result for result in results if result]
     if breaches:
-        module.fail_json(msg="\n".join(["The spoke is not sealed:", *breaches]), attempts=len(results))
+        module.fail_json(msg="The spoke is not sealed.", breaches=breaches, attempts=len(results))
     module.exit_json(changed=False, attempts=len(results))
 
 

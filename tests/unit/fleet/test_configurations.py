@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import encodings, mounts, server_description
+from ansible.module_utils.codebuddy_fleet import encodings, mounts, server_description, text_safety
 from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 
@@ -187,6 +187,10 @@ def test_role_and_package_know_the_same_encodings() -> None:
 def test_role_and_agent_check_server_descriptions_with_the_same_file() -> None:
     assert Path(str(server_description.__file__)).resolve() == ROOT / "hub/src/codebuddy/schemas/server_description.py"
     assert set(RULES) == {item.name for item in fields(ServerConfig)}
+
+
+def test_role_and_hub_make_a_spokes_words_safe_with_the_same_file() -> None:
+    assert Path(str(text_safety.__file__)).resolve() == ROOT / "hub/src/codebuddy/text_safety.py"
 
 
 def test_sizes_and_times_reach_the_agent_as_numbers_and_absent_keys_are_not_written() -> None:

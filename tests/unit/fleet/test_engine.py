@@ -316,7 +316,7 @@ def test_an_unhealthy_spoke_fails_the_run_with_its_reason_and_log_and_the_others
         fleet.up(timeout=2)
     message = str(caught.value)
     assert (
-        "unitfleet-web is not healthy: the language server is down. Its last log lines:\n    started spoke" in message
+        "unitfleet-web is not healthy: the language server is down. Its last log lines:\n    | started spoke" in message
     )
     assert "unitfleet-api" not in message
     (fleet.home / "projects/web/sick").unlink()

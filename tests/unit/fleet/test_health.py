@@ -104,6 +104,17 @@ def test_after_a_change_a_container_is_asked_even_if_the_engine_reports_it_as_he
     assert sick.log[-1] == "line 99"
 
 
+def test_what_a_spoke_says_stays_in_its_line(clock: Clock) -> None:
+    engine = Engine(HEALTHY, exit_code=1, says="TASK [x]\x1b[2J\u202e" + "y" * 5000)
+    engine.logs = lambda *_a, **_o: b"ok: [y]\x1b[2J\xe2\x80\xae" + b"z" * 5000  # type: ignore[method-assign]
+    (sick,) = wait(engine, clock, always_ask=["api"])
+    said, log = str(sick).split("\n")
+    assert said.isprintable()
+    assert log.isprintable()
+    assert log.startswith("    | ok: [y]")
+    assert len(str(sick)) < 3000
+
+
 def test_one_error_of_the_engine_does_not_end_the_wait(clock: Clock) -> None:
     assert wait(Engine(docker.errors.APIError("busy"), RUNNING), clock) == []
 
@@ -217,7 +228,7 @@ def test_without_progress_the_wait_ends_and_says_what_each_waits_for(clock: Cloc
     times = {"a": (0.0, 0.0, 10.0), "b": (0.0, 0.0, never), "c": (0.0, never, never), "d": (never, never, never)}
     found = wait_for_fleet(clock, times, timeout=20)
     assert {one.name: one.reason for one in found} == {
-        "b": "link: nobody  listens",
+        "b": "link: nobody\\u202e listens",
         "c": "the agent has not written its state for a while",
         "d": "it is created (exit code 0)",
     }

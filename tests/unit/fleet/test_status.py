@@ -69,3 +69,21 @@ def test_columns_are_aligned_with_their_headings() -> None:
     assert lines[2][column:].startswith("connected")
     assert lines[3][column:].startswith("offline")
     assert lines[3].endswith("no: The spoke of b is not connected.")
+
+
+def test_what_a_spoke_says_stays_in_its_cell() -> None:
+    forged = "x\nhub  Up  yes\x1b[2J\u202e" + "y" * 5000
+    health = {
+        "projects": {
+            "a": {
+                "ready": False,
+                "link": forged,
+                "mount": forged,
+                "language_servers": [{"name": forged, "state": forged}],
+                "reason": forged,
+            }
+        }
+    }
+    lines = table(rows({"hub": "Up", "a": "Up"}, health, "")).split("\n")
+    assert len(lines) == 3
+    assert all(line.isprintable() and len(line) < 6000 for line in lines)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel
 
+from codebuddy.text_safety import one_line
 from codebuddy.tool import Arguments, Count, Result
 
 State = Literal["starting", "indexing", "ready", "degraded", "dead", "stopped"]
@@ -15,12 +17,8 @@ class StatusArguments(Arguments):
     """None are needed."""
 
 
-def _printable(text: str) -> str:
-    """Remove control characters, since this is printed on terminals."""
-    return "".join(c if c.isprintable() else " " for c in text)[:500]
-
-
-Printable = Annotated[str, AfterValidator(_printable)]
+Printable = Annotated[str, AfterValidator(partial(one_line, longest=500))]
+"""A spoke's words, which are printed on terminals."""
 
 
 class LanguageServerState(BaseModel):

@@ -72,6 +72,36 @@ async def test_introduced_and_cured_diagnostics_are_reported_and_moved_lines_are
     assert client.checked == [("p", ["p/a"]), ("p", ["p/a"])]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("import prices\n", "import costs\n", ([], [])),
+        ("import prices\n", "import os\nimport costs\n", ([], [])),
+        ("import prices\nx\n", "x\nx\nimport costs\n", ([3], [1])),
+        ("import prices\n", "import a\nimport b\n", ([2], [])),
+        ("import prices\nimport costs\n", "import c\n", ([], [2])),
+    ],
+)
+async def test_a_finding_on_a_line_that_is_rewritten_is_neither_introduced_nor_cured(
+    old: str, new: str, expected: tuple[list[int], list[int]], p: Path, client: ToolClient
+) -> None:
+    async def check(_project: str, _paths: list[str] | None) -> DiagnosticsResult:
+        text = (p / "a").read_text().splitlines()
+        return result(
+            *(
+                found("p/a", number, line, message="Import block is un-sorted", code="I001")
+                for number, line in enumerate(text, 1)
+                if line.startswith("import") and line != "import os"
+            )
+        )
+
+    client.answer_check = check
+    (p / "a").write_text(f"{old}y\nz\n")
+    answer = await client("edit_file", path="p/a", edits=[{"old_text": old, "new_text": new}], diagnostics="projects")
+    introduced, cured = ([item["line"] for item in answer["diagnostics"][side]] for side in ("introduced", "cured"))
+    assert (introduced, cured) == expected
+
+
 async def test_diagnostics_are_requested_before_the_commit_and_after_the_notification(
     p: Path, client: ToolClient
 ) -> None:

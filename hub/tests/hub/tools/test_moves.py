@@ -249,6 +249,57 @@ async def test_a_line_of_python_is_named_if_its_names_lead_to_the_module(
 
 
 @pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("import shop.compat\nshop.compat.price()\nother.compat.price()\n", [1, 2]),
+        ("import shop.compat\nmock.patch('shop.compat.price')\n", [1, 2]),
+        ("from src.shop.compat import price\nx = 'compat.price'  # compat.price\n", [1]),
+        ("from shop import compat\ncompat.price()\nreload(compat)\nx.compat.y()\n# compat.\ncompat = 1\n", [1, 2, 3]),
+        ("from shop import (\n    compat,\n)\ncompat.price()\n", [2, 4]),
+        ("from shop import compat as c\ncompat.price()\n", [1]),
+        ("import shop.compat as c\ncompat.price()\n", [1]),
+    ],
+)
+async def test_uses_of_a_module_are_named_where_no_server_answers_fully(
+    text: str, lines: list[int], client: ToolClient, spoke: Spoke, p: Path
+) -> None:
+    (p / "src" / "shop").mkdir(parents=True)
+    (p / "src" / "shop" / "compat.py").write_text("def price(): ...\n")
+    (p / "user.py").write_text(text)
+    spoke.answer = {"complete": True, "changes": [], "covered": []}
+    made = await client("move_path", source="p/src/shop/compat.py", target="p/src/shop/prices.py")
+    assert [one["line"] for one in made["lines_to_check"]] == lines
+    await client("undo_edit", edit_id=made["edit_id"])
+    column, end = (8, 19) if text.startswith("import shop.compat\n") else (1, 1)
+    spoke.answer |= {"changes": [edit("p/user.py", 1, column, end, "shop.prices" if end > 1 else "")]}
+    made = await client("move_path", source="p/src/shop/compat.py", target="p/src/shop/prices.py")
+    assert [one["line"] for one in made["lines_to_check"]] == (lines[1:] if end > 1 else lines)
+
+
+async def test_uses_of_a_package_are_named_where_no_server_answers_fully(
+    client: ToolClient, spoke: Spoke, p: Path
+) -> None:
+    (p / "shop").mkdir()
+    (p / "shop" / "compat.py").write_text("def price(): ...\n")
+    (p / "user.py").write_text("import shop.compat\nshop.compat.price()\npatch('shop.compat.price')\nx.shop.y()\n")
+    spoke.answer = {"complete": True, "changes": [edit("p/user.py", 1, 8, 19, "store.compat")], "covered": []}
+    made = await client("move_path", source="p/shop", target="p/store")
+    assert [one["line"] for one in made["lines_to_check"]] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [("start = 'shop.compat:main'", True), ("start = 'shop.other:main'", False), ("start = 'x.compat:main'", False)],
+)
+async def test_the_entry_point_of_a_module_is_named(line: str, named: bool, client: ToolClient, p: Path) -> None:
+    (p / "shop").mkdir()
+    (p / "shop" / "compat.py").write_text("def main(): ...\n")
+    (p / "pyproject.toml").write_text(f"[project.scripts]\n{line}\n")
+    made = await client("move_path", source="p/shop/compat.py", target="p/shop/prices.py")
+    assert [one["line"] for one in made.get("lines_to_check", [])] == ([2] if named else [])
+
+
+@pytest.mark.parametrize(
     ("file", "line", "named"),
     [
         ("tsconfig.json", '{"references": [{"path": "./packages/util"}]}', True),
@@ -359,3 +410,25 @@ async def test_a_lean_answer_says_first_what_was_not_done(client: ToolClient, sp
     spoke.answer = {"complete": False, "reason": "unsupported", "message": "No.", "changes": []}
     text = await client.text("move_path", source="p/a.ts", target="p/b.ts")
     assert text.startswith("imports: Imports were not updated: No.\nlines_to_check:\n  p/user.ts:\n    1:22 import")
+
+
+@pytest.mark.parametrize(
+    ("moves", "other"),
+    [
+        ("stub.py", "stub.pyi"),
+        ("stub.pyi", "stub.py"),
+        ("lib.js", "lib.d.ts"),
+        ("lib.d.ts", "lib.jsx"),
+        ("lib.mjs", "lib.d.mts"),
+        ("lib.d.cts", "lib.cjs"),
+        ("lib.ts", None),
+        ("stub.py", None),
+    ],
+)
+async def test_the_other_of_a_pair_is_named(moves: str, other: str | None, client: ToolClient, p: Path) -> None:
+    for name in filter(None, (moves, other, "lib.json", "stub.pyx")):
+        (p / name).write_text("\n")
+    for preview in (True, False):
+        made = await client("move_path", source=f"p/{moves}", target="p/new/x.x", preview=preview, update_imports=False)
+        said = None if other is None else f"p/{other} stays where it is; it goes with p/{moves}, so move it too."
+        assert made.get("stays") == said

@@ -12,6 +12,7 @@ import pytest
 from codebuddy.hub.spokes import Links
 from codebuddy.hub.tools import code_edits as renames
 from codebuddy.hub.tools.code_edits import rename_tools
+from codebuddy.schemas.code import DiagnosticsResult
 from codebuddy_testing.tool_client import ToolClient, snapshot
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +102,9 @@ async def test_a_rename_that_leaves_uses_behind_is_refused_and_a_preview_lists_t
     assert error.message.startswith("It is used there too. Nothing was changed.")
     preview = await client("rename_symbol", **PLACE, preview=True)
     assert ([at["line"] for at in preview["left_out"]], preview["why_left_out"]) == ([2], "It is used there too.")
+    assert preview["refused"] == "Without accept_partial: true it would be refused (not_complete)."
+    assert "accept_partial: true it would be refused" in await client.text("rename_symbol", **PLACE, preview=True)
+    assert "refused" not in await client("rename_symbol", **PLACE, preview=True, accept_partial=True)
     assert snapshot(tmp_path / "fleet") == before
 
 
@@ -135,3 +139,19 @@ async def test_a_file_that_cannot_be_decoded_is_told_and_blocks_nothing(client: 
         assert answer["undecoded"] == ["p/notes.txt"]
         assert (fleet / "p/a").read_text() == "enter\n"
         assert (fleet / "p/notes.txt").read_bytes() == b"caf\xe9 open_shop\n"
+
+
+async def test_a_finding_whose_message_has_the_old_name_is_not_new(client: ToolClient, tmp_path: Path) -> None:
+    async def check(_project: str, _paths: list[str] | None) -> DiagnosticsResult:
+        name, _, rest = (tmp_path / "fleet/p/a").read_text().partition("\n")[0].partition(" ")
+        items = [
+            {"path": "p/a", "line": 1, "column": 1, "end_line": 1, "end_column": 2, "line_text": f"{name} {rest}"}
+            | {"severity": "hint", "message": f"`{one}` is not accessed"}
+            for one in (name, f"{name}_x")
+        ]
+        return DiagnosticsResult(complete=True, diagnostics=items, checked_files=1)  # type: ignore[arg-type]
+
+    client.answer_check = check
+    renamed = await client("rename_symbol", **PLACE, diagnostics="projects")
+    messages = {side: [one["message"] for one in renamed["diagnostics"][side]] for side in ("introduced", "cured")}
+    assert messages == {"introduced": ["`x_x` is not accessed"], "cured": ["`open_shop_x` is not accessed"]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from .text_safety import one_line
+
 
 def port_taken(number: str = "") -> str:
     """Return the end of a sentence about a taken port."""
@@ -47,7 +49,8 @@ _KNOWN: tuple[tuple[str, str], ...] = (
 
 def explain(subject: str, text: str) -> str:
     """Return a sentence about an error message, for a subject such as "Network codebuddy-project-a"."""
+    text = one_line(text.strip())
     for pattern, sentence in _KNOWN:
         if match := re.search(pattern, text):
             return f"{subject}: {sentence.format(text=text, **match.groupdict())}."
-    return f"{subject}: the engine says: {text.strip()}."
+    return f"{subject}: the engine says: {text}."

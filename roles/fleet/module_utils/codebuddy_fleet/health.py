@@ -15,13 +15,14 @@ import docker.errors
 import requests.exceptions
 
 from .engine import WORKERS
+from .text_safety import one_line
 
 LOG_LINES = 20
+_LONGEST_LINE = 1000  # characters of what a container says, which may be a hostile project's words
 _RESTART_LOOP = 5  # restarts during one wait; the engine doubles its pause each time, so this takes some seconds
 _FRAME_HEADER = 8  # bytes
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0  # seconds between two checks
 _IDLE_SHARE = 4  # a check starts a program, so on a busy machine, where it takes long, the pauses are longer
-_MOST_SHOWN = 500  # characters of what a container says
 # How far a container is: it does not run, runs, answers that something is missing, or is healthy.
 _STOPPED, _RUNS, _ANSWERS, _HEALTHY = range(4)
 
@@ -35,7 +36,7 @@ class Unhealthy:
     log: list[str]
 
     def __str__(self) -> str:
-        lines = "\n".join(f"    {line}" for line in self.log) or "    (nothing)"
+        lines = "\n".join(f"    | {line}" for line in self.log) or "    (nothing)"
         return f"{self.name} is not healthy: {self.reason}. Its last log lines:\n{lines}"
 
 
@@ -150,11 +151,12 @@ class _Probe:
             self.reason = "it stopped while it was asked"
             return False
         lines = output.decode(errors="replace").strip().splitlines()
-        self.reason = lines[-1].rstrip(".") if lines else f"its health check ended with exit code {code}"
+        said = one_line("".join(lines[-1:]), _LONGEST_LINE)
+        self.reason = said.rstrip(".") or f"its health check ended with exit code {code}"
         if code == 0:
             self.stage = _HEALTHY
         elif report := _report(lines):
-            self.reason = "".join(letter if letter.isprintable() else " " for letter in report["reason"][:_MOST_SHOWN])
+            self.reason = one_line(report["reason"], _LONGEST_LINE)
             self.stage = _RUNS if report.get("status") == "failed" else _ANSWERS
         return bool(code == 0)
 
@@ -201,4 +203,5 @@ def _last_log_lines(client: docker.APIClient, name: str) -> list[str]:
         output = client.logs(name, tail=LOG_LINES)
     except (docker.errors.APIError, requests.exceptions.RequestException) as error:
         return [f"(its log cannot be read: {error})"]
-    return [line.rstrip() for line in output.decode(errors="replace").splitlines()][-LOG_LINES:]
+    lines = output.decode(errors="replace").splitlines()
+    return [one_line(line.rstrip(), _LONGEST_LINE) for line in lines][-LOG_LINES:]

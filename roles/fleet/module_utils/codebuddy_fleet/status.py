@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .egress import proxy_id
+from .text_safety import one_line
 
+_LONGEST_CELL = 1000
 _PROXY_SUFFIX = proxy_id("")
 # The engine's health check is some seconds older than the hub's answer, which READY tells: only one of them is shown.
 _CHECKED = re.compile(r" \((healthy|unhealthy|health: starting)\)")
@@ -33,7 +35,9 @@ class Row:
     def cells(self) -> tuple[str, ...]:
         """Return the cells under the headings."""
         ready = "yes" if self.ready else f"no: {self.reason}"
-        return (self.name, _CHECKED.sub("", self.container), self.link, self.language_servers, self.mount, ready)
+        container = _CHECKED.sub("", self.container)
+        cells = (self.name, container, self.link, self.language_servers, self.mount, ready)
+        return tuple(one_line(cell, _LONGEST_CELL) for cell in cells)
 
 
 def rows(

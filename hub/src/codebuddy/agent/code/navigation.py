@@ -425,9 +425,10 @@ async def _ask_symbols(
 async def _with_symbols_of_files(
     question: Question, asked: ServerQuestion, word: str, symbols: list[SymbolLocation]
 ) -> list[SymbolLocation]:
-    """Add the symbols of files in which a whole name stands.
+    """Take the symbols with a whole name from the files in which it stands, in place of the server's.
 
-    typescript-language-server searches the project of the file that was opened last, and not the others.
+    typescript-language-server searches the project of the file that was opened last, and not the others; members that
+    are assigned to ``this`` it gives or not, by what was opened before.
     """
     tree, config, found = question.servers.tree, asked.server.config, {(at.path, at.line): at for at in symbols}
     places = (await question.servers.words.find(word)).places
@@ -436,6 +437,7 @@ async def _with_symbols_of_files(
         with contextlib.suppress(NoAnswer, ToolError):
             own, answer = await file_symbols(question, path)
             shown, lines = tree.show(path), answer.lines.get(path, [""])
+            found = {key: at for key, at in found.items() if key[0] != shown or at.name != word}
             for symbol in own:
                 if symbol.name == word and not _is_in_function(symbol, own):
                     found[shown, symbol.line] = _symbol_location(shown, symbol, lines)

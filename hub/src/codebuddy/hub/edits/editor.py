@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any, Generic, TypedDict, TypeVar, Unpack
 from weakref import WeakValueDictionary
 
@@ -16,7 +18,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from codebuddy.files.paths import WorkspacePath
-from codebuddy.files.text import Text, content_hash, decode, encode_again, unified_diff
+from codebuddy.files.text import LINE_BREAK, Text, content_hash, decode, encode_again, unified_diff
 from codebuddy.hub.edits.dependents import Dependents, find_dependents
 from codebuddy.hub.edits.disk_view import Node
 from codebuddy.hub.edits.draft import Change, Draft, Drafted, Plan
@@ -284,6 +286,7 @@ class MakeOptions(TypedDict, total=False):
         attempts: how often to plan while other writers are faster; 1 if not given.
         turn: edits of the same path take turns, so that they need not be planned again for each other.
         formats: format the new texts first, in projects that want it.
+        renamed: the old name and the new one, which tell diagnostics apart that have the name in their message.
     """
 
     preview: bool
@@ -291,6 +294,7 @@ class MakeOptions(TypedDict, total=False):
     attempts: int
     turn: WorkspacePath | None
     formats: bool
+    renamed: tuple[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -377,7 +381,8 @@ class Editor:
         changes, after = made.outcome.changes, before
         if changes:
             after = await _check_affected(self._check, _affected_files(changes, diagnostics, dependents, after=True))
-        return replace(made, diagnostics=_compare(before, after, changes, dependents.cut))
+        compared = await run_sync(_Compared.of, changes, options.get("renamed"))
+        return replace(made, diagnostics=_compare(before, after, compared, dependents.cut))
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())
@@ -680,13 +685,12 @@ def _incomplete(reason: Reason, message: str) -> DiagnosticsResult:
 
 
 def _compare(
-    before: DiagnosticsResult, after: DiagnosticsResult, changes: Sequence[Change], cut: str | None
+    before: DiagnosticsResult, after: DiagnosticsResult, edit: _Compared, cut: str | None
 ) -> DiagnosticsChange:
     """Return the diagnostics that an edit introduced and cured, whatever their line numbers and however files moved."""
-    moved = {str(change.source): str(change.target) for change in changes if change.moves}
-    was = [(_key(item, _moved_path(item.path, moved)), item) for item in before.diagnostics]
+    was = [(_key(item, _moved_path(item.path, edit.moved)), item) for item in before.diagnostics]
     now = [(_key(item, item.path), item) for item in after.diagnostics]
-    introduced, cured = _difference(now, was), _difference(was, now)
+    introduced, cured = _without_rewritten(_difference(now, was), _difference(was, now), edit)
     sides = [("Before the edit", before), ("After the edit", after)]
     lacking = [(name, side) for name, side in sides if not side.complete]
     notes = [f"{name}: {side.message or side.reason}" for name, side in lacking]
@@ -721,6 +725,62 @@ def _moved_path(path: str, moved: Mapping[str, str]) -> str:
         here, slash, name = here.rpartition("/")
         rest = slash + name + rest
     return path
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """An edit whose diagnostics are compared.
+
+    Args:
+        moved: new paths by old ones.
+        lines: how many lines each text file has before and after it, by its new path.
+        renamed: the old name and the new one, of a rename.
+    """
+
+    moved: Mapping[str, str]
+    lines: Mapping[str, tuple[int, int]]
+    renamed: tuple[str, str] | None
+
+    @classmethod
+    def of(cls, changes: Sequence[Change], renamed: tuple[str, str] | None) -> _Compared:
+        lines = {}
+        for change in changes:
+            with suppress(ToolError):  # binary
+                before, after = _text(change.before, change.source), _text(change.after, change.target)
+                if before is not None and after is not None:
+                    lines[str(change.target)] = (len(LINE_BREAK.split(before)), len(LINE_BREAK.split(after)))
+        return cls({str(change.source): str(change.target) for change in changes if change.moves}, lines, renamed)
+
+    def place(self, item: Diagnostic, side: int, from_end: bool, with_name: bool) -> _Key:
+        """Return what tells a diagnostic from others without the text of its line.
+
+        Args:
+            side: 0 for one of before the edit, 1 for one of after it.
+            from_end: count its line from the end of the file.
+            with_name: read the old name in its message as the new one.
+        """
+        path, message = item.path, item.message
+        if side == 0:
+            path = _moved_path(path, self.moved)
+            if with_name and self.renamed is not None:
+                old, new = self.renamed
+                message = re.sub(rf"(?<![\w$]){re.escape(old)}(?![\w$])", lambda _: new, message)
+        line = item.line - (self.lines.get(path, (0, 0))[side] if from_end else 0)
+        return path, item.severity, item.code, item.source, message, str(line)
+
+
+def _without_rewritten(
+    introduced: list[Diagnostic], cured: list[Diagnostic], edit: _Compared
+) -> tuple[list[Diagnostic], list[Diagnostic]]:
+    """Leave out what stays at its place, while the text of its line changes, as where a name in it is renamed.
+
+    The place is counted from the first line or from the last one: lines may be added or removed below or above it.
+    """
+    for from_end, with_name in product((False, True), (False, True)):
+        was = [(edit.place(item, 0, from_end, with_name), item) for item in cured]
+        now = [(edit.place(item, 1, from_end, with_name), item) for item in introduced]
+        introduced, cured = _difference(now, was), _difference(was, now)
+    return introduced, cured
 
 
 def _difference(items: list[tuple[_Key, Diagnostic]], others: list[tuple[_Key, Diagnostic]]) -> list[Diagnostic]:

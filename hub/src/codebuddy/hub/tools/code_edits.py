@@ -45,6 +45,7 @@ P = TypeVar("P", bound=Plan)
 
 _SEARCH_SECONDS = 20.0
 _SHOWN = 200  # text matches in an answer
+_REFUSED = "Without accept_partial: true it would be refused (not_complete)."
 
 
 class FormatFileArguments(FileEditArguments, PlanFormatArguments):
@@ -120,6 +121,7 @@ class RenameResult(EditResult):
         undecoded: files that contain the old name, and whose encoding is not known; nothing is renamed in them.
         left_out: places that use the symbol, or probably do, and are not renamed.
         why_left_out: why there are, or may be, such places, in a sentence.
+        refused: of a preview: that the rename itself will not be made as it is asked for.
     """
 
     old_name: str
@@ -130,6 +132,7 @@ class RenameResult(EditResult):
     undecoded: list[str] | None = None
     left_out: list[Location] | None = None
     why_left_out: str | None = None
+    refused: str | None = None
 
     def lean(self) -> dict[str, Any]:
         """Put what there is to decide, the text matches, before the edit and its diffs."""
@@ -140,7 +143,7 @@ class RenameResult(EditResult):
         if without := [one.project for one in self.renamed if not one.places]:
             path = self.renamed[0].symbol or self.old_name
             answer["not_found"] = f"no symbol with the path {path!r} in {', '.join(without)}"
-        answer |= filled(why_left_out=self.why_left_out, left_out=by_file(self.left_out or ()))
+        answer |= filled(refused=self.refused, why_left_out=self.why_left_out, left_out=by_file(self.left_out or ()))
         if self.text_matches:
             also = "renamed too" if self.text_matches_included else "not renamed; include_text_matches renames them too"
             answer |= {"found_by_text_alone": also, "text_matches": by_file(self.text_matches)}
@@ -377,7 +380,13 @@ class _Renames:
                 draft_change(draft, change)
 
         made = await self._editor.draft(
-            call, "rename_symbol", fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=True
+            call,
+            "rename_symbol",
+            fill,
+            preview=arguments.preview,
+            diagnostics=arguments.diagnostics,
+            formats=True,
+            renamed=(rename.old_name, arguments.new_name),
         )
         return _answer(await answer_of(made, preview=arguments.preview), rename, found, arguments)
 
@@ -460,6 +469,7 @@ def _answer(
         undecoded=rename.undecoded[:_SHOWN] or None,
         left_out=rename.left_out[:_SHOWN] or None,
         why_left_out=" ".join(rename.why) or None,
+        refused=_REFUSED if rename.why and arguments.preview and not arguments.accept_partial else None,
     )
 
 

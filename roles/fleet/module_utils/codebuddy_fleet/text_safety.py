@@ -1,0 +1,1 @@
+../../../../hub/src/codebuddy/text_safety.py
