@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.codebuddy_fleet.stale_mounts import stale_mounts
 
 from codebuddy_testing.deployment import PROJECTS, SPOKE_PYTHON, Deployment
 
@@ -65,6 +66,15 @@ def test_a_new_file_is_at_once_the_same_inode_on_both_sides(shared: SharedDirect
     seen = {shared.run(side, 'stat -c %d:%i "$1"', "new.txt").strip() for side in ("hub", "spoke")}
     status = (shared.host / "new.txt").stat()
     assert seen == {f"{status.st_dev}:{status.st_ino}"}
+
+
+def test_the_directories_of_all_containers_are_those_of_the_host(fleet: Deployment) -> None:
+    seen = {f"{fleet.name}-{project}": {"/workspace": str(fleet.path(project))} for project in PROJECTS}
+    hub = {f"/workspaces/{project}": str(fleet.path(project)) for project in PROJECTS}
+    assert stale_mounts(fleet.engine.api, {f"{fleet.name}-hub": hub, **seen}) == {}
+    other = str(fleet.state)
+    asked = {f"{fleet.name}-{project}": {"/workspace": other} for project in PROJECTS}
+    assert stale_mounts(fleet.engine.api, asked) == {name: [other] for name in asked}
 
 
 def test_an_edit_in_place_is_seen_by_the_other_side(shared: SharedDirectory, writer: str) -> None:

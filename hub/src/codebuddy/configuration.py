@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from codebuddy.files.mounts import Expectation
+
 CONFIG_PATH = Path("/etc/codebuddy/config.json")
 SECRETS = Path("/run/secrets/codebuddy")
 
@@ -45,6 +47,7 @@ class HubProject(_Document):
     format_on_write: bool = False  # whether a file written through the hub is formatted before the commit
     encodings: list[tuple[str, str]] = []  # of files that are not UTF-8, by glob; the last that fits counts
     has_egress: bool = False  # whether its programs reach anything outside
+    expect: Expectation | None = None  # what must be mounted at its directory
 
 
 class JournalLimits(_Document):
@@ -93,4 +96,5 @@ class SpokeConfiguration(_Document):
     egress: Literal["none", "any"] | list[str] = "none"  # or host names, `*.` for all below one
     environment: dict[str, str] = {}
     encodings: list[tuple[str, str]] = []  # of files that are not UTF-8, by glob; the last that fits counts
+    expect: Expectation | None = None  # what must be mounted at its directory
     language_servers: list[dict[str, Any]] = []  # validated by codebuddy.agent.lsp.config

@@ -46,8 +46,8 @@ def check(config_path: Path = Path("/etc/codebuddy/config.json")) -> int:
     """Print the container's health as JSON; return 0 when it is healthy, 1 when it is not.
 
     The hub is healthy when it answers: a spoke that is down makes only that spoke unhealthy. A spoke is healthy when
-    its agent runs, its link is connected and none of its language servers is dead. A degraded server does not count:
-    the cause is mostly in the project's files, and the developer is about to fix it.
+    its agent runs, its link is connected, its workspace is there and none of its language servers is dead. A degraded
+    server does not count: the cause is mostly in the project's files, and the developer is about to fix it.
     """
     healthy, report = _check_spoke() if "PROJECT_ID" in os.environ else _check_hub(config_path)
     print(json.dumps(report))
@@ -59,6 +59,7 @@ def _check_spoke() -> tuple[bool, dict[str, Any]]:
     if state is None:
         return False, {"status": "failed", "reason": "the agent has not written its state for a while"}
     reasons = [] if state["link"] == "connected" else [f"link: {state['link_reason'] or state['link']}"]
+    reasons += [state["unavailable"]] if state.get("unavailable") else []
     reasons += [
         f"language server {server['name']}: {server.get('reason') or 'dead'}"
         for server in state["language_servers"]

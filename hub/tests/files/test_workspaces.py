@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,11 @@ def test_an_unknown_project_is_refused(directory: Path) -> None:
         (errno.EXDEV, "outside_project"),
         (errno.EMFILE, "busy"),
         (errno.EIO, "io_error"),
+        (errno.ESTALE, "io_error"),
+        (errno.ETIMEDOUT, "io_error"),
+        (errno.ENOKEY, "project_unavailable"),
+        (errno.ENOTCONN, "project_unavailable"),
+        (errno.ECONNABORTED, "project_unavailable"),
     ],
 )
 def test_every_refusal_of_the_system_becomes_a_sentence_about_the_path(number: int, code: str) -> None:
@@ -138,3 +144,33 @@ def test_every_refusal_of_the_system_becomes_a_sentence_about_the_path(number: i
         raise OSError(number, os.strerror(number))
     assert (refused.value.code, refused.value.path) == (code, "p/f")
     assert refused.value.message.endswith(".")
+    assert "The operating system refused" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOTCONN, "mount it on the host again, then run: make up."),
+        (errno.ESTALE, "mount the share on the host again, then run: make up."),
+        (errno.ENOKEY, "unlock it on the host and try again."),
+        (errno.EIO, "see the kernel's messages on the host (dmesg)."),
+    ],
+)
+def test_of_a_mount_that_is_lost_it_is_said_what_to_do(
+    number: int, advice: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspaces = Workspaces({"p": directory})
+    workspaces.root("p")
+    stat = os.stat
+
+    def lost(path: Any, **options: Any) -> os.stat_result:
+        if path == str(directory):
+            raise OSError(number, os.strerror(number), path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", lost)
+    with pytest.raises(ToolError) as refused:
+        workspaces.root("p")
+    assert refused.value.code == "project_unavailable"
+    assert f"cannot be opened ({os.strerror(number)}). " in refused.value.message
+    assert refused.value.message.endswith(advice)

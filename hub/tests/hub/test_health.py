@@ -26,6 +26,19 @@ class Spoke(Links):
         return SpokeStatus.model_validate({"mount": MOUNT, "watching": "inotify", "language_servers": [self.server]})
 
 
+class WithoutWorkspace(Spoke):
+    """A spoke whose workspace is not there."""
+
+    async def call(self, *_: Any, **__: Any) -> Any:
+        lost = {"mount": "", "unavailable": "it is not mounted.", "watching": "off", "language_servers": []}
+        return SpokeStatus.model_validate(lost)
+
+
+async def test_a_workspace_that_a_spoke_cannot_use_makes_the_project_not_ready() -> None:
+    report = (await FleetHealth({}, WithoutWorkspace(), Mounts()).project_health(["a"]))["a"]
+    assert (report.ready, report.mount, report.reason) == (False, "missing", "its spoke says: it is not mounted.")
+
+
 class Mounts:
     def identity(self, project: str) -> str:
         return MOUNT

@@ -91,6 +91,8 @@ def _project(host: str, hostvars: Mapping[str, Mapping[str, Any]]) -> dict[str, 
             "secrets": _expanded(first("secrets", default={})),
             "unsupported": [name for name in _NOT_SUPPORTED if variables.get(name)],
             "allow_root_owned": first("allow_root_owned", default=False),
+            "sample": first("sample"),
+            "expect": first("expect"),
             "groups": list(first("group_names", default=[])),
         }
     except AnsibleFilterError:

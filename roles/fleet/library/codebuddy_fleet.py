@@ -136,6 +136,7 @@ from ansible.module_utils.codebuddy_fleet.declaration import FLEET_OPTIONS, pars
 from ansible.module_utils.codebuddy_fleet.errors import FleetError
 from ansible.module_utils.codebuddy_fleet.host_facts import read_host_facts
 from ansible.module_utils.codebuddy_fleet.planner import render
+from ansible.module_utils.codebuddy_fleet.project_paths import mount_warnings
 from ansible.module_utils.codebuddy_fleet.repositories import repository_warnings
 from ansible.module_utils.codebuddy_fleet.unknown_variables import variable_warnings
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
@@ -152,10 +153,11 @@ def validate(module: AnsibleModule) -> dict[str, Any]:
         # Ansible prints the message of a failure twice and every other value once; and text with line ends as it is.
         sentences = "".join(f"{problem}\n" for problem in problems)
         module.fail_json(msg="The declaration is wrong, and nothing was changed.", problems=sentences)
-    repositories = repository_warnings(read_fleet(parameters["fleet"], parameters["projects"])[0])
-    for doubt in repositories:
+    declared = read_fleet(parameters["fleet"], parameters["projects"])[0]
+    more = repository_warnings(declared) + mount_warnings({project.id: project.path for project in declared.projects})
+    for doubt in more:
         module.warn(doubt)
-    doubts += repositories
+    doubts += more
     return {"changed": False, "problems": "", "doubts": doubts}
 
 

@@ -75,8 +75,9 @@ from urllib.error import HTTPError
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.codebuddy_arguments import argument_spec
-from ansible.module_utils.codebuddy_engine.client import connect
+from ansible.module_utils.codebuddy_engine.client import connect, socket_path
 from ansible.module_utils.codebuddy_files import read_if_there
+from ansible.module_utils.codebuddy_fleet.stale_mounts import project_mounts, stale_mounts
 from ansible.module_utils.codebuddy_fleet.status import rows, table
 from ansible.module_utils.codebuddy_tokens import EVERY_PROJECT, TokenError, load_private_key, request_from, sign
 from ansible.module_utils.urls import open_url
@@ -90,22 +91,37 @@ def main() -> None:
     host, fleet, up_command = (module.params[name] for name in ("docker_host", "fleet_name", "up_command"))
     nothing = {"changed": False, "up": False, "ready": False}
     try:
-        found = containers(host, fleet)
+        found, stale = containers(host, fleet)
     except (DockerException, RequestException):
         module.exit_json(text=f"No engine answers at {host}; `{up_command}` starts or installs one.", **nothing)
         return
     if not found:
         module.exit_json(text=f"The fleet {fleet} is not up; bring it up with: {up_command}", **nothing)
         return
-    lines = rows(found, *ask_hub(module.params))
+    lines = rows(found, *ask_hub(module.params), stale)
     module.exit_json(changed=False, up=True, ready=all(line.ready for line in lines), text=table(lines))
 
 
-def containers(docker_host: str, fleet: str) -> dict[str, str]:
-    """Return the engine's description of each container of the fleet, by ``hub``, project id, or `proxy_id`."""
+def containers(docker_host: str, fleet: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the engine's description of each container of the fleet, by ``hub``, project id, or `proxy_id`.
+
+    And by project id the path on this host where one of its containers sees another directory.
+    """
     with connect(docker_host, timeout=10) as client:
         found = client.containers(all=True, filters={"label": f"codebuddy.fleet={fleet}"})
-    return {one["Names"][0].removeprefix(f"/{fleet}-"): one["Status"] for one in found}
+        mounts = {
+            one["Names"][0][1:]: project_mounts({mount["Destination"]: mount["Source"] for mount in one["Mounts"]})
+            for one in found
+            if one["State"] == "running"
+        }
+        stale = {} if socket_path(docker_host) is None else stale_mounts(client, mounts)
+    descriptions = {one["Names"][0].removeprefix(f"/{fleet}-"): one["Status"] for one in found}
+    return descriptions, {
+        name.removeprefix(f"{fleet}-") if target == "/workspace" else target.rpartition("/")[2]: source
+        for name, paths in stale.items()
+        for target, source in mounts[name].items()
+        if source in paths
+    }
 
 
 def ask_hub(parameters: dict[str, Any]) -> tuple[dict[str, Any] | None, str]:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: the host directories of projects, with a sample project in empty ones."""
+"""Ansible module: the host directories of projects, with a sample project in new ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ module: codebuddy_directories
 short_description: Create the host directories of projects
 description:
   - Creates missing directories of projects, with their parents.
-  - Copies the sample project of the profile into a new or empty directory. Any other directory is never touched.
+  - Copies the sample project of the profile into a directory that it creates, and into an empty one of a project with
+    C(sample=true). Any other directory is never touched.
 options:
   projects:
-    description: The declared projects; their C(id), C(path) and C(profile) are used.
+    description: The declared projects; their C(id), C(path), C(profile) and C(sample) are used.
     type: list
     elements: dict
     required: true
@@ -69,7 +70,8 @@ def main() -> None:
     setups: dict[str, Setup] = {}
     for project in module.params["projects"]:
         try:
-            setup = plan(Path(project["path"]), Path(module.params["samples"], project.get("profile") or "-"))
+            sample = Path(module.params["samples"], project.get("profile") or "-")
+            setup = plan(Path(project["path"]), sample, project.get("sample"))
             if setup and not module.check_mode:
                 apply(setup, owner)
         except OSError as error:

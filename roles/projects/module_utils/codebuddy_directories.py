@@ -39,12 +39,14 @@ class Setup:
             yield from (f"{self.path / name}" for name in _names(self.sample))
 
 
-def plan(path: Path, sample: Path) -> Setup:
+def plan(path: Path, sample: Path, wanted: bool | None = None) -> Setup:
     """Return what a project lacks; changes nothing.
 
     Args:
         path: the project's directory, absolute.
         sample: the sample project of its profile, which may not exist.
+        wanted: True: a directory that exists gets the sample too, if it is empty; None: only one that is created does,
+            because an empty one may be a mount point of what is not mounted; False: none does.
 
     Raises:
         NotADirectoryError: the path, or a parent of it, is not a directory.
@@ -57,7 +59,7 @@ def plan(path: Path, sample: Path) -> Setup:
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(20, "It is not a directory", str(existing))
-    empty = bool(missing) or not os.listdir(path)
+    empty = wanted is not False if missing else wanted is True and not os.listdir(path)
     return Setup(path, tuple(missing), sample if empty and sample.is_dir() else None)
 
 

@@ -23,12 +23,12 @@ esac
 
 
 def root_file_system() -> bytes:
-    """Return a tar archive with the host's sh and sleep, the libraries that they need, and the program."""
+    """Return a tar archive with the host's own programs, the libraries that they need, and the fake one."""
     found: dict[str, bytes] = {"usr/local/bin/codebuddy": PROGRAM.encode()}
-    for program in ("sh", "sleep"):
-        path = shutil.which(program)
+    for program in ("bin/sh", "bin/sleep", "usr/bin/cat", "usr/bin/stat"):
+        path = shutil.which(Path(program).name)
         assert path
-        found[f"bin/{program}"] = Path(path).read_bytes()
+        found[program] = Path(path).read_bytes()
         listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
         for library in re.findall(r"(/\S+) \(0x", listed):
             found[library.lstrip("/")] = Path(library).read_bytes()

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.codebuddy_fleet import encodings, server_description, text_safety
+from ansible.module_utils.codebuddy_fleet import encodings, mounts, server_description, text_safety
 from ansible.module_utils.codebuddy_fleet.declaration import REPORT_FORMATS, project_problems, read_project
 from ansible.module_utils.codebuddy_fleet.plan import Plan
 
 from codebuddy.agent.lsp.config import ServerConfig, read_server_configs
 from codebuddy.agent.reports.formats import FILE_FORMATS, KNOWN_FORMATS
 from codebuddy.configuration import HubConfiguration, JournalLimits, RunLimits, SpokeConfiguration, Task
+from codebuddy.files.mounts import Expectation
 from codebuddy.schemas.server_description import FEATURES, RULES
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +64,23 @@ def test_hub_and_agent_read_the_encodings(declared: dict[str, Any], plan_of: Pla
     hub, spoke = HubConfiguration.model_validate(written(plan, "hub")), written(plan, "api")
     wanted = [("*.txt", "latin-1")]
     assert (hub.projects["api"].encodings, SpokeConfiguration.model_validate(spoke).encodings) == (wanted, wanted)
+
+
+@pytest.mark.parametrize(
+    ("declared_as", "read"), [("nfs4", Expectation(type="nfs4")), ({"marker": ".disk"}, Expectation(marker=".disk"))]
+)
+def test_hub_and_agent_read_what_is_expected(
+    declared_as: Any, read: Expectation, declared: dict[str, Any], plan_of: PlanOf
+) -> None:
+    assert "expect" not in "".join(file.content for file in plan_of(declared).files.values())
+    declared["projects"][0]["expect"] = declared_as
+    plan = plan_of(declared)
+    hub, spoke = HubConfiguration.model_validate(written(plan, "hub")), written(plan, "api")
+    assert (hub.projects["api"].expect, SpokeConfiguration.model_validate(spoke).expect) == (read, read)
+
+
+def test_role_and_package_look_at_mounts_with_the_same_file() -> None:
+    assert Path(str(mounts.__file__)).resolve() == ROOT / "hub/src/codebuddy/files/mounts.py"
 
 
 def test_the_formats_that_can_be_declared_are_those_that_can_be_read() -> None:

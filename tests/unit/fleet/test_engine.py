@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import os
 import socket
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,36 @@ def test_a_container_replaced_by_a_weaker_one_with_the_same_labels_is_found(flee
     assert "/:/host:ro" in planned["diff"]["before"]
     fleet.up()
     assert not fleet.client.inspect_container("unitfleet-api")["HostConfig"]["CapAdd"]
+
+
+@pytest.fixture
+def mounted(fleet: Fleet) -> Iterator[Callable[[], None]]:
+    """Mounts a new tmpfs, whose root always has the same inode, at the directory of api in place of an earlier one."""
+    path = fleet.projects[0]["path"]
+
+    def unmount() -> None:
+        subprocess.run(["umount", "--lazy", path], check=False, capture_output=True)
+
+    def mount() -> None:
+        unmount()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"uid={fleet.fleet['uid']}", "none", path], check=True)
+
+    yield mount
+    unmount()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount")
+def test_a_container_that_sees_what_was_mounted_before_is_recreated(fleet: Fleet, mounted: Callable[[], None]) -> None:
+    mounted()
+    inode = Path(fleet.projects[0]["path"]).stat().st_ino
+    fleet.up()
+    assert fleet.up()["changes"] == []
+    before = fleet.containers()
+    mounted()
+    assert Path(fleet.projects[0]["path"]).stat().st_ino == inode, "the labels alone do not show it"
+    assert fleet.up()["changes"] == ["recreate container unitfleet-hub", "recreate container unitfleet-api"]
+    assert fleet.containers()["unitfleet-web"] == before["unitfleet-web"]
+    assert fleet.up()["changes"] == []
 
 
 def test_stopped_paused_and_removed_parts_are_restored(fleet: Fleet) -> None:

@@ -37,6 +37,8 @@ def test_only_a_path_is_required_and_home_is_expanded(filter_plugin: ModuleType)
         "secrets": {},
         "unsupported": [],
         "allow_root_owned": False,
+        "sample": None,
+        "expect": None,
         "groups": [],
     }
 

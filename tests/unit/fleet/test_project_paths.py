@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath, path_problems
+from ansible.module_utils.codebuddy_fleet import project_paths
+from ansible.module_utils.codebuddy_fleet.mounts import Expectation, Mount
+from ansible.module_utils.codebuddy_fleet.project_paths import ProjectPath, mount_warnings, path_problems
 from ansible.module_utils.codebuddy_fleet.validation import declaration_problems
 
 
@@ -29,6 +31,44 @@ def made(path: Path) -> Path:
 def test_existing_and_missing_directories_below_home_are_accepted(home: Path) -> None:
     assert (
         problems(home, ProjectPath("api", made(home / "api")), ProjectPath("web", home / "my-projects/deep/web")) == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("expect", "instead"),
+    [
+        (Expectation(type="fuse.gocryptfs"), "it is a file system of the type "),
+        (Expectation(marker=".disk"), "it is a directory without .disk. Mount it, or correct expect"),
+    ],
+)
+def test_what_is_not_mounted_is_refused(expect: Expectation, instead: str, home: Path) -> None:
+    (problem,) = problems(home, ProjectPath("api", made(home / "api"), expect=expect))
+    assert problem.startswith(f"host api: project_path {home}/api is not what is expected there (expect: {expect}): ")
+    assert instead in problem
+    assert problem.endswith("until then nothing is made and nothing is put there.")
+    (problem,) = problems(home, ProjectPath("api", home / "missing", expect=expect))
+    assert "it is nothing. Mount it" in problem
+    assert not (home / "missing").exists()
+
+
+def test_what_is_mounted_is_accepted(home: Path) -> None:
+    (made(home / "api") / ".disk").touch()
+    assert problems(home, ProjectPath("api", home / "api", expect=Expectation(marker=".disk"))) == []
+
+
+def test_validation_looks_at_what_is_declared(tmp_path: Path) -> None:
+    project = {"id": "api", "path": str(tmp_path), "profile": "python", "expect": "fuse.gocryptfs"}
+    found = declaration_problems({"state_dir": "/srv/state"}, [project], ["python"], {})
+    assert any("expect: a file system of the type fuse.gocryptfs" in problem for problem in found)
+
+
+def test_of_a_file_system_that_keeps_no_inodes_it_is_warned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directories = {"api": str(tmp_path), "new": str(tmp_path / "missing")}
+    assert mount_warnings(directories) == []
+    monkeypatch.setattr(project_paths, "mount_of", lambda _descriptor: Mount("1", "/", "fuse.sshfs"))
+    (warning,) = mount_warnings(directories)
+    assert warning.startswith(
+        f"host api: {tmp_path} is on a file system of the type fuse.sshfs, whose files do not keep"
     )
 
 

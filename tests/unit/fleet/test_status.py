@@ -42,6 +42,13 @@ def test_without_an_answer_of_the_hub_all_projects_are_listed_with_the_reason() 
     assert (a.name, a.reason) == ("a", "the hub reports nothing about it")
 
 
+def test_a_project_whose_containers_see_another_directory_than_the_host_is_not_ready() -> None:
+    _, a, b = rows({"hub": "Up", "a": "Up", "b": "Up"}, HEALTH, "", {"a": "/srv/a"})
+    assert (a.mount, a.ready) == ("stale", False)
+    assert a.reason == "its containers see another directory than the one that is at /srv/a now; run: make up"
+    assert b.reason == "The spoke of b is not connected."
+
+
 def test_a_project_without_a_container_is_listed() -> None:
     assert [(row.name, row.container) for row in rows({"hub": "Up"}, HEALTH, "")] == [
         ("hub", "Up"),

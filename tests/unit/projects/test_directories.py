@@ -1,4 +1,4 @@
-"""Missing directories are created, empty ones receive a sample, and all others are left alone."""
+"""Missing directories are created with a sample, empty ones get one if that is declared, all others are left alone."""
 
 from __future__ import annotations
 
@@ -42,11 +42,23 @@ def test_a_missing_directory_is_created_with_its_parents_and_filled(tmp_path: Pa
     assert (project / "src/main.ts").stat().st_mode & 0o777 == 0o644
 
 
-def test_an_empty_directory_is_filled_and_stays_the_same_directory(tmp_path: Path, sample: Path) -> None:
+@pytest.mark.parametrize("wanted", [None, False])
+def test_an_empty_directory_that_exists_gets_no_sample(wanted: bool | None, tmp_path: Path, sample: Path) -> None:
+    (tmp_path / "app").mkdir()
+    assert not plan(tmp_path / "app", sample, wanted), "it may be a mount point of what is not mounted"
+
+
+def test_a_project_that_wants_no_sample_gets_none(tmp_path: Path, sample: Path) -> None:
+    apply(plan(tmp_path / "app", sample, wanted=False), ME)
+    assert contents(tmp_path / "app") == {}
+    assert (tmp_path / "app").is_dir()
+
+
+def test_an_empty_directory_is_filled_if_that_is_declared_and_stays_the_same(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
     inode = project.stat().st_ino
-    apply(plan(project, sample), ME)
+    apply(plan(project, sample, wanted=True), ME)
     assert contents(project) == FILLED
     assert project.stat().st_ino == inode, "a mount of it must not go stale"
 
@@ -61,7 +73,7 @@ def test_a_directory_that_is_not_empty_is_never_touched(name: str, tmp_path: Pat
     project = tmp_path / "app"
     project.mkdir()
     (project / name).write_text("mine")
-    assert not plan(project, sample)
+    assert not plan(project, sample, wanted=True)
 
 
 def test_without_a_sample_of_its_profile_the_directory_is_created_empty(tmp_path: Path) -> None:
@@ -93,7 +105,7 @@ def test_a_link_that_appears_in_the_meantime_is_not_followed(tmp_path: Path, sam
     project, outside = tmp_path / "app", tmp_path / "outside"
     project.mkdir()
     outside.mkdir()
-    work = plan(project, sample)
+    work = plan(project, sample, wanted=True)
     (project / "src").symlink_to(outside)
     with pytest.raises(FileExistsError):
         apply(work, ME)
@@ -103,7 +115,7 @@ def test_a_link_that_appears_in_the_meantime_is_not_followed(tmp_path: Path, sam
 def test_a_file_that_appears_in_the_meantime_is_not_replaced(tmp_path: Path, sample: Path) -> None:
     project = tmp_path / "app"
     project.mkdir()
-    work = plan(project, sample)
+    work = plan(project, sample, wanted=True)
     (project / "run").write_text("mine")
     with pytest.raises(FileExistsError):
         apply(work, ME)

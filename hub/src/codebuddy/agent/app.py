@@ -23,13 +23,14 @@ from codebuddy.agent.run_tools import RunTools, run_tools
 from codebuddy.agent.runs.process import ForkServer
 from codebuddy.agent.runs.supervisor import stop_and_kill
 from codebuddy.configuration import CONFIG_PATH, SECRETS, SpokeConfiguration
+from codebuddy.files.confinement import Workspaces
 from codebuddy.files.search import use_encodings
 from codebuddy.health_check import WRITE_SECONDS, write_state
 from codebuddy.process_tree import ProcessId, Stat, become_subreaper, is_marked_root, zombies
 from codebuddy.schemas.code import RestartArguments, ServerStates
 from codebuddy.schemas.spoke_tools import SPOKE_TOOLS
 from codebuddy.schemas.status import LanguageServerState, SpokeStatus, StatusArguments
-from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool
+from codebuddy.tool import ALL_SCOPES, Call, Principal, Tool, ToolError
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
 from codebuddy.wire.link import LINK_PATH, LinkServer, maintain_link
 from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel
@@ -37,6 +38,9 @@ from codebuddy.wire.stdio import AGENT_SOCKET, LineChannel
 WORKSPACE = Path("/workspace")
 
 _SWEEP_SECONDS: Final = 1.5
+
+# Runs that were begun can be looked at and stopped, whatever became of the workspace.
+_OF_JOBS: Final = frozenset({"list_jobs", "job_output", "cancel_job", "attach_run", "claim_runs"})
 
 log = logging.getLogger(__name__)
 
@@ -130,28 +134,40 @@ class Agent:
 
     def __init__(self, configuration: SpokeConfiguration, workspace: Path = WORKSPACE) -> None:
         self._project = configuration.project
-        self._workspace = workspace
+        expected = {configuration.project: configuration.expect}
+        self._workspaces = Workspaces({configuration.project: workspace}, expected=expected)
         self._link, self._link_reason = "disconnected", "not dialled yet"
         use_encodings(configuration.project, configuration.encodings)
         declared = read_server_configs(configuration.language_servers, configuration.environment)
         self.servers = LanguageServers(configuration.project, workspace, declared)
         self.run_tools = RunTools(configuration, self.servers.tree)
-        self.tools: list[Tool[Any]] = [
-            *code_tools(self.servers),
-            *run_tools(self.run_tools),
-            *server_tools(self.servers),
-            self._status_tool(),
-        ]
+        tools = [*code_tools(self.servers), *run_tools(self.run_tools), *server_tools(self.servers)]
+        self.tools: list[Tool[Any]] = [*map(self._guarded, tools), self._status_tool()]
         self.server = LinkServer(
             f"codebuddy-{configuration.project}", self.tools, f"the log of the spoke of {configuration.project}"
         )
 
+    def _guarded(self, tool: Tool[Any]) -> Tool[Any]:
+        """Refuse a tool that looks at the workspace, while that is not there or not what is expected there."""
+        if tool.name in _OF_JOBS:
+            return tool
+
+        async def handle(call: Call, arguments: Any) -> Any:
+            self._workspaces.root(self._project)
+            return await tool.handler(call, arguments)
+
+        return tool.bind(handle)
+
     def status(self) -> SpokeStatus:
         """Return the state of the spoke."""
-        found = os.stat(self._workspace)
+        try:
+            mount, unavailable = self._workspaces.identity(self._project), None
+        except ToolError as error:
+            mount, unavailable = "", error.message
         watch = self.servers.watching()
         return SpokeStatus(
-            mount=f"{found.st_dev}:{found.st_ino}",
+            mount=mount,
+            unavailable=unavailable,
             watching=str(watch["mode"]) + (f": {watch['reason']}" if watch["reason"] else ""),
             language_servers=[LanguageServerState.model_validate(state) for state in self.servers.states()],
         )

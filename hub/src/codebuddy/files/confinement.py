@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from codebuddy.files.mounts import Expectation, mount_of
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.tool import ToolError
 
@@ -132,7 +133,38 @@ _FORBIDDEN = (
     "CodeBuddy's user may not do this; check the owner and mode of the path.",
 )
 
+_SILENT = ("io_error", "The machine or program that holds these files does not answer; try again when it does.")
+
+_ENDED = (
+    "project_unavailable",
+    "The program that the files came from has ended (as gocryptfs or sshfs when it is unmounted); "
+    "mount it on the host again, then run: make up.",
+)
+
+# What can become of a whole mount.
+_LOST_MOUNTS = {
+    errno.ENOKEY: (
+        "project_unavailable",
+        "The directory is encrypted, and its key is not there; unlock it on the host and try again.",
+    ),
+    errno.ENOTCONN: _ENDED,
+    errno.ECONNABORTED: _ENDED,  # while it ends
+    errno.ESTALE: (
+        "io_error",
+        "The machine that holds the files does not know this one any more; try again, and if that does not help, "
+        "mount the share on the host again, then run: make up.",
+    ),
+    errno.EIO: (
+        "io_error",
+        "The disk, or what the files come from, fails to read or write; see the kernel's messages on the host (dmesg).",
+    ),
+    errno.ETIMEDOUT: _SILENT,
+    errno.EHOSTDOWN: _SILENT,
+    errno.EHOSTUNREACH: _SILENT,
+}
+
 _BY_ERRNO = {
+    **_LOST_MOUNTS,
     errno.ENOENT: ("not_found", "There is nothing at this path; list its directory or use find_files."),
     errno.EXDEV: _LINK_OUT,
     errno.ELOOP: ("too_many_links", "The path leads through a link that cannot be followed, or in a circle."),
@@ -350,6 +382,22 @@ class ProjectRoot:
         status = os.fstat(self._fd)
         self.identity = (status.st_dev, status.st_ino)
         self.is_local = _file_system(self._fd) in _LOCAL_FILE_SYSTEMS
+        self._mounted_from = self._source()
+
+    def _source(self) -> str | None:
+        try:
+            mount = mount_of(self._fd)
+        except OSError:
+            return None
+        return mount.root if mount else None
+
+    def has_moved(self) -> bool:
+        """Say whether the directory that is mounted here was moved on the host since it was opened."""
+        return self._source() != self._mounted_from
+
+    def unmet(self, expectation: Expectation) -> str | None:
+        """As `Expectation.unmet`, about this directory."""
+        return expectation.unmet(self._fd)
 
     def open(self, path: str, flags: int) -> int:
         """Open a path relative to the root; the caller closes the descriptor.
@@ -471,11 +519,18 @@ class Workspaces:
     Args:
         roots: project id → path of its root directory.
         opener: resolves paths; see `default_opener`.
+        expected: project id → what must be mounted there; a directory that is another one is not opened.
     """
 
-    def __init__(self, roots: Mapping[str, str | Path], opener: Opener | None = None) -> None:
+    def __init__(
+        self,
+        roots: Mapping[str, str | Path],
+        opener: Opener | None = None,
+        expected: Mapping[str, Expectation | None] | None = None,
+    ) -> None:
         self._paths = {project: os.fspath(path) for project, path in roots.items()}
         self._opener = opener
+        self._expected = {project: one for project, one in (expected or {}).items() if one is not None}
         self._open: dict[str, ProjectRoot] = {}
         self._guard = threading.Lock()
 
@@ -493,7 +548,7 @@ class Workspaces:
         """Return a project's root, which any thread may use until the last reference is dropped.
 
         Raises:
-            ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there.
+            ToolError: ``unknown_project``; ``project_unavailable`` when its directory is not there, or not as expected.
         """
         path = self._path(project)
         try:
@@ -501,18 +556,47 @@ class Workspaces:
             with self._guard:
                 root = self._open.get(project)
                 if root is None or root.identity != (status.st_dev, status.st_ino):
-                    root = self._open[project] = ProjectRoot(project, path, self._opener)
+                    root = ProjectRoot(project, path, self._opener)
+                    self._require_expected(root)
+                    self._open[project] = root
+                elif project in self._expected and self._expected[project].marker:
+                    self._require_expected(root)  # what is mounted stays, but a marker can go
         except OSError as error:
             raise _unavailable(project, error) from error
+        if status.st_nlink == 0 and root.is_local:
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {project!r} was deleted on the host, or replaced; restore it if it is not "
+                "there, then run: make up.",
+                project,
+            )
         return root
+
+    def _require_expected(self, root: ProjectRoot) -> None:
+        expectation = self._expected.get(root.project)
+        if expectation is not None and (found := root.unmet(expectation)):
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {root.project!r} is not what is expected there: it should be {expectation}, "
+                f"and is {found}; mount it on the host, then run: make up.",
+                root.project,
+            )
 
     def identity(self, project: str) -> str:
         """Return ``st_dev:st_ino`` of the directory mounted now; a spoke that sees another is on a stale mount.
 
         Raises:
-            ToolError: as `root`.
+            ToolError: as `root`; also ``project_unavailable`` when the directory was moved on the host since.
         """
-        device, inode = self.root(project).identity
+        root = self.root(project)
+        if root.has_moved():
+            raise ToolError(
+                "project_unavailable",
+                f"The directory of project {project!r} was moved on the host, or replaced, after it was mounted; "
+                "run: make up.",
+                project,
+            )
+        device, inode = root.identity
         return f"{device}:{inode}"
 
     def _path(self, project: str) -> str:
@@ -524,8 +608,7 @@ class Workspaces:
 
 
 def _unavailable(project: str, error: OSError) -> ToolError:
-    return ToolError(
-        "project_unavailable",
-        f"The directory of project {project!r} cannot be opened ({error.strerror}); check its mount and deploy again.",
-        project,
-    )
+    lost = _LOST_MOUNTS.get(error.errno or 0)
+    advice = f". {lost[1]}" if lost else "; check its mount and deploy again."
+    message = f"The directory of project {project!r} cannot be opened ({error.strerror}){advice}"
+    return ToolError("project_unavailable", message, project)

@@ -72,7 +72,10 @@ class Hub:
 
     def __init__(self, configuration: HubConfiguration, journal: Journal, workspaces: Path = WORKSPACES) -> None:
         self.links = Links()
-        self.workspaces = Workspaces({project: workspaces / project for project in configuration.projects})
+        self.workspaces = Workspaces(
+            {project: workspaces / project for project in configuration.projects},
+            expected={project: one.expect for project, one in configuration.projects.items()},
+        )
         for project, one in configuration.projects.items():
             use_encodings(project, one.encodings)
         self.fleet = FleetHealth(configuration.projects, self.links, self.workspaces)

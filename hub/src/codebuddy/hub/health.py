@@ -85,7 +85,11 @@ class FleetHealth:
         ]
         mount: Literal["same", "differs", "missing"] = "same"
         try:
-            if self._workspaces.identity(project) != status.mount:
+            identity = self._workspaces.identity(project)
+            if status.unavailable is not None:
+                mount = "missing"
+                reasons.append(f"its spoke says: {status.unavailable}")
+            elif identity != status.mount:
                 mount = "differs"
                 reasons.append(
                     "hub and spoke see different directories: the project's was moved or replaced; run: make up"

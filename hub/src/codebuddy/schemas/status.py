@@ -49,9 +49,11 @@ class SpokeStatus(Result):
 
     Args:
         mount: ``st_dev:st_ino`` of its workspace; the hub compares it with its own, since both must see one directory.
+        unavailable: why its workspace cannot be used, in a sentence; None if it can be.
         watching: how it notices changes made by others, ``inotify`` or ``polling``, and why if it is polling.
     """
 
     mount: Printable
+    unavailable: Printable | None = None
     watching: Printable
     language_servers: list[LanguageServerState]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import os
 import random
 import shutil
@@ -323,6 +324,96 @@ async def test_without_inotify_every_question_looks(root: Path, monkeypatch: pyt
         assert found == {"sub": CREATED, "sub/x.py": CREATED, "main.py": CHANGED, "shop.py": DELETED}
         (root / "sub/x.py").write_text("changed")
         assert (await watch.changes())["sub/x.py"] == CHANGED
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the project be on a file system of which inotify tells nothing."""
+    monkeypatch.setattr("codebuddy.agent.lsp.watching.shared_type", lambda _root: "nfs4")
+
+
+@pytest.mark.usefixtures("shared")
+async def test_on_a_shared_file_system_every_question_looks(root: Path) -> None:
+    async with Watch(root) as watch:
+        assert (watch.watcher.mode, watch.watcher.reason) == (
+            "polling",
+            "a file system of the type nfs4 tells no changes",
+        )
+        assert watch.watcher._inotify is None
+        (root / "sub").mkdir()
+        (root / "sub/x.py").touch()
+        (root / "main.py").write_text("changed")
+        (root / "shop.py").unlink()
+        found = await watch.changes()
+        assert found == {"sub": CREATED, "sub/x.py": CREATED, "main.py": CHANGED, "shop.py": DELETED}
+        assert watch.watcher.gap is None
+
+
+@pytest.mark.usefixtures("shared")
+async def test_a_shared_file_system_is_not_looked_at_while_nobody_asks(root: Path) -> None:
+    asked = asyncio.Queue[None]()
+    watcher = Watcher(Tree("p", root), poll_seconds=0)
+
+    async def flush() -> None:
+        await watcher.changes()
+        asked.put_nowait(None)
+
+    running = asyncio.create_task(watcher.run(flush))
+    await asked.get()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert asked.empty()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("shared")
+async def test_a_look_that_takes_too_long_says_so_and_the_next_goes_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        (root / f"d{number}").mkdir()
+    clock = itertools.count()  # a second a directory
+    async with Watch(root) as watch:
+        with monkeypatch.context() as patch:
+            patch.setattr("codebuddy.agent.lsp.watching.monotonic", lambda: next(clock))
+            for number in range(20):
+                (root / f"d{number}/x.py").touch()
+            found = set(await watch.changes()) - set(FRESH)
+            assert 0 < len(found) < 20
+            gap = watch.watcher.gap or ""
+            assert "type nfs4, which tells no changes, not all files could be compared within 5 s" in gap
+            for _ in range(5):
+                found |= set(await watch.changes()) - set(FRESH)
+            assert found == {f"d{number}/x.py" for number in range(20)}
+        await watch.changes()
+        assert watch.watcher.gap is None
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENOKEY])
+async def test_what_cannot_be_read_now_is_not_taken_for_deleted(
+    root: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    (root / "sub").mkdir()
+    (root / "sub/x.py").touch()
+    async with Watch(root) as watch:
+        scandir = os.scandir
+
+        def broken(path: str) -> Any:
+            if path.endswith("/sub"):
+                raise OSError(number, os.strerror(number), path)
+            return scandir(path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", broken)
+            watch.watcher._rescan = True
+            assert DELETED not in (await watch.changes()).values()
+            cannot = f"The directory 'sub' of the project cannot be read ({os.strerror(number)})"
+            assert watch.watcher.gap == f"{cannot}; changes in it are not seen."
+        watch.watcher._rescan = True
+        (root / "sub/x.py").unlink()
+        assert (await watch.changes())["sub/x.py"] == DELETED
+        assert watch.watcher.gap is None
 
 
 async def test_when_the_watches_are_used_up_on_the_way_nothing_is_missed(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from codebuddy.files.mounts import Mount
 from codebuddy.files.text import content_hash
 from codebuddy.hub.edits.disk_view import ABSENT
 from codebuddy.hub.edits.draft import Draft
@@ -160,6 +161,34 @@ def test_a_file_changed_just_before_its_exchange_keeps_that_content_and_the_edit
     assert tree.pop(changed).content == b"foreign"
     del before[changed]
     assert tree == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        ("ext4", "conflict", "its content is the same, but its inode, mode or owner is not; nothing was written"),
+        ("fuse.sshfs", "unsupported", "A file system of the type fuse.sshfs gives a file another inode"),
+    ],
+)
+def test_of_a_file_with_another_inode_and_the_same_content_it_is_said_what_differs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str, code: str, said: str
+) -> None:
+    plant(bench)
+    monkeypatch.setattr("codebuddy.hub.edits.steps.mount_of", lambda _fd: Mount("1", "/", kind))
+
+    def again() -> None:
+        (bench.a / "copy").write_bytes((bench.a / "one").read_bytes())
+        (bench.a / "copy").chmod((bench.a / "one").stat().st_mode & 0o7777)
+        (bench.a / "copy").rename(bench.a / "one")
+
+    before = bench.tree()
+    draft = bench.draft()
+    draft.write(path("a/one"), b"new")
+    with just_before("exchange", 1, again), pytest.raises(ToolError) as caught:
+        bench.engine.apply(draft.plan("test", "tester"))
+    assert caught.value.code == code
+    assert said in caught.value.message
+    assert bench.tree() == before
 
 
 CASES: dict[str, tuple[Write, Callable[[Path], None], str]] = {

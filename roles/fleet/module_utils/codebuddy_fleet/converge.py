@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from .generations import Generations
 from .health import wait_for_health
 from .host_facts import HostFacts, read_host_facts
 from .plan import Plan
-from .planner import render
+from .planner import DIRECTORY_LABEL, render
 from .project_paths import is_inside
+from .stale_mounts import project_mounts, stale_mounts
 from .summary import diff_text, removal_summary, rendered_diff, summary
 
 Result = dict[str, Any]
@@ -70,6 +72,8 @@ def override(
     plan, state_dir = render(declared, _host_facts(docker_host, declared)), Path(declared.state_dir)
     with _exclusive_lock(state_dir, check_mode):
         client, observed = _observe(docker_host, plan.fleet, state_dir, lenient=check_mode)
+        if client is not None and socket_path(docker_host) is not None:
+            observed = _with_stale_mounts(client, declared, plan, observed)
         if problems := conflicts(plan, observed):
             raise FleetError("\n".join(problems))
         todo = changes(plan, observed, purge=purge)
@@ -93,6 +97,23 @@ def override(
 
 def _host_facts(docker_host: str, fleet: Fleet) -> HostFacts:
     return HostFacts() if socket_path(docker_host) is None else read_host_facts(fleet)
+
+
+def _with_stale_mounts(client: Any, fleet: Fleet, plan: Plan, observed: Observed) -> Observed:
+    """Note in the labels of the running containers which projects' directories are others on the host by now."""
+    running = {
+        name: project_mounts({target: mount["source"] for target, mount in plan.containers[name].mounts.items()})
+        for name, found in observed.containers.items()
+        if found.state == "running" and name in plan.containers
+    }
+    projects = {project.path: project.id for project in fleet.projects}
+    containers = dict(observed.containers)
+    for name, paths in stale_mounts(client, running).items():
+        found = containers[name]
+        stale = {f"{DIRECTORY_LABEL}.{projects[path]}": "another directory" for path in paths}
+        noted = replace(found.container, labels={**found.container.labels, **stale})
+        containers[name] = replace(found, container=noted)
+    return replace(observed, containers=containers)
 
 
 def delete(

@@ -14,6 +14,7 @@ from ansible.module_utils.codebuddy_arguments import duration_seconds
 from . import addresses, egress, parsers
 from .errors import FleetError
 from .language_servers import read_language_servers
+from .mounts import Expectation
 from .problem_collector import ProblemCollector, options, setting
 from .secret_files import read_secrets
 
@@ -71,6 +72,7 @@ class Project:
     egress: egress.Egress
     secrets: tuple[str, ...]  # names only
     git_author: str  # "": the fleet's
+    expect: Expectation | None  # what must be mounted at the path
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,8 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
     for key in declared.get("unsupported") or []:
         collector.add(f"{key} is not supported yet: remove it from the inventory.")
     collector.parse("allow_root_owned", parsers.flag, declared.get("allow_root_owned", False), False)
+    if declared.get("sample") is not None:
+        collector.parse("sample", parsers.flag, declared["sample"], False)
     for item in collector.items("packages", declared.get("packages")):
         collector.parse("packages", parsers.package, item, "")
     if declared.get("base_image") is not None:
@@ -154,6 +158,7 @@ def read_project(declared: Mapping[str, Any]) -> tuple[Project, list[str]]:
         egress=collector.parse("egress", egress.read_egress, declared.get("egress", egress.NONE), no_egress),
         secrets=tuple(sorted(read_secrets(collector, declared.get("secrets") or {}))),
         git_author=collector.parse("git_author", parsers.git_author, declared.get("git_author"), ""),
+        expect=collector.parse("expect", parsers.expectation, declared.get("expect"), None),
     )
     return project, collector.problems
 

@@ -146,7 +146,7 @@ class _Probe:
 
     def _ask(self) -> bool:
         try:
-            code, output = _execute(self._client, self._name, self._command)
+            code, output = execute(self._client, self._name, self._command)
         except docker.errors.NotFound:  # the command ended with the container
             self.reason = "it stopped while it was asked"
             return False
@@ -170,7 +170,7 @@ def _report(lines: list[str]) -> dict[str, Any] | None:
     return report if isinstance(report, dict) and isinstance(report.get("reason"), str) else None
 
 
-def _execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[int, bytes]:
+def execute(client: docker.APIClient, name: str, command: list[str]) -> tuple[int, bytes]:
     """Run a command in a container; return its exit code, and its output with its error output.
 
     The client's ``exec_start`` takes the connection over and loses what the engine sends together with the response's

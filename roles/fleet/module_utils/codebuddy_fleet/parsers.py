@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from .encodings import EXAMPLES, codec_of
+from .mounts import OWN_DISKS, Expectation
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 _BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_FILE_SYSTEM = re.compile(r"[a-z0-9_]+(\.[A-Za-z0-9_.+-]+)?")
 _AUTHOR = re.compile(r"[^<>\0\n]*[^<>\0\s] <[^<>\0\n]+>")
 
 
@@ -134,6 +136,23 @@ def encodings(value: Any) -> tuple[tuple[str, str], ...]:
     if unknown := [str(name) for name in value.values() if codec_of(name) is None]:
         raise ValueError(f"has the encoding {unknown[0]!r}, which is not known: write it like {EXAMPLES}")
     return tuple(value.items())
+
+
+def expectation(value: Any) -> Expectation | None:
+    """Parse what must be mounted at a project's directory: a type of file system, or ``{marker: NAME}``."""
+    if value is None:
+        return None
+    marker = value.get("marker") if isinstance(value, dict) and set(value) == {"marker"} else None
+    if isinstance(marker, str) and marker not in ("", ".", "..") and not set(marker) & set("/\0\n"):
+        return Expectation(marker=str(marker))
+    if not isinstance(value, str) or not _FILE_SYSTEM.fullmatch(value):
+        raise ValueError("must be a type of file system like nfs4 or fuse.gocryptfs, or {marker: NAME of a file in it}")
+    if value in OWN_DISKS:
+        raise ValueError(
+            "is what a machine's own disk is too, so it does not tell whether another one is mounted: put a file on "
+            "that one and name it, like {marker: .this-is-my-disk}"
+        )
+    return Expectation(type=str(value))
 
 
 def environment(value: Any) -> dict[str, str]:

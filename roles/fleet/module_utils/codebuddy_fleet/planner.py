@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from .addresses import Subnet, allocate
@@ -38,7 +39,7 @@ _JOURNAL_MOUNT = "/var/lib/codebuddy/journal"
 _HOME_MOUNT = "/home/codebuddy"
 _USER = "codebuddy"  # what the containers' user and group are called, whatever their numbers
 # Labels with the facts of the host that a container depends on.
-_DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
+DIRECTORY_LABEL = "codebuddy.directory"  # followed by a project's id; an inode, as the next two
 _SECRETS_LABEL = "codebuddy.secrets"
 _JOURNAL_LABEL = "codebuddy.journal"
 _KEY_LABEL = "codebuddy.signing-key"
@@ -93,12 +94,12 @@ def render(fleet: Fleet, facts: HostFacts | None = None) -> Plan:
 def _hub_fact_labels(facts: HostFacts) -> dict[str, str]:
     key = {_KEY_LABEL: facts.signing_key} if facts.signing_key else {}
     journal = {_JOURNAL_LABEL: str(facts.journal)} if facts.journal is not None else {}
-    directories = {f"{_DIRECTORY_LABEL}.{project}": str(inode) for project, inode in facts.inodes.items()}
+    directories = {f"{DIRECTORY_LABEL}.{project}": str(inode) for project, inode in facts.inodes.items()}
     return {**directories, **key, **journal}
 
 
 def _spoke_fact_labels(facts: HostFacts, project: str) -> dict[str, str]:
-    inodes = {f"{_DIRECTORY_LABEL}.{project}": facts.inodes, _SECRETS_LABEL: facts.secrets}
+    inodes = {f"{DIRECTORY_LABEL}.{project}": facts.inodes, _SECRETS_LABEL: facts.secrets}
     return {label: str(found[project]) for label, found in inodes.items() if project in found}
 
 
@@ -155,6 +156,7 @@ def _hub_config(fleet: Fleet, front: Subnet, subnets: Mapping[str, Subnet]) -> d
                 "format_on_write": project.format_on_write,
                 **({} if project.egress == NONE else {"has_egress": True}),
                 **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
+                **_expectation(project),
                 "languages": sorted(
                     {lang for server in project.language_servers for lang in server["languages"].values()}
                 ),
@@ -179,7 +181,13 @@ def _spoke_config(project: Project) -> dict[str, Any]:
         "environment": {**proxy_environment(project.egress), **project.environment},
         "language_servers": list(project.language_servers),
         **({"encodings": [list(one) for one in project.encodings]} if project.encodings else {}),
+        **_expectation(project),
     }
+
+
+def _expectation(project: Project) -> dict[str, Any]:
+    given = {} if project.expect is None else {name: value for name, value in asdict(project.expect).items() if value}
+    return {"expect": given} if given else {}
 
 
 def _hub(

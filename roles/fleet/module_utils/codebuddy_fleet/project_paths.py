@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+
+from .mounts import Expectation, Mount, mount_of
 
 # Directories of the system: no project may be one of them; below those of the first kind, no project may lie either.
 _SYSTEM_TREES = tuple(Path(p) for p in ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/var/run"))
@@ -26,6 +28,7 @@ class ProjectPath:
     project: str
     path: Path
     allow_root_owned: bool = False
+    expect: Expectation | None = None
 
     @property
     def resolved(self) -> Path:
@@ -81,12 +84,53 @@ def _own_problems(one: ProjectPath, state_dir: Path, uid: int, home: Path) -> It
         )
     if one.path.is_symlink() and not one.path.exists():
         yield f"{subject} is a link to nothing: repair the link, or give the directory itself."
+    elif one.expect is not None and (found := _instead(one.path, one.expect)):
+        yield (
+            f"{subject} is not what is expected there (expect: {one.expect}): it is {found}. Mount it, or correct "
+            "expect; until then nothing is made and nothing is put there."
+        )
     elif one.path.is_dir():
         yield from _owner_problems(subject, one, uid)
     elif one.path.exists():
         yield f"{subject} is not a directory: give the directory of the project."
     else:
         yield from _creation_problems(subject, one.path, home)
+
+
+def mount_warnings(directories: Mapping[str, str]) -> list[str]:
+    """Return one sentence for each project, by id, whose directory is on a file system that edits are refused on."""
+    return [
+        f"host {project}: {directory} is on a file system of the type {mount.type}, whose files do not keep "
+        "their inodes: edits may be refused there; keep the project on a local disk or on NFS."
+        for project, directory in sorted(directories.items())
+        if (mount := _mount(directory)) is not None and not mount.keeps_inodes
+    ]
+
+
+def _mount(directory: str) -> Mount | None:
+    try:
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None  # it is not there yet, or that is told elsewhere
+    try:
+        return mount_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _instead(path: Path, expect: Expectation) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return "nothing"
+    except OSError as error:
+        return f"a directory that cannot be opened ({error.strerror})"
+    try:
+        return expect.unmet(descriptor)
+    except OSError as error:
+        return f"a directory that cannot be looked at ({error.strerror})"
+    finally:
+        os.close(descriptor)
 
 
 def _owner_problems(subject: str, one: ProjectPath, uid: int) -> Iterator[str]:

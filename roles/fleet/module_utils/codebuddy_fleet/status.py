@@ -40,7 +40,12 @@ class Row:
         return tuple(one_line(cell, _LONGEST_CELL) for cell in cells)
 
 
-def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, hub_error: str) -> list[Row]:
+def rows(
+    containers: Mapping[str, str],
+    health: Mapping[str, Any] | None,
+    hub_error: str,
+    stale: Mapping[str, str] | None = None,
+) -> list[Row]:
     """Combine the two answers: the hub first, then the projects by id, each before its proxy.
 
     A project has a row even if only one of engine and hub knows it.
@@ -49,13 +54,14 @@ def rows(containers: Mapping[str, str], health: Mapping[str, Any] | None, hub_er
         containers: the engine's description of each container, by ``hub``, project id, or `proxy_id`.
         health: the hub's ``/health`` document with all projects; None if the hub does not answer.
         hub_error: why it does not.
+        stale: project id to its path on the host, where its containers see another directory.
     """
     projects: Mapping[str, Mapping[str, Any]] = (health or {}).get("projects", {})
     proxies = {name: state for name, state in containers.items() if name.endswith(_PROXY_SUFFIX)}
     containers = {name: state for name, state in containers.items() if name not in proxies}
     hub = Row("hub", containers.get("hub", "none"), reason=hub_error if health is None else None)
     ids = (set(containers) | set(projects)) - {"hub"}
-    found = [_project_row(one, containers.get(one, "none"), projects.get(one)) for one in ids]
+    found = [_project_row(one, containers.get(one, "none"), projects.get(one), (stale or {}).get(one)) for one in ids]
     found += [_proxy_row(name, state) for name, state in proxies.items()]
     return [hub, *sorted(found, key=lambda row: row.name)]
 
@@ -73,9 +79,14 @@ def _proxy_row(name: str, container: str) -> Row:
     return Row(name, container, reason=None if healthy else "nothing outside can be reached through it")
 
 
-def _project_row(project: str, container: str, report: Mapping[str, Any] | None) -> Row:
+def _project_row(project: str, container: str, report: Mapping[str, Any] | None, stale: str | None) -> Row:
     if report is None:
         return Row(project, container, reason="the hub reports nothing about it")
     servers = ", ".join(f"{server['name']} {server['state']}" for server in report.get("language_servers", [])) or "-"
     reason = None if report.get("ready") else str(report.get("reason", "unknown"))
-    return Row(project, container, report.get("link", "-"), servers, report.get("mount", "-"), reason)
+    mount = report.get("mount", "-")
+    if stale is not None and mount == "same":
+        mount = "stale"
+        own = f"its containers see another directory than the one that is at {stale} now; run: make up"
+        reason = own if reason is None else f"{reason}; {own}"
+    return Row(project, container, report.get("link", "-"), servers, mount, reason)

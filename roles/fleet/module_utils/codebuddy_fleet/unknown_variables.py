@@ -31,7 +31,15 @@ _OF_PROFILES = frozenset(
 PROJECT_VARIABLES = (
     (_OF_PROFILES | {f"profile_{name}" for name in _OF_PROFILES})
     | {f"project_{name}" for name in ("environment", "path", "profile", "tasks")}
-    | {"allow_root_owned", "cache_paths", "profile_offline_environment", "read_only_paths", "secrets"}
+    | {
+        "allow_root_owned",
+        "cache_paths",
+        "expect",
+        "profile_offline_environment",
+        "read_only_paths",
+        "sample",
+        "secrets",
+    }
 )
 _RESERVED = ("codebuddy_", "project_")
 _SIMILARITY = 0.8  # difflib's ratio: "memmory" and "memroy" reach it, "memory_limit" does not

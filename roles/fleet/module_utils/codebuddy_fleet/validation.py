@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .declaration import project_problems, read_fleet
+from .declaration import project_problems, read_fleet, read_project
 from .project_paths import ProjectPath, path_problems
 from .secret_files import secret_problems
 from .unknown_variables import variable_problems
@@ -30,8 +30,9 @@ def declaration_problems(
     problems += project_problems(projects, profiles)
     # A path that cannot be looked at is a problem of the project's values.
     paths = [
-        ProjectPath(str(project.get("id")), Path(path), project.get("allow_root_owned") is True)
+        ProjectPath(str(project.get("id")), Path(path), project.get("allow_root_owned") is True, read.expect)
         for project in projects
+        for read, _ in [read_project(project)]
         if isinstance(path := project.get("path"), str) and os.path.isabs(path) and "\0" not in path
     ]
     state_dir = Path(str(fleet.get("state_dir")))

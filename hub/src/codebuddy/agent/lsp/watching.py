@@ -4,6 +4,9 @@ The kernel queues an inotify event together with the change itself, even if that
 container. So reading the queue when a question arrives gives every change before it. Events only say which
 entries to examine; what changed is found by comparing them with a snapshot.
 
+Of a file system that another machine or program writes (`codebuddy.files.mounts`), the kernel tells nothing. There,
+each question compares all files, for a limited time, and who asks is told if that did not suffice.
+
 Directories that tools fill (`TOOL_DIRECTORIES`) are not watched, whatever a .gitignore says: watches are limited per
 user, and one installation of packages would use them up. Other ignored directories are watched, because language
 servers read generated code.
@@ -16,16 +19,19 @@ import contextlib
 import ctypes
 import errno
 import logging
+import math
 import os
 import stat
 import struct
-import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import IntFlag
 from pathlib import Path
+from time import monotonic, time_ns
 from typing import Final, Literal, NamedTuple
 
 from codebuddy.agent.lsp.tree import MAX_ENTRIES, TOOL_DIRECTORIES, Tree
+from codebuddy.files.mounts import shared_type
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +128,12 @@ CREATED, CHANGED, DELETED = 1, 2, 3  # FileChangeType, LSP 3.17
 _DIRECTORY: Final = -1
 _UNSURE: Final = -2
 
+# What says nothing about a file but that it cannot be reached now.
+_LOST: Final = frozenset(
+    {errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED, errno.ENOKEY, errno.ETIMEDOUT, errno.EHOSTDOWN}
+    | {errno.EHOSTUNREACH}
+)
+
 # Two writes within one tick of the file system's clock may leave the same status.
 _CLOCK_TICK_NS: Final = 50_000_000
 
@@ -166,22 +178,41 @@ class Snapshot:
         self._count = 0
         #: Directories that were not listed completely because there are too many files.
         self.left_out: set[str] = set()
+        #: Directories that cannot be read now, and why; what is known of them stays.
+        self.unreadable: dict[str, str] = {}
+        #: Directories that were not reached in time; the next scan begins with them.
+        self.not_reached: list[str] = []
+        #: Whether another machine or program may change the files: then what the kernel remembers is not enough.
+        self.is_shared = False
 
-    def scan(self, directory: str, found: Differences) -> None:
+    def scan(self, directory: str, found: Differences, until: float = math.inf) -> None:
         """Compare a directory and everything below it with the snapshot, update that, and add the differences.
+
+        Args:
+            directory: where to begin.
+            found: the differences.
+            until: on the clock of `time.monotonic`, when no further directory is begun.
 
         Raises:
             OSError: as ``watch``; what was found before is added.
         """
-        below = [directory]
-        while below:
-            here = below.pop()
+        waiting = deque([*(one for one in self.not_reached if not os.path.islink(one)), directory])
+        self.not_reached = []
+        done = set[str]()
+        while waiting:
+            if monotonic() > until:
+                self.not_reached = [one for one in dict.fromkeys(waiting) if one not in done]
+                return
+            here = waiting.popleft()
+            if here in done:
+                continue
+            done.add(here)
             self._watch(here)
             present = self._list(here)
             if present is None:
                 self._drop(here, found)
             else:
-                below += self._replace(here, present, found)
+                waiting += self._replace(here, present, found)
 
     def compare_entry(self, directory: str, name: str, modified: bool, found: Differences) -> str | None:
         """Compare one entry of a directory; return its path if it is a directory, which the caller must scan.
@@ -193,7 +224,7 @@ class Snapshot:
             return None  # the directory itself has gone
         path = os.path.join(directory, name)
         try:
-            now = _status_code(os.lstat(path))
+            now = self._status_code(os.lstat(path))
         except OSError:
             now = None
         before = known.get(name)
@@ -247,6 +278,7 @@ class Snapshot:
             here = below.pop()
             self._forget(here)
             self.left_out.discard(here)
+            self.unreadable.pop(here, None)
             known = self._known.pop(here, {})
             self._count -= len(known)
             for name, before in known.items():
@@ -261,39 +293,62 @@ class Snapshot:
         known = len(self._known.get(directory, ()))
         room = max(known, self._limit - self._count + known)
         self.left_out.discard(directory)
+        self.unreadable.pop(directory, None)
+        if self.is_shared:
+            _ask_again(directory)
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
                     if len(present) >= room:
                         self.left_out.add(directory)
                         break
-                    look = None if entry.name in TOOL_DIRECTORIES else _entry(entry)
+                    look = None if entry.name in TOOL_DIRECTORIES else self._entry(entry)
                     if look is not None:
                         present[entry.name] = look
         except PermissionError:
             return {}
-        except OSError:
-            return None
+        except OSError as error:
+            if error.errno not in _LOST:
+                return None
+            self.unreadable[directory] = error.strerror or str(error)
+            return dict(self._known.get(directory, {}))
         return present
 
+    def _entry(self, entry: os.DirEntry[str]) -> int | None:
+        if self.is_shared:
+            _ask_again(entry.path)
+        try:
+            return self._status_code(entry.stat(follow_symlinks=False))
+        except OSError as error:
+            if error.errno not in _LOST:
+                return None
+            directory = os.path.dirname(entry.path)
+            self.unreadable[directory] = error.strerror or str(error)
+            return self._known.get(directory, {}).get(entry.name)
 
-def _entry(entry: os.DirEntry[str]) -> int | None:
-    try:
-        return _status_code(entry.stat(follow_symlinks=False))
-    except OSError:
-        return None
+    def _status_code(self, status: os.stat_result) -> int | None:
+        """Return a number that changes when the file does; None for what is neither file nor link nor directory."""
+        if stat.S_ISDIR(status.st_mode):
+            return _DIRECTORY
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+            return None
+        # Programs can set the time of modification back, but not the time of change, which is the kernel's.
+        if time_ns() - status.st_ctime_ns < _CLOCK_TICK_NS:
+            return _UNSURE
+        inode = 0 if self.is_shared else status.st_ino  # some shared file systems number their files anew
+        return hash((status.st_mtime_ns, status.st_ctime_ns, status.st_size, inode)) & (2**63 - 1)
 
 
-def _status_code(status: os.stat_result) -> int | None:
-    """Return a number that changes when the file does; None for what is neither file nor link nor directory."""
-    if stat.S_ISDIR(status.st_mode):
-        return _DIRECTORY
-    if not stat.S_ISREG(status.st_mode) and not stat.S_ISLNK(status.st_mode):
-        return None
-    # Programs can set the time of modification back, but not the time of change, which is the kernel's.
-    if time.time_ns() - status.st_ctime_ns < _CLOCK_TICK_NS:
-        return _UNSURE
-    return hash((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)) & (2**63 - 1)
+_STATX: Final = getattr(ctypes.CDLL(None), "statx", None)  # glibc 2.28
+_AT_FDCWD: Final = -100
+_STATX_FLAGS: Final = 0x100 | 0x2000  # AT_SYMLINK_NOFOLLOW, AT_STATX_FORCE_SYNC
+_STATX_BASIC_STATS: Final = 0x7FF
+
+
+def _ask_again(path: str) -> None:
+    """Have the kernel ask the owner of a shared file system about a file, in place of what it remembers of it."""
+    if _STATX is not None:
+        _STATX(_AT_FDCWD, os.fsencode(path), _STATX_FLAGS, _STATX_BASIC_STATS, ctypes.create_string_buffer(256))
 
 
 # Not MODIFY alone: a write through a memory mapping shows when the file is closed, or its time is set (ATTRIB).
@@ -310,11 +365,15 @@ _INLINE: Final = 100  # entries examined without a thread, which would take long
 # How long changes are collected while nobody asks.
 _GATHER_SECONDS: Final = 0.1
 
+# How long one question looks at the files of a shared file system, where each costs a message to its owner.
+_LOOK_SECONDS: Final = 5.0
+
 
 class Watcher:
     """Knows which files changed, except in `TOOL_DIRECTORIES`.
 
-    Without inotify it polls: it compares the status of all files whenever it is asked, and every ``poll_seconds``.
+    Without inotify it polls: it compares the status of all files whenever it is asked, and every ``poll_seconds``. On a
+    shared file system it only does when it is asked, since that costs the owner of the files as much as it costs here.
 
     Args:
         tree: the project.
@@ -334,6 +393,7 @@ class Watcher:
         self._rescan = True
         self._root_lost = False
         self._refused = False
+        self._shared: str | None = None  # the type of the file system, if others may change it unseen
         self._something = asyncio.Event()
         #: Set when the first snapshot is complete.
         self.begun = asyncio.Event()
@@ -345,6 +405,15 @@ class Watcher:
         """Why some changes may be missed, in a sentence; None if none are."""
         if self._snapshot.left_out:
             return f"The project has more than {self._limit} files; changes of some of them are not seen."
+        if self._snapshot.not_reached:
+            return (
+                f"On a file system of the type {self._shared}, which tells no changes, not all files could be compared "
+                f"within {_LOOK_SECONDS:.0f} s; changes of some may be missing. Ask again."
+            )
+        if self._snapshot.unreadable:
+            directory, why = next(iter(self._snapshot.unreadable.items()))
+            shown = os.path.relpath(directory, self._root)
+            return f"The directory {shown!r} of the project cannot be read ({why}); changes in it are not seen."
         return None
 
     def is_quiet(self) -> bool:
@@ -377,7 +446,7 @@ class Watcher:
                 self._something.clear()
                 await flush_changes()
                 try:
-                    async with asyncio.timeout(None if self.mode == "inotify" else self._poll_seconds):
+                    async with asyncio.timeout(None if self.mode == "inotify" or self._shared else self._poll_seconds):
                         await self._something.wait()
                     await asyncio.sleep(_GATHER_SECONDS)
                 except TimeoutError:
@@ -423,8 +492,10 @@ class Watcher:
             await asyncio.to_thread(self._scan_all, [self._root], found)
 
     def _scan_all(self, directories: list[str], found: Differences) -> None:
+        # Not the first time: what is unknown then could only be announced as new later.
+        until = monotonic() + _LOOK_SECONDS if self._shared and self.begun.is_set() else math.inf
         for directory in directories:
-            self._snapshot.scan(directory, found)
+            self._snapshot.scan(directory, found, until)
 
     def _examine(self, hints: dict[tuple[str, str], bool], found: Differences) -> list[str]:
         examined = (self._snapshot.compare_entry(*entry, modified, found) for entry, modified in hints.items())
@@ -486,6 +557,12 @@ class Watcher:
             inotify.remove(watch)
 
     def _open(self) -> None:
+        with contextlib.suppress(OSError):  # it is not there; that is found elsewhere
+            self._shared = shared_type(self._root)
+        if self._shared:
+            self._refused = self._snapshot.is_shared = True
+            self.mode, self.reason = "polling", f"a file system of the type {self._shared} tells no changes"
+            return
         try:
             self._inotify = Inotify()
         except OSError as error:

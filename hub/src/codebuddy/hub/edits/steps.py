@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from codebuddy.files.confinement import READ_FLAGS, about, require_regular
+from codebuddy.files.mounts import mount_of
 from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.text import content_hash, read_limited
 from codebuddy.hub.edits import disk
@@ -42,6 +43,8 @@ class Conflict(ToolError):
 
     def __init__(self, entry: DirectoryEntry, expected: str | None, actual: str | None) -> None:
         details = f"expected {expected}, it is now {actual}; " if expected and actual else ""
+        if details and expected == actual:
+            details = "its content is the same, but its inode, mode or owner is not; "
         super().__init__(
             "conflict", f"{entry.path} changed while the edit was made: {details}nothing was written.", str(entry.path)
         )
@@ -176,7 +179,20 @@ class Replace(_Rewrite):
         # Only now that no process can reach the old file by its name is it certain what was replaced.
         if not self._replaced_the_expected_file():
             self._exchange()
-            raise Conflict(self.entry, self.before, hash_at(self.entry))
+            raise self._unexpected()
+
+    def _unexpected(self) -> ToolError:
+        """Return the error about a file that is not the one which was looked at before."""
+        actual, status, mount = hash_at(self.entry), self.entry.stat(), mount_of(self.entry.fd)
+        is_alike = actual == self.before and status is not None and identity_of(status)[1:] == self.identity[1:]
+        if not is_alike or mount is None or not mount.is_shared:
+            return Conflict(self.entry, self.before, actual)
+        return ToolError(
+            "unsupported",
+            f"A file system of the type {mount.type} gives a file another inode when it is renamed, so that nobody can "
+            "say whether it is the same file; nothing was written. Keep the project on a local disk or on NFS.",
+            str(self.entry.path),
+        )
 
     def _exchange(self) -> None:
         disk.exchange(self.entry.fd, self.temporary, self.entry.name)

@@ -1,0 +1,1 @@
+../../../../hub/src/codebuddy/files/mounts.py
