@@ -61,7 +61,7 @@ DETACHED: Final = "detached"
 CANCEL_SECONDS: Final = 2.0
 """How long a caller that gives up waits for the other side to be told."""
 
-REQUEST_BYTES: Final = 32 * 1024
+REQUEST_BYTES: Final = 96 * 1024
 """What each request counts of a quota beside its own bytes, so that the number of requests is bounded too."""
 
 _MAX_ID: Final = 2**63

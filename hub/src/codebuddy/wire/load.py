@@ -22,7 +22,7 @@ from codebuddy.tool import ToolError
 BUDGET: Final = 128 * 1024 * 1024
 """Of the hub's memory, which has 512 MB by default; Python's own copies come on top."""
 
-CALL_BYTES: Final = 64 * 1024
+CALL_BYTES: Final = 128 * 1024
 """What every call takes."""
 
 SMALL_ROOM: Final = 32 * 1024 * 1024
