@@ -24,12 +24,18 @@ SHARED, RENAMED = "handleBatch", "summarizeAll"
 SOURCES = (".ts", ".py", ".rs", ".md")
 
 
+MADE = {"node_modules", "target", "dist", "scratch-e2e", ".pytest_cache"}
+"""Directories of what tests and tools leave."""
+
+
 def sources(fleet: Deployment) -> dict[str, str]:
     """Return the hash of every source file of all projects."""
     found = {}
     for project in DECLARED:
         for file in sorted(fleet.path(project).rglob("*")):
-            if file.suffix in SOURCES and not {"node_modules", "target", "dist", "scratch-e2e"} & set(file.parts):
+            if file.suffix in SOURCES and not {"node_modules", "target", "dist", "scratch-e2e", ".pytest_cache"} & set(
+                file.parts
+            ):
                 found[f"{project}/{file.relative_to(fleet.path(project))}"] = hashlib.sha256(
                     file.read_bytes()
                 ).hexdigest()

@@ -35,9 +35,9 @@ from codebuddy.agent.code.asking import (
 )
 from codebuddy.agent.code.code_text import code_places
 from codebuddy.agent.code.decoding import Reader, location, sorted_unique
-from codebuddy.agent.code.imports import exported, imported_from, is_elsewhere
+from codebuddy.agent.code.imports import imported_from, is_elsewhere
 from codebuddy.agent.code.places import FUNCTIONS, Symbol, word_at
-from codebuddy.agent.code.redeclared import Bindings, other_declarations
+from codebuddy.agent.code.redeclared import Names, other_declarations, python_names
 from codebuddy.agent.lsp.connection import Connection
 from codebuddy.agent.lsp.documents import Document
 from codebuddy.agent.lsp.positions import INDEX_LATE, READ_NOTEBOOKS, to_lsp
@@ -64,7 +64,8 @@ _MAX_COMPILED: Final = 20  # of a server that compiles each file that is opened
 _MAX_LOOKED_UP: Final = 300
 _AT_ONCE: Final = 16
 _MAX_ALIASES: Final = 5
-_MAX_DECLARATIONS: Final = 20  # of one thing, that a server takes for several
+_MAX_DECLARATIONS: Final = 100  # of one thing, that a server takes for several
+_MAX_ROUNDS_OF_USES: Final = 10  # each may find more declarations
 _MAX_STEPS: Final = 30  # from one place to others
 _INLINE: Final = 500  # with so few places, another thread costs more than the work
 _INLINE_FILES: Final = 50
@@ -168,7 +169,7 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
     word = word_at(lines, pointer.line, pointer.column_in(lines)) or ""
     opened = await show_configurations(question, asked, word or None)
     others = list[Location]()
-    for _ in range(MAX_ROUNDS):
+    for _ in range(_MAX_ROUNDS_OF_USES):
         found, answer = await ask_at(asked, path, pointer, REFERENCES, _WITH_DECLARATION)
         for at in others:
             also_used, its_answer = await _used_at(question, asked, at)
@@ -183,17 +184,23 @@ async def all_uses(question: Question, asked: ServerQuestion, path: Path, pointe
         rest = await compare(question, asked, path, word, found)
         shown = await _show_importers(question, asked, word, found)
         opened |= rest.opened or shown
-        again = await other_declarations(question, word, found, rest.left, _bindings(question, asked))
+        more_declared = await other_declarations(question, word, found, rest.left, _names(question, asked))
+        again = more_declared.places
         others += again[: _MAX_DECLARATIONS - len(others)]
         # What CommonJS exports is often defined elsewhere than where it is declared: another place is no proof.
         known = rest.all_compared and not rest.uses and path.suffix not in _COMMONJS
         if not again and not shown and (not rest.opened or known):
             break
-    unknown, answer = [*rest.unknown], rest.answer
+    unknown, answer = [*rest.unknown, *more_declared.unknown], rest.answer
+    if more_declared.why is not None:
+        answer = answer.also(Answer.lacking("not_covered", more_declared.why))
+    if again:  # not all were followed
+        message = f"{word!r} is declared in more places than were looked at."
+        found, answer = [*found, *again], answer.also(Answer.lacking("truncated", message))
     for alias in _aliases(asked.server, word, found):
         more = await compare(question, asked, path, alias, found)
         found, unknown, answer = [*found, *more.uses], [*unknown, *more.unknown], answer.also(more.answer)
-    exported_as = await _exported(question, word, found)
+    exported_as = await _exported(question, asked, word, found)
     found = sorted_unique([*found, *rest.uses, *exported_as])
     return Uses(found, sorted_unique(unknown), opened=opened, others=others, exported=exported_as), answer
 
@@ -256,20 +263,21 @@ async def _show_importers(question: Question, asked: ServerQuestion, word: str, 
     return bool(missing)
 
 
-async def _exported(question: Question, word: str, found: Sequence[Location]) -> list[Location]:
+async def _exported(question: Question, asked: ServerQuestion, word: str, found: Sequence[Location]) -> list[Location]:
     """Return where Python modules name a thing in ``__all__``: not every server knows that for a use."""
     if not any(at.path.endswith((".py", ".pyi")) for at in found):
         return []
-    tree, bound = question.servers.tree, dict[str, list[int]]()
+    tree, bound = question.servers.tree, dict[str, set[tuple[int, int]]]()
     for at in found:
         if not at.external:
-            bound.setdefault(at.path, []).append(at.line)
-    places = list[Location]()
+            bound.setdefault(at.path, set()).add((at.line, at.column))
+    places, remembered = list[Location](), _names(question, asked)
     for file in (await question.servers.words.find("__all__")).places:
-        if (shown := tree.show(file)) in bound:
+        if (own := bound.get(shown := tree.show(file))) and file.suffix in (".py", ".pyi"):
+            names = await python_names(tree, file, word, remembered)
             with contextlib.suppress(ToolError):
                 lines = tree.lines(file)
-                for line, column in exported(lines, word, bound[shown]):
+                for line, column in names.exported(own) if names is not None else ():
                     places.append(location(shown, line, column, column + len(word), lines[line - 1]))
     return places
 
@@ -294,7 +302,7 @@ class _Memory:
     targets: dict[_At, list[Location]] = field(default_factory=dict)
     local: dict[tuple[_Start, ...], bool] = field(default_factory=dict)
     shown: dict[str, list[Path]] = field(default_factory=dict)
-    bindings: Bindings = field(default_factory=dict)
+    names: Names = field(default_factory=dict)
 
 
 def _memory(question: Question, connection: Connection) -> _Memory:
@@ -305,9 +313,9 @@ def _memory(question: Question, connection: Connection) -> _Memory:
     return memory
 
 
-def _bindings(question: Question, asked: ServerQuestion) -> Bindings:
+def _names(question: Question, asked: ServerQuestion) -> Names:
     connection = asked.server.connection
-    return {} if connection is None else _memory(question, connection).bindings
+    return {} if connection is None else _memory(question, connection).names
 
 
 async def show_configurations(question: Question, asked: ServerQuestion, word: str | None) -> bool:

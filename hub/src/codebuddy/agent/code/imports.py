@@ -92,24 +92,3 @@ def _is_package_of(tree: Tree, file: Path, module: str) -> bool:
             except ToolError:
                 return False
     return False
-
-
-def exported(lines: list[str], name: str, bound: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the line and column of a name in ``__all__`` of a Python module.
-
-    Args:
-        bound: lines where the name stands for the thing that is meant; without one at the module's level, the name in
-            ``__all__`` is another's.
-    """
-    binds = re.compile(
-        rf"(?:(?:async\s+)?(?:def|class)\s+)?{name}\b|\s*from\b.*\b{name}\b|\s+(?:\w+\s+as\s+)?{name},?\s*$"
-    )
-    if not any(binds.match(lines[line - 1].partition("#")[0]) for line in bound if line <= len(lines)):
-        return []
-    quoted, places, is_inside = re.compile(rf"""(["']){name}\1"""), list[tuple[int, int]](), False
-    for number, text in enumerate(lines, 1):
-        is_inside = is_inside or text.startswith("__all__")
-        if is_inside:
-            places += [(number, match.start() + 2) for match in quoted.finditer(text)]
-            is_inside = not re.search(r"[\])]\s*(?:#.*)?$", text)
-    return places

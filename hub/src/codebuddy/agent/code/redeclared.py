@@ -7,17 +7,18 @@ have another beside it that declares its types.
 
 from __future__ import annotations
 
-import ast
+import asyncio
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from codebuddy.agent.code.answers import NoAnswer
 from codebuddy.agent.code.asking import Question, file_symbols
 from codebuddy.agent.code.decoding import location
+from codebuddy.agent.code.places import FUNCTIONS
+from codebuddy.agent.code.python_names import Place, PythonNames, read_names
 from codebuddy.agent.lsp.tree import Tree
 from codebuddy.files.search import WordPlace
 from codebuddy.schemas.code import Location
@@ -28,12 +29,22 @@ _BINDS: Final = re.compile(r"\b(?:def|class|import|as|for|with|global|nonlocal|c
 _DECLARED_BY: Final = {".js": ".d.ts", ".jsx": ".d.ts", ".mjs": ".d.mts", ".cjs": ".d.cts", ".py": ".pyi"}
 _TYPES: Final = tuple(set(_DECLARED_BY.values()))
 
-_Place = tuple[int, int]
-"""A 1-based line and column."""
+Names = dict[tuple[Path, str], PythonNames | None]
+"""What `read_names` returned for a file and a name."""
 
 
-Bindings = dict[tuple[Path, str], list[frozenset[_Place]]]
-"""What `bindings` returned for a file and a name."""
+class Others(NamedTuple):
+    """Other declarations of a thing.
+
+    Args:
+        places: those that are surely of it.
+        unknown: places of which that cannot be said.
+        why: why not, in a sentence.
+    """
+
+    places: Sequence[Location] = ()
+    unknown: Sequence[Location] = ()
+    why: str | None = None
 
 
 async def other_declarations(
@@ -41,8 +52,8 @@ async def other_declarations(
     word: str,
     found: Sequence[Location],
     left: Mapping[Path, list[WordPlace]],
-    remembered: Bindings,
-) -> list[Location]:
+    remembered: Names,
+) -> Others:
     """Return places that declare the same thing as some that were found.
 
     Args:
@@ -53,35 +64,68 @@ async def other_declarations(
     Raises:
         StaleText, StaleLocation, UnopenedFiles: asking again may help; see `Question.persist`.
     """
-    tree, known = question.servers.tree, dict[str, set[_Place]]()
+    tree, known = question.servers.tree, dict[str, set[Place]]()
     for at in found:
         if not at.external:
             known.setdefault(at.path, set()).add((at.line, at.column))
     has_types = any(str(path).endswith(_TYPES) for path in chain(known, left))
-    others = list[Location]()
+    same, unknown, why = list[Location](), list[Location](), None
     for file, places in left.items():
-        same = set[_Place]()
-        if file.suffix in _PYTHON and any(_BINDS.search(at.line_text) for at in places):
-            own = known.get(tree.show(file))
-            same |= _bound_with(tree, file, word, own, remembered) if own else set()
+        verdict = await _bound_with(tree, file, word, known.get(tree.show(file)), places=places, remembered=remembered)
         for twin in twins(file) if has_types else ():
-            own = known.get(tree.show(twin))
-            same |= await _declared_with(question, file, twin, word, own) if own else set()
+            if own := known.get(tree.show(twin)):
+                verdict = verdict.also(await _declared_with(question, file, twin, word, own))
         for place in places:
-            if (place.line, place.column) in same:
-                end = place.column + len(word)
-                others.append(location(tree.show(file), place.line, place.column, end, place.line_text))
-    return others
+            at = location(tree.show(file), place.line, place.column, place.column + len(word), place.line_text)
+            start = (place.line, place.column)
+            if start in verdict.same:
+                same.append(at)
+            elif verdict.why is not None and start not in verdict.different:
+                unknown.append(at)
+                why = verdict.why
+    return Others(same, unknown, why)
 
 
-def _bound_with(tree: Tree, file: Path, name: str, places: set[_Place], remembered: Bindings) -> set[_Place]:
-    """Return where a Python file binds a name in a scope in which some places bind it too."""
+class _Verdict(NamedTuple):
+    """What is known of the places of a name in a file.
+
+    Args:
+        same: where it is the thing that was asked about.
+        different: where it is surely another thing.
+        why: why of the other places nothing is known; None if they are other things.
+    """
+
+    same: Set[Place] = frozenset()
+    different: Set[Place] = frozenset()
+    why: str | None = None
+
+    def also(self, other: _Verdict) -> _Verdict:
+        """Return the result of both."""
+        return _Verdict(self.same | other.same, self.different | other.different, self.why or other.why)
+
+
+async def _bound_with(
+    tree: Tree, file: Path, name: str, own: set[Place] | None, *, places: Sequence[WordPlace], remembered: Names
+) -> _Verdict:
+    """Look where a Python file binds a name again that it binds at some places."""
+    binding = {(at.line, at.column) for at in places if _BINDS.search(at.line_text)}
+    if file.suffix not in _PYTHON or not own or not binding:
+        return _Verdict()
+    names = await python_names(tree, file, name, remembered)
+    if names is not None:
+        return _Verdict(names.same_as(own))
+    why = f"{tree.show(file)} cannot be read as Python, so it is not known whether it defines {name!r} more than once."
+    return _Verdict(different={(at.line, at.column) for at in places} - binding, why=why)
+
+
+async def python_names(tree: Tree, file: Path, name: str, remembered: Names) -> PythonNames | None:
+    """Return what a Python file says of a name; None if it cannot be read."""
     if (file, name) not in remembered:
         try:
-            remembered[file, name] = bindings(tree.lines(file), name)
-        except ToolError:  # it is gone, or cannot be read
-            return set()
-    return set(chain.from_iterable(group for group in remembered[file, name] if group & places))
+            remembered[file, name] = await asyncio.to_thread(read_names, tree.lines(file), name)
+        except ToolError:  # it is gone, or is no text
+            return None
+    return remembered[file, name]
 
 
 def twins(file: Path) -> list[Path]:
@@ -94,158 +138,47 @@ def twins(file: Path) -> list[Path]:
     return found
 
 
-async def _declared_with(question: Question, file: Path, twin: Path, word: str, places: set[_Place]) -> set[_Place]:
-    """Return where a file declares what its twin declares at some places."""
+async def _declared_with(question: Question, file: Path, twin: Path, word: str, own: set[Place]) -> _Verdict:
+    """Look where a file declares what its twin declares at some places."""
+    tree = question.servers.tree
     try:
-        there = await _Declarations.of(question, twin, word)
-        paths = {path for path, declared in there.places.items() if declared & places}
-        here = await _Declarations.of(question, file, word) if paths else None
+        there = await _declarations(question, twin, word)
+        keys = {key for key, declared in there.items() if declared & own}
+        here = await _declarations(question, file, word) if keys else {}
     except (NoAnswer, ToolError):
-        return set()
-    return set(chain.from_iterable(here.places.get(path, ()) for path in paths)) if here else set()
+        return _Verdict()
+    declared = set(chain.from_iterable(here.get(key, ()) for key in keys))
+    if not keys or declared:
+        return _Verdict(declared)
+    why = f"{tree.show(file)} has {word!r} too, declared in another way than in {tree.show(twin)}."
+    return _Verdict(different=set(chain.from_iterable(here.values())), why=why)
 
 
-@dataclass(frozen=True)
-class _Declarations:
-    """Where a file declares a name, by the names of what it is in and its own: symbols, and members of ``this``."""
-
-    places: dict[tuple[str, ...], set[_Place]]
-
-    @classmethod
-    async def of(cls, question: Question, file: Path, word: str) -> _Declarations:
-        """Look them up; raises `NoAnswer` or `ToolError` if they are not known."""
-        symbols, answer = await file_symbols(question, file)
-        places: dict[tuple[str, ...], set[_Place]] = {}
-        for symbol in symbols:
-            if symbol.name == word:
-                places.setdefault(symbol.names, set()).add((symbol.line, symbol.column))
-        classes = [symbol for symbol in symbols if symbol.kind == "class"]
-        member = re.compile(rf"\b(?:this|self)\.({re.escape(word)})(?![\w$])")
-        for number, text in enumerate(answer.lines.get(file, ()) if classes else (), 1):
-            for match in member.finditer(text):
-                at = number, match.start(1) + 1
-                around = [symbol.names for symbol in classes if symbol.encloses(*at)]
-                if around:
-                    places.setdefault((*max(around, key=len), word), set()).add(at)
-        return cls(places)
+_Key = tuple[tuple[str, ...], bool]
+"""The names of what a declaration is in and its own, and whether it is a static member."""
 
 
-def bindings(lines: Sequence[str], name: str) -> list[frozenset[_Place]]:
-    """Return where a Python file binds a name, by scope; nothing of a file that this Python cannot read."""
-    try:
-        module = ast.parse("\n".join(lines))
-        scopes = _Scopes(name, lines)
-        scopes.read(module)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    return [frozenset(places) for places in scopes.found if len(places) > 1]
+async def _declarations(question: Question, file: Path, word: str) -> dict[_Key, set[Place]]:
+    """Return where a file declares a name: symbols, and members of ``this``; not what functions have for themselves.
 
-
-_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
-_COMPREHENSIONS: Final = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-
-
-class _Scopes:
-    """Collects the places that bind a name, a set for each scope.
-
-    Args:
-        name: the name.
-        lines: of the file: a syntax tree does not say where the name in a ``def`` is.
+    Raises:
+        NoAnswer, ToolError: that is not known.
     """
-
-    def __init__(self, name: str, lines: Sequence[str]) -> None:
-        self._name, self._lines = name, lines
-        self._module: set[_Place] = set()
-        self.found: list[set[_Place]] = [self._module]
-
-    def read(self, module: ast.Module) -> None:
-        """Collect."""
-        for node in module.body:
-            self._visit(node, self._module, self._module)
-
-    def _visit(self, node: ast.AST, scope: set[_Place], function: set[_Place]) -> None:
-        """Collect from a node that is in a scope; ``function`` is the innermost that is no class or comprehension."""
-        if isinstance(node, ast.NamedExpr):  # binds its name outside of a comprehension
-            self._visit(node.target, function, function)
-            self._visit(node.value, scope, function)
-            return
-        if (at := self._bound_by(node)) is not None:
-            scope.add(at)
-        if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            self._visit_scope(node, scope, function)
-            return
-        if isinstance(node, _COMPREHENSIONS):
-            scope = self._new_scope()
-        for child in ast.iter_child_nodes(node):
-            self._visit(child, scope, function)
-
-    def _visit_scope(
-        self,
-        node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef,
-        scope: set[_Place],
-        function: set[_Place],
-    ) -> None:
-        body = node.body if isinstance(node.body, list) else [node.body]
-        inner = self._declared_elsewhere(body, function)
-        if inner is None:
-            inner = self._new_scope()
-        inside = {id(child) for child in body}
-        for child in ast.iter_child_nodes(node):
-            if id(child) in inside:
-                self._visit(child, inner, function if isinstance(node, ast.ClassDef) else inner)
-            elif isinstance(child, ast.arguments):
-                self._visit_parameters(child, scope, function, inner)
-            else:  # decorators, base classes, annotations
-                self._visit(child, scope, function)
-
-    def _visit_parameters(
-        self, node: ast.arguments, scope: set[_Place], function: set[_Place], inner: set[_Place]
-    ) -> None:
-        for child in ast.iter_child_nodes(node):
-            self._visit(child, inner if isinstance(child, ast.arg) else scope, function)
-
-    def _declared_elsewhere(self, body: list[ast.stmt] | list[ast.expr], function: set[_Place]) -> set[_Place] | None:
-        """Return the scope that ``global`` or ``nonlocal`` in a body says the name is of."""
-        for node in _statements(body):
-            if isinstance(node, ast.Global | ast.Nonlocal) and self._name in node.names:
-                return self._module if isinstance(node, ast.Global) else function
-        return None
-
-    def _new_scope(self) -> set[_Place]:
-        self.found.append(set())
-        return self.found[-1]
-
-    def _bound_by(self, node: ast.AST) -> _Place | None:
-        name = self._name
-        match node:
-            case ast.FunctionDef(name=bound) | ast.AsyncFunctionDef(name=bound) | ast.ClassDef(name=bound):
-                return self._after_keyword(node.lineno) if bound == name else None
-            case ast.alias(asname=str(bound)) | ast.MatchAs(name=bound) | ast.MatchStar(name=bound):
-                return self._ending(node.end_lineno, node.end_col_offset) if bound == name else None
-            case ast.alias(name=bound):
-                return self._beginning(node) if bound.partition(".")[0] == name else None
-            case ast.Name(id=bound, ctx=ast.Store()) | ast.arg(arg=bound):
-                return self._beginning(node) if bound == name else None
-        return None
-
-    def _after_keyword(self, line: int) -> _Place | None:
-        found = re.compile(rf"\b(?:def|class)\s+({re.escape(self._name)})\b").search(self._lines[line - 1])
-        return (line, found.start(1) + 1) if found else None
-
-    def _beginning(self, node: ast.alias | ast.Name | ast.arg) -> _Place:
-        return node.lineno, self._column(node.lineno, node.col_offset)
-
-    def _ending(self, line: int | None, offset: int | None) -> _Place | None:
-        return (line, self._column(line, offset) - len(self._name)) if line and offset else None
-
-    def _column(self, line: int, offset: int) -> int:
-        """Return a column of which the syntax tree says how many bytes of UTF-8 are before it."""
-        return len(self._lines[line - 1].encode()[:offset].decode()) + 1
-
-
-def _statements(body: Collection[ast.AST]) -> Iterator[ast.AST]:
-    """Return what is in a body, but not in the functions and classes in it."""
-    for node in body:
-        yield node
-        if not isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-            yield from _statements(list(ast.iter_child_nodes(node)))
+    symbols, answer = await file_symbols(question, file)
+    lines, places = answer.lines.get(file, []), dict[_Key, set[Place]]()
+    functions = [symbol for symbol in symbols if symbol.kind in FUNCTIONS]
+    paths = {symbol.path for symbol in functions}
+    for symbol in symbols:
+        if symbol.name == word and not any(symbol.path[:depth] in paths for depth in range(1, len(symbol.path))):
+            before = lines[symbol.line - 1][: symbol.column - 1] if symbol.line <= len(lines) else ""
+            is_static = re.search(r"\bstatic\b", before) is not None
+            places.setdefault((symbol.names, is_static), set()).add((symbol.line, symbol.column))
+    classes = {symbol.path: symbol for symbol in symbols if symbol.kind == "class"}
+    member = re.compile(rf"\b(?:this|self)\.({re.escape(word)})(?![\w$])")
+    for number, text in enumerate(lines if classes else (), 1):
+        for match in member.finditer(text):
+            at = number, match.start(1) + 1
+            method = max((one for one in functions if one.encloses(*at)), key=lambda one: len(one.path), default=None)
+            if method is not None and (owner := classes.get(method.path[:-1])) is not None:
+                places.setdefault(((*owner.names, word), False), set()).add(at)
+    return places

@@ -68,6 +68,7 @@ _RESERVED: Final = frozenset([
 ])  # fmt: skip
 
 _MAX_LEFT_OUT: Final = 200
+_QUOTES: Final = "'\"`"
 
 # Reasons why uses are not known which may be over soon.
 _NOT_NOW: Final = ("indexing", "timed_out", "server_crashed")
@@ -93,11 +94,13 @@ def without_aliases(path: str, lines: list[str], edits: Iterable[RangeEdit], con
     if not path.endswith(_SCRIPTS) or context.old_name is None:
         return list(edits)
 
+    old_name = context.old_name.strip(_QUOTES)  # a quoted property is one of that name
+
     def is_another(edit: RangeEdit) -> bool:
         old_text = lines[edit.line - 1][edit.column - 1 : edit.end_column - 1] if edit.line == edit.end_line else ""
         return (
             edit.new_text == context.new_name
-            and old_text != context.old_name
+            and old_text.strip(_QUOTES) != old_name
             and _PLAIN_NAME.fullmatch(old_text) is not None
         )
 
