@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from codebuddy.hub import http
-from codebuddy.tool import Arguments, Call, Result, Tool, ToolError
+from codebuddy.hub import http, streamable_http
+from codebuddy.tool import Arguments, Call, Principal, Result, Tool, ToolError
 from codebuddy.wire import load
 from codebuddy.wire.jsonrpc import MAX_CONCURRENT_REQUESTS
 from codebuddy.wire.load import BUDGET, CALL_BYTES, ENCODINGS, LARGE_MESSAGE, SMALL_ROOM, Load, reserve
@@ -213,3 +214,35 @@ async def test_what_an_edit_turned_out_to_hold_is_counted(client: ToolClient, p:
         with budget.hold(Taken(), "tester") as hold:
             await client("write_file", path="p/large.txt", content="y" * size, preview=True)
             assert 2 * (len(LARGE) + size) <= hold.size <= 8 * (len(LARGE) + size)
+
+
+async def test_a_client_leaves_connections_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "MAX_CLIENT_CONNECTIONS", 2)
+    monkeypatch.setattr(streamable_http, "MAX_CLIENT_CONNECTIONS", 2)
+    with anyio.fail_after(30):
+        async with open_listener(Blobs().server) as listener:
+            async with opened(listener, "greedy") as one, opened(listener, "greedy") as two:
+                await initialize(one)
+                await initialize(two)
+                with pytest.raises(websockets.InvalidStatus) as refused:
+                    await opened(listener, "greedy")
+                assert refused.value.response.status_code == 503
+                assert b"close one" in refused.value.response.body
+                assert await status(listener, "greedy") == 503
+                assert await status(listener, "other") == 200
+            quota = listener.streamable_http.quota_of(Principal("greedy", None, frozenset()))
+            while quota.connections:
+                await asyncio.sleep(0.01)
+            for _ in range(5):
+                assert await status(listener, "greedy") == 200
+            assert quota.connections == 0
+
+
+async def status(listener: RunningListener, subject: str) -> int:
+    """Return the status of the answer to a request over HTTP."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    headers = {"Authorization": f"Bearer {token(sub=subject)}", "Accept": "application/json, text/event-stream"}
+    async with httpx2.AsyncClient() as client:
+        answer = await client.post(f"http://127.0.0.1:{listener.port}/mcp", json=body, headers=headers)
+    return int(answer.status_code)

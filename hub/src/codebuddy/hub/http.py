@@ -13,7 +13,7 @@ import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from codebuddy.hub.access import AccessDenied, AccessGuard, AccessPolicy
-from codebuddy.hub.streamable_http import Exchange, StreamableHttp
+from codebuddy.hub.streamable_http import MAX_CLIENT_CONNECTIONS, TOO_MANY_CONNECTIONS, Exchange, StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -354,7 +354,14 @@ def make_client_listener(
 
     async def websocket(socket: WebSocket) -> None:
         quota = streamable_http.quota_of(socket.scope[PRINCIPAL_KEY])
-        await serve_websocket(server, socket, stopping, quota)
+        if quota.connections >= MAX_CLIENT_CONNECTIONS:
+            await socket.send_denial_response(PlainTextResponse(TOO_MANY_CONNECTIONS, 503))
+            return
+        quota.connections += 1
+        try:
+            await serve_websocket(server, socket, stopping, quota)
+        finally:
+            quota.connections -= 1
 
     async def report_health(request: Request) -> Response:
         report = await health(request.scope[PRINCIPAL_KEY])

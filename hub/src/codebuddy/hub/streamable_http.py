@@ -152,6 +152,13 @@ Fields = Sequence[tuple[bytes, bytes]]
 Work = Callable[[], Awaitable[dict[str, Any] | Encoded]]
 """Returns the result of a request."""
 
+MAX_CLIENT_CONNECTIONS: Final = 96
+"""WebSockets and requests being answered of one token: fewer than there may be connections, so that others get some."""
+
+TOO_MANY_CONNECTIONS: Final = (
+    f"This token has {MAX_CLIENT_CONNECTIONS} connections in use; close one, or wait for an answer."
+)
+
 Asked = dict[tuple[str, int | str], PendingRequest]
 """Requests that clients have not answered yet, by session and id."""
 
@@ -197,6 +204,7 @@ class Exchange:
         self._tasks = tasks
         self._call: anyio.CancelScope | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._in_use = False  # the connection counts as one of the client's
 
     @property
     def body(self) -> bytearray:
@@ -214,9 +222,14 @@ class Exchange:
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
             self._refuse(413, _TOO_LONG)
-        elif self._cycle.waiting_for_100_continue:
-            self._cycle.waiting_for_100_continue = False
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif quota.connections >= MAX_CLIENT_CONNECTIONS:
+            self._refuse(503, TOO_MANY_CONNECTIONS)
+        else:
+            self._in_use = True
+            quota.connections += 1
+            if self._cycle.waiting_for_100_continue:
+                self._cycle.waiting_for_100_continue = False
+                self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def count(self, size: int) -> None:
         """Count a part of the body that has arrived."""
@@ -259,6 +272,9 @@ class Exchange:
         if self.bytes_read:
             self.quota.release(self.bytes_read)
             self.bytes_read = 0
+        if self._in_use:
+            self._in_use = False
+            self.quota.connections -= 1
         self._cycle.body = bytearray()  # the connection keeps the rest until its next request
 
     def respond(self, status: int, body: str = "", headers: Fields = ()) -> None:

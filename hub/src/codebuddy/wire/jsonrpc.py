@@ -196,9 +196,13 @@ _NOT_A_MESSAGE: Final = encode_error(None, PARSE_ERROR, "This is not a JSON-RPC 
 
 
 class RequestQuota:
-    """Bounds the bytes of requests that are being answered, on one connection or several."""
+    """Bounds the bytes of requests that are being answered, on one connection or several.
+
+    ``connections`` is how many of them are in use, where that is bounded as well.
+    """
 
     def __init__(self, max_bytes: int) -> None:
+        self.connections = 0
         self._max_bytes = max_bytes
         self._used = 0
         self.refusal = f"Requests of nearly {max_bytes // 2**20} MiB are being answered; wait for one of them."
