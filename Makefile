@@ -96,7 +96,7 @@ test-real: $(READY) ## projects that others wrote: their tests through the hub a
 
 # Measure --------------------------------------------------------------------------------------------------------------
 
-.PHONY: bench-edits bench-code bench-run bench-read bench-load bench-tokens
+.PHONY: bench-edits bench-code bench-run bench-read bench-load bench-bystander bench-tokens
 # On the scenarios' fleet, which is deployed if it is not there; what it prints are ratios of two things done in turn.
 bench-edits: $(READY) ## what an edit costs, as a ratio to plain durable writes of the same files
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
@@ -116,6 +116,11 @@ bench-run: $(READY) ## what a command costs against `docker exec`, and what a gi
 bench-load: $(READY) ## what a busy machine loses: 30 busy processes, four clients, runs of three minutes; SECONDS=300
 	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
 	@SECONDS=$(or $(SECONDS),300) python tests/bench/load.py
+
+# On the scenarios' fleet, which is deployed if it is not there.
+bench-bystander: $(READY) ## how long a client's calls take while another one attacks the hub in six ways; ROUNDS=3, ATTACKS="searches"
+	@$(MAKE) up INVENTORY=molecule/inventory.yml >/dev/null
+	@ROUNDS=$(or $(ROUNDS),3) $(if $(ATTACKS),ATTACKS="$(ATTACKS)") python tests/bench/bystander.py
 
 # On the scenarios' fleet, which is deployed if it is not there.
 bench-read: $(READY) ## what a read over HTTP costs against the official filesystem server over stdio, and a batch against one call

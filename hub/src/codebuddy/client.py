@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from codebuddy.bridge import HUB_SOCKET
 from codebuddy.configuration import SECRETS
-from codebuddy.text_safety import json_text
+from codebuddy.text_safety import json_text, one_line
 from codebuddy.wire.calls import error_details
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES, Channel, ConnectionLost, RemoteError, RpcConnection
 from codebuddy.wire.link import initialize, open_channel
@@ -79,5 +79,5 @@ async def _channel() -> AsyncIterator[Channel]:
 
 
 def _cannot(reason: str) -> int:
-    print(f"codebuddy call: {reason}", file=sys.stderr)
+    print(f"codebuddy call: {one_line(reason)}", file=sys.stderr)
     return 2

@@ -52,6 +52,15 @@ class Pair:
         self._sent.append(text)
         await self._writes.put(text)
 
+    async def drain(self) -> None:
+        pass
+
+    def unsent(self) -> int:
+        return 0
+
+    def abort(self) -> None:
+        raise AssertionError
+
 
 @asynccontextmanager
 async def client(script: Script, scope: Scope = "read", sent: list[str] | None = None) -> AsyncIterator[RpcConnection]:

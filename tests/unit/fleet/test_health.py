@@ -104,12 +104,16 @@ def test_after_a_change_a_container_is_asked_even_if_the_engine_reports_it_as_he
     assert sick.log[-1] == "line 99"
 
 
-def test_what_a_spoke_says_stays_in_its_line(clock: Clock) -> None:
-    engine = Engine(HEALTHY, exit_code=1, says="TASK [x]\x1b[2J\u202e" + "y" * 5000)
+FORGED = "TASK [x]\x1b[2J\u202e" + "y" * 5000
+
+
+@pytest.mark.parametrize("said", [FORGED, json.dumps({"status": "degraded", "reason": f"x\n{FORGED}\rok: [y]"})])
+def test_what_a_spoke_says_stays_in_its_line(clock: Clock, said: str) -> None:
+    engine = Engine(HEALTHY, exit_code=1, says=said)
     engine.logs = lambda *_a, **_o: b"ok: [y]\x1b[2J\xe2\x80\xae" + b"z" * 5000  # type: ignore[method-assign]
     (sick,) = wait(engine, clock, always_ask=["api"])
-    said, log = str(sick).split("\n")
-    assert said.isprintable()
+    head, log = str(sick).split("\n")
+    assert head.isprintable()
     assert log.isprintable()
     assert log.startswith("    | ok: [y]")
     assert len(str(sick)) < 3000

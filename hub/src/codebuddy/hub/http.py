@@ -13,7 +13,7 @@ import anyio
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from codebuddy.hub.access import AccessDenied, AccessGuard, AccessPolicy
-from codebuddy.hub.streamable_http import Exchange, StreamableHttp
+from codebuddy.hub.streamable_http import MAX_CLIENT_CONNECTIONS, TOO_MANY_CONNECTIONS, Exchange, StreamableHttp
 from codebuddy.hub.websocket import serve_websocket
 from codebuddy.tool import Principal
 from codebuddy.wire.jsonrpc import MAX_MESSAGE_BYTES
@@ -53,6 +53,11 @@ FIRST_REQUEST_SECONDS = 10.0
 SLOW_REQUEST_SECONDS = 10.0
 """A connection on which a later request takes longer to arrive must make room when there are too many."""
 
+LATE_REQUEST_SECONDS = 1.0
+"""The same for the first request. One of which nothing has arrived makes room at once, the oldest first."""
+
+_GATHERED_BYTES = 64 * 1024  # written in one turn; more is sent at once
+
 KEEP_ALIVE_SECONDS = 15
 """An idle connection is closed then: later than most clients do, so that none sends on one that is being closed."""
 
@@ -73,12 +78,25 @@ class _GatheringTransport:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._written: list[bytes] = []
+        self._written_bytes = 0
+        self.drained = asyncio.Event()
+        self.drained.set()
         self._pausing: asyncio.Handle | None = None
 
     def write(self, data: bytes) -> None:
         if not self._written:
             self._loop.call_soon(self._flush)
         self._written.append(data)
+        self._written_bytes += len(data)
+        if self._written_bytes > _GATHERED_BYTES:
+            self._flush()  # so that the protocol is told to pause before more is written
+
+    def unsent(self) -> int:
+        """Return how many bytes wait to be sent."""
+        return self._written_bytes + self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self._transport.abort()
 
     def write_at_once(self, data: bytes) -> None:
         """Send what is written now, and before it what waits."""
@@ -107,9 +125,14 @@ class _GatheringTransport:
         if self._written:
             self._transport.write(b"".join(self._written))
             self._written.clear()
+            self._written_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+
+def _drained(transport: asyncio.Transport) -> asyncio.Event:
+    return cast(_GatheringTransport, transport).drained
 
 
 class _LimitedConnection(HttpToolsProtocol):
@@ -118,7 +141,7 @@ class _LimitedConnection(HttpToolsProtocol):
     limit = MAX_CONNECTIONS
     _in_head = True
     _request_bytes = 0  # of a request that has not arrived whole
-    _request_began = 0.0
+    since = 0.0  # it was opened, or the last request began
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         address = transport.get_extra_info("sockname")
@@ -128,25 +151,41 @@ class _LimitedConnection(HttpToolsProtocol):
             if getattr(other, "transport", None) is not None and other.transport.get_extra_info("sockname") == address
         ]
         super().connection_made(cast(asyncio.Transport, _GatheringTransport(transport)))
+        self.since = self.loop.time()
+        # Applications find it in the state of their requests and connections.
+        self.app_state = {**self.app_state, "transport": self.transport}
         # asyncio does this only for sockets made with IPPROTO_TCP. Without it, the second of two writes waits 40 ms
         # for the client's delayed acknowledgement: an event after another, the second message on a WebSocket.
         accepted: socket.socket = transport.get_extra_info("socket")
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if len(others) >= self.limit:
-            spare = (other for other in others if isinstance(other, _LimitedConnection) and other.is_spare)
-            if (victim := next(spare, None)) is None:
+            spare = [other for other in others if isinstance(other, _LimitedConnection) and other.is_spare]
+            if not spare:
                 transport.abort()
                 return
+            victim = min(spare, key=lambda other: (other.cycle is not None, other.since))
             victim.transport.abort()  # closing would wait for a client that does not read
         asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, self._abort_without_request)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        _drained(self.transport).set()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        _drained(self.transport).clear()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _drained(self.transport).set()
 
     @property
     def is_spare(self) -> bool:
         """Whether the client has been sent all that it asked for, or does not get on with what it asks for."""
         if self.cycle is None:
-            return False
+            return self._request_bytes == 0 or self.loop.time() > self.since + LATE_REQUEST_SECONDS
         if self._request_bytes > 0:
-            return self.loop.time() > self._request_began + SLOW_REQUEST_SECONDS
+            return self.loop.time() > self.since + SLOW_REQUEST_SECONDS
         return bool(self.cycle.response_complete)
 
     def data_received(self, data: bytes) -> None:
@@ -162,7 +201,7 @@ class _LimitedConnection(HttpToolsProtocol):
             # client of MCP sends a request before it has the answer to the last one on the connection.
             self.transport.abort()
             raise ValueError("a request before the answer to the last one")  # ends the parsing of what was received
-        self._in_head, self._request_began = True, self.loop.time()
+        self._in_head, self.since = True, self.loop.time()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -242,6 +281,18 @@ class _SpokeConnection(_LimitedConnection):
 class _WebSocketConnection(WebSocketsSansIOProtocol):
     """A WebSocket connection whose refusal is not logged as an error."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        _drained(self.transport).set()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        _drained(self.transport).clear()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        _drained(self.transport).set()
+
     async def send(self, message: Any) -> None:
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
@@ -303,7 +354,14 @@ def make_client_listener(
 
     async def websocket(socket: WebSocket) -> None:
         quota = streamable_http.quota_of(socket.scope[PRINCIPAL_KEY])
-        await serve_websocket(server, socket, stopping, quota)
+        if quota.connections >= MAX_CLIENT_CONNECTIONS:
+            await socket.send_denial_response(PlainTextResponse(TOO_MANY_CONNECTIONS, 503))
+            return
+        quota.connections += 1
+        try:
+            await serve_websocket(server, socket, stopping, quota)
+        finally:
+            quota.connections -= 1
 
     async def report_health(request: Request) -> Response:
         report = await health(request.scope[PRINCIPAL_KEY])

@@ -17,7 +17,8 @@ import logging
 import secrets
 from base64 import urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple, Protocol, cast
 
@@ -50,6 +51,7 @@ from codebuddy.wire.jsonrpc import (
     new_request_id,
     response_to,
 )
+from codebuddy.wire.load import ENCODINGS, LARGE_MESSAGE, Outlet
 from codebuddy.wire.mcp_server import (
     McpServer,
     answer_alone,
@@ -150,11 +152,18 @@ Fields = Sequence[tuple[bytes, bytes]]
 Work = Callable[[], Awaitable[dict[str, Any] | Encoded]]
 """Returns the result of a request."""
 
+MAX_CLIENT_CONNECTIONS: Final = 96
+"""WebSockets and requests being answered of one token: fewer than there may be connections, so that others get some."""
+
+TOO_MANY_CONNECTIONS: Final = (
+    f"This token has {MAX_CLIENT_CONNECTIONS} connections in use; close one, or wait for an answer."
+)
+
 Asked = dict[tuple[str, int | str], PendingRequest]
 """Requests that clients have not answered yet, by session and id."""
 
 
-class GatheringTransport(Protocol):
+class GatheringTransport(Outlet, Protocol):
     """A connection's transport, which may send later what is written, together with more."""
 
     def write_at_once(self, data: bytes) -> None:
@@ -195,6 +204,7 @@ class Exchange:
         self._tasks = tasks
         self._call: anyio.CancelScope | None = None
         self._silence: asyncio.TimerHandle | None = None
+        self._in_use = False  # the connection counts as one of the client's
 
     @property
     def body(self) -> bytearray:
@@ -212,9 +222,14 @@ class Exchange:
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
             self._refuse(413, _TOO_LONG)
-        elif self._cycle.waiting_for_100_continue:
-            self._cycle.waiting_for_100_continue = False
-            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif quota.connections >= MAX_CLIENT_CONNECTIONS:
+            self._refuse(503, TOO_MANY_CONNECTIONS)
+        else:
+            self._in_use = True
+            quota.connections += 1
+            if self._cycle.waiting_for_100_continue:
+                self._cycle.waiting_for_100_continue = False
+                self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def count(self, size: int) -> None:
         """Count a part of the body that has arrived."""
@@ -235,7 +250,11 @@ class Exchange:
         loop = asyncio.get_running_loop()
         self._call = call
         self._silence = loop.call_later(SILENCE_SECONDS, self._break_silence)
-        task = loop.create_task(work)
+        self.start(work)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task for which a stopping server waits."""
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -253,6 +272,9 @@ class Exchange:
         if self.bytes_read:
             self.quota.release(self.bytes_read)
             self.bytes_read = 0
+        if self._in_use:
+            self._in_use = False
+            self.quota.connections -= 1
         self._cycle.body = bytearray()  # the connection keeps the rest until its next request
 
     def respond(self, status: int, body: str = "", headers: Fields = ()) -> None:
@@ -272,6 +294,15 @@ class Exchange:
         if not cycle.keep_alive:
             cycle.transport.close()
         cycle.on_response()
+
+    @property
+    def outlet(self) -> Outlet:
+        """The connection, on which the answer is sent."""
+        return cast(GatheringTransport, self._cycle.transport)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken nearly all, or is gone."""
+        await self._cycle.flow.drain()
 
     async def notify(self, method: str, params: dict[str, Any] | None = None) -> None:
         """Send a notification as an event, if the client takes events."""
@@ -354,10 +385,12 @@ class StreamableHttp:
 
     def serve(self, exchange: Exchange) -> None:
         """Answer a request that has arrived whole."""
-        try:
+        with _refusing(exchange):
             version = exchange.headers.get(b"mcp-protocol-version")
-            if exchange.method == "POST":
-                self._post(exchange, version)
+            if exchange.method == "POST" and len(exchange.body) > LARGE_MESSAGE:
+                exchange.start(self._post_in_turn(exchange, version))
+            elif exchange.method == "POST":
+                self._post(exchange, version, _parsed(exchange))
             elif version is not None and version not in _HANDSHAKE_VERSIONS:
                 self._answer_by_sdk(exchange)
             elif exchange.method == "DELETE":
@@ -369,19 +402,19 @@ class StreamableHttp:
                 # stays open for it would count against those that do something.
                 body = encode_error(None, INVALID_REQUEST, "Send messages by POST; nothing is sent unasked.")
                 exchange.respond(405, body, [(b"allow", b"POST, DELETE")])
-        except _Refused as refused:
-            exchange.respond(refused.status, refused.body)
-        except Exception:
-            log.exception("a request to /mcp could not be served")
-            exchange.respond(500, encode_error(None, INTERNAL_ERROR, "Internal server error"))
 
-    def _post(self, exchange: Exchange, version: bytes | None) -> None:
+    async def _post_in_turn(self, exchange: Exchange, version: bytes | None) -> None:
+        async with self._server.load.turn(len(exchange.body)):
+            if exchange.is_over:
+                return  # the client has left meanwhile
+            message = _parsed(exchange)
+        if not exchange.is_over:
+            with _refusing(exchange):
+                self._post(exchange, version, message)
+
+    def _post(self, exchange: Exchange, version: bytes | None, message: Any) -> None:
         if not exchange.headers.get(b"content-type", b"").lower().startswith(b"application/json"):
             raise _Refused(415, "Send JSON: Content-Type: application/json.")
-        try:
-            message = from_json(exchange.body, allow_inf_nan=False)
-        except ValueError:
-            message = None
         incoming = _incoming(exchange, message)
         if version in _HANDSHAKE_VERSIONS or (
             version is None and (incoming is None or not is_stateless(incoming.params))
@@ -413,7 +446,8 @@ class StreamableHttp:
     def _answer_by_sdk(self, exchange: Exchange) -> None:
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             try:
-                await handle_modern_request(self._server, None, False, exchange.principal, scope, receive, send)
+                with self._server.load.hold(exchange.outlet, exchange.principal.subject):
+                    await handle_modern_request(self._server, None, False, exchange.principal, scope, receive, send)
             finally:
                 exchange.close()
 
@@ -497,12 +531,16 @@ class StreamableHttp:
 
         async def answer() -> None:
             try:
-                with call:
+                with call, self._server.load.hold(exchange.outlet, exchange.principal.subject) as hold:
                     body = await response_to(incoming, fitted())
+                    hold.count(ENCODINGS * len(body))
                     exchange.respond(200, body, headers)
+                    del body, self._calls[key]  # the client may use the id again as soon as it has the answer
+                    await exchange.drain()
                     return
             finally:
-                del self._calls[key]
+                if self._calls.get(key) is call:
+                    del self._calls[key]
                 exchange.close()
             if self._stopped:
                 sentence = "The hub was stopped before the call was over; look whether it did its work."
@@ -521,6 +559,24 @@ def _accepted(accept: bytes) -> tuple[bool, bool]:
         not kinds.isdisjoint({b"*/*", b"application/*", b"application/json"}),
         not kinds.isdisjoint({b"*/*", b"text/*", b"text/event-stream"}),
     )
+
+
+@contextmanager
+def _refusing(exchange: Exchange) -> Iterator[None]:
+    try:
+        yield
+    except _Refused as refused:
+        exchange.respond(refused.status, refused.body)
+    except Exception:
+        log.exception("a request to /mcp could not be served")
+        exchange.respond(500, encode_error(None, INTERNAL_ERROR, "Internal server error"))
+
+
+def _parsed(exchange: Exchange) -> Any:
+    try:
+        return from_json(exchange.body, allow_inf_nan=False)
+    except ValueError:
+        return None
 
 
 def _incoming(exchange: Exchange, message: Any) -> Incoming | None:

@@ -63,6 +63,15 @@ class AcceptedChannel:
         except (WebSocketDisconnect, RuntimeError) as error:  # RuntimeError: a send after the close frame
             raise ChannelClosed from error
 
+    def unsent(self) -> int:
+        return int(self._socket.state.transport.unsent())
+
+    def abort(self) -> None:
+        self._socket.state.transport.abort()
+
+    async def drain(self) -> None:
+        await self._socket.state.transport.drained.wait()
+
     async def close(self, code: int, reason: str) -> None:
         """Close with a code and a reason, unless it is closed already."""
         if self._socket.application_state is WebSocketState.CONNECTED:

@@ -19,6 +19,7 @@ import anyio
 from pydantic_core import from_json, to_json
 
 from codebuddy.tool import Departure, Progress, no_progress
+from codebuddy.wire.load import ENCODINGS, Hold, Load, Outlet
 
 Params = dict[str, Any]
 OnProgress = Callable[[float, float | None, str | None], Awaitable[None]]
@@ -59,6 +60,9 @@ DETACHED: Final = "detached"
 
 CANCEL_SECONDS: Final = 2.0
 """How long a caller that gives up waits for the other side to be told."""
+
+REQUEST_BYTES: Final = 96 * 1024
+"""What each request counts of a quota beside its own bytes, so that the number of requests is bounded too."""
 
 _MAX_ID: Final = 2**63
 _MAX_NUMBER: Final = 2**53
@@ -129,6 +133,13 @@ class Channel(Protocol):
         """Send one message; raise ChannelClosed when the other side is gone."""
 
 
+class MeteredChannel(Channel, Outlet, Protocol):
+    """A channel that knows what the other side has not taken yet."""
+
+    async def drain(self) -> None:
+        """Wait until the other side has taken nearly all, or is gone."""
+
+
 class Peer(Protocol):
     """What is known of the other end of a connection without asking it."""
 
@@ -185,9 +196,13 @@ _NOT_A_MESSAGE: Final = encode_error(None, PARSE_ERROR, "This is not a JSON-RPC 
 
 
 class RequestQuota:
-    """Bounds the bytes of requests that are being answered, on one connection or several."""
+    """Bounds the bytes of requests that are being answered, on one connection or several.
+
+    ``connections`` is how many of them are in use, where that is bounded as well.
+    """
 
     def __init__(self, max_bytes: int) -> None:
+        self.connections = 0
         self._max_bytes = max_bytes
         self._used = 0
         self.refusal = f"Requests of nearly {max_bytes // 2**20} MiB are being answered; wait for one of them."
@@ -369,6 +384,8 @@ class RpcConnection:
         max_requests: how many requests are served at a time; None means no bound, and no quota, for a trusted peer.
         quota: bounds the bytes of the requests being served; None means a quota of ``CLIENT_BYTES``.
         peer: what is known of the other end of a network connection.
+        metered: the channel, the bounds that its calls are held to, and the client: no call begins while the other side
+            has answers to take, and each counts until its own is taken. None means no bound, for a trusted peer.
     """
 
     def __init__(
@@ -380,6 +397,7 @@ class RpcConnection:
         quota: RequestQuota | None = None,
         *,
         peer: Peer | None = None,
+        metered: tuple[MeteredChannel, Load, str] | None = None,
     ) -> None:
         self._channel = channel
         self._handler = handler or _answer_pings
@@ -389,8 +407,9 @@ class RpcConnection:
         self._pending: dict[int | str, PendingRequest] = {}
         self._serving: dict[int | str, tuple[Incoming, asyncio.Task[None]]] = {}
         self._closed = False
-        self._sending: set[asyncio.Task[None]] = set()  # cancellations that the other side has not taken yet
+        self._sending: set[asyncio.Task[None]] = set()  # answers and cancellations that the other side has not taken
         self._peer = peer
+        self._metered = metered
         self._messages_received = 0
         self._busy = asyncio.Event()  # set while a request is under way, in either direction
 
@@ -514,7 +533,11 @@ class RpcConnection:
 
     async def _dispatch(self, text: str) -> None:
         try:
-            message = from_json(text, allow_inf_nan=False)
+            if self._metered is None:
+                message = from_json(text, allow_inf_nan=False)
+            else:
+                async with self._metered[1].turn(len(text)):
+                    message = from_json(text, allow_inf_nan=False)
         except ValueError:
             message = None
         if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
@@ -556,9 +579,9 @@ class RpcConnection:
             await self._channel.send(encode_error(incoming.request_id, INVALID_REQUEST, refusal))
             return
         self._busy.set()
-        task = asyncio.create_task(self._serve(incoming))
+        task = asyncio.create_task(self._serve(incoming, key))
         self._serving[key] = incoming, task
-        task.add_done_callback(lambda done: self._on_served(key, done, size))
+        task.add_done_callback(lambda done: self._on_served(incoming, key, done, size))
         if incoming.method in self._sequential:
             await asyncio.wait([task])
 
@@ -570,26 +593,44 @@ class RpcConnection:
             return None
         if len(self._serving) >= self._max_requests:
             return f"{self._max_requests} requests are being answered; wait for one of them."
-        if not self._quota.acquire(size):
+        if not self._quota.acquire(size + REQUEST_BYTES):
             return self._quota.refusal
         return None
 
-    def _on_served(self, key: int | str, task: asyncio.Task[None], size: int) -> None:
+    def _on_served(self, incoming: Incoming, key: int | str, task: asyncio.Task[None], size: int) -> None:
         if self._max_requests is not None:
-            self._quota.release(size)
-        del self._serving[key]
-        self._mark_idle_when_done()
+            self._quota.release(size + REQUEST_BYTES)
+        self._sending.discard(task)
+        self._on_answered(incoming, key)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("answering failed", exc_info=error)
 
-    async def _serve(self, incoming: Incoming) -> None:
-        with incoming.scope:
-            await self._respond(incoming)
+    def _on_answered(self, incoming: Incoming, key: int | str) -> None:
+        """Forget a request: the other side may use the id again as soon as it has the answer."""
+        if key in self._serving and self._serving[key][0] is incoming:
+            del self._serving[key]
+            self._mark_idle_when_done()
 
-    async def _respond(self, incoming: Incoming) -> None:
+    async def _serve(self, incoming: Incoming, key: int | str) -> None:
+        with incoming.scope:
+            if self._metered is None:
+                await self._respond(incoming)
+                return
+            channel, load, client = self._metered
+            with load.hold(channel, client) as hold:
+                await channel.drain()
+                await self._respond(incoming, hold)
+                if (task := asyncio.current_task()) is not None:
+                    self._sending.add(task)
+                self._on_answered(incoming, key)
+                await channel.drain()
+
+    async def _respond(self, incoming: Incoming, hold: Hold | None = None) -> None:
         text = await response_to(incoming, self._handler(incoming))
         if incoming.departure != "lost":
             return  # nobody waits for the answer
+        if hold is not None:
+            hold.count(ENCODINGS * len(text))
         if len(text) > MAX_MESSAGE_BYTES // 4 and len(text.encode()) > MAX_MESSAGE_BYTES:
             # The other side would refuse it by closing the connection, with everything that runs on it.
             sentence = "The answer is too long to be sent; ask for less at once."

@@ -28,21 +28,22 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from codebuddy import __version__
-from codebuddy.tool import Call, Principal, Progress, Tool, no_progress
-from codebuddy.wire.calls import input_schema, run_tool
+from codebuddy.tool import Call, Principal, Progress, Tool, ToolError, no_progress
+from codebuddy.wire.calls import failure, input_schema, run_tool
 from codebuddy.wire.heartbeat import Heartbeat
 from codebuddy.wire.jsonrpc import (
     INVALID_PARAMS,
-    Channel,
     ConnectionLost,
     Encoded,
     Incoming,
+    MeteredChannel,
     OtherSide,
     RemoteError,
     RequestQuota,
     RpcConnection,
     is_id,
 )
+from codebuddy.wire.load import Load, reserve
 from codebuddy.wire.offers import Offer, Offers
 
 PRINCIPAL_KEY = "codebuddy.principal"
@@ -108,6 +109,7 @@ class McpServer(Server[Any]):
     ) -> None:
         self.offers = Offers(tools, open_projects)
         self.in_flight = InFlight()
+        self.load = Load()
         self.listings: dict[tuple[str, Offer], Encoded] = {}  # answers to tools/list, by the version of the protocol
         self.tools = self.offers.tools
         self._log_name = log_name
@@ -159,6 +161,10 @@ class McpServer(Server[Any]):
     ) -> dict[str, Any]:
         """Run a tool and return the result of ``tools/call`` as it is for both eras."""
         with self.in_flight:
+            try:
+                await reserve(0)
+            except ToolError as busy:
+                return failure(busy)
             if progress is no_progress:
                 return await run_tool(tool, Call(principal), arguments, self._log_name)
             async with Heartbeat(tool, arguments, progress) as heartbeat:
@@ -173,7 +179,7 @@ def _principal(context: Context) -> Principal:
 
 
 async def serve_channel(
-    server: McpServer, channel: Channel, principal: Principal, quota: RequestQuota | None = None
+    server: McpServer, channel: MeteredChannel, principal: Principal, quota: RequestQuota | None = None
 ) -> None:
     """Serve one connection, whose requests all come from this principal, until it ends; the caller closes the channel.
 
@@ -187,7 +193,13 @@ async def serve_channel(
             return {}
         return await _answer(server, runner, outbound, incoming)
 
-    rpc = RpcConnection(channel, serve, sequential=frozenset({"initialize"}), quota=quota)
+    rpc = RpcConnection(
+        channel,
+        serve,
+        sequential=frozenset({"initialize"}),
+        quota=quota,
+        metered=(channel, server.load, principal.subject),
+    )
     back_channel = _BackChannel(rpc)
     outbound = NotifyOnlyOutbound(back_channel)
     handshake = Connection.for_loop(back_channel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -48,6 +49,16 @@ class LineChannel:
             await self._writer.drain()
         except (ConnectionError, RuntimeError) as error:
             raise ChannelClosed from error
+
+    def unsent(self) -> int:
+        return self._writer.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    async def drain(self) -> None:
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await self._writer.drain()
 
     def end_input(self) -> None:
         """Receive nothing more; messages can still be sent."""

@@ -91,7 +91,7 @@ def wait_for_health(
             left = progress.last + timeout - ended
             pause = min(max(pause, _IDLE_SHARE * (ended - started)), _LONGEST_PAUSE)
             if probe.failed or left <= 0 or stopped.is_set():
-                return Unhealthy(name, probe.reason, _last_log_lines(client, name))
+                return Unhealthy(name, one_line(probe.reason, _LONGEST_LINE), _last_log_lines(client, name))
             pausing(min(pause, left))
             pause *= 2
 
@@ -151,12 +151,11 @@ class _Probe:
             self.reason = "it stopped while it was asked"
             return False
         lines = output.decode(errors="replace").strip().splitlines()
-        said = one_line("".join(lines[-1:]), _LONGEST_LINE)
-        self.reason = said.rstrip(".") or f"its health check ended with exit code {code}"
+        self.reason = "".join(lines[-1:]).rstrip(".") or f"its health check ended with exit code {code}"
         if code == 0:
             self.stage = _HEALTHY
         elif report := _report(lines):
-            self.reason = one_line(report["reason"], _LONGEST_LINE)
+            self.reason = report["reason"]
             self.stage = _RUNS if report.get("status") == "failed" else _ANSWERS
         return bool(code == 0)
 

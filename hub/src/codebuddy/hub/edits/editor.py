@@ -28,8 +28,10 @@ from codebuddy.schemas.code import Diagnostic, DiagnosticsResult, FormattedText,
 from codebuddy.schemas.edits import Action, DiagnosticsChange, EditedFile, EditResult, Extent, TouchedFile, WriteResult
 from codebuddy.text_safety import printable
 from codebuddy.tool import Call, ToolError
+from codebuddy.wire.load import count, reserve
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ ATTEMPTS = 8
 """How often an edit that expects no particular content is planned, while other writers are faster."""
 
 _WRITERS = 4  # edits at a time, as each may hold much content in memory; those that wait take no thread from reads
+_LEAST_BYTES = 8 * 1024 * 1024  # for which an edit waits; what it holds is known when it is planned
+_COPIES = 4  # of an edit's content, while it is decoded, split and compared
 _PATHS_AT_ONCE = 10_000  # a spoke takes no more in one message
 
 # Of formatting.
@@ -318,10 +322,9 @@ class Made(Generic[T]):
         return None if self.formatted is None else self.formatted.message
 
 
-async def answer_of(made: Made[Any], *, preview: bool) -> EditResult:
-    """Return the tool's answer for an edit."""
-    summary = partial(summarise, made.outcome, diagnostics=made.diagnostics, formatting=made.formatting)
-    return await run_sync(partial(summary, preview=preview or None))
+def _bytes_of(changes: Iterable[Change]) -> int:
+    nodes = (node for change in changes for node in (change.before, change.after) if node is not None)
+    return _COPIES * sum(len(node.content or b"") for node in nodes)
 
 
 class Editor:
@@ -367,22 +370,34 @@ class Editor:
         Raises:
             ToolError: ``conflict``, ``changed_meanwhile``, and others; then nothing has changed.
         """
+        await reserve(_LEAST_BYTES)
         diagnostics, before, dependents = options.get("diagnostics"), None, Dependents()
         if diagnostics is not None:
             planned, _ = await run_sync(plan, limiter=self._writers)
+            count(_bytes_of(planned.changes))
             if diagnostics == "files":
                 dependents = await run_sync(partial(find_dependents, self.engine.workspaces, planned.changes))
             affected = _affected_files(planned.changes, diagnostics, dependents, after=False)
             before = await _check_affected(self._check, affected)
         async with self._turn(options.get("turn")):
             made = await self._attempt(plan, options)
+        count(_bytes_of(made.outcome.changes))
         if diagnostics is None or before is None:
             return made
         changes, after = made.outcome.changes, before
         if changes:
             after = await _check_affected(self._check, _affected_files(changes, diagnostics, dependents, after=True))
-        compared = await run_sync(_Compared.of, changes, options.get("renamed"))
+        compared = await self.compute(partial(_Compared.of, changes, options.get("renamed")))
         return replace(made, diagnostics=_compare(before, after, compared, dependents.cut))
+
+    async def answer_of(self, made: Made[Any], *, preview: bool, undoes: str | None = None) -> EditResult:
+        """Return the tool's answer for an edit."""
+        summary = partial(summarise, made.outcome, diagnostics=made.diagnostics, formatting=made.formatting)
+        return await self.compute(partial(summary, preview=preview or None, undoes=undoes))
+
+    async def compute(self, summary: Callable[[], R]) -> R:
+        """Compute an answer with diffs in a thread. It has its turn like an edit, as it takes as much memory."""
+        return await run_sync(summary, limiter=self._writers)
 
     def _turn(self, path: WorkspacePath | None) -> AbstractAsyncContextManager[Any]:
         return nullcontext() if path is None else self._turns.setdefault(path, anyio.Lock())

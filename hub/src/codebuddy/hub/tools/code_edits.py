@@ -16,7 +16,7 @@ from codebuddy.files.paths import WorkspacePath
 from codebuddy.files.search import WordFile, find_word
 from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.draft import Draft, check_hash, draft_change, paths_of
-from codebuddy.hub.edits.editor import Editor, Made, answer_of
+from codebuddy.hub.edits.editor import Editor, Made
 from codebuddy.hub.edits.text_matches import require_meant, with_matches, without_renamed
 from codebuddy.hub.spokes import Links, ask_project, ask_projects, ask_spoke
 from codebuddy.schemas.code import (
@@ -264,7 +264,7 @@ class _CodeEdits:
         made: Made[None] = await self._editor.draft(
             call, tool, fill, preview=arguments.preview, diagnostics=arguments.diagnostics, formats=formats
         )
-        return await answer_of(made, preview=arguments.preview)
+        return await self._editor.answer_of(made, preview=arguments.preview)
 
 
 def code_edit_tools(links: Links, editor: Editor) -> list[Tool[Any]]:
@@ -388,7 +388,7 @@ class _Renames:
             formats=True,
             renamed=(rename.old_name, arguments.new_name),
         )
-        return _answer(await answer_of(made, preview=arguments.preview), rename, found, arguments)
+        return _answer(await self._editor.answer_of(made, preview=arguments.preview), rename, found, arguments)
 
     async def _gather(self, call: Call, arguments: RenameSymbolArguments, own: str, projects: list[str]) -> _Rename:
         """Ask the symbol's own project what is meant; then the others, by the symbol's path and the files to look in.

@@ -30,8 +30,6 @@ from codebuddy.hub.edits.editor import (
     MAX_CHILDREN,
     Editor,
     Made,
-    answer_of,
-    summarise,
     summarise_write,
     touched,
 )
@@ -111,7 +109,7 @@ class _EditTools:
             formatting=made.formatting,
             formatted=drafted is not made.value,
         )
-        return await run_sync(answer, path, drafted, made.outcome)
+        return await self._editor.compute(partial(answer, path, drafted, made.outcome))
 
     async def delete_path(self, call: Call, arguments: DeleteArguments) -> EditResult:
         """Delete (remove) a file or directory; undo_edit restores it."""
@@ -123,7 +121,7 @@ class _EditTools:
 
         preview, attempts = arguments.preview, _attempts(arguments.expected_hash)
         made = await self._editor.draft(call, "delete_path", fill, preview=preview, attempts=attempts)
-        return await answer_of(made, preview=preview)
+        return await self._editor.answer_of(made, preview=preview)
 
     async def create_directory(self, call: Call, arguments: CreateDirectoryArguments) -> CreateDirectoryResult:
         """Create a directory (mkdir). write_file creates those that it needs."""
@@ -166,7 +164,7 @@ class _EditTools:
             diagnostics=arguments.diagnostics,
             formats=True,
         )
-        return await answer_of(made, preview=arguments.preview)
+        return await self._editor.answer_of(made, preview=arguments.preview)
 
 
 def _as_written(made: Made[Drafted]) -> Drafted:
@@ -252,8 +250,7 @@ class _History:
             if error.code == "conflict":
                 self._undoable(call, edit)  # raises the better error if the edit was undone in the meantime
             raise
-        preview, diagnostics = arguments.preview, made.diagnostics
-        return await run_sync(partial(summarise, made.outcome, preview=preview, undoes=edit, diagnostics=diagnostics))
+        return await self._editor.answer_of(made, preview=arguments.preview, undoes=edit)
 
     def _undoable(self, call: Call, edit: str) -> Entry:
         """Get an edit that this token can undo.

@@ -39,6 +39,7 @@ from codebuddy.schemas.files import (
     Unavailable,
 )
 from codebuddy.tool import Call, Tool, ToolError, tool_of
+from codebuddy.wire.load import reserve
 
 T = TypeVar("T")
 _Many = ListArguments | FindArguments | SearchArguments
@@ -46,6 +47,7 @@ _Look = Callable[[ProjectRoot, Bounds, Position], Page[T]]
 
 _NOT_THE_QUESTION = {"cursor", "limit", "timeout_seconds", "projects", "context_lines"}
 _READ_AT_ONCE = 32 * 1024
+_READ_COPIES = 5  # of a file's content, while it is decoded and split
 _WALKERS = 4  # walks at a time; those that wait take no thread from reads and writes
 
 
@@ -76,9 +78,11 @@ class _FileTools:
 
         # A thread takes longer than the read of a small file that the kernel has in memory, which never blocks.
         data = self._workspaces.read_cached(path, min(_READ_AT_ONCE, self._max_bytes))
-        excerpt = (
-            await run_sync(read, abandon_on_cancel=True) if data is None else excerpt_of(path, data, start, end, column)
-        )
+        if data is None:
+            await reserve(_READ_COPIES * self._max_bytes)
+            excerpt = await run_sync(read, abandon_on_cancel=True)
+        else:
+            excerpt = excerpt_of(path, data, start, end, column)
         return ReadResult(path=str(path), **vars(excerpt))
 
     async def list_directory(self, call: Call, arguments: ListArguments) -> ListResult:

@@ -19,7 +19,7 @@ from codebuddy.files.text import LINE_BREAK, decode
 from codebuddy.files.walking import Bounds
 from codebuddy.hub.edits.disk_view import DiskView
 from codebuddy.hub.edits.draft import Draft, draft_change, paths_of
-from codebuddy.hub.edits.editor import ATTEMPTS, Editor, answer_of
+from codebuddy.hub.edits.editor import ATTEMPTS, Editor
 from codebuddy.hub.edits.text_matches import without_renamed
 from codebuddy.hub.spokes import Links, ask_spoke
 from codebuddy.hub.tools.edits import require_below_root
@@ -114,7 +114,7 @@ class _Moves:
             attempts=1 if plan.changes or arguments.expected_hash else ATTEMPTS,
             formats=bool(plan.changes),
         )
-        edit = await answer_of(made, preview=arguments.preview)
+        edit = await self._editor.answer_of(made, preview=arguments.preview)
         stays = await run_sync(self._stays, source)
         if not arguments.update_imports:
             return MoveResult(**dict(edit), stays=stays)
