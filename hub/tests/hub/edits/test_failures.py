@@ -115,7 +115,7 @@ def test_each_kind_of_failure_has_its_error_code(bench: Bench) -> None:
         errno.EDQUOT: ("disk_full", "room"),
         errno.EROFS: ("read_only", "read-only"),
         errno.EACCES: ("permission_denied", "owner and mode"),
-        errno.EIO: ("io_error", "EIO"),
+        errno.EIO: ("io_error", "dmesg"),
     }
     for error, (code, words) in told.items():
 
